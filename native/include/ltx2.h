@@ -1,0 +1,137 @@
+/* ltx2: video from a prompt, and from a prompt and images, with LTX-2.3 on the machine at hand.
+ *
+ *   ltx2_session_params open = {.size = sizeof open, .files = (const char *[]){"models"}, .file_count = 1};
+ *   ltx2_session * session;
+ *   ltx2_session_open(&open, &session);
+ *   ltx2_video_params want = {.size = sizeof want, .prompt = "a red circle moves right"};
+ *   ltx2_video * video;
+ *   ltx2_session_generate(session, &want, &video);     // video->pixels: frames x height x width x 3
+ *   ltx2_video_free(video);
+ *   ltx2_session_close(session);
+ *
+ * A field left zero takes the default its comment names. `size` is sizeof the struct; structs grow
+ * at the end only. Inputs are read during the call and never kept. Outputs are the caller's,
+ * released by the function named at the type. Errors are a status, with words in ltx2_last_error().
+ * A session serves one thread at a time; sessions are independent of each other. */
+#ifndef LTX2_H
+#define LTX2_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#if defined(LTX2_STATIC)
+#define LTX2_API
+#elif defined(_WIN32)
+#if defined(LTX2_BUILD)
+#define LTX2_API __declspec(dllexport)
+#else
+#define LTX2_API __declspec(dllimport)
+#endif
+#else
+#define LTX2_API __attribute__((visibility("default")))
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* --- declarations: plain C99, also read by Python --- */
+
+typedef enum ltx2_status {
+    LTX2_STATUS_OK = 0,
+    LTX2_STATUS_CANCELLED = 1,         /* the progress function said stop */
+    LTX2_STATUS_INVALID_ARGUMENT = -1,
+    LTX2_STATUS_MODEL = -2,            /* missing, unreadable, or not LTX-2.3 */
+    LTX2_STATUS_OUT_OF_MEMORY = -3,
+    LTX2_STATUS_DEVICE = -4,           /* no such device, or it failed */
+    LTX2_STATUS_INTERNAL = -5          /* a defect of this library */
+} ltx2_status;
+
+LTX2_API const char * ltx2_version(void);    /* "major.minor.patch", static */
+LTX2_API const char * ltx2_last_error(void); /* of this thread; valid until its next failure */
+
+/* level: 10 debug, 20 info, 30 warning, 40 error. Called on whichever thread has something to say;
+   must not call back into the library. Without one, nothing is printed. */
+typedef void (*ltx2_log_fn)(int level, const char * message, void * user_data);
+LTX2_API void ltx2_log_set(ltx2_log_fn log, void * user_data); /* for the process; NULL unsets */
+
+LTX2_API int32_t ltx2_device_count(void);
+LTX2_API const char * ltx2_device_name(int32_t index); /* "Vulkan0", "CPU"; NULL out of range */
+
+/* What a model file holds, as text lines "key: value" (one tensor a line at the end), without
+   loading weights. Released by ltx2_text_free. Errors: MODEL, OUT_OF_MEMORY. */
+LTX2_API ltx2_status ltx2_file_describe(const char * file, char ** out);
+LTX2_API void ltx2_text_free(char * text); /* NULL is ignored */
+
+typedef struct ltx2_session ltx2_session; /* opening reads metadata; weights load when needed */
+typedef struct ltx2_session_params {
+    size_t size;
+    const char * const * files;        /* GGUF or safetensors files, or folders of them; each says
+                                          what it holds; required */
+    size_t file_count;
+    const char * device;               /* default: the fastest present */
+    int32_t threads;                   /* default: one a physical core */
+    bool keep_loaded;                  /* default: a component leaves memory after its stage */
+} ltx2_session_params;
+
+LTX2_API ltx2_status ltx2_session_open(const ltx2_session_params * params, ltx2_session ** out);
+LTX2_API void ltx2_session_close(ltx2_session * session); /* NULL is ignored */
+
+typedef struct ltx2_image {            /* the video must pass through it */
+    const uint8_t * pixels;            /* height x width x 3, RGB; any size, fitted to cover */
+    int32_t width, height;
+    int32_t frame;                     /* default: the first */
+    float strength;                    /* 0..1, default 1 */
+} ltx2_image;
+
+/* stage: "load", "text", "image", "denoise" or "decode". Called on the calling thread, at least at
+   each step and often between. Returning false stops: the call gives LTX2_STATUS_CANCELLED. */
+typedef struct ltx2_progress {
+    const char * stage;
+    int32_t done, total;
+} ltx2_progress;
+typedef bool (*ltx2_progress_fn)(const ltx2_progress * progress, void * user_data);
+
+typedef struct ltx2_video_params {
+    size_t size;
+    const char * prompt;               /* UTF-8, required */
+    const char * negative_prompt;      /* default: empty; read only when guidance is not 1 */
+    const ltx2_image * images;         /* default: none, the text alone */
+    size_t image_count;
+    int32_t width, height;             /* pixels, multiples of 32; default the model's, 768 x 512 */
+    int32_t frames;                    /* 8k+1; default the model's own, 121 */
+    float fps;                         /* default: the model's own, 24 */
+    int32_t steps;                     /* default: the model's own */
+    float guidance;                    /* default: the model's own; 1 is off */
+    uint64_t seed;                     /* same seed, same device, same video */
+    float stg, rescale;                /* default: the model's own; negative is off */
+    ltx2_progress_fn progress;
+    void * user_data;
+    const char * schedule;             /* "distilled", "ltx2" or "linear_quadratic"; default: the
+                                          model's own */
+    const float * noise;               /* default: from the seed; else channels x latent frames x
+                                          latent height x latent width, as ltx2_video.latents */
+    size_t noise_count;                /* of floats in noise */
+    const char * latents_path;         /* default: none; else the final latents are written there
+                                          as .npy before they are decoded */
+} ltx2_video_params;
+
+typedef struct ltx2_video {            /* made by the library only, so it may grow at the end */
+    const uint8_t * pixels;            /* frames x height x width x 3, RGB */
+    int32_t frames, height, width;
+    float fps;
+    const float * latents;             /* normalised: channels x frames x height x width */
+    int32_t latent_channels, latent_frames, latent_height, latent_width;
+} ltx2_video;
+
+LTX2_API ltx2_status ltx2_session_generate(ltx2_session * session, const ltx2_video_params * params,
+                                           ltx2_video ** out);
+LTX2_API void ltx2_video_free(ltx2_video * video); /* NULL is ignored */
+
+/* --- end of declarations --- */
+
+#ifdef __cplusplus
+}
+#endif
+#endif

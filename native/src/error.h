@@ -1,0 +1,30 @@
+// One way out: everything that goes wrong inside is an `Error`, and api.cpp turns it into a status.
+#pragma once
+
+#include "ltx2.h"
+
+#include <exception>
+#include <string>
+#include <utility>
+
+namespace ltx2 {
+
+using Status = ltx2_status;
+
+class Error : public std::exception {
+public:
+    Error(Status status, std::string words) : status_(status), words_(std::move(words)) {}
+    Status status() const { return status_; }
+    const char * what() const noexcept override { return words_.c_str(); }
+
+private:
+    Status status_;
+    std::string words_;
+};
+
+// printf-style; words read `<what>: <problem>[; <what would do>]`, lower case, the value in it.
+[[noreturn]] void fail(Status status, const char * format, ...)
+    __attribute__((format(printf, 2, 3)));
+std::string words(const char * format, ...) __attribute__((format(printf, 1, 2)));
+
+} // namespace ltx2
