@@ -20,7 +20,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#if defined(LTX2_STATIC)
+#if defined(LTX2_STATIC) /* linked into the program itself */
 #define LTX2_API
 #elif defined(_WIN32)
 #if defined(LTX2_BUILD)
