@@ -1,0 +1,80 @@
+// Which backend computes. One per session: it owns the backends, the scheduler with its compute
+// memory, and, in tests, the function that sees intermediate values.
+#pragma once
+
+#include "error.h"
+
+#include "ggml-backend.h"
+
+#include <array>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace ltx2 {
+
+using Tensor = ggml_tensor *;
+using Shape = std::array<int64_t, 4>; // ggml order, fastest first
+
+struct SchedulerDelete {
+    void operator()(ggml_backend_sched_t p) const { ggml_backend_sched_free(p); }
+};
+struct BackendDelete {
+    void operator()(ggml_backend_t p) const { ggml_backend_free(p); }
+};
+struct BufferDelete {
+    void operator()(ggml_backend_buffer_t p) const { ggml_backend_buffer_free(p); }
+};
+struct ContextDelete {
+    void operator()(ggml_context * p) const { ggml_free(p); }
+};
+using SchedulerPtr = std::unique_ptr<ggml_backend_sched, SchedulerDelete>;
+using BackendPtr = std::unique_ptr<ggml_backend, BackendDelete>;
+using BufferPtr = std::unique_ptr<ggml_backend_buffer, BufferDelete>;
+using ContextPtr = std::unique_ptr<ggml_context, ContextDelete>;
+
+// Metadata of `tensors` tensors (and a graph of as many nodes), no data. OUT_OF_MEMORY.
+ContextPtr make_context(size_t tensors);
+
+// A tensor that outlives the graphs that read and write it.
+class Kept {
+public:
+    Tensor tensor = nullptr;
+
+private:
+    friend class Device;
+    ContextPtr context_;
+    BufferPtr buffer_;
+};
+
+class Device {
+public:
+    static std::vector<std::string> names();
+
+    // `name` empty: the first GPU, else the CPU. `threads` 0: one a physical core. DEVICE.
+    Device(const std::string & name, int threads);
+
+    bool is_cpu() const { return !gpu_; }
+    int threads() const { return threads_; }
+    ggml_backend_t backend() const { return gpu_ ? gpu_.get() : cpu_.get(); }
+    ggml_backend_t cpu() const { return cpu_.get(); }
+    // The scheduler and its compute memory stay for the next graph until `trim`.
+    ggml_backend_sched_t scheduler();
+    void trim() { scheduler_.reset(); }
+
+    Kept keep(ggml_type type, Shape ne) const; // zeroed; OUT_OF_MEMORY
+
+    // For tests: is called with every tapped value, F32, contiguous, in ggml order.
+    using TapFn = std::function<void(const std::string & name, Shape ne, const float * data)>;
+    TapFn tap;
+
+    static constexpr size_t max_nodes = 8192; // of one graph
+
+private:
+    BackendPtr cpu_, gpu_;
+    SchedulerPtr scheduler_;
+    int threads_ = 1;
+};
+
+} // namespace ltx2

@@ -1,0 +1,50 @@
+// Build, run and tap one ggml graph. A Graph lives for one run; what must outlive it is a Kept
+// tensor of the device or a host array. Shapes are checked before they reach ggml, which aborts.
+#pragma once
+
+#include "device.h"
+#include "progress.h"
+
+#include <string>
+#include <vector>
+
+namespace ltx2 {
+
+class Graph {
+public:
+    Graph(Device & device, const Progress & progress, size_t nodes = 2048);
+
+    ggml_context * ctx() const { return context_.get(); }
+    Device & device() const { return device_; }
+
+    // `data` must stay until run() and is copied then.
+    Tensor input(ggml_type type, Shape ne, const void * data);
+    // Fetches `value` into `data` (contiguous, its own type) at the end of run().
+    void output(Tensor value, void * data);
+    // Writes `value` into a kept tensor of the same shape during run().
+    void keep(Tensor value, Tensor kept);
+    // Names an intermediate value by the reference's module path; costs nothing without a tap.
+    Tensor tap(const std::string & name, Tensor value) const;
+
+    // Errors: OUT_OF_MEMORY, DEVICE, CANCELLED (between two nodes on the CPU).
+    void run();
+
+private:
+    struct Transfer {
+        Tensor tensor;
+        const void * from;
+        void * to;
+    };
+    struct Tapped {
+        std::string name;
+        Tensor tensor;
+    };
+    Device & device_;
+    const Progress & progress_;
+    ContextPtr context_;
+    ggml_cgraph * graph_;
+    std::vector<Transfer> inputs_, outputs_;
+    mutable std::vector<Tapped> taps_;
+};
+
+} // namespace ltx2

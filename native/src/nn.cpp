@@ -1,0 +1,114 @@
+#include "nn.h"
+
+#include "kernels/elementwise.h"
+
+#include <cmath>
+
+namespace ltx2 {
+
+Tensor rms(const Graph & g, Tensor x, float eps) { return ggml_rms_norm(g.ctx(), x, eps); }
+Tensor layer_norm(const Graph & g, Tensor x, float eps) { return ggml_norm(g.ctx(), x, eps); }
+Tensor add(const Graph & g, Tensor a, Tensor b) { return ggml_add(g.ctx(), a, b); }
+Tensor mul(const Graph & g, Tensor a, Tensor b) { return ggml_mul(g.ctx(), a, b); }
+
+Tensor gelu(const Graph & g, Tensor x) {
+    return g.device().is_cpu() ? kernels::gelu_tanh(g.ctx(), x) : ggml_gelu(g.ctx(), x);
+}
+
+Tensor modulate(const Graph & g, Tensor x, Tensor scale, Tensor shift) {
+    return add(g, add(g, x, mul(g, x, scale)), shift);
+}
+
+Linear::Linear(const Weights & w, int64_t in, int64_t out, bool with_bias)
+    : weight(w("weight", {in, out}, As::matrix)),
+      bias(with_bias ? w("bias", {out}, As::f32) : nullptr) {}
+
+Tensor Linear::operator()(const Graph & g, Tensor x) const {
+    Tensor y = ggml_mul_mat(g.ctx(), weight, x);
+    ggml_mul_mat_set_prec(y, GGML_PREC_F32);
+    return bias ? add(g, y, bias) : y;
+}
+
+RmsNorm::RmsNorm(const Weights & w, int64_t width, float eps)
+    : weight(w("weight", {width}, As::f32)), eps(eps) {}
+
+Tensor RmsNorm::operator()(const Graph & g, Tensor x) const {
+    return mul(g, rms(g, x, eps), weight);
+}
+
+Tensor rotate(const Graph & g, Tensor x, const Rotary & rotary) {
+    const int64_t half = x->ne[0] / 2;
+    const auto part = [&](int64_t first) {
+        return ggml_view_3d(g.ctx(), x, half, x->ne[1], x->ne[2], x->nb[1], x->nb[2],
+                            static_cast<size_t>(first) * x->nb[0]);
+    };
+    Tensor a = part(0), b = part(half);
+    Tensor turned_a = ggml_sub(g.ctx(), mul(g, a, rotary.cos), mul(g, b, rotary.sin));
+    Tensor turned_b = add(g, mul(g, b, rotary.cos), mul(g, a, rotary.sin));
+    return ggml_concat(g.ctx(), turned_a, turned_b, 0);
+}
+
+Tensor attend(const Graph & g, Tensor q, Tensor k, Tensor v, Tensor mask, float scale) {
+    const auto heads_outside = [&](Tensor t) { return ggml_permute(g.ctx(), t, 0, 2, 1, 3); };
+    Tensor kh = heads_outside(k), vh = heads_outside(v);
+    if (!g.device().is_cpu()) { // GPU kernels want 16-bit keys and values
+        kh = ggml_cast(g.ctx(), kh, GGML_TYPE_F16);
+        vh = ggml_cast(g.ctx(), vh, GGML_TYPE_F16);
+    }
+    Tensor out = ggml_flash_attn_ext(g.ctx(), heads_outside(q), kh, vh, mask, scale, 0.0f, 0.0f);
+    ggml_flash_attn_ext_set_prec(out, GGML_PREC_F32);
+    return ggml_reshape_2d(g.ctx(), out, out->ne[0] * out->ne[1], out->ne[2]);
+}
+
+Attention::Attention(const Weights & w, const AttentionConfig & c)
+    : config(c), to_q(w / "to_q", c.width, c.heads * c.head_dim),
+      to_k(w / "to_k", c.context_width, c.heads * c.head_dim),
+      to_v(w / "to_v", c.context_width, c.heads * c.head_dim),
+      q_norm(w / "q_norm", c.heads * c.head_dim, c.eps),
+      k_norm(w / "k_norm", c.heads * c.head_dim, c.eps),
+      to_out(w / "to_out.0", c.heads * c.head_dim, c.width) {
+    if (c.gated) {
+        gate_weight = w("to_gate_logits.weight", {c.width, c.heads}, As::matrix);
+        gate_bias = w("to_gate_logits.bias", {c.heads}, As::f32);
+    }
+}
+
+Tensor Attention::operator()(const Graph & g, Tensor x, Tensor context,
+                             const Rotary * rotary) const {
+    const auto in_heads = [&](Tensor t) {
+        return ggml_reshape_3d(g.ctx(), t, config.head_dim, config.heads, t->ne[1]);
+    };
+    Tensor q = in_heads(q_norm(g, to_q(g, x)));
+    Tensor k = in_heads(k_norm(g, to_k(g, context)));
+    Tensor v = in_heads(to_v(g, context));
+    if (rotary) {
+        q = rotate(g, q, *rotary);
+        k = rotate(g, k, *rotary);
+    }
+    const float scale = 1.0f / std::sqrt(static_cast<float>(config.head_dim));
+    return gate_and_project(g, x, attend(g, q, k, v, nullptr, scale));
+}
+
+Tensor Attention::values_only(const Graph & g, Tensor x) const {
+    return gate_and_project(g, x, to_v(g, x));
+}
+
+Tensor Attention::gate_and_project(const Graph & g, Tensor x, Tensor heads) const {
+    if (gate_weight) {
+        Tensor logits = add(g, ggml_mul_mat(g.ctx(), gate_weight, x), gate_bias);
+        Tensor gate = ggml_scale(g.ctx(), ggml_sigmoid(g.ctx(), logits), 2.0f);
+        gate = ggml_reshape_3d(g.ctx(), gate, 1, config.heads, x->ne[1]);
+        Tensor split = ggml_reshape_3d(g.ctx(), heads, config.head_dim, config.heads, x->ne[1]);
+        heads = ggml_reshape_2d(g.ctx(), mul(g, split, gate), heads->ne[0], heads->ne[1]);
+    }
+    return to_out(g, heads);
+}
+
+FeedForward::FeedForward(const Weights & w, int64_t width, int64_t hidden)
+    : proj(w / "net.0.proj", width, hidden), out(w / "net.2", hidden, width) {}
+
+Tensor FeedForward::operator()(const Graph & g, Tensor x) const {
+    return out(g, gelu(g, proj(g, x)));
+}
+
+} // namespace ltx2

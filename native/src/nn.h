@@ -1,0 +1,79 @@
+// The layers that components share. Members are named as the checkpoint names them; construction
+// asks for the weights. Activations are F32, channels fastest.
+#pragma once
+
+#include "graph.h"
+#include "weights.h"
+
+namespace ltx2 {
+
+Tensor rms(const Graph & g, Tensor x, float eps);        // over the fastest axis, no weight
+Tensor layer_norm(const Graph & g, Tensor x, float eps); // likewise
+Tensor add(const Graph & g, Tensor a, Tensor b);         // b broadcasts over a
+Tensor mul(const Graph & g, Tensor a, Tensor b);
+Tensor gelu(const Graph & g, Tensor x);                  // tanh form; x contiguous
+Tensor modulate(const Graph & g, Tensor x, Tensor scale, Tensor shift); // x*(1+scale)+shift
+
+struct Linear {
+    Tensor weight, bias; // [in, out], [out] or null
+
+    Linear(const Weights & w, int64_t in, int64_t out, bool with_bias = true);
+    Tensor operator()(const Graph & g, Tensor x) const; // [in, rows] -> [out, rows]
+};
+
+struct RmsNorm {
+    Tensor weight;
+    float eps;
+
+    RmsNorm(const Weights & w, int64_t width, float eps);
+    Tensor operator()(const Graph & g, Tensor x) const;
+};
+
+// Cosines and sines of the split rotary embedding, [head_dim/2, heads, tokens] each: every head has
+// angles of its own.
+struct Rotary {
+    Tensor cos = nullptr, sin = nullptr;
+};
+// x [head_dim, heads, tokens]: the pair (j, j + head_dim/2) is turned by its angle.
+Tensor rotate(const Graph & g, Tensor x, const Rotary & rotary);
+
+// Softmax attention, never tokens x tokens in memory on the CPU. q [head_dim, heads, tokens],
+// k and v [head_dim, kv_heads, keys] -> [head_dim * heads, tokens]. `mask` is null or F16
+// [keys, tokens], added to the scores.
+Tensor attend(const Graph & g, Tensor q, Tensor k, Tensor v, Tensor mask, float scale);
+
+struct AttentionConfig {
+    int64_t width, context_width; // of x, of what it looks at
+    int64_t heads, head_dim;
+    float eps;
+    bool gated;
+};
+
+// The attention of the DiT and the connector: RMS norms of q and k over all heads together, rotary
+// angles per head, and a gate 2*sigmoid(logits of the query side) per head on what comes out.
+struct Attention {
+    AttentionConfig config;
+    Linear to_q, to_k, to_v;
+    RmsNorm q_norm, k_norm;
+    Linear to_out;
+    Tensor gate_weight = nullptr, gate_bias = nullptr;
+
+    Attention(const Weights & w, const AttentionConfig & config);
+    // x [width, tokens], context [context_width, keys] (x itself for self-attention).
+    Tensor operator()(const Graph & g, Tensor x, Tensor context, const Rotary * rotary) const;
+    // Spatio-temporal guidance: the values pass through in place of their weighted mean.
+    Tensor values_only(const Graph & g, Tensor x) const;
+
+private:
+    Tensor gate_and_project(const Graph & g, Tensor x, Tensor heads) const;
+};
+
+// GELU (tanh form) between two linears with biases: net.0.proj, net.2.
+struct FeedForward {
+    Linear proj, out;
+
+    FeedForward(const Weights & w, int64_t width, int64_t hidden);
+    Tensor operator()(const Graph & g, Tensor x) const;
+};
+
+} // namespace ltx2

@@ -1,0 +1,243 @@
+#include "weights.h"
+
+#include <algorithm>
+
+namespace ltx2 {
+
+static constexpr size_t context_tensors = 512;
+
+Weights Weights::operator/(const std::string & name) const {
+    return Weights(*store_, prefix_.empty() ? name : prefix_ + "." + name);
+}
+
+bool Weights::has(const std::string & name) const {
+    return store_->find((*this / name).prefix_) != nullptr;
+}
+
+Tensor Weights::operator()(const std::string & name, std::vector<int64_t> ne, As as) const {
+    return store_->want((*this / name).prefix_, ne, as);
+}
+
+std::vector<int64_t> Weights::shape(const std::string & name) const {
+    const std::string full = (*this / name).prefix_;
+    const Source * source = store_->find(full);
+    if (!source)
+        fail(LTX2_STATUS_MODEL, "model: tensor %s is missing", full.c_str());
+    return source->info->shape;
+}
+
+static std::string shape_words(const std::vector<int64_t> & shape) {
+    std::string text;
+    for (int64_t n : shape)
+        text += (text.empty() ? "" : ", ") + std::to_string(n);
+    return "[" + text + "]";
+}
+
+Store::Store(Device & device, const Index & index) : device_(device), index_(index) {}
+
+Store::~Store() {
+    for (const Wanted & w : wanted_)
+        w.source->mapping->release(w.source->info->data, w.source->info->size);
+}
+
+const Source * Store::find(const std::string & name) const {
+    const auto it = index_.find(name);
+    return it == index_.end() ? nullptr : &it->second;
+}
+
+// Convolutions are 5-D in safetensors and folded to 4-D in GGUF: the same bytes.
+static bool same_shape(const TensorInfo & info, const std::vector<int64_t> & ne, As as) {
+    std::vector<int64_t> have = info.shape;
+    if (as == As::taps) {
+        int64_t elements = 1;
+        for (int64_t n : ne)
+            elements *= n;
+        const bool whole = have.size() == 5 && have[0] == ne[1] && have[1] == ne[0];
+        const bool folded = have.size() == 4 && have[0] == ne[0] * ne[1];
+        const bool flat = have.size() == 2 && ne[2] == 1 && have[0] == ne[1] && have[1] == ne[0];
+        return (whole || folded || flat) && info.elements() == elements;
+    }
+    std::reverse(have.begin(), have.end());
+    while (have.size() > ne.size() && have.back() == 1)
+        have.pop_back();
+    return have == ne;
+}
+
+Tensor Store::want(const std::string & name, const std::vector<int64_t> & ne, As as) {
+    const auto known = by_name_.find(name);
+    if (known != by_name_.end())
+        return wanted_[known->second].tensor;
+    const Source * source = find(name);
+    if (!source)
+        fail(LTX2_STATUS_MODEL, "model: tensor %s is missing", name.c_str());
+    const TensorInfo & info = *source->info;
+    if (!same_shape(info, ne, as)) {
+        std::vector<int64_t> wanted(ne.rbegin(), ne.rend());
+        fail(LTX2_STATUS_MODEL, "%s: tensor %s has shape %s, not %s", source->path.c_str(),
+             name.c_str(), shape_words(info.shape).c_str(), shape_words(wanted).c_str());
+    }
+    const bool plain = info.type == GGML_TYPE_F32 || info.type == GGML_TYPE_F16 ||
+                       info.type == GGML_TYPE_BF16;
+    const ggml_type_traits * traits =
+        info.type < GGML_TYPE_COUNT ? ggml_get_type_traits(info.type) : nullptr;
+    if (!traits || !traits->blck_size || (!plain && !traits->to_float))
+        fail(LTX2_STATUS_MODEL, "%s: tensor %s has a type that holds no weights",
+             source->path.c_str(), name.c_str());
+
+    ggml_type type = info.type;
+    if (as == As::f32)
+        type = GGML_TYPE_F32;
+    if (as == As::taps)
+        type = info.type == GGML_TYPE_F16 ? GGML_TYPE_F16 : GGML_TYPE_F32;
+    if (as == As::matrix && source->added != 0)
+        type = GGML_TYPE_F32;
+    if (ne.size() > 4 || ne[0] % ggml_blck_size(type))
+        fail(LTX2_STATUS_MODEL, "%s: tensor %s has rows that are no multiple of %lld",
+             source->path.c_str(), name.c_str(), static_cast<long long>(ggml_blck_size(type)));
+
+    if (contexts_.empty() || context_used_ == context_tensors) {
+        contexts_.push_back(make_context(context_tensors));
+        context_used_ = 0;
+    }
+    ++context_used_;
+    Tensor tensor = ggml_new_tensor(contexts_.back().get(), type, static_cast<int>(ne.size()),
+                                    ne.data());
+    ggml_set_name(tensor, name.c_str());
+    by_name_[name] = wanted_.size();
+    wanted_.push_back({tensor, source, as, can_map(*source, as) && type == info.type});
+    return tensor;
+}
+
+bool Store::can_map(const Source & source, As as) const {
+    const size_t alignment = source.info->type == GGML_TYPE_F32 ? 4 : 2;
+    return device_.is_cpu() && as != As::taps && source.added == 0 &&
+           reinterpret_cast<uintptr_t>(source.info->data) % alignment == 0;
+}
+
+size_t Store::bytes() const {
+    size_t sum = 0;
+    for (const Wanted & w : wanted_)
+        sum += ggml_nbytes(w.tensor);
+    return sum;
+}
+
+void Store::load(const Progress & progress) {
+    map_tensors();
+    copy_tensors(progress);
+}
+
+void Store::map_tensors() {
+    ggml_backend_dev_t device = ggml_backend_get_device(device_.backend());
+    for (Wanted & w : wanted_) {
+        if (!w.mapped)
+            continue;
+        const Mapping & mapping = *w.source->mapping;
+        ggml_backend_buffer_t & buffer = maps_[&mapping];
+        if (!buffer) {
+            // ggml wants a pointer it might write through; nothing here does.
+            void * base = const_cast<uint8_t *>(mapping.data());
+            buffer = ggml_backend_dev_buffer_from_host_ptr(device, base, mapping.size(),
+                                                           mapping.size());
+            if (!buffer)
+                fail(LTX2_STATUS_DEVICE, "%s: the device does not map it", w.source->path.c_str());
+            ggml_backend_buffer_set_usage(buffer, GGML_BACKEND_BUFFER_USAGE_WEIGHTS);
+            buffers_.emplace_back(buffer);
+        }
+        ggml_backend_tensor_alloc(buffer, w.tensor, const_cast<uint8_t *>(w.source->info->data));
+    }
+}
+
+// Values `first`, `count` of a tensor as F32; `first` at a block's start.
+static void to_f32(const Source & source, int64_t first, int64_t count, float * out) {
+    const TensorInfo & info = *source.info;
+    const uint8_t * data = info.data + ggml_row_size(info.type, first);
+    std::vector<uint8_t> aligned;
+    if (reinterpret_cast<uintptr_t>(data) % 4) {
+        aligned.assign(data, data + ggml_row_size(info.type, count));
+        data = aligned.data();
+    }
+    if (info.type == GGML_TYPE_F32)
+        std::copy_n(reinterpret_cast<const float *>(data), count, out);
+    else
+        ggml_get_type_traits(info.type)->to_float(data, out, count);
+    if (source.added != 0)
+        for (int64_t i = 0; i < count; ++i)
+            out[i] += source.added;
+}
+
+// [O, I, taps] -> [taps, O, I]
+static void to_taps(const Source & source, Tensor tensor, std::vector<float> & out) {
+    const int64_t in = tensor->ne[0], outputs = tensor->ne[1], taps = tensor->ne[2];
+    std::vector<float> flat(out.size());
+    to_f32(source, 0, static_cast<int64_t>(flat.size()), flat.data());
+    for (int64_t o = 0; o < outputs; ++o)
+        for (int64_t i = 0; i < in; ++i)
+            for (int64_t t = 0; t < taps; ++t)
+                out[static_cast<size_t>((t * outputs + o) * in + i)] =
+                    flat[static_cast<size_t>((o * in + i) * taps + t)];
+}
+
+static void copy_tensor(const Source & source, Tensor tensor, As as) {
+    const TensorInfo & info = *source.info;
+    if (as != As::taps && info.type == tensor->type && source.added == 0) {
+        ggml_backend_tensor_set(tensor, info.data, 0, ggml_nbytes(tensor));
+        return;
+    }
+    std::vector<float> values(static_cast<size_t>(ggml_nelements(tensor)));
+    if (as == As::taps)
+        to_taps(source, tensor, values);
+    else
+        to_f32(source, 0, ggml_nelements(tensor), values.data());
+    if (tensor->type == GGML_TYPE_F16) {
+        std::vector<ggml_fp16_t> half(values.size());
+        ggml_fp32_to_fp16_row(values.data(), half.data(), ggml_nelements(tensor));
+        ggml_backend_tensor_set(tensor, half.data(), 0, ggml_nbytes(tensor));
+    } else {
+        ggml_backend_tensor_set(tensor, values.data(), 0, ggml_nbytes(tensor));
+    }
+}
+
+void Store::copy_tensors(const Progress & progress) {
+    ggml_backend_buffer_type_t kind = ggml_backend_get_default_buffer_type(device_.backend());
+    const size_t alignment = ggml_backend_buft_get_alignment(kind);
+    const auto padded = [&](Tensor t) {
+        return GGML_PAD(ggml_backend_buft_get_alloc_size(kind, t), alignment);
+    };
+    const size_t largest = std::min<size_t>(ggml_backend_buft_get_max_size(kind), size_t{1} << 30);
+    const int total = static_cast<int>(wanted_.size());
+    size_t first = 0;
+    while (first < wanted_.size()) {
+        // Buffers of a gigabyte: small enough for every device's limit, few enough to be free.
+        size_t end = first, size = 0;
+        for (; end < wanted_.size(); ++end) {
+            const size_t more = wanted_[end].mapped ? 0 : padded(wanted_[end].tensor);
+            if (size && size + more > largest)
+                break;
+            size += more;
+        }
+        ggml_backend_buffer_t buffer = nullptr;
+        if (size) {
+            buffer = ggml_backend_buft_alloc_buffer(kind, size);
+            if (!buffer)
+                fail(LTX2_STATUS_OUT_OF_MEMORY, "memory: %zu MiB of weights do not fit",
+                     size >> 20);
+            ggml_backend_buffer_set_usage(buffer, GGML_BACKEND_BUFFER_USAGE_WEIGHTS);
+            buffers_.emplace_back(buffer);
+        }
+        uint8_t * place =
+            size ? static_cast<uint8_t *>(ggml_backend_buffer_get_base(buffer)) : nullptr;
+        for (; first < end; ++first) {
+            const Wanted & w = wanted_[first];
+            progress("load", static_cast<int>(first), total);
+            if (w.mapped)
+                continue;
+            ggml_backend_tensor_alloc(buffer, w.tensor, place);
+            place += padded(w.tensor);
+            copy_tensor(*w.source, w.tensor, w.as);
+            w.source->mapping->release(w.source->info->data, w.source->info->size);
+        }
+    }
+    progress("load", total, total);
+}
+
+} // namespace ltx2
