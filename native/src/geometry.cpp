@@ -1,0 +1,74 @@
+#include "geometry.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace ltx2 {
+
+static void check_multiple(const char * name, int value) {
+    // The positions' range is 2048 pixels; the bound only keeps sizes far from overflow.
+    const int largest = 8192;
+    if (value >= pixel_scale && value <= largest && value % pixel_scale == 0)
+        return;
+    const int below = std::min(std::max(value / pixel_scale * pixel_scale, pixel_scale), largest);
+    const int above = std::min(below + pixel_scale, largest);
+    fail(LTX2_STATUS_INVALID_ARGUMENT, "%s: %d is not a multiple of 32 in 32..%d; nearest are %d "
+         "and %d", name, value, largest, below, above);
+}
+
+Geometry::Geometry(int width, int height, int frames, float fps, int channels)
+    : width(width), height(height), frames(frames), fps(fps), channels(channels) {
+    check_multiple("width", width);
+    check_multiple("height", height);
+    const int most = 8 * 512 + 1;
+    if (frames < 1 || frames > most || (frames - 1) % frame_scale) {
+        const int below = std::min(std::max((frames - 1) / frame_scale * frame_scale + 1, 1), most);
+        fail(LTX2_STATUS_INVALID_ARGUMENT, "frames: %d is not 8k+1; nearest are %d and %d", frames,
+             below, std::min(below + frame_scale, most));
+    }
+    if (!(fps >= 1 && fps <= 240))
+        fail(LTX2_STATUS_INVALID_ARGUMENT, "fps: %g is not in 1..240", fps);
+}
+
+static void add_cells(std::vector<Position> & out, const Geometry & g, float time) {
+    for (int h = 0; h < g.latent_height(); ++h)
+        for (int w = 0; w < g.latent_width(); ++w)
+            out.push_back({time, (32.0f * h + 32.0f * (h + 1)) / 2, (32.0f * w + 32.0f * (w + 1)) / 2});
+}
+
+std::vector<Position> video_positions(const Geometry & g) {
+    std::vector<Position> out;
+    out.reserve(static_cast<size_t>(g.tokens()));
+    for (int f = 0; f < g.latent_frames(); ++f) {
+        // The first latent frame holds one pixel frame, so all are shifted by 1 - 8.
+        const float start = static_cast<float>(std::max(0, frame_scale * f + 1 - frame_scale));
+        const float end = static_cast<float>(std::max(0, frame_scale * (f + 1) + 1 - frame_scale));
+        add_cells(out, g, (start / g.fps + end / g.fps) / 2);
+    }
+    return out;
+}
+
+std::vector<Position> keyframe_positions(const Geometry & g, int frame) {
+    std::vector<Position> out;
+    const float start = static_cast<float>(frame), end = static_cast<float>(frame + 1);
+    add_cells(out, g, (start / g.fps + end / g.fps) / 2);
+    return out;
+}
+
+std::vector<float> to_tokens(const float * latents, int64_t tokens, int channels) {
+    std::vector<float> out(static_cast<size_t>(tokens * channels));
+    for (int64_t c = 0; c < channels; ++c)
+        for (int64_t t = 0; t < tokens; ++t)
+            out[static_cast<size_t>(t * channels + c)] = latents[c * tokens + t];
+    return out;
+}
+
+std::vector<float> from_tokens(const float * values, int64_t count, int channels) {
+    std::vector<float> out(static_cast<size_t>(count * channels));
+    for (int64_t t = 0; t < count; ++t)
+        for (int64_t c = 0; c < channels; ++c)
+            out[static_cast<size_t>(c * count + t)] = values[t * channels + c];
+    return out;
+}
+
+} // namespace ltx2

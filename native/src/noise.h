@@ -1,0 +1,15 @@
+// Seeded normal noise, the same bits on every platform and device: Philox4x32-10 (Salmon et al.,
+// SC 2011) with key = seed and counter = (index / 4, stream), Box-Muller in double precision from
+// additions, multiplications, divisions and square roots alone. docs/model.md states it in full.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+namespace ltx2 {
+
+// Values `0..count-1` of stream `stream`. The video's latents are stream 0, in the order
+// channels x frames x height x width; the tokens of image i at a later frame are stream i + 1.
+std::vector<float> normal_noise(uint64_t seed, uint32_t stream, int64_t count);
+
+} // namespace ltx2
