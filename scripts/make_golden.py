@@ -1,0 +1,311 @@
+#!/usr/bin/env python3
+"""Golden files: what the official code computes on the tiny checkpoints, tap by tap.
+
+    python scripts/make_golden.py                       # all of tests/golden
+    python scripts/make_golden.py --only base-dit odd-vae
+    python scripts/make_golden.py --full-width build/full   # true widths, not committed
+
+Needs the reference environment (tests/golden/README.md). Each <geometry>-<component>.npz holds
+C-contiguous float32, int32 or uint8 arrays; the .json beside it says what made them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import golden_text
+import make_tiny
+import numpy as np
+import reference as ref
+import torch
+from ltx_core.components.schedulers import LTX2Scheduler
+from ltx_core.types import VideoPixelShape
+from reference import MultiModalGuider, MultiModalGuiderParams, Reference
+
+Arrays = dict[str, np.ndarray]
+PROMPT = "a red circle moves right on a blue background"
+NEGATIVE = "blurry, out of focus, low contrast"
+PACKAGES = ("ltx-core", "ltx-pipelines", "torch", "transformers", "tokenizers", "numpy")
+
+
+def array(tensor: torch.Tensor) -> np.ndarray:
+    kind = np.int32 if tensor.dtype in (torch.int64, torch.int32) else np.float32
+    return np.ascontiguousarray(tensor.detach().numpy().astype(kind))
+
+
+def given(name: str, *shape: int) -> torch.Tensor:
+    """Inputs come from the generator of the tiny checkpoints: normal, the same everywhere."""
+    return torch.from_numpy(make_tiny.normal("golden", name, shape))
+
+
+@contextmanager
+def taps(model: torch.nn.Module, names: list[str], out: Arrays, prefix: str = "") -> Iterator[None]:
+    """Keeps what the named modules give; the first of a tuple, without the batch axis."""
+    def keep(name: str) -> Callable[[Any, Any, Any], None]:
+        def hook(_module: Any, _inputs: Any, result: Any) -> None:
+            result = result[0] if isinstance(result, tuple) else result
+            result = getattr(result, "x", result)
+            out[prefix + name] = array(result[0] if result.ndim > 2 else result)
+        return hook
+    modules = dict(model.named_modules())
+    handles = [modules[name].register_forward_hook(keep(name)) for name in names]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def gemma(r: Reference) -> Arrays:
+    """Hidden states S0..SN of the real tokens for a short and a long prompt."""
+    out: Arrays = {}
+    for name, prompt in (("prompt", PROMPT), ("long", golden_text.LONG), ("empty", "")):
+        text = r.encode(prompt)
+        out[name + ".ids"] = array(text.ids)
+        for i, state in enumerate(text.states):
+            out[f"{name}.S{i}"] = array(state)
+    return out
+
+
+def connector(r: Reference) -> Arrays:
+    """Features and context of three prompts; `long` fills every row of a small text length."""
+    out: Arrays = {}
+    for name, prompt in (("prompt", PROMPT), ("long", golden_text.LONG), ("empty", "")):
+        text = r.encode(prompt)
+        out[name + ".features"] = array(text.features)
+        rows = array(text.context[0])
+        # Of 1024 rows the first 64 and every 16th are kept.
+        out[name + ".context"] = rows if len(rows) <= 128 else rows[:64]
+        if len(rows) > 128:
+            out[name + ".context.every16"] = np.ascontiguousarray(rows[::16])
+    return out
+
+
+def _modality_taps(layers: int) -> list[str]:
+    blocks = [f"transformer_blocks.{i}" for i in range(layers)]
+    parts = [f"{b}.{p}" for b in blocks for p in ("attn1", "attn2", "ff")]
+    heads = ["patchify_proj", "adaln_single", "adaln_single.emb", "prompt_adaln_single", "norm_out"]
+    return blocks + parts + heads
+
+
+def dit(r: Reference) -> Arrays:
+    """Velocity for T2V, I2V (a token at 0, one in between), the STG pass; taps of the first two."""
+    model, c = r.dit(), r.transformer_config
+    width = c["num_attention_heads"] * c["attention_head_dim"]
+    state, _ = r.state(VideoPixelShape(1, 9, 64, 96, 24.0))
+    state = ref.noised(state, given("dit.latent", *state.latent.shape))
+    context = torch.nn.functional.rms_norm(given("dit.context", 1, 24, width), (width,))
+    sigma, stg = torch.tensor(0.725), r.config["sampling"]["stg_blocks"]
+    mask = state.denoise_mask.clone()
+    mask[:, :6], mask[:, 6] = 0.0, 0.3
+    image = ref.replace(state, denoise_mask=mask)
+    pe = model.video_args_preprocessor.prepare(ref.modality(state, context, sigma))
+    out: Arrays = {
+        "latent": array(state.latent[0]), "context": array(context[0]),
+        "sigma": np.array([0.725], np.float32), "mask": array(mask[0, :, 0]),
+        "shape": np.array([2, 2, 3], np.int32), "fps": np.array([24], np.float32),
+        "stg_blocks": np.array(stg, np.int32), "positions": array(state.positions[0]),
+        # [tokens, heads, head_dim / 2]
+        "rope.cos": array(pe.positional_embeddings[0][0].transpose(0, 1)),
+        "rope.sin": array(pe.positional_embeddings[1][0].transpose(0, 1)),
+        "timesteps": array(pe.timesteps[0]), "embedded_timestep": array(pe.embedded_timestep[0]),
+        "prompt_timestep": array(pe.prompt_timestep[0]),
+    }
+    names = _modality_taps(c["num_layers"])
+    with taps(model, names, out):
+        out["velocity"] = array(model(ref.modality(state, context, sigma), None, None)[0][0])
+    with taps(model, names, out, "i2v."):
+        out["i2v.velocity"] = array(model(ref.modality(image, context, sigma), None, None)[0][0])
+    how = ref.perturbed(stg)
+    with taps(model, [n for n in names if n.startswith("transformer_blocks")], out, "stg."):
+        out["stg.velocity"] = array(model(ref.modality(state, context, sigma), None, how)[0][0])
+    low = ref.modality(state, context, torch.tensor(0.1))
+    out["low.velocity"] = array(model(low, None, None)[0][0])
+    return {n: a for n, a in out.items() if a.size}
+
+
+def vae(r: Reference) -> Arrays:
+    """An image, a clip of 17 frames, a latent of two frames with taps and one of three."""
+    out: Arrays = {}
+    encoder, decoder = r.encoder(), r.decoder()
+    pixels = torch.from_numpy(golden_text.clip(17, 64, 96)).float() / 127.5 - 1.0
+    pixels = pixels.permute(3, 0, 1, 2)[None]
+    downs = ["conv_in", *(f"down_blocks.{i}" for i in range(len(encoder.down_blocks))), "conv_out"]
+    ups = ["conv_in", *(f"up_blocks.{i}" for i in range(len(decoder.up_blocks))), "conv_out"]
+    out["clip"] = golden_text.clip(17, 64, 96)
+    with taps(encoder, downs, out, "image."):
+        out["image.latent"] = array(encoder(pixels[:, :, :1])[0])
+    with taps(encoder, [downs[-2]], out, "clip."):
+        out["clip.latent"] = array(encoder(pixels)[0])
+    channels = r.config["vae"]["latent_channels"]
+    latent = given("vae.latent", 1, channels, 2, 2, 2)
+    out["decode.latent"] = array(latent[0])
+    with taps(decoder, ups, out, "decode."):
+        out["decode.frames"] = array(decoder(latent)[0])
+    latent = given("vae.latent3", 1, channels, 3, 2, 3)
+    out["decode3.latent"] = array(latent[0])
+    out["decode3.pixels"] = ref.to_bytes(decoder(latent))
+    return out
+
+
+def sampler(_r: Reference | None = None) -> Arrays:
+    """Schedules, guidance on given x0s, the Euler step with a mask."""
+    out: Arrays = {"sigmas.distilled": array(ref.sigmas("distilled", 8))}
+    for n in (1, 2, 3, 4, 8, 15, 20, 30, 40):
+        if n > 1:  # one step divides by zero in the reference's stretch
+            out[f"sigmas.ltx2.{n}"] = array(ref.sigmas("ltx2", n))
+        out[f"sigmas.linear_quadratic.{n}"] = array(ref.sigmas("linear_quadratic", n))
+    for tokens in (2688, 8160):
+        empty = torch.empty(1, 1, tokens, 1, 1)
+        out[f"sigmas.ltx2.30.tokens{tokens}"] = array(LTX2Scheduler().execute(30, latent=empty))
+    cond, uncond, stg = (given(f"x0.{n}", 1, 12, 8) for n in ("cond", "uncond", "stg"))
+    out |= {"cond": array(cond[0]), "uncond": array(uncond[0]), "perturbed": array(stg[0])}
+    for cfg, scale, rescale in ((3.0, 1.0, 0.7), (3.0, 0.0, 0.0), (1.0, 1.0, 0.0), (2.5, 0.5, 1.0)):
+        params = MultiModalGuiderParams(cfg_scale=cfg, stg_scale=scale, rescale_scale=rescale)
+        pred = MultiModalGuider(params=params).calculate(cond, uncond, stg, 0.0)
+        out[f"guided.{cfg:g}.{scale:g}.{rescale:g}"] = array(pred[0])
+    z, clean, mask = given("z", 1, 12, 8), given("clean", 1, 12, 8), torch.ones(1, 12, 1)
+    mask[:, :4], mask[:, 4:6] = 0.0, 0.3
+    steps = ref.sigmas("ltx2", 4)
+    x0 = ref.post_process_latent(cond, mask, clean)
+    out |= {"z": array(z[0]), "clean": array(clean[0]), "mask": array(mask[0, :, 0]),
+            "x0.masked": array(x0[0]),
+            "euler.step1of4": array(ref.EulerDiffusionStep().step(z, x0, steps, 1)[0])}
+    return out
+
+
+def _guidance(cfg: float, stg: float, rescale: float, blocks: list[int]) -> MultiModalGuiderParams:
+    return MultiModalGuiderParams(cfg_scale=cfg, stg_scale=stg, rescale_scale=rescale,
+                                  stg_blocks=blocks)
+
+
+# name -> schedule, steps, (cfg, stg, rescale), pixels (frames, height, width), images
+# as (picture, frame, strength). Pictures are in golden_text.
+Images = list[tuple[str, int, float]]
+CASES: dict[str, tuple[str, int, tuple[float, float, float], tuple[int, int, int], Images]] = {
+    "t2v": ("distilled", 8, (1.0, 0.0, 0.0), (9, 64, 96), []),
+    "i2v": ("distilled", 8, (1.0, 0.0, 0.0), (9, 64, 64), [("fits", 0, 1.0)]),
+    "i2v.resized": ("distilled", 8, (1.0, 0.0, 0.0), (9, 64, 64), [("wide", 0, 1.0)]),
+    "i2v.weak": ("distilled", 8, (1.0, 0.0, 0.0), (9, 64, 64), [("tall", 0, 0.6)]),
+    "dev.t2v": ("ltx2", 4, (3.0, 1.0, 0.7), (17, 64, 64), []),
+    "dev.i2v": ("ltx2", 4, (3.0, 1.0, 0.7), (9, 64, 64), [("wide", 0, 1.0)]),
+    "dev.default": ("ltx2", 30, (3.0, 1.0, 0.7), (9, 64, 64), []),
+    "quadratic.t2v": ("linear_quadratic", 3, (2.0, 0.5, 0.4), (9, 64, 96), []),
+    "keyframe": ("distilled", 8, (1.0, 0.0, 0.0), (9, 64, 64), [("fits", 5, 1.0)]),
+    "keyframe.weak": ("distilled", 8, (1.0, 0.0, 0.0), (9, 64, 64), [("wide", 6, 0.7)]),
+    "two": ("ltx2", 4, (3.0, 1.0, 0.7), (9, 64, 64), [("fits", 0, 1.0), ("tall", 8, 1.0)]),
+}
+
+
+def e2e(r: Reference, names: list[str]) -> Arrays:
+    """Prompt to frames. `noise` has the latent's shape; `noise.appended` is for keyframe tokens."""
+    out: Arrays = {n: golden_text.picture(n) for n in ("fits", "wide", "tall")}
+    positive, negative = r.encode(PROMPT).context, r.encode(NEGATIVE).context
+    model, encoder, decoder = r.dit(), r.encoder(), r.decoder()
+    for name in names:
+        schedule, steps, guidance, (frames, height, width), images = CASES[name]
+        state, tools = r.state(VideoPixelShape(1, frames, height, width, 24.0))
+        shape = tools.target_shape
+        noise = given(f"noise.{name}", *shape.to_torch_shape())
+        tokens = r.patchifier.patchify(noise)
+        for picture, frame, strength in images:
+            latent = encoder(ref.image_pixels(out[picture], height, width))
+            if frame == 0:
+                state = ref.VideoConditionByLatentIndex(latent, strength, 0).apply_to(state, tools)
+            else:
+                state = ref.keyframe(state, tools, latent, frame, strength)
+                more = given(f"noise.{name}.appended", 1, shape.height * shape.width,
+                             shape.channels)
+                tokens = torch.cat([tokens, more], 1)
+                out[f"{name}.noise.appended"] = array(more[0])
+        state = ref.noised(state, tokens)
+        params = _guidance(*guidance, r.config["sampling"]["stg_blocks"] or [1])
+        state = ref.denoise(model, state, ref.sigmas(schedule, steps), params, positive, negative)
+        latents = ref.latents_of(state, tools)
+        video = decoder(latents)
+        out[f"{name}.noise"], out[f"{name}.latents"] = array(noise[0]), array(latents[0])
+        out[f"{name}.pixels"] = ref.to_bytes(video)
+        if name in ("t2v", "dev.i2v"):
+            out[f"{name}.frames"] = array(video[0])
+    return out
+
+
+MAKERS: dict[str, Callable[[Reference], Arrays]] = {
+    "base-gemma": gemma, "odd-gemma": gemma,
+    "base-connector": connector, "odd-connector": connector, "plain-connector": connector,
+    "base-dit": dit, "odd-dit": dit, "plain-dit": dit,
+    "base-vae": vae, "odd-vae": vae, "plain-vae": vae,
+    "all-sampler": sampler,
+    "base-e2e": lambda r: e2e(r, [n for n in CASES if n not in ("quadratic.t2v", "two")]),
+    "odd-e2e": lambda r: e2e(r, ["quadratic.t2v", "i2v.resized", "two"]),
+    "all-tokenizer": golden_text.tokenizer,
+}
+
+
+def write(folder: Path, name: str, arrays: Arrays, about: str) -> None:
+    for key, value in arrays.items():
+        assert value.dtype in (np.float32, np.int32, np.uint8), (key, value.dtype)
+        assert value.flags.c_contiguous and np.isfinite(value).all() and "/" not in key, key
+    folder.mkdir(parents=True, exist_ok=True)
+    np.savez_compressed(folder / f"{name}.npz", **arrays)  # type: ignore[arg-type]
+    notes = {
+        "command": f"python scripts/make_golden.py --only {name}", "about": about,
+        "versions": {p: version(p) for p in PACKAGES} | {"python": platform.python_version()},
+        "dtype": "float32", "prompt": PROMPT, "negative_prompt": NEGATIVE,
+        "arrays": {k: [str(v.dtype), *v.shape] for k, v in sorted(arrays.items())},
+    }
+    if name.endswith("-e2e"):
+        notes["cases"] = {c: dict(zip(("schedule", "steps", "guidance_stg_rescale",
+                                       "frames_height_width", "images"), CASES[c], strict=True))
+                          for c in CASES if f"{c}.latents" in arrays}
+    (folder / f"{name}.json").write_text(json.dumps(notes, indent=1) + "\n", newline="\n")
+    size = (folder / f"{name}.npz").stat().st_size
+    print(f"{name}: {len(arrays)} arrays, {size / 1e3:.0f} kB")
+
+
+def make(names: list[str], folder: Path) -> None:
+    with tempfile.TemporaryDirectory() as root:
+        for name in names:
+            geometry = name.split("-")[0].replace("all", "base")
+            place = Path(root) / geometry
+            if not place.exists():
+                make_tiny.generate(geometry, place)
+            maker = MAKERS[name]
+            write(folder, name, maker(Reference(place)), (maker.__doc__ or "prompt to frames"))
+
+
+def full_width(folder: Path) -> None:
+    """The true widths: checkpoint and golden side by side in `folder`, several GB."""
+    place = folder / "full"
+    if not place.exists():
+        make_tiny.generate("full", place)
+    r = Reference(place)
+    for name, maker in (("connector", connector), ("dit", dit), ("vae", vae)):
+        write(folder, f"full-{name}", maker(r), maker.__doc__ or "")
+    write(folder, "full-e2e", e2e(r, ["i2v.resized", "dev.t2v"]), "prompt to frames")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--only", nargs="+", choices=sorted(MAKERS), metavar="NAME")
+    parser.add_argument("--out", type=Path,
+                        default=Path(__file__).parents[1] / "tests" / "golden")
+    parser.add_argument("--full-width", type=Path, metavar="FOLDER")
+    args = parser.parse_args()
+    torch.set_grad_enabled(False)
+    if args.full_width:
+        full_width(args.full_width)
+    else:
+        make(args.only or list(MAKERS), args.out)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,287 @@
+"""The official models on a checkpoint, in float32, and the small amount of glue they need.
+
+Imported by make_golden.py only. ltx-core 1.0.0 has the video-only model but no video-only loop, and
+states Gemma's sizes, 128 registers and 1024 rows of text as constants; what replaces those is here.
+Everything the models compute is ltx-core's and transformers' own code.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import types
+from dataclasses import dataclass, replace
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file
+
+_ABSENT = types.ModuleType("torchaudio")  # has no CPU build; ltx-core only names it
+_ABSENT.__spec__ = ModuleSpec("torchaudio", None)
+_ABSENT.__dict__["transforms"] = types.ModuleType("torchaudio.transforms")
+sys.modules.setdefault("torchaudio", _ABSENT)
+
+from ltx_core.components.diffusion_steps import EulerDiffusionStep  # noqa: E402
+from ltx_core.components.guiders import MultiModalGuider, MultiModalGuiderParams  # noqa: E402
+from ltx_core.components.patchifiers import (  # noqa: E402
+    VideoLatentPatchifier,
+    get_pixel_coords,
+)
+from ltx_core.components.schedulers import LinearQuadraticScheduler, LTX2Scheduler  # noqa: E402
+from ltx_core.conditioning import VideoConditionByLatentIndex  # noqa: E402
+from ltx_core.guidance.perturbations import (  # noqa: E402
+    BatchedPerturbationConfig,
+    Perturbation,
+    PerturbationConfig,
+    PerturbationType,
+)
+from ltx_core.model.transformer.modality import Modality  # noqa: E402
+from ltx_core.model.transformer.model import LTXModel, X0Model  # noqa: E402
+from ltx_core.model.transformer.model_configurator import (  # noqa: E402
+    LTXVideoOnlyModelConfigurator,
+)
+from ltx_core.model.transformer.rope import LTXRopeType  # noqa: E402
+from ltx_core.model.video_vae.model_configurator import (  # noqa: E402
+    VideoDecoderConfigurator,
+    VideoEncoderConfigurator,
+)
+from ltx_core.model.video_vae.video_vae import VideoDecoder, VideoEncoder  # noqa: E402
+from ltx_core.text_encoders.gemma.embeddings_connector import (  # noqa: E402
+    Embeddings1DConnector,
+)
+from ltx_core.text_encoders.gemma.embeddings_processor import (  # noqa: E402
+    EmbeddingsProcessor,
+)
+from ltx_core.text_encoders.gemma.feature_extractor import FeatureExtractorV2  # noqa: E402
+from ltx_core.text_encoders.gemma.tokenizer import LTXVGemmaTokenizer  # noqa: E402
+from ltx_core.tools import VideoLatentTools  # noqa: E402
+from ltx_core.types import LatentState, VideoLatentShape, VideoPixelShape  # noqa: E402
+from ltx_pipelines.utils.constants import DISTILLED_SIGMA_VALUES  # noqa: E402
+from ltx_pipelines.utils.helpers import (  # noqa: E402
+    modality_from_latent_state,
+    post_process_latent,
+)
+from ltx_pipelines.utils.media_io import normalize_latent, resize_and_center_crop  # noqa: E402
+from transformers import Gemma3TextConfig, Gemma3TextModel  # noqa: E402
+
+Tensors = dict[str, torch.Tensor]
+AUDIO = ("audio", "av_ca_", "a2v")
+
+
+def _load(model: torch.nn.Module, weights: Tensors) -> Any:
+    model = model.to_empty(device="cpu").float()
+    for name in [n for n, _ in model.named_buffers() if n not in weights]:
+        raise KeyError(f"no weights for buffer {name}")
+    model.load_state_dict(weights, strict=True)
+    return model.eval().requires_grad_(False)
+
+
+def _under(weights: Tensors, prefix: str) -> Tensors:
+    return {n.removeprefix(prefix): t for n, t in weights.items() if n.startswith(prefix)}
+
+
+@dataclass
+class Text:
+    """A prompt on its way: token ids, hidden states of the real tokens, features, context."""
+
+    ids: torch.Tensor
+    states: list[torch.Tensor]
+    features: torch.Tensor
+    context: torch.Tensor
+
+
+class Reference:
+    """The official models of one folder made by make_tiny.py."""
+
+    def __init__(self, folder: Path, dtype: torch.dtype = torch.float32) -> None:
+        file = next(folder.glob("*.safetensors"))
+        with safe_open(file, framework="pt") as f:
+            self.config: dict[str, Any] = json.loads(f.metadata()["config"])
+        self.weights = {n: t.to(dtype) for n, t in load_file(file).items()}
+        self.gemma_folder = folder / "gemma"
+        self.transformer_config = self.config["transformer"]
+        self.text_length = self.transformer_config.get("connector_text_length", 1024)
+        self.patchifier = VideoLatentPatchifier(patch_size=1)
+
+    # ---- components -------------------------------------------------------------------------
+
+    def dit(self) -> LTXModel:
+        with torch.device("meta"):
+            model = LTXVideoOnlyModelConfigurator.from_config(self.config)
+        weights = _under(self.weights, "model.diffusion_model.")
+        video = {n: t for n, t in weights.items()
+                 if not any(a in n for a in AUDIO) and "embeddings_connector" not in n}
+        return _load(model, video)
+
+    def encoder(self) -> VideoEncoder:
+        with torch.device("meta"):
+            model = VideoEncoderConfigurator.from_config(self.config)
+        return _load(model, self._vae("encoder"))
+
+    def decoder(self) -> VideoDecoder:
+        with torch.device("meta"):
+            model = VideoDecoderConfigurator.from_config(self.config)
+        return _load(model, self._vae("decoder"))
+
+    def _vae(self, side: str) -> Tensors:
+        weights = _under(self.weights, f"vae.{side}.")
+        for name in ("mean-of-means", "std-of-means"):
+            weights["per_channel_statistics." + name] = self.weights[
+                "vae.per_channel_statistics." + name]
+        return weights
+
+    def text_processor(self) -> EmbeddingsProcessor:
+        c, gemma = self.transformer_config, self.gemma_config()
+        width = c["num_attention_heads"] * c["attention_head_dim"]
+        with torch.device("meta"):
+            states = gemma.num_hidden_layers + 1
+            project = torch.nn.Linear(gemma.hidden_size * states, width)
+            connector = Embeddings1DConnector(
+                num_attention_heads=c["connector_num_attention_heads"],
+                attention_head_dim=c["connector_attention_head_dim"],
+                num_layers=c["connector_num_layers"],
+                positional_embedding_max_pos=c["connector_positional_embedding_max_pos"],
+                num_learnable_registers=c["connector_num_learnable_registers"],
+                rope_type=LTXRopeType(c["rope_type"]),
+                double_precision_rope=c["frequencies_precision"] == "float64",
+                apply_gated_attention=c["connector_apply_gated_attention"])
+            model = EmbeddingsProcessor(
+                feature_extractor=FeatureExtractorV2(project, gemma.hidden_size),
+                video_connector=connector)
+        prefix = "text_embedding_projection.video_aggregate_embed."
+        weights = {"feature_extractor.video_aggregate_embed." + n: t
+                   for n, t in _under(self.weights, prefix).items()}
+        prefix = "model.diffusion_model.video_embeddings_connector."
+        weights |= {"video_connector." + n: t for n, t in _under(self.weights, prefix).items()}
+        return _load(model, weights)
+
+    def gemma_config(self) -> Gemma3TextConfig:
+        config = json.loads((self.gemma_folder / "config.json").read_text())
+        config = config.get("text_config", config)
+        return Gemma3TextConfig(**config, attn_implementation="eager")
+
+    def gemma(self) -> Gemma3TextModel:
+        weights: Tensors = {}
+        for file in sorted(self.gemma_folder.glob("*.safetensors")):
+            weights |= load_file(file)
+        prefix = "language_model.model." if any(
+            n.startswith("language_model.") for n in weights) else "model."
+        model = Gemma3TextModel(self.gemma_config()).float().eval().requires_grad_(False)
+        weights = {n: t.float() for n, t in _under(weights, prefix).items()}
+        model.load_state_dict(weights, strict=True)
+        return model
+
+    def tokenizer(self) -> LTXVGemmaTokenizer:
+        return LTXVGemmaTokenizer(str(self.gemma_folder), self.text_length)
+
+    # ---- text ---------------------------------------------------------------------------------
+
+    def encode(self, prompt: str) -> Text:
+        """As GemmaTextEncoder.encode: padded on the left to the text length."""
+        pairs = self.tokenizer().tokenize_with_weights(prompt)["gemma"]
+        ids = torch.tensor([[int(i) for i, _ in pairs]])
+        mask = torch.tensor([[int(m) for _, m in pairs]])
+        out = self.gemma()(input_ids=ids, attention_mask=mask, output_hidden_states=True)
+        processor, real = self.text_processor(), mask[0].bool()
+        assert processor.feature_extractor is not None
+        features, _ = processor.feature_extractor(out.hidden_states, mask)
+        context = processor.process_hidden_states(out.hidden_states, mask).video_encoding
+        return Text(ids=ids[0][real], states=[s[0][real] for s in out.hidden_states],
+                    features=features[0][real], context=context)
+
+    # ---- latents ------------------------------------------------------------------------------
+
+    def state(self, pixels: VideoPixelShape) -> tuple[LatentState, VideoLatentTools]:
+        channels = self.config["vae"]["latent_channels"]
+        tools = VideoLatentTools(
+            self.patchifier, VideoLatentShape.from_pixel_shape(pixels, channels), pixels.fps)
+        return tools.create_initial_state("cpu", torch.float32), tools
+
+
+def keyframe(state: LatentState, tools: VideoLatentTools, latent: torch.Tensor, frame: int,
+             strength: float) -> LatentState:
+    """An image at a later frame, by the official 1.2.0 rule: it spans one pixel frame.
+
+    ltx-core 1.0.0 spans eight; all else is as its VideoConditionByKeyframeIndex.
+    """
+    tokens = tools.patchifier.patchify(latent)
+    bounds = tools.patchifier.get_patch_grid_bounds(VideoLatentShape.from_torch_shape(latent.shape))
+    positions = get_pixel_coords(bounds, tools.scale_factors, causal_fix=False).float()
+    positions[:, 0, :, 0] = frame
+    positions[:, 0, :, 1] = frame + 1
+    positions[:, 0] /= tools.fps
+    mask = torch.full((*tokens.shape[:2], 1), 1.0 - strength)
+    return replace(
+        state, latent=torch.cat([state.latent, tokens], 1),
+        clean_latent=torch.cat([state.clean_latent, tokens], 1),
+        denoise_mask=torch.cat([state.denoise_mask, mask], 1),
+        positions=torch.cat([state.positions.float(), positions], 2))
+
+
+def image_pixels(image: np.ndarray, height: int, width: int) -> torch.Tensor:
+    """Height x width x 3 bytes -> [1,3,1,H,W] in [-1,1], as load_image_conditioning at CRF 0."""
+    resized = resize_and_center_crop(torch.tensor(image, dtype=torch.float32), height, width)
+    return normalize_latent(resized, torch.device("cpu"), torch.float32)
+
+
+def noised(state: LatentState, noise: torch.Tensor) -> LatentState:
+    """GaussianNoiser with given noise, in token layout."""
+    mask = state.denoise_mask
+    return replace(state, latent=noise * mask + state.latent * (1 - mask))
+
+
+def sigmas(schedule: str, steps: int) -> torch.Tensor:
+    if schedule == "distilled":
+        return torch.tensor(DISTILLED_SIGMA_VALUES)
+    if schedule == "linear_quadratic":
+        return LinearQuadraticScheduler().execute(steps)
+    return LTX2Scheduler().execute(steps)
+
+
+def modality(state: LatentState, context: torch.Tensor, sigma: torch.Tensor) -> Modality:
+    # ltx-core gives sigma as a scalar tensor; the video-only preprocessor flattens it.
+    return modality_from_latent_state(state, context, sigma)
+
+
+def perturbed(blocks: list[int]) -> BatchedPerturbationConfig:
+    skip = Perturbation(type=PerturbationType.SKIP_VIDEO_SELF_ATTN, blocks=blocks)
+    return BatchedPerturbationConfig([PerturbationConfig([skip])])
+
+
+def denoise(dit: LTXModel, state: LatentState, steps: torch.Tensor, params: MultiModalGuiderParams,
+            positive: torch.Tensor, negative: torch.Tensor | None) -> LatentState:
+    """The Euler loop of ltx_pipelines, for video alone."""
+    model, stepper = X0Model(dit), EulerDiffusionStep()
+    guider = MultiModalGuider(params=params, negative_context=negative)
+    for i, sigma in enumerate(steps[:-1]):
+        def x0(context: torch.Tensor, how: BatchedPerturbationConfig | None = None,
+               at: torch.Tensor = sigma, z: LatentState = state) -> torch.Tensor:
+            out: torch.Tensor = model(modality(z, context, at), None, how)[0]
+            return out
+        uncond: Any = 0.0
+        if guider.do_unconditional_generation():
+            assert negative is not None
+            uncond = x0(negative)
+        stg: Any = 0.0
+        if guider.do_perturbed_generation():
+            stg = x0(positive, perturbed(list(params.stg_blocks or [])))
+        pred = guider.calculate(x0(positive), uncond, stg, 0.0)
+        pred = post_process_latent(pred, state.denoise_mask, state.clean_latent)
+        state = replace(state, latent=stepper.step(state.latent, pred, steps, i))
+    return state
+
+
+def latents_of(state: LatentState, tools: VideoLatentTools) -> torch.Tensor:
+    """[1,C,F',H',W'] without appended tokens."""
+    state = tools.unpatchify(tools.clear_conditioning(state))
+    return state.latent
+
+
+def to_bytes(frames: torch.Tensor) -> np.ndarray:
+    """[1,3,F,H,W] -> frames x height x width x 3 bytes, as ltx_core's decode_video."""
+    out = (((frames + 1.0) / 2.0).clamp(0.0, 1.0) * 255.0).to(torch.uint8)
+    return np.ascontiguousarray(out[0].permute(1, 2, 3, 0).numpy())
