@@ -250,18 +250,21 @@ MAKERS: dict[str, Callable[[Reference], Arrays]] = {
 }
 
 
-def write(folder: Path, name: str, arrays: Arrays, about: str) -> None:
+def write(folder: Path, name: str, arrays: Arrays, about: str, command: str = "") -> None:
     for key, value in arrays.items():
         assert value.dtype in (np.float32, np.int32, np.uint8), (key, value.dtype)
         assert value.flags.c_contiguous and np.isfinite(value).all() and "/" not in key, key
     folder.mkdir(parents=True, exist_ok=True)
+    packages = (*PACKAGES, "gguf") if "--wheel" in command else PACKAGES
     np.savez_compressed(folder / f"{name}.npz", **arrays)  # type: ignore[arg-type]
     notes = {
-        "command": f"python scripts/make_golden.py --only {name}", "about": about,
-        "versions": {p: version(p) for p in PACKAGES} | {"python": platform.python_version()},
+        "command": command or f"python scripts/make_golden.py --only {name}", "about": about,
+        "versions": {p: version(p) for p in packages} | {"python": platform.python_version()},
         "dtype": "float32", "prompt": PROMPT, "negative_prompt": NEGATIVE,
         "arrays": {k: [str(v.dtype), *v.shape] for k, v in sorted(arrays.items())},
     }
+    if command:  # not of the tiny prompts
+        del notes["prompt"], notes["negative_prompt"]
     if name.endswith("-e2e"):
         notes["cases"] = {c: dict(zip(("schedule", "steps", "guidance_stg_rescale",
                                        "frames_height_width", "images"), CASES[c], strict=True))
