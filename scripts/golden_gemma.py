@@ -22,11 +22,18 @@ from make_golden import Arrays, array, write
 
 LAYERS = (0, 1, 6, 12, 17, 18)
 NAMES = {
-    "attn_norm": "input_layernorm", "attn_q": "self_attn.q_proj", "attn_k": "self_attn.k_proj",
-    "attn_v": "self_attn.v_proj", "attn_output": "self_attn.o_proj",
-    "attn_q_norm": "self_attn.q_norm", "attn_k_norm": "self_attn.k_norm",
-    "post_attention_norm": "post_attention_layernorm", "ffn_norm": "pre_feedforward_layernorm",
-    "ffn_gate": "mlp.gate_proj", "ffn_up": "mlp.up_proj", "ffn_down": "mlp.down_proj",
+    "attn_norm": "input_layernorm",
+    "attn_q": "self_attn.q_proj",
+    "attn_k": "self_attn.k_proj",
+    "attn_v": "self_attn.v_proj",
+    "attn_output": "self_attn.o_proj",
+    "attn_q_norm": "self_attn.q_norm",
+    "attn_k_norm": "self_attn.k_norm",
+    "post_attention_norm": "post_attention_layernorm",
+    "ffn_norm": "pre_feedforward_layernorm",
+    "ffn_gate": "mlp.gate_proj",
+    "ffn_up": "mlp.up_proj",
+    "ffn_down": "mlp.down_proj",
     "post_ffw_norm": "post_feedforward_layernorm",
 }
 PROMPTS = {
@@ -53,17 +60,25 @@ def assembled(folder: Path) -> Path:
 def _config(fields: dict[str, Any], rows: int) -> Any:
     from transformers import Gemma3TextConfig
 
-    get = {k.removeprefix("gemma3."): f.contents() for k, f in fields.items()
-           if k.startswith("gemma3.")}
+    get = {
+        k.removeprefix("gemma3."): f.contents()
+        for k, f in fields.items()
+        if k.startswith("gemma3.")
+    }
     return Gemma3TextConfig(
-        vocab_size=rows, hidden_size=get["embedding_length"],
-        intermediate_size=get["feed_forward_length"], num_hidden_layers=get["block_count"],
+        vocab_size=rows,
+        hidden_size=get["embedding_length"],
+        intermediate_size=get["feed_forward_length"],
+        num_hidden_layers=get["block_count"],
         num_attention_heads=get["attention.head_count"],
         num_key_value_heads=get["attention.head_count_kv"],
-        head_dim=get["attention.key_length"], query_pre_attn_scalar=get["attention.key_length"],
+        head_dim=get["attention.key_length"],
+        query_pre_attn_scalar=get["attention.key_length"],
         rms_norm_eps=get["attention.layer_norm_rms_epsilon"],
-        rope_theta=get["rope.freq_base"], sliding_window=get["attention.sliding_window"],
-        attn_implementation="eager")
+        rope_theta=get["rope.freq_base"],
+        sliding_window=get["attention.sliding_window"],
+        attn_implementation="eager",
+    )
 
 
 def _name(name: str) -> str:
@@ -114,19 +129,32 @@ def states(path: Path, tokenizer: Path) -> Arrays:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--tokenizer", type=Path, required=True, metavar="FOLDER",
-                        help="tokenizer.json and tokenizer_config.json of Gemma 3")
+    parser.add_argument(
+        "--tokenizer",
+        type=Path,
+        required=True,
+        metavar="FOLDER",
+        help="tokenizer.json and tokenizer_config.json of Gemma 3",
+    )
     parser.add_argument("--wheel", type=Path, metavar="FOLDER")
-    parser.add_argument("--out", type=Path,
-                        default=Path(__file__).parents[1] / "tests" / "golden")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "tests" / "golden")
     args = parser.parse_args()
     torch.set_grad_enabled(False)
-    write(args.out, "gemma3-tokenizer", golden_text.encode_all(args.tokenizer),
-          golden_text.tokenizer.__doc__ or "", "python scripts/golden_gemma.py --tokenizer FOLDER")
+    write(
+        args.out,
+        "gemma3-tokenizer",
+        golden_text.encode_all(args.tokenizer),
+        golden_text.tokenizer.__doc__ or "",
+        "python scripts/golden_gemma.py --tokenizer FOLDER",
+    )
     if args.wheel:
-        write(args.out, "gemma270m-states", states(assembled(args.wheel), args.tokenizer),
-              states.__doc__ or "",
-              "python scripts/golden_gemma.py --tokenizer FOLDER --wheel FOLDER")
+        write(
+            args.out,
+            "gemma270m-states",
+            states(assembled(args.wheel), args.tokenizer),
+            states.__doc__ or "",
+            "python scripts/golden_gemma.py --tokenizer FOLDER --wheel FOLDER",
+        )
 
 
 if __name__ == "__main__":

@@ -34,7 +34,8 @@ def picture(name: str) -> np.ndarray:
 # Emoji, CJK, Arabic, combining marks, runs of white space, byte fallback, special tokens typed out,
 # and texts longer than the encoder takes.
 STRINGS: list[str] = json.loads(
-    (Path(__file__).parents[1] / "tests" / "golden" / "strings.json").read_text())
+    (Path(__file__).parents[1] / "tests" / "golden" / "strings.json").read_text()
+)
 
 
 def tokenizer(r: Any) -> dict[str, np.ndarray]:
@@ -49,8 +50,10 @@ def encode_all(folder: Path) -> dict[str, np.ndarray]:
     out: dict[str, np.ndarray] = {}
     for length in (1024, 32):
         hugging_face = LTXVGemmaTokenizer(str(folder), length)
-        rows = [[int(i) for i, m in hugging_face.tokenize_with_weights(s)["gemma"] if int(m)]
-                for s in STRINGS]
+        rows = [
+            [int(i) for i, m in hugging_face.tokenize_with_weights(s)["gemma"] if int(m)]
+            for s in STRINGS
+        ]
         out[f"ids.{length}"] = np.array([i for row in rows for i in row], np.int32)
         out[f"ends.{length}"] = np.cumsum([len(row) for row in rows]).astype(np.int32)
     return out

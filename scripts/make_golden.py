@@ -15,11 +15,10 @@ import argparse
 import json
 import platform
 import tempfile
-from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import golden_text
 import make_tiny
@@ -29,6 +28,9 @@ import torch
 from ltx_core.components.schedulers import LTX2Scheduler
 from ltx_core.types import VideoPixelShape
 from reference import MultiModalGuider, MultiModalGuiderParams, Reference
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 Arrays = dict[str, np.ndarray]
 PROMPT = "a red circle moves right on a blue background"
@@ -49,12 +51,15 @@ def given(name: str, *shape: int) -> torch.Tensor:
 @contextmanager
 def taps(model: torch.nn.Module, names: list[str], out: Arrays, prefix: str = "") -> Iterator[None]:
     """Keeps what the named modules give; the first of a tuple, without the batch axis."""
+
     def keep(name: str) -> Callable[[Any, Any, Any], None]:
         def hook(_module: Any, _inputs: Any, result: Any) -> None:
             result = result[0] if isinstance(result, tuple) else result
             result = getattr(result, "x", result)
             out[prefix + name] = array(result[0] if result.ndim > 2 else result)
+
         return hook
+
     modules = dict(model.named_modules())
     handles = [modules[name].register_forward_hook(keep(name)) for name in names]
     try:
@@ -109,14 +114,19 @@ def dit(r: Reference) -> Arrays:
     image = ref.replace(state, denoise_mask=mask)
     pe = model.video_args_preprocessor.prepare(ref.modality(state, context, sigma))
     out: Arrays = {
-        "latent": array(state.latent[0]), "context": array(context[0]),
-        "sigma": np.array([0.725], np.float32), "mask": array(mask[0, :, 0]),
-        "shape": np.array([2, 2, 3], np.int32), "fps": np.array([24], np.float32),
-        "stg_blocks": np.array(stg, np.int32), "positions": array(state.positions[0]),
+        "latent": array(state.latent[0]),
+        "context": array(context[0]),
+        "sigma": np.array([0.725], np.float32),
+        "mask": array(mask[0, :, 0]),
+        "shape": np.array([2, 2, 3], np.int32),
+        "fps": np.array([24], np.float32),
+        "stg_blocks": np.array(stg, np.int32),
+        "positions": array(state.positions[0]),
         # [tokens, heads, head_dim / 2]
         "rope.cos": array(pe.positional_embeddings[0][0].transpose(0, 1)),
         "rope.sin": array(pe.positional_embeddings[1][0].transpose(0, 1)),
-        "timesteps": array(pe.timesteps[0]), "embedded_timestep": array(pe.embedded_timestep[0]),
+        "timesteps": array(pe.timesteps[0]),
+        "embedded_timestep": array(pe.embedded_timestep[0]),
         "prompt_timestep": array(pe.prompt_timestep[0]),
     }
     names = _modality_taps(c["num_layers"])
@@ -176,15 +186,20 @@ def sampler(_r: Reference | None = None) -> Arrays:
     mask[:, :4], mask[:, 4:6] = 0.0, 0.3
     steps = ref.sigmas("ltx2", 4)
     x0 = ref.post_process_latent(cond, mask, clean)
-    out |= {"z": array(z[0]), "clean": array(clean[0]), "mask": array(mask[0, :, 0]),
-            "x0.masked": array(x0[0]),
-            "euler.step1of4": array(ref.EulerDiffusionStep().step(z, x0, steps, 1)[0])}
+    out |= {
+        "z": array(z[0]),
+        "clean": array(clean[0]),
+        "mask": array(mask[0, :, 0]),
+        "x0.masked": array(x0[0]),
+        "euler.step1of4": array(ref.EulerDiffusionStep().step(z, x0, steps, 1)[0]),
+    }
     return out
 
 
 def _guidance(cfg: float, stg: float, rescale: float, blocks: list[int]) -> MultiModalGuiderParams:
-    return MultiModalGuiderParams(cfg_scale=cfg, stg_scale=stg, rescale_scale=rescale,
-                                  stg_blocks=blocks)
+    return MultiModalGuiderParams(
+        cfg_scale=cfg, stg_scale=stg, rescale_scale=rescale, stg_blocks=blocks
+    )
 
 
 # name -> schedule, steps, (cfg, stg, rescale), pixels (frames, height, width), images
@@ -222,8 +237,9 @@ def e2e(r: Reference, names: list[str]) -> Arrays:
                 state = ref.VideoConditionByLatentIndex(latent, strength, 0).apply_to(state, tools)
             else:
                 state = ref.keyframe(state, tools, latent, frame, strength)
-                more = given(f"noise.{name}.appended", 1, shape.height * shape.width,
-                             shape.channels)
+                more = given(
+                    f"noise.{name}.appended", 1, shape.height * shape.width, shape.channels
+                )
                 tokens = torch.cat([tokens, more], 1)
                 out[f"{name}.noise.appended"] = array(more[0])
         state = ref.noised(state, tokens)
@@ -239,10 +255,17 @@ def e2e(r: Reference, names: list[str]) -> Arrays:
 
 
 MAKERS: dict[str, Callable[[Reference], Arrays]] = {
-    "base-gemma": gemma, "odd-gemma": gemma,
-    "base-connector": connector, "odd-connector": connector, "plain-connector": connector,
-    "base-dit": dit, "odd-dit": dit, "plain-dit": dit,
-    "base-vae": vae, "odd-vae": vae, "plain-vae": vae,
+    "base-gemma": gemma,
+    "odd-gemma": gemma,
+    "base-connector": connector,
+    "odd-connector": connector,
+    "plain-connector": connector,
+    "base-dit": dit,
+    "odd-dit": dit,
+    "plain-dit": dit,
+    "base-vae": vae,
+    "odd-vae": vae,
+    "plain-vae": vae,
     "all-sampler": sampler,
     "base-e2e": lambda r: e2e(r, [n for n in CASES if n not in ("quadratic.t2v", "two")]),
     "odd-e2e": lambda r: e2e(r, ["quadratic.t2v", "i2v.resized", "two"]),
@@ -253,22 +276,35 @@ MAKERS: dict[str, Callable[[Reference], Arrays]] = {
 def write(folder: Path, name: str, arrays: Arrays, about: str, command: str = "") -> None:
     for key, value in arrays.items():
         assert value.dtype in (np.float32, np.int32, np.uint8), (key, value.dtype)
-        assert value.flags.c_contiguous and np.isfinite(value).all() and "/" not in key, key
+        assert value.flags.c_contiguous, key
+        assert np.isfinite(value).all(), key
+        assert "/" not in key, key
     folder.mkdir(parents=True, exist_ok=True)
     packages = (*PACKAGES, "gguf") if "--wheel" in command else PACKAGES
     np.savez_compressed(folder / f"{name}.npz", **arrays)  # type: ignore[arg-type]
     notes = {
-        "command": command or f"python scripts/make_golden.py --only {name}", "about": about,
+        "command": command or f"python scripts/make_golden.py --only {name}",
+        "about": about,
         "versions": {p: version(p) for p in packages} | {"python": platform.python_version()},
-        "dtype": "float32", "prompt": PROMPT, "negative_prompt": NEGATIVE,
+        "dtype": "float32",
+        "prompt": PROMPT,
+        "negative_prompt": NEGATIVE,
         "arrays": {k: [str(v.dtype), *v.shape] for k, v in sorted(arrays.items())},
     }
     if command:  # not of the tiny prompts
         del notes["prompt"], notes["negative_prompt"]
     if name.endswith("-e2e"):
-        notes["cases"] = {c: dict(zip(("schedule", "steps", "guidance_stg_rescale",
-                                       "frames_height_width", "images"), CASES[c], strict=True))
-                          for c in CASES if f"{c}.latents" in arrays}
+        notes["cases"] = {
+            c: dict(
+                zip(
+                    ("schedule", "steps", "guidance_stg_rescale", "frames_height_width", "images"),
+                    CASES[c],
+                    strict=True,
+                )
+            )
+            for c in CASES
+            if f"{c}.latents" in arrays
+        }
     (folder / f"{name}.json").write_text(json.dumps(notes, indent=1) + "\n", newline="\n")
     size = (folder / f"{name}.npz").stat().st_size
     print(f"{name}: {len(arrays)} arrays, {size / 1e3:.0f} kB")
@@ -299,8 +335,7 @@ def full_width(folder: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--only", nargs="+", choices=sorted(MAKERS), metavar="NAME")
-    parser.add_argument("--out", type=Path,
-                        default=Path(__file__).parents[1] / "tests" / "golden")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "tests" / "golden")
     parser.add_argument("--full-width", type=Path, metavar="FOLDER")
     args = parser.parse_args()
     torch.set_grad_enabled(False)

@@ -12,8 +12,7 @@ import sys
 import types
 from dataclasses import dataclass, replace
 from importlib.machinery import ModuleSpec
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -32,14 +31,13 @@ from ltx_core.components.patchifiers import (  # noqa: E402
     get_pixel_coords,
 )
 from ltx_core.components.schedulers import LinearQuadraticScheduler, LTX2Scheduler  # noqa: E402
-from ltx_core.conditioning import VideoConditionByLatentIndex  # noqa: E402
+from ltx_core.conditioning import VideoConditionByLatentIndex as VideoConditionByLatentIndex  # noqa: E402
 from ltx_core.guidance.perturbations import (  # noqa: E402
     BatchedPerturbationConfig,
     Perturbation,
     PerturbationConfig,
     PerturbationType,
 )
-from ltx_core.model.transformer.modality import Modality  # noqa: E402
 from ltx_core.model.transformer.model import LTXModel, X0Model  # noqa: E402
 from ltx_core.model.transformer.model_configurator import (  # noqa: E402
     LTXVideoOnlyModelConfigurator,
@@ -49,7 +47,6 @@ from ltx_core.model.video_vae.model_configurator import (  # noqa: E402
     VideoDecoderConfigurator,
     VideoEncoderConfigurator,
 )
-from ltx_core.model.video_vae.video_vae import VideoDecoder, VideoEncoder  # noqa: E402
 from ltx_core.text_encoders.gemma.embeddings_connector import (  # noqa: E402
     Embeddings1DConnector,
 )
@@ -67,6 +64,12 @@ from ltx_pipelines.utils.helpers import (  # noqa: E402
 )
 from ltx_pipelines.utils.media_io import normalize_latent, resize_and_center_crop  # noqa: E402
 from transformers import Gemma3TextConfig, Gemma3TextModel  # noqa: E402
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ltx_core.model.transformer.modality import Modality
+    from ltx_core.model.video_vae.video_vae import VideoDecoder, VideoEncoder
 
 Tensors = dict[str, torch.Tensor]
 AUDIO = ("audio", "av_ca_", "a2v")
@@ -113,8 +116,11 @@ class Reference:
         with torch.device("meta"):
             model = LTXVideoOnlyModelConfigurator.from_config(self.config)
         weights = _under(self.weights, "model.diffusion_model.")
-        video = {n: t for n, t in weights.items()
-                 if not any(a in n for a in AUDIO) and "embeddings_connector" not in n}
+        video = {
+            n: t
+            for n, t in weights.items()
+            if not any(a in n for a in AUDIO) and "embeddings_connector" not in n
+        }
         return _load(model, video)
 
     def encoder(self) -> VideoEncoder:
@@ -131,7 +137,8 @@ class Reference:
         weights = _under(self.weights, f"vae.{side}.")
         for name in ("mean-of-means", "std-of-means"):
             weights["per_channel_statistics." + name] = self.weights[
-                "vae.per_channel_statistics." + name]
+                "vae.per_channel_statistics." + name
+            ]
         return weights
 
     def text_processor(self) -> EmbeddingsProcessor:
@@ -148,13 +155,17 @@ class Reference:
                 num_learnable_registers=c["connector_num_learnable_registers"],
                 rope_type=LTXRopeType(c["rope_type"]),
                 double_precision_rope=c["frequencies_precision"] == "float64",
-                apply_gated_attention=c["connector_apply_gated_attention"])
+                apply_gated_attention=c["connector_apply_gated_attention"],
+            )
             model = EmbeddingsProcessor(
                 feature_extractor=FeatureExtractorV2(project, gemma.hidden_size),
-                video_connector=connector)
+                video_connector=connector,
+            )
         prefix = "text_embedding_projection.video_aggregate_embed."
-        weights = {"feature_extractor.video_aggregate_embed." + n: t
-                   for n, t in _under(self.weights, prefix).items()}
+        weights = {
+            "feature_extractor.video_aggregate_embed." + n: t
+            for n, t in _under(self.weights, prefix).items()
+        }
         prefix = "model.diffusion_model.video_embeddings_connector."
         weights |= {"video_connector." + n: t for n, t in _under(self.weights, prefix).items()}
         return _load(model, weights)
@@ -168,8 +179,11 @@ class Reference:
         weights: Tensors = {}
         for file in sorted(self.gemma_folder.glob("*.safetensors")):
             weights |= load_file(file)
-        prefix = "language_model.model." if any(
-            n.startswith("language_model.") for n in weights) else "model."
+        prefix = (
+            "language_model.model."
+            if any(n.startswith("language_model.") for n in weights)
+            else "model."
+        )
         model = Gemma3TextModel(self.gemma_config()).float().eval().requires_grad_(False)
         weights = {n: t.float() for n, t in _under(weights, prefix).items()}
         model.load_state_dict(weights, strict=True)
@@ -190,20 +204,26 @@ class Reference:
         assert processor.feature_extractor is not None
         features, _ = processor.feature_extractor(out.hidden_states, mask)
         context = processor.process_hidden_states(out.hidden_states, mask).video_encoding
-        return Text(ids=ids[0][real], states=[s[0][real] for s in out.hidden_states],
-                    features=features[0][real], context=context)
+        return Text(
+            ids=ids[0][real],
+            states=[s[0][real] for s in out.hidden_states],
+            features=features[0][real],
+            context=context,
+        )
 
     # ---- latents ------------------------------------------------------------------------------
 
     def state(self, pixels: VideoPixelShape) -> tuple[LatentState, VideoLatentTools]:
         channels = self.config["vae"]["latent_channels"]
         tools = VideoLatentTools(
-            self.patchifier, VideoLatentShape.from_pixel_shape(pixels, channels), pixels.fps)
+            self.patchifier, VideoLatentShape.from_pixel_shape(pixels, channels), pixels.fps
+        )
         return tools.create_initial_state("cpu", torch.float32), tools
 
 
-def keyframe(state: LatentState, tools: VideoLatentTools, latent: torch.Tensor, frame: int,
-             strength: float) -> LatentState:
+def keyframe(
+    state: LatentState, tools: VideoLatentTools, latent: torch.Tensor, frame: int, strength: float
+) -> LatentState:
     """An image at a later frame, by the official 1.2.0 rule: it spans one pixel frame.
 
     ltx-core 1.0.0 spans eight; all else is as its VideoConditionByKeyframeIndex.
@@ -216,10 +236,12 @@ def keyframe(state: LatentState, tools: VideoLatentTools, latent: torch.Tensor, 
     positions[:, 0] /= tools.fps
     mask = torch.full((*tokens.shape[:2], 1), 1.0 - strength)
     return replace(
-        state, latent=torch.cat([state.latent, tokens], 1),
+        state,
+        latent=torch.cat([state.latent, tokens], 1),
         clean_latent=torch.cat([state.clean_latent, tokens], 1),
         denoise_mask=torch.cat([state.denoise_mask, mask], 1),
-        positions=torch.cat([state.positions.float(), positions], 2))
+        positions=torch.cat([state.positions.float(), positions], 2),
+    )
 
 
 def image_pixels(image: np.ndarray, height: int, width: int) -> torch.Tensor:
@@ -252,16 +274,28 @@ def perturbed(blocks: list[int]) -> BatchedPerturbationConfig:
     return BatchedPerturbationConfig([PerturbationConfig([skip])])
 
 
-def denoise(dit: LTXModel, state: LatentState, steps: torch.Tensor, params: MultiModalGuiderParams,
-            positive: torch.Tensor, negative: torch.Tensor | None) -> LatentState:
+def denoise(
+    dit: LTXModel,
+    state: LatentState,
+    steps: torch.Tensor,
+    params: MultiModalGuiderParams,
+    positive: torch.Tensor,
+    negative: torch.Tensor | None,
+) -> LatentState:
     """The Euler loop of ltx_pipelines, for video alone."""
     model, stepper = X0Model(dit), EulerDiffusionStep()
     guider = MultiModalGuider(params=params, negative_context=negative)
     for i, sigma in enumerate(steps[:-1]):
-        def x0(context: torch.Tensor, how: BatchedPerturbationConfig | None = None,
-               at: torch.Tensor = sigma, z: LatentState = state) -> torch.Tensor:
+
+        def x0(
+            context: torch.Tensor,
+            how: BatchedPerturbationConfig | None = None,
+            at: torch.Tensor = sigma,
+            z: LatentState = state,
+        ) -> torch.Tensor:
             out: torch.Tensor = model(modality(z, context, at), None, how)[0]
             return out
+
         uncond: Any = 0.0
         if guider.do_unconditional_generation():
             assert negative is not None

@@ -7,10 +7,14 @@ captions, so that ordinary prompts give pieces of several letters.
 
 from __future__ import annotations
 
+import itertools
 import json
 import struct
 from collections import Counter
-from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 SPACE = "\u2581"
 MERGED_PIECES = 420
@@ -50,7 +54,7 @@ def _learn(count: int) -> list[str]:
     while len(pieces) < count:
         pairs: Counter[tuple[str, str]] = Counter()
         for word, n in words.items():
-            for pair in zip(word, word[1:], strict=False):
+            for pair in itertools.pairwise(word):
                 pairs[pair] += n
         if not pairs:
             break
@@ -97,8 +101,11 @@ def merges(vocabulary: dict[str, int]) -> list[list[str]]:
     out = []
     for piece in runs + normal:
         splits = [(piece[:i], piece[i:]) for i in range(1, len(piece))]
-        known = [(vocabulary[a], vocabulary[b], a, b) for a, b in splits
-                 if a in vocabulary and b in vocabulary]
+        known = [
+            (vocabulary[a], vocabulary[b], a, b)
+            for a, b in splits
+            if a in vocabulary and b in vocabulary
+        ]
         out += [[a, b] for _, _, a, b in sorted(known)]
     return out
 
@@ -109,44 +116,86 @@ def vocabulary_size() -> int:
 
 
 def _added(index: int, content: str, special: bool) -> dict[str, object]:
-    return {"id": index, "content": content, "single_word": False, "lstrip": False,
-            "rstrip": False, "normalized": False, "special": special}
+    return {
+        "id": index,
+        "content": content,
+        "single_word": False,
+        "lstrip": False,
+        "rstrip": False,
+        "normalized": False,
+        "special": special,
+    }
 
 
 def tokenizer_json() -> dict[str, object]:
     table = pieces()
     vocabulary = {piece: i for i, (piece, _) in enumerate(table)}
-    added = [_added(i, piece, kind in (CONTROL, UNKNOWN))
-             for i, (piece, kind) in enumerate(table) if kind in (CONTROL, UNKNOWN, USER_DEFINED)]
+    added = [
+        _added(i, piece, kind in (CONTROL, UNKNOWN))
+        for i, (piece, kind) in enumerate(table)
+        if kind in (CONTROL, UNKNOWN, USER_DEFINED)
+    ]
     added.append(_added(len(table), "<image_soft_token>", True))
     bos = {"SpecialToken": {"id": "<bos>", "type_id": 0}}
     first, second = ({"Sequence": {"id": name, "type_id": i}} for i, name in enumerate("AB"))
     return {
-        "version": "1.0", "truncation": None, "padding": None, "added_tokens": added,
+        "version": "1.0",
+        "truncation": None,
+        "padding": None,
+        "added_tokens": added,
         "normalizer": {"type": "Replace", "pattern": {"String": " "}, "content": SPACE},
-        "pre_tokenizer": {"type": "Split", "pattern": {"String": " "},
-                          "behavior": "MergedWithPrevious", "invert": False},
+        "pre_tokenizer": {
+            "type": "Split",
+            "pattern": {"String": " "},
+            "behavior": "MergedWithPrevious",
+            "invert": False,
+        },
         "post_processor": {
-            "type": "TemplateProcessing", "single": [bos, first],
+            "type": "TemplateProcessing",
+            "single": [bos, first],
             "pair": [bos, first, {"SpecialToken": {"id": "<bos>", "type_id": 1}}, second],
-            "special_tokens": {"<bos>": {"id": "<bos>", "ids": [2], "tokens": ["<bos>"]}}},
-        "decoder": {"type": "Sequence", "decoders": [
-            {"type": "Replace", "pattern": {"String": SPACE}, "content": " "},
-            {"type": "ByteFallback"}, {"type": "Fuse"}]},
-        "model": {"type": "BPE", "dropout": None, "unk_token": "<unk>",
-                  "continuing_subword_prefix": None, "end_of_word_suffix": None, "fuse_unk": True,
-                  "byte_fallback": True, "ignore_merges": False, "vocab": vocabulary,
-                  "merges": merges(vocabulary)},
+            "special_tokens": {"<bos>": {"id": "<bos>", "ids": [2], "tokens": ["<bos>"]}},
+        },
+        "decoder": {
+            "type": "Sequence",
+            "decoders": [
+                {"type": "Replace", "pattern": {"String": SPACE}, "content": " "},
+                {"type": "ByteFallback"},
+                {"type": "Fuse"},
+            ],
+        },
+        "model": {
+            "type": "BPE",
+            "dropout": None,
+            "unk_token": "<unk>",
+            "continuing_subword_prefix": None,
+            "end_of_word_suffix": None,
+            "fuse_unk": True,
+            "byte_fallback": True,
+            "ignore_merges": False,
+            "vocab": vocabulary,
+            "merges": merges(vocabulary),
+        },
     }
 
 
 def tokenizer_config() -> dict[str, object]:
-    return {"add_bos_token": True, "add_eos_token": False, "bos_token": "<bos>",
-            "eos_token": "<end_of_turn>", "pad_token": "<pad>", "unk_token": "<unk>",
-            "boi_token": "<start_of_image>", "eoi_token": "<end_of_image>",
-            "image_token": "<image_soft_token>", "clean_up_tokenization_spaces": False,
-            "model_max_length": 32768, "padding_side": "left",
-            "spaces_between_special_tokens": False, "tokenizer_class": "GemmaTokenizer"}
+    return {
+        "add_bos_token": True,
+        "add_eos_token": False,
+        "bos_token": "<bos>",
+        "eos_token": "<end_of_turn>",
+        "pad_token": "<pad>",
+        "unk_token": "<unk>",
+        "boi_token": "<start_of_image>",
+        "eoi_token": "<end_of_image>",
+        "image_token": "<image_soft_token>",
+        "clean_up_tokenization_spaces": False,
+        "model_max_length": 32768,
+        "padding_side": "left",
+        "spaces_between_special_tokens": False,
+        "tokenizer_class": "GemmaTokenizer",
+    }
 
 
 def _varint(value: int) -> bytes:
@@ -184,8 +233,10 @@ def tokenizer_model() -> bytes:
 
 def write(folder: Path) -> None:
     """tokenizer.json, tokenizer_config.json and tokenizer.model, as a Gemma 3 folder has them."""
-    for name, value in (("tokenizer.json", tokenizer_json()),
-                        ("tokenizer_config.json", tokenizer_config())):
+    for name, value in (
+        ("tokenizer.json", tokenizer_json()),
+        ("tokenizer_config.json", tokenizer_config()),
+    ):
         text = json.dumps(value, ensure_ascii=False, indent=1) + "\n"
         (folder / name).write_text(text, encoding="utf-8", newline="\n")
     (folder / "tokenizer.model").write_bytes(tokenizer_model())

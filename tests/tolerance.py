@@ -6,10 +6,12 @@ value seen; the limit is the issue's bar until then, and 4 x measured where that
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
 class Row(NamedTuple):

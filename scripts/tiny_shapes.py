@@ -1,0 +1,169 @@
+"""Names and shapes of every tensor a geometry has, as the official file names them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+Shapes = dict[str, tuple[int, ...]]
+
+
+def _linear(t: Shapes, name: str, out: int, width: int) -> None:
+    t[name + ".weight"], t[name + ".bias"] = (out, width), (out,)
+
+
+def _attention(t: Shapes, name: str, width: int, heads: int, gated: bool) -> None:
+    for part in ("to_q", "to_k", "to_v", "to_out.0"):
+        _linear(t, f"{name}.{part}", width, width)
+    t[name + ".q_norm.weight"] = t[name + ".k_norm.weight"] = (width,)
+    if gated:
+        _linear(t, name + ".to_gate_logits", heads, width)
+
+
+def _feed_forward(t: Shapes, name: str, width: int) -> None:
+    _linear(t, name + ".net.0.proj", 4 * width, width)
+    _linear(t, name + ".net.2", width, 4 * width)
+
+
+def _adaln(t: Shapes, name: str, width: int, rows: int) -> None:
+    _linear(t, name + ".emb.timestep_embedder.linear_1", width, 256)
+    _linear(t, name + ".emb.timestep_embedder.linear_2", width, width)
+    _linear(t, name + ".linear", rows * width, width)
+
+
+def transformer(config: dict[str, Any], registers: int, layers: int) -> Shapes:
+    t: Shapes = {}
+    heads, root = config["num_attention_heads"], "model.diffusion_model."
+    width, gated = heads * config["attention_head_dim"], config["apply_gated_attention"]
+    _linear(t, root + "patchify_proj", width, config["in_channels"])
+    _adaln(t, root + "adaln_single", width, 9)
+    _adaln(t, root + "prompt_adaln_single", width, 2)
+    for i in range(config["num_layers"]):
+        block = f"{root}transformer_blocks.{i}."
+        t[block + "scale_shift_table"] = (9, width)
+        t[block + "prompt_scale_shift_table"] = (2, width)
+        _attention(t, block + "attn1", width, heads, gated)
+        _attention(t, block + "attn2", width, heads, gated)
+        _feed_forward(t, block + "ff", width)
+    t[root + "scale_shift_table"] = (2, width)
+    _linear(t, root + "proj_out", config["out_channels"], width)
+    connector = root + "video_embeddings_connector."
+    t[connector + "learnable_registers"] = (registers, width)
+    for i in range(config["connector_num_layers"]):
+        block = f"{connector}transformer_1d_blocks.{i}."
+        _attention(
+            t,
+            block + "attn1",
+            width,
+            config["connector_num_attention_heads"],
+            config["connector_apply_gated_attention"],
+        )
+        _feed_forward(t, block + "ff", width)
+    _linear(
+        t,
+        "text_embedding_projection.video_aggregate_embed",
+        width,
+        config["caption_channels"] * (layers + 1),
+    )
+    return t
+
+
+def audio(config: dict[str, Any], layers: int) -> Shapes:
+    """Some of the audio tensors of the official file; a video-only reader must pass over them."""
+    t: Shapes = {}
+    root, width = "model.diffusion_model.", 32
+    video = config["num_attention_heads"] * config["attention_head_dim"]
+    _linear(t, root + "audio_patchify_proj", width, 8)
+    _adaln(t, root + "audio_adaln_single", width, 9)
+    _adaln(t, root + "av_ca_a2v_gate_adaln_single", video, 1)
+    t[root + "audio_scale_shift_table"] = (2, width)
+    block = root + "transformer_blocks.0."
+    _attention(t, block + "audio_attn1", width, 4, True)
+    _linear(t, block + "audio_to_video_attn.to_q", width, video)
+    _linear(t, block + "video_to_audio_attn.to_k", width, video)
+    t[block + "audio_prompt_scale_shift_table"] = (2, width)
+    t[block + "scale_shift_table_a2v_ca_video"] = (5, video)
+    t[block + "scale_shift_table_a2v_ca_audio"] = (5, width)
+    t[root + "audio_embeddings_connector.learnable_registers"] = (16, width)
+    _linear(
+        t,
+        "text_embedding_projection.audio_aggregate_embed",
+        width,
+        config["caption_channels"] * (layers + 1),
+    )
+    t["audio_vae.encoder.conv_in.conv.weight"] = (4, 2, 3, 3)
+    t["audio_vae.per_channel_statistics.mean-of-means"] = (8,)
+    t["vocoder.vocoder.conv_pre.weight"] = (8, 8, 7)
+    return t
+
+
+def _conv(t: Shapes, name: str, out: int, width: int) -> None:
+    t[name + ".conv.weight"], t[name + ".conv.bias"] = (out, width, 3, 3, 3), (out,)
+
+
+def _stride(kind: str) -> int:
+    return {"space": 4, "time": 2, "all": 8}[kind.split("_")[1]]
+
+
+def _res_x_y(t: Shapes, name: str, out: int, width: int) -> None:
+    _conv(t, name + ".conv1", out, width)
+    _conv(t, name + ".conv2", out, out)
+    t[name + ".conv_shortcut.weight"] = (out, width, 1, 1, 1)
+    t[name + ".conv_shortcut.bias"] = (out,)
+    t[name + ".norm3.weight"] = t[name + ".norm3.bias"] = (width,)
+
+
+def _vae_stage(t: Shapes, name: str, stage: list[Any], width: int, encoder: bool) -> int:
+    """Adds one stage's tensors; the width after it is returned."""
+    kind, options = stage
+    if kind == "res_x":
+        for i in range(options["num_layers"]):
+            _conv(t, f"{name}.res_blocks.{i}.conv1", width, width)
+            _conv(t, f"{name}.res_blocks.{i}.conv2", width, width)
+        return width
+    times = options.get("multiplier", 2 if encoder or kind == "res_x_y" else 1)
+    out = width * times if encoder else width // times
+    if kind == "res_x_y":
+        _res_x_y(t, name, out, width)
+    elif kind.endswith("_res"):
+        _conv(t, name + ".conv", out // _stride(kind), width)
+    elif encoder:  # a plain strided convolution, the older models' way
+        out = out if kind.endswith("_x_y") else width
+        _conv(t, name, out, width)
+    else:
+        _conv(t, name + ".conv", out * _stride(kind), width)
+    return out
+
+
+def vae(config: dict[str, Any]) -> Shapes:
+    t: Shapes = {}
+    latent, width = config["latent_channels"], config["latent_channels"]
+    pixels = 3 * config["patch_size"] ** 2
+    _conv(t, "vae.encoder.conv_in", width, pixels)
+    for i, stage in enumerate(config["encoder_blocks"]):
+        width = _vae_stage(t, f"vae.encoder.down_blocks.{i}", stage, width, True)
+    variance = {"uniform": 1, "per_channel": latent}[config["latent_log_var"]]
+    _conv(t, "vae.encoder.conv_out", latent + variance, width)
+    width = 8 * config["decoder_base_channels"]
+    _conv(t, "vae.decoder.conv_in", width, latent)
+    for i, stage in enumerate(reversed(config["decoder_blocks"])):
+        width = _vae_stage(t, f"vae.decoder.up_blocks.{i}", stage, width, False)
+    _conv(t, "vae.decoder.conv_out", pixels, width)
+    t["vae.per_channel_statistics.mean-of-means"] = (latent,)
+    t["vae.per_channel_statistics.std-of-means"] = (latent,)
+    return t
+
+
+def gemma(config: dict[str, Any], rows: int) -> Shapes:
+    d, ff, dim = config["hidden_size"], config["intermediate_size"], config["head_dim"]
+    q, kv = config["num_attention_heads"] * dim, config["num_key_value_heads"] * dim
+    t: Shapes = {"embed_tokens.weight": (rows, d), "norm.weight": (d,)}
+    for i in range(config["num_hidden_layers"]):
+        block = f"layers.{i}."
+        for part in ("input", "post_attention", "pre_feedforward", "post_feedforward"):
+            t[f"{block}{part}_layernorm.weight"] = (d,)
+        for part, out, width in (("q", q, d), ("k", kv, d), ("v", kv, d), ("o", d, q)):
+            t[f"{block}self_attn.{part}_proj.weight"] = (out, width)
+        t[block + "self_attn.q_norm.weight"] = t[block + "self_attn.k_norm.weight"] = (dim,)
+        t[block + "mlp.gate_proj.weight"] = t[block + "mlp.up_proj.weight"] = (ff, d)
+        t[block + "mlp.down_proj.weight"] = (d, ff)
+    return t
