@@ -1,0 +1,247 @@
+"""Random weights at the true widths of LTX-2.3 for scripts/bench.py, and the work each part is.
+
+Values do not matter to the time, so blocks of the quantised types are random bytes under one scale.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import gguf
+import numpy as np
+
+WIDTH, HEADS, LAYERS = 4096, 32, 2
+GEMMA = {"hidden": 3840, "ffn": 15360, "heads": 16, "kv": 8, "head": 256, "vocab": 256}
+ENCODER = [
+    ("res_x", 4), ("compress_space_res", 2), ("res_x", 6), ("compress_time_res", 2), ("res_x", 4),
+    ("compress_all_res", 2), ("res_x", 2), ("compress_all_res", 1), ("res_x", 2),
+]  # fmt: skip
+DECODER = [
+    ("res_x", 4), ("compress_space", 2), ("res_x", 6), ("compress_time", 2), ("res_x", 4),
+    ("compress_all", 1), ("res_x", 2), ("compress_all", 2), ("res_x", 2),
+]  # fmt: skip
+
+
+def _blocks(stages: list[tuple[str, int]]) -> list[list[Any]]:
+    key = {"res_x": "num_layers"}
+    return [[name, {key.get(name, "multiplier"): n}] for name, n in stages]
+
+
+def config() -> dict[str, Any]:
+    """The header of the official file, with two DiT blocks."""
+    transformer = {
+        "num_layers": LAYERS, "num_attention_heads": HEADS, "attention_head_dim": 128,
+        "in_channels": 128, "out_channels": 128, "cross_attention_dim": WIDTH,
+        "caption_channels": 3840, "attention_bias": True, "activation_fn": "gelu-approximate",
+        "norm_eps": 1e-6, "norm_elementwise_affine": False, "qk_norm": "rms_norm",
+        "standardization_norm": "rms_norm", "cross_attention_norm": True,
+        "positional_embedding_type": "rope", "rope_type": "split",
+        "frequencies_precision": "float64", "positional_embedding_theta": 10000.0,
+        "positional_embedding_max_pos": [20, 2048, 2048], "use_middle_indices_grid": True,
+        "timestep_scale_multiplier": 1000, "apply_gated_attention": True,
+        "cross_attention_adaln": True, "caption_proj_before_connector": True,
+        "caption_projection_first_linear": False, "caption_projection_second_linear": False,
+        "caption_proj_input_norm": False,
+    }  # fmt: skip
+    vae = {
+        "_class_name": "CausalVideoAutoencoder", "dims": 3, "in_channels": 3, "out_channels": 3,
+        "latent_channels": 128, "patch_size": 4, "norm_layer": "pixel_norm",
+        "latent_log_var": "uniform", "causal_decoder": False, "timestep_conditioning": False,
+        "spatial_padding_mode": "zeros", "encoder_base_channels": 128,
+        "decoder_base_channels": 128, "encoder_blocks": _blocks(ENCODER),
+        "decoder_blocks": _blocks(DECODER),
+    }  # fmt: skip
+    return {"transformer": transformer, "vae": vae}
+
+
+class _Writer:
+    def __init__(self, path: Path, arch: str, kind: str) -> None:
+        self.out = gguf.GGUFWriter(path, arch)
+        self.kind = kind
+        self.random = np.random.default_rng(0)
+
+    def vector(self, name: str, *shape: int, value: float | None = None) -> None:
+        data = self.random.standard_normal(shape, dtype=np.float32) * 0.02
+        self.out.add_tensor(name, np.full(shape, value, np.float32) if value else data)
+
+    def matrix(self, name: str, rows: int, columns: int) -> None:
+        if self.kind == "F16":
+            data = self.random.standard_normal((rows, columns), dtype=np.float32)
+            self.out.add_tensor(name, (data / math.sqrt(columns)).astype(np.float16))
+            return
+        kind = gguf.GGMLQuantizationType[self.kind]
+        block, size = gguf.GGML_QUANT_SIZES[kind]
+        data = self.random.integers(
+            0, 256, (rows, columns // block, size), dtype=np.uint8, endpoint=False
+        )
+        step = (0.25 if self.kind == "Q4_0" else 0.016) / math.sqrt(columns)
+        data[:, :, :2] = np.array([step], np.float16).view(np.uint8)
+        self.out.add_tensor(name, data.reshape(rows, -1), raw_dtype=kind)
+
+    def linear(self, name: str, rows: int, columns: int) -> None:
+        self.matrix(f"{name}.weight", rows, columns)
+        self.vector(f"{name}.bias", rows)
+
+    def conv(self, name: str, rows: int, columns: int) -> None:
+        data = self.random.standard_normal((rows * columns, 3, 3, 3), dtype=np.float32)
+        self.out.add_tensor(
+            f"{name}.conv.weight", (data / math.sqrt(27 * columns)).astype(np.float16)
+        )
+        self.vector(f"{name}.conv.bias", rows)
+
+    def close(self) -> None:
+        self.out.write_header_to_file()
+        self.out.write_kv_data_to_file()
+        self.out.write_tensors_to_file()
+        self.out.close()
+
+
+def _dit(w: _Writer) -> None:
+    prefix = "model.diffusion_model."
+    keep, w.kind = w.kind, "F16"
+    w.linear(prefix + "patchify_proj", WIDTH, 128)
+    w.linear(prefix + "proj_out", 128, WIDTH)
+    for name, rows in (("adaln_single", 9), ("prompt_adaln_single", 2)):
+        w.linear(f"{prefix}{name}.emb.timestep_embedder.linear_1", WIDTH, 256)
+        w.linear(f"{prefix}{name}.emb.timestep_embedder.linear_2", WIDTH, WIDTH)
+        w.linear(f"{prefix}{name}.linear", rows * WIDTH, WIDTH)
+    w.vector(prefix + "scale_shift_table", 2, WIDTH)
+    w.kind = keep
+    for i in range(LAYERS):
+        block = f"{prefix}transformer_blocks.{i}."
+        w.vector(block + "scale_shift_table", 9, WIDTH)
+        w.vector(block + "prompt_scale_shift_table", 2, WIDTH)
+        for attention in ("attn1", "attn2"):
+            for name in ("to_q", "to_k", "to_v", "to_out.0"):
+                w.linear(f"{block}{attention}.{name}", WIDTH, WIDTH)
+            for name in ("q_norm", "k_norm"):
+                w.vector(f"{block}{attention}.{name}.weight", WIDTH, value=0.17)
+            w.linear(f"{block}{attention}.to_gate_logits", HEADS, WIDTH)
+        w.linear(block + "ff.net.0.proj", 4 * WIDTH, WIDTH)
+        w.linear(block + "ff.net.2", WIDTH, 4 * WIDTH)
+
+
+def _residual(w: _Writer, path: str, channels: int, layers: int) -> None:
+    for i in range(layers):
+        for conv in ("conv1", "conv2"):
+            w.conv(f"{path}.res_blocks.{i}.{conv}", channels, channels)
+
+
+_STRIDE = {"space": 4, "time": 2, "all": 8}
+
+
+def _stages(part: str) -> list[tuple[str, str, int, int, int]]:
+    """(path, kind, conv input, conv output, residual layers) of each convolution group."""
+    out = []
+    if part == "encode":
+        channels = 128
+        out.append(("vae.encoder.conv_in", "conv", 48, channels, 0))
+        for i, (name, n) in enumerate(ENCODER):
+            path = f"vae.encoder.down_blocks.{i}"
+            if name == "res_x":
+                out.append((path, name, channels, channels, n))
+            else:
+                stride = _STRIDE[name.split("_")[1]]
+                out.append((path + ".conv", name, channels, channels * n // stride, 0))
+                channels *= n
+        out.append(("vae.encoder.conv_out", "conv", channels, 129, 0))
+        return out
+    channels = 1024
+    out.append(("vae.decoder.conv_in", "conv", 128, channels, 0))
+    for i, (name, n) in enumerate(reversed(DECODER)):
+        path = f"vae.decoder.up_blocks.{i}"
+        if name == "res_x":
+            out.append((path, name, channels, channels, n))
+        else:
+            stride = _STRIDE[name.split("_")[1]]
+            out.append((path + ".conv", name, channels, channels * stride // n, 0))
+            channels //= n
+    out.append(("vae.decoder.conv_out", "conv", channels, 48, 0))
+    return out
+
+
+def _vae(w: _Writer, part: str) -> None:
+    for name in ("mean-of-means", "std-of-means"):
+        w.vector(f"vae.per_channel_statistics.{name}", 128, value=1.0)
+    for path, kind, columns, rows, layers in _stages(part):
+        if kind == "res_x":
+            _residual(w, path, columns, layers)
+        else:
+            w.conv(path, rows, columns)
+
+
+def _gemma(w: _Writer) -> None:
+    g = GEMMA
+    for key, value in {
+        "context_length": 131072, "embedding_length": g["hidden"], "block_count": 1,
+        "feed_forward_length": g["ffn"], "attention.head_count": g["heads"],
+        "attention.head_count_kv": g["kv"], "attention.key_length": g["head"],
+        "attention.value_length": g["head"], "attention.sliding_window": 1024,
+    }.items():  # fmt: skip
+        w.out.add_uint32(f"gemma3.{key}", value)
+    w.out.add_float32("gemma3.attention.layer_norm_rms_epsilon", 1e-6)
+    w.out.add_float32("gemma3.rope.freq_base", 1e6)
+    w.out.add_string("gemma3.rope.scaling.type", "linear")
+    w.out.add_float32("gemma3.rope.scaling.factor", 8.0)
+    w.matrix("token_embd.weight", g["vocab"], g["hidden"])
+    w.vector("output_norm.weight", g["hidden"], value=1.0)
+    for name in ("attn_norm", "post_attention_norm", "ffn_norm", "post_ffw_norm"):
+        w.vector(f"blk.0.{name}.weight", g["hidden"], value=1.0)
+    for name in ("attn_q_norm", "attn_k_norm"):
+        w.vector(f"blk.0.{name}.weight", g["head"], value=1.0)
+    w.matrix("blk.0.attn_q.weight", g["heads"] * g["head"], g["hidden"])
+    w.matrix("blk.0.attn_k.weight", g["kv"] * g["head"], g["hidden"])
+    w.matrix("blk.0.attn_v.weight", g["kv"] * g["head"], g["hidden"])
+    w.matrix("blk.0.attn_output.weight", g["hidden"], g["heads"] * g["head"])
+    w.matrix("blk.0.ffn_gate.weight", g["ffn"], g["hidden"])
+    w.matrix("blk.0.ffn_up.weight", g["ffn"], g["hidden"])
+    w.matrix("blk.0.ffn_down.weight", g["hidden"], g["ffn"])
+
+
+def make(part: str, kind: str, folder: Path) -> Path:
+    """Write the model file of one part, or find it written."""
+    path = folder / f"{part}-{kind}.gguf"
+    if path.exists():
+        return path
+    w = _Writer(path, "gemma3" if part == "gemma" else "ltxv", kind)
+    if part == "gemma":
+        _gemma(w)
+    else:
+        w.out.add_string("config", json.dumps(config()))
+        w.out.add_string("model_version", "2.3.0")
+        if part == "dit":
+            _dit(w)
+        else:
+            _vae(w, part)
+    w.close()
+    return path
+
+
+def flops(part: str, size: int) -> float:
+    """Multiply-adds of one run, counted as two; the convolutions' dense count."""
+    if part == "dit":
+        text = 1024
+        linear = 2 * size * (6 * WIDTH * WIDTH + 8 * WIDTH * WIDTH) + 2 * text * 2 * WIDTH * WIDTH
+        return LAYERS * float(linear + 4 * WIDTH * size * (size + text))
+    if part == "gemma":
+        g = GEMMA
+        width = g["heads"] * g["head"]
+        linear = 2 * g["hidden"] * (2 * width + 2 * g["kv"] * g["head"] + 3 * g["ffn"])
+        return float(size * linear + 4 * width * size * size)
+    return _conv_flops(part, size)
+
+
+def _conv_flops(part: str, size: int) -> float:
+    frames, side, total = (3, size, 0.0) if part == "decode" else (1, size * 8, 0.0)
+    for _, kind, columns, rows, layers in _stages(part):
+        doubled = part == "encode" and ("time" in kind or "all" in kind)
+        voxels = (frames + doubled) * side * side
+        total += 2 * 27 * columns * rows * voxels * max(1, 2 * layers)
+        if "space" in kind or "all" in kind:
+            side = side * 2 if part == "decode" else side // 2
+        if ("time" in kind or "all" in kind) and part == "decode":
+            frames = 2 * frames - 1
+    return total
