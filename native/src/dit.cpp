@@ -1,0 +1,287 @@
+#include "dit.h"
+
+#include "config.h"
+#include "rotary.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace ltx2 {
+
+static constexpr int sinusoid_width = 256;
+
+DitConfig::DitConfig(const Json & json) {
+    const Config c(json, "transformer");
+    // What the reference checks as well: a file that states otherwise is another model.
+    c.require("attention_bias", true, true);
+    c.require("cross_attention_norm", true, true);
+    c.require("use_middle_indices_grid", true, true);
+    c.require("norm_elementwise_affine", false, false);
+    c.require("share_ff", false, false);
+    c.require("activation_fn", "gelu-approximate", "gelu-approximate");
+    c.require("qk_norm", "rms_norm", "rms_norm");
+    c.require("standardization_norm", "rms_norm", "rms_norm");
+    c.require("positional_embedding_type", "rope", "rope");
+    c.require("rope_type", "split", "interleaved");
+    c.require("caption_proj_before_connector", true, false);
+    layers = static_cast<int>(c.integer("num_layers", 48, 1, 512));
+    heads = static_cast<int>(c.integer("num_attention_heads", 32, 1, 256));
+    head_dim = static_cast<int>(c.integer("attention_head_dim", 128, 2, 1024));
+    in_channels = static_cast<int>(c.integer("in_channels", 128, 1, 4096));
+    out_channels = static_cast<int>(c.integer("out_channels", 128, 1, 4096));
+    context_width = static_cast<int>(c.integer("cross_attention_dim", 4096, 1, 1 << 16));
+    eps = static_cast<float>(c.number("norm_eps", 1e-6));
+    theta = c.number("positional_embedding_theta", 10000);
+    max_pos = c.numbers("positional_embedding_max_pos", {20, 2048, 2048});
+    timestep_scale = c.number("timestep_scale_multiplier", 1000);
+    gated = c.flag("apply_gated_attention", false);
+    adaln_text = c.flag("cross_attention_adaln", false);
+    float64_grid = c.text("frequencies_precision", "") == "float64";
+    const auto refuse = [](const char * what) { fail(LTX2_STATUS_MODEL, "config transformer: %s", what); };
+    if (head_dim % 2)
+        refuse("attention_head_dim is odd");
+    if (out_channels != in_channels)
+        refuse("out_channels differs from in_channels");
+    if (context_width != width())
+        refuse("cross_attention_dim differs from the width");
+    if (max_pos.size() != 3 || width() < 6)
+        refuse("positional_embedding_max_pos wants three numbers and a width of 6 or more");
+    for (double m : max_pos)
+        if (!(m > 0))
+            refuse("positional_embedding_max_pos is not positive");
+}
+
+AdaLayerNormSingle::AdaLayerNormSingle(const Weights & w, int width, int rows)
+    : linear_1(w / "emb.timestep_embedder.linear_1", sinusoid_width, width),
+      linear_2(w / "emb.timestep_embedder.linear_2", width, width),
+      linear(w / "linear", width, int64_t{width} * rows) {}
+
+void AdaLayerNormSingle::operator()(const Graph & g, Tensor sinusoids, Tensor & embedded,
+                                    Tensor & rows) const {
+    embedded = linear_2(g, ggml_silu(g.ctx(), linear_1(g, sinusoids)));
+    rows = linear(g, ggml_silu(g.ctx(), embedded));
+}
+
+static AttentionConfig attention_config(const DitConfig & c) {
+    return {c.width(), c.width(), c.heads, c.head_dim, c.eps, c.gated};
+}
+
+Block::Block(const Weights & w, const DitConfig & c)
+    : attn1(w / "attn1", attention_config(c)), attn2(w / "attn2", attention_config(c)),
+      ff(w / "ff", c.width(), int64_t{4} * c.width()),
+      scale_shift_table(w("scale_shift_table", {c.width(), c.table_rows()}, As::f32)), eps(c.eps) {
+    if (c.adaln_text)
+        prompt_scale_shift_table = w("prompt_scale_shift_table", {c.width(), 2}, As::f32);
+}
+
+// Row `r` of a table [width, rows], as [width, 1]
+static Tensor row(const Graph & g, Tensor table, int64_t r) {
+    return ggml_view_2d(g.ctx(), table, table->ne[0], 1, table->nb[1],
+                        static_cast<size_t>(r) * table->nb[1]);
+}
+
+Tensor Block::operator()(const Graph & g, Tensor x, Tensor context, const Modulation & m,
+                         bool perturbed) const {
+    // Row r for every token: [width, 1] where all share a timestep, else [width, tokens].
+    const auto rows = [&](int64_t r) {
+        Tensor each = ggml_view_2d(g.ctx(), m.rows, m.rows->ne[0], m.rows->ne[2], m.rows->nb[2],
+                                   static_cast<size_t>(r) * m.rows->nb[1]);
+        each = add(g, each, row(g, scale_shift_table, r));
+        return m.index ? ggml_get_rows(g.ctx(), each, m.index) : each;
+    };
+    const auto gated_add = [&](Tensor branch, int64_t r) {
+        x = add(g, x, mul(g, branch, rows(r)));
+    };
+
+    Tensor a = modulate(g, rms(g, x, eps), rows(1), rows(0));
+    gated_add(perturbed ? attn1.values_only(g, a) : attn1(g, a, a, &m.rotary), 2);
+
+    if (prompt_scale_shift_table) {
+        Tensor prompt = add(g, m.prompt, prompt_scale_shift_table);
+        Tensor text = modulate(g, context, row(g, prompt, 1), row(g, prompt, 0));
+        gated_add(attn2(g, modulate(g, rms(g, x, eps), rows(7), rows(6)), text, nullptr), 8);
+    } else {
+        x = add(g, x, attn2(g, rms(g, x, eps), context, nullptr));
+    }
+
+    gated_add(ff(g, modulate(g, rms(g, x, eps), rows(4), rows(3))), 5);
+    return x;
+}
+
+static std::vector<Block> make_blocks(const Weights & w, const DitConfig & c) {
+    std::vector<Block> blocks;
+    for (int i = 0; i < c.layers; ++i)
+        blocks.emplace_back(w / i, c);
+    return blocks;
+}
+
+Dit::Dit(Device & device, const Index & index, const Json & config, const Progress & progress)
+    : device_(device), config_(config), store_(device, index),
+      patchify_proj_(store_.root("patchify_proj"), config_.in_channels, config_.width()),
+      adaln_single_(store_.root("adaln_single"), config_.width(), config_.table_rows()),
+      blocks_(make_blocks(store_.root("transformer_blocks"), config_)),
+      scale_shift_table_(store_.root()("scale_shift_table", {config_.width(), 2}, As::f32)),
+      proj_out_(store_.root("proj_out"), config_.width(), config_.out_channels) {
+    if (config_.adaln_text)
+        prompt_adaln_single_ = std::make_unique<AdaLayerNormSingle>(
+            store_.root("prompt_adaln_single"), config_.width(), 2);
+    store_.load(progress);
+}
+
+void Dit::prepare(const std::vector<Position> & positions, const std::vector<float> & text,
+                  const std::vector<float> & negative, std::vector<int> stg_blocks) {
+    const int64_t width = config_.width(), half = config_.head_dim / 2;
+    tokens_ = static_cast<int64_t>(positions.size());
+    for (int block : stg_blocks)
+        if (block < 0 || block >= config_.layers)
+            fail(LTX2_STATUS_INVALID_ARGUMENT, "stg: block %d is perturbed, and there are %d",
+                 block, config_.layers);
+    stg_blocks_ = std::move(stg_blocks);
+    has_negative_ = !negative.empty();
+
+    std::vector<float> axes;
+    for (const Position & p : positions)
+        axes.insert(axes.end(), {p.time, p.row, p.column});
+    const RotaryTable table = rotary_table(axes, 3, config_.max_pos, config_.theta,
+                                           static_cast<int>(width), config_.heads,
+                                           config_.float64_grid);
+    const auto kept = [&](Shape ne, const float * data) {
+        Kept k = device_.keep(GGML_TYPE_F32, ne);
+        if (data)
+            ggml_backend_tensor_set(k.tensor, data, 0, ggml_nbytes(k.tensor));
+        return k;
+    };
+    const auto text_shape = [&](const std::vector<float> & rows) {
+        return Shape{width, static_cast<int64_t>(rows.size()) / width, 1, 1};
+    };
+    cos_ = kept({half, config_.heads, tokens_, 1}, table.cos.data());
+    sin_ = kept({half, config_.heads, tokens_, 1}, table.sin.data());
+    context_ = kept(text_shape(text), text.data());
+    negative_ = has_negative_ ? kept(text_shape(negative), negative.data()) : Kept();
+    x_ = kept({width, tokens_, 1, 1}, nullptr);
+    start_ = has_negative_ ? kept({width, tokens_, 1, 1}, nullptr) : Kept();
+    shared_ = stg_blocks_.empty() ? Kept() : kept({width, tokens_, 1, 1}, nullptr);
+    prompt_rows_ = prompt_adaln_single_ ? kept({width, 2, 1, 1}, nullptr) : Kept();
+    timesteps_ = 0;
+}
+
+// Cosines first, exponents divided by the half width itself, in the reference's F32 order.
+static void add_sinusoid(std::vector<float> & out, float timestep) {
+    const int half = sinusoid_width / 2;
+    float angles[half];
+    for (int i = 0; i < half; ++i)
+        angles[i] = timestep * std::exp(static_cast<float>(-std::log(10000.0)) * i / half);
+    for (float a : angles)
+        out.push_back(std::cos(a));
+    for (float a : angles)
+        out.push_back(std::sin(a));
+}
+
+void Dit::begin(const State & state, float sigma, const Progress & progress) {
+    // Tokens of equal noise share one timestep: text alone has one, a first image makes two.
+    std::vector<float> distinct, sinusoids, prompt_sinusoid;
+    token_timestep_.resize(static_cast<size_t>(tokens_));
+    for (int64_t t = 0; t < tokens_; ++t) {
+        const auto it = std::find(distinct.begin(), distinct.end(), state.mask[t]);
+        token_timestep_[t] = static_cast<int32_t>(it - distinct.begin());
+        if (it == distinct.end())
+            distinct.push_back(state.mask[t]);
+    }
+    const float scale = static_cast<float>(config_.timestep_scale);
+    for (float mask : distinct)
+        add_sinusoid(sinusoids, mask * sigma * scale);
+    add_sinusoid(prompt_sinusoid, sigma * scale);
+
+    const int64_t width = config_.width(), n = static_cast<int64_t>(distinct.size());
+    if (n != timesteps_) {
+        timesteps_ = n;
+        rows_ = device_.keep(GGML_TYPE_F32, {width, config_.table_rows(), n, 1});
+        embedded_ = device_.keep(GGML_TYPE_F32, {width, n, 1, 1});
+        index_ = n > 1 ? device_.keep(GGML_TYPE_I32, {tokens_, 1, 1, 1}) : Kept();
+    }
+    if (n > 1)
+        ggml_backend_tensor_set(index_.tensor, token_timestep_.data(), 0,
+                                ggml_nbytes(index_.tensor));
+
+    Graph g(device_, progress, 256);
+    Tensor z = g.input(GGML_TYPE_F32, {config_.in_channels, tokens_, 1, 1}, state.latents.data());
+    Tensor embedded, rows;
+    adaln_single_(g, g.input(GGML_TYPE_F32, {sinusoid_width, n, 1, 1}, sinusoids.data()), embedded,
+                  rows);
+    g.tap("adaln_single.linear", rows);
+    g.keep(ggml_reshape_3d(g.ctx(), rows, width, config_.table_rows(), n), rows_.tensor);
+    g.keep(embedded, embedded_.tensor);
+    if (prompt_adaln_single_) {
+        (*prompt_adaln_single_)(
+            g, g.input(GGML_TYPE_F32, {sinusoid_width, 1, 1, 1}, prompt_sinusoid.data()), embedded,
+            rows);
+        g.tap("prompt_adaln_single.linear", rows);
+        g.keep(ggml_reshape_2d(g.ctx(), rows, width, 2), prompt_rows_.tensor);
+    }
+    g.keep(g.tap("patchify_proj", patchify_proj_(g, z)), x_.tensor);
+    g.run();
+}
+
+Modulation Dit::modulation(const Graph &) const {
+    return {rows_.tensor, prompt_rows_.tensor, index_.tensor, {cos_.tensor, sin_.tensor}};
+}
+
+void Dit::run_blocks(Kept & x, const Kept & context, int first, int last, bool perturbed,
+                     const Progress & progress) {
+    for (int i = first; i < last; ++i) {
+        const bool here =
+            perturbed && std::find(stg_blocks_.begin(), stg_blocks_.end(), i) != stg_blocks_.end();
+        Graph g(device_, progress, 512);
+        Tensor y = blocks_[i](g, x.tensor, context.tensor, modulation(g), here);
+        g.keep(g.tap(words("transformer_blocks.%d%s", i, perturbed ? ".perturbed" : ""), y),
+               x.tensor);
+        g.run();
+    }
+}
+
+std::vector<float> Dit::finish(const Kept & x, const Progress & progress) {
+    Graph g(device_, progress, 256);
+    Tensor e = index_.tensor ? ggml_get_rows(g.ctx(), embedded_.tensor, index_.tensor)
+                             : embedded_.tensor;
+    Tensor shift = add(g, e, row(g, scale_shift_table_, 0));
+    Tensor scale = add(g, e, row(g, scale_shift_table_, 1));
+    // LayerNorm here, not RMS: the mean of the residual is large.
+    Tensor h = modulate(g, layer_norm(g, x.tensor, config_.eps), scale, shift);
+    std::vector<float> velocity(static_cast<size_t>(tokens_ * config_.out_channels));
+    g.output(proj_out_(g, h), velocity.data());
+    g.run();
+    return velocity;
+}
+
+void Dit::copy(const Kept & from, Kept & to, const Progress & progress) {
+    Graph g(device_, progress, 16);
+    g.keep(from.tensor, to.tensor);
+    g.run();
+}
+
+Velocities Dit::velocity(const State & state, float sigma, const Progress & progress) {
+    const bool stg = !stg_blocks_.empty();
+    const int layers = config_.layers;
+    // Up to the first perturbed block the perturbed pass is the plain one.
+    const int split = stg ? *std::min_element(stg_blocks_.begin(), stg_blocks_.end()) : layers;
+    Velocities v;
+    begin(state, sigma, progress);
+    if (has_negative_)
+        copy(x_, start_, progress);
+    run_blocks(x_, context_, 0, split, false, progress);
+    if (stg)
+        copy(x_, shared_, progress);
+    run_blocks(x_, context_, split, layers, false, progress);
+    v.plain = finish(x_, progress);
+    if (stg) {
+        run_blocks(shared_, context_, split, layers, true, progress);
+        v.perturbed = finish(shared_, progress);
+    }
+    if (has_negative_) {
+        run_blocks(start_, negative_, 0, layers, false, progress);
+        v.negative = finish(start_, progress);
+    }
+    return v;
+}
+
+} // namespace ltx2
