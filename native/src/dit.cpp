@@ -81,7 +81,7 @@ static Tensor row(const Graph & g, Tensor table, int64_t r) {
 }
 
 Tensor Block::operator()(const Graph & g, Tensor x, Tensor context, const Modulation & m,
-                         bool perturbed) const {
+                         bool perturbed, const std::string & path) const {
     // Row r for every token: [width, 1] where all share a timestep, else [width, tokens].
     const auto rows = [&](int64_t r) {
         Tensor each = ggml_view_2d(g.ctx(), m.rows, m.rows->ne[0], m.rows->ne[2], m.rows->nb[2],
@@ -89,23 +89,23 @@ Tensor Block::operator()(const Graph & g, Tensor x, Tensor context, const Modula
         each = add(g, each, row(g, scale_shift_table, r));
         return m.index ? ggml_get_rows(g.ctx(), each, m.index) : each;
     };
-    const auto gated_add = [&](Tensor branch, int64_t r) {
-        x = add(g, x, mul(g, branch, rows(r)));
+    const auto gated_add = [&](const char * name, Tensor branch, int64_t r) {
+        x = add(g, x, mul(g, g.tap(path + name, branch), rows(r)));
     };
 
     Tensor a = modulate(g, rms(g, x, eps), rows(1), rows(0));
-    gated_add(perturbed ? attn1.values_only(g, a) : attn1(g, a, a, &m.rotary), 2);
+    gated_add(".attn1", perturbed ? attn1.values_only(g, a) : attn1(g, a, a, &m.rotary), 2);
 
     if (prompt_scale_shift_table) {
         Tensor prompt = add(g, m.prompt, prompt_scale_shift_table);
         Tensor text = modulate(g, context, row(g, prompt, 1), row(g, prompt, 0));
-        gated_add(attn2(g, modulate(g, rms(g, x, eps), rows(7), rows(6)), text, nullptr), 8);
+        gated_add(".attn2", attn2(g, modulate(g, rms(g, x, eps), rows(7), rows(6)), text, nullptr), 8);
     } else {
-        x = add(g, x, attn2(g, rms(g, x, eps), context, nullptr));
+        x = add(g, x, g.tap(path + ".attn2", attn2(g, rms(g, x, eps), context, nullptr)));
     }
 
-    gated_add(ff(g, modulate(g, rms(g, x, eps), rows(4), rows(3))), 5);
-    return x;
+    gated_add(".ff", ff(g, modulate(g, rms(g, x, eps), rows(4), rows(3))), 5);
+    return g.tap(path, x);
 }
 
 static std::vector<Block> make_blocks(const Weights & w, const DitConfig & c) {
@@ -208,21 +208,21 @@ void Dit::begin(const State & state, float sigma, const Progress & progress) {
     Tensor embedded, rows;
     adaln_single_(g, g.input(GGML_TYPE_F32, {sinusoid_width, n, 1, 1}, sinusoids.data()), embedded,
                   rows);
-    g.tap("adaln_single.linear", rows);
+    g.tap("adaln_single", rows);
     g.keep(ggml_reshape_3d(g.ctx(), rows, width, config_.table_rows(), n), rows_.tensor);
-    g.keep(embedded, embedded_.tensor);
+    g.keep(g.tap("adaln_single.emb", embedded), embedded_.tensor);
     if (prompt_adaln_single_) {
         (*prompt_adaln_single_)(
             g, g.input(GGML_TYPE_F32, {sinusoid_width, 1, 1, 1}, prompt_sinusoid.data()), embedded,
             rows);
-        g.tap("prompt_adaln_single.linear", rows);
+        g.tap("prompt_adaln_single", rows);
         g.keep(ggml_reshape_2d(g.ctx(), rows, width, 2), prompt_rows_.tensor);
     }
     g.keep(g.tap("patchify_proj", patchify_proj_(g, z)), x_.tensor);
     g.run();
 }
 
-Modulation Dit::modulation(const Graph &) const {
+Modulation Dit::modulation() const {
     return {rows_.tensor, prompt_rows_.tensor, index_.tensor, {cos_.tensor, sin_.tensor}};
 }
 
@@ -232,9 +232,10 @@ void Dit::run_blocks(Kept & x, const Kept & context, int first, int last, bool p
         const bool here =
             perturbed && std::find(stg_blocks_.begin(), stg_blocks_.end(), i) != stg_blocks_.end();
         Graph g(device_, progress, 512);
-        Tensor y = blocks_[i](g, x.tensor, context.tensor, modulation(g), here);
-        g.keep(g.tap(words("transformer_blocks.%d%s", i, perturbed ? ".perturbed" : ""), y),
-               x.tensor);
+        const std::string path =
+            (perturbed ? "perturbed.transformer_blocks." : "transformer_blocks.") +
+            std::to_string(i);
+        g.keep(blocks_[i](g, x.tensor, context.tensor, modulation(), here, path), x.tensor);
         g.run();
     }
 }
@@ -246,7 +247,7 @@ std::vector<float> Dit::finish(const Kept & x, const Progress & progress) {
     Tensor shift = add(g, e, row(g, scale_shift_table_, 0));
     Tensor scale = add(g, e, row(g, scale_shift_table_, 1));
     // LayerNorm here, not RMS: the mean of the residual is large.
-    Tensor h = modulate(g, layer_norm(g, x.tensor, config_.eps), scale, shift);
+    Tensor h = modulate(g, g.tap("norm_out", layer_norm(g, x.tensor, config_.eps)), scale, shift);
     std::vector<float> velocity(static_cast<size_t>(tokens_ * config_.out_channels));
     g.output(proj_out_(g, h), velocity.data());
     g.run();

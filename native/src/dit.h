@@ -49,9 +49,10 @@ struct Block {
     float eps;
 
     Block(const Weights & w, const DitConfig & c);
-    // x [width, tokens], context [width, rows]; `perturbed`: attn1 passes its values through.
+    // x [width, tokens], context [width, rows]; `perturbed`: attn1 passes its values through; `path`
+    // begins the names of its taps.
     Tensor operator()(const Graph & g, Tensor x, Tensor context, const Modulation & m,
-                      bool perturbed) const;
+                      bool perturbed, const std::string & path) const;
 };
 
 class Dit {
@@ -72,7 +73,7 @@ private:
                     const Progress & progress);
     std::vector<float> finish(const Kept & x, const Progress & progress);
     void copy(const Kept & from, Kept & to, const Progress & progress);
-    Modulation modulation(const Graph & g) const;
+    Modulation modulation() const;
 
     Device & device_;
     DitConfig config_;

@@ -2,6 +2,7 @@
 //     ltx2_tap COMPONENT MODEL[,MODEL...] OUT [name=value ...]
 // Values are .npy files, numbers or words, as the component takes them; `device` and `threads` are
 // taken by all. What the component gives, and every tapped value, is written as OUT/<name>.npy.
+#include "dit.h"
 #include "model_file.h"
 #include "npy.h"
 #include "weights.h"
@@ -40,7 +41,9 @@ struct Job {
         files.push_back(read_model_file(path));
         const ModelFile & file = files.back();
         for (const TensorInfo & info : file.tensors) {
-            Source & source = index[info.name];
+            const std::string prefix = "model.diffusion_model.";
+            const bool inside = info.name.compare(0, prefix.size(), prefix) == 0;
+            Source & source = index[inside ? info.name.substr(prefix.size()) : info.name];
             source.info = &info;
             source.mapping = file.mapping;
             source.path = path;
@@ -76,8 +79,39 @@ struct Job {
     }
 };
 
+// latent [tokens, channels], mask [tokens], positions [3, tokens, 2] (start, end), context
+// [rows, width], sigma; stg_blocks [n] perturbs. Gives velocity, perturbed.velocity.
+void dit(Job & job) {
+    const npy::Array latent = job.array("latent");
+    State state;
+    state.tokens = latent.shape.at(0);
+    state.channels = static_cast<int>(latent.shape.at(1));
+    state.latents = latent.floats();
+    state.mask = job.array("mask").floats();
+    const std::vector<float> spans = job.array("positions").floats();
+    const auto middle = [&](int64_t axis, int64_t token) {
+        const size_t at = static_cast<size_t>((axis * state.tokens + token) * 2);
+        return (spans.at(at) + spans.at(at + 1)) / 2;
+    };
+    std::vector<Position> positions;
+    for (int64_t t = 0; t < state.tokens; ++t)
+        positions.push_back({middle(0, t), middle(1, t), middle(2, t)});
+    std::vector<int> stg_blocks;
+    if (job.options.count("stg_blocks"))
+        stg_blocks = job.array("stg_blocks").as<int32_t>("<i4");
+
+    Dit dit(job.device, job.index, job.config, Progress());
+    dit.prepare(positions, job.array("context").floats(), {}, stg_blocks);
+    const Velocities v =
+        dit.velocity(state, job.array("sigma").floats().at(0), Progress());
+    job.save("velocity", latent.shape, v.plain.data());
+    if (!v.perturbed.empty())
+        job.save("perturbed.velocity", latent.shape, v.perturbed.data());
+}
+
 using Component = void (*)(Job &);
 const std::map<std::string, Component> components = {
+    {"dit", dit},
 };
 
 } // namespace

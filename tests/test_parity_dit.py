@@ -1,0 +1,59 @@
+"""The DiT against the official code, tap by tap, on the tiny checkpoints."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from parity import Arrays, golden, run
+from tolerance import NMSE, nmse
+
+GEOMETRIES = ["base", "odd", "plain"]
+INPUTS = ("latent", "mask", "positions", "context", "sigma")
+
+
+def velocity(model: Path, folder: Path, want: Arrays, **changed: object) -> Arrays:
+    inputs: dict[str, object] = {name: want[name] for name in INPUTS}
+    return run("dit", [model], folder, **{**inputs, **changed})
+
+
+def compare(have: Arrays, want: Arrays, prefix: str, ours: str = "") -> None:
+    limit = NMSE["dit", "F32"].limit
+    names = [n for n in want if n.startswith(prefix) and ours + n.removeprefix(prefix) in have]
+    assert any(n.endswith("velocity") for n in names)
+    for name in names:
+        mine = have[ours + name.removeprefix(prefix)].squeeze()
+        theirs = want[name].squeeze()
+        if mine.shape != theirs.shape:  # one timestep for all tokens, computed once
+            mine = np.broadcast_to(mine.reshape(-1, theirs.shape[-1]), theirs.shape)
+        assert nmse(mine, theirs) <= limit, name
+
+
+@pytest.mark.parametrize("name", GEOMETRIES)
+def test_text_to_video(name: str, tiny: dict[str, Path], tmp_path: Path) -> None:
+    want = golden(f"{name}-dit")
+    full = np.ones_like(want["mask"])
+    have = velocity(tiny[name], tmp_path, want, mask=full)
+    plain = {k: v for k, v in want.items() if "." not in k or k.startswith("transformer_blocks")}
+    compare(have, plain, "")
+
+
+@pytest.mark.parametrize("name", GEOMETRIES)
+def test_image_to_video_has_a_timestep_per_token(
+    name: str, tiny: dict[str, Path], tmp_path: Path
+) -> None:
+    want = golden(f"{name}-dit")
+    compare(velocity(tiny[name], tmp_path, want), want, "i2v.")
+
+
+@pytest.mark.parametrize("name", GEOMETRIES)
+def test_perturbed_pass_shares_what_comes_before(
+    name: str, tiny: dict[str, Path], tmp_path: Path
+) -> None:
+    want = golden(f"{name}-dit")
+    full = np.ones_like(want["mask"])
+    have = velocity(tiny[name], tmp_path, want, mask=full, stg_blocks=want["stg_blocks"])
+    compare(have, want, "stg.", "perturbed.")
+    plain = velocity(tiny[name], tmp_path / "plain", want, mask=full)
+    assert np.array_equal(have["velocity"], plain["velocity"])
