@@ -25,8 +25,10 @@ def compare(have: Arrays, want: Arrays, prefix: str, ours: str = "") -> None:
     for name in names:
         mine = have[ours + name.removeprefix(prefix)].squeeze()
         theirs = want[name].squeeze()
-        if mine.shape != theirs.shape:  # one timestep for all tokens, computed once
-            mine = np.broadcast_to(mine.reshape(-1, theirs.shape[-1]), theirs.shape)
+        if mine.shape != theirs.shape:  # a row for each distinct timestep, in order of appearance
+            masks = want["mask"] if prefix == "i2v." else np.ones(len(theirs))
+            order = list(dict.fromkeys(masks))
+            mine = mine.reshape(-1, theirs.shape[-1])[[order.index(m) for m in masks]]
         assert nmse(mine, theirs) <= limit, name
 
 

@@ -53,7 +53,7 @@ void Config::require(const char * key, const std::string & wanted,
              key, have.c_str(), wanted.c_str());
 }
 
-void Config::require(const char * key, bool wanted, bool otherwise) const {
+void Config::require_flag(const char * key, bool wanted, bool otherwise) const {
     if (flag(key, otherwise) != wanted)
         fail(LTX2_STATUS_MODEL, "config %s.%s: %s is not supported", name_.c_str(), key,
              wanted ? "false" : "true");

@@ -22,7 +22,7 @@ public:
     std::string text(const char * key, const std::string & otherwise) const;
     std::vector<double> numbers(const char * key, const std::vector<double> & otherwise) const;
     void require(const char * key, const std::string & wanted, const std::string & otherwise) const;
-    void require(const char * key, bool wanted, bool otherwise) const;
+    void require_flag(const char * key, bool wanted, bool otherwise) const;
 
 private:
     const Json * find(const char * key) const; // null where absent or null

@@ -1,6 +1,7 @@
 #include "device.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <fstream>
 #include <set>
 #include <thread>
@@ -60,6 +61,8 @@ static ggml_backend_dev_t find_device(const std::string & name) {
 
 Device::Device(const std::string & name, int threads)
     : threads_(threads > 0 ? threads : physical_cores()) {
+    const char * exact = std::getenv("LTX2_EXACT");
+    exact_ = exact && *exact && *exact != '0';
     ggml_backend_dev_t chosen = find_device(name);
     ggml_backend_dev_t host = ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_CPU);
     if (!host || !chosen)

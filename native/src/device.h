@@ -65,6 +65,10 @@ public:
 
     Kept keep(ggml_type type, Shape ne) const; // zeroed; OUT_OF_MEMORY
 
+    // LTX2_EXACT=1 in the environment: F16 and BF16 matrices are loaded as F32, so that activations
+    // are not rounded to meet them. Twice the memory; for comparing implementations.
+    bool exact() const { return exact_; }
+
     // For tests: is called with every tapped value, F32, contiguous, in ggml order.
     using TapFn = std::function<void(const std::string & name, Shape ne, const float * data)>;
     TapFn tap;
@@ -75,6 +79,7 @@ private:
     BackendPtr cpu_, gpu_;
     SchedulerPtr scheduler_;
     int threads_ = 1;
+    bool exact_ = false;
 };
 
 } // namespace ltx2

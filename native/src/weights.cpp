@@ -88,8 +88,8 @@ Tensor Store::want(const std::string & name, const std::vector<int64_t> & ne, As
     if (as == As::f32)
         type = GGML_TYPE_F32;
     if (as == As::taps)
-        type = info.type == GGML_TYPE_F16 ? GGML_TYPE_F16 : GGML_TYPE_F32;
-    if (as == As::matrix && source->added != 0)
+        type = info.type == GGML_TYPE_F16 && !device_.exact() ? GGML_TYPE_F16 : GGML_TYPE_F32;
+    if (as == As::matrix && (source->added != 0 || (plain && device_.exact())))
         type = GGML_TYPE_F32;
     if (ne.size() > 4 || ne[0] % ggml_blck_size(type))
         fail(LTX2_STATUS_MODEL, "%s: tensor %s has rows that are no multiple of %lld",

@@ -1,0 +1,176 @@
+#include "check.h"
+#include "json.h"
+#include "text.h"
+
+#include <chrono>
+
+using namespace ltx2;
+
+static Json parse(const std::string & text) { return Json::parse(text, "t"); }
+
+static void values() {
+    const Json j = parse(" { \"a\" : [1, -2.5e1, true, false, null, \"x\"] , \"b\":{} }\r\n\t");
+    const Json::Array & a = j.find("a")->array("a");
+    CHECK(a.size() == 6 && a[0].integer("i") == 1 && a[1].number("n") == -25.0);
+    CHECK(a[2].boolean("b") && !a[3].boolean("b") && a[4].kind() == Json::Kind::null);
+    CHECK(a[5].string("s") == "x" && j.find("b")->object("b").empty() && !j.find("c"));
+    CHECK(a[0].number("n") == 1.0 && a[1].integer("i") == -25);
+    CHECK(parse("9223372036854775807").integer("i") == INT64_MAX);
+    CHECK(parse("-9223372036854775808").integer("i") == INT64_MIN);
+    CHECK(parse("9007199254740993").integer("i") == 9007199254740993);
+    CHECK(parse("9223372036854775808").number("n") == 9223372036854775808.0);
+    CHECK(parse("0").integer("i") == 0 && parse("-0.5").number("n") == -0.5);
+    CHECK(parse("[]").array("a").empty());
+    CHECK_THROWS(parse("9223372036854775808").integer("t: i"), "t: i: ");
+    CHECK_THROWS(parse("1.5").integer("i"), "1.5 is not an integer");
+    CHECK_THROWS(parse("1.5").string("t: s"), "t: s: is a number, not a string");
+    CHECK_THROWS(parse("\"1\"").number("n"), "is a string, not a number");
+    CHECK_THROWS(parse("{}").array("n"), "is an object, not an array");
+    CHECK_THROWS(parse("[]").object("n"), "is an array, not an object");
+    CHECK_THROWS(parse("null").boolean("n"), "is null, not a boolean");
+}
+
+static void strings() {
+    CHECK(parse(R"("\"\\\/\b\f\n\r\t")").string("s") == "\"\\/\b\f\n\r\t");
+    CHECK(parse(R"("\u0041\u00e9\u20AC\ud83d\ude00")").string("s") ==
+          "A\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80");
+    CHECK(parse(R"("\u0000")").string("s") == std::string(1, '\0'));
+    CHECK(parse("\"\xe2\x96\x81gr\xc3\xbc\xc3\x9f\"").string("s") ==
+          "\xe2\x96\x81gr\xc3\xbc\xc3\x9f");
+    CHECK_THROWS(parse(R"("\ud83d")"), "surrogate");
+    CHECK_THROWS(parse(R"("\ud83dx")"), "surrogate");
+    CHECK_THROWS(parse(R"("\ud83d\u0041")"), "surrogate");
+    CHECK_THROWS(parse(R"("\ude00")"), "surrogate");
+    CHECK_THROWS(parse(R"("\u12g4")"), "hexadecimal");
+    CHECK_THROWS(parse(R"("\x")"), "unknown escape");
+    CHECK_THROWS(parse("\"\\"), "escape");
+    CHECK_THROWS(parse("\"a\nb\""), "control character in a string at byte 2");
+    CHECK_THROWS(parse("\"a"), "without an end");
+}
+
+static void utf8() {
+    const char * good[] = {"",
+                           "abc",
+                           "\xc2\x80",
+                           "\xe0\xa0\x80",
+                           "\xed\x9f\xbf",
+                           "\xee\x80\x80",
+                           "\xf0\x90\x80\x80",
+                           "\xf4\x8f\xbf\xbf",
+                           "12345678\xc3\xa9 12345678"};
+    for (const char * text : good) {
+        CHECK(utf8_error(text) == std::string_view::npos);
+    }
+    const char * bad[] = {"\x80",
+                          "\xc0\x80",
+                          "\xc1\xbf",
+                          "\xc3",
+                          "\xe0\x9f\xbf",
+                          "\xe2\x82",
+                          "\xed\xa0\x80",
+                          "\xf0\x8f\xbf\xbf",
+                          "\xf4\x90\x80\x80",
+                          "\xf5\x80\x80\x80",
+                          "\xff",
+                          "\xc3\x28"};
+    for (const char * text : bad) {
+        CHECK(utf8_error(text) == 0);
+        CHECK(utf8_error(std::string("0123456789") + text) == 10);
+        CHECK_THROWS(parse(std::string("\"") + text + "\""), "not UTF-8 at byte 1");
+    }
+    CHECK(shown("a\"\n\x01\xff") == "\"a\\\"\\n\\x01\\xff\"");
+    CHECK(shown("abcdef", 3) == "\"abc\"...");
+    CHECK(shown("ab\xe2\x82\xac", 3) == "\"ab\xe2\x82\xac\"");
+}
+
+static void syntax() {
+    const char * bad[] = {"",        " ",        "{",          "[",
+                          "[1",      "[1,",      "[1,]",       "{,}",
+                          "{\"a\"}", "{\"a\":}", "{\"a\":1,}", "{\"a\":1 \"b\":2}",
+                          "{a:1}",   "tru",      "nul",        "falsy",
+                          "+1",      "01",       "1.",         ".5",
+                          "1e",      "1e+",      "-",          "--1",
+                          "NaN",     "Infinity", "[1 2]",      "\xEF\xBB\xBF{}",
+                          "{'a':1}", "// x\n1",  "]",          "}"};
+    for (const char * text : bad) {
+        CHECK_THROWS(parse(text), "t: ");
+    }
+    CHECK_THROWS(parse("1 2"), "something follows the value at byte 2");
+    CHECK_THROWS(parse(std::string("1\0", 2)), "something follows the value at byte 1");
+    CHECK_THROWS(parse("1e999"), "past double's range");
+    CHECK_THROWS(parse("{\"a\":1,\"b\":2,\"a\":3}"), "\"a\" occurs twice");
+    CHECK_THROWS(parse("{\"a\":1,\"\\u0061\":3}"), "\"a\" occurs twice");
+}
+
+static void bounds() {
+    const auto nested = [](size_t depth) {
+        return std::string(depth, '[') + std::string(depth, ']');
+    };
+    CHECK(parse(nested(64)).array("a").size() == 1);
+    CHECK_THROWS(parse(nested(65)), "nested too deep");
+    CHECK_THROWS(parse(std::string(1 << 20, '[')), "nested too deep");
+    std::string objects;
+    for (int i = 0; i < 100000; ++i) {
+        objects += "{\"a\":";
+    }
+    CHECK_THROWS(parse(objects), "nested too deep");
+    std::string many = "[0";
+    for (size_t i = 0; i < Json::max_values; ++i) {
+        many += ",0";
+    }
+    CHECK_THROWS(parse(many + "]"), "too many values");
+    CHECK(sizeof(Json) <= 40);
+}
+
+static void truncated() {
+    const std::string whole = R"({"a":[1,-2.5e+3,"\u00e9\ud83d\ude00\n"],"b":{"c":true,"d":null}})";
+    CHECK(parse(whole).object("o").size() == 2);
+    for (size_t i = 0; i < whole.size(); ++i) {
+        // A copy of its own, so that a sanitizer sees a read past the end.
+        const std::vector<char> part(whole.begin(), whole.begin() + static_cast<long>(i));
+        CHECK_THROWS(Json::parse({part.data(), part.size()}, "t"), "t: ");
+    }
+}
+
+// As a tokenizer.json of Gemma's: 262144 entries and 514906 merges of two.
+static void tokenizer_size() {
+    std::string text = "{\"vocab\":{";
+    for (int i = 0; i < 262144; ++i) {
+        text += (i ? ",\n   \"" : "\n   \"") + std::string("\xe2\x96\x81token") +
+                std::to_string(i) + "\": " + std::to_string(i);
+    }
+    text += "},\"merges\":[";
+    for (int i = 0; i < 514906; ++i) {
+        text += (i ? ",\n   [\n    \"a" : "\n   [\n    \"a") + std::to_string(i) +
+                "\",\n    \"\xe2\x96\x81\"\n   ]";
+    }
+    text += "]}";
+    const auto start = std::chrono::steady_clock::now();
+    const Json j = parse(text);
+    const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
+    CHECK(j.find("vocab")->object("v").size() == 262144);
+    CHECK(j.find("merges")->array("m").back().array("p")[0].string("s") == "a514905");
+    std::printf("json: %.1f MB in %.2f s\n", static_cast<double>(text.size()) / 1e6, took.count());
+}
+
+static void editing() {
+    Json j;
+    j.set("a", Json(1));
+    j.set("b", Json("x"));
+    j.set("a", Json(true));
+    CHECK(j.object("o").size() == 2 && j.find("a")->boolean("a"));
+    CHECK(Json("text").kind() == Json::Kind::string);
+    CHECK_THROWS(Json(1.0).set("a", Json()), "not an object");
+}
+
+int main() {
+    values();
+    strings();
+    utf8();
+    syntax();
+    bounds();
+    truncated();
+    tokenizer_size();
+    editing();
+    return check_result();
+}
