@@ -1,0 +1,130 @@
+"""The native library: where it is, its functions as `lib`, and statuses turned into exceptions.
+
+A library folder holds the library and the `ltx2.h` it was built with, flat or as an install tree
+(lib/, include/). The first of these that has both is used:
+
+1. the folder named by the environment variable LTX2_LIBRARY;
+2. native/ in this package, as installed by pip;
+3. prebuilds/<platform>/ in a checkout, as made by scripts/build.
+
+The declarations are the header's own text, so nothing is written twice.
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import platform
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import cffi
+
+from . import errors
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+_LIBRARY = {"win32": "ltx2.dll", "darwin": "libltx2.dylib"}.get(sys.platform, "libltx2.so")
+_BEGIN = "/* --- declarations: plain C99, also read by Python --- */"
+_END = "/* --- end of declarations --- */"
+
+
+def _platform() -> str:
+    """The name of this platform's folder in prebuilds/, such as linux-x86_64."""
+    machine = {"AMD64": "x86_64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
+    system = {"win32": "windows", "darwin": "macos"}.get(sys.platform, sys.platform)
+    return f"{system}-{machine}"
+
+
+def _folders() -> Iterator[Path]:
+    if chosen := os.environ.get("LTX2_LIBRARY"):
+        yield Path(chosen)
+        return  # a folder asked for by name is not silently replaced by another
+    # An editable install has two package folders: the checkout's and the one with the library.
+    for package in sys.modules[__package__].__path__:
+        yield Path(package) / "native"
+    yield Path(__file__).parents[1] / "prebuilds" / _platform()
+
+
+def _find() -> tuple[Path, Path]:
+    """The library and its header."""
+    folders = list(_folders())
+    for folder in folders:
+        libraries = [folder / sub / _LIBRARY for sub in ("", "lib", "lib64", "bin")]
+        headers = [folder / sub / "ltx2.h" for sub in ("", "include")]
+        library = next(filter(Path.is_file, libraries), None)
+        header = next(filter(Path.is_file, headers), None)
+        if library and header:
+            return library, header
+    places = ", ".join(map(str, folders))
+    raise ImportError(
+        f"ltx2: {_LIBRARY} with ltx2.h is in none of: {places}; "
+        "`pip install .` or scripts/build makes it, LTX2_LIBRARY names a folder that has it"
+    )
+
+
+def declarations(header: str) -> str:
+    """The part of the text of ltx2.h that cffi reads."""
+    return header.split(_BEGIN)[1].split(_END)[0].replace("LTX2_API ", "")
+
+
+ffi: Any = cffi.FFI()
+library_path, header_path = _find()
+ffi.cdef(declarations(header_path.read_text(encoding="utf-8")))
+lib: Any = ffi.dlopen(str(library_path))
+
+
+def string(text: Any) -> str:
+    """A C string as str; what is not UTF-8 in it (a file name, say) stays visible."""
+    return str(ffi.string(text), "utf-8", "backslashreplace")
+
+
+def check(status: int) -> None:
+    """Raise what a status means; call it on the thread that got the status."""
+    if status == lib.LTX2_STATUS_OK:
+        return
+    name = str(ffi.string(ffi.cast("ltx2_status", status)))
+    words = name.removeprefix("LTX2_STATUS_").split("_")
+    error = getattr(errors, "".join(word.title() for word in words) + "Error", errors.InternalError)
+    raise error(string(lib.ltx2_last_error()))
+
+
+def c_text(name: str, text: str) -> Any:
+    """Text as UTF-8 for C; `name` is for the message."""
+    if not isinstance(text, str):
+        raise errors.InvalidArgumentError(f"{name}: {text!r} is not text")
+    try:
+        return _c_string(name, text.encode())
+    except UnicodeEncodeError as error:
+        raise errors.InvalidArgumentError(f"{name}: not valid Unicode: {error.reason}") from None
+
+
+def c_path(name: str, path: str | os.PathLike[str]) -> Any:
+    """A path as the system spells it for C."""
+    return _c_string(name, os.fsencode(path))
+
+
+def _c_string(name: str, raw: bytes) -> Any:
+    if b"\0" in raw:
+        raise errors.InvalidArgumentError(f"{name}: contains a NUL character")
+    return ffi.new("char[]", raw)
+
+
+def c_array(ctype: str, items: Sequence[Any]) -> Any:
+    """A C array of what is in `items`, which the caller keeps alive."""
+    return ffi.new(ctype, items)
+
+
+# ---- native log -> logging; the levels are the same numbers
+
+
+def _log(level: int, message: Any, _user_data: Any) -> None:
+    logging.getLogger("ltx2").log(level, "%s", string(message))
+
+
+_on_log = ffi.callback("ltx2_log_fn", _log)
+lib.ltx2_log_set(_on_log, ffi.NULL)
+atexit.register(lib.ltx2_log_set, ffi.NULL, ffi.NULL)  # no Python from C once Python is gone

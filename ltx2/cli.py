@@ -1,0 +1,243 @@
+"""The command line: `ltx2` is in the shell what it is in Python, with the same names.
+
+stdout carries the answer alone (the path of what was written, or JSON); what is told along the way
+goes to stderr. Exit codes are `EXIT_CODES`, and 130 for Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+import sys
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+import click
+import numpy as np
+from tqdm import tqdm
+
+import ltx2
+
+from . import media
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from .video import Progress
+
+# The first class that fits counts.
+EXIT_CODES: dict[type[BaseException], int] = {
+    click.ClickException: 2,
+    ltx2.InvalidArgumentError: 2,
+    ltx2.ModelError: 3,
+    ltx2.OutOfMemoryError: 4,
+    MemoryError: 4,
+    ltx2.DeviceError: 5,
+    OSError: 6,
+    click.Abort: 130,
+    KeyboardInterrupt: 130,
+    ltx2.CancelledError: 130,
+    ltx2.InternalError: 70,
+}
+
+# The fields of `Options`: what a value is, and what it means.
+_OPTIONS: dict[str, tuple[Any, str]] = {
+    "negative_prompt": (str, "What to keep away from; read only when guidance is not 1."),
+    "width": (int, "Pixels, a multiple of 32."),
+    "height": (int, "Pixels, a multiple of 32."),
+    "frames": (int, "8k + 1."),
+    "fps": (float, "Frames a second."),
+    "steps": (int, "Denoising steps."),
+    "guidance": (float, "How closely to follow the prompt; 1 is off."),
+    "seed": (
+        int,
+        "The same one gives the same video again; chosen by chance, and told, if absent.",
+    ),
+    "stg": (float, "Strength of spatio-temporal guidance; 0 is off."),
+    "rescale": (float, "How much of guidance's gain in contrast to take back; 0 is off."),
+    "schedule": (click.Choice(["distilled", "ltx2", "linear_quadratic"]), "The noise schedule."),
+    "noise": (click.Path(dir_okay=False), "Noise to start from, .npy, instead of the seed's."),
+    "latents_path": (click.Path(dir_okay=False), "Also write the final latents there, as .npy."),
+}
+
+
+def _generation(command: Callable[..., None]) -> Callable[..., None]:
+    """The options that t2v and i2v share."""
+    for name, (kind, words) in reversed(_OPTIONS.items()):
+        flag = "--" + name.replace("_", "-")
+        command = click.option(flag, name, type=kind, help=words)(command)
+    shared = [
+        click.option("-o", "--output", required=True, metavar="FILE",
+                     help=".mp4, .gif, .webp, .png (a folder of frames) or .npy."),
+        click.option("--model", multiple=True, metavar="PATH", envvar="LTX2_MODEL",
+                     type=click.Path(),
+                     help="GGUF or safetensors, or a folder of them; several times for several "
+                     "files. Default: $LTX2_MODEL, else the demo model."),
+        click.option("--device", help="One of `ltx2 devices`; default: the fastest."),
+        click.option("--threads", type=int, default=0, help="Default: one a physical core."),
+        _json_flag,
+    ]  # fmt: skip
+    for option in reversed(shared):
+        command = option(command)
+    return command
+
+
+_json_flag = click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(ltx2.__version__, prog_name="ltx2")
+@click.option("-v", "--verbose", is_flag=True, help="Tell more on stderr.")
+def cli(verbose: bool) -> None:
+    """Video from a prompt, and from a prompt and images, with LTX-2.3."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("ltx2: %(message)s"))
+    log = logging.getLogger("ltx2")
+    log.handlers = [handler]
+    log.setLevel(logging.INFO if verbose else logging.WARNING)
+
+
+@cli.command()
+@click.argument("prompt")
+@_generation
+def t2v(prompt: str, **options: Any) -> None:
+    """Make a video from PROMPT."""
+    _generate(lambda session, wanted: session.t2v(prompt, **wanted), options)
+
+
+@cli.command()
+@click.argument("prompt")
+@click.argument("images", nargs=-1, required=True, metavar="IMAGE[@FRAME[:STRENGTH]]...")
+@click.option("--crf", type=int, default=33, show_default=True,
+              help="How strongly an image is compressed before use; 0 not at all.")  # fmt: skip
+@_generation
+def i2v(prompt: str, images: Sequence[str], crf: int, **options: Any) -> None:
+    """Make a video from PROMPT that passes through IMAGEs: at FRAME (0), with STRENGTH (1)."""
+    chosen = {}
+    for frame, image in map(parse_image, images):
+        if frame in chosen:
+            raise click.UsageError(f"two images for frame {frame}")
+        chosen[frame] = image
+    _generate(lambda session, wanted: session.i2v(prompt, chosen, crf=crf, **wanted), options)
+
+
+@cli.command()
+@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@_json_flag
+def info(files: Sequence[str], as_json: bool) -> None:
+    """Tell what model FILEs hold."""
+    described = {file: ltx2.describe(file) for file in files}
+    if as_json:
+        click.echo(json.dumps({file: text.splitlines() for file, text in described.items()}))
+        return
+    for file, text in described.items():
+        click.echo(f"{file}\n{text.rstrip()}")
+
+
+@cli.command()
+@_json_flag
+def devices(as_json: bool) -> None:
+    """List the devices that can compute here."""
+    names = ltx2.devices()
+    click.echo(json.dumps(names) if as_json else "\n".join(names))
+
+
+@cli.command()
+@click.argument("source")
+@click.option("-o", "--output", required=True, metavar="FILE", help="The .gguf to write.")
+@click.option("--type", "kind", default="q8_0", show_default=True,
+              type=click.Choice(["f16", "q8_0", "q5_1", "q4_0"], case_sensitive=False),
+              help="How the large matrices are stored.")  # fmt: skip
+@_json_flag
+def convert(source: str, output: str, kind: str, as_json: bool) -> None:
+    """Convert SOURCE, a .safetensors file or a Gemma 3 folder, to GGUF."""
+    from .convert import convert as run
+
+    run(source, output, kind.lower())
+    click.echo(json.dumps({"output": output}) if as_json else output)
+
+
+def parse_image(argument: str) -> tuple[int, tuple[str, float]]:
+    """IMAGE[@FRAME[:STRENGTH]] as (frame, (image, strength)); a file of that whole name wins."""
+    match = re.fullmatch(r"(.+)@(\d+)(?::(\d*\.?\d+))?", argument)
+    if match is None or os.path.lexists(argument):
+        return 0, (argument, 1.0)
+    image, frame, strength = match.groups()
+    return int(frame), (image, float(strength or 1))
+
+
+def _generate(
+    make: Callable[[ltx2.Session, dict[str, Any]], ltx2.Video], options: dict[str, Any]
+) -> None:
+    """Everything around the call itself: check the output, open, tell, save."""
+    output = options.pop("output")
+    model, device = options.pop("model"), options.pop("device")
+    threads, as_json = options.pop("threads"), options.pop("as_json")
+    media.check_output(output)
+    wanted = {name: value for name, value in options.items() if value is not None}
+    if "noise" in wanted:
+        wanted["noise"] = _load_noise(wanted["noise"])
+    with (
+        ltx2.Session(list(model) or None, device=device, threads=threads) as session,
+        closing(_Bars()) as bars,
+    ):
+        video = make(session, {**wanted, "progress": bars.show})
+    click.echo(f"ltx2: seed {video.seed}", err=True)
+    video.save(output)
+    answer = {"output": output, **video.metadata}
+    click.echo(json.dumps(answer) if as_json else output)
+
+
+def _load_noise(path: str) -> Any:
+    try:
+        return np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise ltx2.InvalidArgumentError(f"noise: {path} cannot be read: {error}") from None
+
+
+class _Bars:
+    """One bar a stage on stderr, if that is a terminal."""
+
+    def __init__(self) -> None:
+        self.stage = ""
+        self.bar: tqdm[Any] | None = None
+
+    def show(self, progress: Progress) -> None:
+        if not sys.stderr.isatty():
+            return
+        if self.bar is None or progress.stage != self.stage:
+            self.close()
+            self.stage = progress.stage
+            self.bar = tqdm(desc=f"{progress.stage:>7}", total=progress.total, file=sys.stderr)
+        self.bar.total = progress.total
+        self.bar.n = progress.done
+        self.bar.refresh()
+
+    def close(self) -> None:
+        if self.bar is not None:
+            self.bar.close()
+            self.bar = None
+
+
+def _words(error: BaseException) -> str:
+    """One line for what went wrong."""
+    if isinstance(error, click.ClickException):
+        text = error.format_message()
+    elif isinstance(error, (KeyboardInterrupt, click.Abort, ltx2.CancelledError)):
+        text = "cancelled"
+    else:
+        text = str(error) or type(error).__name__
+    return " ".join(text.split())
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; the exit code."""
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    try:
+        status = cli.main(given or ["--help"], prog_name="ltx2", standalone_mode=False)
+        return status if isinstance(status, int) else 0
+    except tuple(EXIT_CODES) as error:
+        click.echo(f"ltx2: {_words(error)}", err=True)
+        return next(code for kind, code in EXIT_CODES.items() if isinstance(error, kind))

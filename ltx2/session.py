@@ -1,0 +1,347 @@
+"""Session: one model, opened once, that makes as many videos as are asked of it.
+
+How an exception crosses C: the progress function is called by C, where nothing can be raised. It
+returns False instead, which stops the call; `onerror` keeps what was raised, and it is raised again
+when C has returned. So also Ctrl-C, which Python delivers only while Python code runs: for its
+sake, and for `cancel`, a progress function is always installed.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import secrets
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
+
+import numpy as np
+
+from . import media
+from ._native import c_array, c_path, c_text, check, ffi, lib, string
+from .errors import InvalidArgumentError, ModelError
+from .video import Progress, Video
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from types import TracebackType
+
+    from numpy.typing import NDArray
+    from typing_extensions import Self, Unpack
+
+StrPath: TypeAlias = "str | os.PathLike[str]"
+Conditions: TypeAlias = "media.ImageLike | tuple[media.ImageLike, float]"
+
+_log = logging.getLogger("ltx2")
+
+
+class Options(TypedDict, total=False):
+    """What to make; what is left out takes the model's own value. Fields of ltx2_video_params."""
+
+    negative_prompt: str
+    """What to keep away from; read only when guidance is not 1."""
+    width: int
+    """Pixels, a multiple of 32."""
+    height: int
+    """Pixels, a multiple of 32."""
+    frames: int
+    """8k + 1."""
+    fps: float
+    """Frames a second."""
+    steps: int
+    """Denoising steps."""
+    guidance: float
+    """How closely to follow the prompt; 1 is off."""
+    seed: int
+    """0 to 2^64 - 1; left out, one is chosen by chance and told in `Video.seed`."""
+    stg: float
+    """Strength of spatio-temporal guidance; 0 is off."""
+    rescale: float
+    """How much of guidance's gain in contrast to take back, 0 to 1; 0 is off."""
+    schedule: str
+    """"distilled", "ltx2" or "linear_quadratic"."""
+    noise: NDArray[np.float32]
+    """In the shape of `Video.latents`; replaces the noise made from the seed."""
+    latents_path: StrPath
+    """The final latents are written there, as .npy, before they are decoded."""
+
+
+class _Call:
+    """One call under way: what the progress function needs, and what it leaves behind."""
+
+    def __init__(self, progress: Callable[[Progress], object] | None) -> None:
+        self.progress = progress
+        self.thread = threading.get_ident()
+        self.cancelled = False
+        self.raised: BaseException | None = None
+        self.inputs: list[Any] = []  # what C reads, so that it lives as long
+
+
+def _keep(_type: Any, error: Any, traceback: Any) -> None:
+    ffi.from_handle(traceback.tb_frame.f_locals["user_data"]).raised = error
+
+
+def _progress(progress: Any, user_data: Any) -> bool:
+    call = ffi.from_handle(user_data)
+    if call.progress and not call.cancelled:
+        call.progress(Progress(string(progress.stage), progress.done, progress.total))
+    return not call.cancelled
+
+
+_on_progress = ffi.callback("ltx2_progress_fn", _progress, error=False, onerror=_keep)
+
+
+class Session:
+    """A model on a device. Opening it reads what the files say of themselves; weights load later.
+
+    model        GGUF or safetensors files, or folders of them; None is the demo model of this
+                 package, a toy of the true architecture that needs no download
+    device       one of `devices()`; None is the fastest present
+    threads      on the processor; 0 is one a physical core
+    keep_loaded  keep every component in memory between calls: faster, and much larger
+
+    Several threads may share a session; their calls run one after the other. Raises ModelError,
+    DeviceError, OutOfMemoryError.
+    """
+
+    def __init__(
+        self,
+        model: StrPath | Sequence[StrPath] | None = None,
+        *,
+        device: str | None = None,
+        threads: int = 0,
+        keep_loaded: bool = False,
+    ) -> None:
+        files = _model_files(model)
+        names = [c_path("model", file) for file in files]
+        params = ffi.new("ltx2_session_params *")
+        params.size = ffi.sizeof("ltx2_session_params")
+        # A name for each pointer: C memory made by Python lives as long as Python refers to it.
+        params.files = c_names = c_array("const char *[]", names)
+        params.file_count = len(c_names)
+        params.device = c_device = ffi.NULL if device is None else c_text("device", device)
+        _assign(params, "threads", threads)
+        params.keep_loaded = keep_loaded
+        out = ffi.new("ltx2_session **")
+        check(lib.ltx2_session_open(params, out))
+        del c_names, c_device
+        self._session: Any = ffi.gc(out[0], lib.ltx2_session_close)
+        self._model = ", ".join(Path(file).name for file in files)
+        self._lock = threading.Lock()
+        self._call: _Call | None = None
+
+    def t2v(
+        self,
+        prompt: str,
+        *,
+        progress: Callable[[Progress], object] | None = None,
+        **options: Unpack[Options],
+    ) -> Video:
+        """A video from text.
+
+        `progress` is called on this thread, at least at each step. What it raises stops the call
+        and reaches the caller unchanged; so does Ctrl-C. Other errors: InvalidArgumentError,
+        ModelError, OutOfMemoryError, DeviceError, CancelledError after `cancel()`.
+        """
+        return self._generate(prompt, [], progress, options)
+
+    def i2v(
+        self,
+        prompt: str,
+        image: Conditions | Mapping[int, Conditions],
+        *,
+        crf: int = 33,
+        progress: Callable[[Progress], object] | None = None,
+        **options: Unpack[Options],
+    ) -> Video:
+        """A video from text that passes through pictures.
+
+        `image` is the first frame, or maps frame numbers to pictures. A picture is a path, a
+        `PIL.Image.Image` or an array [height, width, 3] of uint8, RGB; with a strength between 0
+        and 1 it is a pair, `("cat.png", 0.8)`. It is scaled to cover the video and cropped at the
+        centre.
+
+        The model was trained on pictures that had been through a video codec; `crf` is how
+        strongly each is compressed before use, 0 not at all.
+
+        Errors as in `t2v`; a picture that cannot be read is an InvalidArgumentError.
+        """
+        chosen = image if isinstance(image, Mapping) else {0: image}
+        if not chosen:
+            raise InvalidArgumentError("image: none is given")
+        images = [_image(frame, picture, crf) for frame, picture in chosen.items()]
+        return self._generate(prompt, images, progress, options)
+
+    def cancel(self) -> None:
+        """Stop the call under way, from any thread; that call raises CancelledError."""
+        if call := self._call:
+            call.cancelled = True
+
+    def close(self) -> None:
+        """Free the model, after the call under way if there is one. A second time does nothing."""
+        self._refuse_reentry()
+        with self._lock:
+            if self._session is not None:
+                ffi.release(self._session)
+                self._session = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _refuse_reentry(self) -> None:
+        if (call := self._call) and call.thread == threading.get_ident():
+            raise InvalidArgumentError(
+                "session: in use by the call whose progress function this is"
+            )
+
+    def _generate(
+        self,
+        prompt: str,
+        images: list[dict[str, Any]],
+        progress: Callable[[Progress], object] | None,
+        options: Options,
+    ) -> Video:
+        chosen: dict[str, Any] = {"seed": secrets.randbits(32), **options}
+        params, inputs = _params(prompt, images, chosen)
+        self._refuse_reentry()
+        with self._lock:
+            if self._session is None:
+                raise InvalidArgumentError("session: it is closed")
+            call = self._call = _Call(progress)
+            call.inputs = inputs
+            params.user_data = handle = ffi.new_handle(call)
+            try:
+                _log.info("seed: %d", params.seed)
+                out = ffi.new("ltx2_video **")
+                status = lib.ltx2_session_generate(self._session, params, out)
+                owner = ffi.gc(out[0], lib.ltx2_video_free)
+                if call.raised is not None:
+                    raise call.raised
+                check(status)
+            finally:
+                self._call = None
+                del handle
+        return _video(owner, self._metadata(prompt, chosen))
+
+    def _metadata(self, prompt: str, options: Mapping[str, Any]) -> dict[str, Any]:
+        settings = {name: options[name] for name in _PLAIN if name in options}
+        return {"prompt": prompt, "model": self._model, **settings}
+
+
+_PLAIN = [name for name in Options.__annotations__ if name not in ("noise", "latents_path")]
+_TEXTS = {"negative_prompt", "schedule"}
+_OFF_AT_ZERO = {"stg", "rescale"}  # a zero means the default to C, which writes off as negative
+
+
+def _model_files(model: StrPath | Sequence[StrPath] | None) -> Sequence[StrPath]:
+    if model is None:
+        demo = Path(__file__).with_name("demo")
+        files = sorted(demo.glob("*.gguf"))
+        if not files:
+            raise ModelError(f"model: the demo model is not in {demo}; name another")
+        return files
+    if isinstance(model, (str, os.PathLike)):
+        return [model]
+    return list(model)
+
+
+def _assign(struct: Any, name: str, value: Any) -> None:
+    """Set a number, with the field's name in what is said of a wrong one."""
+    try:
+        setattr(struct, name, value)
+    except OverflowError:
+        raise InvalidArgumentError(f"{name}: {value} is out of range") from None
+    except TypeError:
+        raise InvalidArgumentError(f"{name}: {value!r} is not a number it can take") from None
+
+
+def _params(
+    prompt: str, images: list[dict[str, Any]], options: dict[str, Any]
+) -> tuple[Any, list[Any]]:
+    """The C struct, and what must live as long as C reads it."""
+    if unknown := set(options) - set(Options.__annotations__):
+        raise TypeError(f"unknown option: {', '.join(sorted(unknown))}")
+    params = ffi.new("ltx2_video_params *")
+    params.size = ffi.sizeof("ltx2_video_params")
+    params.progress = _on_progress
+    params.prompt = c_prompt = c_text("prompt", prompt)
+    params.images = c_images = c_array("ltx2_image[]", images)
+    params.image_count = len(images)
+    inputs: list[Any] = [c_prompt, c_images, images]
+    for name, value in options.items():
+        if name == "noise":
+            noise = ffi.from_buffer("float[]", np.ascontiguousarray(value, np.float32))
+            params.noise, params.noise_count = noise, len(noise)
+            inputs.append(noise)
+        elif name in _TEXTS or name == "latents_path":
+            text = c_text(name, value) if name in _TEXTS else c_path(name, value)
+            setattr(params, name, text)
+            inputs.append(text)
+        elif value == 0 and name in _OFF_AT_ZERO:
+            _assign(params, name, -1)
+        elif value == 0 and name != "seed":
+            raise InvalidArgumentError(f"{name}: 0 cannot be used; leave it out for the default")
+        else:
+            _assign(params, name, value)
+    return params, inputs
+
+
+def _image(frame: int, image: Conditions, crf: int) -> dict[str, Any]:
+    """The fields of ltx2_image."""
+    picture, strength = image if isinstance(image, tuple) else (image, 1.0)
+    if not 0 < strength <= 1:
+        raise InvalidArgumentError(f"strength: {strength:g} is not above 0 and at most 1")
+    pixels = media.codec_round_trip(media.read_image(picture), crf)
+    height, width, _ = pixels.shape
+    return {
+        "pixels": ffi.from_buffer("uint8_t[]", pixels),
+        "width": width,
+        "height": height,
+        "frame": frame,
+        "strength": strength,
+    }
+
+
+def _view(owner: Any, data: Any, dtype: type[np.generic], shape: tuple[int, ...]) -> NDArray[Any]:
+    """A read-only array over memory that `owner` frees.
+
+    A buffer keeps only the pointer it was made from alive, so the pointer keeps the owner.
+    """
+    pointer = ffi.gc(data, lambda _: owner)
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    view: NDArray[Any] = np.frombuffer(ffi.buffer(pointer, size), dtype).reshape(shape)
+    view.flags.writeable = False
+    return view
+
+
+def _video(owner: Any, metadata: dict[str, Any]) -> Video:
+    frames = _view(owner, owner.pixels, np.uint8, (owner.frames, owner.height, owner.width, 3))
+    shape = (owner.latent_channels, owner.latent_frames, owner.latent_height, owner.latent_width)
+    latents = _view(owner, owner.latents, np.float32, shape)
+    size = {"width": owner.width, "height": owner.height, "frames": owner.frames, "fps": owner.fps}
+    return Video(frames, owner.fps, latents, {**size, **metadata})
+
+
+def devices() -> list[str]:
+    """The names a session's `device` may have on this machine."""
+    return [string(lib.ltx2_device_name(index)) for index in range(lib.ltx2_device_count())]
+
+
+def describe(file: StrPath) -> str:
+    """What a model file holds, as lines "key: value", a tensor a line at the end. Loads no weights.
+
+    Raises ModelError.
+    """
+    out = ffi.new("char **")
+    check(lib.ltx2_file_describe(c_path("file", file), out))
+    return string(ffi.gc(out[0], lib.ltx2_text_free))

@@ -1,0 +1,66 @@
+"""What comes out: a video, and, while it is made, how far the work is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from . import media
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Mapping
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a call is: `done` of `total` steps of `stage`.
+
+    Stages come in this order, each only where there is work for it: "load", "text", "image",
+    "denoise", "decode"; "load" may come again before each of the others.
+    """
+
+    stage: str
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Video:
+    """A clip and how it was made. It outlives the session that made it."""
+
+    frames: NDArray[np.uint8]
+    """[frames, height, width, 3], RGB, read-only; the library's own memory, not a copy."""
+
+    fps: float
+    """Frames a second."""
+
+    latents: NDArray[np.float32] | None = None
+    """[channels, frames', height', width'], normalised, read-only: what was decoded to `frames`."""
+
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    """prompt, seed, model and settings, as `save` writes them into the file."""
+
+    @property
+    def seed(self) -> int | None:
+        """The seed, given or chosen: the same one gives the same video again."""
+        return self.metadata.get("seed")
+
+    def __repr__(self) -> str:
+        frames, height, width, _ = self.frames.shape
+        return f"Video({width}x{height}, {frames} frames, {self.fps:g} fps, seed {self.seed})"
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the clip; the ending of `path` says how.
+
+        .mp4 (H.264), .gif, .webp (animated), .png (a folder of that name with one picture a
+        frame), .npy (the array). The file appears under its name only when it is whole; until then
+        one that was there before stays. `metadata` goes into the file, except into .npy, which has
+        no place for it.
+
+        Raises InvalidArgumentError for another ending and OSError where the system refuses.
+        """
+        media.save(path, self.frames, self.fps, self.metadata)
