@@ -71,7 +71,7 @@ def _generation(command: Callable[..., None]) -> Callable[..., None]:
     shared = [
         click.option("-o", "--output", required=True, metavar="FILE",
                      help=".mp4, .gif, .webp, .png (a folder of frames) or .npy."),
-        click.option("--model", multiple=True, metavar="PATH", envvar="LTX2_MODEL",
+        click.option("--model", multiple=True, metavar="PATH",
                      type=click.Path(),
                      help="GGUF or safetensors, or a folder of them; several times for several "
                      "files. Default: $LTX2_MODEL, else the demo model."),

@@ -96,7 +96,8 @@ _on_progress = ffi.callback("ltx2_progress_fn", _progress, error=False, onerror=
 class Session:
     """A model on a device. Opening it reads what the files say of themselves; weights load later.
 
-    model        GGUF or safetensors files, or folders of them; None is the demo model of this
+    model        GGUF or safetensors files, or folders of them; None is what the environment
+                 variable LTX2_MODEL names (parted as in PATH), else the demo model of this
                  package, a toy of the true architecture that needs no download
     device       one of `devices()`; None is the fastest present
     threads      on the processor; 0 is one a physical core
@@ -244,6 +245,8 @@ _OFF_AT_ZERO = {"stg", "rescale"}  # a zero means the default to C, which writes
 
 
 def _model_files(model: StrPath | Sequence[StrPath] | None) -> Sequence[StrPath]:
+    if model is None and (named := os.environ.get("LTX2_MODEL")):
+        return named.split(os.pathsep)
     if model is None:
         demo = Path(__file__).with_name("demo")
         files = sorted(demo.glob("*.gguf"))

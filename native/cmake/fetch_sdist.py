@@ -14,8 +14,8 @@ def main(package: str, sha256: str, folder: str) -> None:
     pip = [sys.executable, "-m", "pip"]
     if subprocess.run([*pip, "--version"], capture_output=True, check=False).returncode:
         pip = ["pip"]  # an isolated build environment has no pip module of its own
-    options = ["--no-deps", "--no-binary", ":all:", "--no-build-isolation", "--quiet"]
-    # `pip download` would build metadata first; the archive alone is all that is wanted.
+    # pip builds the archive's metadata first, with build requirements that may come as wheels.
+    options = ["--no-deps", "--no-binary", package.split("==")[0], "--quiet"]
     subprocess.run(
         [*pip, "download", *options, package, "-d", folder],
         check=True,
