@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 Arrays = dict[str, np.ndarray]
 PROMPT = "a red circle moves right on a blue background"
 NEGATIVE = "blurry, out of focus, low contrast"
+FPS = 24.0
 PACKAGES = ("ltx-core", "ltx-pipelines", "torch", "transformers", "tokenizers", "numpy")
 
 
@@ -105,7 +106,7 @@ def dit(r: Reference) -> Arrays:
     """Velocity for T2V, I2V (a token at 0, one in between), the STG pass; taps of the first two."""
     model, c = r.dit(), r.transformer_config
     width = c["num_attention_heads"] * c["attention_head_dim"]
-    state, _ = r.state(VideoPixelShape(1, 9, 64, 96, 24.0))
+    state, _ = r.state(VideoPixelShape(1, 9, 64, 96, FPS))
     state = ref.noised(state, given("dit.latent", *state.latent.shape))
     context = torch.nn.functional.rms_norm(given("dit.context", 1, 24, width), (width,))
     sigma, stg = torch.tensor(0.725), r.config["sampling"]["stg_blocks"]
@@ -119,7 +120,7 @@ def dit(r: Reference) -> Arrays:
         "sigma": np.array([0.725], np.float32),
         "mask": array(mask[0, :, 0]),
         "shape": np.array([2, 2, 3], np.int32),
-        "fps": np.array([24], np.float32),
+        "fps": np.array([FPS], np.float32),
         "stg_blocks": np.array(stg, np.int32),
         "positions": array(state.positions[0]),
         # [tokens, heads, head_dim / 2]
@@ -214,6 +215,7 @@ CASES: dict[str, tuple[str, int, tuple[float, float, float], tuple[int, int, int
     "dev.i2v": ("ltx2", 4, (3.0, 1.0, 0.7), (9, 64, 64), [("wide", 0, 1.0)]),
     "dev.default": ("ltx2", 30, (3.0, 1.0, 0.7), (9, 64, 64), []),
     "quadratic.t2v": ("linear_quadratic", 3, (2.0, 0.5, 0.4), (9, 64, 96), []),
+    "quadratic.i2v": ("linear_quadratic", 3, (2.0, 0.5, 0.4), (9, 64, 64), [("wide", 0, 1.0)]),
     "keyframe": ("distilled", 8, (1.0, 0.0, 0.0), (9, 64, 64), [("fits", 5, 1.0)]),
     "keyframe.weak": ("distilled", 8, (1.0, 0.0, 0.0), (9, 64, 64), [("wide", 6, 0.7)]),
     "two": ("ltx2", 4, (3.0, 1.0, 0.7), (9, 64, 64), [("fits", 0, 1.0), ("tall", 8, 1.0)]),
@@ -227,7 +229,7 @@ def e2e(r: Reference, names: list[str]) -> Arrays:
     model, encoder, decoder = r.dit(), r.encoder(), r.decoder()
     for name in names:
         schedule, steps, guidance, (frames, height, width), images = CASES[name]
-        state, tools = r.state(VideoPixelShape(1, frames, height, width, 24.0))
+        state, tools = r.state(VideoPixelShape(1, frames, height, width, FPS))
         shape = tools.target_shape
         noise = given(f"noise.{name}", *shape.to_torch_shape())
         tokens = r.patchifier.patchify(noise)
@@ -243,7 +245,7 @@ def e2e(r: Reference, names: list[str]) -> Arrays:
                 tokens = torch.cat([tokens, more], 1)
                 out[f"{name}.noise.appended"] = array(more[0])
         state = ref.noised(state, tokens)
-        params = _guidance(*guidance, r.config["sampling"]["stg_blocks"] or [1])
+        params = _guidance(*guidance, r.config["sampling"]["stg_blocks"])
         state = ref.denoise(model, state, ref.sigmas(schedule, steps), params, positive, negative)
         latents = ref.latents_of(state, tools)
         video = decoder(latents)
@@ -267,8 +269,8 @@ MAKERS: dict[str, Callable[[Reference], Arrays]] = {
     "odd-vae": vae,
     "plain-vae": vae,
     "all-sampler": sampler,
-    "base-e2e": lambda r: e2e(r, [n for n in CASES if n not in ("quadratic.t2v", "two")]),
-    "odd-e2e": lambda r: e2e(r, ["quadratic.t2v", "i2v.resized", "two"]),
+    "base-e2e": lambda r: e2e(r, [n for n in CASES if not n.startswith(("quadratic", "two"))]),
+    "odd-e2e": lambda r: e2e(r, ["quadratic.t2v", "quadratic.i2v", "two"]),
     "all-tokenizer": golden_text.tokenizer,
 }
 
@@ -294,6 +296,8 @@ def write(folder: Path, name: str, arrays: Arrays, about: str, command: str = ""
     if command:  # not of the tiny prompts
         del notes["prompt"], notes["negative_prompt"]
     if name.endswith("-e2e"):
+        notes["fps"] = FPS
+        notes["stg_blocks"] = make_tiny.GEOMETRIES[name.split("-")[0]]["sampling"]["stg_blocks"]
         notes["cases"] = {
             c: dict(
                 zip(

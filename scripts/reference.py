@@ -76,6 +76,7 @@ AUDIO = ("audio", "av_ca_", "a2v")
 
 
 def _load(model: torch.nn.Module, weights: Tensors) -> Any:
+    """The model in float32 with exactly these weights."""
     model = model.to_empty(device="cpu").float()
     for name in [n for n, _ in model.named_buffers() if n not in weights]:
         raise KeyError(f"no weights for buffer {name}")
@@ -100,11 +101,11 @@ class Text:
 class Reference:
     """The official models of one folder made by make_tiny.py."""
 
-    def __init__(self, folder: Path, dtype: torch.dtype = torch.float32) -> None:
+    def __init__(self, folder: Path) -> None:
         file = next(folder.glob("*.safetensors"))
         with safe_open(file, framework="pt") as f:
             self.config: dict[str, Any] = json.loads(f.metadata()["config"])
-        self.weights = {n: t.to(dtype) for n, t in load_file(file).items()}
+        self.weights = load_file(file)  # of the file's type; models widen what they take
         self.gemma_folder = folder / "gemma"
         self.transformer_config = self.config["transformer"]
         self.text_length = self.transformer_config.get("connector_text_length", 1024)
