@@ -171,7 +171,7 @@ def sampler(_r: Reference | None = None) -> Arrays:
     """Schedules, guidance on given x0s, the Euler step with a mask."""
     out: Arrays = {"sigmas.distilled": array(ref.sigmas("distilled", 8))}
     for n in (1, 2, 3, 4, 8, 15, 20, 30, 40):
-        if n > 1:  # one step divides by zero in the reference's stretch
+        if n > 1:  # one step is 0/0 in the reference's stretch, saved by a rounding error
             out[f"sigmas.ltx2.{n}"] = array(ref.sigmas("ltx2", n))
         out[f"sigmas.linear_quadratic.{n}"] = array(ref.sigmas("linear_quadratic", n))
     for tokens in (2688, 8160):

@@ -41,7 +41,8 @@ def normal(geometry: str, name: str, shape: tuple[int, ...]) -> Array:
     count = math.prod(shape)
     words = np.random.Philox(key=key).random_raw(count).astype("<u8").view("<u2")
     sums = words.reshape(count, 4).sum(axis=1, dtype=np.int64) - 2 * 65535
-    return (sums * (1.0 / math.sqrt((65536.0**2 - 1) / 3))).astype(np.float32).reshape(shape)
+    values: Array = (sums * (1.0 / math.sqrt((65536.0**2 - 1) / 3))).astype(np.float32)
+    return values.reshape(shape)
 
 
 def _statistics(name: str, shape: tuple[int, ...]) -> tuple[float, float]:
@@ -67,16 +68,18 @@ def _statistics(name: str, shape: tuple[int, ...]) -> tuple[float, float]:
 
 def tensor(geometry: str, name: str, shape: tuple[int, ...]) -> Array:
     mean, deviation = _statistics(name, shape)
-    values = normal(geometry, name, shape) * np.float32(deviation)
-    return values + np.float32(mean) if mean else values
+    values: Array = normal(geometry, name, shape) * np.float32(deviation)
+    if mean:
+        values += np.float32(mean)
+    return values
 
 
 def _bytes(values: Array, dtype: str) -> bytes:
     if dtype == "F32":
-        return values.astype("<f4").tobytes()
+        return bytes(values.astype("<f4").tobytes())
     bits = values.astype("<f4").view("<u4").astype(np.uint64)
     rounded = bits + 0x7FFF + ((bits >> np.uint64(16)) & np.uint64(1))  # to nearest, ties to even
-    return (rounded >> np.uint64(16)).astype("<u2").tobytes()
+    return bytes((rounded >> np.uint64(16)).astype("<u2").tobytes())
 
 
 def write_safetensors(

@@ -121,7 +121,7 @@ def _vae_stage(t: Shapes, name: str, stage: list[Any], width: int, encoder: bool
             _conv(t, f"{name}.res_blocks.{i}.conv2", width, width)
         return width
     times = options.get("multiplier", 2 if encoder or kind == "res_x_y" else 1)
-    out = width * times if encoder else width // times
+    out: int = width * times if encoder else width // times
     if kind == "res_x_y":
         _res_x_y(t, name, out, width)
     elif kind.endswith("_res"):

@@ -50,7 +50,8 @@ def _words() -> Counter[tuple[str, ...]]:
 
 def _learn(count: int) -> list[str]:
     """The merged pieces, most frequent pair first; ties go to the smaller pair."""
-    words, pieces = _words(), []
+    words = _words()
+    pieces: list[str] = []
     while len(pieces) < count:
         pairs: Counter[tuple[str, str]] = Counter()
         for word, n in words.items():
