@@ -1,0 +1,48 @@
+#include "npy_file.h"
+
+#include "error.h"
+
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <memory>
+
+namespace ltx2 {
+
+static std::string header(const std::vector<int64_t> & shape) {
+    std::string sides;
+    for (int64_t side : shape)
+        sides += std::to_string(side) + ", ";
+    std::string text = "{'descr': '<f4', 'fortran_order': False, 'shape': (" + sides + "), }";
+    // The format: magic, version 1.0, a 16-bit length, and the data at a multiple of 64.
+    const size_t before = 10;
+    text.append(63 - (before + text.size()) % 64, ' ');
+    text += '\n';
+    std::string out("\x93NUMPY\x01\x00", 8);
+    out += static_cast<char>(text.size() & 255);
+    out += static_cast<char>(text.size() >> 8);
+    return out + text;
+}
+
+void write_npy(const std::string & path, const std::vector<float> & values,
+               const std::vector<int64_t> & shape) {
+    const std::string temporary = path + ".part";
+    const auto failed = [&] {
+        const int reason = errno;
+        std::remove(temporary.c_str());
+        fail(LTX2_STATUS_INVALID_ARGUMENT, "%s: cannot be written: %s", path.c_str(),
+             std::strerror(reason));
+    };
+    std::FILE * file = std::fopen(temporary.c_str(), "wb");
+    if (!file)
+        failed();
+    const std::string head = header(shape);
+    const bool whole = std::fwrite(head.data(), 1, head.size(), file) == head.size() &&
+                       std::fwrite(values.data(), sizeof(float), values.size(), file) ==
+                           values.size();
+    const bool closed = std::fclose(file) == 0;
+    if (!whole || !closed || std::rename(temporary.c_str(), path.c_str()) != 0)
+        failed();
+}
+
+} // namespace ltx2

@@ -1,0 +1,15 @@
+// Latents to disk as NumPy's .npy, so that hours of denoising survive a failed decode.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace ltx2 {
+
+// F32 in C order, under a temporary name that is then renamed. Errors: INVALID_ARGUMENT naming the
+// path and the system's reason.
+void write_npy(const std::string & path, const std::vector<float> & values,
+               const std::vector<int64_t> & shape);
+
+} // namespace ltx2
