@@ -147,8 +147,7 @@ void Store::map_tensors() {
     }
 }
 
-// Values `first`, `count` of a tensor as F32; `first` at a block's start.
-static void to_f32(const Source & source, int64_t first, int64_t count, float * out) {
+void read_values(const Source & source, int64_t first, int64_t count, float * out) {
     const TensorInfo & info = *source.info;
     const uint8_t * data = info.data + ggml_row_size(info.type, first);
     std::vector<uint8_t> aligned;
@@ -169,7 +168,7 @@ static void to_f32(const Source & source, int64_t first, int64_t count, float * 
 static void to_taps(const Source & source, Tensor tensor, std::vector<float> & out) {
     const int64_t in = tensor->ne[0], outputs = tensor->ne[1], taps = tensor->ne[2];
     std::vector<float> flat(out.size());
-    to_f32(source, 0, static_cast<int64_t>(flat.size()), flat.data());
+    read_values(source, 0, static_cast<int64_t>(flat.size()), flat.data());
     for (int64_t o = 0; o < outputs; ++o)
         for (int64_t i = 0; i < in; ++i)
             for (int64_t t = 0; t < taps; ++t)
@@ -187,7 +186,7 @@ static void copy_tensor(const Source & source, Tensor tensor, As as) {
     if (as == As::taps)
         to_taps(source, tensor, values);
     else
-        to_f32(source, 0, ggml_nelements(tensor), values.data());
+        read_values(source, 0, ggml_nelements(tensor), values.data());
     if (tensor->type == GGML_TYPE_F16) {
         std::vector<ggml_fp16_t> half(values.size());
         ggml_fp32_to_fp16_row(values.data(), half.data(), ggml_nelements(tensor));

@@ -22,6 +22,9 @@ struct Source {
 };
 using Index = std::map<std::string, Source, std::less<>>; // by the reference's names
 
+// `count` values from value `first` (at a block's start) as F32.
+void read_values(const Source & source, int64_t first, int64_t count, float * out);
+
 // What a tensor is loaded as.
 enum class As {
     matrix, // as the file has it: any type that multiplies
