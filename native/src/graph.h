@@ -5,6 +5,7 @@
 #include "device.h"
 #include "progress.h"
 
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -23,6 +24,8 @@ public:
     void output(Tensor value, void * data);
     // Writes `value` into a kept tensor of the same shape during run().
     void keep(Tensor value, Tensor kept);
+    // What a custom operation of this graph points to; lives as long as the graph.
+    void hold(std::shared_ptr<void> thing) { held_.push_back(std::move(thing)); }
     // Names an intermediate value by the reference's module path; costs nothing without a tap.
     Tensor tap(const std::string & name, Tensor value) const;
 
@@ -45,6 +48,7 @@ private:
     ggml_cgraph * graph_;
     std::vector<Transfer> inputs_, outputs_;
     mutable std::vector<Tapped> taps_;
+    std::vector<std::shared_ptr<void>> held_;
 };
 
 } // namespace ltx2

@@ -22,7 +22,8 @@ struct Array {
             n *= static_cast<size_t>(side);
         return n;
     }
-    template <class T> std::vector<T> as(const char * wanted) const {
+    template <class T>
+    std::vector<T> as(const char * wanted) const {
         if (type != wanted || bytes.size() != count() * sizeof(T))
             ltx2::fail(LTX2_STATUS_INVALID_ARGUMENT, "npy: %s is not %s", type.c_str(), wanted);
         std::vector<T> values(count());
@@ -63,8 +64,8 @@ inline void write(const std::string & path, const Array & array) {
     std::string shape;
     for (int64_t side : array.shape)
         shape += std::to_string(side) + ",";
-    std::string header = "{'descr': '" + array.type +
-                         "', 'fortran_order': False, 'shape': (" + shape + "), }";
+    std::string header =
+        "{'descr': '" + array.type + "', 'fortran_order': False, 'shape': (" + shape + "), }";
     header.append(63 - (10 + header.size()) % 64, ' ');
     header += '\n';
     const char length[2] = {static_cast<char>(header.size() & 255),

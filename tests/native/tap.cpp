@@ -5,6 +5,7 @@
 #include "dit.h"
 #include "model_file.h"
 #include "npy.h"
+#include "video_vae.h"
 #include "weights.h"
 
 #include <cstdio>
@@ -102,16 +103,76 @@ void dit(Job & job) {
 
     Dit dit(job.device, job.index, job.config, Progress());
     dit.prepare(positions, job.array("context").floats(), {}, stg_blocks);
-    const Velocities v =
-        dit.velocity(state, job.array("sigma").floats().at(0), Progress());
+    const Velocities v = dit.velocity(state, job.array("sigma").floats().at(0), Progress());
     job.save("velocity", latent.shape, v.plain.data());
     if (!v.perturbed.empty())
         job.save("perturbed.velocity", latent.shape, v.perturbed.data());
 }
 
+// pixels=clip.npy, uint8 [frames, height, width, 3] -> latent
+void vae_encode(Job & job) {
+    const npy::Array clip = job.array("pixels");
+    std::vector<float> pixels;
+    for (uint8_t byte : clip.as<uint8_t>("|u1"))
+        pixels.push_back(static_cast<float>(byte) / 127.5f - 1.0f);
+    const int frames = static_cast<int>(clip.shape.at(0)),
+              height = static_cast<int>(clip.shape.at(1)),
+              width = static_cast<int>(clip.shape.at(2));
+    VideoVae vae(job.device, job.index, job.config);
+    vae.window = static_cast<size_t>(job.integer("window", static_cast<int>(vae.window)));
+    const std::vector<float> latent = vae.encode(pixels.data(), frames, height, width, Progress());
+    job.save("latent",
+             {vae.latent_channels(), 1 + (frames - 1) / vae.time_scale(),
+              height / vae.pixel_scale(), width / vae.pixel_scale()},
+             latent.data());
+}
+
+// latent [channels, frames, height, width] -> pixels, uint8 [frames, height, width, 3]
+void vae_decode(Job & job) {
+    const npy::Array latent = job.array("latent");
+    VideoVae vae(job.device, job.index, job.config);
+    vae.window = static_cast<size_t>(job.integer("window", static_cast<int>(vae.window)));
+    const int scale = vae.pixel_scale(), frames = static_cast<int>(latent.shape.at(1)),
+              height = static_cast<int>(latent.shape.at(2)),
+              width = static_cast<int>(latent.shape.at(3));
+    std::vector<uint8_t> pixels;
+    vae.decode(latent.floats().data(), frames, height, width, Progress(),
+               [&](const uint8_t * rows, int, int count) {
+                   const int64_t bytes = int64_t{count} * height * width * scale * scale * 3;
+                   pixels.insert(pixels.end(), rows, rows + bytes);
+               });
+    npy::write(job.out + "/pixels.npy",
+               npy::make("|u1",
+                         {1 + (frames - 1) * vae.time_scale(), height * scale, width * scale, 3},
+                         pixels.data(), pixels.size()));
+}
+
+// patches [frames, height, width, channels], what conv_in reads -> what conv_out gives, in windows
+void vae_chain(Job & job) {
+    const npy::Array patches = job.array("patches");
+    const std::string half = job.text("half", "decoder");
+    const VaeConfig config =
+        half == "decoder" ? VaeConfig::decoder(job.config) : VaeConfig::encoder(job.config);
+    VaeChain chain(job.device, job.index, "vae." + half, config);
+    chain.load(Progress());
+    std::vector<float> all;
+    Shape ne{};
+    const auto & s = patches.shape;
+    chain.run(patches.floats().data(), {s.at(3), s.at(2), s.at(1), s.at(0)},
+              static_cast<size_t>(job.integer("window", 0)), Progress(),
+              [&](const std::vector<float> & values, Shape shape) {
+                  all.insert(all.end(), values.begin(), values.end());
+                  ne = {shape[0], shape[1], shape[2], ne[3] + shape[3]};
+              });
+    job.save("out", {ne[3], ne[2], ne[1], ne[0]}, all.data());
+}
+
 using Component = void (*)(Job &);
 const std::map<std::string, Component> components = {
     {"dit", dit},
+    {"vae-chain", vae_chain},
+    {"vae-decode", vae_decode},
+    {"vae-encode", vae_encode},
 };
 
 } // namespace

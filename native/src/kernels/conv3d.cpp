@@ -1,0 +1,304 @@
+#include "conv3d.h"
+
+#include "conv3d_tile.h"
+
+#include <algorithm>
+
+namespace ltx2::kernels {
+
+// Input channels of one block: the panel's weights and a row's values of 32 stay in the first and
+// second cache. The order of sums depends on it, and on nothing else.
+static constexpr int64_t block = 32;
+
+static float half_to_float(uint16_t half) {
+    const uint32_t bits = static_cast<uint32_t>(half & 0x7fff) << 13;
+    const uint32_t sign = static_cast<uint32_t>(half & 0x8000) << 16;
+    float value;
+    std::memcpy(&value, &bits, sizeof value);
+    value *= 0x1p112f; // moves the exponent from half's bias to float's, subnormals too
+    uint32_t out;
+    std::memcpy(&out, &value, sizeof out);
+    out |= sign;
+    std::memcpy(&value, &out, sizeof value);
+    return value;
+}
+
+// Packed: panels of output channels (the last one narrower), in each the blocks of input channels,
+// in each [line][channel][tap][output], where a line is a tap's frame and row.
+template <class T>
+static void pack(T * data, int64_t in, int64_t outputs, int64_t taps) {
+    const std::vector<T> plain(data, data + in * outputs * taps);
+    const int64_t line_taps = taps == 1 ? 1 : 3;
+    T * to = data;
+    for (int64_t o = 0; o < outputs; o += panel)
+        for (int64_t i0 = 0; i0 < in; i0 += block)
+            for (int64_t line = 0; line < taps / line_taps; ++line)
+                for (int64_t i = i0; i < std::min(in, i0 + block); ++i)
+                    for (int64_t tap = 0; tap < line_taps; ++tap)
+                        for (int64_t n = o; n < std::min<int64_t>(outputs, o + panel); ++n)
+                            *to++ = plain[static_cast<size_t>(
+                                ((line * line_taps + tap) * outputs + n) * in + i)];
+}
+
+void pack_conv3d(ggml_tensor * weight) {
+    const int64_t in = weight->ne[0], outputs = weight->ne[1], taps = weight->ne[2];
+    if (weight->type == GGML_TYPE_F16)
+        pack(static_cast<uint16_t *>(weight->data), in, outputs, taps);
+    else
+        pack(static_cast<float *>(weight->data), in, outputs, taps);
+}
+
+// One block of one panel as F32, narrow panels filled up with zeros.
+static void unpack_block(const ggml_tensor * weight, int64_t first_out, int64_t width,
+                         int64_t first_in, int64_t channels, float * to) {
+    const int64_t in = weight->ne[0], taps = weight->ne[2];
+    const int64_t offset = (first_out * in + first_in * width) * taps;
+    const auto copy = [&](auto * from, auto convert) {
+        for (int64_t k = 0; k < channels * taps; ++k, from += width, to += panel) {
+            if (width == panel) {
+                for (int n = 0; n < panel; ++n)
+                    to[n] = convert(from[n]);
+            } else {
+                for (int n = 0; n < panel; ++n)
+                    to[n] = n < width ? convert(from[n]) : 0.0f;
+            }
+        }
+    };
+    if (weight->type == GGML_TYPE_F16)
+        copy(static_cast<const uint16_t *>(weight->data) + offset, half_to_float);
+    else
+        copy(static_cast<const float *>(weight->data) + offset, [](float x) { return x; });
+}
+
+// Where position `i` of an axis of `n` lies, or -1 for a zero.
+static int64_t at_border(int64_t i, int64_t n, Border border) {
+    if (i >= 0 && i < n)
+        return i;
+    switch (border) {
+    case Border::zeros:
+        return -1;
+    case Border::reflect:
+        return i < 0 ? -i : 2 * (n - 1) - i;
+    case Border::replicate:
+        return i < 0 ? 0 : n - 1;
+    case Border::circular:
+        return i < 0 ? i + n : i - n;
+    }
+    return -1;
+}
+
+static const float * frame_of(const ggml_tensor * past, const ggml_tensor * x, int64_t t) {
+    const int64_t before = past ? past->ne[3] : 0;
+    const ggml_tensor * from = t < before ? past : x;
+    const int64_t frame = t < before ? t : t - before;
+    return reinterpret_cast<const float *>(static_cast<const char *>(from->data) +
+                                           static_cast<size_t>(frame) * from->nb[3]);
+}
+
+// One line of the input, [positions][channels] -> [channels][ld], borders made.
+static void lay_out(const Conv3dPlan & p, const float * frame, int64_t row, int64_t first_x,
+                    int64_t first_in, int64_t channels, int64_t ld, float * to) {
+    const int64_t width = p.call.x->ne[1], height = p.call.x->ne[2];
+    const int64_t y = at_border(row, height, p.call.border);
+    if (y < 0) {
+        std::fill_n(to, channels * ld, 0.0f);
+        return;
+    }
+    for (int64_t i = 0; i < ld; ++i) {
+        // Positions past the border's one are read by no output; they only fill a tile.
+        const int64_t x = first_x + i > width ? -1 : at_border(first_x + i, width, p.call.border);
+        if (x < 0) {
+            for (int64_t c = 0; c < channels; ++c)
+                to[c * ld + i] = 0.0f;
+        } else {
+            const float * from = frame + (y * width + x) * p.in + first_in;
+            for (int64_t c = 0; c < channels; ++c)
+                to[c * ld + i] = from[c];
+        }
+    }
+}
+
+namespace {
+// One piece of work: a rectangle of one output frame, some panels of output channels.
+struct Piece {
+    int64_t t, x, y, width, height, first_panel, last_panel;
+};
+} // namespace
+
+static Piece piece_at(const Conv3dPlan & p, int64_t index) {
+    Piece piece;
+    piece.first_panel = index % p.tiles_out * p.tile_panels;
+    index /= p.tiles_out;
+    piece.x = index % p.tiles_x * p.tile_width;
+    index /= p.tiles_x;
+    piece.y = index % p.tiles_y * p.tile_height;
+    piece.t = index / p.tiles_y;
+    piece.width = std::min(p.tile_width, p.out->ne[1] - piece.x);
+    piece.height = std::min(p.tile_height, p.out->ne[2] - piece.y);
+    const int64_t panels = (p.outputs + panel - 1) / panel;
+    piece.last_panel = std::min(panels, piece.first_panel + p.tile_panels);
+    return piece;
+}
+
+static int64_t line_length(const Conv3dPlan & p) {
+    const int64_t whole = (p.tile_width + p.tile_rows - 1) / p.tile_rows * p.tile_rows;
+    return (whole - 1) * p.call.stride_space + p.call.kernel;
+}
+static int64_t lines_of(const Conv3dPlan & p) {
+    return (p.tile_height - 1) * p.call.stride_space + p.call.kernel;
+}
+
+// The sums so far of a row's positions and one panel, from the output tensor (at first: the bias)
+// into `sums`, or back (at last: with the skip added).
+static void fetch(const Conv3dPlan & p, const float * out, int64_t count, int64_t first_out,
+                  int64_t width, bool first, float * sums) {
+    const float * bias = static_cast<const float *>(p.call.bias->data) + first_out;
+    for (int64_t m = 0; m < count; ++m)
+        std::memcpy(sums + m * panel, first ? bias : out + m * p.outputs + first_out,
+                    static_cast<size_t>(width) * sizeof(float));
+}
+static void put(const Conv3dPlan & p, float * out, const float * skip, int64_t count,
+                int64_t first_out, int64_t width, const float * sums) {
+    for (int64_t m = 0; m < count; ++m) {
+        float * to = out + m * p.outputs + first_out;
+        const float * add = skip ? skip + m * p.outputs + first_out : nullptr;
+        for (int64_t n = 0; n < width; ++n)
+            to[n] = sums[m * panel + n] + (add ? add[n] : 0.0f);
+    }
+}
+
+static void add_block(const Conv3dPlan & p, const Piece & piece, int64_t first_in,
+                      float * scratch) {
+    const Conv3dCall & call = p.call;
+    const int64_t channels = std::min(block, p.in - first_in);
+    const int64_t ld = line_length(p), lines = lines_of(p), k = call.kernel, s = call.stride_space;
+    float * laid = scratch;
+    float * weights = laid + k * lines * block * ld;
+    float * sums = weights + call.weight->ne[2] * block * panel;
+    for (int64_t dt = 0; dt < k; ++dt) {
+        const int64_t t = piece.t * call.stride_time + dt - call.before;
+        const float * frame =
+            frame_of(call.past, call.x, std::max<int64_t>(0, std::min(t, call.frames() - 1)));
+        for (int64_t line = 0; line < (piece.height - 1) * s + k; ++line)
+            lay_out(p, frame, piece.y * s + line - k / 2, piece.x * s - k / 2, first_in, channels,
+                    ld, laid + (dt * lines + line) * block * ld);
+    }
+    const TileFn tile = tile_for(static_cast<int>(s), static_cast<int>(k), p.tile_rows);
+    const bool first = first_in == 0, last = first_in + channels == p.in;
+    const float * rows[9];
+    for (int64_t n = piece.first_panel; n < piece.last_panel; ++n) {
+        const int64_t width = std::min<int64_t>(panel, p.outputs - n * panel);
+        unpack_block(call.weight, n * panel, width, first_in, channels, weights);
+        for (int64_t y = 0; y < piece.height; ++y) {
+            const int64_t row = (piece.y + y) * p.out->ne[1] + piece.x;
+            const int64_t frame = p.out->ne[1] * p.out->ne[2];
+            float * out = static_cast<float *>(p.out->data) + (piece.t * frame + row) * p.outputs;
+            const float * skip = nullptr;
+            if (last && call.skip)
+                skip = frame_of(call.skip_past, call.skip, call.skip_first + piece.t) +
+                       row * p.outputs;
+            for (int64_t x = 0; x < piece.width; x += p.tile_rows) {
+                for (int64_t line = 0; line < k * k; ++line)
+                    rows[line] = laid + (line / k * lines + y * s + line % k) * block * ld + x * s;
+                const int64_t count = std::min<int64_t>(p.tile_rows, piece.width - x);
+                fetch(p, out + x * p.outputs, count, n * panel, width, first, sums);
+                tile({rows, static_cast<int>(k * k), channels, ld, weights}, sums);
+                put(p, out + x * p.outputs, skip ? skip + x * p.outputs : nullptr, count, n * panel,
+                    width, sums);
+            }
+        }
+    }
+}
+
+static void run(ggml_tensor * out, int thread, int, void * data) {
+    Conv3dPlan & p = *static_cast<Conv3dPlan *>(data);
+    p.out = out;
+    const int64_t pieces = p.tiles_x * p.tiles_y * p.tiles_t * p.tiles_out;
+    float * scratch = p.scratch.data() + static_cast<size_t>(thread) * p.scratch_size;
+    for (int64_t i; (i = p.next.fetch_add(1)) < pieces;) {
+        const Piece piece = piece_at(p, i);
+        for (int64_t in = 0; in < p.in; in += block)
+            add_block(p, piece, in, scratch);
+    }
+}
+
+// The inner kernel that wastes the fewest positions; a longer one where two are equal.
+static int choose_rows(int64_t width) {
+    int best = 4;
+    for (int rows : {6, 8, 12}) {
+        const auto cost = [&](int r) { return (width + r - 1) / r * (r + 1); };
+        if (rows <= most_rows && cost(rows) <= cost(best))
+            best = rows;
+    }
+    return best;
+}
+
+std::unique_ptr<Conv3dPlan> conv3d(ggml_context * ctx, const Conv3dCall & call, int threads) {
+    auto plan = std::make_unique<Conv3dPlan>();
+    Conv3dPlan & p = *plan;
+    p.call = call;
+    p.in = call.weight->ne[0];
+    p.outputs = call.weight->ne[1];
+    const int64_t width = call.out_width(), height = call.out_height();
+    ggml_tensor * args[] = {
+        call.x,    call.past ? call.past : call.x, call.weight,
+        call.bias, call.skip ? call.skip : call.x, call.skip_past ? call.skip_past : call.x};
+    p.out = ggml_custom_4d(ctx, GGML_TYPE_F32, p.outputs, width, height, call.out_frames(), args, 6,
+                           run, GGML_N_TASKS_MAX, plan.get());
+
+    // Some 400 positions share what a panel's weights cost to bring; the input of a block then
+    // stays in the second cache.
+    p.tile_width = std::min<int64_t>(width, 48);
+    p.tile_rows = choose_rows(p.tile_width);
+    p.tile_height = std::min(height, std::max<int64_t>(1, 400 / p.tile_width));
+    p.tile_panels = (p.outputs + panel - 1) / panel;
+    p.tiles_x = (width + p.tile_width - 1) / p.tile_width;
+    p.tiles_y = (height + p.tile_height - 1) / p.tile_height;
+    p.tiles_t = p.out->ne[3];
+    const int64_t places = p.tiles_x * p.tiles_y * p.tiles_t;
+    if (threads > 1 && places < 8 * threads) {
+        const int64_t parts = std::min<int64_t>(p.tile_panels, (8 * threads + places - 1) / places);
+        p.tile_panels = (p.tile_panels + parts - 1) / parts;
+    }
+    p.tiles_out = ((p.outputs + panel - 1) / panel + p.tile_panels - 1) / p.tile_panels;
+    const int64_t laid = call.kernel * lines_of(p) * block * line_length(p);
+    p.scratch_size =
+        static_cast<size_t>(laid + call.weight->ne[2] * block * panel + most_rows * panel);
+    p.scratch.resize(p.scratch_size * static_cast<size_t>(threads));
+    return plan;
+}
+
+void conv3d_plain(const Conv3dCall & call, const float * weight, float * out) {
+    const int64_t in = call.x->ne[0], width = call.x->ne[1], height = call.x->ne[2];
+    const int64_t outputs = call.bias->ne[0], k = call.kernel;
+    const auto one = [&](int64_t t, int64_t y, int64_t x, int64_t o) {
+        double sum = static_cast<const float *>(call.bias->data)[o];
+        for (int64_t tap = 0; tap < k * k * k; ++tap) {
+            const int64_t at = t * call.stride_time + tap / (k * k) - call.before;
+            const int64_t row =
+                at_border(y * call.stride_space + tap / k % k - k / 2, height, call.border);
+            const int64_t column =
+                at_border(x * call.stride_space + tap % k - k / 2, width, call.border);
+            if (row < 0 || column < 0)
+                continue;
+            const int64_t frame = std::max<int64_t>(0, std::min(at, call.frames() - 1));
+            const float * from = frame_of(call.past, call.x, frame) + (row * width + column) * in;
+            for (int64_t i = 0; i < in; ++i)
+                sum += double(from[i]) * weight[(tap * outputs + o) * in + i];
+        }
+        return sum;
+    };
+    const int64_t out_width = call.out_width(), out_height = call.out_height();
+    for (int64_t t = 0; t < call.out_frames(); ++t)
+        for (int64_t y = 0; y < out_height; ++y)
+            for (int64_t x = 0; x < out_width; ++x) {
+                const int64_t row = (y * out_width + x) * outputs;
+                const float * skip =
+                    call.skip ? frame_of(call.skip_past, call.skip, call.skip_first + t) + row
+                              : nullptr;
+                for (int64_t o = 0; o < outputs; ++o)
+                    *out++ = static_cast<float>(one(t, y, x, o) + (skip ? skip[o] : 0.0f));
+            }
+}
+
+} // namespace ltx2::kernels

@@ -1,0 +1,118 @@
+#include "vae_chain.h"
+
+#include <algorithm>
+
+namespace ltx2 {
+
+VaeChain::VaeChain(Device & device, const Index & index, const std::string & prefix,
+                   const VaeConfig & config)
+    : device_(device), config_(config), prefix_(prefix), store_(device, index) {
+    const Weights statistics = store_.root("vae.per_channel_statistics");
+    mean_ = statistics("mean-of-means", {config.latent_channels}, As::f32);
+    deviation_ = statistics("std-of-means", {config.latent_channels}, As::f32);
+    const Weights w = store_.root(prefix);
+    std::vector<VaeLayer> layers =
+        prefix == "vae.encoder" ? encoder_layers(w, config) : decoder_layers(w, config);
+    for (VaeLayer & layer : layers)
+        links_.push_back({std::move(layer), 1, 1, false, {}, {}});
+    int64_t unit = 1;
+    for (size_t i = links_.size(); i-- > 0;)
+        links_[i].unit = unit *= links_[i].layer.down_time;
+}
+
+void VaeChain::load(const Progress & progress) {
+    store_.load(progress);
+    for (const Link & link : links_)
+        std::visit([&](const auto & act) { act.pack(device_); }, link.layer.act);
+    for (auto [tensor, values] : {std::pair(mean_, &means_), std::pair(deviation_, &deviations_)}) {
+        values->resize(static_cast<size_t>(tensor->ne[0]));
+        ggml_backend_tensor_get(tensor, values->data(), 0, ggml_nbytes(tensor));
+    }
+}
+
+// Sizes of every layer's frames, and how many of them it takes at once.
+void VaeChain::prepare(Shape frame, size_t window) {
+    for (Link & link : links_) {
+        const VaeLayer & layer = link.layer;
+        if (config_.border == kernels::Border::reflect && std::min(frame[1], frame[2]) < 2)
+            fail(LTX2_STATUS_INVALID_ARGUMENT,
+                 "video: too small for the model's reflected borders; a side of 64 would do");
+        link.in = frame;
+        link.begun = false;
+        std::visit([&](auto & act) { act.start(device_, frame, config_.causal); }, link.layer.act);
+        const int64_t area = frame[1] * frame[2];
+        const int64_t grown = area * layer.up_space * layer.up_space * layer.up_time /
+                              (layer.down_space * layer.down_space);
+        const int64_t bytes = 4 * std::max(layer.in * area, layer.out * grown);
+        link.window = std::max<int64_t>(link.unit, static_cast<int64_t>(window) / bytes);
+        if (!window)
+            link.window = INT32_MAX;
+        frame = {layer.out, frame[1] * layer.up_space / layer.down_space,
+                 frame[2] * layer.up_space / layer.down_space, 1};
+    }
+}
+
+void VaeChain::run(const float * values, Shape ne, size_t window, const Progress & progress,
+                   const Sink & sink) {
+    progress_ = &progress;
+    sink_ = &sink;
+    const bool whole = device_.tap || !config_.streams();
+    prepare({ne[0], ne[1], ne[2], 1}, whole ? 0 : window);
+    const Kept input = device_.keep(GGML_TYPE_F32, ne);
+    ggml_backend_tensor_set(input.tensor, values, 0, ggml_nbytes(input.tensor));
+    push(0, input.tensor, 0, ne[3], true);
+    for (Link & link : links_)
+        link.out = Kept();
+    device_.trim();
+}
+
+void VaeChain::push(size_t index, Tensor frames, int64_t first, int64_t count, bool last) {
+    Link & link = links_[index];
+    const int64_t end = first + count;
+    while (first < end) {
+        // With layers below that halve time, the first frame goes alone and the rest in units.
+        const bool alone = !link.begun && link.unit > 1;
+        int64_t take = alone ? 1 + (link.window - 1) / link.unit * link.unit
+                             : link.window / link.unit * link.unit;
+        take = std::min(take, end - first);
+        link.begun = true;
+        const bool ends = last && first + take == end;
+        const int64_t given = step(link, frames, first, take, ends);
+        if (given && index + 1 < links_.size())
+            push(index + 1, link.out.tensor, 0, given, ends);
+        first += take;
+    }
+}
+
+// Runs one layer. How many frames came out, into link.out; the last layer's go to the sink.
+int64_t VaeChain::step(Link & link, Tensor frames, int64_t first, int64_t count, bool last) {
+    Graph g(device_, *progress_);
+    const Tensor out =
+        std::visit([&](auto & act) { return act(g, frames_of(g, frames, first, count), last); },
+                   link.layer.act);
+    const bool final = &link == &links_.back();
+    std::vector<float> values;
+    Shape ne{};
+    if (out) {
+        std::copy_n(out->ne, 4, ne.begin());
+        g.tap(prefix_ + "." + link.layer.name, out);
+        if (!link.layer.stage.empty() && link.layer.stage != link.layer.name)
+            g.tap(prefix_ + "." + link.layer.stage, out);
+        if (final) {
+            values.resize(static_cast<size_t>(ggml_nelements(out)));
+            g.output(out, values.data());
+        } else {
+            const Tensor have = link.out.tensor;
+            if (!have || have->ne[3] < ne[3])
+                link.out = device_.keep(GGML_TYPE_F32, ne);
+            g.keep(out, frames_of(g, link.out.tensor, 0, ne[3]));
+        }
+    }
+    std::visit([&](auto & act) { act.finish(g); }, link.layer.act);
+    g.run();
+    if (out && final)
+        (*sink_)(values, ne);
+    return ne[3];
+}
+
+} // namespace ltx2

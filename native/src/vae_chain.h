@@ -1,0 +1,53 @@
+// Layers in a row, run depth first: a layer takes a few frames and hands what they give to the next
+// before it takes more. Memory is a few frames a layer, however long the video.
+#pragma once
+
+#include "vae_layers.h"
+
+namespace ltx2 {
+
+class VaeChain {
+public:
+    // What leaves the last layer, F32 [channels, width, height, frames]; the tensor is the host's.
+    using Sink = std::function<void(const std::vector<float> & values, Shape ne)>;
+
+    // Errors: MODEL.
+    VaeChain(Device & device, const Index & index, const std::string & prefix,
+             const VaeConfig & config);
+
+    // Errors: OUT_OF_MEMORY, CANCELLED.
+    void load(const Progress & progress);
+    // `values` are all input frames, [channels, width, height, frames]. `window` is how many bytes
+    // of frames one layer takes at once; 0: all. Errors: INVALID_ARGUMENT, OUT_OF_MEMORY,
+    // CANCELLED.
+    void run(const float * values, Shape ne, size_t window, const Progress & progress,
+             const Sink & sink);
+    // mean-of-means and std-of-means, one of each a latent channel.
+    const std::vector<float> & means() const { return means_; }
+    const std::vector<float> & deviations() const { return deviations_; }
+
+private:
+    struct Link {
+        VaeLayer layer;
+        int64_t unit = 1;   // frames after the first come in multiples of this
+        int64_t window = 1; // frames at once
+        bool begun = false;
+        Shape in{}; // of one frame
+        Kept out;
+    };
+    void prepare(Shape frame, size_t window);
+    void push(size_t index, Tensor frames, int64_t first, int64_t count, bool last);
+    int64_t step(Link & link, Tensor frames, int64_t first, int64_t count, bool last);
+
+    Device & device_;
+    const VaeConfig & config_;
+    std::string prefix_;
+    Store store_;
+    Tensor mean_, deviation_;
+    std::vector<Link> links_;
+    std::vector<float> means_, deviations_;
+    const Progress * progress_ = nullptr;
+    const Sink * sink_ = nullptr;
+};
+
+} // namespace ltx2

@@ -1,0 +1,23 @@
+// The video VAE's operations on frames [channels, width, height, frames]: our own kernels on the
+// CPU; ggml's operations on other devices, and where the environment has LTX2_PLAIN_OPS=1.
+#pragma once
+
+#include "graph.h"
+#include "kernels/conv3d.h"
+#include "kernels/frames.h"
+
+namespace ltx2 {
+
+bool own_kernels(const Device & device);
+
+// `call.weight` is packed exactly when own_kernels().
+Tensor convolve(Graph & g, const kernels::Conv3dCall & call);
+Tensor pixel_norm_silu(Graph & g, Tensor past, Tensor x);
+Tensor depth_to_space(Graph & g, const kernels::Shuffle & what);
+Tensor space_to_depth(Graph & g, const kernels::Shuffle & what);
+// Over all channels and positions of all frames together, as nn.GroupNorm(1, channels).
+Tensor whole_norm(Graph & g, Tensor x, Tensor weight, Tensor bias, float eps);
+
+Tensor frames_of(Graph & g, Tensor x, int64_t first, int64_t count); // a view
+
+} // namespace ltx2
