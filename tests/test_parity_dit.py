@@ -18,8 +18,10 @@ def velocity(model: Path, folder: Path, want: Arrays, **changed: object) -> Arra
     return run("dit", [model], folder, **{**inputs, **changed})
 
 
-def compare(have: Arrays, want: Arrays, prefix: str, ours: str = "") -> None:
-    limit = NMSE["dit", "F32"].limit
+def compare(
+    have: Arrays, want: Arrays, prefix: str, ours: str = "", kind: str = "F32"
+) -> None:
+    limit = NMSE["dit", kind].limit
     names = [n for n in want if n.startswith(prefix) and ours + n.removeprefix(prefix) in have]
     assert any(n.endswith("velocity") for n in names)
     for name in names:
@@ -59,3 +61,11 @@ def test_perturbed_pass_shares_what_comes_before(
     compare(have, want, "stg.", "perturbed.")
     plain = velocity(tiny[name], tmp_path / "plain", want, mask=full)
     assert np.array_equal(have["velocity"], plain["velocity"])
+
+
+def test_weights_are_used_in_the_files_own_type(
+    tiny: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LTX2_EXACT", "0")
+    want = golden("odd-dit")
+    compare(velocity(tiny["odd"], tmp_path, want), want, "i2v.", kind="BF16")
