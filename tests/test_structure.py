@@ -39,6 +39,8 @@ def units() -> list[Path]:
 
 
 def component(unit: str) -> str | None:
+    if any(unit in names for names in RANKS):
+        return None
     for name, prefixes in COMPONENTS.items():
         if unit.startswith(prefixes):
             return name
