@@ -167,6 +167,16 @@ def vae(r: Reference) -> Arrays:
     return out
 
 
+def image(_r: Reference | None = None) -> Arrays:
+    """Pictures scaled to cover a target and cut to its middle, frames x height x width x 3."""
+    out: Arrays = {n: golden_text.picture(n) for n in ("fits", "wide", "tall")}
+    for name in list(out):
+        for height, width in ((32, 96), (96, 32), (64, 64)):
+            pixels = ref.image_pixels(out[name], height, width)
+            out[f"{name}.{height}x{width}"] = array(pixels[0].permute(1, 2, 3, 0))
+    return out
+
+
 def sampler(_r: Reference | None = None) -> Arrays:
     """Schedules, guidance on given x0s, the Euler step with a mask."""
     out: Arrays = {"sigmas.distilled": array(ref.sigmas("distilled", 8))}
@@ -268,6 +278,7 @@ MAKERS: dict[str, Callable[[Reference], Arrays]] = {
     "base-vae": vae,
     "odd-vae": vae,
     "plain-vae": vae,
+    "all-image": image,
     "all-sampler": sampler,
     "base-e2e": lambda r: e2e(r, [n for n in CASES if not n.startswith(("quadratic", "two"))]),
     "odd-e2e": lambda r: e2e(r, ["quadratic.t2v", "quadratic.i2v", "two"]),

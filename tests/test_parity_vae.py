@@ -27,6 +27,18 @@ def check(have: Arrays, want: Arrays, half: str, prefix: str, limit: float) -> i
     return len(names)
 
 
+def test_a_picture_covers_the_target_and_is_cut_to_its_middle(tmp_path: Path) -> None:
+    want = golden("all-image")
+    sizes = [name for name in want if "." in name]
+    assert len(sizes) == 9
+    for name in sizes:
+        picture, size = name.split(".")
+        height, width = size.split("x")
+        folder = tmp_path / name
+        have = run("image", [], folder, picture=want[picture], height=height, width=width)
+        assert abs(have["pixels"] - want[name]).max() <= 5e-7, name  # measured 2.4e-7
+
+
 @pytest.mark.parametrize("name", GEOMETRIES)
 def test_an_image_is_encoded(name: str, tiny: dict[str, Path], tmp_path: Path) -> None:
     want, limit = golden(f"{name}-vae"), NMSE["vae.encoder", "F32"].limit

@@ -3,6 +3,7 @@
 // Values are .npy files, numbers or words, as the component takes them; `device` and `threads` are
 // taken by all. What the component gives, and every tapped value, is written as OUT/<name>.npy.
 #include "dit.h"
+#include "image.h"
 #include "model_file.h"
 #include "npy.h"
 #include "video_vae.h"
@@ -109,6 +110,16 @@ void dit(Job & job) {
         job.save("perturbed.velocity", latent.shape, v.perturbed.data());
 }
 
+// picture, uint8 [height, width, 3]; height, width -> pixels [1, height, width, 3]
+void image(Job & job) {
+    const npy::Array picture = job.array("picture");
+    const int height = job.integer("height", 0), width = job.integer("width", 0);
+    const std::vector<float> pixels =
+        cover(picture.as<uint8_t>("|u1").data(), static_cast<int>(picture.shape.at(1)),
+              static_cast<int>(picture.shape.at(0)), width, height);
+    job.save("pixels", {1, height, width, 3}, pixels.data());
+}
+
 // pixels=clip.npy, uint8 [frames, height, width, 3] -> latent
 void vae_encode(Job & job) {
     const npy::Array clip = job.array("pixels");
@@ -170,6 +181,7 @@ void vae_chain(Job & job) {
 using Component = void (*)(Job &);
 const std::map<std::string, Component> components = {
     {"dit", dit},
+    {"image", image},
     {"vae-chain", vae_chain},
     {"vae-decode", vae_decode},
     {"vae-encode", vae_encode},
