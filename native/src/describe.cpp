@@ -19,6 +19,8 @@ struct Sign {
 constexpr Sign signs[] = {
     {"text encoder", "token_embd.weight", false},
     {"text encoder", "embed_tokens.weight", false},
+    {"text encoder", ".attn_norm.weight", false}, // a further file of a split one
+    {"text encoder", ".input_layernorm.weight", false},
     {"projection", "video_aggregate_embed.weight", false},
     {"projection", "text_embedding_projection.aggregate_embed.weight", false},
     {"connector", "video_embeddings_connector.", true},

@@ -97,6 +97,8 @@ static void guessed_roles() {
     CHECK(of("decoder.up_blocks.0.res_blocks.0.conv1.conv.weight") == "video vae");
     CHECK(of("token_embd.weight") == "text encoder");
     CHECK(of("language_model.model.embed_tokens.weight") == "text encoder");
+    CHECK(of("language_model.model.layers.3.input_layernorm.weight") == "text encoder");
+    CHECK(of("blk.3.attn_norm.weight") == "text encoder");
     CHECK(of("audio_vae.decoder.conv_in.conv.weight") == "audio vae");
     CHECK(of("model.diffusion_model.audio_embeddings_connector.learnable_registers").empty());
     CHECK(of("diffusion_model.transformer_blocks.0.attn1.to_q.lora_A.weight") == "lora");
