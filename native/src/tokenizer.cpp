@@ -1,0 +1,93 @@
+#include "tokenizer.h"
+
+#include "error.h"
+#include "text.h"
+#include "tokenizer_parts.h"
+#include "unicode.h"
+
+namespace ltx2 {
+
+namespace {
+
+constexpr size_t longest_prompt = size_t(1) << 20;
+
+std::string replace_all(std::string_view text, const std::string & from, const std::string & to) {
+    std::string out;
+    for (size_t at = 0;;) {
+        const size_t found = text.find(from, at);
+        out.append(text.substr(at, found - at));
+        if (found == std::string_view::npos)
+            return out;
+        out.append(to);
+        at = found + from.size();
+        // A file may state replacements that grow the text again and again.
+        if (out.size() > 16 * longest_prompt)
+            fail(LTX2_STATUS_MODEL, "tokenizer: its replacements make the prompt over %zu bytes",
+                 16 * longest_prompt);
+    }
+}
+
+// The text without an added token in it: cut where the pre-tokenizer says, then pieces are joined.
+void encode_plain(const TokenizerParts & parts, std::string_view text, size_t enough,
+                  std::vector<int32_t> & out) {
+    while (!text.empty() && out.size() < enough) {
+        size_t size = text.size();
+        if (!parts.split_after.empty()) {
+            const size_t found = text.find(parts.split_after);
+            if (found != std::string_view::npos)
+                size = found + parts.split_after.size();
+        }
+        parts.bpe.encode(text.substr(0, size), out);
+        text.remove_prefix(size);
+    }
+}
+
+} // namespace
+
+void require_utf8(std::string_view text, ltx2_status status, const std::string & what) {
+    const size_t bad = utf8_error(text);
+    if (bad != std::string_view::npos)
+        fail(status, "%s: not UTF-8 at byte %zu", what.c_str(), bad);
+}
+
+std::string TokenizerParts::normalize(std::string_view text) const {
+    std::string out(text);
+    for (const auto & [from, to] : replacements)
+        out = replace_all(out, from, to);
+    return out;
+}
+
+std::vector<int32_t> Tokenizer::encode(std::string_view text, int max_tokens) const {
+    if (max_tokens < 1)
+        fail(LTX2_STATUS_INVALID_ARGUMENT, "tokenizer: %d tokens at most; at least 1", max_tokens);
+    if (text.size() > longest_prompt)
+        fail(LTX2_STATUS_INVALID_ARGUMENT, "prompt: %zu bytes; at most %zu", text.size(),
+             longest_prompt);
+    require_utf8(text, LTX2_STATUS_INVALID_ARGUMENT, "prompt");
+    text = without_start(without_end(text, is_python_space), is_python_space);
+
+    const size_t enough = static_cast<size_t>(max_tokens);
+    std::vector<int32_t> out = {parts_->bos};
+    for (const AddedTokens::Part & part : parts_->raw.split(text)) {
+        if (out.size() >= enough)
+            break;
+        if (part.id != AddedTokens::plain) {
+            out.push_back(part.id);
+            continue;
+        }
+        const std::string normal = parts_->normalize(part.text);
+        for (const AddedTokens::Part & inner : parts_->normalized.split(normal)) {
+            if (inner.id != AddedTokens::plain)
+                out.push_back(inner.id);
+            else
+                encode_plain(*parts_, inner.text, enough, out);
+        }
+    }
+    if (out.size() > enough)
+        out.resize(enough);
+    return out;
+}
+
+size_t Tokenizer::size() const { return parts_->size; }
+
+} // namespace ltx2
