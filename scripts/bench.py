@@ -106,7 +106,7 @@ def fastest_dtype(python: str, part: str, size: int, threads: int) -> str:
 
 def bench_part(part: str, args: argparse.Namespace, folder: Path) -> list[Row]:
     size = SIZES[part][0 if args.quick else 1]
-    program = str(args.build / "tests" / "bench")
+    program = str(args.build / "tests" / "ltx2_bench")
     ours = {}
     for kind in TYPES[part]:
         model = bench_models.make(part, kind, folder)

@@ -17,11 +17,12 @@ RANKS = [
      "gemma_config"},
     {"model_file", "mapping", "gguf", "safetensors", "describe", "image", "npy_file", "rotary"},
     {"device"},
-    {"weights", "model_set"},
+    {"weights", "model_names", "model_tables"},
     {"graph", "kernels"},
     {"nn"},
     {"sampler"},
     {"component"},
+    {"model_set"},
     {"session"},
     {"api"},
 ]

@@ -1,4 +1,155 @@
-// The C boundary, nothing else.
+// The C boundary, nothing else: every body runs in guard(), every struct comes in by received().
+#include "describe.h"
+#include "device.h"
 #include "error.h"
+#include "log.h"
+#include "session.h"
 
-extern "C" const char * ltx2_version(void) { return LTX2_VERSION; }
+#include <cstdlib>
+#include <cstring>
+#include <new>
+#include <stdexcept>
+
+using namespace ltx2;
+
+static thread_local std::string last_error;
+
+// Turns whatever is thrown into a status and words; nothing thrown crosses into C.
+template <class Body>
+static ltx2_status guard(Body && body) noexcept {
+    const auto failed = [](ltx2_status status, const char * text) noexcept {
+        try {
+            last_error = text;
+        } catch (...) {
+            last_error.clear();
+        }
+        return status;
+    };
+    try {
+        body();
+        return LTX2_STATUS_OK;
+    } catch (const Error & e) {
+        return failed(e.status(), e.what());
+    } catch (const std::bad_alloc &) {
+        return failed(LTX2_STATUS_OUT_OF_MEMORY, "memory: an allocation failed");
+    } catch (const std::length_error &) {
+        return failed(LTX2_STATUS_OUT_OF_MEMORY, "memory: an allocation is too large");
+    } catch (const std::exception & e) {
+        return failed(LTX2_STATUS_INTERNAL, e.what());
+    } catch (...) {
+        return failed(LTX2_STATUS_INTERNAL, "internal: an unknown exception");
+    }
+}
+
+// The caller's struct in this library's form: fields it does not know yet are zero. `first` is the
+// size the struct had in its first release.
+template <class Params>
+static Params received(const Params * params, size_t first, const char * name) {
+    if (!params)
+        fail(LTX2_STATUS_INVALID_ARGUMENT, "%s: null", name);
+    size_t size;
+    std::memcpy(&size, params, sizeof size);
+    if (size < first || size > sizeof(Params))
+        fail(LTX2_STATUS_INVALID_ARGUMENT,
+             "%s.size: %zu is not in %zu..%zu; set it to sizeof the struct", name, size, first,
+             sizeof(Params));
+    Params copy;
+    std::memset(&copy, 0, sizeof copy);
+    std::memcpy(&copy, params, size);
+    return copy;
+}
+
+static void need(const void * pointer, const char * name) {
+    if (!pointer)
+        fail(LTX2_STATUS_INVALID_ARGUMENT, "%s: null", name);
+}
+
+struct ltx2_session {
+    explicit ltx2_session(const SessionParams & params) : session(params) {}
+    Session session;
+};
+
+const char * ltx2_version(void) { return LTX2_VERSION; }
+const char * ltx2_last_error(void) { return last_error.c_str(); }
+void ltx2_log_set(ltx2_log_fn function, void * user_data) { log_set(function, user_data); }
+
+// Device names are asked for once: a name must stay valid for the process.
+static const std::vector<std::string> & device_names() {
+    static const std::vector<std::string> names = Device::names();
+    return names;
+}
+
+int32_t ltx2_device_count(void) {
+    int32_t count = 0;
+    guard([&] { count = static_cast<int32_t>(device_names().size()); });
+    return count;
+}
+
+const char * ltx2_device_name(int32_t index) {
+    const char * name = nullptr;
+    guard([&] {
+        if (index >= 0 && static_cast<size_t>(index) < device_names().size())
+            name = device_names()[static_cast<size_t>(index)].c_str();
+    });
+    return name;
+}
+
+ltx2_status ltx2_file_describe(const char * file, char ** out) {
+    return guard([&] {
+        need(out, "out");
+        *out = nullptr;
+        need(file, "file");
+        const std::string text = describe(read_model_file(file));
+        char * copy = static_cast<char *>(std::malloc(text.size() + 1));
+        if (!copy)
+            throw std::bad_alloc();
+        std::memcpy(copy, text.c_str(), text.size() + 1);
+        *out = copy;
+    });
+}
+
+void ltx2_text_free(char * text) { std::free(text); }
+
+ltx2_status ltx2_session_open(const ltx2_session_params * params, ltx2_session ** out) {
+    return guard([&] {
+        need(out, "out");
+        *out = nullptr;
+        const ltx2_session_params p =
+            received(params, sizeof(ltx2_session_params), "ltx2_session_params");
+        SessionParams want;
+        if (p.file_count)
+            need(p.files, "files");
+        for (size_t i = 0; i < p.file_count; ++i) {
+            need(p.files[i], "files[i]");
+            want.files.emplace_back(p.files[i]);
+        }
+        if (want.files.empty())
+            fail(LTX2_STATUS_INVALID_ARGUMENT, "files: none given");
+        if (p.threads < 0 || p.threads > 512)
+            fail(LTX2_STATUS_INVALID_ARGUMENT, "threads: %d is not in 0..512", p.threads);
+        want.device = p.device ? p.device : "";
+        want.threads = p.threads;
+        want.keep_loaded = p.keep_loaded;
+        *out = new ltx2_session(want);
+    });
+}
+
+void ltx2_session_close(ltx2_session * session) {
+    guard([&] { delete session; });
+}
+
+ltx2_status ltx2_session_generate(ltx2_session * session, const ltx2_video_params * params,
+                                  ltx2_video ** out) {
+    return guard([&] {
+        need(out, "out");
+        *out = nullptr;
+        need(session, "session");
+        const ltx2_video_params p = received(params, sizeof(ltx2_video_params), "ltx2_video_params");
+        need(p.prompt, "prompt");
+        *out = session->session.generate(p).release();
+    });
+}
+
+void ltx2_video_free(ltx2_video * video) {
+    guard([&] { delete static_cast<Video *>(video); });
+}

@@ -2,9 +2,12 @@
 //     ltx2_tap COMPONENT MODEL[,MODEL...] OUT [name=value ...]
 // Values are .npy files, numbers or words, as the component takes them; `device` and `threads` are
 // taken by all. What the component gives, and every tapped value, is written as OUT/<name>.npy.
+#include "connector.h"
 #include "dit.h"
+#include "gemma.h"
 #include "image.h"
 #include "model_file.h"
+#include "model_set.h"
 #include "npy.h"
 #include "video_vae.h"
 #include "weights.h"
@@ -12,6 +15,8 @@
 #include <cstdio>
 #include <cstdlib>
 #include <deque>
+#include <filesystem>
+#include <fstream>
 #include <map>
 
 using namespace ltx2;
@@ -20,18 +25,19 @@ namespace {
 
 struct Job {
     std::map<std::string, std::string> options;
-    std::string out;
+    std::string model, out;
     std::deque<ModelFile> files; // tensors are pointed at: they must not move
     Index index;
     Json config;
     Device device;
 
     Job(int argc, char ** argv)
-        : options(parse(argc, argv)), out(argv[3]),
+        : options(parse(argc, argv)), model(argv[2]), out(argv[3]),
           device(text("device", "CPU"), integer("threads", 1)) {
         std::istringstream paths(argv[2]);
         for (std::string path; std::getline(paths, path, ',');)
-            add(path);
+            if (!std::filesystem::is_directory(path))
+                add(path);
         if (!integer("taps", 1))
             return;
         device.tap = [this](const std::string & name, Shape ne, const float * data) {
@@ -178,10 +184,46 @@ void vae_chain(Job & job) {
     job.save("out", {ne[3], ne[2], ne[1], ne[0]}, all.data());
 }
 
+// MODEL is a folder with a checkpoint and a text encoder. ids [tokens] -> states
+// [layers + 1, tokens, hidden].
+void gemma(Job & job) {
+    const ModelSet model({job.model});
+    const std::vector<int32_t> ids = job.array("ids").as<int32_t>("<i4");
+    Gemma gemma(job.device, model.index(), model.gemma(), Progress());
+    const std::vector<float> states = gemma.encode(ids, Progress());
+    job.save("states", {model.gemma().layers + 1, static_cast<int64_t>(ids.size()),
+                        model.gemma().hidden}, states.data());
+}
+
+// MODEL likewise. states as above -> context [rows, width], features [tokens, width].
+void connector(Job & job) {
+    const ModelSet model({job.model});
+    const npy::Array states = job.array("states");
+    Connector connector(job.device, model.index(), model.config(), model.gemma(), Progress());
+    const std::vector<float> rows =
+        connector.project(states.floats(), states.shape.at(1), Progress());
+    job.save("context", {model.text_length(),
+                         static_cast<int64_t>(rows.size()) / model.text_length()}, rows.data());
+}
+
+// MODEL likewise. text, a file -> ids
+void tokenizer(Job & job) {
+    const ModelSet model({job.model});
+    std::ifstream in(job.text("text", ""), std::ios::binary);
+    const std::string text((std::istreambuf_iterator<char>(in)), std::istreambuf_iterator<char>());
+    const std::vector<int32_t> ids =
+        model.tokenizer().encode(text, job.integer("length", model.text_length()));
+    npy::write(job.out + "/ids.npy",
+               npy::make("<i4", {static_cast<int64_t>(ids.size())}, ids.data(), ids.size()));
+}
+
 using Component = void (*)(Job &);
 const std::map<std::string, Component> components = {
+    {"connector", connector},
     {"dit", dit},
+    {"gemma", gemma},
     {"image", image},
+    {"tokenizer", tokenizer},
     {"vae-chain", vae_chain},
     {"vae-decode", vae_decode},
     {"vae-encode", vae_encode},

@@ -1,0 +1,281 @@
+#include "session.h"
+
+#include "connector.h"
+#include "dit.h"
+#include "gemma.h"
+#include "image.h"
+#include "log.h"
+#include "model_set.h"
+#include "noise.h"
+#include "npy_file.h"
+#include "tokenizer.h"
+#include "video_vae.h"
+
+#include <cmath>
+#include <cstring>
+#include <functional>
+
+namespace ltx2 {
+
+// A component in memory for its stage, or for the session's life where the caller wants that.
+template <class Component> class Resident {
+public:
+    Component & use(const std::function<std::unique_ptr<Component>()> & make) {
+        if (!component_)
+            component_ = make();
+        return *component_;
+    }
+    void leave() { component_.reset(); }
+
+private:
+    std::unique_ptr<Component> component_;
+};
+
+struct Session::Impl {
+    explicit Impl(const SessionParams & p)
+        : model(p.files), device(p.device, p.threads), keep_loaded(p.keep_loaded),
+          vae(device, model.index(), model.config()) {}
+
+    ModelSet model;
+    Device device;
+    bool keep_loaded;
+    std::unique_ptr<Tokenizer> tokenizer;
+    Resident<Gemma> gemma;
+    Resident<Connector> connector;
+    Resident<Dit> dit;
+    VideoVae vae; // each half of it loads when it is first used
+
+    template <class Component> void end_stage(Resident<Component> & component) {
+        if (!keep_loaded)
+            component.leave();
+        device.trim();
+    }
+    void end_vae_stage() {
+        if (!keep_loaded)
+            vae.release();
+        device.trim();
+    }
+    std::vector<float> encode_text(const std::string & prompt, const Progress & progress);
+};
+
+// ---- what the caller asked for, with the model's defaults filled in
+
+struct Request {
+    Geometry geometry;
+    Sampling sampling;
+    std::string prompt, negative;
+    std::vector<ltx2_image> images; // one at frame 0 at most
+    std::vector<float> schedule;
+};
+
+static bool is_space(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
+
+static Sampling sampling_of(const ltx2_video_params & p, Sampling s) {
+    if (p.schedule && p.schedule != s.schedule) {
+        s.schedule = p.schedule;
+        if (s.schedule == "distilled")
+            s.steps = 8;
+    }
+    const auto finite = [](const char * name, float value) {
+        if (!std::isfinite(value) || value > 100)
+            fail(LTX2_STATUS_INVALID_ARGUMENT, "%s: %g is not a number up to 100", name, value);
+        return value;
+    };
+    if (p.steps)
+        s.steps = p.steps;
+    if (finite("guidance", p.guidance) != 0) {
+        if (p.guidance < 0)
+            fail(LTX2_STATUS_INVALID_ARGUMENT, "guidance: %g is negative; 1 is off", p.guidance);
+        s.guidance = p.guidance;
+    }
+    if (finite("stg", p.stg) != 0)
+        s.stg = std::max(0.0f, p.stg);
+    if (finite("rescale", p.rescale) != 0)
+        s.rescale = std::max(0.0f, p.rescale);
+    return s;
+}
+
+static std::vector<ltx2_image> checked_images(const ltx2_video_params & p, int frames) {
+    std::vector<ltx2_image> images;
+    if (p.image_count && !p.images)
+        fail(LTX2_STATUS_INVALID_ARGUMENT, "images: null");
+    if (p.image_count > static_cast<size_t>(frames))
+        fail(LTX2_STATUS_INVALID_ARGUMENT, "images: %zu given for %d frames", p.image_count, frames);
+    for (size_t i = 0; i < p.image_count; ++i) {
+        ltx2_image image = p.images[i];
+        const int largest = 1 << 15;
+        if (!image.pixels || image.width < 1 || image.height < 1 || image.width > largest ||
+            image.height > largest)
+            fail(LTX2_STATUS_INVALID_ARGUMENT, "images[%zu]: no pixels, or %d x %d is not in 1..%d",
+                 i, image.width, image.height, largest);
+        if (image.frame < 0 || image.frame >= frames)
+            fail(LTX2_STATUS_INVALID_ARGUMENT, "images[%zu].frame: %d is not in 0..%d", i,
+                 image.frame, frames - 1);
+        if (image.strength == 0)
+            image.strength = 1;
+        if (!(image.strength > 0 && image.strength <= 1))
+            fail(LTX2_STATUS_INVALID_ARGUMENT, "images[%zu].strength: %g is not in 0..1", i,
+                 image.strength);
+        for (const ltx2_image & other : images)
+            if (other.frame == image.frame)
+                fail(LTX2_STATUS_INVALID_ARGUMENT, "images[%zu].frame: %d has an image already", i,
+                     image.frame);
+        images.push_back(image);
+    }
+    return images;
+}
+
+static Request request_of(const ltx2_video_params & p, const ModelDefaults & d) {
+    const Geometry geometry(p.width ? p.width : d.width, p.height ? p.height : d.height,
+                            p.frames ? p.frames : d.frames, p.fps != 0 ? p.fps : d.fps,
+                            d.latent_channels);
+    Request r{geometry, sampling_of(p, d.sampling), p.prompt, "", {}, {}};
+    if (std::all_of(r.prompt.begin(), r.prompt.end(), is_space))
+        fail(LTX2_STATUS_INVALID_ARGUMENT, "prompt: empty; say what the video shows");
+    if (p.negative_prompt)
+        r.negative = p.negative_prompt;
+    r.schedule = sigmas(r.sampling.schedule, r.sampling.steps);
+    r.images = checked_images(p, geometry.frames);
+    if (p.noise_count && !p.noise)
+        fail(LTX2_STATUS_INVALID_ARGUMENT, "noise: null");
+    return r;
+}
+
+// ---- the stages
+
+std::vector<float> Session::Impl::encode_text(const std::string & prompt,
+                                              const Progress & progress) {
+    const std::vector<int32_t> tokens = tokenizer->encode(prompt, model.text_length());
+    const std::vector<float> states =
+        gemma
+            .use([&] {
+                return std::make_unique<Gemma>(device, model.index(), model.gemma(), progress);
+            })
+            .encode(tokens, progress);
+    end_stage(gemma);
+    std::vector<float> text =
+        connector
+            .use([&] {
+                return std::make_unique<Connector>(device, model.index(), model.config(),
+                                                   model.gemma(), progress);
+            })
+            .project(states, static_cast<int64_t>(tokens.size()), progress);
+    end_stage(connector);
+    return text;
+}
+
+// An image becomes latents of one frame: at frame 0 in place of the first, else as tokens behind.
+static void pin(State & state, std::vector<Position> & positions, const Geometry & g,
+                const ltx2_image & image, const std::vector<float> & latents) {
+    const int64_t cells = g.frame_tokens();
+    const std::vector<float> tokens = to_tokens(latents.data(), cells, g.channels);
+    const float mask = 1 - image.strength;
+    if (image.frame == 0) {
+        std::copy(tokens.begin(), tokens.end(), state.latents.begin());
+        std::copy(tokens.begin(), tokens.end(), state.clean.begin());
+        std::fill_n(state.mask.begin(), cells, mask);
+        return;
+    }
+    state.tokens += cells;
+    state.latents.insert(state.latents.end(), tokens.begin(), tokens.end());
+    state.clean.insert(state.clean.end(), tokens.begin(), tokens.end());
+    state.mask.insert(state.mask.end(), static_cast<size_t>(cells), mask);
+    const std::vector<Position> more = keyframe_positions(g, image.frame);
+    positions.insert(positions.end(), more.begin(), more.end());
+}
+
+// The caller's noise, or the seed's: for the video, then for each image at a later frame.
+static std::vector<float> noise_of(const ltx2_video_params & p, const Geometry & g,
+                                   const State & state) {
+    const int64_t video = g.latent_size();
+    const int64_t all = state.tokens * g.channels, one = g.frame_tokens() * g.channels;
+    const int64_t given = static_cast<int64_t>(p.noise_count);
+    if (given && given != video && given != all)
+        fail(LTX2_STATUS_INVALID_ARGUMENT, "noise: %zu values given, and %d x %d x %d x %d are "
+             "wanted", p.noise_count, g.channels, g.latent_frames(), g.latent_height(),
+             g.latent_width());
+    std::vector<float> noise;
+    for (int64_t first = 0, i = 0; first < all; first += i ? one : video, ++i) {
+        const int64_t count = i ? one : video;
+        const std::vector<float> part =
+            first < given ? std::vector<float>(p.noise + first, p.noise + first + count)
+                          : normal_noise(p.seed, static_cast<uint32_t>(i), count);
+        const std::vector<float> tokens = to_tokens(part.data(), count / g.channels, g.channels);
+        noise.insert(noise.end(), tokens.begin(), tokens.end());
+    }
+    for (float v : noise)
+        if (!std::isfinite(v))
+            fail(LTX2_STATUS_INVALID_ARGUMENT, "noise: holds a value that is not finite");
+    return noise;
+}
+
+Session::Session(const SessionParams & params) : impl_(std::make_unique<Impl>(params)) {}
+Session::~Session() = default;
+
+std::unique_ptr<Video> Session::generate(const ltx2_video_params & params) {
+    Impl & s = *impl_;
+    const Progress progress(params.progress, params.user_data);
+    const Request want = request_of(params, s.model.defaults());
+    const Geometry & g = want.geometry;
+
+    // Text, twice where guidance compares with the negative prompt.
+    if (!s.tokenizer)
+        s.tokenizer = std::make_unique<Tokenizer>(s.model.tokenizer());
+    const std::vector<float> text = s.encode_text(want.prompt, progress);
+    std::vector<float> negative;
+    if (want.sampling.uses_negative())
+        negative = s.encode_text(want.negative, progress);
+
+    // Where the latents start: nothing, and what the images give.
+    State state;
+    state.tokens = g.tokens();
+    state.channels = g.channels;
+    state.latents.assign(static_cast<size_t>(g.latent_size()), 0.0f);
+    state.clean = state.latents;
+    state.mask.assign(static_cast<size_t>(g.tokens()), 1.0f);
+    std::vector<Position> positions = video_positions(g);
+    for (size_t i = 0; i < want.images.size(); ++i) {
+        progress("image", static_cast<int>(i), static_cast<int>(want.images.size()));
+        const ltx2_image & image = want.images[i];
+        const std::vector<float> pixels =
+            cover(image.pixels, image.width, image.height, g.width, g.height);
+        pin(state, positions, g, image,
+            s.vae.encode(pixels.data(), 1, g.height, g.width, progress));
+    }
+    s.end_vae_stage();
+    state.add_noise(noise_of(params, g, state));
+
+    Dit & dit = s.dit.use([&] {
+        return std::make_unique<Dit>(s.device, s.model.index(), s.model.config(), progress);
+    });
+    dit.prepare(positions, text, negative,
+                want.sampling.uses_stg() ? want.sampling.stg_blocks : std::vector<int>());
+    denoise(state, want.sampling, want.schedule, progress, [&](const State & now, float sigma) {
+        return dit.velocity(now, sigma, progress);
+    });
+    s.end_stage(s.dit);
+
+    auto video = std::make_unique<Video>();
+    video->latent_data = from_tokens(state.latents.data(), g.tokens(), g.channels);
+    if (params.latents_path)
+        write_npy(params.latents_path, video->latent_data,
+                  {g.channels, g.latent_frames(), g.latent_height(), g.latent_width()});
+    const size_t frame_bytes = size_t(3) * static_cast<size_t>(g.width) * g.height;
+    video->pixel_data.resize(frame_bytes * static_cast<size_t>(g.frames));
+    s.vae.decode(video->latent_data.data(), g.latent_frames(), g.latent_height(), g.latent_width(),
+                 progress, [&](const uint8_t * rows, int first, int count) {
+                     std::memcpy(video->pixel_data.data() + frame_bytes * size_t(first), rows,
+                                 frame_bytes * static_cast<size_t>(count));
+                 });
+    s.end_vae_stage();
+
+    video->pixels = video->pixel_data.data();
+    video->frames = g.frames, video->height = g.height, video->width = g.width;
+    video->fps = g.fps;
+    video->latents = video->latent_data.data();
+    video->latent_channels = g.channels, video->latent_frames = g.latent_frames();
+    video->latent_height = g.latent_height(), video->latent_width = g.latent_width();
+    return video;
+}
+
+} // namespace ltx2

@@ -1,0 +1,141 @@
+// One part of the model at full width, timed on demand: `bench PART MODEL THREADS SIZE`. It loads
+// once, then for each line on stdin runs once and prints the seconds; at the end of input it prints
+// the peak memory in MiB. scripts/bench.py drives it, turn by turn with PyTorch.
+#include "connector.h"
+#include "dit.h"
+#include "gemma.h"
+#include "model_set.h"
+#include "noise.h"
+#include "video_vae.h"
+
+#include <chrono>
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <fstream>
+#include <functional>
+#include <iostream>
+#include <string>
+#include <thread>
+
+using namespace ltx2;
+
+using Run = std::function<void()>;
+
+// Independent multiply-adds on vectors: what the machine can do at best, at this moment.
+static double fma_gflops(int threads) {
+    const int64_t rounds = 40000000;
+    constexpr int lanes = 192; // 12 AVX-512 or 24 AVX accumulators
+    std::vector<std::thread> pool;
+    const auto begin = std::chrono::steady_clock::now();
+    std::vector<float> sinks(static_cast<size_t>(threads));
+    for (int t = 0; t < threads; ++t)
+        pool.emplace_back([&sinks, t] {
+            float a[lanes];
+            for (int i = 0; i < lanes; ++i)
+                a[i] = 1.0f + 1e-6f * static_cast<float>(i);
+            for (int64_t r = 0; r < rounds / lanes * 8; ++r)
+                for (int i = 0; i < lanes; ++i)
+                    a[i] = std::fma(a[i], 0.999999f, 1e-7f);
+            for (float v : a)
+                sinks[static_cast<size_t>(t)] += v;
+        });
+    for (std::thread & t : pool)
+        t.join();
+    const double seconds =
+        std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+    if (!std::isfinite(sinks[0]))
+        return 0;
+    return 2.0 * double(rounds / lanes * 8) * lanes * threads / seconds / 1e9;
+}
+
+static std::vector<float> random_values(int64_t count) { return normal_noise(1, 0, count); }
+
+static const Progress quiet;
+
+// SIZE: tokens, as one frame of a row
+static Run dit_run(Device & device, ModelSet & model, int tokens) {
+    auto dit = std::make_shared<Dit>(device, model.index(), model.config(), quiet);
+    const int width = dit->config().width(), channels = dit->config().in_channels;
+    std::vector<Position> positions;
+    for (int t = 0; t < tokens; ++t)
+        positions.push_back({0.1f * float(t / 64), 16.0f + 32 * float(t / 8 % 8), 16.0f + 32 * float(t % 8)});
+    dit->prepare(positions, random_values(int64_t{1024} * width), {}, {});
+    auto state = std::make_shared<State>();
+    state->tokens = tokens, state->channels = channels;
+    state->latents = state->clean = random_values(int64_t{tokens} * channels);
+    state->mask.assign(static_cast<size_t>(tokens), 1.0f);
+    return [dit, state] { dit->velocity(*state, 0.9f, quiet); };
+}
+
+// SIZE: latent rows and columns; three latent frames, 17 frames
+static Run decode_run(Device & device, ModelSet & model, int cells) {
+    auto vae = std::make_shared<VideoVae>(device, model.index(), model.config());
+    const int channels = model.defaults().latent_channels;
+    auto latents = std::make_shared<std::vector<float>>(
+        random_values(int64_t{channels} * 3 * cells * cells));
+    return [=] {
+        vae->decode(latents->data(), 3, cells, cells, quiet, [](const uint8_t *, int, int) {});
+    };
+}
+
+// SIZE: as for decode; one image
+static Run encode_run(Device & device, ModelSet & model, int cells) {
+    auto vae = std::make_shared<VideoVae>(device, model.index(), model.config());
+    const int side = cells * pixel_scale;
+    auto pixels = std::make_shared<std::vector<float>>(random_values(int64_t{3} * side * side));
+    return [=] { vae->encode(pixels->data(), 1, side, side, quiet); };
+}
+
+// SIZE: tokens
+static Run gemma_run(Device & device, ModelSet & model, int tokens) {
+    auto gemma = std::make_shared<Gemma>(device, model.index(), model.gemma(), quiet);
+    std::vector<int32_t> ids;
+    for (int i = 0; i < tokens; ++i)
+        ids.push_back(i % 200);
+    return [=] { gemma->encode(ids, quiet); };
+}
+
+static double peak_mib() {
+    std::ifstream status("/proc/self/status");
+    for (std::string line; std::getline(status, line);)
+        if (line.rfind("VmHWM:", 0) == 0)
+            return std::atof(line.c_str() + 6) / 1024;
+    return 0;
+}
+
+static int bench(int argc, char ** argv) {
+    if (argc == 3 && std::string(argv[1]) == "fma") {
+        for (std::string line; std::getline(std::cin, line);)
+            std::printf("%.3f\n", fma_gflops(std::atoi(argv[2]))), std::fflush(stdout);
+        return 0;
+    }
+    if (argc != 5)
+        fail(LTX2_STATUS_INVALID_ARGUMENT, "usage: bench dit|decode|encode|gemma MODEL THREADS SIZE");
+    const std::string part = argv[1];
+    ModelSet model({argv[2]});
+    Device device("CPU", std::atoi(argv[3]));
+    const int size = std::atoi(argv[4]);
+    const Run run = part == "dit"      ? dit_run(device, model, size)
+                    : part == "decode" ? decode_run(device, model, size)
+                    : part == "encode" ? encode_run(device, model, size)
+                                       : gemma_run(device, model, size);
+    for (std::string line; std::getline(std::cin, line);) {
+        const auto begin = std::chrono::steady_clock::now();
+        run();
+        const auto end = std::chrono::steady_clock::now();
+        std::printf("%.6f\n", std::chrono::duration<double>(end - begin).count());
+        std::fflush(stdout);
+    }
+    std::printf("%.1f\n", peak_mib());
+    return 0;
+}
+
+int main(int argc, char ** argv) {
+    try {
+        return bench(argc, argv);
+    } catch (const std::exception & e) {
+        std::fprintf(stderr, "bench: %s\n", e.what());
+        return 1;
+    }
+}
