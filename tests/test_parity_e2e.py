@@ -1,0 +1,51 @@
+"""Prompt to frames against the official code, on the tiny checkpoints and the same noise."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from parity import GOLDEN, golden
+from tolerance import FRAMES_PSNR, NMSE, nmse, psnr
+
+import ltx2
+
+NOTES = {name: json.loads((GOLDEN / f"{name}-e2e.json").read_text()) for name in ("base", "odd")}
+CASES = [(name, case) for name, notes in NOTES.items() for case in notes["cases"]]
+
+
+@pytest.fixture(autouse=True)
+def exact(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The reference multiplies in float32 whatever type the file has."""
+    monkeypatch.setenv("LTX2_EXACT", "1")
+
+
+def generate(model: Path, name: str, case: str) -> ltx2.Video:
+    notes, arrays = NOTES[name], golden(f"{name}-e2e")
+    how = notes["cases"][case]
+    guidance, stg, rescale = how["guidance_stg_rescale"]
+    frames, height, width = how["frames_height_width"]
+    noise = arrays[f"{case}.noise"].ravel()
+    if f"{case}.noise.appended" in arrays:  # [tokens, channels] -> [channels, tokens]
+        noise = np.concatenate([noise, arrays[f"{case}.noise.appended"].T.ravel()])
+    options: dict[str, Any] = {
+        "width": width, "height": height, "frames": frames, "fps": notes["fps"],
+        "steps": how["steps"], "schedule": how["schedule"], "guidance": guidance, "stg": stg,
+        "rescale": rescale, "noise": noise, "negative_prompt": notes["negative_prompt"],
+    }  # fmt: skip
+    with ltx2.Session(model, device="CPU", threads=1) as session:
+        if not how["images"]:
+            return session.t2v(notes["prompt"], **options)
+        images = {at: (arrays[key], strength) for key, at, strength in how["images"]}
+        return session.i2v(notes["prompt"], images, crf=0, **options)
+
+
+@pytest.mark.parametrize(("name", "case"), CASES)
+def test_frames_equal_the_official_codes(name: str, case: str, tiny: dict[str, Path]) -> None:
+    video = generate(tiny[name].parent, name, case)
+    want = golden(f"{name}-e2e")
+    assert nmse(video.latents, want[f"{case}.latents"]) <= NMSE["latents", "F32"].limit
+    assert psnr(video.frames, want[f"{case}.pixels"]) >= FRAMES_PSNR["F32"].limit
