@@ -78,6 +78,7 @@ def _generation(command: Callable[..., None]) -> Callable[..., None]:
         click.option("--device", help="One of `ltx2 devices`; default: the fastest."),
         click.option("--threads", type=int, default=0, help="Default: one a physical core."),
         _json_flag,
+        click.option("-v", "--verbose", is_flag=True, help="Tell more on stderr."),
     ]  # fmt: skip
     for option in reversed(shared):
         command = option(command)
@@ -89,14 +90,8 @@ _json_flag = click.option("--json", "as_json", is_flag=True, help="Answer in JSO
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(ltx2.__version__, prog_name="ltx2")
-@click.option("-v", "--verbose", is_flag=True, help="Tell more on stderr.")
-def cli(verbose: bool) -> None:
+def cli() -> None:
     """Video from a prompt, and from a prompt and images, with LTX-2.3."""
-    handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("ltx2: %(message)s"))
-    log = logging.getLogger("ltx2")
-    log.handlers = [handler]
-    log.setLevel(logging.INFO if verbose else logging.WARNING)
 
 
 @cli.command()
@@ -175,6 +170,7 @@ def _generate(
     output = options.pop("output")
     model, device = options.pop("model"), options.pop("device")
     threads, as_json = options.pop("threads"), options.pop("as_json")
+    _log_to_stderr(logging.INFO if options.pop("verbose") else logging.WARNING)
     media.check_output(output)
     wanted = {name: value for name, value in options.items() if value is not None}
     if "noise" in wanted:
@@ -188,6 +184,14 @@ def _generate(
     video.save(output)
     answer = {"output": output, **video.metadata}
     click.echo(json.dumps(answer) if as_json else output)
+
+
+def _log_to_stderr(level: int) -> None:
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("ltx2: %(message)s"))
+    log = logging.getLogger("ltx2")
+    log.handlers = [handler]
+    log.setLevel(level)
 
 
 def _load_noise(path: str) -> Any:

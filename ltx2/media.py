@@ -241,7 +241,8 @@ def _check_frame_folder(path: Path) -> None:
 
 
 def _write_npy(path: Path, frames: Pixels, _fps: float, _metadata: Mapping[str, Any]) -> None:
-    np.save(path, frames)
+    with path.open("wb") as file:  # np.save would add an ending of its own to a name like A.NPY
+        np.save(file, frames)
 
 
 _WRITERS = {

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
 import pytest
+
+import ltx2
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "scripts"))
 import make_tiny
@@ -21,3 +24,34 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         name: make_tiny.generate(name, folder / name) / f"ltx-tiny-{name}.safetensors"
         for name in GEOMETRIES
     }
+
+
+def _joined(*paths: Path) -> str:
+    return os.pathsep.join(map(str, paths))
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tiny: dict[str, Path]) -> list[Path]:
+    """The files of one tiny model: random weights, 64x64, 9 frames, 4 steps of the full recipe."""
+    return [tiny["base"], tiny["base"].parent / "gemma"]
+
+
+@pytest.fixture
+def model(tiny_model: list[Path], monkeypatch: pytest.MonkeyPatch) -> str:
+    """What runs without a model being named: the demo, or a tiny one where it is not made yet."""
+    demo = sorted((Path(ltx2.__file__).parent / "demo").glob("*.gguf"))
+    value = _joined(*(demo or tiny_model))
+    monkeypatch.setenv("LTX2_MODEL", value)
+    return value
+
+
+@pytest.fixture
+def command(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In programs that are started: `ltx2` and `import ltx2` are those of this test run."""
+    folder = tmp_path_factory.mktemp("bin")
+    script = folder / "ltx2"
+    script.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m ltx2 "$@"\n')
+    script.chmod(0o755)
+    monkeypatch.setenv("PATH", _joined(folder), prepend=os.pathsep)
+    monkeypatch.setenv("PYTHONPATH", str(Path(ltx2.__file__).parents[1]))
+    monkeypatch.setenv("PYTHONSAFEPATH", "1")

@@ -18,9 +18,7 @@ def velocity(model: Path, folder: Path, want: Arrays, **changed: object) -> Arra
     return run("dit", [model], folder, **{**inputs, **changed})
 
 
-def compare(
-    have: Arrays, want: Arrays, prefix: str, ours: str = "", kind: str = "F32"
-) -> None:
+def compare(have: Arrays, want: Arrays, prefix: str, ours: str = "", kind: str = "F32") -> None:
     limit = NMSE["dit", kind].limit
     names = [n for n in want if n.startswith(prefix) and ours + n.removeprefix(prefix) in have]
     assert any(n.endswith("velocity") for n in names)

@@ -13,8 +13,8 @@ SOURCE = ROOT / "native" / "src"
 
 # A unit may include units of lower rank, or its own rank's where they are one component's parts.
 RANKS = [
-    {"error", "log", "progress", "noise", "geometry", "json", "config", "text", "unicode", "unicode_word", "wire", "exp",
-     "gemma_config"},
+    {"error", "log", "progress", "noise", "geometry", "json", "config", "text", "unicode",
+     "unicode_word", "wire", "exp", "gemma_config"},
     {"model_file", "mapping", "gguf", "safetensors", "describe", "image", "npy_file", "rotary"},
     {"device"},
     {"weights", "model_names", "model_tables"},
@@ -25,7 +25,7 @@ RANKS = [
     {"model_set"},
     {"session"},
     {"api"},
-]
+]  # fmt: skip
 COMPONENTS = {
     "tokenizer": ("tokenizer", "bpe", "added_tokens", "sentencepiece"),
     "gemma": ("gemma",),

@@ -1,0 +1,253 @@
+"""The command line: what it prints where, and which code it ends with."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import struct
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import ltx2
+from ltx2 import cli, media
+
+PROMPT = "a red circle moves right"
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
+    code = cli.main([str(argument) for argument in arguments])
+    printed = capsys.readouterr()
+    return code, printed.out, printed.err
+
+
+def test_t2v_prints_the_path_alone_and_tells_the_seed(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, model: str
+) -> None:
+    target = tmp_path / "clip.npy"
+    code, out, err = run(capsys, "t2v", PROMPT, "-o", target, "--seed", 7, "--frames", 9)
+    assert (code, out) == (0, f"{target}\n")
+    assert err == "ltx2: seed 7\n"
+    assert np.load(target).shape[0] == 9
+
+
+def test_every_option_arrives_as_in_python(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, tiny_model: list[Path]
+) -> None:
+    noise = np.random.default_rng(0).standard_normal((8, 2, 2, 2)).astype(np.float32)
+    np.save(tmp_path / "noise.npy", noise)
+    options = {
+        "negative_prompt": "blue", "width": 64, "height": 64, "frames": 9, "fps": 12.0, "steps": 3,
+        "guidance": 2.0, "seed": 3, "stg": 0.5, "rescale": 0.25, "schedule": "linear_quadratic",
+    }  # fmt: skip
+    flags = [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
+    models = [part for path in tiny_model for part in ("--model", path)]
+    target = tmp_path / "clip.npy"
+    code, out, _ = run(
+        capsys, "t2v", PROMPT, "-o", target, "--json", *flags, *models,
+        "--noise", tmp_path / "noise.npy", "--latents-path", tmp_path / "latents.npy",
+    )  # fmt: skip
+    assert code == 0
+    answer = json.loads(out)
+    assert answer["output"] == str(target)
+    assert {name: answer[name] for name in options} == options
+    with ltx2.Session(tiny_model) as session:
+        video = session.t2v(PROMPT, noise=noise, **options)
+    assert np.array_equal(np.load(target), video.frames)
+    assert np.array_equal(np.load(tmp_path / "latents.npy"), video.latents)
+
+
+def test_i2v_takes_pictures_at_frames(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, tiny_model: list[Path]
+) -> None:
+    with ltx2.Session(tiny_model) as session:
+        session.t2v(PROMPT).save(tmp_path / "in.png")
+        first, last = (media.read_image(tmp_path / "in.png" / f"{i:04}.png") for i in (0, 8))
+        video = session.i2v(PROMPT, {0: first, 8: (last, 0.5)}, crf=20, seed=3)
+    models = [part for path in tiny_model for part in ("--model", path)]
+    images = [tmp_path / "in.png" / "0000.png", f"{tmp_path}/in.png/0008.png@8:0.5"]
+    target = tmp_path / "clip.npy"
+    code, _, _ = run(
+        capsys, "i2v", PROMPT, *images, "-o", target, "--crf", 20, "--seed", 3, *models
+    )  # fmt: skip
+    assert code == 0
+    assert np.array_equal(np.load(target), video.frames)
+
+
+def test_an_image_argument_is_path_frame_and_strength(tmp_path: Path) -> None:
+    assert cli.parse_image("a.png") == (0, ("a.png", 1.0))
+    assert cli.parse_image("a.png@24") == (24, ("a.png", 1.0))
+    assert cli.parse_image("a@b.png@24:.5") == (24, ("a@b.png", 0.5))
+    assert cli.parse_image("me@home.png") == (0, ("me@home.png", 1.0))
+    named = tmp_path / "odd@3"
+    named.touch()
+    assert cli.parse_image(str(named)) == (0, (str(named), 1.0))
+
+
+def test_info_and_devices(
+    capsys: pytest.CaptureFixture[str], tiny_model: list[Path], tmp_path: Path
+) -> None:
+    code, out, _ = run(capsys, "info", tiny_model[0])
+    assert code == 0
+    assert out.startswith(f"{tiny_model[0]}\n")
+    assert "model.diffusion_model." in out
+    code, out, _ = run(capsys, "info", "--json", tiny_model[0])
+    assert json.loads(out)[str(tiny_model[0])]
+    code, out, _ = run(capsys, "devices")
+    assert out.splitlines() == ltx2.devices()
+    code, out, _ = run(capsys, "devices", "--json")
+    assert json.loads(out) == ltx2.devices()
+
+
+def test_version_and_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(capsys, "--version") == (0, f"ltx2, version {ltx2.__version__}\n", "")
+    for arguments in ([], ["--help"], ["t2v", "--help"]):
+        code, out, err = run(capsys, *arguments)
+        assert (code, err) == (0, "")
+        assert out.startswith("Usage: ltx2")
+
+
+@pytest.fixture
+def bad(tmp_path: Path, tiny: dict[str, Path]) -> Path:
+    """A folder of things that are not what they seem."""
+    (tmp_path / "text.gguf").write_text("Dear reader, this is no model.\n")
+    (tmp_path / "text.png").write_text("Dear reader, this is no picture.\n")
+    data = tiny["base"].read_bytes()
+    (tmp_path / "truncated.safetensors").write_bytes(data[: len(data) // 2])
+    (tmp_path / "stub.safetensors").write_bytes(data[:1000])
+    (tmp_path / "empty.gguf").touch()
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        ("t2v", 2, "PROMPT"),
+        ("t2v p", 2, "--output"),
+        ("nonsense", 2, "nonsense"),
+        ("t2v p -o a.mp4 --width wide", 2, "--width"),
+        ("t2v p -o a.mp4 --width 500", 2, "500"),
+        ("t2v p -o a.mp4 --width 0", 2, "width: 0"),
+        ("t2v p -o a.mp4 --frames 48", 2, "48"),
+        ("t2v p -o a.mp4 --seed -1", 2, "seed"),
+        ("t2v p -o a.mp4 --schedule warp", 2, "warp"),
+        ("t2v '' -o a.mp4", 2, "prompt"),
+        ("t2v p -o a.avi", 2, "a.avi"),
+        ("t2v p -o none/a.mp4", 2, "none"),
+        ("t2v p -o a.mp4 --noise none.npy", 2, "none.npy"),
+        ("t2v p -o a.mp4 --noise text.png", 2, "text.png"),
+        ("t2v p -o a.mp4 --model none.gguf", 3, "none.gguf"),
+        ("t2v p -o a.mp4 --model text.gguf", 3, "text.gguf"),
+        ("t2v p -o a.mp4 --model empty.gguf", 3, "empty.gguf"),
+        ("t2v p -o a.mp4 --model truncated.safetensors", 3, "truncated.safetensors"),
+        ("t2v p -o a.mp4 --model stub.safetensors", 3, "stub.safetensors"),
+        ("t2v p -o a.mp4 --device Abacus0", 5, "Abacus0"),
+        ("i2v p -o a.mp4", 2, "IMAGE"),
+        ("i2v p none.png -o a.mp4", 2, "none.png"),
+        ("i2v p text.png -o a.mp4", 2, "text.png"),
+        ("i2v p text.png text.png -o a.mp4", 2, "two images"),
+        ("i2v p text.png@0:2 -o a.mp4", 2, "strength"),
+        ("i2v p text.png --crf 99 -o a.mp4", 2, "text.png"),
+        ("info none.gguf", 3, "none.gguf"),
+        ("info text.gguf", 3, "text.gguf"),
+        ("info truncated.safetensors", 3, "truncated.safetensors"),
+        ("convert text.gguf -o a.gguf --type q9", 2, "q9"),
+    ],
+)
+def test_bad_input_is_one_clear_line_and_its_code(
+    arguments: str,
+    code: int,
+    words: str,
+    bad: Path,
+    model: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(bad)
+    before = sorted(bad.iterdir())
+    given = [argument.strip("'") for argument in arguments.split()]
+    have, out, err = run(capsys, *given)
+    assert (have, out) == (code, ""), err
+    assert err.startswith("ltx2: ")
+    assert err.count("\n") == 1
+    assert words in err
+    assert sorted(bad.iterdir()) == before
+
+
+def test_an_output_nobody_can_write_is_refused_before_work(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, model: str
+) -> None:
+    if Path("/proc/self").exists():
+        target = Path("/proc/clip.mp4")  # even root makes no files there
+    else:
+        tmp_path.chmod(0o500)
+        target = tmp_path / "clip.mp4"
+    code, out, err = run(capsys, "t2v", PROMPT, "-o", target, "-v")
+    assert (code, out) == (2, "")
+    assert "cannot be written" in err
+    assert "seed" not in err
+
+
+def test_a_disk_that_fills_is_told_and_the_seed_is_not_lost(
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    model: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setitem(media._WRITERS, ".npy", full)
+    code, _, err = run(capsys, "t2v", PROMPT, "-o", tmp_path / "clip.npy", "--seed", 9)
+    assert code == 6
+    assert "No space left" in err
+    assert "seed 9" in err
+
+
+def test_ctrl_c_ends_with_130_and_leaves_no_file(
+    tmp_path: Path, tiny_model: list[Path], command: None
+) -> None:
+    models = [part for path in tiny_model for part in ("--model", str(path))]
+    words = ["ltx2", "t2v", "-v", PROMPT, "-o", "clip.mp4", "--frames", "257", "--steps", "1000"]
+    with subprocess.Popen(
+        [*words, *models], cwd=tmp_path, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stderr is not None
+        while "seed" not in process.stderr.readline():
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert err.splitlines()[-1] == "ltx2: cancelled"
+    assert not list(tmp_path.iterdir())
+
+
+def test_progress_has_a_bar_a_stage_on_a_terminal(
+    tmp_path: Path, model: str, command: None
+) -> None:
+    fcntl, pty, termios = map(pytest.importorskip, ("fcntl", "pty", "termios"))
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    arguments = ["ltx2", "t2v", PROMPT, "-o", "clip.npy"]
+    with subprocess.Popen(
+        arguments, cwd=tmp_path, stdout=subprocess.PIPE, stderr=theirs, text=True
+    ) as process:
+        os.close(theirs)
+        seen = b""
+        while True:
+            try:
+                part = os.read(ours, 65536)
+            except OSError:  # Linux says so when the other end has closed
+                break
+            if not part:
+                break
+            seen += part
+        out, _ = process.communicate()
+    os.close(ours)
+    assert (process.returncode, out) == (0, "clip.npy\n")
+    for stage in ("text", "denoise", "decode"):
+        assert stage.encode() in seen
+    assert b"100%" in seen

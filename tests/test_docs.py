@@ -1,0 +1,94 @@
+"""The code blocks of README and docs run, as they stand.
+
+```python and ```sh blocks of one page run in order, in one empty folder; Python blocks of a page
+share their names. A ```c block is compiled against ltx2.h and, if it has a main, run with the
+model's files. A block that cannot run here has `<!-- not run: why -->` on the line before it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ltx2 import _native
+
+ROOT = Path(__file__).parent.parent
+PAGES = [path for path in [ROOT / "README.md", *sorted(ROOT.glob("docs/**/*.md"))] if path.exists()]
+BLOCK = re.compile(
+    r"^(?P<mark><!-- not run: [^\n]+ -->\n)?```(?P<language>python|sh|c)\n(?P<code>.*?)^```$",
+    re.MULTILINE | re.DOTALL,
+)
+
+
+@dataclass
+class Block:
+    page: Path
+    line: int
+    language: str
+    code: str
+
+    def python(self, folder: Path, names: dict[str, Any]) -> None:
+        code = "\n" * self.line + self.code  # so that a traceback names the page's own line
+        exec(compile(code, str(self.page), "exec"), names)
+
+    def sh(self, folder: Path, _names: dict[str, Any]) -> None:
+        subprocess.run(["sh", "-eu", "-c", self.code], cwd=folder, check=True)
+
+    def c(self, folder: Path, _names: dict[str, Any]) -> None:
+        compiler = shutil.which("cc")
+        if not compiler:
+            pytest.skip("needs a C compiler")
+        source = folder / "block.c"
+        source.write_text(self.code)
+        include = ["-I", str(_native.header_path.parent)]
+        flags = ["-std=c99", "-Wall", "-Wextra", "-Werror", *include]
+        if "int main(" not in self.code:
+            subprocess.run([compiler, *flags, "-fsyntax-only", str(source)], check=True)
+            return
+        library = str(_native.library_path)
+        link = [library, f"-Wl,-rpath,{_native.library_path.parent}", "-o", str(folder / "block")]
+        subprocess.run([compiler, *flags, str(source), *link], check=True)
+        model = os.environ["LTX2_MODEL"].split(os.pathsep)
+        subprocess.run([str(folder / "block"), *model], check=True)
+
+
+def blocks(page: Path) -> list[Block]:
+    text = page.read_text(encoding="utf-8")
+    return [
+        Block(page, text[: found.start("code")].count("\n"), found["language"], found["code"])
+        for found in BLOCK.finditer(text)
+        if not found["mark"]
+    ]
+
+
+def test_pages_have_blocks_that_run() -> None:
+    languages = {block.language for page in PAGES for block in blocks(page)}
+    assert languages == {"python", "sh", "c"}
+
+
+def test_a_mark_gives_its_reason() -> None:
+    for page in PAGES:
+        for line in page.read_text(encoding="utf-8").splitlines():
+            if "not run" in line and line.startswith("<!--"):
+                assert re.fullmatch(r"<!-- not run: .{8,} -->", line), f"{page.name}: {line}"
+
+
+@pytest.mark.parametrize("page", [*filter(blocks, PAGES)], ids=lambda page: page.name)
+def test_the_blocks_run(
+    page: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    command: None,
+    model: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {"__name__": "__main__"}
+    for block in blocks(page):
+        getattr(block, block.language)(tmp_path, names)

@@ -1,0 +1,78 @@
+"""The examples run, as a reader would run them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ltx2 import _native
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+
+
+def run(folder: Path, *command: str) -> str:
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def example(folder: Path, name: str, *arguments: str) -> str:
+    return run(folder, sys.executable, "-W", "error", str(EXAMPLES / name), *arguments)
+
+
+def test_every_example_has_a_test_and_is_short() -> None:
+    files = {path.name for path in EXAMPLES.rglob("*.*")}
+    assert files == {"t2v.py", "i2v.py", "cancel.py", "t2v.c", "CMakeLists.txt"}
+    for path in EXAMPLES.rglob("*.*"):
+        assert len(path.read_text().splitlines()) < 40, path.name
+
+
+def test_t2v_then_i2v(tmp_path: Path, model: str, command: None) -> None:
+    told = example(tmp_path, "t2v.py", "a red circle moves right", "t2v.png")
+    assert "t2v.png: Video(" in told
+    told = example(tmp_path, "i2v.py", "t2v.png/0000.png", "a red circle moves right", "i2v.webp")
+    assert "i2v.webp: Video(" in told
+    assert (tmp_path / "i2v.webp").stat().st_size > 0
+
+
+def test_cancel(tmp_path: Path, model: str, command: None) -> None:
+    told = example(tmp_path, "cancel.py").splitlines()
+    assert told[0] == "cancelled"
+    assert told[1].startswith("Video(")
+
+
+def test_an_external_cmake_project_builds_the_c_example(tmp_path: Path, model: str) -> None:
+    for tool in ("cmake", "ninja", "cc"):
+        if not shutil.which(tool):
+            pytest.skip(f"needs {tool}")
+    tree = _native.header_path.parents[1]  # lib/, include/
+    configure = [
+        "-G",
+        "Ninja",
+        f"-DCMAKE_PREFIX_PATH={tree}",
+        "-DCMAKE_C_FLAGS=-Wall -Wextra -Werror",
+    ]
+    run(tmp_path, "cmake", "-S", str(EXAMPLES / "c"), "-B", "build", *configure)
+    run(tmp_path, "cmake", "--build", "build")
+    run(tmp_path, "build/t2v", "a red circle moves right", *model.split(os.pathsep))
+    pictures = sorted(tmp_path.glob("*.ppm"))
+    with Image.open(pictures[-1]) as image:
+        last = np.asarray(image)
+    assert len(pictures) % 8 == 1
+    assert last.shape[2] == 3
+    assert last.std() > 0
+    failed = subprocess.run(
+        [str(tmp_path / "build" / "t2v"), "p", "none.gguf"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert failed.returncode == 1
+    assert "none.gguf" in failed.stderr

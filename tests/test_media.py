@@ -1,0 +1,297 @@
+"""Pictures in and videos out, without a model."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+import ltx2
+from ltx2 import media
+
+METADATA = {"prompt": "ein roter Kreis → 赤い円", "seed": 2**64 - 1, "model": "m.gguf", "fps": 7.5}
+
+
+@pytest.fixture
+def clip() -> NDArray[np.uint8]:
+    """A red square moves right on blue: smooth enough that a codec keeps it."""
+    frames = np.zeros((9, 64, 96, 3), np.uint8)
+    frames[..., 2] = 200
+    for index in range(len(frames)):
+        frames[index, 16:48, 8 + 4 * index : 40 + 4 * index] = (220, 20, 30)
+    return frames
+
+
+def picture(width: int = 48, height: int = 32) -> NDArray[np.uint8]:
+    return np.random.default_rng(1).integers(0, 256, (height, width, 3), np.uint8)
+
+
+def psnr(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
+    return float(10 * np.log10(255**2 / max(np.mean((a.astype(float) - b) ** 2), 1e-9)))
+
+
+# ---- pictures in
+
+
+def test_an_image_is_turned_upright(tmp_path: Path) -> None:
+    pixels = picture()
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was turned: show it 90 degrees clockwise
+    Image.fromarray(pixels).save(tmp_path / "turned.png", exif=exif)
+    assert np.array_equal(media.read_image(tmp_path / "turned.png"), np.rot90(pixels, -1))
+
+
+def test_transparency_is_dropped_not_blended(tmp_path: Path) -> None:
+    pixels = picture()
+    with_alpha = np.dstack([pixels, np.full(pixels.shape[:2], 3, np.uint8)])
+    Image.fromarray(with_alpha).save(tmp_path / "alpha.png")
+    assert np.array_equal(media.read_image(str(tmp_path / "alpha.png")), pixels)
+
+
+def test_grey_of_sixteen_bits_is_scaled_not_clipped(tmp_path: Path) -> None:
+    grey = np.array([[0, 0x80FF, 0xFFFF]], np.uint16)
+    Image.fromarray(grey).save(tmp_path / "grey.png")
+    have = media.read_image(tmp_path / "grey.png")
+    assert have.tolist() == [[[0] * 3, [128] * 3, [255] * 3]]
+
+
+def test_an_image_is_taken_from_memory_too() -> None:
+    pixels = picture()
+    assert np.array_equal(media.read_image(Image.fromarray(pixels)), pixels)
+    assert np.array_equal(media.read_image(pixels[:, ::-1]), pixels[:, ::-1])
+
+
+@pytest.mark.parametrize("shape", [(4, 4), (4, 4, 4), (0, 4, 3)])
+def test_an_array_of_another_shape_is_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ltx2.InvalidArgumentError, match="height, width, 3"):
+        media.read_image(np.zeros(shape, np.uint8))
+
+
+def test_a_file_that_is_no_image_is_refused_by_name(tmp_path: Path) -> None:
+    (tmp_path / "text.png").write_text("not a picture")
+    with pytest.raises(ltx2.InvalidArgumentError, match=r"text\.png: not an image"):
+        media.read_image(tmp_path / "text.png")
+    with pytest.raises(ltx2.InvalidArgumentError, match=r"none\.png: no such file"):
+        media.read_image(tmp_path / "none.png")
+    with pytest.raises(ltx2.InvalidArgumentError, match="cannot be read"):
+        media.read_image(tmp_path)
+
+
+def test_a_truncated_image_is_refused(tmp_path: Path) -> None:
+    Image.fromarray(picture()).save(tmp_path / "whole.png")
+    data = (tmp_path / "whole.png").read_bytes()
+    (tmp_path / "half.png").write_bytes(data[: len(data) // 2])
+    with pytest.raises(ltx2.InvalidArgumentError, match="cannot be read"):
+        media.read_image(tmp_path / "half.png")
+
+
+def through_a_file(pixels: NDArray[np.uint8], crf: int) -> NDArray[np.uint8]:
+    """The step as the specification words it: an .mp4 of one frame, written and read."""
+    file = io.BytesIO()
+    with av.open(file, "w", format="mp4") as out:
+        stream: Any = out.add_stream("libx264", 1, {"crf": str(crf), "preset": "veryfast"})
+        stream.height, stream.width = pixels.shape[:2]
+        frame = av.VideoFrame.from_ndarray(pixels, "rgb24").reformat(format="yuv420p")
+        out.mux(stream.encode(frame))
+        out.mux(stream.encode())
+    file.seek(0)
+    with av.open(file) as back:
+        return next(back.decode(video=0)).to_ndarray(format="rgb24")
+
+
+@pytest.mark.parametrize("crf", [18, 33])
+def test_the_codec_step_is_one_frame_of_h264(crf: int) -> None:
+    pixels = picture(50, 34)
+    assert np.array_equal(media.codec_round_trip(pixels, crf), through_a_file(pixels, crf))
+
+
+def test_the_codec_step_crops_to_even_sizes_and_loses_detail() -> None:
+    pixels = picture(51, 35)
+    have = media.codec_round_trip(pixels, 33)
+    assert have.shape == (34, 50, 3)
+    assert 5 < psnr(have, pixels[:34, :50]) < 30
+
+
+def test_crf_zero_skips_the_codec_step() -> None:
+    pixels = picture(51, 35)
+    assert media.codec_round_trip(pixels, 0) is pixels
+    with pytest.raises(ltx2.InvalidArgumentError, match="crf: 52"):
+        media.codec_round_trip(pixels, 52)
+
+
+def test_a_codec_step_left_out_is_told(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(av, "codecs_available", {"mpeg4"})
+    pixels = picture()
+    with caplog.at_level(logging.WARNING, "ltx2"):
+        assert media.codec_round_trip(pixels, 33) is pixels
+    assert "not through H.264" in caplog.text
+
+
+# ---- videos out
+
+
+def read_mp4(path: Path) -> tuple[NDArray[np.uint8], dict[str, str], Any]:
+    with av.open(str(path)) as file:
+        stream = file.streams.video[0]
+        frames = [
+            frame.to_ndarray(format="rgb24", src_colorspace="ITU709")
+            for frame in file.decode(stream)
+        ]
+        facts = (stream.codec_context.name, stream.average_rate, stream.codec_context.pix_fmt)
+        return np.stack(frames), dict(file.metadata), facts
+
+
+def test_mp4_is_h264_with_true_colours_rate_and_metadata(
+    clip: NDArray[np.uint8], tmp_path: Path
+) -> None:
+    ltx2.Video(clip, 7.5, metadata=METADATA).save(tmp_path / "clip.mp4")
+    frames, metadata, facts = read_mp4(tmp_path / "clip.mp4")
+    assert facts == ("h264", 7.5, "yuv420p")
+    assert frames.shape == clip.shape
+    assert psnr(frames[:, 24:40, 44:46], clip[:, 24:40, 44:46]) > 40  # inside the square
+    assert psnr(frames, clip) > 25
+    assert metadata["title"] == METADATA["prompt"]
+    assert json.loads(metadata["comment"]) == METADATA
+
+
+def test_mp4_says_which_encoder_stood_in(
+    clip: NDArray[np.uint8],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(av, "codecs_available", {"mpeg4"})
+    with caplog.at_level(logging.WARNING, "ltx2"):
+        ltx2.Video(clip, 8).save(tmp_path / "clip.mp4")
+    assert "written with mpeg4" in caplog.text
+    frames, _, facts = read_mp4(tmp_path / "clip.mp4")
+    assert facts[0] == "mpeg4"
+    assert psnr(frames, clip) > 22
+
+
+def test_mp4_of_an_odd_size_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ltx2.InvalidArgumentError, match="even"):
+        ltx2.Video(np.zeros((1, 32, 33, 3), np.uint8), 8).save(tmp_path / "odd.mp4")
+    assert not list(tmp_path.iterdir())
+
+
+def test_gif_has_its_times_and_metadata(clip: NDArray[np.uint8], tmp_path: Path) -> None:
+    ltx2.Video(clip, 8, metadata=METADATA).save(tmp_path / "clip.gif")
+    with Image.open(tmp_path / "clip.gif") as file:
+        comment = file.info["comment"]
+        durations = []
+        for index in range(file.n_frames):
+            file.seek(index)
+            durations.append(file.info["duration"])
+            assert psnr(np.asarray(file.convert("RGB")), clip[index]) > 30
+    assert json.loads(comment) == METADATA
+    assert len(durations) == len(clip)
+    assert sum(durations) == 1120  # 9 frames at 8 a second, in hundredths
+    assert set(durations) == {120, 130}
+
+
+def test_webp_has_its_times_and_metadata(clip: NDArray[np.uint8], tmp_path: Path) -> None:
+    ltx2.Video(clip, 8, metadata=METADATA).save(tmp_path / "clip.webp")
+    with Image.open(tmp_path / "clip.webp") as file:
+        assert file.n_frames == len(clip)
+        assert json.loads(file.getexif()[0x010E]) == METADATA
+        file.seek(3)
+        file.load()
+        assert file.info["duration"] == 125
+        assert psnr(np.asarray(file.convert("RGB")), clip[3]) > 25
+
+
+def test_png_is_a_folder_of_exact_frames(clip: NDArray[np.uint8], tmp_path: Path) -> None:
+    video = ltx2.Video(clip, 8, metadata=METADATA)
+    video.save(tmp_path / "clip.png")
+    video.save(tmp_path / "clip.png")  # a folder of frames may be replaced
+    files = sorted((tmp_path / "clip.png").iterdir())
+    assert [file.name for file in files] == [f"{index:04}.png" for index in range(len(clip))]
+    for file, pixels in zip(files, clip, strict=True):
+        with Image.open(file) as image:
+            assert np.array_equal(np.asarray(image), pixels)
+            assert image.info["Title"] == METADATA["prompt"]
+            assert json.loads(image.info["Comment"]) == METADATA
+
+
+def test_npy_is_the_array(clip: NDArray[np.uint8], tmp_path: Path) -> None:
+    ltx2.Video(clip, 8).save(tmp_path / "CLIP.NPY")
+    assert np.array_equal(np.load(tmp_path / "CLIP.NPY"), clip)
+
+
+@pytest.mark.parametrize("ending", ["mp4", "gif", "webp", "png", "npy"])
+def test_one_frame_is_a_video_too(ending: str, clip: NDArray[np.uint8], tmp_path: Path) -> None:
+    ltx2.Video(clip[:1], 24, metadata={"seed": np.int64(3)}).save(tmp_path / f"one.{ending}")
+    assert [path.name for path in tmp_path.iterdir()] == [f"one.{ending}"]
+
+
+@pytest.mark.parametrize("ending", [".mp4", ".gif", ".webp", ".npy"])
+def test_a_failure_leaves_the_old_file_and_nothing_else(
+    ending: str, clip: NDArray[np.uint8], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / f"clip{ending}"
+    target.write_bytes(b"old")
+    real = media._WRITERS[ending]
+
+    def fails_late(path: Path, *rest: Any) -> None:
+        real(path, *rest)
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setitem(media._WRITERS, ending, fails_late)
+    with pytest.raises(OSError, match="No space"):
+        ltx2.Video(clip, 8).save(target)
+    assert target.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_codec_that_fails_is_an_os_error(
+    clip: NDArray[np.uint8], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: Any, **__: Any) -> None:
+        raise av.error.ExternalError(542398533, "Generic error in an external library")
+
+    monkeypatch.setattr(media, "_video_stream", fails)
+    with pytest.raises(OSError, match="could not be written"):
+        ltx2.Video(clip, 8).save(tmp_path / "clip.mp4")
+
+
+def test_paths_that_cannot_be_written_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "file.png").write_bytes(b"")
+    (tmp_path / "mine.png").mkdir()
+    (tmp_path / "mine.png" / "letter.txt").write_text("dear")
+    (tmp_path / "folder.mp4").mkdir()
+    for name, words in {
+        "clip": "ending",
+        "clip.avi": "ending",
+        "none/clip.mp4": "no folder",
+        "file.png": "is a file",
+        "mine.png": "other files",
+        "folder.mp4": "is a folder",
+    }.items():
+        with pytest.raises(ltx2.InvalidArgumentError, match=words):
+            media.check_output(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("frames", "fps"),
+    [
+        (np.zeros((0, 4, 4, 3), np.uint8), 8),
+        (np.zeros((4, 4, 3), np.uint8), 8),
+        (np.zeros((1, 4, 4, 3), np.float32), 8),
+        (np.zeros((1, 4, 4, 3), np.uint8), 0),
+        (np.zeros((1, 4, 4, 3), np.uint8), float("nan")),
+    ],
+)
+def test_what_is_no_video_is_refused(frames: Any, fps: float, tmp_path: Path) -> None:
+    with pytest.raises(ltx2.InvalidArgumentError):
+        ltx2.Video(frames, fps).save(tmp_path / "clip.npy")

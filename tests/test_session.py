@@ -1,0 +1,309 @@
+"""Sessions from Python, on a tiny model: what goes in, what comes out, how a call ends early."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import ltx2
+
+PROMPT = "a red circle moves right"
+
+
+@pytest.fixture(scope="module")
+def session(tiny_model: list[Path]) -> Iterator[ltx2.Session]:
+    with ltx2.Session(tiny_model) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def video(session: ltx2.Session) -> ltx2.Video:
+    return session.t2v(PROMPT, seed=5)
+
+
+# ---- what comes out
+
+
+def test_a_video_has_its_shape_and_says_how_it_was_made(
+    video: ltx2.Video, tiny_model: list[Path]
+) -> None:
+    assert video.frames.shape == (9, 64, 64, 3)
+    assert video.frames.dtype == np.uint8
+    assert video.frames.std() > 0
+    assert video.latents is not None
+    assert video.latents.shape == (8, 2, 2, 2)
+    assert video.latents.dtype == np.float32
+    assert np.isfinite(video.latents).all()
+    assert video.fps == 24
+    assert video.metadata == {
+        "prompt": PROMPT,
+        "model": ", ".join(path.name for path in tiny_model),
+        "seed": 5,
+        "width": 64,
+        "height": 64,
+        "frames": 9,
+        "fps": 24.0,
+    }
+    assert repr(video) == "Video(64x64, 9 frames, 24 fps, seed 5)"
+
+
+def test_frames_are_a_read_only_view_that_outlives_video_and_session(
+    tiny_model: list[Path],
+) -> None:
+    with ltx2.Session(tiny_model) as session:
+        video = session.t2v(PROMPT, seed=5)
+    frames, latents = video.frames[2:4, ::2], video.latents
+    assert latents is not None
+    kept, kept_latents = frames.copy(), latents.copy()
+    del session, video
+    gc.collect()
+    assert not frames.flags.owndata
+    assert np.array_equal(frames, kept)
+    assert np.array_equal(latents, kept_latents)
+    for array in (frames, latents):
+        with pytest.raises(ValueError, match="read-only"):
+            array[...] = 0
+
+
+def test_the_same_seed_gives_the_same_video_and_another_another(
+    session: ltx2.Session, video: ltx2.Video
+) -> None:
+    assert np.array_equal(session.t2v(PROMPT, seed=5).frames, video.frames)
+    assert not np.array_equal(session.t2v(PROMPT, seed=6).frames, video.frames)
+
+
+def test_a_seed_not_given_is_chosen_and_told(
+    session: ltx2.Session, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, "ltx2"):
+        first, second = session.t2v(PROMPT), session.t2v(PROMPT)
+    assert first.seed is not None
+    assert first.seed != second.seed
+    assert f"seed: {first.seed}" in caplog.text
+    assert np.array_equal(session.t2v(PROMPT, seed=first.seed).frames, first.frames)
+
+
+def test_noise_replaces_the_seed_and_latents_are_written(
+    session: ltx2.Session, video: ltx2.Video, tmp_path: Path
+) -> None:
+    assert video.latents is not None
+    noise = np.random.default_rng(0).standard_normal(video.latents.shape)
+    path = tmp_path / "latents.npy"
+    first = session.t2v(PROMPT, noise=noise.astype(np.float32), seed=1, latents_path=path)
+    second = session.t2v(PROMPT, noise=noise.astype(np.float32), seed=2)
+    assert np.array_equal(first.frames, second.frames)
+    assert not np.array_equal(first.frames, video.frames)
+    assert first.latents is not None
+    assert np.array_equal(np.load(path), first.latents)
+
+
+def test_options_reach_the_library(session: ltx2.Session, video: ltx2.Video) -> None:
+    wide = session.t2v(PROMPT, seed=5, width=96, height=32, frames=17, fps=12.5, steps=2)
+    assert wide.frames.shape == (17, 32, 96, 3)
+    assert wide.fps == 12.5
+    assert wide.metadata["steps"] == 2
+    for changed in (
+        {"guidance": 5.0},
+        {"negative_prompt": "blue"},
+        {"stg": 0},  # off, which is not the model's own
+        {"schedule": "linear_quadratic"},
+    ):
+        assert not np.array_equal(session.t2v(PROMPT, seed=5, **changed).frames, video.frames)
+
+
+# ---- pictures
+
+
+def test_a_picture_at_a_frame_changes_the_video(session: ltx2.Session, video: ltx2.Video) -> None:
+    picture = np.zeros((80, 100, 3), np.uint8)
+    picture[20:60, 30:70] = (255, 0, 0)
+    made = {
+        name: session.i2v(PROMPT, image, seed=5, crf=crf).latents
+        for name, image, crf in [
+            ("first", picture, 33),
+            ("same", {0: picture}, 33),
+            ("weak", (picture, 0.5), 33),
+            ("raw", picture, 0),
+            ("last", {8: picture}, 33),
+            ("both", {0: picture, 8: (picture, 1.0)}, 33),
+        ]
+    }
+    assert np.array_equal(made["first"], made.pop("same"))
+    different = [*made.values(), video.latents]
+    for index, one in enumerate(different):
+        assert not any(np.array_equal(one, other) for other in different[index + 1 :])
+
+
+@pytest.mark.parametrize(
+    ("image", "words"),
+    [
+        ("none.png", "no such file"),
+        ({}, "none"),
+        ((np.zeros((8, 8, 3), np.uint8), 0), "strength: 0"),
+        ((np.zeros((8, 8, 3), np.uint8), 1.5), "strength: 1.5"),
+        ({9: np.zeros((8, 8, 3), np.uint8)}, "9"),
+        ({-1: np.zeros((8, 8, 3), np.uint8)}, "-1"),
+    ],
+)
+def test_pictures_that_cannot_be_used_are_refused(
+    session: ltx2.Session, image: object, words: str
+) -> None:
+    with pytest.raises(ltx2.InvalidArgumentError, match=words):
+        session.i2v(PROMPT, image)
+
+
+# ---- arguments
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"width": 500}, "500"),
+        ({"width": -64}, "-64"),
+        ({"width": 0}, "width: 0"),
+        ({"width": 2**40}, "width"),
+        ({"width": "wide"}, "width"),
+        ({"frames": 48}, "48"),
+        ({"fps": float("nan")}, "fps"),
+        ({"seed": -1}, "seed: -1"),
+        ({"seed": 2**64}, "seed"),
+        ({"schedule": "warp"}, "warp"),
+        ({"negative_prompt": "a\0b"}, "NUL"),
+        ({"noise": np.zeros((1, 2), np.float32)}, "noise"),
+    ],
+)
+def test_arguments_that_cannot_be_used_are_refused_by_name(
+    session: ltx2.Session, options: ltx2.Options, words: str
+) -> None:
+    with pytest.raises(ltx2.InvalidArgumentError, match=words):
+        session.t2v(PROMPT, **options)
+
+
+def test_prompts_that_are_no_text_are_refused(session: ltx2.Session) -> None:
+    for prompt in ("", "a\0b", "\ud800", None):
+        with pytest.raises(ltx2.InvalidArgumentError, match="prompt"):
+            session.t2v(prompt)
+
+
+def test_an_unknown_option_is_a_type_error(session: ltx2.Session) -> None:
+    with pytest.raises(TypeError, match="colour"):
+        session.t2v(PROMPT, colour="red")
+
+
+def test_models_and_devices_that_are_none_are_refused(
+    tiny_model: list[Path], tmp_path: Path
+) -> None:
+    with pytest.raises(ltx2.ModelError, match="none"):
+        ltx2.Session(tmp_path / "none.gguf")
+    with pytest.raises(ltx2.DeviceError, match="Abacus0"):
+        ltx2.Session(tiny_model, device="Abacus0")
+    with pytest.raises(ltx2.InvalidArgumentError):
+        ltx2.Session([])
+
+
+def test_devices_and_files_are_described(tiny_model: list[Path]) -> None:
+    assert "CPU" in ltx2.devices()
+    text = ltx2.describe(tiny_model[0])
+    assert all(": " in line for line in text.splitlines())
+    assert "model.diffusion_model." in text
+    with pytest.raises(ltx2.ModelError):
+        ltx2.describe(__file__)
+
+
+# ---- how a call ends early
+
+
+def test_progress_names_the_stages_in_order(session: ltx2.Session) -> None:
+    seen: list[ltx2.Progress] = []
+    session.t2v(PROMPT, progress=seen.append)
+    stages = list(dict.fromkeys(progress.stage for progress in seen))
+    assert [stage for stage in stages if stage != "load"] == ["text", "denoise", "decode"]
+    assert all(0 <= progress.done <= progress.total for progress in seen)
+    with pytest.raises(AttributeError):
+        seen[0].done = 3  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("stage", ["text", "denoise", "decode"])
+def test_an_exception_in_progress_reaches_the_caller_unchanged(
+    session: ltx2.Session, video: ltx2.Video, stage: str
+) -> None:
+    error = LookupError("mine")
+
+    def fails(progress: ltx2.Progress) -> None:
+        if progress.stage == stage:
+            raise error
+
+    with pytest.raises(LookupError) as raised:
+        session.t2v(PROMPT, progress=fails)
+    assert raised.value is error
+    assert np.array_equal(session.t2v(PROMPT, seed=5).frames, video.frames)
+
+
+def test_cancel_stops_the_call_from_another_thread(
+    session: ltx2.Session, video: ltx2.Video
+) -> None:
+    calls: list[str] = []
+
+    def cancels(progress: ltx2.Progress) -> None:
+        calls.append(progress.stage)
+        if progress.stage == "denoise":
+            thread = threading.Thread(target=session.cancel)
+            thread.start()
+            thread.join()
+
+    with pytest.raises(ltx2.CancelledError):
+        session.t2v(PROMPT, progress=cancels)
+    assert calls.count("denoise") == 1
+    session.cancel()  # nothing under way: nothing happens
+    assert np.array_equal(session.t2v(PROMPT, seed=5).frames, video.frames)
+
+
+def test_ctrl_c_stops_a_call_that_has_no_progress_function(session: ltx2.Session) -> None:
+    timer = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT))
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        session.t2v(PROMPT, frames=257, steps=1000)
+    timer.join()
+
+
+def test_a_session_is_not_entered_again_from_its_own_progress(session: ltx2.Session) -> None:
+    def again(_: ltx2.Progress) -> None:
+        session.t2v(PROMPT)
+
+    with pytest.raises(ltx2.InvalidArgumentError, match="in use"):
+        session.t2v(PROMPT, progress=again)
+    with pytest.raises(ltx2.InvalidArgumentError, match="in use"):
+        session.t2v(PROMPT, progress=lambda _: session.close())
+
+
+def test_a_closed_session_says_so(tiny_model: list[Path]) -> None:
+    session = ltx2.Session(tiny_model)
+    session.close()
+    session.close()
+    with pytest.raises(ltx2.InvalidArgumentError, match="closed"):
+        session.t2v(PROMPT)
+
+
+def test_threads_share_a_session_and_sessions_run_side_by_side(
+    session: ltx2.Session, video: ltx2.Video, tiny_model: list[Path]
+) -> None:
+    with ltx2.Session(tiny_model) as other:
+        results: list[ltx2.Video] = []
+        threads = [
+            threading.Thread(target=lambda s=s: results.append(s.t2v(PROMPT, seed=5)))
+            for s in (session, session, other)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert len(results) == 3
+    assert all(np.array_equal(result.frames, video.frames) for result in results)
