@@ -14,10 +14,7 @@ VaeChain::VaeChain(Device & device, const Index & index, const std::string & pre
     std::vector<VaeLayer> layers =
         prefix == "vae.encoder" ? encoder_layers(w, config) : decoder_layers(w, config);
     for (VaeLayer & layer : layers)
-        links_.push_back({std::move(layer), 1, 1, false, {}, {}});
-    int64_t unit = 1;
-    for (size_t i = links_.size(); i-- > 0;)
-        links_[i].unit = unit *= links_[i].layer.down_time;
+        links_.push_back({std::move(layer), 1, Kept()});
 }
 
 void VaeChain::load(const Progress & progress) {
@@ -37,14 +34,12 @@ void VaeChain::prepare(Shape frame, size_t window) {
         if (config_.border == kernels::Border::reflect && std::min(frame[1], frame[2]) < 2)
             fail(LTX2_STATUS_INVALID_ARGUMENT,
                  "video: too small for the model's reflected borders; a side of 64 would do");
-        link.in = frame;
-        link.begun = false;
-        std::visit([&](auto & act) { act.start(device_, frame, config_.causal); }, link.layer.act);
+        std::visit([&](auto & act) { act.start(frame, config_.causal); }, link.layer.act);
         const int64_t area = frame[1] * frame[2];
         const int64_t grown = area * layer.up_space * layer.up_space * layer.up_time /
                               (layer.down_space * layer.down_space);
         const int64_t bytes = 4 * std::max(layer.in * area, layer.out * grown);
-        link.window = std::max<int64_t>(link.unit, static_cast<int64_t>(window) / bytes);
+        link.window = std::max<int64_t>(1, static_cast<int64_t>(window) / bytes);
         if (!window)
             link.window = INT32_MAX;
         frame = {layer.out, frame[1] * layer.up_space / layer.down_space,
@@ -60,9 +55,18 @@ void VaeChain::run(const float * values, Shape ne, size_t window, const Progress
     prepare({ne[0], ne[1], ne[2], 1}, whole ? 0 : window);
     const Kept input = device_.keep(GGML_TYPE_F32, ne);
     ggml_backend_tensor_set(input.tensor, values, 0, ggml_nbytes(input.tensor));
+    struct Release {
+        VaeChain & chain;
+        ~Release() { chain.release(); }
+    } release{*this};
     push(0, input.tensor, 0, ne[3], true);
-    for (Link & link : links_)
+}
+
+void VaeChain::release() {
+    for (Link & link : links_) {
         link.out = Kept();
+        std::visit([](auto & act) { act.stop(); }, link.layer.act);
+    }
     device_.trim();
 }
 
@@ -70,16 +74,13 @@ void VaeChain::push(size_t index, Tensor frames, int64_t first, int64_t count, b
     Link & link = links_[index];
     const int64_t end = first + count;
     while (first < end) {
-        // With layers below that halve time, the first frame goes alone and the rest in units.
-        const bool alone = !link.begun && link.unit > 1;
-        int64_t take = alone ? 1 + (link.window - 1) / link.unit * link.unit
-                             : link.window / link.unit * link.unit;
-        take = std::min(take, end - first);
-        link.begun = true;
+        const int64_t take = std::min(link.window, end - first);
         const bool ends = last && first + take == end;
         const int64_t given = step(link, frames, first, take, ends);
         if (given && index + 1 < links_.size())
             push(index + 1, link.out.tensor, 0, given, ends);
+        if (ends)
+            link.out = Kept();
         first += take;
     }
 }
@@ -110,6 +111,8 @@ int64_t VaeChain::step(Link & link, Tensor frames, int64_t first, int64_t count,
     }
     std::visit([&](auto & act) { act.finish(g); }, link.layer.act);
     g.run();
+    if (last)
+        std::visit([](auto & act) { act.stop(); }, link.layer.act);
     if (out && final)
         (*sink_)(values, ne);
     return ne[3];

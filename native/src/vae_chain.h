@@ -29,13 +29,11 @@ public:
 private:
     struct Link {
         VaeLayer layer;
-        int64_t unit = 1;   // frames after the first come in multiples of this
-        int64_t window = 1; // frames at once
-        bool begun = false;
-        Shape in{}; // of one frame
+        int64_t window; // frames at once
         Kept out;
     };
     void prepare(Shape frame, size_t window);
+    void release(); // what one run needs
     void push(size_t index, Tensor frames, int64_t first, int64_t count, bool last);
     int64_t step(Link & link, Tensor frames, int64_t first, int64_t count, bool last);
 

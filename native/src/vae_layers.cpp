@@ -16,11 +16,8 @@ void VaeConv::pack(const Device & device) const {
         kernels::pack_conv3d(weight);
 }
 
-void Past::start(const Device & device, Shape frame, bool causal) {
-    frame[3] = 2;
-    const Tensor have = kept_.tensor;
-    if (!have || !std::equal(frame.begin(), frame.end(), have->ne))
-        kept_ = device.keep(GGML_TYPE_F32, frame);
+void Past::start(Shape frame, bool causal) {
+    frame_ = {frame[0], frame[1], frame[2], 2};
     causal_ = causal;
     before_ = causal ? 2 : 1;
     kept_frames_ = seen_ = given_ = 0;
@@ -49,6 +46,8 @@ void Past::finish(Graph & g) {
     given_ += call_.out_frames();
     if (last_)
         return;
+    if (!kept_.tensor)
+        kept_ = g.device().keep(GGML_TYPE_F32, frame_);
     const int64_t waiting = before_ + have - call_.stride_time * call_.out_frames();
     const int64_t kept = std::min(waiting, have);
     before_ = static_cast<int>(waiting - kept);
@@ -61,9 +60,7 @@ void Past::finish(Graph & g) {
     kept_frames_ = kept;
 }
 
-void VaeConvLayer::start(const Device & device, Shape frame, bool causal) {
-    past.start(device, frame, causal);
-}
+void VaeConvLayer::start(Shape frame, bool causal) { past.start(frame, causal); }
 
 Tensor VaeConvLayer::operator()(Graph & g, Tensor x, bool last) {
     Conv3dCall call = past.call(g, conv, x, last);
@@ -92,10 +89,10 @@ void VaeResBlock::pack(const Device & device) const {
         conv.pack(device);
 }
 
-void VaeResBlock::start(const Device & device, Shape frame, bool causal) {
-    past1.start(device, frame, causal);
+void VaeResBlock::start(Shape frame, bool causal) {
+    past1.start(frame, causal);
     frame[0] = conv1.bias->ne[0];
-    past2.start(device, frame, causal);
+    past2.start(frame, causal);
 }
 
 Tensor VaeResBlock::operator()(Graph & g, Tensor x, bool last) {
@@ -131,8 +128,13 @@ void VaeResBlock::finish(Graph & g) {
         past2.finish(g);
 }
 
-void VaeUpsample::start(const Device & device, Shape frame, bool causal) {
-    past.start(device, frame, causal);
+void VaeResBlock::stop() {
+    past1.stop();
+    past2.stop();
+}
+
+void VaeUpsample::start(Shape frame, bool causal) {
+    past.start(frame, causal);
     begun = false;
 }
 
@@ -154,21 +156,47 @@ Tensor VaeUpsample::operator()(Graph & g, Tensor x, bool last) {
     return depth_to_space(g, what);
 }
 
-void VaeDownsample::start(const Device & device, Shape frame, bool causal) {
-    past.start(device, frame, causal);
-    begun = false;
+void VaeDownsample::start(Shape frame, bool causal) {
+    past.start(frame, causal);
+    begun = waiting = false;
+}
+
+void VaeDownsample::stop() {
+    past.stop();
+    odd = Kept();
 }
 
 Tensor VaeDownsample::operator()(Graph & g, Tensor x, bool last) {
-    if (stage.time == 2 && !begun)
-        x = ggml_concat(g.ctx(), frames_of(g, x, 0, 1), x, 3);
+    left = nullptr;
+    if (stage.time == 2) {
+        if (!begun || waiting)
+            x = ggml_concat(g.ctx(), waiting ? odd.tensor : frames_of(g, x, 0, 1), x, 3);
+    }
     begun = true;
+    const int64_t even = x->ne[3] - x->ne[3] % stage.time;
+    if (even < x->ne[3])
+        left = frames_of(g, x, even, 1);
+    ran = even > 0;
+    if (!ran)
+        return nullptr;
+    x = frames_of(g, x, 0, even);
     Shuffle what;
     what.x = convolve(g, past.call(g, conv, x, last));
     what.skip = x;
     what.time = stage.time;
     what.space = stage.space;
     return space_to_depth(g, what);
+}
+
+void VaeDownsample::finish(Graph & g) {
+    if (ran)
+        past.finish(g);
+    waiting = left != nullptr;
+    if (!waiting)
+        return;
+    if (!odd.tensor)
+        odd = g.device().keep(GGML_TYPE_F32, {left->ne[0], left->ne[1], left->ne[2], 1});
+    g.keep(left, odd.tensor);
 }
 
 namespace {
@@ -181,8 +209,8 @@ struct Builder {
         return VaeConv(at / "conv", in, out, config.border);
     }
     void end(const char * name, int64_t in, int64_t out, bool activated) {
-        layers.push_back({name, "", in, out, 1, 1, 1, 1,
-                          VaeConvLayer{conv(root / name, in, out), activated, Past()}});
+        layers.push_back(
+            {name, "", in, out, 1, 1, 1, 1, VaeConvLayer{conv(root / name, in, out), activated}});
     }
     void res(const VaeStage & stage, const std::string & path) {
         const bool single = stage.kind == VaeStage::Kind::res_to;
@@ -196,8 +224,8 @@ struct Builder {
         VaeConv c = conv(root / path, stage.in, stage.out);
         c.stride_time = stage.time;
         c.stride_space = stage.space;
-        layers.push_back({path, "", stage.in, stage.out, stage.time, stage.space, 1, 1,
-                          VaeConvLayer{c, false, Past()}});
+        layers.push_back(
+            {path, "", stage.in, stage.out, stage.time, stage.space, 1, 1, VaeConvLayer{c, false}});
     }
     void stage(const VaeStage & stage, const std::string & path, bool down) {
         const size_t before = layers.size();
@@ -209,12 +237,12 @@ struct Builder {
             layers.push_back(
                 {path, "", stage.in, stage.out, stage.time, stage.space, 1, 1,
                  VaeDownsample{conv(root / path / "conv", stage.in, stage.out / stage.parts()),
-                               stage, Past()}});
+                               stage}});
         else
             layers.push_back(
                 {path, "", stage.in, stage.out, 1, 1, stage.time, stage.space,
-                 VaeUpsample{conv(root / path / "conv", stage.in, stage.out * stage.parts()), stage,
-                             Past()}});
+                 VaeUpsample{conv(root / path / "conv", stage.in, stage.out * stage.parts()),
+                             stage}});
         if (layers.size() > before)
             layers.back().stage = path;
     }

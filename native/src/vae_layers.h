@@ -24,7 +24,8 @@ struct VaeConv {
 // The frames a convolution has seen and will see again.
 class Past {
 public:
-    void start(const Device & device, Shape frame, bool causal);
+    void start(Shape frame, bool causal);
+    void stop() { kept_ = Kept(); } // after the last frames: nothing is needed any more
     // What `conv` reads when frames `x` come; `last` says that none will follow.
     kernels::Conv3dCall call(Graph & g, const VaeConv & conv, Tensor x, bool last);
     Tensor frames() const { return view_; }                // those before x, or null
@@ -34,7 +35,8 @@ public:
     void finish(Graph & g);
 
 private:
-    Kept kept_;
+    Kept kept_; // two frames, from when they are needed
+    Shape frame_{};
     bool causal_ = false;
     int64_t kept_frames_ = 0, seen_ = 0, given_ = 0; // frames
     int before_ = 0; // copies of the first frame that still stand in front
@@ -47,11 +49,12 @@ private:
 struct VaeConvLayer {
     VaeConv conv;
     bool activated;
-    Past past;
+    Past past{};
 
-    void start(const Device & device, Shape frame, bool causal);
+    void start(Shape frame, bool causal);
     Tensor operator()(Graph & g, Tensor x, bool last);
     void finish(Graph & g) { past.finish(g); }
+    void stop() { past.stop(); }
     void pack(const Device & device) const { conv.pack(device); }
 };
 
@@ -64,9 +67,10 @@ struct VaeResBlock {
     bool second = false; // conv2 has run in this graph
 
     VaeResBlock(const Weights & w, int64_t in, int64_t out, kernels::Border border);
-    void start(const Device & device, Shape frame, bool causal);
+    void start(Shape frame, bool causal);
     Tensor operator()(Graph & g, Tensor x, bool last);
     void finish(Graph & g);
+    void stop();
     void pack(const Device & device) const;
 };
 
@@ -74,12 +78,13 @@ struct VaeResBlock {
 struct VaeUpsample {
     VaeConv conv;
     VaeStage stage;
-    Past past;
+    Past past{};
     bool begun = false; // the first frame has been dropped
 
-    void start(const Device & device, Shape frame, bool causal);
+    void start(Shape frame, bool causal);
     Tensor operator()(Graph & g, Tensor x, bool last);
     void finish(Graph & g) { past.finish(g); }
+    void stop() { past.stop(); }
     void pack(const Device & device) const { conv.pack(device); }
 };
 
@@ -87,12 +92,17 @@ struct VaeUpsample {
 struct VaeDownsample {
     VaeConv conv;
     VaeStage stage;
-    Past past;
-    bool begun = false; // the first frame has been doubled
+    Past past{};
+    bool begun = false;    // the first frame has been doubled
+    Kept odd{};            // where time is halved: a frame that waits for its pair
+    bool waiting = false;  // it does
+    Tensor left = nullptr; // of this graph: the frame to be kept there
+    bool ran = false;      // the convolution has run in this graph
 
-    void start(const Device & device, Shape frame, bool causal);
+    void start(Shape frame, bool causal);
     Tensor operator()(Graph & g, Tensor x, bool last);
-    void finish(Graph & g) { past.finish(g); }
+    void finish(Graph & g);
+    void stop();
     void pack(const Device & device) const { conv.pack(device); }
 };
 

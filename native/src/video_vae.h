@@ -32,7 +32,7 @@ public:
     void release(); // the weights; they are loaded again when needed
 
     // Bytes of frames that a layer takes at once; 0: all of them.
-    size_t window = size_t{24} << 20;
+    size_t window = size_t{16} << 20;
 
 private:
     Device & device_;
