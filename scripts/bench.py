@@ -5,8 +5,8 @@
 
 One DiT block pair, the video VAE's decoder and encoder, and a Gemma layer, with random weights at
 F16, Q8_0 and Q4_0, against the official modules in the fastest dtype of this machine. Each round
-runs every competitor once, so that a noisy minute hits all alike; the table gives medians, the ratio
-torch / ltx2 (above 1: ltx2 is faster) and the share of the FMA rate measured in the same rounds.
+runs every competitor once, so that a noisy minute hits all alike; the table gives medians, the
+ratio torch / ltx2 (above 1: ltx2 is faster) and the share of the FMA rate measured in the same rounds.
 """
 
 from __future__ import annotations
@@ -149,7 +149,7 @@ def bench_part(part: str, args: argparse.Namespace, folder: Path) -> list[Row]:
 
 def table(rows: list[Row]) -> str:
     lines = [
-        "| part | type | size | ltx2 s | PyTorch s | dtype | ratio | share of FMA peak | peak MiB |",
+        "| part | type | size | ltx2 s | PyTorch s | dtype | ratio | share of FMA peak | peak MiB |",  # noqa: E501
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for r in rows:
