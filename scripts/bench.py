@@ -6,7 +6,7 @@
 One DiT block pair, the video VAE's decoder and encoder, and a Gemma layer, with random weights at
 F16, Q8_0 and Q4_0, against the official modules in the fastest dtype of this machine. Each round
 runs every competitor once, so that a noisy minute hits all alike; the table gives medians, the
-ratio torch / ltx2 (above 1: ltx2 is faster) and the share of the FMA rate measured in the same rounds.
+ratio torch / ltx2 (above 1: ltx2 is faster) and the share of the FMA rate of the same rounds.
 """
 
 from __future__ import annotations

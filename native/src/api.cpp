@@ -144,7 +144,8 @@ ltx2_status ltx2_session_generate(ltx2_session * session, const ltx2_video_param
         need(out, "out");
         *out = nullptr;
         need(session, "session");
-        const ltx2_video_params p = received(params, sizeof(ltx2_video_params), "ltx2_video_params");
+        const ltx2_video_params p =
+            received(params, sizeof(ltx2_video_params), "ltx2_video_params");
         need(p.prompt, "prompt");
         *out = session->session.generate(p).release();
     });

@@ -21,7 +21,7 @@ ConnectorConfig::ConnectorConfig(const Json & json) {
     const std::vector<double> range = c.numbers("connector_positional_embedding_max_pos", {1});
     if (range.size() != 1 || !(range[0] > 0) || head_dim % 2)
         fail(LTX2_STATUS_MODEL, "config transformer: the connector wants an even head width and "
-             "one positive connector_positional_embedding_max_pos");
+                                "one positive connector_positional_embedding_max_pos");
     max_pos = range[0];
     gated = c.flag("connector_apply_gated_attention", false);
     float64_grid = c.text("frequencies_precision", "") == "float64";
@@ -116,8 +116,8 @@ std::vector<float> Connector::project(const std::vector<float> & states, int64_t
     for (int64_t row = 0; row < length; ++row)
         positions.push_back(static_cast<float>(row));
     const RotaryTable table =
-        rotary_table(positions, 1, {config_.max_pos}, theta, static_cast<int>(width),
-                     config_.heads, config_.float64_grid);
+        rotary_table(positions, 1, {config_.max_pos}, theta, static_cast<int>(width), config_.heads,
+                     config_.float64_grid);
     Kept x = device_.keep(GGML_TYPE_F32, {width, length, 1, 1});
     ggml_backend_tensor_set(x.tensor, rows.data(), 0, ggml_nbytes(x.tensor));
     for (size_t i = 0; i < blocks_.size(); ++i) {

@@ -9,7 +9,8 @@
 namespace ltx2 {
 
 ContextPtr make_context(size_t tensors) {
-    const size_t size = tensors * ggml_tensor_overhead() + ggml_graph_overhead_custom(tensors, false);
+    const size_t size =
+        tensors * ggml_tensor_overhead() + ggml_graph_overhead_custom(tensors, false);
     ContextPtr context(ggml_init({size, nullptr, /*no_alloc=*/true}));
     if (!context)
         fail(LTX2_STATUS_OUT_OF_MEMORY, "memory: a graph's %zu bytes of metadata do not fit", size);
@@ -73,9 +74,9 @@ Device::Device(const std::string & name, int threads)
     if (!cpu_ || (chosen != host && !gpu_))
         fail(LTX2_STATUS_DEVICE, "device: %s does not start", ggml_backend_dev_name(chosen));
 
-    auto set_threads = reinterpret_cast<ggml_backend_set_n_threads_t>(
-        ggml_backend_reg_get_proc_address(ggml_backend_dev_backend_reg(host),
-                                          "ggml_backend_set_n_threads"));
+    auto set_threads =
+        reinterpret_cast<ggml_backend_set_n_threads_t>(ggml_backend_reg_get_proc_address(
+            ggml_backend_dev_backend_reg(host), "ggml_backend_set_n_threads"));
     if (set_threads)
         set_threads(cpu_.get(), threads_);
 }

@@ -37,7 +37,9 @@ DitConfig::DitConfig(const Json & json) {
     gated = c.flag("apply_gated_attention", false);
     adaln_text = c.flag("cross_attention_adaln", false);
     float64_grid = c.text("frequencies_precision", "") == "float64";
-    const auto refuse = [](const char * what) { fail(LTX2_STATUS_MODEL, "config transformer: %s", what); };
+    const auto refuse = [](const char * what) {
+        fail(LTX2_STATUS_MODEL, "config transformer: %s", what);
+    };
     if (head_dim % 2)
         refuse("attention_head_dim is odd");
     if (out_channels != in_channels)
@@ -99,7 +101,8 @@ Tensor Block::operator()(const Graph & g, Tensor x, Tensor context, const Modula
     if (prompt_scale_shift_table) {
         Tensor prompt = add(g, m.prompt, prompt_scale_shift_table);
         Tensor text = modulate(g, context, row(g, prompt, 1), row(g, prompt, 0));
-        gated_add(".attn2", attn2(g, modulate(g, rms(g, x, eps), rows(7), rows(6)), text, nullptr), 8);
+        gated_add(".attn2", attn2(g, modulate(g, rms(g, x, eps), rows(7), rows(6)), text, nullptr),
+                  8);
     } else {
         x = add(g, x, g.tap(path + ".attn2", attn2(g, rms(g, x, eps), context, nullptr)));
     }
@@ -142,9 +145,9 @@ void Dit::prepare(const std::vector<Position> & positions, const std::vector<flo
     std::vector<float> axes;
     for (const Position & p : positions)
         axes.insert(axes.end(), {p.time, p.row, p.column});
-    const RotaryTable table = rotary_table(axes, 3, config_.max_pos, config_.theta,
-                                           static_cast<int>(width), config_.heads,
-                                           config_.float64_grid);
+    const RotaryTable table =
+        rotary_table(axes, 3, config_.max_pos, config_.theta, static_cast<int>(width),
+                     config_.heads, config_.float64_grid);
     const auto kept = [&](Shape ne, const float * data) {
         Kept k = device_.keep(GGML_TYPE_F32, ne);
         if (data)
@@ -242,8 +245,8 @@ void Dit::run_blocks(Kept & x, const Kept & context, int first, int last, bool p
 
 std::vector<float> Dit::finish(const Kept & x, const Progress & progress) {
     Graph g(device_, progress, 256);
-    Tensor e = index_.tensor ? ggml_get_rows(g.ctx(), embedded_.tensor, index_.tensor)
-                             : embedded_.tensor;
+    Tensor e =
+        index_.tensor ? ggml_get_rows(g.ctx(), embedded_.tensor, index_.tensor) : embedded_.tensor;
     Tensor shift = add(g, e, row(g, scale_shift_table_, 0));
     Tensor scale = add(g, e, row(g, scale_shift_table_, 1));
     // LayerNorm here, not RMS: the mean of the residual is large.

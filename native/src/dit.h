@@ -1,8 +1,8 @@
-// The diffusion transformer: latents, text features, sigma -> velocity. One graph a block, so that a
-// block's activations are all the compute memory there is, and a caller can stop between blocks.
+// The diffusion transformer: latents, text features, sigma -> velocity. One graph a block, so that
+// a block's activations are all the compute memory there is, and a caller can stop between blocks.
 //
-// Cost of one velocity: 48 blocks of 2 * 270 M * tokens FLOP and attention over tokens^2; the hidden
-// state [width, tokens] F32 stays on the device between blocks.
+// Cost of one velocity: 48 blocks of 2 * 270 M * tokens FLOP and attention over tokens^2; the
+// hidden state [width, tokens] F32 stays on the device between blocks.
 #pragma once
 
 #include "geometry.h"
@@ -36,9 +36,9 @@ struct AdaLayerNormSingle {
 
 // What a block reads besides the hidden state, all for one step.
 struct Modulation {
-    Tensor rows;          // [width, table rows, distinct timesteps]
-    Tensor prompt;        // [width, 2], null without adaln_text
-    Tensor index;         // [tokens] I32: which timestep a token has; null where there is but one
+    Tensor rows;   // [width, table rows, distinct timesteps]
+    Tensor prompt; // [width, 2], null without adaln_text
+    Tensor index;  // [tokens] I32: which timestep a token has; null where there is but one
     Rotary rotary;
 };
 
@@ -49,8 +49,8 @@ struct Block {
     float eps;
 
     Block(const Weights & w, const DitConfig & c);
-    // x [width, tokens], context [width, rows]; `perturbed`: attn1 passes its values through; `path`
-    // begins the names of its taps.
+    // x [width, tokens], context [width, rows]; `perturbed`: attn1 passes its values through;
+    // `path` begins the names of its taps.
     Tensor operator()(const Graph & g, Tensor x, Tensor context, const Modulation & m,
                       bool perturbed, const std::string & path) const;
 };
@@ -62,7 +62,8 @@ public:
     const DitConfig & config() const { return config_; }
 
     // Says where the tokens lie, which text belongs to the plain and to the negative pass (empty:
-    // no such pass; [rows][width] each), and in which blocks guidance perturbs (empty: no such pass).
+    // no such pass; [rows][width] each), and in which blocks guidance perturbs (empty: no such
+    // pass).
     void prepare(const std::vector<Position> & positions, const std::vector<float> & text,
                  const std::vector<float> & negative, std::vector<int> stg_blocks);
     Velocities velocity(const State & state, float sigma, const Progress & progress);

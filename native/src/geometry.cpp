@@ -12,8 +12,10 @@ static void check_multiple(const char * name, int value) {
         return;
     const int below = std::min(std::max(value / pixel_scale * pixel_scale, pixel_scale), largest);
     const int above = std::min(below + pixel_scale, largest);
-    fail(LTX2_STATUS_INVALID_ARGUMENT, "%s: %d is not a multiple of 32 in 32..%d; nearest are %d "
-         "and %d", name, value, largest, below, above);
+    fail(LTX2_STATUS_INVALID_ARGUMENT,
+         "%s: %d is not a multiple of 32 in 32..%d; nearest are %d "
+         "and %d",
+         name, value, largest, below, above);
 }
 
 Geometry::Geometry(int width, int height, int frames, float fps, int channels)
@@ -33,7 +35,8 @@ Geometry::Geometry(int width, int height, int frames, float fps, int channels)
 static void add_cells(std::vector<Position> & out, const Geometry & g, float time) {
     for (int h = 0; h < g.latent_height(); ++h)
         for (int w = 0; w < g.latent_width(); ++w)
-            out.push_back({time, (32.0f * h + 32.0f * (h + 1)) / 2, (32.0f * w + 32.0f * (w + 1)) / 2});
+            out.push_back(
+                {time, (32.0f * h + 32.0f * (h + 1)) / 2, (32.0f * w + 32.0f * (w + 1)) / 2});
 }
 
 std::vector<Position> video_positions(const Geometry & g) {

@@ -15,7 +15,7 @@ constexpr int frame_scale = 8, pixel_scale = 32;
 struct Geometry {
     int width = 0, height = 0, frames = 0; // pixels
     float fps = 0;
-    int channels = 0;                      // of a latent
+    int channels = 0; // of a latent
 
     // Errors: INVALID_ARGUMENT naming the field and the nearest values that work.
     Geometry(int width, int height, int frames, float fps, int channels);

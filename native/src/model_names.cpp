@@ -34,8 +34,8 @@ std::string checkpoint_name(const std::string & official) {
     return name;
 }
 
-static const char * const hugging_face_prefixes[] = {"language_model.model.", "model.language_model.",
-                                                     "model."};
+static const char * const hugging_face_prefixes[] = {"language_model.model.",
+                                                     "model.language_model.", "model."};
 
 bool is_gemma_name(const std::string & name) {
     if (starts(name, "token_embd.") || starts(name, "blk.") || starts(name, "output_norm."))

@@ -82,8 +82,8 @@ void ModelSet::add_tensor(const ModelFile & file, const TensorInfo & info, bool 
              file.path.c_str());
     const auto inserted = index_.emplace(name, source);
     if (!inserted.second)
-        fail(LTX2_STATUS_MODEL, "%s: holds %s, and so does %s; give one of them",
-             file.path.c_str(), name.c_str(), inserted.first->second.path.c_str());
+        fail(LTX2_STATUS_MODEL, "%s: holds %s, and so does %s; give one of them", file.path.c_str(),
+             name.c_str(), inserted.first->second.path.c_str());
 }
 
 void ModelSet::check_roles() const {

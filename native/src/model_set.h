@@ -20,9 +20,9 @@ struct ModelDefaults {
 
 class ModelSet {
 public:
-    // Files, or folders of them: a folder stands for its *.gguf and *.safetensors files and for those
-    // of the folders inside it. Each file says what it holds, by metadata or by its tensors' names.
-    // Errors: MODEL naming the file: unreadable, not LTX-2.3, a role twice or missing.
+    // Files, or folders of them: a folder stands for its *.gguf and *.safetensors files and for
+    // those of the folders inside it. Each file says what it holds, by metadata or by its tensors'
+    // names. Errors: MODEL naming the file: unreadable, not LTX-2.3, a role twice or missing.
     explicit ModelSet(const std::vector<std::string> & paths);
 
     // Names: the official ones, the DiT's without `model.diffusion_model.`; llama.cpp's for Gemma.

@@ -45,7 +45,8 @@ static void refuse_unknown(const GemmaConfig & c, const std::string & path) {
         bad("the number of heads is no multiple of that of key-value heads");
     if (c.head_dim % 2)
         bad("the heads' width is odd");
-    if (!(c.rope_base > 1 && c.rope_base_local > 1 && c.rope_factor > 0 && c.scale > 0 && c.eps > 0))
+    if (!(c.rope_base > 1 && c.rope_base_local > 1 && c.rope_factor > 0 && c.scale > 0 &&
+          c.eps > 0))
         bad("a rotary base, the attention's scale or a norm's epsilon is out of range");
 }
 
@@ -78,8 +79,7 @@ static GemmaConfig from_gguf(const ModelFile & file) {
     c.ffn = number("feed_forward_length", 1 << 20);
     c.heads = number("attention.head_count", 1024);
     c.kv_heads = static_cast<int>(k.integer("attention.head_count_kv", c.heads, 1, 1024));
-    c.head_dim = static_cast<int>(
-        k.integer("attention.key_length", c.hidden / c.heads, 2, 4096));
+    c.head_dim = static_cast<int>(k.integer("attention.key_length", c.hidden / c.heads, 2, 4096));
     c.sliding_window = static_cast<int>(k.integer("attention.sliding_window", 1024, 1, 1 << 30));
     c.eps = static_cast<float>(k.number("attention.layer_norm_rms_epsilon", 1e-6));
     c.scale = static_cast<float>(k.number("attention.scale", 1 / std::sqrt(double(c.head_dim))));
@@ -142,8 +142,8 @@ static GemmaConfig from_config_json(const ModelFile & file) {
 }
 
 GemmaConfig gemma_config(const ModelFile & file, const Index & index) {
-    GemmaConfig c = file.metadata.find("gemma3.block_count") ? from_gguf(file)
-                                                             : from_config_json(file);
+    GemmaConfig c =
+        file.metadata.find("gemma3.block_count") ? from_gguf(file) : from_config_json(file);
     refuse_unknown(c, file.path);
     const auto table = index.find("token_embd.weight");
     if (table != index.end() && !table->second.info->shape.empty())

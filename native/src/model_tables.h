@@ -1,4 +1,5 @@
-// What files leave unsaid: the configuration of LTX-2.3, and Gemma 3's sizes from where they are kept.
+// What files leave unsaid: the configuration of LTX-2.3, and Gemma 3's sizes from where they are
+// kept.
 #pragma once
 
 #include "gemma_config.h"

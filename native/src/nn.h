@@ -11,7 +11,7 @@ Tensor rms(const Graph & g, Tensor x, float eps);        // over the fastest axi
 Tensor layer_norm(const Graph & g, Tensor x, float eps); // likewise
 Tensor add(const Graph & g, Tensor a, Tensor b);         // b broadcasts over a
 Tensor mul(const Graph & g, Tensor a, Tensor b);
-Tensor gelu(const Graph & g, Tensor x);                  // tanh form; x contiguous
+Tensor gelu(const Graph & g, Tensor x);                                 // tanh form; x contiguous
 Tensor modulate(const Graph & g, Tensor x, Tensor scale, Tensor shift); // x*(1+scale)+shift
 
 struct Linear {

@@ -45,10 +45,18 @@ static void turn(double u, double & cosine, double & sine) {
     }
     s *= x;
     switch (quadrant & 3) {
-    case 0: cosine = c, sine = s; break;
-    case 1: cosine = -s, sine = c; break;
-    case 2: cosine = -c, sine = -s; break;
-    default: cosine = s, sine = -c; break;
+    case 0:
+        cosine = c, sine = s;
+        break;
+    case 1:
+        cosine = -s, sine = c;
+        break;
+    case 2:
+        cosine = -c, sine = -s;
+        break;
+    default:
+        cosine = s, sine = -c;
+        break;
     }
 }
 

@@ -37,9 +37,9 @@ void write_npy(const std::string & path, const std::vector<float> & values,
     if (!file)
         failed();
     const std::string head = header(shape);
-    const bool whole = std::fwrite(head.data(), 1, head.size(), file) == head.size() &&
-                       std::fwrite(values.data(), sizeof(float), values.size(), file) ==
-                           values.size();
+    const bool whole =
+        std::fwrite(head.data(), 1, head.size(), file) == head.size() &&
+        std::fwrite(values.data(), sizeof(float), values.size(), file) == values.size();
     const bool closed = std::fclose(file) == 0;
     if (!whole || !closed || std::rename(temporary.c_str(), path.c_str()) != 0)
         failed();

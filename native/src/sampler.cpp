@@ -13,8 +13,7 @@ static std::vector<float> ltx2_sigmas(int steps) {
         const float step = -1.0f / steps;
         const float linear =
             i < (steps + 1) / 2 ? 1.0f + step * i : 0.0f - step * static_cast<float>(steps - i);
-        s[i] = static_cast<float>(shift) /
-               (static_cast<float>(shift) + (1.0f / linear - 1.0f));
+        s[i] = static_cast<float>(shift) / (static_cast<float>(shift) + (1.0f / linear - 1.0f));
     }
     const double scale = (1 - s[steps - 1]) / (1 - terminal);
     std::vector<float> out(s.size(), 0.0f);
@@ -34,8 +33,8 @@ static std::vector<float> linear_quadratic_sigmas(int steps) {
     const double c = a * linear * linear;
     std::vector<float> out;
     for (int i = 0; i < steps; ++i)
-        out.push_back(static_cast<float>(
-            1 - (i < linear ? i * threshold / linear : a * i * i + b * i + c)));
+        out.push_back(
+            static_cast<float>(1 - (i < linear ? i * threshold / linear : a * i * i + b * i + c)));
     out.push_back(0.0f);
     return out;
 }
@@ -111,10 +110,9 @@ void denoise(State & state, const Sampling & sampling, const std::vector<float> 
         progress("denoise", step, steps);
         const float sigma = sigmas[step], next = sigmas[step + 1];
         Velocities v = velocity(state, sigma);
-        std::vector<float> x0 =
-            guide(sampling, predict(state, sigma, std::move(v.plain)),
-                  predict(state, sigma, std::move(v.negative)),
-                  predict(state, sigma, std::move(v.perturbed)));
+        std::vector<float> x0 = guide(sampling, predict(state, sigma, std::move(v.plain)),
+                                      predict(state, sigma, std::move(v.negative)),
+                                      predict(state, sigma, std::move(v.perturbed)));
         for (int64_t t = 0; t < state.tokens; ++t)
             for (int64_t i = t * state.channels; i < (t + 1) * state.channels; ++i) {
                 // What is given is imposed again; with mask 0 it stays exactly.

@@ -18,7 +18,8 @@
 namespace ltx2 {
 
 // A component in memory for its stage, or for the session's life where the caller wants that.
-template <class Component> class Resident {
+template <class Component>
+class Resident {
 public:
     Component & use(const std::function<std::unique_ptr<Component>()> & make) {
         if (!component_)
@@ -45,7 +46,8 @@ struct Session::Impl {
     Resident<Dit> dit;
     VideoVae vae; // each half of it loads when it is first used
 
-    template <class Component> void end_stage(Resident<Component> & component) {
+    template <class Component>
+    void end_stage(Resident<Component> & component) {
         if (!keep_loaded)
             component.leave();
         device.trim();
@@ -100,7 +102,8 @@ static std::vector<ltx2_image> checked_images(const ltx2_video_params & p, int f
     if (p.image_count && !p.images)
         fail(LTX2_STATUS_INVALID_ARGUMENT, "images: null");
     if (p.image_count > static_cast<size_t>(frames))
-        fail(LTX2_STATUS_INVALID_ARGUMENT, "images: %zu given for %d frames", p.image_count, frames);
+        fail(LTX2_STATUS_INVALID_ARGUMENT, "images: %zu given for %d frames", p.image_count,
+             frames);
     for (size_t i = 0; i < p.image_count; ++i) {
         ltx2_image image = p.images[i];
         const int largest = 1 << 15;
@@ -191,9 +194,10 @@ static std::vector<float> noise_of(const ltx2_video_params & p, const Geometry &
     const int64_t all = state.tokens * g.channels, one = g.frame_tokens() * g.channels;
     const int64_t given = static_cast<int64_t>(p.noise_count);
     if (given && given != video && given != all)
-        fail(LTX2_STATUS_INVALID_ARGUMENT, "noise: %zu values given, and %d x %d x %d x %d are "
-             "wanted", p.noise_count, g.channels, g.latent_frames(), g.latent_height(),
-             g.latent_width());
+        fail(LTX2_STATUS_INVALID_ARGUMENT,
+             "noise: %zu values given, and %d x %d x %d x %d are "
+             "wanted",
+             p.noise_count, g.channels, g.latent_frames(), g.latent_height(), g.latent_width());
     std::vector<float> noise;
     for (int64_t first = 0, i = 0; first < all; first += i ? one : video, ++i) {
         const int64_t count = i ? one : video;
@@ -250,9 +254,8 @@ std::unique_ptr<Video> Session::generate(const ltx2_video_params & params) {
     });
     dit.prepare(positions, text, negative,
                 want.sampling.uses_stg() ? want.sampling.stg_blocks : std::vector<int>());
-    denoise(state, want.sampling, want.schedule, progress, [&](const State & now, float sigma) {
-        return dit.velocity(now, sigma, progress);
-    });
+    denoise(state, want.sampling, want.schedule, progress,
+            [&](const State & now, float sigma) { return dit.velocity(now, sigma, progress); });
     s.end_stage(s.dit);
 
     auto video = std::make_unique<Video>();

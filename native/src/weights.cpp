@@ -76,8 +76,8 @@ Tensor Store::want(const std::string & name, const std::vector<int64_t> & ne, As
         fail(LTX2_STATUS_MODEL, "%s: tensor %s has shape %s, not %s", source->path.c_str(),
              name.c_str(), shape_words(info.shape).c_str(), shape_words(wanted).c_str());
     }
-    const bool plain = info.type == GGML_TYPE_F32 || info.type == GGML_TYPE_F16 ||
-                       info.type == GGML_TYPE_BF16;
+    const bool plain =
+        info.type == GGML_TYPE_F32 || info.type == GGML_TYPE_F16 || info.type == GGML_TYPE_BF16;
     const ggml_type_traits * traits =
         info.type < GGML_TYPE_COUNT ? ggml_get_type_traits(info.type) : nullptr;
     if (!traits || !traits->blck_size || (!plain && !traits->to_float))
@@ -100,8 +100,8 @@ Tensor Store::want(const std::string & name, const std::vector<int64_t> & ne, As
         context_used_ = 0;
     }
     ++context_used_;
-    Tensor tensor = ggml_new_tensor(contexts_.back().get(), type, static_cast<int>(ne.size()),
-                                    ne.data());
+    Tensor tensor =
+        ggml_new_tensor(contexts_.back().get(), type, static_cast<int>(ne.size()), ne.data());
     ggml_set_name(tensor, name.c_str());
     by_name_[name] = wanted_.size();
     wanted_.push_back({tensor, source, as, can_map(*source, as) && type == info.type});
@@ -136,8 +136,8 @@ void Store::map_tensors() {
         if (!buffer) {
             // ggml wants a pointer it might write through; nothing here does.
             void * base = const_cast<uint8_t *>(mapping.data());
-            buffer = ggml_backend_dev_buffer_from_host_ptr(device, base, mapping.size(),
-                                                           mapping.size());
+            buffer =
+                ggml_backend_dev_buffer_from_host_ptr(device, base, mapping.size(), mapping.size());
             if (!buffer)
                 fail(LTX2_STATUS_DEVICE, "%s: the device does not map it", w.source->path.c_str());
             ggml_backend_buffer_set_usage(buffer, GGML_BACKEND_BUFFER_USAGE_WEIGHTS);

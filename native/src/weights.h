@@ -1,5 +1,5 @@
-// Files -> named tensors on a device, seen through `Weights`. A component's constructor asks for its
-// tensors by the checkpoint's names, which checks each against what the architecture expects;
+// Files -> named tensors on a device, seen through `Weights`. A component's constructor asks for
+// its tensors by the checkpoint's names, which checks each against what the architecture expects;
 // `Store::load` then maps them (CPU) or copies them (GPU), once, for as long as the Store lives.
 #pragma once
 

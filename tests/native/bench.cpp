@@ -59,7 +59,8 @@ static Run dit_run(Device & device, ModelSet & model, int tokens) {
     const int width = dit->config().width(), channels = dit->config().in_channels;
     std::vector<Position> positions;
     for (int t = 0; t < tokens; ++t)
-        positions.push_back({0.1f * float(t / 64), 16.0f + 32 * float(t / 8 % 8), 16.0f + 32 * float(t % 8)});
+        positions.push_back(
+            {0.1f * float(t / 64), 16.0f + 32 * float(t / 8 % 8), 16.0f + 32 * float(t % 8)});
     dit->prepare(positions, random_values(int64_t{1024} * width), {}, {});
     auto state = std::make_shared<State>();
     state->tokens = tokens, state->channels = channels;
@@ -72,8 +73,8 @@ static Run dit_run(Device & device, ModelSet & model, int tokens) {
 static Run decode_run(Device & device, ModelSet & model, int cells) {
     auto vae = std::make_shared<VideoVae>(device, model.index(), model.config());
     const int channels = model.defaults().latent_channels;
-    auto latents = std::make_shared<std::vector<float>>(
-        random_values(int64_t{channels} * 3 * cells * cells));
+    auto latents =
+        std::make_shared<std::vector<float>>(random_values(int64_t{channels} * 3 * cells * cells));
     return [=] {
         vae->decode(latents->data(), 3, cells, cells, quiet, [](const uint8_t *, int, int) {});
     };
@@ -111,7 +112,8 @@ static int bench(int argc, char ** argv) {
         return 0;
     }
     if (argc != 5)
-        fail(LTX2_STATUS_INVALID_ARGUMENT, "usage: bench dit|decode|encode|gemma MODEL THREADS SIZE");
+        fail(LTX2_STATUS_INVALID_ARGUMENT,
+             "usage: bench dit|decode|encode|gemma MODEL THREADS SIZE");
     const std::string part = argv[1];
     ModelSet model({argv[2]});
     Device device("CPU", std::atoi(argv[3]));

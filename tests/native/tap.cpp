@@ -191,8 +191,9 @@ void gemma(Job & job) {
     const std::vector<int32_t> ids = job.array("ids").as<int32_t>("<i4");
     Gemma gemma(job.device, model.index(), model.gemma(), Progress());
     const std::vector<float> states = gemma.encode(ids, Progress());
-    job.save("states", {model.gemma().layers + 1, static_cast<int64_t>(ids.size()),
-                        model.gemma().hidden}, states.data());
+    job.save("states",
+             {model.gemma().layers + 1, static_cast<int64_t>(ids.size()), model.gemma().hidden},
+             states.data());
 }
 
 // MODEL likewise. states as above -> context [rows, width], features [tokens, width].
@@ -202,8 +203,9 @@ void connector(Job & job) {
     Connector connector(job.device, model.index(), model.config(), model.gemma(), Progress());
     const std::vector<float> rows =
         connector.project(states.floats(), states.shape.at(1), Progress());
-    job.save("context", {model.text_length(),
-                         static_cast<int64_t>(rows.size()) / model.text_length()}, rows.data());
+    job.save("context",
+             {model.text_length(), static_cast<int64_t>(rows.size()) / model.text_length()},
+             rows.data());
 }
 
 // MODEL likewise. text, a file -> ids
@@ -219,14 +221,10 @@ void tokenizer(Job & job) {
 
 using Component = void (*)(Job &);
 const std::map<std::string, Component> components = {
-    {"connector", connector},
-    {"dit", dit},
-    {"gemma", gemma},
-    {"image", image},
-    {"tokenizer", tokenizer},
-    {"vae-chain", vae_chain},
-    {"vae-decode", vae_decode},
-    {"vae-encode", vae_encode},
+    {"connector", connector},   {"dit", dit},
+    {"gemma", gemma},           {"image", image},
+    {"tokenizer", tokenizer},   {"vae-chain", vae_chain},
+    {"vae-decode", vae_decode}, {"vae-encode", vae_encode},
 };
 
 } // namespace

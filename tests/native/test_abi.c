@@ -1,4 +1,5 @@
-/* The public header alone, as C99: every way to call the library wrongly gives a status and words. */
+/* The public header alone, as C99: every way to call the library wrongly gives a status and words.
+ */
 #include "ltx2.h"
 
 #include <stdio.h>

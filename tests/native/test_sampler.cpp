@@ -14,8 +14,8 @@ static void check_near(const std::vector<float> & have, const std::vector<double
 
 static void schedules() {
     // Printed by the official schedulers to six digits.
-    check_near(sigmas("ltx2", 8),
-               {1, .965712, .921875, .863856, .783445, .664579, .471003, .1, 0}, 1e-6);
+    check_near(sigmas("ltx2", 8), {1, .965712, .921875, .863856, .783445, .664579, .471003, .1, 0},
+               1e-6);
     check_near(sigmas("ltx2", 30),
                {1,       .994957, .989603, .983908, .977840, .971358, .964421, .956978,
                 .948972, .940336, .930994, .920854, .909810, .897735, .884479, .869858,
