@@ -164,16 +164,33 @@ void read_values(const Source & source, int64_t first, int64_t count, float * ou
             out[i] += source.added;
 }
 
-// [O, I, taps] -> [taps, O, I]
-static void to_taps(const Source & source, Tensor tensor, std::vector<float> & out) {
+// Values into a contiguous part of a tensor that is F32 or F16.
+static void set_values(Tensor tensor, int64_t first, const std::vector<float> & values) {
+    const size_t size = ggml_type_size(tensor->type), at = static_cast<size_t>(first) * size;
+    if (tensor->type == GGML_TYPE_F16) {
+        std::vector<ggml_fp16_t> half(values.size());
+        ggml_fp32_to_fp16_row(values.data(), half.data(), static_cast<int64_t>(values.size()));
+        ggml_backend_tensor_set(tensor, half.data(), at, half.size() * size);
+    } else {
+        ggml_backend_tensor_set(tensor, values.data(), at, values.size() * size);
+    }
+}
+
+// [O, I, taps] -> [taps, O, I], some outputs at a time: the largest holds 113 million values. The
+// number of outputs is a multiple of every type's block.
+static void copy_taps(const Source & source, Tensor tensor) {
     const int64_t in = tensor->ne[0], outputs = tensor->ne[1], taps = tensor->ne[2];
-    std::vector<float> flat(out.size());
-    read_values(source, 0, static_cast<int64_t>(flat.size()), flat.data());
-    for (int64_t o = 0; o < outputs; ++o)
-        for (int64_t i = 0; i < in; ++i)
-            for (int64_t t = 0; t < taps; ++t)
-                out[static_cast<size_t>((t * outputs + o) * in + i)] =
-                    flat[static_cast<size_t>((o * in + i) * taps + t)];
+    for (int64_t first = 0; first < outputs; first += 256) {
+        const int64_t count = std::min<int64_t>(256, outputs - first);
+        std::vector<float> flat(static_cast<size_t>(count * in * taps));
+        read_values(source, first * in * taps, count * in * taps, flat.data());
+        std::vector<float> tap(static_cast<size_t>(count * in));
+        for (int64_t t = 0; t < taps; ++t) {
+            for (size_t i = 0; i < tap.size(); ++i)
+                tap[i] = flat[i * static_cast<size_t>(taps) + static_cast<size_t>(t)];
+            set_values(tensor, (t * outputs + first) * in, tap);
+        }
+    }
 }
 
 static void copy_tensor(const Source & source, Tensor tensor, As as) {
@@ -182,18 +199,11 @@ static void copy_tensor(const Source & source, Tensor tensor, As as) {
         ggml_backend_tensor_set(tensor, info.data, 0, ggml_nbytes(tensor));
         return;
     }
-    std::vector<float> values(static_cast<size_t>(ggml_nelements(tensor)));
     if (as == As::taps)
-        to_taps(source, tensor, values);
-    else
-        read_values(source, 0, ggml_nelements(tensor), values.data());
-    if (tensor->type == GGML_TYPE_F16) {
-        std::vector<ggml_fp16_t> half(values.size());
-        ggml_fp32_to_fp16_row(values.data(), half.data(), ggml_nelements(tensor));
-        ggml_backend_tensor_set(tensor, half.data(), 0, ggml_nbytes(tensor));
-    } else {
-        ggml_backend_tensor_set(tensor, values.data(), 0, ggml_nbytes(tensor));
-    }
+        return copy_taps(source, tensor);
+    std::vector<float> values(static_cast<size_t>(ggml_nelements(tensor)));
+    read_values(source, 0, ggml_nelements(tensor), values.data());
+    set_values(tensor, 0, values);
 }
 
 void Store::copy_tensors(const Progress & progress) {
