@@ -60,6 +60,7 @@ static bool same_shape(const TensorInfo & info, const std::vector<int64_t> & ne,
     std::reverse(have.begin(), have.end());
     while (have.size() > ne.size() && have.back() == 1)
         have.pop_back();
+    have.resize(std::max(have.size(), ne.size()), 1); // GGUF leaves outermost ones out
     return have == ne;
 }
 
@@ -81,8 +82,8 @@ Tensor Store::want(const std::string & name, const std::vector<int64_t> & ne, As
     const ggml_type_traits * traits =
         info.type < GGML_TYPE_COUNT ? ggml_get_type_traits(info.type) : nullptr;
     if (!traits || !traits->blck_size || (!plain && !traits->to_float))
-        fail(LTX2_STATUS_MODEL, "%s: tensor %s has a type that holds no weights",
-             source->path.c_str(), name.c_str());
+        fail(LTX2_STATUS_MODEL, "%s: tensor %s is %s, which is not supported for weights",
+             source->path.c_str(), name.c_str(), info.dtype.c_str());
 
     ggml_type type = info.type;
     if (as == As::f32)
