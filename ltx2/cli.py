@@ -143,14 +143,17 @@ def devices(as_json: bool) -> None:
 @click.argument("source")
 @click.option("-o", "--output", required=True, metavar="FILE", help="The .gguf to write.")
 @click.option("--type", "kind", default="q8_0", show_default=True,
-              type=click.Choice(["f16", "q8_0", "q5_1", "q4_0"], case_sensitive=False),
+              type=click.Choice(["f32", "f16", "q8_0", "q5_1", "q4_0"], case_sensitive=False),
               help="How the large matrices are stored.")  # fmt: skip
+@click.option("--variant", type=click.Choice(["distilled", "dev"]),
+              help="The sampling defaults to state, where SOURCE states none.")  # fmt: skip
 @_json_flag
-def convert(source: str, output: str, kind: str, as_json: bool) -> None:
+def convert(source: str, output: str, kind: str, variant: str | None, as_json: bool) -> None:
     """Convert SOURCE, a .safetensors file or a Gemma 3 folder, to GGUF."""
     from .convert import convert as run
 
-    run(source, output, kind.lower())
+    with closing(_Bars()) as bars:
+        run(source, output, kind.lower(), variant=variant, progress=bars.show)
     click.echo(json.dumps({"output": output}) if as_json else output)
 
 
@@ -214,7 +217,12 @@ class _Bars:
         if self.bar is None or progress.stage != self.stage:
             self.close()
             self.stage = progress.stage
-            self.bar = tqdm(desc=f"{progress.stage:>7}", total=progress.total, file=sys.stderr)
+            unit: dict[str, Any] = (
+                {"unit": "B", "unit_scale": True} if progress.stage == "convert" else {}
+            )
+            self.bar = tqdm(
+                desc=f"{progress.stage:>7}", total=progress.total, file=sys.stderr, **unit
+            )
         self.bar.total = progress.total
         self.bar.n = progress.done
         self.bar.refresh()

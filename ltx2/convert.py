@@ -115,9 +115,7 @@ def _plan_ltx(source: SafetensorsFile, wanted: Type, variant: str | None) -> Pla
 def _config(source: SafetensorsFile) -> dict[str, Any]:
     text, version = source.metadata.get("config"), source.metadata.get("model_version", "")
     if text is None:
-        raise ModelError(
-            f"{source.path}: its header has no config; not an official LTX-2.3 file"
-        )
+        raise ModelError(f"{source.path}: its header has no config; not an official LTX-2.3 file")
     try:
         config = json.loads(text)
     except (ValueError, RecursionError) as error:

@@ -22,6 +22,8 @@ _LEFT_OUT = (
     "model.multi_modal_projector.", "lm_head.", "language_model.lm_head.", "spiece_model",
 )  # fmt: skip
 
+_SPECIAL = {"bos": "<bos>", "eos": "<eos>", "unknown": "<unk>", "padding": "<pad>"}
+
 # What transformers takes where a config.json is silent.
 _DEFAULTS: dict[str, Any] = {
     "hidden_size": 2304, "intermediate_size": 9216, "num_hidden_layers": 26,
@@ -201,7 +203,8 @@ def _expected(config: _Config) -> dict[str, tuple[str, tuple[int, ...]]]:
         "mlp.down_proj": ("ffn_down", (wide, ff)),
         "post_feedforward_layernorm": ("post_ffw_norm", (wide,)),
     }
-    table = {"embed_tokens.weight": ("token_embd.weight", (0, wide))}
+    table: dict[str, tuple[str, tuple[int, ...]]] = {}
+    table["embed_tokens.weight"] = ("token_embd.weight", (0, wide))
     for i in range(config.integer("num_hidden_layers")):
         for theirs, (ours, shape) in block.items():
             table[f"layers.{i}.{theirs}.weight"] = (f"blk.{i}.{ours}.weight", shape)
@@ -256,7 +259,7 @@ def _add_tokenizer(plan: Plan, folder: Path, rows: int) -> None:
         ("token_type", vocabulary.types),
     ):
         plan.add_key(f"tokenizer.ggml.{key}", array, Key.ARRAY)
-    for key, token in (("bos", "<bos>"), ("eos", "<eos>"), ("unknown", "<unk>"), ("padding", "<pad>")):
+    for key, token in _SPECIAL.items():
         plan.add_key(f"tokenizer.ggml.{key}_token_id", vocabulary.id(token), Key.UINT32)
     plan.add_key("tokenizer.ggml.add_bos_token", True, Key.BOOL)
     plan.add_key("tokenizer.ggml.add_eos_token", False, Key.BOOL)

@@ -108,10 +108,7 @@ def _from_json(path: Path) -> Vocabulary:
     return Vocabulary(
         path,
         [_in_gguf(token, kind) for token, kind in zip(tokens, types, strict=True)],
-        [
-            _score(kind, scores.get(token, after))
-            for token, kind in zip(tokens, types, strict=True)
-        ],
+        [_score(kind, scores.get(token, after)) for token, kind in zip(tokens, types, strict=True)],
         types,
         _prepends_space(path, table["normalizer"]),
     )

@@ -1,4 +1,4 @@
-"""Writes a GGUF file whose tensors come piece by piece: nothing larger than a piece is in memory."""
+"""Writes a GGUF file whose tensors come piece by piece; memory holds one piece at a time."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import math
 import os
 import shutil
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import gguf
@@ -19,6 +18,7 @@ from .video import Progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
     from typing import BinaryIO
 
     from .safetensors import SafetensorsFile, Tensor, Values
@@ -30,6 +30,7 @@ TYPES = {"f32": Type.F32, "f16": Type.F16, "q8_0": Type.Q8_0, "q5_1": Type.Q5_1,
 FILE_TYPES = {Type.F32: 0, Type.F16: 1, Type.Q4_0: 2, Type.Q8_0: 7, Type.Q5_1: 9}  # llama.cpp's
 BLOCK = 32  # elements a block of every quantised type above
 _PIECE = 1 << 18  # elements; a multiple of BLOCK, and its working copies fit a processor's cache
+_TELL = 1 << 24  # bytes of the source between two calls of progress
 _ALIGNMENT = 32
 _F16_MAX = 65504.0
 
@@ -89,8 +90,8 @@ class Plan:
 def write(plan: Plan, target: Path, progress: Callable[[Progress], object] | None) -> None:
     """Writes the file under a temporary name beside `target`, and renames it when it is whole.
 
-    `progress` gets stage "convert" with the bytes read from the source; what it raises stops the
-    work. Whatever happens, `target` is either as it was or complete.
+    `progress` gets stage "convert" with the bytes read from the source, every 16 MiB; what it
+    raises stops the work. Whatever happens, `target` is either as it was or complete.
 
     Raises InvalidArgumentError where the folder is missing, OSError where the system refuses.
     """
@@ -134,15 +135,16 @@ def _write_head(plan: Plan, path: Path) -> None:
 def _write_tensors(
     plan: Plan, file: BinaryIO, progress: Callable[[Progress], object] | None
 ) -> None:
-    done, total = 0, sum(item.tensor.nbytes for item in plan.items)
+    done, told, total = 0, 0, sum(item.tensor.nbytes for item in plan.items)
     for item in plan.items:
         written = 0
         for data in item.pieces():
             file.write(data)
             written += len(data)
-            if progress:
-                read = item.tensor.nbytes * written // item.nbytes
-                progress(Progress("convert", done + read, total))
+            read = done + item.tensor.nbytes * written // item.nbytes
+            if progress and (read - told >= _TELL or read == total):
+                progress(Progress("convert", read, total))
+                told = read
         done += item.tensor.nbytes
         _pad(file)
 

@@ -75,7 +75,8 @@ class SafetensorsFile:
         Raises ModelError where the file ends early, or a value is infinite or not a number.
         """
         if tensor.dtype not in _FLOATS:
-            raise self._error(f"{tensor.name} is {tensor.dtype}; only {', '.join(_FLOATS)} are read")
+            known = ", ".join(_FLOATS)
+            raise self._error(f"{tensor.name} is {tensor.dtype}; only {known} are read")
         with self.path.open("rb") as file:
             file.seek(tensor.offset)
             left = tensor.size
@@ -83,7 +84,7 @@ class SafetensorsFile:
                 count = min(left, elements)
                 data = file.read(count * _BYTES[tensor.dtype])
                 if len(data) != count * _BYTES[tensor.dtype]:
-                    raise self._error(f"{tensor.name} ends after byte {file.tell()}, before its size")
+                    raise self._error(f"{tensor.name} is cut short at byte {file.tell()}")
                 values = _to_float32(data, tensor.dtype)
                 if not np.isfinite(values).all():
                     raise self._error(f"{tensor.name} holds a value that is not finite")
@@ -109,7 +110,7 @@ class SafetensorsFile:
         self._check_ranges(sorted(ranges), 8 + length, size)
 
     def _add(self, name: str, entry: Any, data: int) -> tuple[int, int, str]:
-        """Takes one entry of the header; returns its first byte, the byte after its last, its name."""
+        """Takes one entry of the header; returns its first byte, its end and its name."""
         try:
             dtype, shape, (begin, end) = entry["dtype"], entry["shape"], entry["data_offsets"]
             whole = all(type(n) is int and n >= 0 for n in (*shape, begin, end))
