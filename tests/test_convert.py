@@ -1,0 +1,419 @@
+"""ltx2.convert: the official single file, quantised, and what is refused."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import resource
+import subprocess
+import sys
+import tracemalloc
+from typing import TYPE_CHECKING, Any
+
+import gguf
+import numpy as np
+import pytest
+from safetensors_file import Stored, bf16, write_safetensors
+
+import ltx2
+from ltx2.convert import convert
+from ltx2.safetensors import SafetensorsFile
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+DIT = "model.diffusion_model."
+TYPES = ["f32", "f16", "q8_0", "q5_1", "q4_0"]
+
+# NMSE of a normally distributed weight after the round trip: measured; a tenth more is the limit.
+ROUND_TRIP = {"f32": 0.0, "f16": 4.31e-8, "q8_0": 2.85e-5, "q5_1": 1.43e-3, "q4_0": 7.38e-3}
+
+
+def values(path: Path) -> dict[str, NDArray[np.float32]]:
+    """Tensor name -> values in F32, outermost dimension first."""
+    return {
+        t.name: gguf.quants.dequantize(t.data, t.tensor_type).reshape(t.shape.tolist()[::-1])
+        for t in gguf.GGUFReader(path).tensors
+    }
+
+
+def types(path: Path) -> dict[str, str]:
+    return {t.name: t.tensor_type.name for t in gguf.GGUFReader(path).tensors}
+
+
+@functools.lru_cache(maxsize=2)
+def reader(path: str, _time: int) -> gguf.GGUFReader:
+    return gguf.GGUFReader(path)
+
+
+def key(path: Path, name: str) -> Any:
+    field = reader(str(path), path.stat().st_mtime_ns).get_field(name)
+    return None if field is None else field.contents()
+
+
+def normal(*shape: int) -> NDArray[np.float32]:
+    return np.random.default_rng(list(shape)).standard_normal(shape, np.float32)
+
+
+def six_blocks() -> dict[str, Stored]:
+    """One tensor of each kind the rules tell apart; six blocks, so that two are in the middle."""
+    tensors: dict[str, Stored] = {
+        "patchify_proj.weight": ("F32", normal(64, 32)),
+        "patchify_proj.bias": ("F32", normal(64)),
+        "proj_out.weight": ("F32", normal(32, 64)),
+        "adaln_single.linear.weight": ("F32", normal(96, 64)),
+        "prompt_adaln_single.linear.weight": ("F32", normal(64, 64)),
+        "scale_shift_table": ("F32", normal(2, 64)),
+        "video_embeddings_connector.learnable_registers": ("F32", normal(8, 64)),
+        "video_embeddings_connector.transformer_1d_blocks.0.attn1.to_q.weight": (
+            "F32", normal(64, 64),
+        ),
+        "audio_embeddings_connector.learnable_registers": ("F32", normal(8, 32)),
+        "av_ca_a2v_gate_adaln_single.linear.weight": ("F32", normal(64, 64)),
+        "audio_patchify_proj.weight": ("F32", normal(32, 32)),
+    }  # fmt: skip
+    for i in range(6):
+        block = f"transformer_blocks.{i}."
+        tensors[block + "attn1.to_q.weight"] = ("F32", normal(64, 64))
+        tensors[block + "attn1.to_q.bias"] = ("F32", normal(64))
+        tensors[block + "attn1.q_norm.weight"] = ("F32", normal(64))
+        tensors[block + "attn1.to_gate_logits.weight"] = ("F32", normal(4, 64))
+        tensors[block + "ff.net.2.weight"] = ("F32", normal(64, 48))
+        tensors[block + "scale_shift_table"] = ("F32", normal(9, 64))
+        tensors[block + "scale_shift_table_a2v_ca_video"] = ("F32", normal(5, 64))
+        tensors[block + "audio_attn1.to_q.weight"] = ("F32", normal(32, 32))
+    tensors = {DIT + name: stored for name, stored in tensors.items()}
+    return tensors | {
+        "text_embedding_projection.video_aggregate_embed.weight": ("F32", normal(64, 96)),
+        "text_embedding_projection.audio_aggregate_embed.weight": ("F32", normal(32, 96)),
+        "vae.encoder.conv_in.conv.weight": ("F32", normal(8, 6, 3, 3, 3)),
+        "vae.encoder.conv_in.conv.bias": ("F32", normal(8)),
+        "vae.per_channel_statistics.mean-of-means": ("F32", normal(8)),
+        "vae.per_channel_statistics.mean-of-stds": ("F32", normal(8)),
+        "audio_vae.decoder.conv_in.conv.weight": ("F32", normal(8, 6, 3, 3)),
+        "vocoder.conv_pre.weight": ("F32", normal(8, 6, 3)),
+    }
+
+
+METADATA = {"config": '{"transformer": {}, "vae": {}}', "model_version": "2.3.0", "license": "L"}
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    return write_safetensors(tmp_path / "six.safetensors", six_blocks(), METADATA)
+
+
+# ---- what the file holds
+
+
+@pytest.mark.parametrize("kind", TYPES)
+def test_a_matrix_survives_as_well_as_its_type_allows(kind: str, tmp_path: Path) -> None:
+    name, weight = DIT + "transformer_blocks.2.attn1.to_k.weight", normal(256, 512)
+    tensors = six_blocks() | {name: ("F32", weight)}
+    made = convert(
+        write_safetensors(tmp_path / "a.safetensors", tensors, METADATA), tmp_path / "a.gguf", kind
+    )
+    again = values(made)[name]
+    nmse = float(np.sum((again - weight) ** 2.0) / np.sum(weight**2.0))
+    assert types(made)[name] == kind.upper()
+    assert ROUND_TRIP[kind] / 1.1 <= nmse <= ROUND_TRIP[kind] * 1.1
+
+
+@pytest.mark.parametrize("kind", TYPES)
+def test_each_tensor_has_the_type_its_rule_says(kind: str, source: Path, tmp_path: Path) -> None:
+    got = types(convert(source, tmp_path / "a.gguf", kind))
+    full = "F32" if kind == "f32" else "F16"
+    higher = {"q4_0": "Q5_1", "q5_1": "Q8_0", "q8_0": "F16"}.get(kind, full)
+    for name in ("patchify_proj.weight", "proj_out.weight", "adaln_single.linear.weight",
+                 "prompt_adaln_single.linear.weight"):  # fmt: skip
+        assert got[DIT + name] == full
+    registers = "video_embeddings_connector.learnable_registers"
+    for name in ("patchify_proj.bias", "scale_shift_table", registers):
+        assert got[DIT + name] == "F32"
+    for i in range(6):
+        block = f"{DIT}transformer_blocks.{i}."
+        assert got[block + "attn1.to_q.weight"] == (kind.upper() if i in (2, 3) else higher)
+        assert got[block + "ff.net.2.weight"] == full  # rows of 48
+        assert got[block + "attn1.to_gate_logits.weight"] == full
+        for name in ("attn1.to_q.bias", "attn1.q_norm.weight", "scale_shift_table"):
+            assert got[block + name] == "F32"
+    connector = DIT + "video_embeddings_connector.transformer_1d_blocks.0.attn1.to_q.weight"
+    assert got[connector] == kind.upper()
+    assert got["text_embedding_projection.video_aggregate_embed.weight"] == kind.upper()
+    assert got["vae.encoder.conv_in.conv.weight"] == full
+    assert got["vae.per_channel_statistics.mean-of-means"] == "F32"
+
+
+def test_audio_is_left_out_and_nothing_else(source: Path, tmp_path: Path) -> None:
+    audio = ("audio_", "vocoder", "av_ca", "a2v", "mean-of-stds")
+    kept = {name for name in six_blocks() if not any(word in name for word in audio)}
+    assert set(types(convert(source, tmp_path / "a.gguf"))) == kept
+
+
+def test_a_tiny_checkpoint_keeps_every_video_value(tiny: dict[str, Path], tmp_path: Path) -> None:
+    checkpoint = SafetensorsFile(tiny["base"])
+    made = values(convert(tiny["base"], tmp_path / "a.gguf", "f32"))
+    assert len(made) > 100
+    for name, got in made.items():
+        [want] = checkpoint.pieces(checkpoint.tensors[name], 1 << 30)
+        assert got.tobytes() == want.tobytes(), name
+    left = set(checkpoint.tensors) - set(made)
+    assert left
+    assert all("audio" in n or "av_ca_" in n or "a2v" in n or "vocoder" in n for n in left)
+
+
+def test_a_convolution_is_folded_to_four_dimensions(source: Path, tmp_path: Path) -> None:
+    made = convert(source, tmp_path / "a.gguf", "f32")
+    name = "vae.encoder.conv_in.conv.weight"
+    [tensor] = [t for t in gguf.GGUFReader(made).tensors if t.name == name]
+    assert tensor.shape.tolist() == [3, 3, 3, 48]  # ggml's order: width first
+    assert values(made)[name].tobytes() == six_blocks()[name][1].tobytes()
+
+
+@pytest.mark.parametrize("dtype", ["BF16", "F16", "F32", "F64"])
+def test_every_float_type_is_read(dtype: str, tmp_path: Path) -> None:
+    numbers = np.array([0, -0.0, 1, -2.5, 0.15625, 65280], np.float32)  # exact in all of them
+    tensors = {DIT + "proj_out.bias": (dtype, numbers)}
+    made = convert(
+        write_safetensors(tmp_path / "a.safetensors", tensors, METADATA), tmp_path / "a.gguf"
+    )
+    assert values(made)[DIT + "proj_out.bias"].tobytes() == numbers.tobytes()
+    if dtype == "BF16":
+        assert bf16(np.array([-2.5], np.float32)) == b"\x20\xc0"
+
+
+# ---- metadata
+
+
+def test_metadata_is_kept(source: Path, tmp_path: Path) -> None:
+    made = convert(source, tmp_path / "a.gguf", "q5_1")
+    assert {name: key(made, name) for name in METADATA} == METADATA
+    assert key(made, "general.architecture") == "ltxv"
+    assert key(made, "general.file_type") == 9
+    assert key(made, "general.quantization_version") == 2
+
+
+def with_config(path: Path, blocks: int, **config: Any) -> Path:
+    tensors: dict[str, Stored] = {
+        f"{DIT}transformer_blocks.{blocks - 1}.attn1.to_q.bias": ("F32", normal(8))
+    }
+    return write_safetensors(path, tensors, METADATA | {"config": json.dumps(config)})
+
+
+def sampling(path: Path) -> Any:
+    return json.loads(key(path, "config")).get("sampling")
+
+
+def test_the_variant_states_sampling_where_the_source_does_not(tmp_path: Path) -> None:
+    plain = with_config(tmp_path / "a.safetensors", 48, vae={"x": 1})
+    named = with_config(tmp_path / "ltx-distilled-1.1.safetensors", 2)
+    stated = with_config(tmp_path / "b.safetensors", 48, sampling={"steps": 3})
+    target = tmp_path / "a.gguf"
+    assert sampling(convert(plain, target)) is None
+    dev = sampling(convert(plain, target, variant="dev"))
+    assert (dev["schedule"], dev["steps"], dev["stg_blocks"]) == ("ltx2", 30, [28])
+    assert json.loads(key(target, "config"))["vae"] == {"x": 1}
+    assert sampling(convert(named, target))["schedule"] == "distilled"
+    assert sampling(convert(stated, target, variant="dev")) == {"steps": 3}
+    with pytest.raises(ltx2.InvalidArgumentError, match="skips block 28"):
+        convert(named, target, variant="dev")
+
+
+# ---- what is refused
+
+
+@pytest.mark.parametrize(
+    ("metadata", "words"),
+    [
+        ({"model_version": "2.3.0"}, "has no config"),
+        ({"model_version": "2.3.0", "config": "{"}, "not JSON"),
+        ({"model_version": "2.3.0", "config": "[]"}, "not an object"),
+        ({"model_version": "2.0.0", "config": "{}"}, "is version 2.0.0; only 2.3"),
+        ({"config": "{}"}, "is version unknown"),
+    ],
+)
+def test_a_header_of_another_model_is_refused(
+    metadata: dict[str, str], words: str, tmp_path: Path
+) -> None:
+    path = write_safetensors(tmp_path / "a.safetensors", six_blocks(), metadata)
+    with pytest.raises(ltx2.ModelError, match=words):
+        convert(path, tmp_path / "a.gguf")
+    assert not (tmp_path / "a.gguf").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "stored", "words"),
+    [
+        ("model.other.weight", ("F32", normal(4)), "model.other.weight is not a tensor of"),
+        (DIT + "x.weight", ("F32", np.array([1, np.nan], np.float32)), "is not finite"),
+        (DIT + "x.weight", ("F64", np.array([1, 1e300])), "is not finite"),
+        (DIT + "x.weight", ("F32", np.full((2, 32), 7e4, np.float32)), "too large for Q8_0"),
+        (DIT + "x.weight", ("I32", np.ones(4, np.int32)), "x.weight is I32"),
+        (DIT + "x.weight", ("F32", normal(0, 4)), r"shape \[0, 4\]"),
+    ],
+)
+def test_a_tensor_that_cannot_be_stored_is_refused(
+    name: str, stored: Stored, words: str, tmp_path: Path
+) -> None:
+    path = write_safetensors(tmp_path / "a.safetensors", six_blocks() | {name: stored}, METADATA)
+    with pytest.raises(ltx2.ModelError, match=words):
+        convert(path, tmp_path / "a.gguf")
+    assert [p.name for p in tmp_path.iterdir()] == ["a.safetensors"]
+
+
+def header(entries: Any, data: int = 16) -> bytes:
+    text = entries if isinstance(entries, bytes) else json.dumps(entries).encode()
+    return len(text).to_bytes(8, "little") + text + bytes(data)
+
+
+def entry(begin: int, end: int, shape: list[int], dtype: str = "F32") -> dict[str, Any]:
+    return {"dtype": dtype, "shape": shape, "data_offsets": [begin, end]}
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"", "not a safetensors file"),
+        (b"just text, and more of it", "not a safetensors file"),
+        (header(b"{]"), "not JSON"),
+        (header(b'{"a": 1, "a": 2}'), "occurs twice"),
+        (header(b"[" * 90000), "not JSON"),
+        (header([]), "not an object"),
+        (header({"__metadata__": {"a": 1}}), "table of strings"),
+        (header({"a": {"dtype": "F32"}}), "malformed"),
+        (header({"a": entry(0, 16, [4], "F99")}), "dtype F99"),
+        (header({"a": entry(0, 16, [-4])}), "not known"),
+        (header({"a": entry(0, 16, [3])}), "its shape needs 12"),
+        (header({"a": entry(0, 8, [2]), "b": entry(4, 12, [2])}), "starts at byte"),
+        (header({"a": entry(4, 16, [3])}), "starts at byte"),
+        (header({"a": entry(0, 20, [5])}), "cut short"),
+        (header({"a": entry(0, 12, [3])}), "4 bytes follow"),
+    ],
+)
+def test_a_damaged_header_is_one_line_of_error(data: bytes, words: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    path.write_bytes(data)
+    with pytest.raises(ltx2.ModelError, match=words) as caught:
+        SafetensorsFile(path)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_truncated_file_is_refused_at_every_length(source: Path, tmp_path: Path) -> None:
+    whole = source.read_bytes()
+    cut = tmp_path / "cut.safetensors"
+    for length in (0, 4, 8, 100, len(whole) // 2, len(whole) - 1):
+        cut.write_bytes(whole[:length])
+        with pytest.raises(ltx2.ModelError, match=r"cut short|not a safetensors"):
+            convert(cut, tmp_path / "a.gguf")
+
+
+def test_a_file_that_shrinks_while_it_is_read_is_refused(source: Path, tmp_path: Path) -> None:
+    opened = SafetensorsFile(source)
+    os.truncate(source, source.stat().st_size - 8)
+    last = max(opened.tensors.values(), key=lambda tensor: tensor.offset)
+    with pytest.raises(ltx2.ModelError, match="is cut short at byte"):
+        list(opened.pieces(last, 32))
+
+
+def test_arguments_are_checked(source: Path, tmp_path: Path) -> None:
+    for arguments, words in (
+        ((source, tmp_path / "a.gguf", "q3"), "type: q3 is not one of f32, f16"),
+        ((source, source), "is the source itself"),
+        ((source, tmp_path), "is a folder"),
+        ((source, tmp_path / "none" / "a.gguf"), "there is no folder"),
+    ):
+        with pytest.raises(ltx2.InvalidArgumentError, match=words):
+            convert(*arguments)  # type: ignore[arg-type]
+    with pytest.raises(ltx2.InvalidArgumentError, match="variant: pro is not one of"):
+        convert(source, tmp_path / "a.gguf", variant="pro")
+    with pytest.raises(ltx2.ModelError, match="no such file"):
+        convert(tmp_path / "none.safetensors", tmp_path / "a.gguf")
+
+
+# ---- how it is written
+
+
+def test_progress_counts_the_bytes_of_the_source(source: Path, tmp_path: Path) -> None:
+    seen: list[ltx2.Progress] = []
+    convert(source, tmp_path / "a.gguf", progress=seen.append)
+    assert {p.stage for p in seen} == {"convert"}
+    assert seen[-1].done == seen[-1].total
+    assert 0 < seen[-1].total < source.stat().st_size
+
+
+def test_an_interruption_leaves_the_target_as_it_was(source: Path, tmp_path: Path) -> None:
+    target = tmp_path / "a.gguf"
+    target.write_bytes(b"before")
+
+    def stop(_progress: ltx2.Progress) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        convert(source, target, progress=stop)
+    assert target.read_bytes() == b"before"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.gguf", source.name]
+
+
+def test_a_full_disk_leaves_no_file(source: Path, tmp_path: Path) -> None:
+    """A bound on the size of a file fails as a full disk does: in the middle of a write."""
+    program = (
+        "import resource, signal, sys\n"
+        "from ltx2.convert import convert\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (30000, 30000))\n"
+        "try: convert(sys.argv[1], sys.argv[2], 'f32')\n"
+        "except OSError as error: sys.exit(0 if 'too large' in str(error) else 2)\n"
+        "sys.exit(3)\n"
+    )
+    run = subprocess.run([sys.executable, "-c", program, source, tmp_path / "a.gguf"], check=False)
+    assert run.returncode == 0
+    assert [p.name for p in tmp_path.iterdir()] == [source.name]
+
+
+def test_too_little_space_is_told_before_any_work(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ltx2.gguf_out.shutil.disk_usage", lambda _: _Usage(1000))
+    with pytest.raises(OSError, match=r"needs .* GiB, 0\.0 GiB are free"):
+        convert(source, tmp_path / "a.gguf")
+
+
+class _Usage:
+    def __init__(self, free: int) -> None:
+        self.free = free
+
+
+def sparse(path: Path, rows: int) -> Path:
+    """A projection [rows, 188160] in BF16 that takes no space on the disk."""
+    name = "text_embedding_projection.video_aggregate_embed.weight"
+    size = rows * 188160 * 2
+    entries = {"__metadata__": METADATA, name: entry(0, size, [rows, 188160], "BF16")}
+    data = header(entries, 0)
+    path.write_bytes(data)
+    os.truncate(path, len(data) + size)
+    return path
+
+
+def test_memory_holds_pieces_and_no_tensor(tmp_path: Path) -> None:
+    source = sparse(tmp_path / "a.safetensors", 256)  # 96 MB, 193 MB as F32
+    tracemalloc.start()
+    try:
+        convert(source, tmp_path / "a.gguf", "q4_0")
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 24 << 20
+
+
+@pytest.mark.slow
+def test_a_source_of_gigabytes_needs_little_memory(tmp_path: Path) -> None:
+    source = sparse(tmp_path / "a.safetensors", 12288)  # 4.6 GB in one tensor
+    program = "import sys; from ltx2.convert import convert; convert(*sys.argv[1:])"
+    subprocess.run([sys.executable, "-c", program, source, tmp_path / "a.gguf", "q4_0"], check=True)
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
+    print(f"peak {peak / 2**20:.0f} MiB")
+    assert peak < 256 << 20
