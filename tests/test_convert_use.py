@@ -1,0 +1,56 @@
+"""A converted model gives the video of the files it was made from."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+import ltx2
+from ltx2.convert import convert
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+# PSNR in dB of both files in one type against the F32 sources, measured; 3 dB less is the limit.
+PSNR = {"f16": 65.9, "q8_0": 62.1, "q5_1": 56.1, "q4_0": 47.3}
+
+
+def clip(files: list[Path]) -> NDArray[Any]:
+    with ltx2.Session(files) as session:
+        video = session.t2v(
+            "a red circle", width=64, height=64, frames=9, seed=1, steps=2, guidance=1, stg=0
+        )
+    return np.asarray(video.frames, np.float64)
+
+
+@pytest.fixture(scope="module")
+def wanted(tiny: dict[str, Path]) -> NDArray[Any]:
+    return clip([tiny["base"], tiny["base"].parent / "gemma"])
+
+
+def converted(tiny: dict[str, Path], folder: Path, kind: str) -> list[Path]:
+    return [
+        convert(tiny["base"], folder / "video.gguf", kind),
+        convert(tiny["base"].parent / "gemma", folder / "gemma.gguf", kind),
+    ]
+
+
+def test_at_f32_the_video_is_the_same(
+    tiny: dict[str, Path], wanted: NDArray[Any], tmp_path: Path
+) -> None:
+    made = clip(converted(tiny, tmp_path, "f32"))
+    assert wanted.std() > 10
+    assert np.array_equal(made, wanted)
+
+
+@pytest.mark.parametrize("kind", PSNR)
+def test_a_smaller_type_costs_what_was_measured(
+    kind: str, tiny: dict[str, Path], wanted: NDArray[Any], tmp_path: Path
+) -> None:
+    made = clip(converted(tiny, tmp_path, kind))
+    psnr = 10 * np.log10(255**2 / np.mean((made - wanted) ** 2))
+    assert psnr >= PSNR[kind] - 3
