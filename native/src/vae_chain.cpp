@@ -1,6 +1,7 @@
 #include "vae_chain.h"
 
 #include <algorithm>
+#include <limits>
 
 namespace ltx2 {
 
@@ -14,7 +15,7 @@ VaeChain::VaeChain(Device & device, const Index & index, const std::string & pre
     std::vector<VaeLayer> layers =
         prefix == "vae.encoder" ? encoder_layers(w, config) : decoder_layers(w, config);
     for (VaeLayer & layer : layers)
-        links_.push_back({std::move(layer), 1, Kept()});
+        links_.push_back({std::move(layer), 1, 0, Kept()});
 }
 
 void VaeChain::load(const Progress & progress) {
@@ -27,32 +28,36 @@ void VaeChain::load(const Progress & progress) {
     }
 }
 
-// Sizes of every layer's frames, and how many of them it takes at once.
-void VaeChain::prepare(Shape frame, size_t window) {
+// Sizes of every layer's frames, how many of them it takes at once, and what they cost.
+void VaeChain::prepare(Shape ne, size_t window) {
+    work_ = done_ = 0;
     for (Link & link : links_) {
         const VaeLayer & layer = link.layer;
-        if (config_.border == kernels::Border::reflect && std::min(frame[1], frame[2]) < 2)
+        if (config_.border == kernels::Border::reflect && std::min(ne[1], ne[2]) < 2)
             fail(LTX2_STATUS_INVALID_ARGUMENT,
                  "video: too small for the model's reflected borders; a side of 64 would do");
-        std::visit([&](auto & act) { act.start(frame, config_.causal); }, link.layer.act);
-        const int64_t area = frame[1] * frame[2];
-        const int64_t grown = area * layer.up_space * layer.up_space * layer.up_time /
-                              (layer.down_space * layer.down_space);
+        std::visit([&](auto & act) { act.start(ne, config_.causal); }, link.layer.act);
+        const int64_t area = ne[1] * ne[2];
+        const int64_t spread = layer.up_space * layer.up_space * layer.up_time;
+        const int64_t grown = area * spread / (layer.down_space * layer.down_space);
         const int64_t bytes = 4 * std::max(layer.in * area, layer.out * grown);
-        link.window = std::max<int64_t>(1, static_cast<int64_t>(window) / bytes);
-        if (!window)
-            link.window = INT32_MAX;
-        frame = {layer.out, frame[1] * layer.up_space / layer.down_space,
-                 frame[2] * layer.up_space / layer.down_space, 1};
+        link.window = window ? std::max<int64_t>(1, static_cast<int64_t>(window) / bytes)
+                             : std::numeric_limits<int64_t>::max();
+        const bool res = std::holds_alternative<VaeResBlock>(layer.act);
+        link.work = double(area) * static_cast<double>(layer.in * layer.out * spread) * (res + 1);
+        work_ += link.work * static_cast<double>(ne[3]);
+        ne = {layer.out, ne[1] * layer.up_space / layer.down_space,
+              ne[2] * layer.up_space / layer.down_space,
+              (ne[3] * layer.up_time - (layer.up_time - 1) - 1) / layer.down_time + 1};
     }
 }
 
-void VaeChain::run(const float * values, Shape ne, size_t window, const Progress & progress,
+void VaeChain::run(const float * values, Shape ne, size_t window, const Report & report,
                    const Sink & sink) {
-    progress_ = &progress;
+    report_ = &report;
     sink_ = &sink;
     const bool whole = device_.tap || !config_.streams();
-    prepare({ne[0], ne[1], ne[2], 1}, whole ? 0 : window);
+    prepare(ne, whole ? 0 : window);
     const Kept input = device_.keep(GGML_TYPE_F32, ne);
     ggml_backend_tensor_set(input.tensor, values, 0, ggml_nbytes(input.tensor));
     struct Release {
@@ -87,7 +92,7 @@ void VaeChain::push(size_t index, Tensor frames, int64_t first, int64_t count, b
 
 // Runs one layer. How many frames came out, into link.out; the last layer's go to the sink.
 int64_t VaeChain::step(Link & link, Tensor frames, int64_t first, int64_t count, bool last) {
-    Graph g(device_, *progress_);
+    Graph g(device_, report_->progress);
     const Tensor out =
         std::visit([&](auto & act) { return act(g, frames_of(g, frames, first, count), last); },
                    link.layer.act);
@@ -113,6 +118,10 @@ int64_t VaeChain::step(Link & link, Tensor frames, int64_t first, int64_t count,
     g.run();
     if (last)
         std::visit([](auto & act) { act.stop(); }, link.layer.act);
+    done_ += link.work * static_cast<double>(count);
+    if (report_->stage)
+        report_->progress(report_->stage, static_cast<int>(report_->total * (done_ / work_) + 1e-3),
+                          report_->total);
     if (out && final)
         (*sink_)(values, ne);
     return ne[3];

@@ -63,14 +63,9 @@ void Past::finish(Graph & g) {
 void VaeConvLayer::start(Shape frame, bool causal) { past.start(frame, causal); }
 
 Tensor VaeConvLayer::operator()(Graph & g, Tensor x, bool last) {
-    Conv3dCall call = past.call(g, conv, x, last);
-    if (call.out_frames() == 0)
-        return nullptr;
-    if (activated) {
-        call.x = pixel_norm_silu(g, call.past, x);
-        call.past = nullptr;
-    }
-    return convolve(g, call);
+    const Tensor seen = activated ? pixel_norm_silu(g, nullptr, x) : x;
+    const Conv3dCall call = past.call(g, conv, seen, last);
+    return call.out_frames() ? convolve(g, call) : nullptr;
 }
 
 VaeResBlock::VaeResBlock(const Weights & w, int64_t in, int64_t out, kernels::Border border)
@@ -100,14 +95,13 @@ Tensor VaeResBlock::operator()(Graph & g, Tensor x, bool last) {
     Conv3dCall call1 = past1.call(g, conv1, x, last);
     if (call1.out_frames() == 0)
         return nullptr;
+    // The past is kept as it came, for the sum at the end: its two frames are normed once more.
     call1.x = pixel_norm_silu(g, call1.past, x);
     call1.past = nullptr;
     const Tensor h = convolve(g, call1);
 
     second = true;
-    Conv3dCall call2 = past2.call(g, conv2, h, last);
-    call2.x = pixel_norm_silu(g, call2.past, h);
-    call2.past = nullptr;
+    Conv3dCall call2 = past2.call(g, conv2, pixel_norm_silu(g, nullptr, h), last);
     call2.skip = x;
     call2.skip_past = past1.frames();
     call2.skip_first = past2.given() - past1.first();

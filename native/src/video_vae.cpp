@@ -44,7 +44,6 @@ std::vector<float> VideoVae::encode(const float * pixels, int frames, int height
         fail(LTX2_STATUS_INVALID_ARGUMENT, "clip: %d frames of %d x %d are not %dk+1 of %dm x %dn",
              frames, width, height, c.time_scale, c.pixel_scale, c.pixel_scale);
     VaeChain & encoder = loaded(encoder_, device_, index_, "vae.encoder", c, progress);
-    progress("image", 0, 1);
 
     const int64_t p = c.patch, w = width / p, h = height / p, channels = 3 * p * p;
     std::vector<float> patches(static_cast<size_t>(channels * w * h * frames));
@@ -65,7 +64,7 @@ std::vector<float> VideoVae::encode(const float * pixels, int frames, int height
     std::vector<float> latents(
         static_cast<size_t>(c.latent_channels * latent_frames * latent_area));
     int64_t done = 0;
-    encoder.run(patches.data(), {channels, w, h, frames}, window, progress,
+    encoder.run(patches.data(), {channels, w, h, frames}, window, {progress, nullptr, 0},
                 [&](const std::vector<float> & values, Shape ne) {
                     for (int64_t i = 0; i < c.latent_channels; ++i) {
                         const size_t n = static_cast<size_t>(i);
@@ -77,7 +76,6 @@ std::vector<float> VideoVae::encode(const float * pixels, int frames, int height
                     }
                     done += ne[3];
                 });
-    progress("image", 1, 1);
     return latents;
 }
 
@@ -114,8 +112,8 @@ void VideoVae::decode(const float * latents, int frames, int height, int width,
     }
     int done = 0;
     std::vector<uint8_t> rows;
-    decoder.run(input.data(), {c.latent_channels, width, height, frames}, window, progress,
-                [&](const std::vector<float> & values, Shape ne) {
+    decoder.run(input.data(), {c.latent_channels, width, height, frames}, window,
+                {progress, "decode", total}, [&](const std::vector<float> & values, Shape ne) {
                     const int64_t lines = ne[2] * ne[3], line = ne[1] * c.patch * c.patch * 3;
                     rows.resize(static_cast<size_t>(lines * line));
                     for (int64_t y = 0; y < lines; ++y)
@@ -123,7 +121,6 @@ void VideoVae::decode(const float * latents, int frames, int height, int width,
                                   rows.data() + y * line);
                     sink(rows.data(), done, static_cast<int>(ne[3]));
                     done += static_cast<int>(ne[3]);
-                    progress("decode", done, total);
                 });
 }
 

@@ -17,7 +17,8 @@ public:
 
     // `pixels` [frames][height][width][3] in [-1, 1] -> normalised latents
     // [channels][1 + (frames-1)/time_scale][height/pixel_scale][width/pixel_scale].
-    // Reports stage "image". Errors: INVALID_ARGUMENT, MODEL, OUT_OF_MEMORY, CANCELLED.
+    // Reports "load" where it loads, else nothing, and stops when told to. Errors:
+    // INVALID_ARGUMENT, MODEL, OUT_OF_MEMORY, CANCELLED.
     std::vector<float> encode(const float * pixels, int frames, int height, int width,
                               const Progress & progress);
 

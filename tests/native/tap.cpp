@@ -176,7 +176,7 @@ void vae_chain(Job & job) {
     Shape ne{};
     const auto & s = patches.shape;
     chain.run(patches.floats().data(), {s.at(3), s.at(2), s.at(1), s.at(0)},
-              static_cast<size_t>(job.integer("window", 0)), Progress(),
+              static_cast<size_t>(job.integer("window", 0)), {Progress(), half.c_str(), 1},
               [&](const std::vector<float> & values, Shape shape) {
                   all.insert(all.end(), values.begin(), values.end());
                   ne = {shape[0], shape[1], shape[2], ne[3] + shape[3]};
