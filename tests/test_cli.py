@@ -154,6 +154,8 @@ def bad(tmp_path: Path, tiny: dict[str, Path]) -> Path:
         ("info none.gguf", 3, "none.gguf"),
         ("info text.gguf", 3, "text.gguf"),
         ("info truncated.safetensors", 3, "truncated.safetensors"),
+        ("convert none.safetensors -o a.gguf", 3, "none.safetensors"),
+        ("convert truncated.safetensors -o a.gguf", 3, "truncated.safetensors"),
         ("convert text.gguf -o a.gguf --type q9", 2, "q9"),
     ],
 )
