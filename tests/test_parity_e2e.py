@@ -12,6 +12,7 @@ from parity import GOLDEN, Arrays, golden
 from tolerance import FRAMES_PSNR, NMSE, nmse, psnr
 
 import ltx2
+from ltx2.convert import convert
 
 NOTES = {name: json.loads((GOLDEN / f"{name}-e2e.json").read_text()) for name in ("base", "odd")}
 THREADS = 1  # many threads on tiny tensors only wait for each other
@@ -50,3 +51,15 @@ def test_frames_equal_the_official_codes(name: str, case: str, tiny: dict[str, P
     video = generate(tiny[name].parent, NOTES[name], want, case)
     assert nmse(video.latents, want[f"{case}.latents"]) <= NMSE["latents", "F32"].limit
     assert psnr(video.frames, want[f"{case}.pixels"]) >= FRAMES_PSNR["F32"].limit
+
+
+@pytest.mark.parametrize("case", ["t2v", "dev.i2v"])
+def test_frames_from_f16_weights_stay_close(
+    case: str, tiny: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LTX2_EXACT", "0")
+    for source, target in ((tiny["base"], "base.gguf"), (tiny["base"].parent / "gemma", "g.gguf")):
+        convert(source, tmp_path / target, "f16")
+    want = golden("base-e2e")
+    video = generate(tmp_path, NOTES["base"], want, case)
+    assert psnr(video.frames, want[f"{case}.pixels"]) >= FRAMES_PSNR["F16"].limit
