@@ -65,8 +65,8 @@ public:
 
     Kept keep(ggml_type type, Shape ne) const; // zeroed; OUT_OF_MEMORY
 
-    // LTX2_EXACT=1 in the environment: F16 and BF16 matrices are loaded as F32, so that activations
-    // are not rounded to meet them. Twice the memory; for comparing implementations.
+    // LTX2_EXACT=1 in the environment: every matrix is loaded as F32, so that activations
+    // are not rounded to meet it. Up to eight times the memory; for comparing implementations.
     bool exact() const { return exact_; }
 
     // For tests: is called with every tapped value, F32, contiguous, in ggml order.

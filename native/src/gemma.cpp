@@ -20,10 +20,11 @@ GemmaLayer::GemmaLayer(const Weights & w, const GemmaConfig & c)
       ffn_up(w / "ffn_up", c.hidden, c.ffn, false),
       ffn_down(w / "ffn_down", c.ffn, c.hidden, false) {}
 
-// Beside F16 weights ggml rounds what it multiplies to F16 as well, and the gated product passes
-// 65504; a power of two around the product costs no digit.
+// ggml rounds what it multiplies to F16 beside F16 weights, and on GPUs beside quantised ones, and
+// the gated product passes 65504; a power of two around the multiplication costs no digit.
 static Tensor damped(const Graph & g, const Linear & linear, Tensor x) {
-    if (linear.weight->type != GGML_TYPE_F16)
+    const ggml_type type = linear.weight->type;
+    if (type != GGML_TYPE_F16 && (g.device().is_cpu() || !ggml_is_quantized(type)))
         return linear(g, x);
     const float factor = 64;
     return ggml_scale(g.ctx(), linear(g, ggml_scale(g.ctx(), x, 1 / factor)), factor);
@@ -72,6 +73,7 @@ std::vector<float> Gemma::embed(const std::vector<int32_t> & tokens) const {
     if (shape.size() != 2 || shape[1] != hidden)
         fail(LTX2_STATUS_MODEL, "%s: tensor token_embd.weight is not [vocabulary, %lld]",
              table.path.c_str(), static_cast<long long>(hidden));
+    check_type(table, "token_embd.weight", hidden);
     const float scale = std::sqrt(static_cast<float>(hidden));
     std::vector<float> rows(tokens.size() * static_cast<size_t>(hidden));
     for (size_t i = 0; i < tokens.size(); ++i) {

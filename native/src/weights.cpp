@@ -64,6 +64,20 @@ static bool same_shape(const TensorInfo & info, const std::vector<int64_t> & ne,
     return have == ne;
 }
 
+void check_type(const Source & source, const std::string & name, int64_t row) {
+    const TensorInfo & info = *source.info;
+    const bool plain =
+        info.type == GGML_TYPE_F32 || info.type == GGML_TYPE_F16 || info.type == GGML_TYPE_BF16;
+    const ggml_type_traits * traits =
+        info.type < GGML_TYPE_COUNT ? ggml_get_type_traits(info.type) : nullptr;
+    if (!traits || !traits->blck_size || (!plain && !traits->to_float))
+        fail(LTX2_STATUS_MODEL, "%s: tensor %s is %s, which is not supported for weights",
+             source.path.c_str(), name.c_str(), info.dtype.c_str());
+    if (info.shape.empty() || info.shape.back() % traits->blck_size || row % traits->blck_size)
+        fail(LTX2_STATUS_MODEL, "%s: tensor %s has rows that are no multiple of %lld",
+             source.path.c_str(), name.c_str(), static_cast<long long>(traits->blck_size));
+}
+
 Tensor Store::want(const std::string & name, const std::vector<int64_t> & ne, As as) {
     const auto known = by_name_.find(name);
     if (known != by_name_.end())
@@ -77,20 +91,14 @@ Tensor Store::want(const std::string & name, const std::vector<int64_t> & ne, As
         fail(LTX2_STATUS_MODEL, "%s: tensor %s has shape %s, not %s", source->path.c_str(),
              name.c_str(), shape_words(info.shape).c_str(), shape_words(wanted).c_str());
     }
-    const bool plain =
-        info.type == GGML_TYPE_F32 || info.type == GGML_TYPE_F16 || info.type == GGML_TYPE_BF16;
-    const ggml_type_traits * traits =
-        info.type < GGML_TYPE_COUNT ? ggml_get_type_traits(info.type) : nullptr;
-    if (!traits || !traits->blck_size || (!plain && !traits->to_float))
-        fail(LTX2_STATUS_MODEL, "%s: tensor %s is %s, which is not supported for weights",
-             source->path.c_str(), name.c_str(), info.dtype.c_str());
+    check_type(*source, name, ne[0]);
 
     ggml_type type = info.type;
     if (as == As::f32)
         type = GGML_TYPE_F32;
     if (as == As::taps)
         type = info.type == GGML_TYPE_F16 && !device_.exact() ? GGML_TYPE_F16 : GGML_TYPE_F32;
-    if (as == As::matrix && (source->added != 0 || (plain && device_.exact())))
+    if (as == As::matrix && (source->added != 0 || device_.exact()))
         type = GGML_TYPE_F32;
     if (ne.size() > 4 || ne[0] % ggml_blck_size(type))
         fail(LTX2_STATUS_MODEL, "%s: tensor %s has rows that are no multiple of %lld",

@@ -22,7 +22,9 @@ struct Source {
 };
 using Index = std::map<std::string, Source, std::less<>>; // by the reference's names
 
-// `count` values from value `first` (at a block's start) as F32.
+// MODEL that names the tensor where its type holds no weights or its rows no whole blocks.
+void check_type(const Source & source, const std::string & name, int64_t row);
+// `count` values from value `first` (at a block's start) as F32; the type was checked.
 void read_values(const Source & source, int64_t first, int64_t count, float * out);
 
 // What a tensor is loaded as.
