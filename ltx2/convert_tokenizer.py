@@ -3,8 +3,8 @@
 A GGUF tokenizer of model "llama" joins, again and again, the two neighbours whose joined token has
 the highest score. tokenizer.json lists pairs by rank instead; the score of a token is minus its
 place among the tokens by their first pair, so the same pair wins. For Gemma's own file these are
-the scores of its tokenizer.model. (The lists agree as long as all pairs of a token stand together;
-where they do not, the file is refused.)
+the scores its GGUF files have, for every token of more than one character; the others' are never
+looked at. (Scores can say a list in which all pairs of a token stand together; another is refused.)
 """
 
 from __future__ import annotations
