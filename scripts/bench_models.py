@@ -34,6 +34,9 @@ def config() -> dict[str, Any]:
     """The header of the official file, with two DiT blocks."""
     transformer = {
         "num_layers": LAYERS, "num_attention_heads": HEADS, "attention_head_dim": 128,
+        "dropout": 0.0, "num_vector_embeds": None, "num_embeds_ada_norm": 1000,
+        "use_linear_projection": False, "only_cross_attention": False,
+        "double_self_attention": False, "upcast_attention": False,
         "in_channels": 128, "out_channels": 128, "cross_attention_dim": WIDTH,
         "caption_channels": 3840, "attention_bias": True, "activation_fn": "gelu-approximate",
         "norm_eps": 1e-6, "norm_elementwise_affine": False, "qk_norm": "rms_norm",

@@ -29,13 +29,12 @@ def _dit(size: int, dtype: torch.dtype) -> Callable[[], object]:
         enabled=True,
         latent=torch.randn(1, size, 128, dtype=dtype),
         sigma=torch.tensor([0.9]),
-        timesteps=torch.full((1, size, 1), 0.9),
+        # Text to video has one timestep for all tokens; evaluated once, as ltx2 does.
+        timesteps=torch.full((1, 1, 1), 0.9),
         positions=torch.cat([starts, starts + 1], dim=-1),
         context=torch.randn(1, 1024, bench_models.WIDTH, dtype=dtype),
         context_mask=None,
     )
-    # Text to video has one timestep for all tokens, and the reference evaluates it once.
-    video.timesteps = video.timesteps[:, :1]
     none = BatchedPerturbationConfig.empty(1)
     return lambda: model(video=video, audio=None, perturbations=none)
 

@@ -1,10 +1,10 @@
 // One part of the model at full width, timed on demand: `bench PART MODEL THREADS SIZE`. It loads
 // once, then for each line on stdin runs once and prints the seconds; at the end of input it prints
 // the peak memory in MiB. scripts/bench.py drives it, turn by turn with PyTorch.
-#include "connector.h"
 #include "dit.h"
 #include "gemma.h"
-#include "model_set.h"
+#include "model_names.h"
+#include "model_tables.h"
 #include "noise.h"
 #include "video_vae.h"
 
@@ -31,12 +31,17 @@ static double fma_gflops(int threads) {
     std::vector<float> sinks(static_cast<size_t>(threads));
     for (int t = 0; t < threads; ++t)
         pool.emplace_back([&sinks, t] {
-            float a[lanes];
+            alignas(64) float a[lanes];
             for (int i = 0; i < lanes; ++i)
                 a[i] = 1.0f + 1e-6f * static_cast<float>(i);
-            for (int64_t r = 0; r < rounds / lanes * 8; ++r)
-                for (int i = 0; i < lanes; ++i)
-                    a[i] = std::fma(a[i], 0.999999f, 1e-7f);
+            for (int64_t r = 0; r < rounds / lanes * 8; r += 64) {
+                float b[lanes]; // a copy that the compiler keeps in registers
+                std::copy(a, a + lanes, b);
+                for (int k = 0; k < 64; ++k)
+                    for (int i = 0; i < lanes; ++i)
+                        b[i] = std::fma(b[i], 0.999999f, 1e-7f);
+                std::copy(b, b + lanes, a);
+            }
             for (float v : a)
                 sinks[static_cast<size_t>(t)] += v;
         });
@@ -53,9 +58,24 @@ static std::vector<float> random_values(int64_t count) { return normal_noise(1, 
 
 static const Progress quiet;
 
+// One file that holds one part alone.
+struct Model {
+    ModelFile file;
+    Index index;
+    Json config;
+
+    explicit Model(const std::string & path) : file(read_model_file(path)) {
+        for (const TensorInfo & info : file.tensors)
+            index[is_gemma_name(info.name) ? info.name : checkpoint_name(info.name)] = {
+                &info, file.mapping, path, 0};
+        if (const Json * text = file.metadata.find("config"))
+            config = Json::parse(text->string("config"), "config");
+    }
+};
+
 // SIZE: tokens, as one frame of a row
-static Run dit_run(Device & device, ModelSet & model, int tokens) {
-    auto dit = std::make_shared<Dit>(device, model.index(), model.config(), quiet);
+static Run dit_run(Device & device, const Model & model, int tokens) {
+    auto dit = std::make_shared<Dit>(device, model.index, model.config, quiet);
     const int width = dit->config().width(), channels = dit->config().in_channels;
     std::vector<Position> positions;
     for (int t = 0; t < tokens; ++t)
@@ -70,9 +90,9 @@ static Run dit_run(Device & device, ModelSet & model, int tokens) {
 }
 
 // SIZE: latent rows and columns; three latent frames, 17 frames
-static Run decode_run(Device & device, ModelSet & model, int cells) {
-    auto vae = std::make_shared<VideoVae>(device, model.index(), model.config());
-    const int channels = model.defaults().latent_channels;
+static Run decode_run(Device & device, const Model & model, int cells) {
+    auto vae = std::make_shared<VideoVae>(device, model.index, model.config);
+    const int channels = vae->latent_channels();
     auto latents =
         std::make_shared<std::vector<float>>(random_values(int64_t{channels} * 3 * cells * cells));
     return [=] {
@@ -81,16 +101,17 @@ static Run decode_run(Device & device, ModelSet & model, int cells) {
 }
 
 // SIZE: as for decode; one image
-static Run encode_run(Device & device, ModelSet & model, int cells) {
-    auto vae = std::make_shared<VideoVae>(device, model.index(), model.config());
+static Run encode_run(Device & device, const Model & model, int cells) {
+    auto vae = std::make_shared<VideoVae>(device, model.index, model.config);
     const int side = cells * pixel_scale;
     auto pixels = std::make_shared<std::vector<float>>(random_values(int64_t{3} * side * side));
     return [=] { vae->encode(pixels->data(), 1, side, side, quiet); };
 }
 
 // SIZE: tokens
-static Run gemma_run(Device & device, ModelSet & model, int tokens) {
-    auto gemma = std::make_shared<Gemma>(device, model.index(), model.gemma(), quiet);
+static Run gemma_run(Device & device, const Model & model, int tokens) {
+    auto gemma =
+        std::make_shared<Gemma>(device, model.index, gemma_config(model.file, model.index), quiet);
     std::vector<int32_t> ids;
     for (int i = 0; i < tokens; ++i)
         ids.push_back(i % 200);
@@ -115,7 +136,7 @@ static int bench(int argc, char ** argv) {
         fail(LTX2_STATUS_INVALID_ARGUMENT,
              "usage: bench dit|decode|encode|gemma MODEL THREADS SIZE");
     const std::string part = argv[1];
-    ModelSet model({argv[2]});
+    const Model model(argv[2]);
     Device device("CPU", std::atoi(argv[3]));
     const int size = std::atoi(argv[4]);
     const Run run = part == "dit"      ? dit_run(device, model, size)
