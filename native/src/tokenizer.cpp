@@ -1,31 +1,12 @@
 #include "tokenizer.h"
 
 #include "error.h"
-#include "text.h"
 #include "tokenizer_parts.h"
 #include "unicode.h"
 
 namespace ltx2 {
 
 namespace {
-
-constexpr size_t longest_prompt = size_t(1) << 20;
-
-std::string replace_all(std::string_view text, const std::string & from, const std::string & to) {
-    std::string out;
-    for (size_t at = 0;;) {
-        const size_t found = text.find(from, at);
-        out.append(text.substr(at, found - at));
-        if (found == std::string_view::npos)
-            return out;
-        out.append(to);
-        at = found + from.size();
-        // A file may state replacements that grow the text again and again.
-        if (out.size() > 16 * longest_prompt)
-            fail(LTX2_STATUS_MODEL, "tokenizer: its replacements make the prompt over %zu bytes",
-                 16 * longest_prompt);
-    }
-}
 
 // The text without an added token in it: cut where the pre-tokenizer says, then pieces are joined.
 void encode_plain(const TokenizerParts & parts, std::string_view text, size_t enough,
@@ -43,19 +24,6 @@ void encode_plain(const TokenizerParts & parts, std::string_view text, size_t en
 }
 
 } // namespace
-
-void require_utf8(std::string_view text, ltx2_status status, const std::string & what) {
-    const size_t bad = utf8_error(text);
-    if (bad != std::string_view::npos)
-        fail(status, "%s: not UTF-8 at byte %zu", what.c_str(), bad);
-}
-
-std::string TokenizerParts::normalize(std::string_view text) const {
-    std::string out(text);
-    for (const auto & [from, to] : replacements)
-        out = replace_all(out, from, to);
-    return out;
-}
 
 std::vector<int32_t> Tokenizer::encode(std::string_view text, int max_tokens) const {
     if (max_tokens < 1)

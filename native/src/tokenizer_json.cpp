@@ -1,5 +1,5 @@
-// The third source: Hugging Face's tokenizer.json. What it can state and Gemma's does not is refused
-// by name rather than passed over.
+// The third source: Hugging Face's tokenizer.json. What it can state and Gemma's does not is
+// refused by name rather than passed over.
 #include "error.h"
 #include "text.h"
 #include "tokenizer.h"
@@ -67,8 +67,7 @@ void read_normalizer(const Json & normalizer, const std::string & what, Tokenize
             read_normalizer(each, inside, parts);
     } else if (type == "Replace") {
         parts.replacements.emplace_back(
-            pattern(normalizer, what),
-            need(normalizer, "content", what).string(what + ".content"));
+            pattern(normalizer, what), need(normalizer, "content", what).string(what + ".content"));
     } else {
         unsupported(what, type);
     }

@@ -13,12 +13,18 @@ namespace ltx2 {
 
 // Gemma's longest piece has 93 bytes; the bound keeps the work on a damaged file small.
 constexpr size_t longest_piece = 512;
+constexpr size_t longest_prompt = size_t(1) << 20; // bytes
+
+constexpr const char * space_mark = "\xE2\x96\x81"; // U+2581, what a space becomes
+
+// SentencePiece's numbers, which are GGUF's too.
+enum PieceType { normal = 1, unknown_piece, control, user_defined, unused, byte_piece };
 
 struct TokenizerParts {
-    AddedTokens raw;                                            // found in the text as typed
-    AddedTokens normalized;                                     // found after the replacements
+    AddedTokens raw;                                               // found in the text as typed
+    AddedTokens normalized;                                        // found after the replacements
     std::vector<std::pair<std::string, std::string>> replacements; // the normalizer, in order
-    std::string split_after;                                    // ends a piece; empty: never
+    std::string split_after;                                       // ends a piece; empty: never
     Bpe bpe;
     int32_t bos = -1;
     size_t size = 0;
@@ -30,7 +36,7 @@ struct TokenizerParts {
 struct ScoredPiece {
     std::string text;
     float score = 0;
-    int type = 1; // SentencePiece's numbers, which are GGUF's
+    int type = normal; // a PieceType, or a number to be refused
 };
 
 // The parts Hugging Face's conversion gives them. `what` begins the words of an error.

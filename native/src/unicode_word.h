@@ -1,6 +1,7 @@
-// The characters that are part of a word: Alphabetic, Mark, Decimal_Number, Connector_Punctuation and
-// Join_Control of Unicode. Generated: these are the answers of tokenizers 0.22.2 to the question,
-// asked for every character, whether it keeps a `single_word` token from matching behind it.
+// The characters that are part of a word: Alphabetic, Mark, Decimal_Number, Connector_Punctuation
+// and Join_Control of Unicode. Generated: these are the answers of tokenizers 0.22.2 to the
+// question, asked for every character, whether it keeps a `single_word` token from matching behind
+// it.
 #pragma once
 
 #include <cstdint>
