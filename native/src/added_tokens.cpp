@@ -54,9 +54,9 @@ std::vector<AddedTokens::Part> AddedTokens::split(std::string_view text) const {
             continue;
         }
         size_t begin = at, end = at + match.size;
+        // The search goes on behind the token itself, not behind the spaces it takes: a token that
+        // begins with spaces is found there once more, as in Hugging Face's.
         at = end;
-        if (begin < done) // in the spaces that the token before has taken
-            continue;
         const std::string_view before = text.substr(0, begin), after = text.substr(end);
         if (match.token->single_word && !stands_alone(before, after))
             continue;
@@ -66,7 +66,8 @@ std::vector<AddedTokens::Part> AddedTokens::split(std::string_view text) const {
             end = text.size() - without_start(after, is_space).size();
         if (done < begin)
             parts.push_back({text.substr(done, begin - done), plain});
-        parts.push_back({text.substr(begin, end - begin), match.token->id});
+        if (begin < end)
+            parts.push_back({text.substr(begin, end - begin), match.token->id});
         done = end;
     }
     if (done < text.size())

@@ -126,6 +126,14 @@ void added_tokens_keep_their_rules() {
     CHECK(with(R"("lstrip":true)")("a \n b a") == (Ids{1, 2, 10, 7, 2}));
     CHECK(with(R"("rstrip":true)")("a b \n a") == (Ids{1, 2, 7, 10, 2}));
     CHECK(with(R"("lstrip":true,"rstrip":true)")("b  b a") == (Ids{1, 10, 10, 2}));
+    // Spaces once taken are found again as a token, unless that looks for spaces itself.
+    const std::string space = R"(,{"id":11,"content":" ")";
+    Text again = with(R"("rstrip":true)");
+    again.added += space + "}";
+    CHECK(again("a b  a") == (Ids{1, 2, 11, 10, 11, 11, 2}));
+    again = with(R"("rstrip":true)");
+    again.added += space + R"(,"lstrip":true})";
+    CHECK(again("a b a") == (Ids{1, 2, 11, 10, 2}));
     const Text word = with(R"("single_word":true)");
     CHECK(word("a b") == (Ids{1, 2, 7, 10}));
     CHECK(word("ab") == (Ids{1, 2, 0}));
