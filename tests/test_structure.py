@@ -17,7 +17,7 @@ RANKS = [
      "unicode_word", "exp", "gemma_config"},
     {"model_file", "mapping", "gguf", "safetensors", "describe", "image", "npy_file", "rotary"},
     {"device"},
-    {"weights", "model_names", "model_tables"},
+    {"weights", "model_names", "model_tables", "model_paths", "model_gemma"},
     {"graph", "kernels"},
     {"nn"},
     {"sampler"},

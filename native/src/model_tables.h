@@ -1,16 +1,13 @@
-// What files leave unsaid: the configuration of LTX-2.3, and Gemma 3's sizes from where they are
-// kept.
+// What files leave unsaid, as data: the headers of the models that are supported, in the form their
+// own files have. A further version is a further table.
 #pragma once
-
-#include "gemma_config.h"
-#include "weights.h"
 
 namespace ltx2 {
 
-// The header of the official LTX-2.3 files, for files without one (community GGUF splits).
+// `config` of the official LTX-2.3 files, for files without one (community GGUF splits).
 extern const char * const ltx23_config;
 
-// From the gemma3.* keys of a GGUF, or config.json beside a safetensors file. MODEL naming the key.
-GemmaConfig gemma_config(const ModelFile & file, const Index & index);
+// config.json of google/gemma-3-12b-it, for single files that carry their tokenizer and no config.
+extern const char * const gemma3_12b_config;
 
 } // namespace ltx2
