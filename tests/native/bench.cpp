@@ -3,8 +3,8 @@
 // the peak memory in MiB. scripts/bench.py drives it, turn by turn with PyTorch.
 #include "dit.h"
 #include "gemma.h"
+#include "model_gemma.h"
 #include "model_names.h"
-#include "model_tables.h"
 #include "noise.h"
 #include "video_vae.h"
 
@@ -65,9 +65,11 @@ struct Model {
     Json config;
 
     explicit Model(const std::string & path) : file(read_model_file(path)) {
-        for (const TensorInfo & info : file.tensors)
-            index[is_gemma_name(info.name) ? info.name : checkpoint_name(info.name)] = {
-                &info, file.mapping, path, 0};
+        const Naming naming(file);
+        for (const TensorInfo & info : file.tensors) {
+            const Place place = naming.place(info.name);
+            index[place.name] = {&info, file.mapping, path, place.added};
+        }
         if (const Json * text = file.metadata.find("config"))
             config = Json::parse(text->string("config"), "config");
     }
@@ -110,8 +112,7 @@ static Run encode_run(Device & device, const Model & model, int cells) {
 
 // SIZE: tokens
 static Run gemma_run(Device & device, const Model & model, int tokens) {
-    auto gemma =
-        std::make_shared<Gemma>(device, model.index, gemma_config(model.file, model.index), quiet);
+    auto gemma = std::make_shared<Gemma>(device, model.index, gemma_config(model.file), quiet);
     std::vector<int32_t> ids;
     for (int i = 0; i < tokens; ++i)
         ids.push_back(i % 200);
