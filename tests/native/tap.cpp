@@ -9,6 +9,7 @@
 #include "model_file.h"
 #include "model_set.h"
 #include "npy.h"
+#include "tokenizer.h"
 #include "video_vae.h"
 #include "weights.h"
 
@@ -16,7 +17,6 @@
 #include <cstdlib>
 #include <deque>
 #include <filesystem>
-#include <fstream>
 #include <map>
 
 using namespace ltx2;
@@ -208,15 +208,33 @@ void connector(Job & job) {
              rows.data());
 }
 
-// MODEL likewise. text, a file -> ids
+// MODEL is not read. file, one of the three kinds; strings, a JSON list; length -> ids, one after
+// the other, and ends: string i's end before ends[i].
 void tokenizer(Job & job) {
-    const ModelSet model({job.model});
-    std::ifstream in(job.text("text", ""), std::ios::binary);
-    const std::string text((std::istreambuf_iterator<char>(in)), std::istreambuf_iterator<char>());
-    const std::vector<int32_t> ids =
-        model.tokenizer().encode(text, job.integer("length", model.text_length()));
-    npy::write(job.out + "/ids.npy",
-               npy::make("<i4", {static_cast<int64_t>(ids.size())}, ids.data(), ids.size()));
+    const std::string path = job.text("file", ""), strings = job.text("strings", "");
+    const auto all = [](const std::string & name) {
+        const Mapping mapping(name);
+        return std::string(reinterpret_cast<const char *>(mapping.data()), mapping.size());
+    };
+    const std::string kind = std::filesystem::path(path).extension().string();
+    const Tokenizer tokenizer =
+        kind == ".gguf"   ? Tokenizer::from_gguf(read_gguf(path).metadata, path)
+        : kind == ".json" ? Tokenizer::from_json(Json::parse(all(path), path), path)
+                          : Tokenizer::from_sentencepiece(all(path), path);
+    std::vector<int32_t> ids, ends;
+    for (const Json & each : Json::parse(all(strings), strings).array(strings)) {
+        const std::vector<int32_t> one =
+            tokenizer.encode(each.string(strings), job.integer("length", 1024));
+        ids.insert(ids.end(), one.begin(), one.end());
+        ends.push_back(static_cast<int32_t>(ids.size()));
+    }
+    const auto save = [&](const char * name, const std::vector<int32_t> & values) {
+        npy::write(
+            job.out + "/" + name + ".npy",
+            npy::make("<i4", {static_cast<int64_t>(values.size())}, values.data(), values.size()));
+    };
+    save("ids", ids);
+    save("ends", ends);
 }
 
 using Component = void (*)(Job &);
