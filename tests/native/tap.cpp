@@ -221,8 +221,9 @@ void tokenizer(Job & job) {
         kind == ".gguf"   ? Tokenizer::from_gguf(read_gguf(path).metadata, path)
         : kind == ".json" ? Tokenizer::from_json(Json::parse(all(path), path), path)
                           : Tokenizer::from_sentencepiece(all(path), path);
+    const Json list = Json::parse(all(strings), strings);
     std::vector<int32_t> ids, ends;
-    for (const Json & each : Json::parse(all(strings), strings).array(strings)) {
+    for (const Json & each : list.array(strings)) {
         const std::vector<int32_t> one =
             tokenizer.encode(each.string(strings), job.integer("length", 1024));
         ids.insert(ids.end(), one.begin(), one.end());
