@@ -20,22 +20,18 @@ PROMPTS = ("short", "other", "empty", "long")
 
 
 @pytest.fixture
-def model(tiny: dict[str, Path], tmp_path: Path) -> Path:
-    """A folder with the real text encoder, beside a tiny checkpoint that makes the set whole."""
+def model() -> Path:
     given = os.environ.get("LTX2_GEMMA270M")
     if not given:
         pytest.skip("LTX2_GEMMA270M does not name the Gemma 3 270M .gguf")
-    folder = tmp_path / "model"
-    folder.mkdir()
-    (folder / "gemma.gguf").symlink_to(Path(given).resolve())
-    (folder / "checkpoint.safetensors").symlink_to(tiny["base"])
-    return folder
+    return Path(given)
 
 
 @pytest.mark.parametrize("prompt", PROMPTS)
 def test_hidden_states_equal_transformers_on_dequantised_weights(
-    prompt: str, model: Path, tmp_path: Path
+    prompt: str, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("LTX2_EXACT", "0")  # as users run it
     want = golden("gemma270m-states")
     rows = want[f"{prompt}.rows"]
     states = run("gemma", [model], tmp_path, ids=want[f"{prompt}.ids"])["states"]
@@ -51,14 +47,3 @@ def test_hidden_states_equal_transformers_on_dequantised_weights(
     assert np.isfinite(states).all()
     assert max(worst.values()) <= NMSE["gemma270m", "Q4_K_M"].limit, worst
 
-
-@pytest.mark.parametrize("prompt", PROMPTS)
-def test_the_last_state_stays_near_with_activations_of_8_bits(
-    prompt: str, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("LTX2_EXACT", "0")
-    want = golden("gemma270m-states")
-    states = run("gemma", [model], tmp_path, ids=want[f"{prompt}.ids"])["states"]
-    error = nmse(states[18, want[f"{prompt}.rows"]], want[f"{prompt}.S18"])
-    print(prompt, f"{error:.2g}")
-    assert error <= NMSE["gemma270m", "8-bit activations"].limit

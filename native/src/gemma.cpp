@@ -20,12 +20,19 @@ GemmaLayer::GemmaLayer(const Weights & w, const GemmaConfig & c)
       ffn_up(w / "ffn_up", c.hidden, c.ffn, false),
       ffn_down(w / "ffn_down", c.ffn, c.hidden, false) {}
 
-// ggml rounds what it multiplies to F16 beside F16 weights, and on GPUs beside quantised ones, and
-// the gated product passes 65504; a power of two around the multiplication costs no digit.
-static Tensor damped(const Graph & g, const Linear & linear, Tensor x) {
-    const ggml_type type = linear.weight->type;
-    if (type != GGML_TYPE_F16 && (g.device().is_cpu() || !ggml_is_quantized(type)))
-        return linear(g, x);
+// The CPU multiplies in F32 whatever the weights' type. ggml would round what meets F16 weights to
+// F16 and what meets quantised ones to 8 bits, and Gemma's states have a few values a thousand
+// times the others, which take all 8: docs/decisions/0002-text-in-f32.md has the figures.
+//
+// GPUs multiply in F16, and the gated product passes 65504; a power of two around the
+// multiplication costs no digit.
+static Tensor product(const Graph & g, const Linear & linear, Tensor x) {
+    if (g.device().is_cpu())
+        return ggml_mul_mat(g.ctx(),
+                            linear.weight->type == GGML_TYPE_F32
+                                ? linear.weight
+                                : ggml_cast(g.ctx(), linear.weight, GGML_TYPE_F32),
+                            x);
     const float factor = 64;
     return ggml_scale(g.ctx(), linear(g, ggml_scale(g.ctx(), x, 1 / factor)), factor);
 }
@@ -37,14 +44,15 @@ Tensor GemmaLayer::operator()(const Graph & g, const GemmaConfig & c, Tensor x,
         return ggml_reshape_3d(g.ctx(), t, c.head_dim, heads, tokens);
     };
     Tensor a = attn_norm(g, x);
-    Tensor q = rotate(g, attn_q_norm(g, in_heads(attn_q(g, a), c.heads)), rotary);
-    Tensor k = rotate(g, attn_k_norm(g, in_heads(attn_k(g, a), c.kv_heads)), rotary);
-    Tensor v = in_heads(attn_v(g, a), c.kv_heads);
-    Tensor o = attn_output(g, attend(g, q, k, v, mask, c.scale));
+    Tensor q = rotate(g, attn_q_norm(g, in_heads(product(g, attn_q, a), c.heads)), rotary);
+    Tensor k = rotate(g, attn_k_norm(g, in_heads(product(g, attn_k, a), c.kv_heads)), rotary);
+    Tensor v = in_heads(product(g, attn_v, a), c.kv_heads);
+    Tensor o = product(g, attn_output, attend(g, q, k, v, mask, c.scale));
     x = add(g, x, post_attention_norm(g, o));
 
     Tensor m = ffn_norm(g, x);
-    Tensor f = damped(g, ffn_down, mul(g, gelu(g, ffn_gate(g, m)), ffn_up(g, m)));
+    Tensor f =
+        product(g, ffn_down, mul(g, gelu(g, product(g, ffn_gate, m)), product(g, ffn_up, m)));
     return add(g, x, post_ffw_norm(g, f));
 }
 

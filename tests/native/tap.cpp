@@ -7,6 +7,7 @@
 #include "gemma.h"
 #include "image.h"
 #include "model_file.h"
+#include "model_gemma.h"
 #include "model_set.h"
 #include "npy.h"
 #include "tokenizer.h"
@@ -186,14 +187,21 @@ void vae_chain(Job & job) {
 
 // MODEL is a folder with a checkpoint and a text encoder. ids [tokens] -> states
 // [layers + 1, tokens, hidden].
-void gemma(Job & job) {
-    const ModelSet model({job.model});
+void gemma(Job & job, const Index & index, const GemmaConfig & config) {
     const std::vector<int32_t> ids = job.array("ids").as<int32_t>("<i4");
-    Gemma gemma(job.device, model.index(), model.gemma(), Progress());
+    Gemma gemma(job.device, index, config, Progress());
     const std::vector<float> states = gemma.encode(ids, Progress());
-    job.save("states",
-             {model.gemma().layers + 1, static_cast<int64_t>(ids.size()), model.gemma().hidden},
+    job.save("states", {config.layers + 1, static_cast<int64_t>(ids.size()), config.hidden},
              states.data());
+}
+
+void gemma(Job & job) {
+    if (!job.files.empty()) { // a text encoder alone, in GGUF's own names
+        gemma(job, job.index, gemma_config(job.files.front()));
+        return;
+    }
+    const ModelSet model({job.model});
+    gemma(job, model.index(), model.gemma());
 }
 
 // MODEL likewise. states as above -> context [rows, width], features [tokens, width].
