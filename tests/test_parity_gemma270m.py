@@ -46,4 +46,3 @@ def test_hidden_states_equal_transformers_on_dequantised_weights(
     print(prompt, {name: float(f"{value:.2g}") for name, value in worst.items()})
     assert np.isfinite(states).all()
     assert max(worst.values()) <= NMSE["gemma270m", "Q4_K_M"].limit, worst
-

@@ -49,8 +49,9 @@ void what_is_not_supported_is_named() {
     CHECK_THROWS(encoder(R"("latent_log_var": "none")"), "latent_log_var: none");
     CHECK_THROWS(encoder(R"("spatial_padding_mode": "mirror")"), "mirror");
     CHECK_THROWS(decoder(R"("decoder_blocks": [["attn_res_x", {"num_layers": 1}]])"), "attn_res_x");
-    CHECK_THROWS(decoder(R"("decoder_blocks": [["res_x", {"num_layers": 1, "inject_noise": true}]])"),
-                 "decoder_blocks.0: inject_noise");
+    CHECK_THROWS(
+        decoder(R"("decoder_blocks": [["res_x", {"num_layers": 1, "inject_noise": true}]])"),
+        "decoder_blocks.0: inject_noise");
 }
 
 void sizes_that_do_not_fit_are_refused() {
