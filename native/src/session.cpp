@@ -57,7 +57,8 @@ struct Session::Impl {
             vae.release();
         device.trim();
     }
-    std::vector<float> encode_text(const std::string & prompt, const Progress & progress);
+    std::vector<std::vector<float>> encode_texts(const std::vector<std::string> & prompts,
+                                                 const Progress & progress);
 };
 
 // ---- what the caller asked for, with the model's defaults filled in
@@ -146,25 +147,30 @@ static Request request_of(const ltx2_video_params & p, const ModelDefaults & d) 
 
 // ---- the stages
 
-std::vector<float> Session::Impl::encode_text(const std::string & prompt,
-                                              const Progress & progress) {
-    const std::vector<int32_t> tokens = tokenizer->encode(prompt, model.text_length());
-    const std::vector<float> states =
-        gemma
-            .use([&] {
-                return std::make_unique<Gemma>(device, model.index(), model.gemma(), progress);
-            })
-            .encode(tokens, progress);
+std::vector<std::vector<float>>
+Session::Impl::encode_texts(const std::vector<std::string> & prompts, const Progress & progress) {
+    if (!tokenizer)
+        tokenizer = std::make_unique<Tokenizer>(model.tokenizer());
+    std::vector<int64_t> counts;
+    std::vector<std::vector<float>> states, texts;
+    for (const std::string & prompt : prompts) {
+        const std::vector<int32_t> tokens = tokenizer->encode(prompt, model.text_length());
+        counts.push_back(static_cast<int64_t>(tokens.size()));
+        Gemma & encoder = gemma.use([&] {
+            return std::make_unique<Gemma>(device, model.index(), model.gemma(), progress);
+        });
+        states.push_back(encoder.encode(tokens, progress));
+    }
     end_stage(gemma);
-    std::vector<float> text =
-        connector
-            .use([&] {
-                return std::make_unique<Connector>(device, model.index(), model.config(),
-                                                   model.gemma(), progress);
-            })
-            .project(states, static_cast<int64_t>(tokens.size()), progress);
+    for (size_t i = 0; i < prompts.size(); ++i) {
+        Connector & projector = connector.use([&] {
+            return std::make_unique<Connector>(device, model.index(), model.config(), model.gemma(),
+                                               progress);
+        });
+        texts.push_back(projector.project(states[i], counts[i], progress));
+    }
     end_stage(connector);
-    return text;
+    return texts;
 }
 
 // An image becomes latents of one frame: at frame 0 in place of the first, else as tokens behind.
@@ -223,12 +229,11 @@ std::unique_ptr<Video> Session::generate(const ltx2_video_params & params) {
     const Geometry & g = want.geometry;
 
     // Text, twice where guidance compares with the negative prompt.
-    if (!s.tokenizer)
-        s.tokenizer = std::make_unique<Tokenizer>(s.model.tokenizer());
-    const std::vector<float> text = s.encode_text(want.prompt, progress);
-    std::vector<float> negative;
+    std::vector<std::string> prompts = {want.prompt};
     if (want.sampling.uses_negative())
-        negative = s.encode_text(want.negative, progress);
+        prompts.push_back(want.negative);
+    std::vector<std::vector<float>> texts = s.encode_texts(prompts, progress);
+    texts.resize(2);
 
     // Where the latents start: nothing, and what the images give.
     State state;
@@ -252,7 +257,7 @@ std::unique_ptr<Video> Session::generate(const ltx2_video_params & params) {
     Dit & dit = s.dit.use([&] {
         return std::make_unique<Dit>(s.device, s.model.index(), s.model.config(), progress);
     });
-    dit.prepare(positions, text, negative,
+    dit.prepare(positions, texts[0], texts[1],
                 want.sampling.uses_stg() ? want.sampling.stg_blocks : std::vector<int>());
     denoise(state, want.sampling, want.schedule, progress,
             [&](const State & now, float sigma) { return dit.velocity(now, sigma, progress); });
