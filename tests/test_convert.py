@@ -357,7 +357,7 @@ def test_an_interruption_leaves_the_target_as_it_was(source: Path, tmp_path: Pat
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.gguf", source.name]
 
 
-def test_a_full_disk_leaves_no_file(source: Path, tmp_path: Path) -> None:
+def test_a_full_disk_leaves_no_file(source: Path, tmp_path: Path, command: None) -> None:
     """A bound on the size of a file fails as a full disk does: in the middle of a write."""
     program = (
         "import resource, signal, sys\n"
@@ -368,7 +368,9 @@ def test_a_full_disk_leaves_no_file(source: Path, tmp_path: Path) -> None:
         "except OSError as error: sys.exit(0 if 'too large' in str(error) else 2)\n"
         "sys.exit(3)\n"
     )
-    run = subprocess.run([sys.executable, "-c", program, source, tmp_path / "a.gguf"], check=False)
+    run = subprocess.run(
+        [sys.executable, "-c", program, source, tmp_path / "a.gguf"], check=False, cwd=tmp_path
+    )
     assert run.returncode == 0
     assert [p.name for p in tmp_path.iterdir()] == [source.name]
 
@@ -409,14 +411,14 @@ def test_memory_holds_pieces_and_no_tensor(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_source_of_gigabytes_needs_little_memory(tmp_path: Path) -> None:
+def test_a_source_of_gigabytes_needs_little_memory(tmp_path: Path, command: None) -> None:
     source = sparse(tmp_path / "a.safetensors", 12288)  # 4.6 GB in one tensor
     program = (  # its own peak: that of all children would count other tests' programs
         "import resource, sys; from ltx2.convert import convert; convert(*sys.argv[1:]);"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)"
     )
-    command = [sys.executable, "-c", program, source, tmp_path / "a.gguf", "q4_0"]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    line = [sys.executable, "-c", program, source, tmp_path / "a.gguf", "q4_0"]
+    done = subprocess.run(line, check=True, capture_output=True, text=True, cwd=tmp_path)
     peak = int(done.stdout)
     rows = gguf.GGUFReader(tmp_path / "a.gguf").tensors[0].data
     assert rows.shape == (12288, 188160 // 32 * 18)
