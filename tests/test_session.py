@@ -80,6 +80,21 @@ def test_the_same_seed_gives_the_same_video_and_another_another(
     assert not np.array_equal(session.t2v(PROMPT, seed=6).frames, video.frames)
 
 
+def test_components_that_stay_loaded_change_no_video(
+    tiny_model: list[Path], video: ltx2.Video
+) -> None:
+    picture = np.full((8, 8, 3), 200, np.uint8)
+    with ltx2.Session(tiny_model, keep_loaded=True) as kept, ltx2.Session(tiny_model) as other:
+        first, loads = kept.t2v(PROMPT, seed=5), []
+        continued = kept.i2v(PROMPT, {0: picture, 8: picture}, seed=5, width=96)
+        again = kept.t2v(PROMPT, seed=5, progress=loads.append)
+        expected = other.i2v(PROMPT, {0: picture, 8: picture}, seed=5, width=96)
+    assert np.array_equal(first.frames, video.frames)
+    assert np.array_equal(continued.frames, expected.frames)
+    assert np.array_equal(again.frames, video.frames)
+    assert "load" not in {progress.stage for progress in loads}
+
+
 def test_a_seed_not_given_is_chosen_and_told(
     session: ltx2.Session, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -5,6 +5,7 @@
 #include "log.h"
 #include "session.h"
 
+#include <atomic>
 #include <cstdlib>
 #include <cstring>
 #include <new>
@@ -67,6 +68,7 @@ static void need(const void * pointer, const char * name) {
 struct ltx2_session {
     explicit ltx2_session(const SessionParams & params) : session(params) {}
     Session session;
+    std::atomic_flag busy = ATOMIC_FLAG_INIT;
 };
 
 const char * ltx2_version(void) { return LTX2_VERSION; }
@@ -147,6 +149,13 @@ ltx2_status ltx2_session_generate(ltx2_session * session, const ltx2_video_param
         const ltx2_video_params p =
             received(params, sizeof(ltx2_video_params), "ltx2_video_params");
         need(p.prompt, "prompt");
+        // From its own progress function, or from another thread: it would find half a state.
+        if (session->busy.test_and_set())
+            fail(LTX2_STATUS_INVALID_ARGUMENT, "session: a call is under way");
+        struct Idle {
+            ltx2_session & session;
+            ~Idle() { session.busy.clear(); }
+        } idle{*session};
         *out = session->session.generate(p).release();
     });
 }

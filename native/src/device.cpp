@@ -11,10 +11,9 @@ namespace ltx2 {
 ContextPtr make_context(size_t tensors) {
     const size_t size =
         tensors * ggml_tensor_overhead() + ggml_graph_overhead_custom(tensors, false);
-    ContextPtr context(ggml_init({size, nullptr, /*no_alloc=*/true}));
-    if (!context)
-        fail(LTX2_STATUS_OUT_OF_MEMORY, "memory: a graph's %zu bytes of metadata do not fit", size);
-    return context;
+    // Ours, since ggml stops the process where it cannot have its own. Throws std::bad_alloc.
+    void * memory = ::operator new(size);
+    return ContextPtr(ggml_init({size, memory, /*no_alloc=*/true}));
 }
 
 // Hyper-threads share one multiplier: a thread on each only adds waiting.
@@ -68,12 +67,18 @@ Device::Device(const std::string & name, int threads)
     ggml_backend_dev_t host = ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_CPU);
     if (!host || !chosen)
         fail(LTX2_STATUS_DEVICE, "device: this build has no CPU backend");
-    cpu_.reset(ggml_backend_dev_init(host, nullptr));
+    start_cpu();
     if (chosen != host)
         gpu_.reset(ggml_backend_dev_init(chosen, nullptr));
-    if (!cpu_ || (chosen != host && !gpu_))
+    if (chosen != host && !gpu_)
         fail(LTX2_STATUS_DEVICE, "device: %s does not start", ggml_backend_dev_name(chosen));
+}
 
+void Device::start_cpu() {
+    ggml_backend_dev_t host = ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_CPU);
+    cpu_.reset(ggml_backend_dev_init(host, nullptr));
+    if (!cpu_)
+        fail(LTX2_STATUS_DEVICE, "device: the CPU does not start");
     auto set_threads =
         reinterpret_cast<ggml_backend_set_n_threads_t>(ggml_backend_reg_get_proc_address(
             ggml_backend_dev_backend_reg(host), "ggml_backend_set_n_threads"));
@@ -81,8 +86,27 @@ Device::Device(const std::string & name, int threads)
         set_threads(cpu_.get(), threads_);
 }
 
+size_t Device::memory() const {
+    size_t free = 0, total = 0;
+    ggml_backend_dev_memory(ggml_backend_get_device(backend()), &free, &total);
+    return total;
+}
+
+void Device::replace_cpu() {
+    trim();
+    (void)cpu_.release();
+    start_cpu();
+}
+
 ggml_backend_sched_t Device::scheduler() {
     if (!scheduler_) {
+        // ggml stops the process where it cannot have the 60 tensors a node that it reserves.
+        const size_t reserved = max_nodes * 64 * sizeof(ggml_tensor);
+        void * volatile probe = std::malloc(reserved);
+        std::free(probe);
+        if (!probe)
+            fail(LTX2_STATUS_OUT_OF_MEMORY, "memory: %zu MiB for a graph do not fit",
+                 reserved >> 20);
         ggml_backend_t backends[2] = {gpu_.get(), cpu_.get()};
         ggml_backend_t * first = gpu_ ? backends : backends + 1;
         scheduler_.reset(ggml_backend_sched_new(first, nullptr, gpu_ ? 2 : 1, max_nodes,

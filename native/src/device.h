@@ -27,7 +27,11 @@ struct BufferDelete {
     void operator()(ggml_backend_buffer_t p) const { ggml_backend_buffer_free(p); }
 };
 struct ContextDelete {
-    void operator()(ggml_context * p) const { ggml_free(p); }
+    void operator()(ggml_context * p) const {
+        void * memory = ggml_get_mem_buffer(p); // make_context's
+        ggml_free(p);
+        ::operator delete(memory);
+    }
 };
 using SchedulerPtr = std::unique_ptr<ggml_backend_sched, SchedulerDelete>;
 using BackendPtr = std::unique_ptr<ggml_backend, BackendDelete>;
@@ -58,10 +62,15 @@ public:
     bool is_cpu() const { return !gpu_; }
     int threads() const { return threads_; }
     ggml_backend_t backend() const { return gpu_ ? gpu_.get() : cpu_.get(); }
+    size_t memory() const; // bytes the device has in all; 0: it does not say
     ggml_backend_t cpu() const { return cpu_.get(); }
     // The scheduler and its compute memory stay for the next graph until `trim`.
     ggml_backend_sched_t scheduler();
     void trim() { scheduler_.reset(); }
+
+    // After std::bad_alloc in a graph: ggml's CPU backend is then left with a pointer to memory it
+    // has freed, so it is given up, never freed, and another takes its place. DEVICE.
+    void replace_cpu();
 
     Kept keep(ggml_type type, Shape ne) const; // zeroed; OUT_OF_MEMORY
 
@@ -73,9 +82,11 @@ public:
     using TapFn = std::function<void(const std::string & name, Shape ne, const float * data)>;
     TapFn tap;
 
-    static constexpr size_t max_nodes = 8192; // of one graph
+    static constexpr size_t max_nodes = 4096; // of one graph, its leaves among them
 
 private:
+    void start_cpu();
+
     BackendPtr cpu_, gpu_;
     SchedulerPtr scheduler_;
     int threads_ = 1;

@@ -46,6 +46,8 @@ DitConfig::DitConfig(const Json & json) {
         refuse("out_channels differs from in_channels");
     if (context_width != width())
         refuse("cross_attention_dim differs from the width");
+    if (!(eps >= 0 && eps <= 1)) // ggml stops the process at a negative one
+        refuse("norm_eps is not in 0..1");
     if (max_pos.size() != 3 || width() < 6)
         refuse("positional_embedding_max_pos wants three numbers and a width of 6 or more");
     for (double m : max_pos)

@@ -2,6 +2,8 @@
 
 #include "ggml-cpu.h"
 
+#include <algorithm>
+
 namespace ltx2 {
 
 Graph::Graph(Device & device, const Progress & progress, size_t nodes)
@@ -48,19 +50,44 @@ static void set_abort(ggml_backend_t cpu, ggml_abort_callback callback, const Pr
         set(cpu, callback, const_cast<Progress *>(progress));
 }
 
+// sched_alloc_graph goes on with a null buffer where memory is short; sched_reserve says so. It
+// lets nodes read copies where devices meet, for the graph it splits: ours is split once more.
+bool Graph::reserve(ggml_backend_sched_t scheduler) {
+    std::vector<std::array<Tensor, GGML_MAX_SRC>> sources(
+        static_cast<size_t>(ggml_graph_n_nodes(graph_)));
+    for (size_t i = 0; i < sources.size(); ++i)
+        std::copy_n(ggml_graph_node(graph_, static_cast<int>(i))->src, GGML_MAX_SRC,
+                    sources[i].begin());
+    const bool fits = ggml_backend_sched_reserve(scheduler, graph_);
+    for (size_t i = 0; i < sources.size(); ++i)
+        std::copy(sources[i].begin(), sources[i].end(),
+                  ggml_graph_node(graph_, static_cast<int>(i))->src);
+    return fits;
+}
+
+ggml_status Graph::compute() {
+    set_abort(device_.cpu(), stop_wanted, &progress_);
+    try {
+        const ggml_status status = ggml_backend_sched_graph_compute(device_.scheduler(), graph_);
+        set_abort(device_.cpu(), nullptr, nullptr);
+        return status;
+    } catch (const std::bad_alloc &) {
+        device_.replace_cpu();
+        throw;
+    }
+}
+
 void Graph::run() {
     ggml_backend_sched_t scheduler = device_.scheduler();
     ggml_backend_sched_reset(scheduler);
-    if (!ggml_backend_sched_alloc_graph(scheduler, graph_)) {
+    if (!reserve(scheduler) || !ggml_backend_sched_alloc_graph(scheduler, graph_)) {
         device_.trim();
         fail(LTX2_STATUS_OUT_OF_MEMORY, "memory: the activations of a graph do not fit");
     }
     for (const Transfer & t : inputs_)
         if (t.tensor->buffer) // an input no node reads has none
             ggml_backend_tensor_set(t.tensor, t.from, 0, ggml_nbytes(t.tensor));
-    set_abort(device_.cpu(), stop_wanted, &progress_);
-    const ggml_status status = ggml_backend_sched_graph_compute(scheduler, graph_);
-    set_abort(device_.cpu(), nullptr, nullptr);
+    const ggml_status status = compute();
     if (status == GGML_STATUS_ABORTED)
         progress_.fail_stopped();
     if (status != GGML_STATUS_SUCCESS)

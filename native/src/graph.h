@@ -33,6 +33,9 @@ public:
     void run();
 
 private:
+    bool reserve(ggml_backend_sched_t scheduler);
+    ggml_status compute();
+
     struct Transfer {
         Tensor tensor;
         const void * from;

@@ -35,7 +35,21 @@ private:
 struct Session::Impl {
     explicit Impl(const SessionParams & p)
         : model(p.files), device(p.device, p.threads), keep_loaded(p.keep_loaded),
-          vae(device, model.index(), model.config()) {}
+          vae(device, model.index(), model.config()) {
+        check_config();
+    }
+    void check_config() const;
+
+    // What a call leaves when it ends, however it does.
+    struct Leave {
+        Impl & session;
+        ~Leave() {
+            session.end_stage(session.gemma);
+            session.end_stage(session.connector);
+            session.end_stage(session.dit);
+            session.end_vae_stage();
+        }
+    };
 
     ModelSet model;
     Device device;
@@ -59,7 +73,24 @@ struct Session::Impl {
     }
     std::vector<std::vector<float>> encode_texts(const std::vector<std::string> & prompts,
                                                  const Progress & progress);
+    void check_memory(const Geometry & g) const;
 };
+
+// What each part alone would take, and what the parts together cannot.
+void Session::Impl::check_config() const {
+    if (vae.time_scale() != frame_scale || vae.pixel_scale() != pixel_scale)
+        fail(LTX2_STATUS_MODEL,
+             "config vae: a latent stands for %d frames of %d x %d pixels, and LTX-2.3's for %d of "
+             "%d x %d",
+             vae.time_scale(), vae.pixel_scale(), vae.pixel_scale(), frame_scale, pixel_scale,
+             pixel_scale);
+    const int text = ConnectorConfig(model.config()).width();
+    const int wanted = DitConfig(model.config()).context_width;
+    if (text != wanted)
+        fail(LTX2_STATUS_MODEL,
+             "config transformer: the connector gives rows of %d, and cross_attention_dim is %d",
+             text, wanted);
+}
 
 // ---- what the caller asked for, with the model's defaults filled in
 
@@ -145,6 +176,21 @@ static Request request_of(const ltx2_video_params & p, const ModelDefaults & d) 
     return r;
 }
 
+// Systems that promise more memory than they have end the process that believes them: what cannot
+// fit is refused before the first byte is asked for.
+void Session::Impl::check_memory(const Geometry & g) const {
+    const double pixels = 3.0 * g.width * g.height * g.frames;
+    const double width = DitConfig(model.config()).width();
+    // A block holds the hidden state, its rotary table, and queries, keys, values and their mean.
+    const double block = 6 * sizeof(float) * width * static_cast<double>(g.tokens());
+    const double needed = device.is_cpu() ? std::max(pixels, block) : block;
+    const double have = static_cast<double>(device.memory());
+    if (have > 0 && needed > have)
+        fail(LTX2_STATUS_OUT_OF_MEMORY,
+             "memory: %d frames of %d x %d need more than %.0f GiB, and the device has %.0f GiB",
+             g.frames, g.width, g.height, needed / (1 << 30), have / (1 << 30));
+}
+
 // ---- the stages
 
 std::vector<std::vector<float>>
@@ -227,6 +273,9 @@ std::unique_ptr<Video> Session::generate(const ltx2_video_params & params) {
     const Progress progress(params.progress, params.user_data);
     const Request want = request_of(params, s.model.defaults());
     const Geometry & g = want.geometry;
+    s.vae.check_decode(g.latent_frames(), g.latent_height(), g.latent_width());
+    s.check_memory(g);
+    const Impl::Leave leave{s};
 
     // Text, twice where guidance compares with the negative prompt.
     std::vector<std::string> prompts = {want.prompt};

@@ -33,9 +33,7 @@ void VaeChain::prepare(Shape ne, size_t window) {
     work_ = done_ = 0;
     for (Link & link : links_) {
         const VaeLayer & layer = link.layer;
-        if (config_.border == kernels::Border::reflect && std::min(ne[1], ne[2]) < 2)
-            fail(LTX2_STATUS_INVALID_ARGUMENT,
-                 "video: too small for the model's reflected borders; a side of 64 would do");
+        config_.check_sides(ne[1], ne[2]);
         std::visit([&](auto & act) { act.start(ne, config_.causal); }, link.layer.act);
         const int64_t area = ne[1] * ne[2];
         const int64_t spread = layer.up_space * layer.up_space * layer.up_time;

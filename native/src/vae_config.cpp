@@ -208,6 +208,12 @@ VaeConfig VaeConfig::decoder(const Json & config) {
     return c;
 }
 
+void VaeConfig::check_sides(int64_t a, int64_t b) const {
+    if (border == kernels::Border::reflect && (a < 2 || b < 2))
+        fail(LTX2_STATUS_INVALID_ARGUMENT,
+             "video: too small for the model's reflected borders; a side of 64 would do");
+}
+
 bool VaeConfig::streams() const {
     for (const VaeStage & stage : stages)
         if (stage.kind == VaeStage::Kind::res_to && stage.in != stage.out)

@@ -34,6 +34,8 @@ struct VaeConfig {
     // Errors: MODEL naming the key.
     static VaeConfig encoder(const Json & config);
     static VaeConfig decoder(const Json & config);
+    // INVALID_ARGUMENT where a layer's frames are too small to be reflected.
+    void check_sides(int64_t a, int64_t b) const;
     // Whether frames can pass a few at a time: res_x_y takes a mean over the whole video.
     bool streams() const;
 };

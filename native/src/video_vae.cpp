@@ -6,7 +6,15 @@ namespace ltx2 {
 
 VideoVae::VideoVae(Device & device, const Index & index, const Json & config)
     : device_(device), index_(index), encoder_config_(VaeConfig::encoder(config)),
-      decoder_config_(VaeConfig::decoder(config)) {}
+      decoder_config_(VaeConfig::decoder(config)) {
+    const VaeConfig &e = encoder_config_, &d = decoder_config_;
+    if (e.time_scale != d.time_scale || e.pixel_scale != d.pixel_scale)
+        fail(LTX2_STATUS_MODEL,
+             "config vae: the encoder takes %d frames of %d x %d pixels to a latent, and the "
+             "decoder gives %d of %d x %d",
+             e.time_scale, e.pixel_scale, e.pixel_scale, d.time_scale, d.pixel_scale,
+             d.pixel_scale);
+}
 
 int VideoVae::latent_channels() const { return static_cast<int>(decoder_config_.latent_channels); }
 int VideoVae::time_scale() const { return decoder_config_.time_scale; }
@@ -93,10 +101,15 @@ static void to_pixels(const float * patches, int64_t width, int64_t p, uint8_t *
                 }
 }
 
+void VideoVae::check_decode(int frames, int height, int width) const {
+    check_size("latents", frames, height, width, 16384 / decoder_config_.pixel_scale);
+    decoder_config_.check_sides(height, width);
+}
+
 void VideoVae::decode(const float * latents, int frames, int height, int width,
                       const Progress & progress, const Sink & sink) {
     const VaeConfig & c = decoder_config_;
-    check_size("latents", frames, height, width, 16384 / c.pixel_scale);
+    check_decode(frames, height, width);
     VaeChain & decoder = loaded(decoder_, device_, index_, "vae.decoder", c, progress);
     const int total = 1 + (frames - 1) * c.time_scale;
     progress("decode", 0, total);

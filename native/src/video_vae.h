@@ -30,6 +30,9 @@ public:
     void decode(const float * latents, int frames, int height, int width, const Progress & progress,
                 const Sink & sink);
 
+    // What `decode` would refuse. INVALID_ARGUMENT.
+    void check_decode(int frames, int height, int width) const;
+
     void release(); // the weights; they are loaded again when needed
 
     // Bytes of frames that a layer takes at once; 0: all of them.

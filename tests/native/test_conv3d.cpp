@@ -34,7 +34,9 @@ struct Case {
 
 // A case's tensors in one context, values made at random or shared with another case's.
 struct Tensors {
-    ContextPtr context{ggml_init({size_t{64} << 20, nullptr, false})};
+    std::vector<uint8_t> memory = std::vector<uint8_t>(size_t{64} << 20);
+    std::unique_ptr<ggml_context, decltype(&ggml_free)> context{
+        ggml_init({memory.size(), memory.data(), false}), ggml_free};
     Conv3dCall call;
     std::vector<float> plain_weight;
 
