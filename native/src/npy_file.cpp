@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <filesystem>
 #include <memory>
 
 namespace ltx2 {
@@ -24,14 +25,31 @@ static std::string header(const std::vector<int64_t> & shape) {
     return out + text;
 }
 
+static std::string temporary_of(const std::string & path) { return path + ".part"; }
+
+[[noreturn]] static void cannot_write(const std::string & path, int reason) {
+    fail(LTX2_STATUS_INVALID_ARGUMENT, "%s: cannot be written: %s", path.c_str(),
+         std::strerror(reason));
+}
+
+void check_npy(const std::string & path) {
+    std::error_code ignored;
+    if (path.empty() || std::filesystem::is_directory(std::filesystem::u8path(path), ignored))
+        cannot_write(path, path.empty() ? ENOENT : EISDIR);
+    std::FILE * file = std::fopen(temporary_of(path).c_str(), "wb");
+    if (!file)
+        cannot_write(path, errno);
+    std::fclose(file);
+    std::remove(temporary_of(path).c_str());
+}
+
 void write_npy(const std::string & path, const std::vector<float> & values,
                const std::vector<int64_t> & shape) {
-    const std::string temporary = path + ".part";
+    const std::string temporary = temporary_of(path);
     const auto failed = [&] {
         const int reason = errno;
         std::remove(temporary.c_str());
-        fail(LTX2_STATUS_INVALID_ARGUMENT, "%s: cannot be written: %s", path.c_str(),
-             std::strerror(reason));
+        cannot_write(path, reason);
     };
     std::FILE * file = std::fopen(temporary.c_str(), "wb");
     if (!file)

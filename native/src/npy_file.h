@@ -7,6 +7,8 @@
 
 namespace ltx2 {
 
+// That a file can be made there, before there is anything to write. Errors: as write_npy.
+void check_npy(const std::string & path);
 // F32 in C order, under a temporary name that is then renamed. Errors: INVALID_ARGUMENT naming the
 // path and the system's reason.
 void write_npy(const std::string & path, const std::vector<float> & values,

@@ -173,6 +173,8 @@ static Request request_of(const ltx2_video_params & p, const ModelDefaults & d) 
     r.images = checked_images(p, geometry.frames);
     if (p.noise_count && !p.noise)
         fail(LTX2_STATUS_INVALID_ARGUMENT, "noise: null");
+    if (p.latents_path)
+        check_npy(p.latents_path);
     return r;
 }
 
