@@ -123,13 +123,6 @@ bool Store::can_map(const Source & source, As as) const {
            reinterpret_cast<uintptr_t>(source.info->data) % alignment == 0;
 }
 
-size_t Store::bytes() const {
-    size_t sum = 0;
-    for (const Wanted & w : wanted_)
-        sum += ggml_nbytes(w.tensor);
-    return sum;
-}
-
 void Store::load(const Progress & progress) {
     map_tensors();
     copy_tensors(progress);

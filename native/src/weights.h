@@ -64,7 +64,6 @@ public:
     Weights root(const std::string & prefix = "") { return Weights(*this, prefix); }
     // Reports stage "load". Errors: OUT_OF_MEMORY, CANCELLED.
     void load(const Progress & progress);
-    size_t bytes() const; // of the tensors asked for, as loaded
 
 private:
     friend class Weights;
