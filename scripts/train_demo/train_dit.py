@@ -56,7 +56,7 @@ def encode_clips(vae: Vae, folder: Path) -> list[tuple[list[Scene], torch.Tensor
 
 def draw_sigmas(rng: np.random.Generator, count: int) -> torch.Tensor:
     """Logit-normal, shifted to the noisy side where shape and motion are decided."""
-    logits = rng.normal(0.8, 1.3, count)
+    logits = rng.normal(1.3, 1.5, count)
     s = 1 / (1 + np.exp(-logits))
     uniform = rng.random(count)
     return torch.from_numpy(np.where(rng.random(count) < 0.15, uniform, s)).float()
@@ -132,7 +132,7 @@ class Trainer:
     def train(self, minutes: float) -> None:
         saved, losses, threads = self.used, [], Threads(torch.get_num_threads())
         while self.used < minutes * 60:
-            began = time.monotonic()
+            began, busy = time.monotonic(), time.process_time()
             share = learning_rate(self.used / (minutes * 60))
             for o, peak in zip(self.optimizers, self.peaks, strict=True):
                 for group in o.param_groups:
@@ -143,11 +143,11 @@ class Trainer:
             nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
             for o in self.optimizers:
                 o.step()
-            self.average.update(self.model, self.step)
+            self.average.update(self.model, self.step, 0.996)
             self.step += 1
             losses.append(float(loss.detach()))
             threads.step(time.monotonic() - began)
-            self.used += time.monotonic() - began
+            self.used += (time.process_time() - busy) / torch.get_num_threads()
             if self.step % 100 == 0:
                 print(
                     f"dit step {self.step} {self.used / 60:.1f} min  "

@@ -163,7 +163,7 @@ class Trainer:
         saved, losses, threads = self.used, [], Threads(torch.get_num_threads())
         seed = 19 if self.decoder_only else 11
         while self.used < minutes * 60:
-            began = time.monotonic()
+            began, busy = time.monotonic(), time.process_time()
             x = batch(np.random.default_rng((seed, self.step)))
             share = learning_rate(self.used / (minutes * 60))
             for o, peak in zip(self.optimizers, self.peaks, strict=True):
@@ -179,7 +179,7 @@ class Trainer:
             self.step += 1
             losses.append(float(mse.detach()))
             threads.step(time.monotonic() - began)
-            self.used += time.monotonic() - began
+            self.used += (time.process_time() - busy) / torch.get_num_threads()
             if self.step % 50 == 0:
                 recent = decibel(float(np.mean(losses[-50:])))
                 print(
