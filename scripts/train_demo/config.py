@@ -119,7 +119,7 @@ SCHEDULER: dict[str, Any] = {
 SAMPLING: dict[str, Any] = {
     "schedule": "linear_quadratic",
     "steps": 16,
-    "guidance": 2.0,
+    "guidance": 1.5,
     "stg": 0.0,
     "rescale": 0.0,
     "stg_blocks": [],
