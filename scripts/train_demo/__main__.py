@@ -14,7 +14,7 @@ def main() -> None:
     parser.add_argument("stage", choices=["vae", "decoder", "dit", "export", "evaluate"])
     parser.add_argument("--work", type=Path, required=True, help="checkpoints, kept and resumed")
     parser.add_argument("--out", type=Path, help="the official-format files (default: WORK/out)")
-    parser.add_argument("--minutes", type=float, default=30, help="training time of the stage, waiting not counted")
+    parser.add_argument("--minutes", type=float, default=30, help="busy time to train for")
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
