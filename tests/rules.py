@@ -95,7 +95,7 @@ def _split(x: F, heads: int) -> F:
 def attention(
     w: Weights, p: str, a: F, kv: F, heads: int, table: tuple[F, F] | None, wrong: str = ""
 ) -> F:
-    """The gated attention of transformer and connector."""
+    """The gated attention of transformer and connector; "values only" skips the softmax."""
 
     def norm(x: F, name: str) -> F:
         if wrong == "q and k norm per head":
@@ -108,6 +108,7 @@ def attention(
     if table:
         q, k = rotate(q, table, wrong), rotate(k, table, wrong)
     o = softmax(q @ k.swapaxes(1, 2) / np.sqrt(q.shape[-1])) @ v
+    o = v if wrong == "values only" else o
     source = kv[: len(a)] if wrong == "gate of keys" else a
     gate = 1 / (1 + np.exp(-linear(w, p + ".to_gate_logits", source)))
     gate = gate if wrong == "gate without 2" else 2 * gate
@@ -151,9 +152,10 @@ def _modulation(w: Weights, mask: F, sigma: float, wrong: str) -> tuple[F, F, F]
 
 
 def dit(
-    w: Weights, latent: F, mask: F, at: F, context: F, sigma: float, heads: int, wrong: str = ""
-) -> F:
-    """Velocity; `at` holds the positions' middles [3, tokens]."""
+    w: Weights, latent: F, mask: F, at: F, context: F, sigma: float, heads: int, wrong: str = "",
+    values_only: int | None = None,
+) -> F:  # fmt: skip
+    """Velocity; `at` holds the positions' middles [3, tokens], `values_only` a perturbed block."""
     x = linear(w, DIT + "patchify_proj", latent)
     rows, prompt, e = _modulation(w, mask, sigma, wrong)
     table = rotary(at, [20, 2048, 2048], x.shape[1], heads, wrong)
@@ -168,7 +170,8 @@ def dit(
         text = rms(context) if wrong == "context normalised" else context
         text = text if wrong == "context not modulated" else text * (1 + c1) + c0
         a = rms(x) * (1 + m[1]) + m[0]
-        x = x + attention(w, p + "attn1", a, a, heads, table, wrong) * m[2]
+        how = "values only" if i == values_only else wrong
+        x = x + attention(w, p + "attn1", a, a, heads, table, how) * m[2]
         a = rms(x) * (1 + m[7]) + m[6]
         x = x + attention(w, p + "attn2", a, text, heads, None, wrong) * m[8]
         x = x + feed_forward(w, p + "ff", rms(x) * (1 + m[4]) + m[3]) * m[5]

@@ -1,7 +1,7 @@
 """The specification's known traps in text encoder, connector and transformer, one by one.
 
 Each test compares the library with its rule and shows that the known mistake would be noticed.
-Out of scope: the upsampler (trap 21), which is not built.
+VAE, sampling and files: test_traps_video.py. Out of scope: the upsampler (trap 21), not built.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tolerance import nmse
 Array = NDArray[np.generic]
 Tiny = dict[str, Path]
 Encoder = tuple[Weights, dict[str, int]]
-RIGHT, WRONG = 1e-9, 1e-5  # NMSE at most, and at least
+RIGHT, WRONG = 2e-11, 2.5e-4  # NMSE at most and at least; measured 4e-12 and 9.6e-4
 
 
 def tells(have: Array, rule: object, *mistakes: str) -> None:
@@ -253,7 +253,7 @@ def test_one_timestep_given_per_token_is_one_timestep(tiny: Tiny, folder: Path) 
     tokens = run("dit", [tiny["base"]], folder / "tokens", mask=mask, **inputs)
     assert scalar["adaln_single"].size == 9 * 128
     assert tokens["adaln_single"].size == 2 * 9 * 128
-    assert nmse(tokens["velocity"], scalar["velocity"]) < RIGHT
+    assert nmse(tokens["velocity"], scalar["velocity"]) < 2e-10  # measured 3.3e-11
 
 
 def test_audio_tensors_are_passed_over(tiny: Tiny, folder: Path, image: Array) -> None:
