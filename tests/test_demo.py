@@ -37,14 +37,15 @@ def judge(scenes: list[dict[str, Any]]) -> Counter[str]:
     return counts
 
 
-def test_colours_are_those_of_the_prompt() -> None:
+def test_clips_do_what_their_prompts_say() -> None:
     counts = judge(PROMPTS[:16])
-    assert counts["background"] >= 14, counts
-    assert counts["colour"] >= 12, counts
+    assert counts["background"] >= 15, counts
+    assert counts["colour"] >= 13, counts
+    assert counts["motion"] >= 14, counts
 
 
 @pytest.mark.slow
 def test_the_bars_on_a_hundred_prompts() -> None:
     counts = judge(PROMPTS)
-    print(counts)
-    assert counts["background"] >= 90, counts
+    print(counts)  # measured: colour 93, background 100, motion 100, all three 93
+    assert counts["all"] >= 90, counts
