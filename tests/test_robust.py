@@ -267,11 +267,11 @@ print(refused)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs a limit of memory that Linux keeps")
-def test_memory_that_runs_out_anywhere_is_an_error(tiny_model: list[Path]) -> None:
-    command = [sys.executable, "-c", LITTLE, *map(str, tiny_model)]
-    ran = subprocess.run(
-        command, cwd=Path(__file__).parents[1], capture_output=True, text=True, check=False
-    )
+def test_memory_that_runs_out_anywhere_is_an_error(
+    tiny_model: list[Path], command: None, tmp_path: Path
+) -> None:
+    line = [sys.executable, "-c", LITTLE, *map(str, tiny_model)]
+    ran = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr[-2000:]
     assert int(ran.stdout) > 2
 
