@@ -13,9 +13,8 @@
 namespace ltx2 {
 
 static constexpr const char * checkpoint_source =
-    "an LTX-2.3 checkpoint: `ltx2 pull` fetches one, `ltx2 convert` makes a smaller .gguf of it";
-static constexpr const char * gemma_source =
-    "Gemma 3 12B: a .gguf, or its Hugging Face folder; `ltx2 pull` fetches it";
+    "an LTX-2.3 checkpoint: the official .safetensors, or the .gguf `ltx2 convert` makes of it";
+static constexpr const char * gemma_source = "Gemma 3 12B: a .gguf, or its Hugging Face folder";
 
 // What goes wrong inside is the file's fault, and its name is put before the words.
 template <class Body>

@@ -185,7 +185,7 @@ static void what_is_missing_is_named() {
     Folder f;
     f.checkpoint();
     CHECK_THROWS(f.open(), "no text encoder in ");
-    CHECK_THROWS(f.open(), "ltx2 pull");
+    CHECK_THROWS(f.open(), "Hugging Face folder");
     Folder g;
     g.gemma();
     CHECK_THROWS(g.open(), "no diffusion transformer, text connector, text projection, video VAE");
