@@ -58,20 +58,21 @@ std::vector<Position> keyframe_positions(const Geometry & g, int frame) {
     return out;
 }
 
-std::vector<float> to_tokens(const float * latents, int64_t tokens, int channels) {
-    std::vector<float> out(static_cast<size_t>(tokens * channels));
-    for (int64_t c = 0; c < channels; ++c)
-        for (int64_t t = 0; t < tokens; ++t)
-            out[static_cast<size_t>(t * channels + c)] = latents[c * tokens + t];
+// [rows][columns] -> [columns][rows]
+static std::vector<float> transpose(const float * values, int64_t rows, int64_t columns) {
+    std::vector<float> out(static_cast<size_t>(rows * columns));
+    for (int64_t r = 0; r < rows; ++r)
+        for (int64_t c = 0; c < columns; ++c)
+            out[static_cast<size_t>(c * rows + r)] = values[r * columns + c];
     return out;
 }
 
+std::vector<float> to_tokens(const float * latents, int64_t tokens, int channels) {
+    return transpose(latents, channels, tokens);
+}
+
 std::vector<float> from_tokens(const float * values, int64_t count, int channels) {
-    std::vector<float> out(static_cast<size_t>(count * channels));
-    for (int64_t t = 0; t < count; ++t)
-        for (int64_t c = 0; c < channels; ++c)
-            out[static_cast<size_t>(c * count + t)] = values[t * channels + c];
-    return out;
+    return transpose(values, count, channels);
 }
 
 } // namespace ltx2
