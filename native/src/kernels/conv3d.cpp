@@ -1,8 +1,9 @@
 #include "conv3d.h"
 
-#include "conv3d_tile.h"
+#include "variant.h"
 
 #include <algorithm>
+#include <cstring>
 
 namespace ltx2::kernels {
 
@@ -10,23 +11,13 @@ namespace ltx2::kernels {
 // second cache. The order of sums depends on it, and on nothing else.
 static constexpr int64_t block = 32;
 
-static float half_to_float(uint16_t half) {
-    const uint32_t bits = static_cast<uint32_t>(half & 0x7fff) << 13;
-    const uint32_t sign = static_cast<uint32_t>(half & 0x8000) << 16;
-    float value;
-    std::memcpy(&value, &bits, sizeof value);
-    value *= 0x1p112f; // moves the exponent from half's bias to float's, subnormals too
-    uint32_t out;
-    std::memcpy(&out, &value, sizeof out);
-    out |= sign;
-    std::memcpy(&value, &out, sizeof value);
-    return value;
-}
+static int panel_width() { return variant().conv3d.panel; }
 
 // Packed: panels of output channels (the last one narrower), in each the blocks of input channels,
 // in each [line][channel][tap][output], where a line is a tap's frame and row.
 template <class T>
 static void pack(T * data, int64_t in, int64_t outputs, int64_t taps) {
+    const int64_t panel = panel_width();
     const std::vector<T> plain(data, data + in * outputs * taps);
     const int64_t line_taps = taps == 1 ? 1 : 3;
     T * to = data;
@@ -35,7 +26,7 @@ static void pack(T * data, int64_t in, int64_t outputs, int64_t taps) {
             for (int64_t line = 0; line < taps / line_taps; ++line)
                 for (int64_t i = i0; i < std::min(in, i0 + block); ++i)
                     for (int64_t tap = 0; tap < line_taps; ++tap)
-                        for (int64_t n = o; n < std::min<int64_t>(outputs, o + panel); ++n)
+                        for (int64_t n = o; n < std::min(outputs, o + panel); ++n)
                             *to++ = plain[static_cast<size_t>(
                                 ((line * line_taps + tap) * outputs + n) * in + i)];
 }
@@ -53,21 +44,21 @@ static void unpack_block(const ggml_tensor * weight, int64_t first_out, int64_t 
                          int64_t first_in, int64_t channels, float * to) {
     const int64_t in = weight->ne[0], taps = weight->ne[2];
     const int64_t offset = (first_out * in + first_in * width) * taps;
-    const auto copy = [&](auto * from, auto convert) {
-        for (int64_t k = 0; k < channels * taps; ++k, from += width, to += panel) {
-            if (width == panel) {
-                for (int n = 0; n < panel; ++n)
-                    to[n] = convert(from[n]);
-            } else {
-                for (int n = 0; n < panel; ++n)
-                    to[n] = n < width ? convert(from[n]) : 0.0f;
-            }
-        }
+    const int64_t panel = panel_width(), rows = channels * taps;
+    const auto convert = [&](int64_t from, int64_t count, float * values) {
+        if (weight->type == GGML_TYPE_F16)
+            variant().rows.from_f16(static_cast<const uint16_t *>(weight->data) + from, values,
+                                    count);
+        else
+            std::memcpy(values, static_cast<const float *>(weight->data) + from,
+                        static_cast<size_t>(count) * sizeof(float));
     };
-    if (weight->type == GGML_TYPE_F16)
-        copy(static_cast<const uint16_t *>(weight->data) + offset, half_to_float);
-    else
-        copy(static_cast<const float *>(weight->data) + offset, [](float x) { return x; });
+    if (width == panel)
+        return convert(offset, rows * panel, to);
+    for (int64_t k = 0; k < rows; ++k, to += panel) {
+        convert(offset + k * width, width, to);
+        std::fill(to + width, to + panel, 0.0f);
+    }
 }
 
 // Where position `i` of an axis of `n` lies, or -1 for a zero.
@@ -135,7 +126,7 @@ static Piece piece_at(const Conv3dPlan & p, int64_t index) {
     piece.t = index / p.tiles_y;
     piece.width = std::min(p.tile_width, p.out->ne[1] - piece.x);
     piece.height = std::min(p.tile_height, p.out->ne[2] - piece.y);
-    const int64_t panels = (p.outputs + panel - 1) / panel;
+    const int64_t panels = p.panels();
     piece.last_panel = std::min(panels, piece.first_panel + p.tile_panels);
     return piece;
 }
@@ -152,6 +143,7 @@ static int64_t lines_of(const Conv3dPlan & p) {
 // into `sums`, or back (at last: with the skip added).
 static void fetch(const Conv3dPlan & p, const float * out, int64_t count, int64_t first_out,
                   int64_t width, bool first, float * sums) {
+    const int64_t panel = panel_width();
     const float * bias = static_cast<const float *>(p.call.bias->data) + first_out;
     for (int64_t m = 0; m < count; ++m)
         std::memcpy(sums + m * panel, first ? bias : out + m * p.outputs + first_out,
@@ -159,6 +151,7 @@ static void fetch(const Conv3dPlan & p, const float * out, int64_t count, int64_
 }
 static void put(const Conv3dPlan & p, float * out, const float * skip, int64_t count,
                 int64_t first_out, int64_t width, const float * sums) {
+    const int64_t panel = panel_width();
     for (int64_t m = 0; m < count; ++m) {
         float * to = out + m * p.outputs + first_out;
         const float * add = skip ? skip + m * p.outputs + first_out : nullptr;
@@ -172,6 +165,7 @@ static void add_block(const Conv3dPlan & p, const Piece & piece, int64_t first_i
     const Conv3dCall & call = p.call;
     const int64_t channels = std::min(block, p.in - first_in);
     const int64_t ld = line_length(p), lines = lines_of(p), k = call.kernel, s = call.stride_space;
+    const int64_t panel = panel_width();
     float * laid = scratch;
     float * weights = laid + k * lines * block * ld;
     float * sums = weights + call.weight->ne[2] * block * panel;
@@ -183,11 +177,11 @@ static void add_block(const Conv3dPlan & p, const Piece & piece, int64_t first_i
             lay_out(p, frame, piece.y * s + line - k / 2, piece.x * s - k / 2, first_in, channels,
                     ld, laid + (dt * lines + line) * block * ld);
     }
-    const TileFn tile = tile_for(static_cast<int>(s), static_cast<int>(k), p.tile_rows);
+    const Conv3dTileFn tile = variant().conv3d.tile_for(static_cast<int>(s), static_cast<int>(k), p.tile_rows);
     const bool first = first_in == 0, last = first_in + channels == p.in;
     const float * rows[9];
     for (int64_t n = piece.first_panel; n < piece.last_panel; ++n) {
-        const int64_t width = std::min<int64_t>(panel, p.outputs - n * panel);
+        const int64_t width = std::min(panel, p.outputs - n * panel);
         unpack_block(call.weight, n * panel, width, first_in, channels, weights);
         for (int64_t y = 0; y < piece.height; ++y) {
             const int64_t row = (piece.y + y) * p.out->ne[1] + piece.x;
@@ -227,7 +221,7 @@ static int choose_rows(int64_t width) {
     int best = 4;
     for (int rows : {6, 8, 12}) {
         const auto cost = [&](int r) { return (width + r - 1) / r * (r + 1); };
-        if (rows <= most_rows && cost(rows) <= cost(best))
+        if (rows <= variant().conv3d.most_rows && cost(rows) <= cost(best))
             best = rows;
     }
     return best;
@@ -251,7 +245,8 @@ std::unique_ptr<Conv3dPlan> conv3d(ggml_context * ctx, const Conv3dCall & call, 
     p.tile_width = std::min<int64_t>(width, 48);
     p.tile_rows = choose_rows(p.tile_width);
     p.tile_height = std::min(height, std::max<int64_t>(1, 400 / p.tile_width));
-    p.tile_panels = (p.outputs + panel - 1) / panel;
+    p.panel = panel_width();
+    p.tile_panels = p.panels();
     p.tiles_x = (width + p.tile_width - 1) / p.tile_width;
     p.tiles_y = (height + p.tile_height - 1) / p.tile_height;
     p.tiles_t = p.out->ne[3];
@@ -260,10 +255,10 @@ std::unique_ptr<Conv3dPlan> conv3d(ggml_context * ctx, const Conv3dCall & call, 
         const int64_t parts = std::min<int64_t>(p.tile_panels, (8 * threads + places - 1) / places);
         p.tile_panels = (p.tile_panels + parts - 1) / parts;
     }
-    p.tiles_out = ((p.outputs + panel - 1) / panel + p.tile_panels - 1) / p.tile_panels;
+    p.tiles_out = (p.panels() + p.tile_panels - 1) / p.tile_panels;
     const int64_t laid = call.kernel * lines_of(p) * block * line_length(p);
     p.scratch_size =
-        static_cast<size_t>(laid + call.weight->ne[2] * block * panel + most_rows * panel);
+        static_cast<size_t>(laid + (call.weight->ne[2] * block + variant().conv3d.most_rows) * p.panel);
     p.scratch.resize(p.scratch_size * static_cast<size_t>(threads));
     return plan;
 }

@@ -49,10 +49,13 @@ struct Conv3dPlan {
     int64_t in = 0, outputs = 0;
     int64_t tile_width = 0, tile_height = 0, tile_panels = 0; // of one piece of work
     int64_t tiles_x = 0, tiles_y = 0, tiles_t = 0, tiles_out = 0;
+    int64_t panel = 0;       // output channels that the inner kernel takes at once
     int tile_rows = 0;       // positions that the inner kernel takes at once
     size_t scratch_size = 0; // floats a thread
     std::vector<float> scratch;
     std::atomic<int64_t> next{0}; // the piece of work nobody has taken
+
+    int64_t panels() const { return (outputs + panel - 1) / panel; }
 };
 
 // Rewrites a weight [in, out, taps] on the host, F16 or F32, into the order the kernel reads; once.

@@ -1,8 +1,6 @@
 #include "frames.h"
 
-#include "exp.h"
-
-#include <cmath>
+#include "variant.h"
 
 namespace ltx2::kernels {
 
@@ -14,22 +12,6 @@ static const float * frame_of(const ggml_tensor * past, const ggml_tensor * x, i
                                                from->nb[3]);
 }
 
-// Partial sums side by side, so that compilers vectorise without reordering anything.
-static float sum_of_squares(const float * x, int64_t n) {
-    constexpr int lanes = 16;
-    float sums[lanes] = {};
-    int64_t i = 0;
-    for (; i + lanes <= n; i += lanes)
-        for (int j = 0; j < lanes; ++j)
-            sums[j] += x[i + j] * x[i + j];
-    float sum = 0;
-    for (; i < n; ++i)
-        sum += x[i] * x[i];
-    for (float part : sums)
-        sum += part;
-    return sum;
-}
-
 static void norm_rows(ggml_tensor * out, int ith, int nth, void *) {
     const ggml_tensor * x = out->src[0];
     const ggml_tensor * past = out->ne[3] > x->ne[3] ? out->src[1] : nullptr;
@@ -38,12 +20,7 @@ static void norm_rows(ggml_tensor * out, int ith, int nth, void *) {
     for (int64_t r = rows * ith / nth; r < rows * (ith + 1) / nth; ++r) {
         const float * from = frame_of(past, x, r / frame) + r % frame * width;
         float * to = static_cast<float *>(out->data) + r * width;
-        const float mean = sum_of_squares(from, width) / static_cast<float>(width);
-        const float scale = 1.0f / std::sqrt(mean + 1e-8f);
-        for (int64_t i = 0; i < width; ++i) {
-            const float v = from[i] * scale;
-            to[i] = v / (1.0f + exp_fast(-v));
-        }
+        variant().rows.rms_silu(from, to, width, 1e-8f);
     }
 }
 

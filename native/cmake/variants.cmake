@@ -1,0 +1,51 @@
+# The inner kernels are compiled once for every instruction set that this compiler knows, each time
+# in a namespace of its own; src/kernels/variant.cpp chooses among them at run time.
+include(CheckCXXCompilerFlag)
+
+set(ltx2_variant_sources
+    src/kernels/variants/conv3d_tile.cpp
+    src/kernels/variants/rows.cpp
+    src/kernels/variants/table.cpp)
+
+set(ltx2_variants portable)
+set(ltx2_variant_flags_portable "")
+if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64|amd64")
+    set(avx512 -mavx2 -mfma -mf16c -mavx512f -mavx512bw -mavx512dq -mavx512vl)
+    set(ltx2_variant_flags_avx2 -mavx2 -mfma -mf16c)
+    set(ltx2_variant_flags_avxvnni -mavx2 -mfma -mf16c -mavxvnni)
+    set(ltx2_variant_flags_avx512 ${avx512})
+    set(ltx2_variant_flags_avx512vnni ${avx512} -mavx512vnni)
+    set(ltx2_variant_flags_avx512bf16 ${avx512} -mavx512vnni -mavx512bf16)
+    set(candidates avx2 avxvnni avx512 avx512vnni avx512bf16)
+elseif(CMAKE_SYSTEM_PROCESSOR MATCHES "aarch64|arm64|ARM64")
+    set(ltx2_variant_flags_dotprod -march=armv8.2-a+dotprod+fp16)
+    set(ltx2_variant_flags_i8mm -march=armv8.2-a+dotprod+fp16+i8mm+bf16)
+    set(candidates dotprod i8mm)
+endif()
+foreach(variant ${candidates})
+    string(REPLACE ";" " " flags "${ltx2_variant_flags_${variant}}")
+    check_cxx_compiler_flag("${flags}" ltx2_compiles_${variant})
+    if(ltx2_compiles_${variant})
+        list(APPEND ltx2_variants ${variant})
+    else()
+        message(STATUS "This compiler has no ${flags}: the kernels' ${variant} variant is left out")
+    endif()
+endforeach()
+
+set(ltx2_variant_list "")
+foreach(variant ${ltx2_variants})
+    add_library(ltx2_kernels_${variant} OBJECT ${ltx2_variant_sources})
+    target_compile_definitions(ltx2_kernels_${variant} PRIVATE LTX2_VARIANT=${variant})
+    # Multiply-adds may be fused: where the instruction set has them, that is the faster and the
+    # more exact way. Values that are not finite never meet a branch.
+    target_compile_options(ltx2_kernels_${variant} PRIVATE -O3 -ffp-contract=fast -fno-math-errno
+        -fno-trapping-math -Wall -Wextra -Werror ${ltx2_variant_flags_${variant}})
+    if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU") # what it says of its own avx512fintrin.h
+        target_compile_options(ltx2_kernels_${variant} PRIVATE -Wno-maybe-uninitialized)
+    endif()
+    target_include_directories(ltx2_kernels_${variant} PRIVATE src)
+    set_target_properties(ltx2_kernels_${variant} PROPERTIES POSITION_INDEPENDENT_CODE ON)
+    string(APPEND ltx2_variant_list "LTX2_VARIANT_ENTRY(${variant}) ")
+endforeach()
+file(CONFIGURE OUTPUT "${CMAKE_CURRENT_BINARY_DIR}/generated/kernel_variants.inc"
+    CONTENT "@ltx2_variant_list@\n")

@@ -1,0 +1,107 @@
+// The compiler's own vectors, as wide as the instruction set that a file is compiled for. Only files
+// under variants/ include this: what it defines lies in the namespace of their variant, since two
+// copies of one inline function would be merged into one that some processor cannot run. For the
+// same reason nothing there calls a function of the standard library.
+#pragma once
+
+#if !defined(__GNUC__)
+#error "the kernels are written with the vectors of GCC and Clang; on Windows use clang-cl"
+#endif
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#if defined(__AVX2__)
+#include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
+#endif
+
+namespace ltx2::kernels::LTX2_VARIANT {
+
+#if defined(__AVX512F__)
+constexpr int lanes = 16, registers = 32;
+#elif defined(__AVX2__)
+constexpr int lanes = 8, registers = 16;
+#elif defined(__aarch64__)
+constexpr int lanes = 4, registers = 32;
+#else
+constexpr int lanes = 4, registers = 16;
+#endif
+
+typedef float Vec __attribute__((vector_size(lanes * sizeof(float))));
+typedef int32_t IVec __attribute__((vector_size(lanes * sizeof(int32_t))));
+
+static inline Vec splat(float x) { return x - Vec{}; }
+static inline Vec load(const float * p) {
+    Vec v;
+    std::memcpy(&v, p, sizeof v);
+    return v;
+}
+static inline void store(float * p, Vec v) { std::memcpy(p, &v, sizeof v); }
+
+static inline float sum(Vec v) {
+    float total = 0;
+    for (int i = 0; i < lanes; ++i)
+        total += v[i];
+    return total;
+}
+static inline Vec max(Vec a, Vec b) { return a > b ? a : b; }
+static inline Vec min(Vec a, Vec b) { return a < b ? a : b; }
+
+// The first n of a vector, the others zero; for what is left at the end of a row.
+static inline Vec load_some(const float * p, int n) {
+    Vec v = {};
+    std::memcpy(&v, p, static_cast<size_t>(n) * sizeof(float));
+    return v;
+}
+static inline void store_some(float * p, Vec v, int n) {
+    std::memcpy(p, &v, static_cast<size_t>(n) * sizeof(float));
+}
+
+// The next `lanes` values of 16 bits.
+static inline Vec load_f16(const uint16_t * p) {
+#if defined(__AVX512F__)
+    return (Vec)_mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i *>(p)));
+#elif defined(__AVX2__)
+    return (Vec)_mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i *>(p)));
+#elif defined(__aarch64__)
+    return (Vec)vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(p)));
+#else
+    uint32_t magnitude[lanes], sign[lanes];
+    for (int i = 0; i < lanes; ++i) {
+        magnitude[i] = static_cast<uint32_t>(p[i] & 0x7fff) << 13;
+        sign[i] = static_cast<uint32_t>(p[i] & 0x8000) << 16;
+    }
+    Vec v;
+    std::memcpy(&v, magnitude, sizeof v);
+    v *= 0x1p112f; // moves the exponent from half's bias to float's, subnormals too
+    std::memcpy(magnitude, &v, sizeof v);
+    for (int i = 0; i < lanes; ++i)
+        magnitude[i] |= sign[i];
+    std::memcpy(&v, magnitude, sizeof v);
+    return v;
+#endif
+}
+
+// e^x for x <= 88, relative error below 2e-7: x = n ln2 + r, e^r by its series, 2^n by the exponent
+// bits. Below -87 it gives e^-87.
+static inline Vec exp(Vec x) {
+    x = max(splat(-87.0f), min(splat(88.0f), x));
+    // Adding 1.5 * 2^23 rounds to an integer held in the low bits.
+    const float magic = 12582912.0f;
+    const Vec n = (x * 1.44269504f + magic) - magic;
+    const Vec r = (x - n * 0.693359375f) + n * 2.12194440e-4f;
+    Vec p = 1.9875691500e-4f * r + 1.3981999507e-3f;
+    p = p * r + 8.3334519073e-3f;
+    p = p * r + 4.1665795894e-2f;
+    p = p * r + 1.6666665459e-1f;
+    p = p * r + 5.0000001201e-1f;
+    p = p * r * r + r + 1.0f;
+    const IVec bits = (__builtin_convertvector(n, IVec) + 127) << 23;
+    Vec scale;
+    std::memcpy(&scale, &bits, sizeof scale);
+    return p * scale;
+}
+
+} // namespace ltx2::kernels::LTX2_VARIANT

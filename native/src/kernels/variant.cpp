@@ -1,0 +1,145 @@
+#include "kernels/variant.h"
+
+#include "error.h"
+
+#include <cstdlib>
+#include <string>
+
+#if defined(__x86_64__)
+#include <cpuid.h>
+#elif defined(__aarch64__) && defined(__linux__)
+#include <sys/auxv.h>
+#elif defined(__aarch64__) && defined(__APPLE__)
+#include <sys/sysctl.h>
+#endif
+
+namespace ltx2::kernels {
+
+#define LTX2_VARIANT_ENTRY(name)                                                                   \
+    namespace name {                                                                               \
+    void fill(Variant & table);                                                                    \
+    }
+#include "kernel_variants.inc"
+#undef LTX2_VARIANT_ENTRY
+
+#if defined(__x86_64__)
+// Older compilers' __builtin_cpu_supports does not know it.
+static bool has_avxvnni() {
+    unsigned a = 0, b = 0, c = 0, d = 0;
+    return __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & (1u << 4));
+}
+#elif defined(__aarch64__)
+static bool arm_has(const char * feature, int word, unsigned long bit) {
+#if defined(__linux__)
+    (void)feature;
+    return getauxval(word == 1 ? AT_HWCAP : AT_HWCAP2) & bit;
+#elif defined(__APPLE__)
+    (void)word, (void)bit;
+    int present = 0;
+    size_t size = sizeof present;
+    return sysctlbyname(feature, &present, &size, nullptr, 0) == 0 && present;
+#else
+    (void)feature, (void)word, (void)bit;
+    return false;
+#endif
+}
+#endif
+
+static bool supported(const std::string & name) {
+    if (name == "portable")
+        return true;
+#if defined(__x86_64__)
+    const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+                      __builtin_cpu_supports("f16c");
+    const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") &&
+                        __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
+                        __builtin_cpu_supports("avx512vl");
+    if (name == "avx2")
+        return avx2;
+    if (name == "avxvnni")
+        return avx2 && has_avxvnni();
+    if (name == "avx512")
+        return avx512;
+    if (name == "avx512vnni")
+        return avx512 && __builtin_cpu_supports("avx512vnni");
+    if (name == "avx512bf16")
+        return avx512 && __builtin_cpu_supports("avx512vnni") &&
+               __builtin_cpu_supports("avx512bf16");
+#elif defined(__aarch64__)
+    const bool dotprod = arm_has("hw.optional.arm.FEAT_DotProd", 1, 1ul << 20) &&
+                         arm_has("hw.optional.arm.FEAT_FP16", 1, 1ul << 10);
+    if (name == "dotprod")
+        return dotprod;
+    if (name == "i8mm")
+        return dotprod && arm_has("hw.optional.arm.FEAT_I8MM", 2, 1ul << 13) &&
+               arm_has("hw.optional.arm.FEAT_BF16", 2, 1ul << 14);
+#endif
+    return false;
+}
+
+namespace {
+struct Entry {
+    const char * name;
+    void (*fill)(Variant &);
+};
+} // namespace
+
+static const std::vector<Entry> & entries() {
+    static const std::vector<Entry> all = {
+#define LTX2_VARIANT_ENTRY(name) {#name, name::fill},
+#include "kernel_variants.inc"
+#undef LTX2_VARIANT_ENTRY
+    };
+    return all;
+}
+
+std::vector<const Variant *> variants() {
+    static const std::vector<Variant> tables = [] {
+        std::vector<Variant> list;
+        for (const Entry & entry : entries())
+            if (supported(entry.name)) {
+                list.push_back({});
+                list.back().name = entry.name;
+                entry.fill(list.back());
+            }
+        return list;
+    }();
+    std::vector<const Variant *> list;
+    for (const Variant & table : tables)
+        list.push_back(&table);
+    return list;
+}
+
+static const char * wanted_name() {
+    const char * name = std::getenv("LTX2_ISA");
+    return name ? name : "";
+}
+
+static const Variant * find(const std::string & name) {
+    const std::vector<const Variant *> all = variants();
+    if (name.empty())
+        return all.back();
+    for (const Variant * each : all)
+        if (name == each->name)
+            return each;
+    return nullptr;
+}
+
+bool variant_runs() { return find(wanted_name()) != nullptr; }
+
+static const Variant & choose() {
+    if (const Variant * found = find(wanted_name()))
+        return *found;
+    std::string names;
+    for (const Variant * each : variants())
+        names += (names.empty() ? "" : ", ") + std::string(each->name);
+    fail(LTX2_STATUS_DEVICE, "LTX2_ISA: %s does not run here; what does: %s", wanted_name(),
+         names.c_str());
+}
+
+const Variant & variant() {
+    static const Variant & chosen = choose();
+    return chosen;
+}
+
+} // namespace ltx2::kernels

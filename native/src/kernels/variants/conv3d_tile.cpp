@@ -1,0 +1,65 @@
+#include "kernels/conv3d_tile.h"
+
+#include "kernels/simd.h"
+
+#include <utility>
+
+namespace ltx2::kernels::LTX2_VARIANT {
+
+static constexpr int panel = 2 * lanes;
+
+// Indices unrolled by the type, since a loop the compiler does not unroll leaves the registers.
+template <int Stride, int Taps, size_t... M>
+static void tile(const Conv3dTileInput & in, float * sums, std::index_sequence<M...>) {
+    Vec low[sizeof...(M)], high[sizeof...(M)];
+    ((low[M] = load(sums + M * panel), high[M] = load(sums + M * panel + lanes)), ...);
+    const float * w = in.weights;
+    for (int line = 0; line < in.lines; ++line) {
+        const float * x = in.rows[line];
+        for (int64_t c = 0; c < in.channels; ++c, x += in.ld) {
+            for (int tap = 0; tap < Taps; ++tap, w += panel) {
+                const Vec w0 = load(w), w1 = load(w + lanes);
+                const auto one = [&](Vec & l, Vec & h, float value) {
+                    const Vec v = splat(value);
+                    l += v * w0;
+                    h += v * w1;
+                };
+                (one(low[M], high[M], x[M * Stride + static_cast<size_t>(tap)]), ...);
+            }
+        }
+    }
+    ((store(sums + M * panel, low[M]), store(sums + M * panel + lanes, high[M])), ...);
+}
+
+template <int Stride, int Taps, int Rows>
+static void tile_of(const Conv3dTileInput & in, float * sums) {
+    tile<Stride, Taps>(in, sums, std::make_index_sequence<Rows>());
+}
+template <int Stride, int Taps>
+static Conv3dTileFn tile_for(int rows) {
+    switch (rows) {
+#if !defined(__x86_64__) || defined(__AVX512F__)
+    case 12:
+        return tile_of<Stride, Taps, 12>;
+    case 8:
+        return tile_of<Stride, Taps, 8>;
+#endif
+    case 6:
+        return tile_of<Stride, Taps, 6>;
+    default:
+        return tile_of<Stride, Taps, 4>;
+    }
+}
+static Conv3dTileFn tile_for(int stride, int taps, int rows) {
+    if (taps == 1)
+        return stride == 1 ? tile_for<1, 1>(rows) : tile_for<2, 1>(rows);
+    return stride == 1 ? tile_for<1, 3>(rows) : tile_for<2, 3>(rows);
+}
+
+void fill(Conv3dTiles & tiles) {
+    tiles.panel = panel;
+    tiles.most_rows = registers == 32 ? 12 : 6;
+    tiles.tile_for = tile_for;
+}
+
+} // namespace ltx2::kernels::LTX2_VARIANT

@@ -1,0 +1,13 @@
+#include "kernels/variant.h"
+
+namespace ltx2::kernels::LTX2_VARIANT {
+
+void fill(Conv3dTiles & tiles);
+void fill(Rows & rows);
+
+void fill(Variant & table) {
+    fill(table.conv3d);
+    fill(table.rows);
+}
+
+} // namespace ltx2::kernels::LTX2_VARIANT
