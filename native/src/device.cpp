@@ -59,10 +59,14 @@ static ggml_backend_dev_t find_device(const std::string & name) {
          present.c_str());
 }
 
+static bool is_set(const char * variable) {
+    const char * value = std::getenv(variable);
+    return value && *value && *value != '0';
+}
+
 Device::Device(const std::string & name, int threads)
-    : threads_(threads > 0 ? threads : physical_cores()) {
-    const char * exact = std::getenv("LTX2_EXACT");
-    exact_ = exact && *exact && *exact != '0';
+    : threads_(threads > 0 ? threads : physical_cores()), exact_(is_set("LTX2_EXACT")),
+      plain_(is_set("LTX2_PLAIN_OPS")) {
     ggml_backend_dev_t chosen = find_device(name);
     ggml_backend_dev_t host = ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_CPU);
     if (!host || !chosen)

@@ -77,6 +77,9 @@ public:
     // LTX2_EXACT=1 in the environment: every matrix is loaded as F32, so that activations
     // are not rounded to meet it. Up to eight times the memory; for comparing implementations.
     bool exact() const { return exact_; }
+    // Whether our own kernels run: on the CPU, unless the environment has LTX2_PLAIN_OPS=1. Without
+    // them every part uses ggml's operations, as on a GPU.
+    bool own_kernels() const { return is_cpu() && !plain_; }
 
     // For tests: is called with every tapped value, F32, contiguous, in ggml order.
     using TapFn = std::function<void(const std::string & name, Shape ne, const float * data)>;
@@ -90,7 +93,7 @@ private:
     BackendPtr cpu_, gpu_;
     SchedulerPtr scheduler_;
     int threads_ = 1;
-    bool exact_ = false;
+    bool exact_ = false, plain_ = false;
 };
 
 } // namespace ltx2

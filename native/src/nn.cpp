@@ -12,7 +12,9 @@ Tensor add(const Graph & g, Tensor a, Tensor b) { return ggml_add(g.ctx(), a, b)
 Tensor mul(const Graph & g, Tensor a, Tensor b) { return ggml_mul(g.ctx(), a, b); }
 
 Tensor gelu(const Graph & g, Tensor x) {
-    return g.device().is_cpu() ? kernels::gelu_tanh(g.ctx(), x) : ggml_gelu(g.ctx(), x);
+    const Device & device = g.device(); // ggml's has three digits on the CPU
+    const bool own = device.own_kernels() || (device.is_cpu() && device.exact());
+    return own ? kernels::gelu_tanh(g.ctx(), x) : ggml_gelu(g.ctx(), x);
 }
 
 Tensor modulate(const Graph & g, Tensor x, Tensor scale, Tensor shift) {

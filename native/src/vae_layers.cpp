@@ -12,7 +12,7 @@ VaeConv::VaeConv(const Weights & w, int64_t in, int64_t out, kernels::Border bor
       bias(w("bias", {out}, As::f32)), kernel(kernel), border(border) {}
 
 void VaeConv::pack(const Device & device) const {
-    if (own_kernels(device))
+    if (device.own_kernels())
         kernels::pack_conv3d(weight);
 }
 

@@ -1,18 +1,10 @@
 #include "vae_ops.h"
 
-#include <cstdlib>
-#include <cstring>
-
 namespace ltx2 {
 
 using kernels::Border;
 using kernels::Conv3dCall;
 using kernels::Shuffle;
-
-bool own_kernels(const Device & device) {
-    const char * plain = std::getenv("LTX2_PLAIN_OPS");
-    return device.is_cpu() && !(plain && std::strcmp(plain, "1") == 0);
-}
 
 Tensor frames_of(Graph & g, Tensor x, int64_t first, int64_t count) {
     return ggml_view_4d(g.ctx(), x, x->ne[0], x->ne[1], x->ne[2], count, x->nb[1], x->nb[2],
@@ -87,7 +79,7 @@ static Tensor convolve_plain(Graph & g, const Conv3dCall & call) {
 }
 
 Tensor convolve(Graph & g, const Conv3dCall & call) {
-    if (!own_kernels(g.device()))
+    if (!g.device().own_kernels())
         return convolve_plain(g, call);
     std::shared_ptr<kernels::Conv3dPlan> plan =
         kernels::conv3d(g.ctx(), call, g.device().threads());
@@ -96,7 +88,7 @@ Tensor convolve(Graph & g, const Conv3dCall & call) {
 }
 
 Tensor pixel_norm_silu(Graph & g, Tensor past, Tensor x) {
-    if (own_kernels(g.device()))
+    if (g.device().own_kernels())
         return kernels::pixel_norm_silu(g.ctx(), past, x);
     return ggml_silu(g.ctx(), ggml_rms_norm(g.ctx(), join(g, past, x, 3), 1e-8f));
 }
@@ -119,7 +111,7 @@ static Tensor spread(Graph & g, Tensor x, int time, int space) {
 }
 
 Tensor depth_to_space(Graph & g, const Shuffle & what) {
-    if (own_kernels(g.device())) {
+    if (g.device().own_kernels()) {
         std::shared_ptr<Shuffle> call = kernels::depth_to_space(g.ctx(), what);
         g.hold(call);
         return call->out;
@@ -151,7 +143,7 @@ static Tensor gathered(Graph & g, Tensor x, int time, int space) {
 }
 
 Tensor space_to_depth(Graph & g, const Shuffle & what) {
-    if (own_kernels(g.device())) {
+    if (g.device().own_kernels()) {
         std::shared_ptr<Shuffle> call = kernels::space_to_depth(g.ctx(), what);
         g.hold(call);
         return call->out;

@@ -1,5 +1,5 @@
-// The video VAE's operations on frames [channels, width, height, frames]: our own kernels on the
-// CPU; ggml's operations on other devices, and where the environment has LTX2_PLAIN_OPS=1.
+// The video VAE's operations on frames [channels, width, height, frames]: our own kernels or
+// ggml's operations, as Device::own_kernels() says.
 #pragma once
 
 #include "graph.h"
@@ -8,9 +8,7 @@
 
 namespace ltx2 {
 
-bool own_kernels(const Device & device);
-
-// `call.weight` is packed exactly when own_kernels().
+// `call.weight` is packed exactly when the device has own_kernels().
 Tensor convolve(Graph & g, const kernels::Conv3dCall & call);
 Tensor pixel_norm_silu(Graph & g, Tensor past, Tensor x);
 Tensor depth_to_space(Graph & g, const kernels::Shuffle & what);
