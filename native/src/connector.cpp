@@ -32,9 +32,9 @@ ConnectorBlock::ConnectorBlock(const Weights & w, const ConnectorConfig & c)
       ff(w / "ff", c.width(), int64_t{4} * c.width()) {}
 
 Tensor ConnectorBlock::operator()(const Graph & g, Tensor x, const Rotary & rotary) const {
-    Tensor a = rms(g, x, norm_eps);
-    x = add(g, x, attn1(g, a, a, &rotary));
-    return add(g, x, ff(g, rms(g, x, norm_eps)));
+    Tensor a = normed(g, Norm::rms, x, norm_eps);
+    x = add_gated(g, x, attn1(g, a, a, &rotary));
+    return add_gated(g, x, ff(g, normed(g, Norm::rms, x, norm_eps)));
 }
 
 static std::vector<ConnectorBlock> make_blocks(const Weights & w, const ConnectorConfig & c) {
@@ -127,7 +127,7 @@ std::vector<float> Connector::project(const std::vector<float> & states, int64_t
                                g.input(GGML_TYPE_F32, angles, table.sin.data())};
         Tensor y = g.tap(words("transformer_1d_blocks.%zu", i), blocks_[i](g, x.tensor, rotary));
         if (i + 1 == blocks_.size())
-            g.output(rms(g, y, norm_eps), rows.data());
+            g.output(normed(g, Norm::rms, y, norm_eps), rows.data());
         else
             g.keep(y, x.tensor);
         g.run();

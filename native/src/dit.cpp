@@ -78,38 +78,29 @@ Block::Block(const Weights & w, const DitConfig & c)
         prompt_scale_shift_table = w("prompt_scale_shift_table", {c.width(), 2}, As::f32);
 }
 
-// Row `r` of a table [width, rows], as [width, 1]
-static Tensor row(const Graph & g, Tensor table, int64_t r) {
-    return ggml_view_2d(g.ctx(), table, table->ne[0], 1, table->nb[1],
-                        static_cast<size_t>(r) * table->nb[1]);
-}
-
 Tensor Block::operator()(const Graph & g, Tensor x, Tensor context, const Modulation & m,
                          bool perturbed, const std::string & path) const {
-    // Row r for every token: [width, 1] where all share a timestep, else [width, tokens].
-    const auto rows = [&](int64_t r) {
-        Tensor each = ggml_view_2d(g.ctx(), m.rows, m.rows->ne[0], m.rows->ne[2], m.rows->nb[2],
-                                   static_cast<size_t>(r) * m.rows->nb[1]);
-        each = add(g, each, row(g, scale_shift_table, r));
-        return m.index ? ggml_get_rows(g.ctx(), each, m.index) : each;
+    Tensor table = add(g, m.rows, scale_shift_table);
+    const auto modulated = [&](int64_t scale, int64_t shift) {
+        return modulate(g, Norm::rms, x, eps, {table, scale, m.index}, {table, shift, m.index});
     };
-    const auto gated_add = [&](const char * name, Tensor branch, int64_t r) {
-        x = add(g, x, mul(g, g.tap(path + name, branch), rows(r)));
+    const auto add_branch = [&](const char * name, Tensor branch, int64_t gate) {
+        x = add_gated(g, x, g.tap(path + name, branch), {table, gate, m.index});
     };
 
-    Tensor a = modulate(g, rms(g, x, eps), rows(1), rows(0));
-    gated_add(".attn1", perturbed ? attn1.values_only(g, a) : attn1(g, a, a, &m.rotary), 2);
+    Tensor a = modulated(1, 0);
+    add_branch(".attn1", perturbed ? attn1.values_only(g, a) : attn1(g, a, a, &m.rotary), 2);
 
     if (prompt_scale_shift_table) {
         Tensor prompt = add(g, m.prompt, prompt_scale_shift_table);
-        Tensor text = modulate(g, context, row(g, prompt, 1), row(g, prompt, 0));
-        gated_add(".attn2", attn2(g, modulate(g, rms(g, x, eps), rows(7), rows(6)), text, nullptr),
-                  8);
+        Tensor text = modulate(g, Norm::none, context, eps, {prompt, 1}, {prompt, 0});
+        add_branch(".attn2", attn2(g, modulated(7, 6), text, nullptr), 8);
     } else {
-        x = add(g, x, g.tap(path + ".attn2", attn2(g, rms(g, x, eps), context, nullptr)));
+        x = add_gated(
+            g, x, g.tap(path + ".attn2", attn2(g, normed(g, Norm::rms, x, eps), context, nullptr)));
     }
 
-    gated_add(".ff", ff(g, modulate(g, rms(g, x, eps), rows(4), rows(3))), 5);
+    add_branch(".ff", ff(g, modulated(4, 3)), 5);
     return g.tap(path, x);
 }
 
@@ -247,12 +238,13 @@ void Dit::run_blocks(Kept & x, const Kept & context, int first, int last, bool p
 
 std::vector<float> Dit::finish(const Kept & x, const Progress & progress) {
     Graph g(device_, progress, 256);
-    Tensor e =
-        index_.tensor ? ggml_get_rows(g.ctx(), embedded_.tensor, index_.tensor) : embedded_.tensor;
-    Tensor shift = add(g, e, row(g, scale_shift_table_, 0));
-    Tensor scale = add(g, e, row(g, scale_shift_table_, 1));
+    const int64_t width = config_.width();
+    Tensor table = ggml_reshape_3d(g.ctx(), embedded_.tensor, width, 1, timesteps_);
+    table = add(g, ggml_repeat_4d(g.ctx(), table, width, 2, timesteps_, 1), scale_shift_table_);
     // LayerNorm here, not RMS: the mean of the residual is large.
-    Tensor h = modulate(g, g.tap("norm_out", layer_norm(g, x.tensor, config_.eps)), scale, shift);
+    g.tap("norm_out", normed(g, Norm::layer, x.tensor, config_.eps));
+    Tensor h = modulate(g, Norm::layer, x.tensor, config_.eps, {table, 1, index_.tensor},
+                        {table, 0, index_.tensor});
     std::vector<float> velocity(static_cast<size_t>(tokens_ * config_.out_channels));
     g.output(proj_out_(g, h), velocity.data());
     g.run();

@@ -49,8 +49,8 @@ struct Block {
     float eps;
 
     Block(const Weights & w, const DitConfig & c);
-    // x [width, tokens], context [width, rows]; `perturbed`: attn1 passes its values through;
-    // `path` begins the names of its taps.
+    // x [width, tokens], which our own kernels overwrite, context [width, rows]; `perturbed`: attn1
+    // passes its values through; `path` begins the names of its taps.
     Tensor operator()(const Graph & g, Tensor x, Tensor context, const Modulation & m,
                       bool perturbed, const std::string & path) const;
 };

@@ -48,12 +48,11 @@ Tensor GemmaLayer::operator()(const Graph & g, const GemmaConfig & c, Tensor x,
     Tensor k = rotate(g, attn_k_norm(g, in_heads(product(g, attn_k, a), c.kv_heads)), rotary);
     Tensor v = in_heads(product(g, attn_v, a), c.kv_heads);
     Tensor o = product(g, attn_output, attend(g, q, k, v, mask, c.scale));
-    x = add(g, x, post_attention_norm(g, o));
+    x = post_attention_norm.add(g, x, o);
 
     Tensor m = ffn_norm(g, x);
-    Tensor f =
-        product(g, ffn_down, mul(g, gelu(g, product(g, ffn_gate, m)), product(g, ffn_up, m)));
-    return add(g, x, post_ffw_norm(g, f));
+    Tensor f = gelu(g, product(g, ffn_gate, m), product(g, ffn_up, m));
+    return post_ffw_norm.add(g, x, product(g, ffn_down, f));
 }
 
 static std::vector<GemmaLayer> make_layers(const Weights & w, const GemmaConfig & c) {

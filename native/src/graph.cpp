@@ -24,7 +24,8 @@ void Graph::output(Tensor value, void * data) {
 }
 
 void Graph::keep(Tensor value, Tensor kept) {
-    ggml_build_forward_expand(graph_, ggml_cpy(ctx(), value, kept));
+    const bool there = value->view_src == kept && value->view_offs == 0;
+    ggml_build_forward_expand(graph_, there ? value : ggml_cpy(ctx(), value, kept));
 }
 
 Tensor Graph::tap(const std::string & name, Tensor value) const {

@@ -22,10 +22,11 @@ public:
     Tensor input(ggml_type type, Shape ne, const void * data);
     // Fetches `value` into `data` (contiguous, its own type) at the end of run().
     void output(Tensor value, void * data);
-    // Writes `value` into a kept tensor of the same shape during run().
+    // Writes `value` into a kept tensor of the same shape during run(), unless it was made in its
+    // place.
     void keep(Tensor value, Tensor kept);
     // What a custom operation of this graph points to; lives as long as the graph.
-    void hold(std::shared_ptr<void> thing) { held_.push_back(std::move(thing)); }
+    void hold(std::shared_ptr<void> thing) const { held_.push_back(std::move(thing)); }
     // Names an intermediate value by the reference's module path; costs nothing without a tap.
     Tensor tap(const std::string & name, Tensor value) const;
 
@@ -51,7 +52,7 @@ private:
     ggml_cgraph * graph_;
     std::vector<Transfer> inputs_, outputs_;
     mutable std::vector<Tapped> taps_;
-    std::vector<std::shared_ptr<void>> held_;
+    mutable std::vector<std::shared_ptr<void>> held_;
 };
 
 } // namespace ltx2

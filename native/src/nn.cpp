@@ -1,24 +1,59 @@
 #include "nn.h"
 
-#include "kernels/elementwise.h"
-
 #include <cmath>
 
 namespace ltx2 {
 
-Tensor rms(const Graph & g, Tensor x, float eps) { return ggml_rms_norm(g.ctx(), x, eps); }
-Tensor layer_norm(const Graph & g, Tensor x, float eps) { return ggml_norm(g.ctx(), x, eps); }
 Tensor add(const Graph & g, Tensor a, Tensor b) { return ggml_add(g.ctx(), a, b); }
 Tensor mul(const Graph & g, Tensor a, Tensor b) { return ggml_mul(g.ctx(), a, b); }
 
-Tensor gelu(const Graph & g, Tensor x) {
-    const Device & device = g.device(); // ggml's has three digits on the CPU
-    const bool own = device.own_kernels() || (device.is_cpu() && device.exact());
-    return own ? kernels::gelu_tanh(g.ctx(), x) : ggml_gelu(g.ctx(), x);
+static Tensor out_of(const Graph & g, const std::shared_ptr<kernels::RowsNode> & node) {
+    g.hold(node);
+    return node->out;
 }
 
-Tensor modulate(const Graph & g, Tensor x, Tensor scale, Tensor shift) {
-    return add(g, add(g, x, mul(g, x, scale)), shift);
+Tensor normed(const Graph & g, Norm norm, Tensor x, float eps) {
+    if (g.device().own_kernels())
+        return out_of(g, kernels::norm_rows(g.ctx(), {x, norm, eps}));
+    switch (norm) {
+    case Norm::rms:
+        return ggml_rms_norm(g.ctx(), x, eps);
+    case Norm::layer:
+        return ggml_norm(g.ctx(), x, eps);
+    case Norm::none:
+        break;
+    }
+    return x;
+}
+
+// [width, 1] where all tokens share it, else [width, tokens]
+static Tensor rows(const Graph & g, const TokenRow & r) {
+    Tensor each = ggml_view_2d(g.ctx(), r.table, r.table->ne[0], r.index ? r.table->ne[2] : 1,
+                               r.table->nb[2], static_cast<size_t>(r.row) * r.table->nb[1]);
+    return r.index ? ggml_get_rows(g.ctx(), ggml_cont(g.ctx(), each), r.index) : each;
+}
+
+Tensor modulate(const Graph & g, Norm norm, Tensor x, float eps, const TokenRow & scale,
+                const TokenRow & shift) {
+    if (g.device().own_kernels())
+        return out_of(g, kernels::norm_rows(g.ctx(), {x, norm, eps, 1, scale, shift}));
+    Tensor y = normed(g, norm, x, eps);
+    return add(g, add(g, y, mul(g, y, rows(g, scale))), rows(g, shift));
+}
+
+Tensor add_gated(const Graph & g, Tensor x, Tensor branch, const TokenRow & gate) {
+    if (g.device().own_kernels())
+        return out_of(g, kernels::add_rows(g.ctx(), x, branch, gate));
+    return add(g, x, gate.table ? mul(g, branch, rows(g, gate)) : branch);
+}
+
+Tensor gelu(const Graph & g, Tensor x, Tensor factor) {
+    const Device & device = g.device();
+    // ggml's has three digits on the CPU
+    if (device.own_kernels() || (device.is_cpu() && device.exact()))
+        return out_of(g, kernels::gelu_rows(g.ctx(), x, factor));
+    Tensor y = ggml_gelu(g.ctx(), x);
+    return factor ? mul(g, y, factor) : y;
 }
 
 Linear::Linear(const Weights & w, int64_t in, int64_t out, bool with_bias)
@@ -35,7 +70,15 @@ RmsNorm::RmsNorm(const Weights & w, int64_t width, float eps)
     : weight(w("weight", {width}, As::f32)), eps(eps) {}
 
 Tensor RmsNorm::operator()(const Graph & g, Tensor x) const {
-    return mul(g, rms(g, x, eps), weight);
+    if (!g.device().own_kernels())
+        return mul(g, normed(g, Norm::rms, x, eps), weight);
+    return out_of(g, kernels::norm_rows(g.ctx(), {x, Norm::rms, eps, 0, {weight}}));
+}
+
+Tensor RmsNorm::add(const Graph & g, Tensor x, Tensor branch) const {
+    if (!g.device().own_kernels())
+        return ltx2::add(g, x, (*this)(g, branch));
+    return out_of(g, kernels::norm_rows(g.ctx(), {branch, Norm::rms, eps, 0, {weight}, {}, x}));
 }
 
 Tensor rotate(const Graph & g, Tensor x, const Rotary & rotary) {

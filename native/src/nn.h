@@ -3,16 +3,25 @@
 #pragma once
 
 #include "graph.h"
+#include "kernels/rows_op.h"
 #include "weights.h"
 
 namespace ltx2 {
 
-Tensor rms(const Graph & g, Tensor x, float eps);        // over the fastest axis, no weight
-Tensor layer_norm(const Graph & g, Tensor x, float eps); // likewise
-Tensor add(const Graph & g, Tensor a, Tensor b);         // b broadcasts over a
+using kernels::Norm;
+using kernels::TokenRow;
+
+// Over the fastest axis, no weight.
+Tensor normed(const Graph & g, Norm norm, Tensor x, float eps);
+// norm(x) * (1 + scale) + shift
+Tensor modulate(const Graph & g, Norm norm, Tensor x, float eps, const TokenRow & scale,
+                const TokenRow & shift);
+// x + branch * gate, or x + branch. Our own kernels write it over x.
+Tensor add_gated(const Graph & g, Tensor x, Tensor branch, const TokenRow & gate = {});
+// gelu(x) * factor, in the tanh form. Our own kernels write it over x.
+Tensor gelu(const Graph & g, Tensor x, Tensor factor = nullptr);
+Tensor add(const Graph & g, Tensor a, Tensor b); // b broadcasts over a
 Tensor mul(const Graph & g, Tensor a, Tensor b);
-Tensor gelu(const Graph & g, Tensor x);                                 // tanh form; x contiguous
-Tensor modulate(const Graph & g, Tensor x, Tensor scale, Tensor shift); // x*(1+scale)+shift
 
 struct Linear {
     Tensor weight, bias; // [in, out], [out] or null
@@ -26,7 +35,10 @@ struct RmsNorm {
     float eps;
 
     RmsNorm(const Weights & w, int64_t width, float eps);
+    RmsNorm(Tensor weight, float eps) : weight(weight), eps(eps) {}
     Tensor operator()(const Graph & g, Tensor x) const;
+    // x + norm(branch). Our own kernels write it over x.
+    Tensor add(const Graph & g, Tensor x, Tensor branch) const;
 };
 
 // Cosines and sines of the split rotary embedding, [head_dim/2, heads, tokens] each: every head has

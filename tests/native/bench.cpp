@@ -1,6 +1,7 @@
 // One part of the model at full width, timed on demand: `bench PART MODEL THREADS SIZE`. It loads
-// once, then for each line on stdin runs once and prints the seconds; at the end of input it prints
-// the peak memory in MiB. scripts/bench.py drives it, turn by turn with PyTorch.
+// once, then for each line on stdin runs once and prints the seconds, for the line "profile"
+// the share of each kind of node; at the end of input it prints the peak memory in MiB.
+// scripts/bench.py drives it, turn by turn with PyTorch.
 #include "dit.h"
 #include "gemma.h"
 #include "model_gemma.h"
@@ -8,6 +9,7 @@
 #include "noise.h"
 #include "video_vae.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <cstdio>
@@ -15,6 +17,7 @@
 #include <fstream>
 #include <functional>
 #include <iostream>
+#include <map>
 #include <string>
 #include <thread>
 
@@ -119,6 +122,56 @@ static Run gemma_run(Device & device, const Model & model, int tokens) {
     return [=] { gemma->encode(ids, quiet); };
 }
 
+// The time of each node of the graphs that run, summed by what it does and the shape of its result.
+class Profile {
+public:
+    explicit Profile(Device & device) : device_(device) {
+        ggml_backend_sched_set_eval_callback(device.scheduler(), node, this);
+    }
+    ~Profile() { ggml_backend_sched_set_eval_callback(device_.scheduler(), nullptr, nullptr); }
+
+    void print() const {
+        double all = 0;
+        std::vector<std::pair<double, std::string>> lines;
+        for (const auto & [name, sum] : sums_) {
+            all += sum.seconds;
+            lines.emplace_back(sum.seconds, name);
+        }
+        std::sort(lines.rbegin(), lines.rend());
+        for (const auto & [seconds, name] : lines)
+            std::printf("%5.1f %% %9.3f ms %4d x %s\n", 100 * seconds / all, 1e3 * seconds,
+                        sums_.at(name).count, name.c_str());
+    }
+
+private:
+    using Clock = std::chrono::steady_clock;
+    struct Sum {
+        double seconds = 0;
+        int count = 0;
+    };
+
+    static bool node(Tensor t, bool before, void * data) {
+        Profile & p = *static_cast<Profile *>(data);
+        if (before) {
+            p.begin_ = Clock::now();
+            return true;
+        }
+        std::string name = t->op == GGML_OP_CUSTOM ? t->name : ggml_op_desc(t);
+        for (int i = 0; i < 4 && (i < 2 || t->ne[i] > 1); ++i)
+            name += (i ? " x " : " ") + std::to_string(t->ne[i]);
+        if (t->op == GGML_OP_MUL_MAT)
+            name += " from " + std::to_string(t->src[0]->ne[0]);
+        Sum & sum = p.sums_[name];
+        sum.seconds += std::chrono::duration<double>(Clock::now() - p.begin_).count();
+        ++sum.count;
+        return true;
+    }
+
+    Device & device_;
+    Clock::time_point begin_;
+    std::map<std::string, Sum> sums_;
+};
+
 static double peak_mib() {
     std::ifstream status("/proc/self/status");
     for (std::string line; std::getline(status, line);)
@@ -145,6 +198,12 @@ static int bench(int argc, char ** argv) {
                     : part == "encode" ? encode_run(device, model, size)
                                        : gemma_run(device, model, size);
     for (std::string line; std::getline(std::cin, line);) {
+        if (line == "profile") {
+            const Profile profile(device);
+            run();
+            profile.print();
+            continue;
+        }
         const auto begin = std::chrono::steady_clock::now();
         run();
         const auto end = std::chrono::steady_clock::now();

@@ -10,25 +10,73 @@ static inline Vec gelu_of(Vec x) {
     return x / (1.0f + exp(-2.0f * u));
 }
 
-static void gelu(const float * x, float * out, int64_t n) {
+// out[i] = value(i, the vector or part of one at i that `at` gives of any array)
+template <class Value>
+static inline void each(float * out, int64_t n, const Value & value) {
     int64_t i = 0;
     for (; i + lanes <= n; i += lanes)
-        store(out + i, gelu_of(load(x + i)));
+        store(out + i, value([i](const float * p) { return load(p + i); }));
     if (const int left = static_cast<int>(n - i))
-        store_some(out + i, gelu_of(load_some(x + i, left)), left);
+        store_some(out + i, value([i, left](const float * p) { return load_some(p + i, left); }),
+                   left);
 }
 
-static float sum_of_squares(const float * x, int64_t n) {
+static void gelu(const float * x, const float * factor, float * out, int64_t n) {
+    if (factor)
+        each(out, n, [&](auto at) { return gelu_of(at(x)) * at(factor); });
+    else
+        each(out, n, [&](auto at) { return gelu_of(at(x)); });
+}
+
+static void add(const float * x, const float * branch, const float * gate, float * out, int64_t n) {
+    if (gate)
+        each(out, n, [&](auto at) { return at(x) + at(branch) * at(gate); });
+    else
+        each(out, n, [&](auto at) { return at(x) + at(branch); });
+}
+
+// The sum of term(v) over a row's values.
+template <class Term>
+static inline float sum_of(const float * x, int64_t n, const Term & term) {
     Vec sums[4] = {};
     int64_t i = 0;
     for (; i + 4 * lanes <= n; i += 4 * lanes)
         for (int j = 0; j < 4; ++j)
-            sums[j] += load(x + i + j * lanes) * load(x + i + j * lanes);
+            sums[j] += term(load(x + i + j * lanes));
     for (; i + lanes <= n; i += lanes)
-        sums[0] += load(x + i) * load(x + i);
-    const Vec left = load_some(x + i, static_cast<int>(n - i));
-    sums[1] += left * left;
+        sums[0] += term(load(x + i));
+    if (const int left = static_cast<int>(n - i)) {
+        float last[lanes]; // what lies past the end may have a term as well
+        store(last, term(load_some(x + i, left)));
+        sums[1] += load_some(last, left);
+    }
     return sum((sums[0] + sums[1]) + (sums[2] + sums[3]));
+}
+
+static float sum_of_squares(const float * x, int64_t n) {
+    return sum_of(x, n, [](Vec v) { return v * v; });
+}
+
+static void norm(const NormRow & r) {
+    const float count = static_cast<float>(r.n);
+    float mean = 0, factor = 1;
+    if (r.norm == Norm::layer)
+        mean = sum_of(r.x, r.n, [](Vec v) { return v; }) / count;
+    if (r.norm != Norm::none) {
+        const float squares = sum_of(r.x, r.n, [mean](Vec v) { return (v - mean) * (v - mean); });
+        factor = 1.0f / __builtin_sqrtf(squares / count + r.eps);
+    }
+    const Vec base = splat(r.base);
+    const auto normed = [&](auto at) { return (at(r.x) - mean) * factor; };
+    const auto scaled = [&](auto at) { return normed(at) * (base + at(r.scale)); };
+    if (r.scale && r.add)
+        each(r.out, r.n, [&](auto at) { return scaled(at) + at(r.add); });
+    else if (r.scale)
+        each(r.out, r.n, scaled);
+    else if (r.add)
+        each(r.out, r.n, [&](auto at) { return normed(at) + at(r.add); });
+    else
+        each(r.out, r.n, normed);
 }
 
 static void rms_silu(const float * x, float * out, int64_t n, float eps) {
@@ -38,11 +86,7 @@ static void rms_silu(const float * x, float * out, int64_t n, float eps) {
         v *= scale;
         return v / (1.0f + exp(-v));
     };
-    int64_t i = 0;
-    for (; i + lanes <= n; i += lanes)
-        store(out + i, value(load(x + i)));
-    if (const int left = static_cast<int>(n - i))
-        store_some(out + i, value(load_some(x + i, left)), left);
+    each(out, n, [&](auto at) { return value(at(x)); });
 }
 
 static void from_f16(const uint16_t * x, float * out, int64_t n) {
@@ -57,6 +101,8 @@ static void from_f16(const uint16_t * x, float * out, int64_t n) {
 }
 
 void fill(Rows & rows) {
+    rows.norm = norm;
+    rows.add = add;
     rows.gelu = gelu;
     rows.rms_silu = rms_silu;
     rows.from_f16 = from_f16;

@@ -1,0 +1,212 @@
+// The kernels over rows against their scalar twins in double, on random ragged widths; and as graph
+// nodes against ggml's own operations, for any number of threads.
+#include "check.h"
+#include "kernels/variant.h"
+#include "nn.h"
+
+#include <cmath>
+#include <cstdlib>
+#include <random>
+
+using namespace ltx2;
+using kernels::NormRow;
+
+namespace {
+
+std::mt19937 random_bits(11);
+int any(int least, int most) {
+    return least + static_cast<int>(random_bits() % static_cast<unsigned>(most - least + 1));
+}
+std::vector<float> values(int64_t count, float mean = 0, float deviation = 1) {
+    std::normal_distribution<float> normal(mean, deviation);
+    std::vector<float> out(static_cast<size_t>(count));
+    for (float & v : out)
+        v = normal(random_bits);
+    return out;
+}
+
+double nmse(const std::vector<float> & have, const std::vector<double> & want) {
+    double wrong = 0, all = 0;
+    for (size_t i = 0; i < want.size(); ++i) {
+        wrong += std::pow(have[i] - want[i], 2);
+        all += want[i] * want[i];
+    }
+    return wrong / all;
+}
+
+double gelu_plain(double x) {
+    return x / 2 * (1 + std::tanh(std::sqrt(2 / M_PI) * (x + 0.044715 * x * x * x)));
+}
+
+std::vector<double> norm_plain(const NormRow & r) {
+    double mean = 0, squares = 0;
+    for (int64_t i = 0; i < r.n; ++i)
+        mean += r.x[i] / double(r.n);
+    if (r.norm != Norm::layer)
+        mean = 0;
+    for (int64_t i = 0; i < r.n; ++i)
+        squares += (r.x[i] - mean) * (r.x[i] - mean) / double(r.n);
+    const double factor = r.norm == Norm::none ? 1 : 1 / std::sqrt(squares + double(r.eps));
+    std::vector<double> out;
+    for (int64_t i = 0; i < r.n; ++i)
+        out.push_back((r.x[i] - mean) * factor * (r.scale ? double(r.base) + r.scale[i] : 1) +
+                      (r.add ? r.add[i] : 0));
+    return out;
+}
+
+const std::vector<int64_t> & widths() {
+    static const std::vector<int64_t> all = [] {
+        std::vector<int64_t> list = {1, 2, 3, 15, 16, 17, 64, 3840, 4096};
+        for (int i = 0; i < 60; ++i)
+            list.push_back(any(1, 300));
+        return list;
+    }();
+    return all;
+}
+
+// One value past the end must stay as it is.
+constexpr float untouched = 12345;
+
+void norms_equal_their_scalar_twin() {
+    double worst = 0;
+    for (int64_t n : widths())
+        for (Norm norm : {Norm::none, Norm::rms, Norm::layer})
+            for (int form = 0; form < 8; ++form) {
+                // One value's variance is 0 in double, and rounding in float.
+                if (norm == Norm::layer && n < 3)
+                    continue;
+                const std::vector<float> x = values(n, 3, 2), scale = values(n), add = values(n);
+                std::vector<float> out = form & 4 ? x : add;
+                out.push_back(untouched);
+                NormRow row = {form & 4 ? out.data() : x.data(),
+                               form & 1 ? scale.data() : nullptr,
+                               form & 2 ? add.data() : nullptr,
+                               out.data(),
+                               n,
+                               norm,
+                               1e-6f,
+                               static_cast<float>(form % 2)};
+                if (form == 3)
+                    row.add = out.data();
+                const std::vector<double> want = norm_plain(row);
+                kernels::variant().rows.norm(row);
+                CHECK(out.back() == untouched);
+                worst = std::max(worst, nmse(out, want));
+            }
+    std::printf("norm: worst NMSE %.2g\n", worst);
+    CHECK(worst < 1.5e-12); // measured 3.7e-13
+}
+
+void sums_and_gelu_equal_their_scalar_twins() {
+    double worst_add = 0, worst_gelu = 0;
+    for (int64_t n : widths())
+        for (int form = 0; form < 2; ++form) {
+            const std::vector<float> x = values(n, 0, 3), branch = values(n), gate = values(n);
+            std::vector<double> sum, gelu;
+            for (size_t i = 0; i < x.size(); ++i) {
+                sum.push_back(x[i] + double(branch[i]) * (form ? gate[i] : 1));
+                gelu.push_back(gelu_plain(x[i]) * (form ? gate[i] : 1));
+            }
+            std::vector<float> out = x;
+            out.push_back(untouched);
+            kernels::variant().rows.add(out.data(), branch.data(), form ? gate.data() : nullptr,
+                                        out.data(), n);
+            CHECK(out.back() == untouched);
+            worst_add = std::max(worst_add, nmse(out, sum));
+            std::copy(x.begin(), x.end(), out.begin());
+            kernels::variant().rows.gelu(out.data(), form ? gate.data() : nullptr, out.data(), n);
+            CHECK(out.back() == untouched);
+            worst_gelu = std::max(worst_gelu, nmse(out, gelu));
+        }
+    std::printf("add: worst NMSE %.2g, gelu: %.2g\n", worst_add, worst_gelu);
+    CHECK(worst_add < 8e-15);  // measured 2e-15
+    CHECK(worst_gelu < 4e-13); // measured 8.4e-14
+}
+
+// Very large and very small values end in x and in nothing.
+void gelu_is_right_at_its_ends() {
+    float x[] = {1e4f, -1e4f, 100, -100, 0, -20, 20, 1e-20f};
+    kernels::variant().rows.gelu(x, nullptr, x, 8);
+    CHECK(x[0] == 1e4f && x[2] == 100 && x[6] == 20 && x[4] == 0);
+    CHECK(std::fabs(x[1]) < 1e-30f && std::fabs(x[3]) < 1e-30f && std::fabs(x[5]) < 1e-30f);
+    CHECK(x[7] == 0.5e-20f);
+}
+
+// All of it as in a block: a modulated norm, a gate, a norm behind a branch, GELU, a sum.
+std::vector<float> block(Device & device, int64_t width, int64_t tokens, int64_t timesteps) {
+    random_bits.seed(5);
+    const Progress quiet;
+    const auto kept = [&](Shape ne) {
+        Kept k = device.keep(GGML_TYPE_F32, ne);
+        const std::vector<float> v = values(ggml_nelements(k.tensor));
+        ggml_backend_tensor_set(k.tensor, v.data(), 0, ggml_nbytes(k.tensor));
+        return k;
+    };
+    const Kept x = kept({width, tokens, 1, 1}), table = kept({width, 3, timesteps, 1});
+    const Kept branch = kept({width, tokens, 1, 1}), weight = kept({width, 1, 1, 1});
+    std::vector<int32_t> index;
+    for (int64_t t = 0; t < tokens; ++t)
+        index.push_back(any(0, static_cast<int>(timesteps) - 1));
+    Graph g(device, quiet, 64);
+    Tensor which =
+        timesteps > 1 ? g.input(GGML_TYPE_I32, {tokens, 1, 1, 1}, index.data()) : nullptr;
+    const RmsNorm norm(weight.tensor, 1e-6f);
+    Tensor a =
+        modulate(g, Norm::rms, x.tensor, 1e-6f, {table.tensor, 1, which}, {table.tensor, 0, which});
+    Tensor y = add_gated(g, x.tensor, mul(g, a, branch.tensor), {table.tensor, 2, which});
+    y = norm.add(g, y, modulate(g, Norm::layer, y, 1e-6f, {table.tensor, 2}, {table.tensor, 1}));
+    Tensor b = norm(g, y);
+    y = add_gated(g, y, mul(g, normed(g, Norm::rms, b, 1e-6f), branch.tensor));
+    g.keep(y, x.tensor);
+    g.run();
+    std::vector<float> out(static_cast<size_t>(width * tokens));
+    ggml_backend_tensor_get(x.tensor, out.data(), 0, ggml_nbytes(x.tensor));
+    return out;
+}
+
+void nodes_equal_ggml_s_operations() {
+    double worst = 0;
+    for (const Shape & s : {Shape{100, 37, 1, 0}, Shape{65, 200, 3, 0}, Shape{4096, 5, 2, 0}}) {
+        Device one("CPU", 1), two("CPU", 3);
+        CHECK(one.own_kernels());
+        const std::vector<float> have = block(one, s[0], s[1], s[2]);
+        CHECK(block(two, s[0], s[1], s[2]) == have);
+        setenv("LTX2_PLAIN_OPS", "1", 1);
+        Device plain("CPU", 1);
+        unsetenv("LTX2_PLAIN_OPS");
+        CHECK(!plain.own_kernels());
+        const std::vector<float> want = block(plain, s[0], s[1], s[2]);
+        worst = std::max(worst, nmse(have, {want.begin(), want.end()}));
+    }
+    std::printf("nodes: worst NMSE %.2g\n", worst);
+    CHECK(worst < 6e-14); // measured 1.3e-14
+}
+
+void gelu_node_multiplies() {
+    const Progress quiet;
+    Device device("CPU", 2);
+    std::vector<float> x = values(48 * 70), up = values(48 * 70), out(x.size());
+    Graph g(device, quiet, 16);
+    Tensor gate = add(g, g.input(GGML_TYPE_F32, {48, 70, 1, 1}, x.data()),
+                      g.input(GGML_TYPE_F32, {48, 70, 1, 1}, up.data()));
+    g.output(gelu(g, gate, g.input(GGML_TYPE_F32, {48, 70, 1, 1}, up.data())), out.data());
+    g.run();
+    std::vector<double> want;
+    for (size_t i = 0; i < x.size(); ++i)
+        want.push_back(gelu_plain(x[i] + up[i]) * up[i]);
+    CHECK(nmse(out, want) < 4e-13);
+}
+
+} // namespace
+
+int main() {
+    if (!kernels::variant_runs())
+        return 77;
+    unsetenv("LTX2_PLAIN_OPS");
+    norms_equal_their_scalar_twin();
+    sums_and_gelu_equal_their_scalar_twins();
+    gelu_is_right_at_its_ends();
+    nodes_equal_ggml_s_operations();
+    gelu_node_multiplies();
+    return check_result();
+}
