@@ -49,7 +49,7 @@ def component(unit: str) -> str | None:
 
 
 def rank(path: Path) -> int:
-    unit = "kernels" if path.parent.name == "kernels" else path.stem
+    unit = "kernels" if "kernels" in path.relative_to(SOURCE).parts else path.stem
     if component(unit):
         unit = "component"
     for i, names in enumerate(RANKS):
