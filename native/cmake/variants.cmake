@@ -4,6 +4,8 @@ include(CheckCXXCompilerFlag)
 
 set(ltx2_variant_sources
     src/kernels/variants/conv3d_tile.cpp
+    src/kernels/variants/gemm.cpp
+    src/kernels/variants/gemm_decode.cpp
     src/kernels/variants/rows.cpp
     src/kernels/variants/table.cpp)
 
@@ -41,9 +43,11 @@ foreach(variant ${ltx2_variants})
     target_compile_options(ltx2_kernels_${variant} PRIVATE -O3 -ffp-contract=fast -fno-math-errno
         -fno-trapping-math -Wall -Wextra -Werror ${ltx2_variant_flags_${variant}})
     if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU") # what it says of its own avx512fintrin.h
-        target_compile_options(ltx2_kernels_${variant} PRIVATE -Wno-maybe-uninitialized)
+        target_compile_options(ltx2_kernels_${variant} PRIVATE -Wno-uninitialized
+            -Wno-maybe-uninitialized)
     endif()
-    target_include_directories(ltx2_kernels_${variant} PRIVATE src)
+    target_include_directories(ltx2_kernels_${variant} PRIVATE src
+        $<TARGET_PROPERTY:ggml,INTERFACE_INCLUDE_DIRECTORIES>)
     set_target_properties(ltx2_kernels_${variant} PROPERTIES POSITION_INDEPENDENT_CODE ON)
     string(APPEND ltx2_variant_list "LTX2_VARIANT_ENTRY(${variant}) ")
 endforeach()

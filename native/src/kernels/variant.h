@@ -3,6 +3,7 @@
 #pragma once
 
 #include "kernels/conv3d_tile.h"
+#include "kernels/gemm.h"
 #include "kernels/rows.h"
 
 #include <vector>
@@ -12,6 +13,7 @@ namespace ltx2::kernels {
 struct Variant {
     const char * name;
     Conv3dTiles conv3d;
+    Gemm gemm;
     Rows rows;
 };
 

@@ -3,10 +3,12 @@
 namespace ltx2::kernels::LTX2_VARIANT {
 
 void fill(Conv3dTiles & tiles);
+void fill(Gemm & gemm);
 void fill(Rows & rows);
 
 void fill(Variant & table) {
     fill(table.conv3d);
+    fill(table.gemm);
     fill(table.rows);
 }
 

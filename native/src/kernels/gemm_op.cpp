@@ -1,0 +1,255 @@
+#include "gemm_op.h"
+
+#include "variant.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace ltx2::kernels {
+
+// Four-byte units of one part of k: a panel of them is 32 KiB with AVX-512, two thirds of its first
+// cache.
+static constexpr int64_t most_units = 256;
+// Rows that share an unpacked panel, and outputs that share these rows while they are in the second
+// cache.
+static constexpr int64_t block_rows = 504, block_panels = 4;
+// For fewer rows the time is that of reading the weights, whatever the arithmetic.
+static constexpr int64_t few_rows = 8;
+
+static int64_t values_a_unit(Arithmetic a) {
+    return a == Arithmetic::f32 ? 1 : a == Arithmetic::bf16 ? 2 : 4;
+}
+
+Arithmetic choose_arithmetic(ggml_type weight, int64_t k, int64_t rows, bool exact) {
+    const auto has = [](Arithmetic a) { return variant().gemm.most_rows[static_cast<int>(a)] > 0; };
+    bool minima;
+    if (exact || weight == GGML_TYPE_F32 || rows < few_rows)
+        return Arithmetic::f32;
+    if (has(Arithmetic::int8) && k % 32 == 0 && variant().gemm.decoder(weight, minima))
+        return Arithmetic::int8;
+    return has(Arithmetic::bf16) ? Arithmetic::bf16 : Arithmetic::f32;
+}
+
+static void prepare_some(ggml_tensor * out, int ith, int nth, void * data) {
+    const ggml_tensor * x = out->src[0];
+    const auto arithmetic = static_cast<Arithmetic>(reinterpret_cast<intptr_t>(data));
+    const int64_t rows = out->ne[1];
+    for (int64_t r = rows * ith / nth; r < rows * (ith + 1) / nth; ++r)
+        variant().gemm.prepare(
+            arithmetic,
+            reinterpret_cast<const float *>(static_cast<const char *>(x->data) +
+                                            static_cast<size_t>(r) * x->nb[1]),
+            x->ne[0], static_cast<uint8_t *>(out->data) + static_cast<size_t>(r) * out->nb[1]);
+}
+
+ggml_tensor * prepare_rows(ggml_context * ctx, Arithmetic arithmetic, ggml_tensor * x) {
+    return ggml_custom_4d(ctx, GGML_TYPE_I8, variant().gemm.row_bytes(arithmetic, x->ne[0]),
+                          x->ne[1], 1, 1, &x, 1, prepare_some, GGML_N_TASKS_MAX,
+                          reinterpret_cast<void *>(static_cast<intptr_t>(arithmetic)));
+}
+
+namespace {
+// A thread's memory, cut up.
+struct Room {
+    uint32_t * units;             // [most_units][panel]
+    float *scales, *minima;       // [blocks][panel]
+    uint8_t * decoded;            // [panel][decoded_stride]
+    float *row_scales, *row_minima; // [panel][blocks]
+    float * values;               // one row, F32
+    float * sums;                 // [block_rows][panel], where the panel is not whole
+
+    static constexpr int64_t blocks = most_units / 8; // of 32 8-bit values
+    static constexpr int64_t decoded_stride = most_units * 4 + 64;
+
+    // With `place` null it counts.
+    size_t cut(uint8_t * place, int64_t panel) {
+        size_t size = 0;
+        const auto take = [&](auto *& pointer, int64_t count) {
+            pointer = reinterpret_cast<std::remove_reference_t<decltype(pointer)>>(place + size);
+            size += (static_cast<size_t>(count) * sizeof *pointer + 63) / 64 * 64;
+        };
+        take(units, most_units * panel);
+        take(scales, blocks * panel);
+        take(minima, blocks * panel);
+        take(decoded, panel * decoded_stride);
+        take(row_scales, panel * blocks);
+        take(row_minima, panel * blocks);
+        take(values, most_units * 4);
+        take(sums, block_rows * panel);
+        return size;
+    }
+};
+} // namespace
+
+GemmScratch::GemmScratch(int threads)
+    : size(Room().cut(nullptr, variant().gemm.panel)), threads(threads) {
+    memory.resize(size * static_cast<size_t>(threads) + 64);
+}
+
+namespace {
+// One part of one thread's work.
+struct Product {
+    const GemmPlan & plan;
+    const Gemm & kernels = variant().gemm;
+    const ggml_tensor * weight = plan.call.weight;
+    const int64_t k = weight->ne[0], n = weight->ne[1], rows = plan.out->ne[1];
+    const int64_t panel = kernels.panel;
+    bool has_minima = false;
+    DecodeFn decode = kernels.decoder(weight->type, has_minima);
+    Room room;
+
+    Product(const GemmPlan & plan, int thread) : plan(plan) {
+        uint8_t * memory = plan.scratch->memory.data();
+        memory += (64 - reinterpret_cast<uintptr_t>(memory) % 64) % 64;
+        room.cut(memory + plan.scratch->size * static_cast<size_t>(thread), panel);
+    }
+
+    const uint8_t * weight_row(int64_t row) const {
+        return static_cast<const uint8_t *>(weight->data) +
+               static_cast<size_t>(row) * weight->nb[1];
+    }
+
+    // Values of a row as F32.
+    void values_of(const uint8_t * row, int64_t first, int64_t count, float * to) {
+        if (weight->type == GGML_TYPE_F32) {
+            std::memcpy(to, row + first * 4, static_cast<size_t>(count) * 4);
+        } else if (weight->type == GGML_TYPE_F16) {
+            variant().rows.from_f16(reinterpret_cast<const uint16_t *>(row) + first, to, count);
+        } else if (decode && count % 32 == 0) {
+            uint8_t bytes[most_units * 2];
+            float scales[most_units * 2 / 32], minima[most_units * 2 / 32];
+            decode(row, first, count, bytes, scales, minima);
+            kernels.scaled(bytes, scales, has_minima ? minima : nullptr, count, to);
+        } else {
+            ggml_get_type_traits(weight->type)
+                ->to_float(row + ggml_row_size(weight->type, first), to, count);
+        }
+    }
+
+    // One row's part into `decoded`, as units of the arithmetic.
+    void decode_row(int64_t column, int64_t first, int64_t count, int64_t i) {
+        uint8_t * to = room.decoded + i * Room::decoded_stride;
+        const uint8_t * row = weight_row(column);
+        const int64_t blocks = count / 32;
+        switch (plan.call.arithmetic) {
+        case Arithmetic::f32:
+            return values_of(row, first, count, reinterpret_cast<float *>(to));
+        case Arithmetic::bf16:
+            if (count % 2)
+                reinterpret_cast<uint16_t *>(to)[count] = 0;
+            if (weight->type == GGML_TYPE_BF16) {
+                std::memcpy(to, row + first * 2, static_cast<size_t>(count) * 2);
+            } else {
+                values_of(row, first, count, room.values);
+                kernels.to_bf16(room.values, reinterpret_cast<uint16_t *>(to), count);
+            }
+            return;
+        case Arithmetic::int8:
+            return decode(row, first, count, to, room.row_scales + i * blocks,
+                          room.row_minima + i * blocks);
+        }
+    }
+
+    // Part [first, first + count) of the weights of a panel's outputs.
+    GemmPanel unpack(int64_t column, int64_t first, int64_t count) {
+        const int64_t width = std::min(panel, n - column);
+        for (int64_t i = 0; i < width; ++i)
+            decode_row(column + i, first, count, i);
+        // Outputs past the last one are sums of whatever was there, and are not kept.
+        const int64_t per = values_a_unit(plan.call.arithmetic), blocks = count / 32;
+        kernels.transpose(reinterpret_cast<const uint32_t *>(room.decoded),
+                          Room::decoded_stride / 4, (count + per - 1) / per, room.units);
+        if (plan.call.arithmetic != Arithmetic::int8)
+            return {room.units, nullptr, nullptr};
+        const auto spread = [&](const float * from, float * to) {
+            kernels.transpose(reinterpret_cast<const uint32_t *>(from), blocks, blocks,
+                              reinterpret_cast<uint32_t *>(to));
+        };
+        spread(room.row_scales, room.scales);
+        if (has_minima)
+            spread(room.row_minima, room.minima);
+        return {room.units, room.scales, has_minima ? room.minima : nullptr};
+    }
+
+    void finish(float * sums, int64_t stride, int64_t count, int64_t column, int64_t width) const {
+        const GemmCall & call = plan.call;
+        const float * bias = call.bias ? static_cast<const float *>(call.bias->data) : nullptr;
+        for (int64_t r = 0; r < count; ++r, sums += stride) {
+            if (bias)
+                for (int64_t i = 0; i < width; ++i)
+                    sums[i] += bias[column + i];
+            if (call.gelu)
+                variant().rows.gelu(sums, sums, width);
+        }
+    }
+
+    // Rows [first_row, last_row) of a panel, part [first, first + count) of k.
+    void multiply(int64_t first_row, int64_t last_row, int64_t column, int64_t first,
+                  int64_t count) {
+        const int64_t width = std::min(panel, n - column);
+        const bool whole = width == panel;
+        float * out = static_cast<float *>(plan.out->data) + first_row * n + column;
+        float * sums = whole ? out : room.sums;
+        const int64_t stride = whole ? n : panel;
+        const int most = kernels.most_rows[static_cast<int>(plan.call.arithmetic)];
+        const ggml_tensor * x = plan.call.rows;
+        GemmTile tile;
+        tile.rows.stride = static_cast<int64_t>(x->nb[1]);
+        tile.k = k;
+        tile.first = first;
+        tile.count = count;
+        tile.panel = unpack(column, first, count);
+        tile.sums_stride = stride;
+        for (int64_t row = first_row; row < last_row; row += most) {
+            const int64_t some = std::min<int64_t>(most, last_row - row);
+            tile.sums = sums + (row - first_row) * stride;
+            tile.rows.data = static_cast<const uint8_t *>(x->data) + row * tile.rows.stride;
+            for (int64_t r = 0; r < some; ++r) // a narrow panel's sums wait in the output
+                if (first == 0)
+                    std::fill_n(tile.sums + r * stride, panel, 0.0f);
+                else if (!whole)
+                    std::copy_n(out + (row - first_row + r) * n, width, tile.sums + r * stride);
+            kernels.tile(plan.call.arithmetic, tile, static_cast<int>(some));
+            if (first + count == k)
+                finish(tile.sums, stride, some, column, width);
+            if (!whole)
+                for (int64_t r = 0; r < some; ++r)
+                    std::copy_n(tile.sums + r * stride, width, out + (row - first_row + r) * n);
+        }
+    }
+};
+} // namespace
+
+static void run(ggml_tensor *, int thread, int, void * data) {
+    GemmPlan & plan = *static_cast<GemmPlan *>(data);
+    Product product(plan, thread);
+    const int64_t panels = (product.n + product.panel - 1) / product.panel;
+    const int64_t columns = (panels + block_panels - 1) / block_panels;
+    const int64_t parts = (product.rows + block_rows - 1) / block_rows;
+    // Parts of equal size, so that the last one is not a small rest.
+    const int64_t part_rows = (product.rows + parts - 1) / parts;
+    const int64_t most = most_units * values_a_unit(plan.call.arithmetic);
+    for (int64_t i; (i = plan.next.fetch_add(1)) < parts * columns;) {
+        const int64_t first_row = i / columns * part_rows;
+        const int64_t last_row = std::min(product.rows, first_row + part_rows);
+        const int64_t first_panel = i % columns * block_panels;
+        const int64_t last_panel = std::min(panels, first_panel + block_panels);
+        for (int64_t first = 0; first < product.k; first += most)
+            for (int64_t p = first_panel; p < last_panel; ++p)
+                product.multiply(first_row, last_row, p * product.panel, first,
+                                 std::min(most, product.k - first));
+    }
+}
+
+std::unique_ptr<GemmPlan> gemm(ggml_context * ctx, const GemmCall & call,
+                               std::shared_ptr<GemmScratch> scratch) {
+    auto plan = std::make_unique<GemmPlan>();
+    plan->call = call;
+    plan->scratch = std::move(scratch);
+    ggml_tensor * args[] = {call.rows, call.weight, call.bias ? call.bias : call.weight};
+    plan->out = ggml_custom_4d(ctx, GGML_TYPE_F32, call.weight->ne[1], call.rows->ne[1], 1, 1, args,
+                               3, run, GGML_N_TASKS_MAX, plan.get());
+    return plan;
+}
+
+} // namespace ltx2::kernels

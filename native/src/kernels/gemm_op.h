@@ -1,0 +1,53 @@
+// Matrix products for many rows on the CPU. Weights stay where they are, in a mapped file if they
+// came from one: each panel is unpacked into the first cache when its turn comes, which some hundred
+// rows of activations share. Activations are prepared once for all the matrices that they meet.
+//
+// Every sum is taken in one order, which depends on k alone: the same bits for any number of threads
+// and of rows.
+#pragma once
+
+#include "gemm.h"
+
+#include "ggml.h"
+
+#include <atomic>
+#include <cstddef>
+#include <memory>
+#include <vector>
+
+namespace ltx2::kernels {
+
+// The fastest arithmetic whose rounding stays below that of weights of this type; F32 where `exact`.
+Arithmetic choose_arithmetic(ggml_type weight, int64_t k, int64_t rows, bool exact);
+
+// x [k, rows...] F32, rows contiguous -> [bytes, rows] of I8.
+ggml_tensor * prepare_rows(ggml_context * ctx, Arithmetic arithmetic, ggml_tensor * x);
+
+// What the threads of one graph work in, one product after the other.
+struct GemmScratch {
+    explicit GemmScratch(int threads);
+    std::vector<uint8_t> memory;
+    size_t size; // of one thread
+    int threads;
+};
+
+struct GemmCall {
+    Arithmetic arithmetic;
+    ggml_tensor * weight = nullptr; // [k, n]
+    ggml_tensor * rows = nullptr;   // of prepare_rows
+    ggml_tensor * bias = nullptr;   // [n], or null
+    bool gelu = false;              // of the sum and the bias
+};
+
+// Must live until the graph has run, once.
+struct GemmPlan {
+    GemmCall call;
+    std::shared_ptr<GemmScratch> scratch;
+    ggml_tensor * out = nullptr; // [n, rows]
+    std::atomic<int64_t> next{0};
+};
+
+std::unique_ptr<GemmPlan> gemm(ggml_context * ctx, const GemmCall & call,
+                               std::shared_ptr<GemmScratch> scratch);
+
+} // namespace ltx2::kernels

@@ -1,0 +1,139 @@
+// ggml's quantised blocks -> 8-bit values, 128 added, and scales of 32 values each. The formats are
+// those of ggml-common.h; a file's blocks lie at any even address.
+#include "kernels/gemm.h"
+
+#include "kernels/simd.h"
+
+#include "ggml.h"
+
+namespace ltx2::kernels::LTX2_VARIANT {
+
+static inline float half_at(const uint8_t * p) {
+    uint16_t half;
+    std::memcpy(&half, p, sizeof half);
+#if defined(__AVX2__)
+    return _cvtsh_ss(half);
+#elif defined(__aarch64__)
+    __fp16 value;
+    std::memcpy(&value, &half, sizeof value);
+    return value;
+#else
+    uint16_t some[lanes] = {half};
+    return load_f16(some)[0];
+#endif
+}
+
+// d, 32 bytes
+static void q8_0(const uint8_t * row, int64_t first, int64_t count, uint8_t * values,
+                 float * scales, float *) {
+    const uint8_t * block = row + first / 32 * 34;
+    for (int64_t b = 0; b < count / 32; ++b, block += 34, values += 32) {
+        scales[b] = half_at(block);
+        for (int i = 0; i < 32; ++i)
+            values[i] = block[2 + i] ^ 0x80;
+    }
+}
+
+// d, 16 bytes: the first sixteen values in the low halves
+static void q4_0(const uint8_t * row, int64_t first, int64_t count, uint8_t * values,
+                 float * scales, float *) {
+    const uint8_t * block = row + first / 32 * 18;
+    for (int64_t b = 0; b < count / 32; ++b, block += 18, values += 32) {
+        scales[b] = half_at(block);
+        for (int i = 0; i < 16; ++i) {
+            values[i] = static_cast<uint8_t>((block[2 + i] & 15) + 120);
+            values[16 + i] = static_cast<uint8_t>((block[2 + i] >> 4) + 120);
+        }
+    }
+}
+
+// d, m, the fifth bits of 32 values, 16 bytes as in q4_0
+static void q5_1(const uint8_t * row, int64_t first, int64_t count, uint8_t * values,
+                 float * scales, float * minima) {
+    const uint8_t * block = row + first / 32 * 24;
+    for (int64_t b = 0; b < count / 32; ++b, block += 24, values += 32) {
+        scales[b] = half_at(block);
+        minima[b] = half_at(block + 2);
+        uint32_t fifth;
+        std::memcpy(&fifth, block + 4, sizeof fifth);
+        for (int i = 0; i < 16; ++i) {
+            const int low = static_cast<int>(fifth >> i & 1) << 4;
+            const int high = static_cast<int>(fifth >> (i + 16) & 1) << 4;
+            values[i] = static_cast<uint8_t>((block[8 + i] & 15) + low + 128);
+            values[16 + i] = static_cast<uint8_t>((block[8 + i] >> 4) + high + 128);
+        }
+    }
+}
+
+// The scale and the minimum of the part j of 8, six bits each, of a K-block's 12 bytes.
+static inline void k_scale(const uint8_t * q, int j, int & scale, int & minimum) {
+    if (j < 4) {
+        scale = q[j] & 63;
+        minimum = q[j + 4] & 63;
+    } else {
+        scale = (q[j + 4] & 15) | (q[j - 4] >> 6) << 4;
+        minimum = (q[j + 4] >> 4) | (q[j] >> 6) << 4;
+    }
+}
+
+// Calls part(block, j) for the parts of 32 values from `first` on, eight a block.
+template <class F>
+static inline void each_part(const uint8_t * row, int64_t bytes, int64_t first, int64_t count,
+                             F part) {
+    for (int64_t i = first / 32; i < (first + count) / 32; ++i)
+        part(row + i / 8 * bytes, static_cast<int>(i % 8));
+}
+
+// d, dmin, 12 bytes of scales, 128 bytes: of 64 values the first half in the low halves
+static void q4_k(const uint8_t * row, int64_t first, int64_t count, uint8_t * values,
+                 float * scales, float * minima) {
+    each_part(row, 144, first, count, [&](const uint8_t * block, int j) {
+        int scale, minimum;
+        k_scale(block + 4, j, scale, minimum);
+        *scales++ = half_at(block) * static_cast<float>(scale);
+        *minima++ = -half_at(block + 2) * static_cast<float>(minimum);
+        const uint8_t * q = block + 16 + j / 2 * 32;
+        const int shift = j % 2 * 4;
+        for (int i = 0; i < 32; ++i)
+            values[i] = static_cast<uint8_t>(((q[i] >> shift) & 15) + 128);
+        values += 32;
+    });
+}
+
+// d, dmin, 12 bytes of scales, 32 bytes of fifth bits (bit j for part j), 128 bytes as in q4_k
+static void q5_k(const uint8_t * row, int64_t first, int64_t count, uint8_t * values,
+                 float * scales, float * minima) {
+    each_part(row, 176, first, count, [&](const uint8_t * block, int j) {
+        int scale, minimum;
+        k_scale(block + 4, j, scale, minimum);
+        *scales++ = half_at(block) * static_cast<float>(scale);
+        *minima++ = -half_at(block + 2) * static_cast<float>(minimum);
+        const uint8_t * q = block + 48 + j / 2 * 32;
+        const int shift = j % 2 * 4;
+        for (int i = 0; i < 32; ++i)
+            values[i] = static_cast<uint8_t>(((q[i] >> shift) & 15) +
+                                             ((block[16 + i] >> j & 1) << 4) + 128);
+        values += 32;
+    });
+}
+
+DecodeFn decoder(int ggml_type, bool & has_minima) {
+    has_minima = ggml_type == GGML_TYPE_Q5_1 || ggml_type == GGML_TYPE_Q4_K ||
+                 ggml_type == GGML_TYPE_Q5_K;
+    switch (ggml_type) {
+    case GGML_TYPE_Q8_0:
+        return q8_0;
+    case GGML_TYPE_Q4_0:
+        return q4_0;
+    case GGML_TYPE_Q5_1:
+        return q5_1;
+    case GGML_TYPE_Q4_K:
+        return q4_k;
+    case GGML_TYPE_Q5_K:
+        return q5_k;
+    default:
+        return nullptr;
+    }
+}
+
+} // namespace ltx2::kernels::LTX2_VARIANT

@@ -1,0 +1,135 @@
+// Matrix products against their scalar twin, a sum in double over the weights as ggml unpacks them,
+// on random ragged shapes; and against themselves: the same bits for any number of threads and rows.
+#include "check.h"
+#include "kernels/gemm_op.h"
+#include "kernels/variant.h"
+
+#include "ggml-cpu.h"
+
+#include <cmath>
+#include <random>
+
+using namespace ltx2;
+using kernels::Arithmetic;
+
+namespace {
+
+std::mt19937 random_bits(11);
+int any(int least, int most) {
+    return least + static_cast<int>(random_bits() % static_cast<unsigned>(most - least + 1));
+}
+
+struct Case {
+    ggml_type type;
+    int64_t k, n, rows;
+    bool exact, bias;
+};
+
+struct Tensors {
+    std::vector<uint8_t> memory = std::vector<uint8_t>(size_t{96} << 20);
+    std::unique_ptr<ggml_context, decltype(&ggml_free)> context{
+        ggml_init({memory.size(), memory.data(), false}), ggml_free};
+    Case c;
+    ggml_tensor *weight, *x, *bias = nullptr;
+    std::vector<float> plain; // the weights as F32
+
+    std::vector<float> normal(int64_t count) {
+        std::normal_distribution<float> distribution;
+        std::vector<float> values(static_cast<size_t>(count));
+        for (float & v : values)
+            v = distribution(random_bits);
+        return values;
+    }
+    ggml_tensor * tensor(int64_t width, int64_t rows) {
+        ggml_tensor * t = ggml_new_tensor_2d(context.get(), GGML_TYPE_F32, width, rows);
+        std::memcpy(t->data, normal(width * rows).data(), ggml_nbytes(t));
+        return t;
+    }
+    explicit Tensors(const Case & c) : c(c) {
+        weight = ggml_new_tensor_2d(context.get(), c.type, c.k, c.n);
+        const std::vector<float> values = normal(c.k * c.n);
+        ggml_quantize_chunk(c.type, values.data(), weight->data, 0, c.n, c.k, nullptr);
+        plain.resize(values.size());
+        if (c.type == GGML_TYPE_F32)
+            plain = values;
+        else
+            ggml_get_type_traits(c.type)->to_float(weight->data, plain.data(), c.k * c.n);
+        x = tensor(c.k, c.rows);
+        if (c.bias)
+            bias = tensor(c.n, 1);
+    }
+    std::vector<float> run(int threads, int64_t rows) {
+        const Arithmetic arithmetic =
+            kernels::choose_arithmetic(c.type, c.k, c.exact ? 1 : 100, c.exact);
+        ggml_tensor * some = ggml_view_2d(context.get(), x, c.k, rows, x->nb[1], 0);
+        ggml_tensor * prepared = kernels::prepare_rows(context.get(), arithmetic, some);
+        auto plan = kernels::gemm(context.get(), {arithmetic, weight, prepared, bias},
+                                  std::make_shared<kernels::GemmScratch>(threads));
+        ggml_cgraph * graph = ggml_new_graph(context.get());
+        ggml_build_forward_expand(graph, plan->out);
+        ggml_graph_compute_with_ctx(context.get(), graph, threads);
+        const float * out = static_cast<const float *>(plan->out->data);
+        return {out, out + ggml_nelements(plan->out)};
+    }
+    double error(const std::vector<float> & out) const {
+        double wrong = 0, all = 0;
+        for (int64_t r = 0; r < c.rows; ++r)
+            for (int64_t i = 0; i < c.n; ++i) {
+                double sum = bias ? static_cast<const float *>(bias->data)[i] : 0;
+                for (int64_t j = 0; j < c.k; ++j)
+                    sum += double(plain[static_cast<size_t>(i * c.k + j)]) *
+                           static_cast<const float *>(x->data)[r * c.k + j];
+                wrong += std::pow(sum - out[static_cast<size_t>(r * c.n + i)], 2);
+                all += sum * sum;
+            }
+        return wrong / all;
+    }
+};
+
+// The worst NMSE of 12 random shapes.
+double worst(ggml_type type, bool exact) {
+    const int64_t block = ggml_blck_size(type);
+    double most = 0;
+    for (int i = 0; i < 12; ++i) {
+        const int64_t k = block == 1 ? any(1, 700) : block * any(1, static_cast<int>(1600 / block));
+        Tensors t({type, k, any(1, 150), any(1, 60), exact, i % 2 == 0});
+        most = std::max(most, t.error(t.run(any(1, 3), t.c.rows)));
+    }
+    std::printf("gemm %s%s: worst NMSE %.2g\n", ggml_type_name(type), exact ? " exact" : "", most);
+    return most;
+}
+
+void equals_its_scalar_twin() {
+    const ggml_type quantised[] = {GGML_TYPE_Q8_0, GGML_TYPE_Q5_1, GGML_TYPE_Q4_0, GGML_TYPE_Q4_K,
+                                   GGML_TYPE_Q5_K, GGML_TYPE_Q6_K, GGML_TYPE_Q5_0};
+    CHECK(worst(GGML_TYPE_F32, false) < 1e-12);  // measured 2.7e-13
+    CHECK(worst(GGML_TYPE_F16, false) < 2e-5);   // measured 5e-6, pairs of BF16
+    CHECK(worst(GGML_TYPE_BF16, false) < 2e-5);  // measured 3e-6
+    CHECK(worst(GGML_TYPE_F16, true) < 1e-12);
+    CHECK(worst(GGML_TYPE_BF16, true) < 1e-12);
+    for (ggml_type type : quantised) {
+        CHECK(worst(type, false) < 1e-4); // the bar for 8-bit activations
+        CHECK(worst(type, true) < 1e-12);
+    }
+}
+
+// More rows than one block, more outputs than one piece, k in several parts.
+void threads_and_rows_change_no_bit() {
+    for (ggml_type type : {GGML_TYPE_F32, GGML_TYPE_F16, GGML_TYPE_Q8_0, GGML_TYPE_Q4_K}) {
+        Tensors t({type, 2304, 300, 521, false, true});
+        const std::vector<float> all = t.run(1, 521);
+        CHECK(t.run(3, 521) == all);
+        const std::vector<float> some = t.run(2, 100);
+        CHECK(std::equal(some.begin(), some.end(), all.begin()));
+    }
+}
+
+} // namespace
+
+int main() {
+    if (!kernels::variant_runs())
+        return 77;
+    equals_its_scalar_twin();
+    threads_and_rows_change_no_bit();
+    return check_result();
+}
