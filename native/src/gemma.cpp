@@ -28,11 +28,7 @@ GemmaLayer::GemmaLayer(const Weights & w, const GemmaConfig & c)
 // multiplication costs no digit.
 static Tensor product(const Graph & g, const Linear & linear, Tensor x) {
     if (g.device().is_cpu())
-        return ggml_mul_mat(g.ctx(),
-                            linear.weight->type == GGML_TYPE_F32
-                                ? linear.weight
-                                : ggml_cast(g.ctx(), linear.weight, GGML_TYPE_F32),
-                            x);
+        return product(g, linear.weight, nullptr, x, /*precise=*/true);
     const float factor = 64;
     return ggml_scale(g.ctx(), linear(g, ggml_scale(g.ctx(), x, 1 / factor)), factor);
 }

@@ -28,6 +28,19 @@ void Graph::keep(Tensor value, Tensor kept) {
     ggml_build_forward_expand(graph_, there ? value : ggml_cpy(ctx(), value, kept));
 }
 
+Tensor Graph::product(kernels::GemmCall call, Tensor x) const {
+    Tensor & prepared = prepared_[{x, call.arithmetic}];
+    if (!prepared)
+        prepared = kernels::prepare_rows(ctx(), call.arithmetic, x);
+    if (!scratch_)
+        scratch_ = std::make_shared<kernels::GemmScratch>(device_.threads());
+    call.rows = prepared;
+    call.count = x->ne[1];
+    std::shared_ptr<kernels::GemmPlan> plan = kernels::gemm(ctx(), call, scratch_);
+    hold(plan);
+    return plan->out;
+}
+
 Tensor Graph::tap(const std::string & name, Tensor value) const {
     if (device_.tap) {
         Tensor seen = ggml_cont(ctx(), ggml_cast(ctx(), value, GGML_TYPE_F32));

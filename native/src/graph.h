@@ -3,8 +3,10 @@
 #pragma once
 
 #include "device.h"
+#include "kernels/gemm_op.h"
 #include "progress.h"
 
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -27,6 +29,8 @@ public:
     void keep(Tensor value, Tensor kept);
     // What a custom operation of this graph points to; lives as long as the graph.
     void hold(std::shared_ptr<void> thing) const { held_.push_back(std::move(thing)); }
+    // The product of our own kernels; x [k, rows] is prepared once for all that read it alike.
+    Tensor product(kernels::GemmCall call, Tensor x) const;
     // Names an intermediate value by the reference's module path; costs nothing without a tap.
     Tensor tap(const std::string & name, Tensor value) const;
 
@@ -53,6 +57,8 @@ private:
     std::vector<Transfer> inputs_, outputs_;
     mutable std::vector<Tapped> taps_;
     mutable std::vector<std::shared_ptr<void>> held_;
+    mutable std::map<std::pair<Tensor, kernels::Arithmetic>, Tensor> prepared_;
+    mutable std::shared_ptr<kernels::GemmScratch> scratch_;
 };
 
 } // namespace ltx2

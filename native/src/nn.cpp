@@ -60,11 +60,26 @@ Linear::Linear(const Weights & w, int64_t in, int64_t out, bool with_bias)
     : weight(w("weight", {in, out}, As::matrix)),
       bias(with_bias ? w("bias", {out}, As::f32) : nullptr) {}
 
-Tensor Linear::operator()(const Graph & g, Tensor x) const {
+Tensor product(const Graph & g, Tensor weight, Tensor bias, Tensor x, bool precise,
+               bool with_gelu) {
+    if (g.device().own_kernels()) {
+        kernels::GemmCall call;
+        call.arithmetic = kernels::choose_arithmetic(weight->type, weight->ne[0], ggml_nrows(x),
+                                                     precise || g.device().exact());
+        call.weight = weight;
+        call.bias = bias;
+        call.gelu = with_gelu;
+        return g.product(call, x);
+    }
+    if (precise && g.device().is_cpu() && weight->type != GGML_TYPE_F32)
+        weight = ggml_cast(g.ctx(), weight, GGML_TYPE_F32);
     Tensor y = ggml_mul_mat(g.ctx(), weight, x);
     ggml_mul_mat_set_prec(y, GGML_PREC_F32);
-    return bias ? add(g, y, bias) : y;
+    y = bias ? add(g, y, bias) : y;
+    return with_gelu ? gelu(g, y) : y;
 }
+
+Tensor Linear::operator()(const Graph & g, Tensor x) const { return product(g, weight, bias, x); }
 
 RmsNorm::RmsNorm(const Weights & w, int64_t width, float eps)
     : weight(w("weight", {width}, As::f32)), eps(eps) {}
@@ -140,7 +155,7 @@ Tensor Attention::values_only(const Graph & g, Tensor x) const {
 
 Tensor Attention::gate_and_project(const Graph & g, Tensor x, Tensor heads) const {
     if (gate_weight) {
-        Tensor logits = add(g, ggml_mul_mat(g.ctx(), gate_weight, x), gate_bias);
+        Tensor logits = product(g, gate_weight, gate_bias, x);
         Tensor gate = ggml_scale(g.ctx(), ggml_sigmoid(g.ctx(), logits), 2.0f);
         gate = ggml_reshape_3d(g.ctx(), gate, 1, config.heads, x->ne[1]);
         Tensor split = ggml_reshape_3d(g.ctx(), heads, config.head_dim, config.heads, x->ne[1]);
@@ -153,7 +168,7 @@ FeedForward::FeedForward(const Weights & w, int64_t width, int64_t hidden)
     : proj(w / "net.0.proj", width, hidden), out(w / "net.2", hidden, width) {}
 
 Tensor FeedForward::operator()(const Graph & g, Tensor x) const {
-    return out(g, gelu(g, proj(g, x)));
+    return out(g, product(g, proj.weight, proj.bias, x, false, /*with_gelu=*/true));
 }
 
 } // namespace ltx2

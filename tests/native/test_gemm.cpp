@@ -63,7 +63,7 @@ struct Tensors {
             kernels::choose_arithmetic(c.type, c.k, c.exact ? 1 : 100, c.exact);
         ggml_tensor * some = ggml_view_2d(context.get(), x, c.k, rows, x->nb[1], 0);
         ggml_tensor * prepared = kernels::prepare_rows(context.get(), arithmetic, some);
-        auto plan = kernels::gemm(context.get(), {arithmetic, weight, prepared, bias},
+        auto plan = kernels::gemm(context.get(), {arithmetic, weight, prepared, rows, bias},
                                   std::make_shared<kernels::GemmScratch>(threads));
         ggml_cgraph * graph = ggml_new_graph(context.get());
         ggml_build_forward_expand(graph, plan->out);

@@ -1,7 +1,7 @@
-// The inner kernels of matrix products between weights [k, n] and activations [k, rows]: the weights
-// of `panel` outputs are brought into one order, [k][panel], in which a tile of rows x panel sums
-// stays in registers. The unit of a panel is four bytes: one F32, two BF16 or four 8-bit values, so
-// that all three share the transposition.
+// The inner kernels of matrix products between weights [k, n] and activations [k, rows]. Both are
+// brought into panels, [k][panel] of so many outputs and [k][rows] of so many rows, so that a tile of
+// rows x outputs reads two streams and keeps its sums in registers. The unit of a panel is four
+// bytes: one F32, two BF16 or four 8-bit values.
 #pragma once
 
 #include <cstdint>
@@ -15,13 +15,6 @@ enum class Arithmetic {
     int8, // blocks of 32 with a scale each, exact in between
 };
 
-// A row of activations, as `prepare` writes it. int8: k values, then for each block its scale (F32),
-// what its sum begins with (I32) and its sum times its scale (F32).
-struct GemmRows {
-    const uint8_t * data;
-    int64_t stride; // bytes
-};
-
 // One panel of weights, `units` of four bytes long. int8: scales [blocks][panel], and for types that
 // have them minima [blocks][panel], else null.
 struct GemmPanel {
@@ -31,10 +24,8 @@ struct GemmPanel {
 };
 
 struct GemmTile {
-    GemmRows rows; // at the first row
-    int64_t k;     // of a whole row
-    int64_t first; // the part of k that the panel holds
-    int64_t count;
+    const uint8_t * rows; // of `prepare`, where this part of k begins
+    int64_t count;        // values of k
     GemmPanel panel;
     float * sums; // [rows][panel] with a stride, added to
     int64_t sums_stride;
@@ -48,8 +39,11 @@ using DecodeFn = void (*)(const uint8_t * row, int64_t first, int64_t count, uin
 struct Gemm {
     int panel;                  // outputs
     int most_rows[3];           // of a tile, by arithmetic; 0 where this variant lacks it
-    int64_t (*row_bytes)(Arithmetic, int64_t k);
-    void (*prepare)(Arithmetic, const float * x, int64_t k, uint8_t * row);
+    // Bytes of a panel of most_rows rows; k may end where a part of it does.
+    int64_t (*rows_bytes)(Arithmetic, int64_t k);
+    // `rows` of them, at most most_rows, `stride` values apart.
+    void (*prepare)(Arithmetic, const float * x, int64_t stride, int rows, int64_t k,
+                    uint8_t * out);
     void (*to_bf16)(const float * x, uint16_t * out, int64_t n);
     // Decoded 8-bit values as F32.
     void (*scaled)(const uint8_t * values, const float * scales, const float * minima,

@@ -20,8 +20,10 @@ static int64_t values_a_unit(Arithmetic a) {
     return a == Arithmetic::f32 ? 1 : a == Arithmetic::bf16 ? 2 : 4;
 }
 
+static int most_rows(Arithmetic a) { return variant().gemm.most_rows[static_cast<int>(a)]; }
+
 Arithmetic choose_arithmetic(ggml_type weight, int64_t k, int64_t rows, bool exact) {
-    const auto has = [](Arithmetic a) { return variant().gemm.most_rows[static_cast<int>(a)] > 0; };
+    const auto has = [](Arithmetic a) { return most_rows(a) > 0; };
     bool minima;
     if (exact || weight == GGML_TYPE_F32 || rows < few_rows)
         return Arithmetic::f32;
@@ -33,18 +35,20 @@ Arithmetic choose_arithmetic(ggml_type weight, int64_t k, int64_t rows, bool exa
 static void prepare_some(ggml_tensor * out, int ith, int nth, void * data) {
     const ggml_tensor * x = out->src[0];
     const auto arithmetic = static_cast<Arithmetic>(reinterpret_cast<intptr_t>(data));
-    const int64_t rows = out->ne[1];
-    for (int64_t r = rows * ith / nth; r < rows * (ith + 1) / nth; ++r)
+    const int64_t most = most_rows(arithmetic), rows = x->ne[1], panels = out->ne[1];
+    const int64_t stride = static_cast<int64_t>(x->nb[1] / sizeof(float));
+    for (int64_t p = panels * ith / nth; p < panels * (ith + 1) / nth; ++p)
         variant().gemm.prepare(
-            arithmetic,
-            reinterpret_cast<const float *>(static_cast<const char *>(x->data) +
-                                            static_cast<size_t>(r) * x->nb[1]),
-            x->ne[0], static_cast<uint8_t *>(out->data) + static_cast<size_t>(r) * out->nb[1]);
+            arithmetic, static_cast<const float *>(x->data) + p * most * stride, stride,
+            static_cast<int>(std::min(most, rows - p * most)), x->ne[0],
+            static_cast<uint8_t *>(out->data) + static_cast<size_t>(p) * out->nb[1]);
 }
 
 ggml_tensor * prepare_rows(ggml_context * ctx, Arithmetic arithmetic, ggml_tensor * x) {
-    return ggml_custom_4d(ctx, GGML_TYPE_I8, variant().gemm.row_bytes(arithmetic, x->ne[0]),
-                          x->ne[1], 1, 1, &x, 1, prepare_some, GGML_N_TASKS_MAX,
+    const int64_t most = most_rows(arithmetic);
+    return ggml_custom_4d(ctx, GGML_TYPE_I8, variant().gemm.rows_bytes(arithmetic, x->ne[0]),
+                          (x->ne[1] + most - 1) / most, 1, 1, &x, 1, prepare_some,
+                          GGML_N_TASKS_MAX,
                           reinterpret_cast<void *>(static_cast<intptr_t>(arithmetic)));
 }
 
@@ -75,7 +79,7 @@ struct Room {
         take(row_scales, panel * blocks);
         take(row_minima, panel * blocks);
         take(values, most_units * 4);
-        take(sums, block_rows * panel);
+        take(sums, (block_rows + 16) * panel);
         return size;
     }
 };
@@ -191,19 +195,18 @@ struct Product {
         float * out = static_cast<float *>(plan.out->data) + first_row * n + column;
         float * sums = whole ? out : room.sums;
         const int64_t stride = whole ? n : panel;
-        const int most = kernels.most_rows[static_cast<int>(plan.call.arithmetic)];
+        const int64_t most = most_rows(plan.call.arithmetic);
         const ggml_tensor * x = plan.call.rows;
         GemmTile tile;
-        tile.rows.stride = static_cast<int64_t>(x->nb[1]);
-        tile.k = k;
-        tile.first = first;
         tile.count = count;
         tile.panel = unpack(column, first, count);
         tile.sums_stride = stride;
         for (int64_t row = first_row; row < last_row; row += most) {
-            const int64_t some = std::min<int64_t>(most, last_row - row);
+            const int64_t some = std::min(most, last_row - row);
             tile.sums = sums + (row - first_row) * stride;
-            tile.rows.data = static_cast<const uint8_t *>(x->data) + row * tile.rows.stride;
+            tile.rows = static_cast<const uint8_t *>(x->data) +
+                        static_cast<size_t>(row / most) * x->nb[1] +
+                        kernels.rows_bytes(plan.call.arithmetic, first);
             for (int64_t r = 0; r < some; ++r) // a narrow panel's sums wait in the output
                 if (first == 0)
                     std::fill_n(tile.sums + r * stride, panel, 0.0f);
@@ -226,8 +229,10 @@ static void run(ggml_tensor *, int thread, int, void * data) {
     const int64_t panels = (product.n + product.panel - 1) / product.panel;
     const int64_t columns = (panels + block_panels - 1) / block_panels;
     const int64_t parts = (product.rows + block_rows - 1) / block_rows;
-    // Parts of equal size, so that the last one is not a small rest.
-    const int64_t part_rows = (product.rows + parts - 1) / parts;
+    // Parts of equal size, so that the last one is not a small rest, and of whole panels.
+    const int64_t tile_rows = most_rows(plan.call.arithmetic);
+    const int64_t part_tiles = ((product.rows + parts - 1) / parts + tile_rows - 1) / tile_rows;
+    const int64_t part_rows = part_tiles * tile_rows;
     const int64_t most = most_units * values_a_unit(plan.call.arithmetic);
     for (int64_t i; (i = plan.next.fetch_add(1)) < parts * columns;) {
         const int64_t first_row = i / columns * part_rows;
@@ -247,8 +252,8 @@ std::unique_ptr<GemmPlan> gemm(ggml_context * ctx, const GemmCall & call,
     plan->call = call;
     plan->scratch = std::move(scratch);
     ggml_tensor * args[] = {call.rows, call.weight, call.bias ? call.bias : call.weight};
-    plan->out = ggml_custom_4d(ctx, GGML_TYPE_F32, call.weight->ne[1], call.rows->ne[1], 1, 1, args,
-                               3, run, GGML_N_TASKS_MAX, plan.get());
+    plan->out = ggml_custom_4d(ctx, GGML_TYPE_F32, call.weight->ne[1], call.count, 1, 1, args, 3,
+                               run, GGML_N_TASKS_MAX, plan.get());
     return plan;
 }
 

@@ -20,7 +20,7 @@ namespace ltx2::kernels {
 // The fastest arithmetic whose rounding stays below that of weights of this type; F32 where `exact`.
 Arithmetic choose_arithmetic(ggml_type weight, int64_t k, int64_t rows, bool exact);
 
-// x [k, rows...] F32, rows contiguous -> [bytes, rows] of I8.
+// x [k, rows] F32, rows contiguous -> [bytes, panels] of I8.
 ggml_tensor * prepare_rows(ggml_context * ctx, Arithmetic arithmetic, ggml_tensor * x);
 
 // What the threads of one graph work in, one product after the other.
@@ -35,6 +35,7 @@ struct GemmCall {
     Arithmetic arithmetic;
     ggml_tensor * weight = nullptr; // [k, n]
     ggml_tensor * rows = nullptr;   // of prepare_rows
+    int64_t count = 0;              // of these rows
     ggml_tensor * bias = nullptr;   // [n], or null
     bool gelu = false;              // of the sum and the bias
 };

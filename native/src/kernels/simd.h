@@ -46,6 +46,26 @@ static inline float sum(Vec v) {
         total += v[i];
     return total;
 }
+static inline int32_t sum_of(IVec v) {
+#if defined(__AVX512F__)
+    return _mm512_reduce_add_epi32((__m512i)v);
+#else
+    int32_t total = 0;
+    for (int i = 0; i < lanes; ++i)
+        total += v[i];
+    return total;
+#endif
+}
+static inline float largest_of(Vec v) {
+#if defined(__AVX512F__)
+    return _mm512_reduce_max_ps((__m512)v);
+#else
+    float most = v[0];
+    for (int i = 1; i < lanes; ++i)
+        most = v[i] > most ? v[i] : most;
+    return most;
+#endif
+}
 static inline Vec max(Vec a, Vec b) { return a > b ? a : b; }
 static inline Vec min(Vec a, Vec b) { return a < b ? a : b; }
 

@@ -35,20 +35,24 @@ static inline __attribute__((always_inline)) void each(F f) {
     each(f, std::make_integer_sequence<int, N>());
 }
 
-static inline int64_t padded(int64_t bytes) {
-    // Rows that begin at one place of a cache page would push each other out of the first cache.
-    bytes = (bytes + 63) / 64 * 64;
-    return bytes % 4096 ? bytes : bytes + 64;
-}
+// What a block of 32 8-bit values of some rows is: [8][rows] units, the scales, what the sums begin
+// with, and the values' sums times their scales.
+template <int Rows>
+struct Int8Block {
+    uint32_t units[8][Rows];
+    float scale[Rows];
+    int32_t begin[Rows];
+    float sum[Rows];
+};
 
-static int64_t row_bytes(Arithmetic a, int64_t k) {
+static int64_t rows_bytes(Arithmetic a, int64_t k) {
     switch (a) {
     case Arithmetic::f32:
-        return padded(4 * k);
+        return 4 * rows_f32 * k;
     case Arithmetic::bf16:
-        return padded(4 * ((k + 1) / 2));
+        return 4 * rows_bf16 * ((k + 1) / 2);
     case Arithmetic::int8:
-        return padded(k + 12 * (k / 32));
+        return static_cast<int64_t>(sizeof(Int8Block<rows_int8>)) * (k / 32);
     }
     return 0;
 }
@@ -74,54 +78,68 @@ static void to_bf16(const float * x, uint16_t * out, int64_t n) {
         out[i] = bf16_of(x[i]);
 }
 
-static void prepare_int8(const float * x, int64_t k, uint8_t * row) {
-    constexpr int parts = 32 / lanes;
-    typedef int8_t Bytes __attribute__((vector_size(lanes)));
-    const int64_t blocks = k / 32;
-    float * scales = reinterpret_cast<float *>(row + k);
-    int32_t * begin = reinterpret_cast<int32_t *>(scales + blocks);
-    float * sums = reinterpret_cast<float *>(begin + blocks);
-    for (int64_t b = 0; b < blocks; ++b, x += 32, row += 32) {
-        Vec most = {};
-        for (int j = 0; j < parts; ++j) {
-            const Vec v = load(x + j * lanes);
-            most = max(most, max(v, -v));
+static void prepare_f32(const float * x, int64_t stride, int rows, int64_t k, float * out) {
+    for (int r = 0; r < rows; ++r)
+        for (int64_t i = 0; i < k; ++i)
+            out[i * rows_f32 + r] = x[r * stride + i];
+}
+
+static void prepare_bf16(const float * x, int64_t stride, int rows, int64_t k, uint32_t * out) {
+    constexpr int some = 64;
+    for (int64_t first = 0; first < k; first += some, out += some / 2 * rows_bf16) {
+        const int64_t count = k - first < some ? k - first : some;
+        for (int r = 0; r < rows; ++r) {
+            uint32_t pairs[some / 2];
+            pairs[count / 2 % (some / 2)] = 0; // the second of an odd number's last
+            to_bf16(x + r * stride + first, reinterpret_cast<uint16_t *>(pairs), count);
+            for (int64_t i = 0; i < (count + 1) / 2; ++i)
+                out[i * rows_bf16 + r] = pairs[i];
         }
-        float largest = 0;
-        for (int i = 0; i < lanes; ++i)
-            largest = most[i] > largest ? most[i] : largest;
-        const float scale = largest / 127.0f, inverse = largest > 0 ? 127.0f / largest : 0.0f;
-        IVec total = {};
-        for (int j = 0; j < parts; ++j) {
-            const float magic = 12582912.0f; // 1.5 * 2^23: adding it rounds to an integer
-            const Vec rounded = (load(x + j * lanes) * inverse + magic) - magic;
-            const IVec whole = __builtin_convertvector(rounded, IVec);
-            total += whole;
-            const Bytes bytes = __builtin_convertvector(whole, Bytes);
-            std::memcpy(row + j * lanes, &bytes, sizeof bytes);
-        }
-        int32_t sum = 0;
-        for (int i = 0; i < lanes; ++i)
-            sum += total[i];
-        scales[b] = scale;
-        begin[b] = -128 * sum;
-        sums[b] = scale * static_cast<float>(sum);
     }
 }
 
-static void prepare(Arithmetic a, const float * x, int64_t k, uint8_t * row) {
+static void prepare_int8(const float * x, int64_t stride, int rows, int64_t k,
+                         Int8Block<rows_int8> * out) {
+    constexpr int parts = 32 / lanes;
+    typedef int8_t Bytes __attribute__((vector_size(lanes)));
+    for (int64_t b = 0; b < k / 32; ++b, ++out, x += 32) {
+        for (int r = 0; r < rows; ++r) {
+            Vec v[parts], most = {};
+            for (int j = 0; j < parts; ++j) {
+                v[j] = load(x + r * stride + j * lanes);
+                most = max(most, max(v[j], -v[j]));
+            }
+            const float largest = largest_of(most);
+            const float inverse = largest > 0 ? 127.0f / largest : 0.0f;
+            IVec total = {};
+            uint32_t units[8];
+            for (int j = 0; j < parts; ++j) {
+                const float magic = 12582912.0f; // 1.5 * 2^23: adding it rounds to an integer
+                const Vec rounded = (v[j] * inverse + magic) - magic;
+                const IVec whole = __builtin_convertvector(rounded, IVec);
+                total += whole;
+                const Bytes bytes = __builtin_convertvector(whole, Bytes);
+                std::memcpy(reinterpret_cast<uint8_t *>(units) + j * lanes, &bytes, sizeof bytes);
+            }
+            for (int i = 0; i < 8; ++i)
+                out->units[i][r] = units[i];
+            const int32_t sum = sum_of(total);
+            out->scale[r] = largest / 127.0f;
+            out->begin[r] = -128 * sum;
+            out->sum[r] = largest / 127.0f * static_cast<float>(sum);
+        }
+    }
+}
+
+static void prepare(Arithmetic a, const float * x, int64_t stride, int rows, int64_t k,
+                    uint8_t * out) {
     switch (a) {
     case Arithmetic::f32:
-        std::memcpy(row, x, static_cast<size_t>(k) * sizeof(float));
-        break;
+        return prepare_f32(x, stride, rows, k, reinterpret_cast<float *>(out));
     case Arithmetic::bf16:
-        to_bf16(x, reinterpret_cast<uint16_t *>(row), k);
-        if (k % 2)
-            reinterpret_cast<uint16_t *>(row)[k] = 0;
-        break;
+        return prepare_bf16(x, stride, rows, k, reinterpret_cast<uint32_t *>(out));
     case Arithmetic::int8:
-        prepare_int8(x, k, row);
-        break;
+        return prepare_int8(x, stride, rows, k, reinterpret_cast<Int8Block<rows_int8> *>(out));
     }
 }
 
@@ -191,12 +209,11 @@ static void tile_f32(const GemmTile & t) {
         high[r] = load(t.sums + r * t.sums_stride + lanes);
     });
     const float * w = reinterpret_cast<const float *>(t.panel.units);
-    const float * x = reinterpret_cast<const float *>(t.rows.data) + t.first;
-    const int64_t stride = t.rows.stride / 4;
-    for (int64_t k = 0; k < t.count; ++k, ++x, w += panel) {
+    const float * x = reinterpret_cast<const float *>(t.rows);
+    for (int64_t k = 0; k < t.count; ++k, x += rows_f32, w += panel) {
         const Vec w0 = load(w), w1 = load(w + lanes);
         each<Rows>([&](auto r) {
-            const Vec v = splat(x[r * stride]);
+            const Vec v = splat(x[r]);
             low[r] += v * w0;
             high[r] += v * w1;
         });
@@ -218,14 +235,12 @@ static void tile_bf16(const GemmTile & t) {
         high[r] = _mm512_loadu_ps(t.sums + r * t.sums_stride + 16);
     });
     const uint32_t * w = t.panel.units;
-    const uint32_t * x = reinterpret_cast<const uint32_t *>(t.rows.data) + t.first / 2;
-    const int64_t stride = t.rows.stride / 4;
-    for (int64_t k = 0; k < (t.count + 1) / 2; ++k, ++x, w += panel) {
+    const int32_t * x = reinterpret_cast<const int32_t *>(t.rows);
+    for (int64_t k = 0; k < (t.count + 1) / 2; ++k, x += rows_bf16, w += panel) {
         const __m512bh w0 = bf16_pairs(_mm512_loadu_si512(w));
         const __m512bh w1 = bf16_pairs(_mm512_loadu_si512(w + 16));
         each<Rows>([&](auto r) {
-            const __m512bh v =
-                bf16_pairs(_mm512_set1_epi32(static_cast<int32_t>(x[r * stride])));
+            const __m512bh v = bf16_pairs(_mm512_set1_epi32(x[r]));
             low[r] = _mm512_dpbf16_ps(low[r], w0, v);
             high[r] = _mm512_dpbf16_ps(high[r], w1, v);
         });
@@ -245,40 +260,32 @@ static void tile_int8(const GemmTile & t) {
         low[r] = _mm512_loadu_ps(t.sums + r * t.sums_stride);
         high[r] = _mm512_loadu_ps(t.sums + r * t.sums_stride + 16);
     });
-    const int64_t blocks = t.k / 32, stride = t.rows.stride;
-    const uint8_t * x = t.rows.data + t.first;
-    const uint8_t * block = t.rows.data + t.k + t.first / 32 * 4;
+    const auto * x = reinterpret_cast<const Int8Block<rows_int8> *>(t.rows);
     const uint32_t * w = t.panel.units;
-    const float * scales = t.panel.scales, * minima = t.panel.minima;
-    const auto word = [](const uint8_t * p) {
-        int32_t v;
-        std::memcpy(&v, p, sizeof v);
-        return _mm512_set1_epi32(v);
-    };
-    for (int64_t b = 0; b < t.count / 32; ++b, x += 32, block += 4, w += 8 * panel,
-                 scales += panel) {
+    const float *scales = t.panel.scales, *minima = t.panel.minima;
+    for (int64_t b = 0; b < t.count / 32; ++b, ++x, w += 8 * panel, scales += panel) {
         // The weights are 128 too large, to be unsigned: the sums begin with what that adds.
         __m512i s0[Rows], s1[Rows];
-        each<Rows>([&](auto r) { s0[r] = s1[r] = word(block + r * stride + 4 * blocks); });
+        each<Rows>([&](auto r) { s0[r] = s1[r] = _mm512_set1_epi32(x->begin[r]); });
         each<8>([&](auto q) {
             const __m512i w0 = _mm512_loadu_si512(w + q * panel);
             const __m512i w1 = _mm512_loadu_si512(w + q * panel + 16);
             each<Rows>([&](auto r) {
-                const __m512i v = word(x + r * stride + 4 * q);
+                const __m512i v = _mm512_set1_epi32(static_cast<int32_t>(x->units[q][r]));
                 s0[r] = _mm512_dpbusd_epi32(s0[r], w0, v);
                 s1[r] = _mm512_dpbusd_epi32(s1[r], w1, v);
             });
         });
         const __m512 d0 = _mm512_loadu_ps(scales), d1 = _mm512_loadu_ps(scales + 16);
         each<Rows>([&](auto r) {
-            const __m512 d = (__m512)word(block + r * stride);
+            const __m512 d = _mm512_set1_ps(x->scale[r]);
             low[r] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(s0[r]), _mm512_mul_ps(d0, d), low[r]);
             high[r] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(s1[r]), _mm512_mul_ps(d1, d), high[r]);
         });
         if (Minima) {
             const __m512 m0 = _mm512_loadu_ps(minima), m1 = _mm512_loadu_ps(minima + 16);
             each<Rows>([&](auto r) {
-                const __m512 sum = (__m512)word(block + r * stride + 8 * blocks);
+                const __m512 sum = _mm512_set1_ps(x->sum[r]);
                 low[r] = _mm512_fmadd_ps(sum, m0, low[r]);
                 high[r] = _mm512_fmadd_ps(sum, m1, high[r]);
             });
@@ -332,7 +339,7 @@ void fill(Gemm & gemm) {
     gemm.most_rows[static_cast<int>(Arithmetic::f32)] = rows_f32;
     gemm.most_rows[static_cast<int>(Arithmetic::bf16)] = has_bf16 ? rows_bf16 : 0;
     gemm.most_rows[static_cast<int>(Arithmetic::int8)] = has_int8 ? rows_int8 : 0;
-    gemm.row_bytes = row_bytes;
+    gemm.rows_bytes = rows_bytes;
     gemm.prepare = prepare;
     gemm.to_bf16 = to_bf16;
     gemm.scaled = scaled;

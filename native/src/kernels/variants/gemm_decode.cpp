@@ -23,14 +23,23 @@ static inline float half_at(const uint8_t * p) {
 #endif
 }
 
+typedef uint8_t Bytes __attribute__((vector_size(16)));
+
+static inline Bytes bytes_at(const uint8_t * p) {
+    Bytes v;
+    std::memcpy(&v, p, sizeof v);
+    return v;
+}
+static inline void put(uint8_t * p, Bytes v) { std::memcpy(p, &v, sizeof v); }
+
 // d, 32 bytes
 static void q8_0(const uint8_t * row, int64_t first, int64_t count, uint8_t * values,
                  float * scales, float *) {
     const uint8_t * block = row + first / 32 * 34;
     for (int64_t b = 0; b < count / 32; ++b, block += 34, values += 32) {
         scales[b] = half_at(block);
-        for (int i = 0; i < 32; ++i)
-            values[i] = block[2 + i] ^ 0x80;
+        for (int i = 0; i < 32; i += 16)
+            put(values + i, bytes_at(block + 2 + i) ^ 0x80);
     }
 }
 
@@ -40,10 +49,9 @@ static void q4_0(const uint8_t * row, int64_t first, int64_t count, uint8_t * va
     const uint8_t * block = row + first / 32 * 18;
     for (int64_t b = 0; b < count / 32; ++b, block += 18, values += 32) {
         scales[b] = half_at(block);
-        for (int i = 0; i < 16; ++i) {
-            values[i] = static_cast<uint8_t>((block[2 + i] & 15) + 120);
-            values[16 + i] = static_cast<uint8_t>((block[2 + i] >> 4) + 120);
-        }
+        const Bytes pairs = bytes_at(block + 2);
+        put(values, (pairs & 15) + 120);
+        put(values + 16, (pairs >> 4) + 120);
     }
 }
 
@@ -94,8 +102,8 @@ static void q4_k(const uint8_t * row, int64_t first, int64_t count, uint8_t * va
         *minima++ = -half_at(block + 2) * static_cast<float>(minimum);
         const uint8_t * q = block + 16 + j / 2 * 32;
         const int shift = j % 2 * 4;
-        for (int i = 0; i < 32; ++i)
-            values[i] = static_cast<uint8_t>(((q[i] >> shift) & 15) + 128);
+        for (int i = 0; i < 32; i += 16)
+            put(values + i, ((bytes_at(q + i) >> shift) & 15) + 128);
         values += 32;
     });
 }
@@ -110,9 +118,10 @@ static void q5_k(const uint8_t * row, int64_t first, int64_t count, uint8_t * va
         *minima++ = -half_at(block + 2) * static_cast<float>(minimum);
         const uint8_t * q = block + 48 + j / 2 * 32;
         const int shift = j % 2 * 4;
-        for (int i = 0; i < 32; ++i)
-            values[i] = static_cast<uint8_t>(((q[i] >> shift) & 15) +
-                                             ((block[16 + i] >> j & 1) << 4) + 128);
+        for (int i = 0; i < 32; i += 16) {
+            const Bytes fifth = ((bytes_at(block + 16 + i) >> j) & 1) << 4;
+            put(values + i, ((bytes_at(q + i) >> shift) & 15) + fifth + 128);
+        }
         values += 32;
     });
 }
