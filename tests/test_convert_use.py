@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-# PSNR in dB of both files in one type against the F32 sources, measured; 3 dB less is the limit.
-PSNR = {"f16": 65.9, "q8_0": 62.1, "q5_1": 56.1, "q4_0": 47.3}
+# PSNR in dB of both files in one type against the F32 sources, measured with the coarsest kernels
+# (pairs of BF16, 8-bit activations); 3 dB less is the limit.
+PSNR = {"f16": 61.9, "q8_0": 62.1, "q5_1": 56.1, "q4_0": 47.3}
 
 
 def clip(files: list[Path]) -> NDArray[Any]:

@@ -177,7 +177,8 @@ static void add_block(const Conv3dPlan & p, const Piece & piece, int64_t first_i
             lay_out(p, frame, piece.y * s + line - k / 2, piece.x * s - k / 2, first_in, channels,
                     ld, laid + (dt * lines + line) * block * ld);
     }
-    const Conv3dTileFn tile = variant().conv3d.tile_for(static_cast<int>(s), static_cast<int>(k), p.tile_rows);
+    const Conv3dTileFn tile =
+        variant().conv3d.tile_for(static_cast<int>(s), static_cast<int>(k), p.tile_rows);
     const bool first = first_in == 0, last = first_in + channels == p.in;
     const float * rows[9];
     for (int64_t n = piece.first_panel; n < piece.last_panel; ++n) {
@@ -257,8 +258,8 @@ std::unique_ptr<Conv3dPlan> conv3d(ggml_context * ctx, const Conv3dCall & call, 
     }
     p.tiles_out = (p.panels() + p.tile_panels - 1) / p.tile_panels;
     const int64_t laid = call.kernel * lines_of(p) * block * line_length(p);
-    p.scratch_size =
-        static_cast<size_t>(laid + (call.weight->ne[2] * block + variant().conv3d.most_rows) * p.panel);
+    p.scratch_size = static_cast<size_t>(
+        laid + (call.weight->ne[2] * block + variant().conv3d.most_rows) * p.panel);
     p.scratch.resize(p.scratch_size * static_cast<size_t>(threads));
     return plan;
 }

@@ -14,7 +14,8 @@ struct Conv3dTileInput {
     int64_t channels, ld;
     const float * weights;
 };
-using Conv3dTileFn = void (*)(const Conv3dTileInput &, float * sums); // [positions][panel], added to
+using Conv3dTileFn = void (*)(const Conv3dTileInput &,
+                              float * sums); // [positions][panel], added to
 
 struct Conv3dTiles {
     int panel;     // output channels

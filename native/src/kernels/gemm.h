@@ -1,6 +1,6 @@
 // The inner kernels of matrix products between weights [k, n] and activations [k, rows]. Both are
-// brought into panels, [k][panel] of so many outputs and [k][rows] of so many rows, so that a tile of
-// rows x outputs reads two streams and keeps its sums in registers. The unit of a panel is four
+// brought into panels, [k][panel] of so many outputs and [k][rows] of so many rows, so that a tile
+// of rows x outputs reads two streams and keeps its sums in registers. The unit of a panel is four
 // bytes: one F32, two BF16 or four 8-bit values.
 #pragma once
 
@@ -15,8 +15,8 @@ enum class Arithmetic {
     int8, // blocks of 32 with a scale each, exact in between
 };
 
-// One panel of weights, `units` of four bytes long. int8: scales [blocks][panel], and for types that
-// have them minima [blocks][panel], else null.
+// One panel of weights, `units` of four bytes long. int8: scales [blocks][panel], and for types
+// that have them minima [blocks][panel], else null.
 struct GemmPanel {
     const uint32_t * units;
     const float * scales;
@@ -31,14 +31,14 @@ struct GemmTile {
     int64_t sums_stride;
 };
 
-// Unpacks `count` values of one row of weights, whole blocks, from `first` on. int8: 128 is added to
-// each value; scales and minima (null where the type has none) one a block of 32.
+// Unpacks `count` values of one row of weights, whole blocks, from `first` on. int8: 128 is added
+// to each value; scales and minima (null where the type has none) one a block of 32.
 using DecodeFn = void (*)(const uint8_t * row, int64_t first, int64_t count, uint8_t * values,
                           float * scales, float * minima);
 
 struct Gemm {
-    int panel;                  // outputs
-    int most_rows[3];           // of a tile, by arithmetic; 0 where this variant lacks it
+    int panel;        // outputs
+    int most_rows[3]; // of a tile, by arithmetic; 0 where this variant lacks it
     // Bytes of a panel of most_rows rows; k may end where a part of it does.
     int64_t (*rows_bytes)(Arithmetic, int64_t k);
     // `rows` of them, at most most_rows, `stride` values apart.

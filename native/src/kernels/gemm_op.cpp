@@ -38,29 +38,28 @@ static void prepare_some(ggml_tensor * out, int ith, int nth, void * data) {
     const int64_t most = most_rows(arithmetic), rows = x->ne[1], panels = out->ne[1];
     const int64_t stride = static_cast<int64_t>(x->nb[1] / sizeof(float));
     for (int64_t p = panels * ith / nth; p < panels * (ith + 1) / nth; ++p)
-        variant().gemm.prepare(
-            arithmetic, static_cast<const float *>(x->data) + p * most * stride, stride,
-            static_cast<int>(std::min(most, rows - p * most)), x->ne[0],
-            static_cast<uint8_t *>(out->data) + static_cast<size_t>(p) * out->nb[1]);
+        variant().gemm.prepare(arithmetic, static_cast<const float *>(x->data) + p * most * stride,
+                               stride, static_cast<int>(std::min(most, rows - p * most)), x->ne[0],
+                               static_cast<uint8_t *>(out->data) +
+                                   static_cast<size_t>(p) * out->nb[1]);
 }
 
 ggml_tensor * prepare_rows(ggml_context * ctx, Arithmetic arithmetic, ggml_tensor * x) {
     const int64_t most = most_rows(arithmetic);
     return ggml_custom_4d(ctx, GGML_TYPE_I8, variant().gemm.rows_bytes(arithmetic, x->ne[0]),
-                          (x->ne[1] + most - 1) / most, 1, 1, &x, 1, prepare_some,
-                          GGML_N_TASKS_MAX,
+                          (x->ne[1] + most - 1) / most, 1, 1, &x, 1, prepare_some, GGML_N_TASKS_MAX,
                           reinterpret_cast<void *>(static_cast<intptr_t>(arithmetic)));
 }
 
 namespace {
 // A thread's memory, cut up.
 struct Room {
-    uint32_t * units;             // [most_units][panel]
-    float *scales, *minima;       // [blocks][panel]
-    uint8_t * decoded;            // [panel][decoded_stride]
+    uint32_t * units;               // [most_units][panel]
+    float *scales, *minima;         // [blocks][panel]
+    uint8_t * decoded;              // [panel][decoded_stride]
     float *row_scales, *row_minima; // [panel][blocks]
-    float * values;               // one row, F32
-    float * sums;                 // [block_rows][panel], where the panel is not whole
+    float * values;                 // one row, F32
+    float * sums;                   // [block_rows][panel], where the panel is not whole
 
     static constexpr int64_t blocks = most_units / 8; // of 32 8-bit values
     static constexpr int64_t decoded_stride = most_units * 4 + 64;
@@ -183,7 +182,7 @@ struct Product {
                 for (int64_t i = 0; i < width; ++i)
                     sums[i] += bias[column + i];
             if (call.gelu)
-                variant().rows.gelu(sums, sums, width);
+                variant().rows.gelu(sums, nullptr, sums, width);
         }
     }
 

@@ -1,9 +1,10 @@
 // Matrix products for many rows on the CPU. Weights stay where they are, in a mapped file if they
-// came from one: each panel is unpacked into the first cache when its turn comes, which some hundred
-// rows of activations share. Activations are prepared once for all the matrices that they meet.
+// came from one: each panel is unpacked into the first cache when its turn comes, which some
+// hundred rows of activations share. Activations are prepared once for all the matrices that they
+// meet.
 //
-// Every sum is taken in one order, which depends on k alone: the same bits for any number of threads
-// and of rows.
+// Every sum is taken in one order, which depends on k alone: the same bits for any number of
+// threads and of rows.
 #pragma once
 
 #include "gemm.h"
@@ -17,7 +18,8 @@
 
 namespace ltx2::kernels {
 
-// The fastest arithmetic whose rounding stays below that of weights of this type; F32 where `exact`.
+// The fastest arithmetic whose rounding stays below that of weights of this type; F32 where
+// `exact`.
 Arithmetic choose_arithmetic(ggml_type weight, int64_t k, int64_t rows, bool exact);
 
 // x [k, rows] F32, rows contiguous -> [bytes, panels] of I8.

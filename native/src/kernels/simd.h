@@ -1,7 +1,7 @@
-// The compiler's own vectors, as wide as the instruction set that a file is compiled for. Only files
-// under variants/ include this: what it defines lies in the namespace of their variant, since two
-// copies of one inline function would be merged into one that some processor cannot run. For the
-// same reason nothing there calls a function of the standard library.
+// The compiler's own vectors, as wide as the instruction set that a file is compiled for. Only
+// files under variants/ include this: what it defines lies in the namespace of their variant, since
+// two copies of one inline function would be merged into one that some processor cannot run. For
+// the same reason nothing there calls a function of the standard library.
 #pragma once
 
 #if !defined(__GNUC__)

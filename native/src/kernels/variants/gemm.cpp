@@ -20,8 +20,8 @@ static constexpr bool has_bf16 = false;
 #endif
 
 static constexpr int panel = 2 * lanes;
-// Rows of a tile, so that its sums, two vectors of weights and one value stay in registers; int8 has
-// its sums twice, as integers and as F32.
+// Rows of a tile, so that its sums, two vectors of weights and one value stay in registers; int8
+// has its sums twice, as integers and as F32.
 static constexpr int rows_f32 = registers == 32 ? 12 : 6, rows_bf16 = 12, rows_int8 = 7;
 
 template <class F, int... I>
@@ -69,8 +69,7 @@ static void to_bf16(const float * x, uint16_t * out, int64_t n) {
     int64_t i = 0;
 #if defined(__AVX512BF16__)
     for (; i + 32 <= n; i += 32) {
-        const __m512bh v =
-            _mm512_cvtne2ps_pbh(_mm512_loadu_ps(x + i + 16), _mm512_loadu_ps(x + i));
+        const __m512bh v = _mm512_cvtne2ps_pbh(_mm512_loadu_ps(x + i + 16), _mm512_loadu_ps(x + i));
         std::memcpy(out + i, &v, sizeof v);
     }
 #endif

@@ -127,8 +127,8 @@ static void q5_k(const uint8_t * row, int64_t first, int64_t count, uint8_t * va
 }
 
 DecodeFn decoder(int ggml_type, bool & has_minima) {
-    has_minima = ggml_type == GGML_TYPE_Q5_1 || ggml_type == GGML_TYPE_Q4_K ||
-                 ggml_type == GGML_TYPE_Q5_K;
+    has_minima =
+        ggml_type == GGML_TYPE_Q5_1 || ggml_type == GGML_TYPE_Q4_K || ggml_type == GGML_TYPE_Q5_K;
     switch (ggml_type) {
     case GGML_TYPE_Q8_0:
         return q8_0;
