@@ -19,7 +19,7 @@ RANKS = [
     {"device"},
     {"weights", "model_names", "model_tables", "model_paths", "model_gemma"},
     {"graph", "kernels"},
-    {"nn"},
+    {"nn", "attend"},
     {"sampler"},
     {"component"},
     {"model_set"},

@@ -3,6 +3,7 @@
 include(CheckCXXCompilerFlag)
 
 set(ltx2_variant_sources
+    src/kernels/variants/attention.cpp
     src/kernels/variants/conv3d_tile.cpp
     src/kernels/variants/gemm.cpp
     src/kernels/variants/gemm_decode.cpp

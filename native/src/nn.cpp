@@ -96,30 +96,6 @@ Tensor RmsNorm::add(const Graph & g, Tensor x, Tensor branch) const {
     return out_of(g, kernels::norm_rows(g.ctx(), {branch, Norm::rms, eps, 0, {weight}, {}, x}));
 }
 
-Tensor rotate(const Graph & g, Tensor x, const Rotary & rotary) {
-    const int64_t half = x->ne[0] / 2;
-    const auto part = [&](int64_t first) {
-        return ggml_view_3d(g.ctx(), x, half, x->ne[1], x->ne[2], x->nb[1], x->nb[2],
-                            static_cast<size_t>(first) * x->nb[0]);
-    };
-    Tensor a = part(0), b = part(half);
-    Tensor turned_a = ggml_sub(g.ctx(), mul(g, a, rotary.cos), mul(g, b, rotary.sin));
-    Tensor turned_b = add(g, mul(g, b, rotary.cos), mul(g, a, rotary.sin));
-    return ggml_concat(g.ctx(), turned_a, turned_b, 0);
-}
-
-Tensor attend(const Graph & g, Tensor q, Tensor k, Tensor v, Tensor mask, float scale) {
-    const auto heads_outside = [&](Tensor t) { return ggml_permute(g.ctx(), t, 0, 2, 1, 3); };
-    Tensor kh = heads_outside(k), vh = heads_outside(v);
-    if (!g.device().is_cpu()) { // GPU kernels want 16-bit keys and values
-        kh = ggml_cast(g.ctx(), kh, GGML_TYPE_F16);
-        vh = ggml_cast(g.ctx(), vh, GGML_TYPE_F16);
-    }
-    Tensor out = ggml_flash_attn_ext(g.ctx(), heads_outside(q), kh, vh, mask, scale, 0.0f, 0.0f);
-    ggml_flash_attn_ext_set_prec(out, GGML_PREC_F32);
-    return ggml_reshape_2d(g.ctx(), out, out->ne[0] * out->ne[1], out->ne[2]);
-}
-
 Attention::Attention(const Weights & w, const AttentionConfig & c)
     : config(c), to_q(w / "to_q", c.width, c.heads * c.head_dim),
       to_k(w / "to_k", c.context_width, c.heads * c.head_dim),
@@ -135,33 +111,25 @@ Attention::Attention(const Weights & w, const AttentionConfig & c)
 
 Tensor Attention::operator()(const Graph & g, Tensor x, Tensor context,
                              const Rotary * rotary) const {
-    const auto in_heads = [&](Tensor t) {
-        return ggml_reshape_3d(g.ctx(), t, config.head_dim, config.heads, t->ne[1]);
-    };
-    Tensor q = in_heads(q_norm(g, to_q(g, x)));
-    Tensor k = in_heads(k_norm(g, to_k(g, context)));
-    Tensor v = in_heads(to_v(g, context));
-    if (rotary) {
-        q = rotate(g, q, *rotary);
-        k = rotate(g, k, *rotary);
-    }
-    const float scale = 1.0f / std::sqrt(static_cast<float>(config.head_dim));
-    return gate_and_project(g, x, attend(g, q, k, v, nullptr, scale));
+    AttendInputs in;
+    in.q = to_q(g, x), in.k = to_k(g, context), in.v = to_v(g, context);
+    in.head_dim = config.head_dim;
+    in.scale = 1.0f / std::sqrt(static_cast<float>(config.head_dim));
+    in.q_norm = q_norm.weight, in.k_norm = k_norm.weight;
+    in.eps = config.eps;
+    in.rotary = rotary;
+    in.gate = gate_logits(g, x);
+    in.exact = to_q.weight->type == GGML_TYPE_F32;
+    return to_out(g, attend(g, in));
 }
 
 Tensor Attention::values_only(const Graph & g, Tensor x) const {
-    return gate_and_project(g, x, to_v(g, x));
+    Tensor v = to_v(g, x), gate = gate_logits(g, x);
+    return to_out(g, gate ? gate_heads(g, v, gate) : v);
 }
 
-Tensor Attention::gate_and_project(const Graph & g, Tensor x, Tensor heads) const {
-    if (gate_weight) {
-        Tensor logits = product(g, gate_weight, gate_bias, x);
-        Tensor gate = ggml_scale(g.ctx(), ggml_sigmoid(g.ctx(), logits), 2.0f);
-        gate = ggml_reshape_3d(g.ctx(), gate, 1, config.heads, x->ne[1]);
-        Tensor split = ggml_reshape_3d(g.ctx(), heads, config.head_dim, config.heads, x->ne[1]);
-        heads = ggml_reshape_2d(g.ctx(), mul(g, split, gate), heads->ne[0], heads->ne[1]);
-    }
-    return to_out(g, heads);
+Tensor Attention::gate_logits(const Graph & g, Tensor x) const {
+    return gate_weight ? product(g, gate_weight, gate_bias, x) : nullptr;
 }
 
 FeedForward::FeedForward(const Weights & w, int64_t width, int64_t hidden)

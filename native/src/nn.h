@@ -2,6 +2,7 @@
 // asks for the weights. Activations are F32, channels fastest.
 #pragma once
 
+#include "attend.h"
 #include "graph.h"
 #include "kernels/rows_op.h"
 #include "weights.h"
@@ -46,19 +47,6 @@ struct RmsNorm {
     Tensor add(const Graph & g, Tensor x, Tensor branch) const;
 };
 
-// Cosines and sines of the split rotary embedding, [head_dim/2, heads, tokens] each: every head has
-// angles of its own.
-struct Rotary {
-    Tensor cos = nullptr, sin = nullptr;
-};
-// x [head_dim, heads, tokens]: the pair (j, j + head_dim/2) is turned by its angle.
-Tensor rotate(const Graph & g, Tensor x, const Rotary & rotary);
-
-// Softmax attention, never tokens x tokens in memory on the CPU. q [head_dim, heads, tokens],
-// k and v [head_dim, kv_heads, keys] -> [head_dim * heads, tokens]. `mask` is null or F16
-// [keys, tokens], added to the scores.
-Tensor attend(const Graph & g, Tensor q, Tensor k, Tensor v, Tensor mask, float scale);
-
 struct AttentionConfig {
     int64_t width, context_width; // of x, of what it looks at
     int64_t heads, head_dim;
@@ -82,7 +70,7 @@ struct Attention {
     Tensor values_only(const Graph & g, Tensor x) const;
 
 private:
-    Tensor gate_and_project(const Graph & g, Tensor x, Tensor heads) const;
+    Tensor gate_logits(const Graph & g, Tensor x) const; // null where it has no gate
 };
 
 // GELU (tanh form) between two linears with biases: net.0.proj, net.2.

@@ -2,6 +2,7 @@
 // is chosen once. Loops over threads, memory and shapes lie outside, in files compiled once.
 #pragma once
 
+#include "kernels/attention.h"
 #include "kernels/conv3d_tile.h"
 #include "kernels/gemm.h"
 #include "kernels/rows.h"
@@ -12,6 +13,7 @@ namespace ltx2::kernels {
 
 struct Variant {
     const char * name;
+    AttentionKernels attention;
     Conv3dTiles conv3d;
     Gemm gemm;
     Rows rows;

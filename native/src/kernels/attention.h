@@ -1,0 +1,58 @@
+// The inner kernels of attention: keys and values into their packed form, and some queries of one
+// head against all of its keys, with the softmax taken on the way.
+//
+// Queries lie across the vectors, so that maxima and sums of the softmax are plain vector
+// operations. A packed head is [keys][head_dim] and [head_dim / rows][keys][rows] for the values,
+// in F32, or as pairs of BF16: two neighbours of a key, and one value of two neighbouring keys.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace ltx2::kernels {
+
+// A head's part of a row of q or k, and what is done to it: times the factor and the norm's
+// weights, then each pair (j, j + head_dim / 2) turned by its angle.
+struct HeadRow {
+    const float * x;
+    const float * weight;     // [head_dim] or null
+    const float *cos, *sin;   // [head_dim / 2] or null
+    float factor;
+};
+
+struct PackedHead {
+    int64_t head_dim, keys;
+    bool bf16;
+    float *k, *v;
+};
+
+struct AttentionTask {
+    const HeadRow * rows; // of the queries
+    int queries;
+    PackedHead head;
+    // Query i, counted from first_query, sees key j where i - window < j <= i; all where it is 0.
+    int64_t first_query, window;
+    const float * gate; // logits, one a query at gate_step, or null: out times 2 sigmoid(logit)
+    int64_t gate_step;
+    float * out; // [queries] at out_step
+    int64_t out_step;
+    float * scratch;
+};
+
+struct AttentionKernels {
+    bool bf16;   // whether there are products of BF16 values, summed in F32
+    int queries; // of a task, at most
+    // Keys of one head, `count` of them from `first`, a multiple of `chunk`; count is below it at
+    // the last. `scratch` as below.
+    int chunk;
+    void (*pack)(const HeadRow * k, const float * const * v, int count, int64_t first,
+                 const PackedHead & head, float * scratch);
+    void (*run)(const AttentionTask & task);
+    float (*sum_of_squares)(const float * x, int64_t n);
+    // in floats
+    int64_t (*k_size)(int64_t head_dim, int64_t keys, bool bf16);
+    int64_t (*v_size)(int64_t head_dim, int64_t keys, bool bf16);
+    int64_t (*scratch_size)(int64_t head_dim);
+};
+
+} // namespace ltx2::kernels

@@ -1,0 +1,224 @@
+#include "attention_op.h"
+
+#include "variant.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace ltx2::kernels {
+
+static constexpr double log2_e = 1.4426950408889634;
+
+static const float * row_of(const ggml_tensor * t, int64_t row) {
+    return reinterpret_cast<const float *>(static_cast<const char *>(t->data) +
+                                           static_cast<size_t>(row) * t->nb[1]);
+}
+// The angles of a head at a token.
+static const float * angles_of(const ggml_tensor * t, int64_t head, int64_t token) {
+    if (!t)
+        return nullptr;
+    return static_cast<const float *>(t->data) +
+           (token * t->ne[1] + (t->ne[1] > 1 ? head : 0)) * t->ne[0];
+}
+
+static bool whole_row(const AttentionCall & call, const ggml_tensor * x, const ggml_tensor * norm) {
+    return norm && norm->ne[0] == x->ne[0] && x->ne[0] > call.head_dim;
+}
+static float norm_factor(const AttentionCall & call, const float * x, int64_t n) {
+    const float mean = variant().attention.sum_of_squares(x, n) / static_cast<float>(n);
+    return 1.0f / std::sqrt(mean + call.eps);
+}
+// `factor` is that of the whole row, where the norm is over it.
+static HeadRow head_row(const AttentionCall & call, const ggml_tensor * x, const ggml_tensor * norm,
+                        int64_t head, int64_t token, float factor) {
+    const bool whole = whole_row(call, x, norm);
+    HeadRow row;
+    row.x = row_of(x, token) + head * call.head_dim;
+    row.weight =
+        norm ? static_cast<const float *>(norm->data) + (whole ? head * call.head_dim : 0)
+             : nullptr;
+    row.cos = angles_of(call.cos, head, token);
+    row.sin = angles_of(call.sin, head, token);
+    row.factor = norm && !whole ? norm_factor(call, row.x, call.head_dim) : factor;
+    return row;
+}
+
+static float * factors_of(const AttentionPlan & p) {
+    return static_cast<float *>(p.packed->data) + p.call.kv_heads() * (p.k_size + p.v_size);
+}
+static PackedHead packed_head(const AttentionPlan & p, int64_t head) {
+    float * k = static_cast<float *>(p.packed->data) + head * (p.k_size + p.v_size);
+    return {p.call.head_dim, p.call.keys(), p.bf16, k, k + p.k_size};
+}
+
+static void pack_keys(const AttentionPlan & p, int64_t first, float * scratch) {
+    const AttentionCall & call = p.call;
+    constexpr int most = 64;
+    const int count = static_cast<int>(
+        std::min<int64_t>(variant().attention.chunk, call.keys() - first));
+    float factors[most];
+    for (int i = 0; i < count; ++i)
+        factors[i] = whole_row(call, call.k, call.k_norm)
+                         ? norm_factor(call, row_of(call.k, first + i), call.k->ne[0])
+                         : 1.0f;
+    for (int64_t head = 0; head < call.kv_heads(); ++head) {
+        HeadRow k[most];
+        const float * v[most];
+        for (int i = 0; i < count; ++i) {
+            k[i] = head_row(call, call.k, call.k_norm, head, first + i, factors[i]);
+            v[i] = row_of(call.v, first + i) + head * call.head_dim;
+        }
+        variant().attention.pack(k, v, count, first, packed_head(p, head), scratch);
+    }
+}
+
+static void measure_queries(const AttentionPlan & p, int64_t first, int64_t count) {
+    for (int64_t token = first; token < std::min(first + count, p.call.tokens()); ++token)
+        factors_of(p)[token] = whole_row(p.call, p.call.q, p.call.q_norm)
+                                   ? norm_factor(p.call, row_of(p.call.q, token), p.call.q->ne[0])
+                                   : 1.0f;
+}
+
+// The two operations run one after the other, so each can set the other's counter back.
+static void prepare(ggml_tensor *, int ith, int, void * data) {
+    AttentionPlan & p = *static_cast<AttentionPlan *>(data);
+    if (ith == 0)
+        p.next = 0;
+    const int64_t chunk = variant().attention.chunk;
+    const int64_t keys = (p.call.keys() + chunk - 1) / chunk;
+    const int64_t all = keys + (p.call.tokens() + chunk - 1) / chunk;
+    float * scratch = p.scratch.data() + static_cast<size_t>(ith) * p.scratch_size;
+    for (int64_t i; (i = p.next_input++) < all;) {
+        if (i < keys)
+            pack_keys(p, i * chunk, scratch);
+        else
+            measure_queries(p, (i - keys) * chunk, chunk);
+    }
+}
+
+static void attend(ggml_tensor * out, int ith, int, void * data) {
+    AttentionPlan & p = *static_cast<AttentionPlan *>(data);
+    if (ith == 0)
+        p.next_input = 0;
+    const AttentionCall & call = p.call;
+    const int64_t most = variant().attention.queries;
+    const int64_t pieces = (call.tokens() + most - 1) / most;
+    const float scale = static_cast<float>(call.scale * log2_e);
+    std::vector<HeadRow> rows(static_cast<size_t>(most));
+    for (int64_t i; (i = p.next++) < pieces * call.heads();) {
+        const int64_t head = i / pieces, first = i % pieces * most;
+        AttentionTask task;
+        task.queries = static_cast<int>(std::min(most, call.tokens() - first));
+        for (int q = 0; q < task.queries; ++q) {
+            HeadRow & row = rows[static_cast<size_t>(q)];
+            row = head_row(call, call.q, call.q_norm, head, first + q, factors_of(p)[first + q]);
+            row.factor *= scale;
+        }
+        task.rows = rows.data();
+        task.head = packed_head(p, head * call.kv_heads() / call.heads());
+        task.first_query = first;
+        task.window = call.window;
+        task.gate = call.gate ? row_of(call.gate, first) + head : nullptr;
+        task.gate_step = call.heads();
+        task.out = static_cast<float *>(out->data) + first * out->ne[0] + head * call.head_dim;
+        task.out_step = out->ne[0];
+        task.scratch = p.scratch.data() + static_cast<size_t>(ith) * p.scratch_size;
+        variant().attention.run(task);
+    }
+}
+
+// The arguments of an operation that are there.
+static std::vector<ggml_tensor *> present(std::initializer_list<ggml_tensor *> all) {
+    std::vector<ggml_tensor *> found;
+    for (ggml_tensor * each : all)
+        if (each)
+            found.push_back(each);
+    return found;
+}
+
+std::shared_ptr<AttentionPlan> attention(ggml_context * ctx, const AttentionCall & call,
+                                         int threads) {
+    const AttentionKernels & kernels = variant().attention;
+    auto plan = std::make_shared<AttentionPlan>();
+    AttentionPlan & p = *plan;
+    p.call = call;
+    p.bf16 = call.bf16 && kernels.bf16;
+    p.k_size = kernels.k_size(call.head_dim, call.keys(), p.bf16);
+    p.v_size = kernels.v_size(call.head_dim, call.keys(), p.bf16);
+    p.scratch_size = static_cast<size_t>((kernels.scratch_size(call.head_dim) + 15) / 16 * 16);
+    p.scratch.resize(p.scratch_size * static_cast<size_t>(threads));
+    const auto custom = [&](int64_t width, int64_t height, ggml_custom_op_t function,
+                            std::vector<ggml_tensor *> from) {
+        return ggml_custom_4d(ctx, GGML_TYPE_F32, width, height, 1, 1, from.data(),
+                              static_cast<int>(from.size()), function, GGML_N_TASKS_MAX, &p);
+    };
+    p.packed = custom(call.kv_heads() * (p.k_size + p.v_size) + call.tokens(), 1, prepare,
+                      present({call.q, call.k, call.v, call.k_norm, call.cos, call.sin}));
+    p.out = custom(call.q->ne[0], call.tokens(), attend,
+                   present({call.q, p.packed, call.q_norm, call.cos, call.sin, call.gate}));
+    return plan;
+}
+
+static std::vector<double> plain_row(const AttentionCall & call, const ggml_tensor * x,
+                                     const ggml_tensor * norm, int64_t head, int64_t token) {
+    const int64_t dim = call.head_dim, half = dim / 2;
+    const float * row = row_of(x, token);
+    const bool whole = whole_row(call, x, norm);
+    const int64_t first = whole ? 0 : head * dim, count = whole ? x->ne[0] : dim;
+    double squares = 0;
+    for (int64_t i = first; i < first + count; ++i)
+        squares += double(row[i]) * row[i];
+    const double factor = norm ? 1 / std::sqrt(squares / double(count) + call.eps) : 1;
+    std::vector<double> out;
+    for (int64_t i = 0; i < dim; ++i) {
+        const double weight =
+            norm ? static_cast<const float *>(norm->data)[whole ? head * dim + i : i] : 1;
+        out.push_back(row[head * dim + i] * factor * weight);
+    }
+    const float * cos = angles_of(call.cos, head, token);
+    const float * sin = angles_of(call.sin, head, token);
+    for (int64_t i = 0; cos && i < half; ++i) {
+        const double a = out[static_cast<size_t>(i)], b = out[static_cast<size_t>(half + i)];
+        out[static_cast<size_t>(i)] = a * cos[i] - b * sin[i];
+        out[static_cast<size_t>(half + i)] = b * cos[i] + a * sin[i];
+    }
+    return out;
+}
+
+void attention_plain(const AttentionCall & call, float * out) {
+    const int64_t dim = call.head_dim, heads = call.heads();
+    for (int64_t head = 0; head < heads; ++head) {
+        const int64_t kv_head = head * call.kv_heads() / heads;
+        std::vector<std::vector<double>> keys;
+        for (int64_t j = 0; j < call.keys(); ++j)
+            keys.push_back(plain_row(call, call.k, call.k_norm, kv_head, j));
+        for (int64_t i = 0; i < call.tokens(); ++i) {
+            const std::vector<double> q = plain_row(call, call.q, call.q_norm, head, i);
+            std::vector<double> sums(static_cast<size_t>(dim)), scores(keys.size(), -INFINITY);
+            double top = -INFINITY, total = 0;
+            for (size_t j = 0; j < keys.size(); ++j) {
+                const int64_t key = static_cast<int64_t>(j);
+                if (call.window && (key > i || key <= i - call.window))
+                    continue;
+                scores[j] = 0;
+                for (size_t d = 0; d < q.size(); ++d)
+                    scores[j] += q[d] * keys[j][d] * call.scale;
+                top = std::max(top, scores[j]);
+            }
+            for (size_t j = 0; j < keys.size(); ++j) {
+                const double p = std::exp(scores[j] - top);
+                const float * v = row_of(call.v, static_cast<int64_t>(j)) + kv_head * dim;
+                total += p;
+                for (size_t d = 0; d < sums.size(); ++d)
+                    sums[d] += p * v[d];
+            }
+            const double gate =
+                call.gate ? 2 / (1 + std::exp(-double(row_of(call.gate, i)[head]))) : 1;
+            for (int64_t d = 0; d < dim; ++d)
+                out[(i * heads + head) * dim + d] =
+                    static_cast<float>(sums[static_cast<size_t>(d)] / total * gate);
+        }
+    }
+}
+
+} // namespace ltx2::kernels

@@ -1,0 +1,469 @@
+#include "kernels/attention.h"
+
+#include "kernels/simd.h"
+
+#include <utility>
+
+namespace ltx2::kernels::LTX2_VARIANT {
+
+// The register tile: `rows` keys (or channels of a value) by up to `columns` vectors of queries.
+static constexpr int rows = registers == 32 ? 8 : 4, columns = 3, tile = columns * lanes;
+static constexpr int tiles = 2;         // of a task, that share a block of keys
+static constexpr int64_t block = 128;   // keys between two looks at the maximum
+static constexpr int chunk = 16;        // keys are padded to it
+static constexpr float lowest = -1e30f; // below every score
+
+static int64_t up_to(int64_t n, int64_t multiple) {
+    return (n + multiple - 1) / multiple * multiple;
+}
+
+// 2^x for x <= 0, relative error 2e-7, or 8e-5 for what is rounded to BF16 anyway: 2^floor(x) times
+// a minimax polynomial.
+template <bool Rough> static inline Vec exp2(Vec x) {
+#if defined(__AVX512F__)
+    const Vec r = (Vec)_mm512_reduce_ps((__m512)x, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
+#else
+    x = max(x, splat(-126.0f));
+    const float magic = 12582912.0f; // rounds to an integer
+    const Vec n = ((x - 0.5f) + magic) - magic;
+    const Vec r = x - n;
+#endif
+    Vec p;
+    if constexpr (Rough) {
+        p = splat(0.07802419f) * r + 0.22606721f;
+        p = p * r + 0.69583374f;
+        p = p * r + 0.99992517f;
+    } else {
+        p = splat(0.0018775742f) * r + 0.0089893449f;
+        p = p * r + 0.0558263152f;
+        p = p * r + 0.2401536175f;
+        p = p * r + 0.6931530732f;
+        p = p * r + 0.9999999251f;
+    }
+#if defined(__AVX512F__)
+    return (Vec)_mm512_scalef_ps((__m512)p, (__m512)x);
+#else
+    const IVec bits = (__builtin_convertvector(n, IVec) + 127) << 23;
+    Vec scale;
+    std::memcpy(&scale, &bits, sizeof scale);
+    return p * scale;
+#endif
+}
+
+// How values enter a product: one a step in F32, or a pair.
+struct Singles {
+    using Value = float;
+    static constexpr int pair = 1;
+    static inline Vec add(Vec sum, Vec a, Vec b) { return a * b + sum; }
+    static inline Vec spread(float x) { return splat(x); }
+};
+#if defined(__AVX512BF16__)
+struct Pairs {
+    using Value = int32_t;
+    static constexpr int pair = 2;
+    static inline Vec add(Vec sum, Vec a, Vec b) {
+        return (Vec)_mm512_dpbf16_ps((__m512)sum, (__m512bh)a, (__m512bh)b);
+    }
+    static inline Vec spread(int32_t x) { return (Vec)_mm512_set1_epi32(x); }
+    // Lane i holds a[i] and b[i].
+    static inline Vec both(Vec a, Vec b) {
+        const __m512i order = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25,
+                                               9, 24, 8, 23, 7, 22, 6, 21, 5, 20, 4, 19, 3, 18, 2,
+                                               17, 1, 16, 0);
+        const __m512i apart = (__m512i)_mm512_cvtne2ps_pbh((__m512)b, (__m512)a);
+        return (Vec)_mm512_permutexvar_epi16(order, apart);
+    }
+    // 2 * lanes neighbours as lanes pairs
+    static inline Vec neighbours(const float * x) {
+        return (Vec)_mm512_cvtne2ps_pbh((__m512)load(x + lanes), (__m512)load(x));
+    }
+};
+#endif
+
+// sums[r][n] = sums[r][n] * scale[n] + the sum over steps of a[r] * b[n]; without a scale what was
+// there is forgotten. a is [rows][lda] steps, or where Panel, [steps][rows]; b [steps][tile].
+// Indices are unrolled by the type, since a loop the compiler does not unroll leaves the registers.
+template <class M, bool Panel, int N, size_t... R>
+static inline void product(const typename M::Value * a, int64_t lda, const float * b, int64_t steps,
+                           const float * scale, float * sums, std::index_sequence<R...>) {
+    Vec c[sizeof...(R)][N];
+    const auto begin = [&](Vec(&sum)[N], const float * from) {
+        for (int n = 0; n < N; ++n)
+            sum[n] = scale ? load(from + n * lanes) * load(scale + n * lanes) : Vec{};
+    };
+    (begin(c[R], sums + R * tile), ...);
+    for (int64_t step = 0; step < steps; ++step, b += tile) {
+        const Vec b0 = load(b), b1 = N > 1 ? load(b + lanes) : b0,
+                  b2 = N > 2 ? load(b + 2 * lanes) : b0;
+        const auto one = [&](Vec(&sum)[N], typename M::Value x) {
+            const Vec v = M::spread(x);
+            sum[0] = M::add(sum[0], v, b0);
+            if constexpr (N > 1)
+                sum[1] = M::add(sum[1], v, b1);
+            if constexpr (N > 2)
+                sum[2] = M::add(sum[2], v, b2);
+        };
+        const auto at = [&](size_t r) {
+            const int64_t row = static_cast<int64_t>(r);
+            return Panel ? a[step * rows + row] : a[row * lda + step];
+        };
+        (one(c[R], at(R)), ...);
+    }
+    const auto end = [&](const Vec(&sum)[N], float * to) {
+        for (int n = 0; n < N; ++n)
+            store(to + n * lanes, sum[n]);
+    };
+    (end(c[R], sums + R * tile), ...);
+}
+
+static float sum_of_squares(const float * x, int64_t n) {
+    Vec sums[4] = {};
+    int64_t i = 0;
+    for (; i + 4 * lanes <= n; i += 4 * lanes)
+        for (int j = 0; j < 4; ++j)
+            sums[j] += load(x + i + j * lanes) * load(x + i + j * lanes);
+    for (; i + lanes <= n; i += lanes)
+        sums[0] += load(x + i) * load(x + i);
+    if (const int left = static_cast<int>(n - i)) {
+        const Vec v = load_some(x + i, left);
+        sums[1] += v * v;
+    }
+    return sum((sums[0] + sums[1]) + (sums[2] + sums[3]));
+}
+
+// The first `n` values of each go through `one`, a vector at a time.
+template <class One> static inline void each(int64_t n, One one) {
+    int64_t i = 0;
+    for (; i + lanes <= n; i += lanes)
+        one(i, lanes);
+    if (i < n)
+        one(i, static_cast<int>(n - i));
+}
+static inline Vec read(const float * p, int n) { return n == lanes ? load(p) : load_some(p, n); }
+static inline void write(float * p, Vec v, int n) {
+    if (n == lanes)
+        store(p, v);
+    else
+        store_some(p, v, n);
+}
+
+static void turn(const HeadRow & row, int64_t head_dim, float * out) {
+    const auto value = [&](int64_t i, int n) {
+        const Vec v = read(row.x + i, n) * row.factor;
+        return row.weight ? v * read(row.weight + i, n) : v;
+    };
+    if (!row.cos)
+        return each(head_dim, [&](int64_t i, int n) { write(out + i, value(i, n), n); });
+    const int64_t half = head_dim / 2;
+    each(half, [&](int64_t i, int n) {
+        const Vec a = value(i, n), b = value(half + i, n);
+        const Vec c = read(row.cos + i, n), s = read(row.sin + i, n);
+        write(out + i, a * c - b * s, n);
+        write(out + half + i, b * c + a * s, n);
+    });
+}
+
+template <size_t... I>
+static inline void interleave(Vec & a, Vec & b, std::index_sequence<I...>) {
+    const Vec low = __builtin_shufflevector(a, b, (I % 2 * lanes + I / 2)...);
+    b = __builtin_shufflevector(a, b, (I % 2 * lanes + lanes / 2 + I / 2)...);
+    a = low;
+}
+// A square of lanes x lanes values: halves of its rows are interleaved until they are its columns.
+static inline void transpose(Vec (&square)[lanes]) {
+#pragma GCC unroll 8
+    for (int turns = 1; turns < lanes; turns *= 2) {
+        Vec next[lanes];
+#pragma GCC unroll 16
+        for (int i = 0; i < lanes / 2; ++i) {
+            next[2 * i] = square[i];
+            next[2 * i + 1] = square[i + lanes / 2];
+            interleave(next[2 * i], next[2 * i + 1], std::make_index_sequence<lanes>());
+        }
+#pragma GCC unroll 16
+        for (int i = 0; i < lanes; ++i)
+            square[i] = next[i];
+    }
+}
+
+// A row's values as steps of the product: in place.
+template <class M> static void into_steps(float * row, int64_t head_dim) {
+    if constexpr (M::pair == 2)
+        for (int64_t i = 0; 2 * i < head_dim; i += lanes)
+            store(row + i, M::neighbours(row + 2 * i));
+    (void)row, (void)head_dim;
+}
+
+template <class M> static int64_t steps_of(int64_t n) { return up_to(n, M::pair) / M::pair; }
+
+template <class M>
+static void pack_values(const float * const * v, int count, int64_t first, const PackedHead & head,
+                        float * scratch) {
+    const int64_t steps = steps_of<M>(up_to(head.keys, chunk)), wide = up_to(head.head_dim, rows);
+    for (int64_t i = 0; i < up_to(wide, lanes); i += lanes)
+        store(scratch + i, Vec{});
+    const float * zeros = scratch;
+    float * line = scratch + up_to(wide, lanes);
+    for (int key = 0; key < chunk; key += M::pair) {
+        const float * a = key < count ? v[key] : zeros;
+        const float * b = key + M::pair - 1 < count ? v[key + M::pair - 1] : zeros;
+        each(head.head_dim, [&](int64_t i, int n) {
+            Vec value = read(a + i, n);
+            if constexpr (M::pair == 2)
+                value = M::both(value, read(b + i, n));
+            store(line + i, value);
+        });
+        (void)b;
+        float * to = head.v + (first + key) / M::pair * rows;
+        for (int64_t d = 0; d < wide; d += rows, to += steps * rows)
+            std::memcpy(to, line + d, rows * sizeof(float));
+    }
+}
+
+template <class M>
+static void pack(const HeadRow * k, const float * const * v, int count, int64_t first,
+                 const PackedHead & head, float * scratch) {
+    const int64_t steps = steps_of<M>(head.head_dim), wide = up_to(head.head_dim, 2 * lanes);
+    for (int64_t i = 0; i < wide; i += lanes)
+        store(scratch + i, Vec{});
+    for (int key = 0; key < chunk; ++key) {
+        float * to = head.k + (first + key) * steps;
+        if (key == count) // zeros from here on
+            for (int64_t i = 0; i < wide; i += lanes)
+                store(scratch + i, Vec{});
+        if (key < count) {
+            for (int64_t i = head.head_dim / lanes * lanes; i < wide; i += lanes)
+                store(scratch + i, Vec{});
+            turn(k[key], head.head_dim, scratch);
+            into_steps<M>(scratch, head.head_dim);
+        }
+        each(steps, [&](int64_t i, int n) { write(to + i, load(scratch + i), n); });
+    }
+    pack_values<M>(v, count, first, head, scratch);
+}
+
+namespace {
+// What a task keeps of one tile of queries, in its scratch.
+struct Tile {
+    float *q, *out;                // [steps][tile], [head_dim][tile]
+    float *top, *total, *forget;   // [tile]: the maximum so far, the sum, 2^(old - new maximum)
+    int queries, vectors;
+    int64_t first;
+};
+} // namespace
+
+static int64_t tall(int64_t head_dim) { return up_to(head_dim, 2 * lanes); }
+static int64_t scratch_size(int64_t head_dim) {
+    return tiles * (2 * tall(head_dim) + 3) * tile + block * tile + lanes * tall(head_dim);
+}
+
+static Tile tile_at(const AttentionTask & task, int index) {
+    Tile t;
+    const int64_t size = tall(task.head.head_dim) * tile;
+    t.q = task.scratch + index * (2 * size + 3 * tile);
+    t.out = t.q + size;
+    t.top = t.out + size;
+    t.total = t.top + tile;
+    t.forget = t.total + tile;
+    t.queries = task.queries - index * tile < tile ? task.queries - index * tile : tile;
+    t.vectors = (t.queries + lanes - 1) / lanes;
+    t.first = task.first_query + index * tile;
+    return t;
+}
+
+template <class M> static void begin(const AttentionTask & task, int index, float * buffer) {
+    const Tile t = tile_at(task, index);
+    const int64_t dim = task.head.head_dim, wide = tall(dim), steps = steps_of<M>(dim);
+    for (int n = 0; n < t.vectors; ++n) {
+        for (int i = 0; i < lanes; ++i) {
+            float * row = buffer + i * wide;
+            const int query = n * lanes + i;
+            for (int64_t d = query < t.queries ? dim / lanes * lanes : 0; d < wide; d += lanes)
+                store(row + d, Vec{});
+            if (query >= t.queries)
+                continue;
+            turn(task.rows[index * tile + query], dim, row);
+            into_steps<M>(row, dim);
+        }
+        for (int64_t d = 0; d < steps; d += lanes) {
+            Vec square[lanes];
+            for (int i = 0; i < lanes; ++i)
+                square[i] = load(buffer + i * wide + d);
+            transpose(square);
+            for (int i = 0; i < lanes; ++i)
+                store(t.q + (d + i) * tile + n * lanes, square[i]);
+        }
+        store(t.top + n * lanes, splat(lowest));
+        store(t.total + n * lanes, Vec{});
+    }
+    for (int64_t i = 0; i < wide * tile; i += lanes)
+        store(t.out + i, Vec{});
+}
+
+// Scores no query may see: of keys past the end, before the window, after the query itself.
+static void hide(const Tile & t, const AttentionTask & task, int64_t first, int64_t count,
+                 float * scores) {
+    IVec lane;
+    for (int i = 0; i < lanes; ++i)
+        lane[i] = i;
+    for (int64_t k = 0; k < count; ++k)
+        for (int n = 0; n < t.vectors; ++n) {
+            const int32_t key = static_cast<int32_t>(first + k);
+            float * at = scores + k * tile + n * lanes;
+            // How far the query is past the key.
+            const IVec past = lane + (static_cast<int32_t>(t.first) + n * lanes - key);
+            if (key >= task.head.keys)
+                store(at, splat(2 * lowest));
+            else if (task.window) {
+                const int32_t window = static_cast<int32_t>(
+                    task.window < (int64_t{1} << 30) ? task.window : int64_t{1} << 30);
+                const IVec seen = (past >= 0) & (past < window);
+                const Vec score = load(at);
+                store(at, seen ? score : splat(2 * lowest));
+            }
+        }
+}
+
+// Scores become their exponentials, as steps of the second product.
+template <class M, int N> static void soften(const Tile & t, int64_t count, float * scores) {
+    Vec top[N], total[N];
+    for (int n = 0; n < N; ++n)
+        top[n] = load(t.top + n * lanes);
+    for (int64_t k = 0; k < count; ++k)
+        for (int n = 0; n < N; ++n)
+            top[n] = max(top[n], load(scores + k * tile + n * lanes));
+    for (int n = 0; n < N; ++n) {
+        const Vec forget = exp2<false>(load(t.top + n * lanes) - top[n]);
+        store(t.forget + n * lanes, forget);
+        store(t.top + n * lanes, top[n]);
+        total[n] = load(t.total + n * lanes) * forget;
+    }
+    for (int64_t k = 0; k < count; k += M::pair)
+        for (int n = 0; n < N; ++n) {
+            const float * at = scores + k * tile + n * lanes;
+            Vec p = exp2<M::pair == 2>(load(at) - top[n]);
+            total[n] += p;
+            if constexpr (M::pair == 2) {
+                const Vec second = exp2<true>(load(at + tile) - top[n]);
+                total[n] += second;
+                p = M::both(p, second);
+            }
+            store(scores + k / M::pair * tile + n * lanes, p);
+        }
+    for (int n = 0; n < N; ++n)
+        store(t.total + n * lanes, total[n]);
+}
+
+template <class M, int N>
+static void add_block(const Tile & t, const AttentionTask & task, int64_t first, int64_t count,
+                      float * scores) {
+    using Value = typename M::Value;
+    const PackedHead & head = task.head;
+    const std::make_index_sequence<rows> indices;
+    const int64_t steps = steps_of<M>(head.head_dim);
+    const Value * k = reinterpret_cast<const Value *>(head.k) + first * steps;
+    for (int64_t i = 0; i < count; i += rows)
+        product<M, false, N>(k + i * steps, steps, t.q, steps, nullptr, scores + i * tile, indices);
+    const int64_t last = first + count - 1;
+    if (last >= head.keys ||
+        (task.window && (last > t.first || first <= t.first + t.queries - 1 - task.window)))
+        hide(t, task, first, count, scores);
+    soften<M, N>(t, count, scores);
+    const int64_t key_steps = steps_of<M>(up_to(head.keys, chunk));
+    const Value * v = reinterpret_cast<const Value *>(head.v) + first / M::pair * rows;
+    for (int64_t d = 0; d < head.head_dim; d += rows, v += key_steps * rows)
+        product<M, true, N>(v, 0, scores, count / M::pair, t.forget, t.out + d * tile, indices);
+}
+
+static void end(const AttentionTask & task, int index) {
+    const Tile t = tile_at(task, index);
+    for (int n = 0; n < t.vectors; ++n) {
+        Vec factor = 1.0f / load(t.total + n * lanes);
+        const int first = n * lanes;
+        const int queries = t.queries - first < lanes ? t.queries - first : lanes;
+        if (task.gate) {
+            Vec logits = {};
+            for (int i = 0; i < queries; ++i)
+                logits[i] = task.gate[(index * tile + first + i) * task.gate_step];
+            factor *= 2.0f / (1.0f + exp(-logits));
+        }
+        float * out = task.out + (index * tile + first) * task.out_step;
+        each(task.head.head_dim, [&](int64_t d, int width) {
+            Vec square[lanes];
+            for (int i = 0; i < lanes; ++i)
+                square[i] = load(t.out + (d + i) * tile + first) * factor;
+            transpose(square);
+            for (int i = 0; i < queries; ++i)
+                write(out + i * task.out_step + d, square[i], width);
+        });
+    }
+}
+
+template <class M> static void run_as(const AttentionTask & task) {
+    const int count = (task.queries + tile - 1) / tile;
+    float * scores = task.scratch + tiles * (2 * tall(task.head.head_dim) + 3) * tile;
+    for (int i = 0; i < count; ++i)
+        begin<M>(task, i, scores + block * tile);
+    // Keys that any of the queries sees.
+    int64_t first = 0, last = up_to(task.head.keys, chunk);
+    if (task.window) {
+        const int64_t end = up_to(task.first_query + task.queries, chunk);
+        last = end < last ? end : last;
+        const int64_t begin = task.first_query - task.window + 1;
+        first = begin > 0 ? begin / chunk * chunk : 0;
+    }
+    for (; first < last; first += block) {
+        const int64_t keys = last - first < block ? last - first : block;
+        for (int i = 0; i < count; ++i) {
+            const Tile t = tile_at(task, i);
+            if (t.vectors == 3)
+                add_block<M, 3>(t, task, first, keys, scores);
+            else if (t.vectors == 2)
+                add_block<M, 2>(t, task, first, keys, scores);
+            else
+                add_block<M, 1>(t, task, first, keys, scores);
+        }
+    }
+    for (int i = 0; i < count; ++i)
+        end(task, i);
+}
+
+static void run(const AttentionTask & task) {
+#if defined(__AVX512BF16__)
+    if (task.head.bf16)
+        return run_as<Pairs>(task);
+#endif
+    run_as<Singles>(task);
+}
+
+static void pack_head(const HeadRow * k, const float * const * v, int count, int64_t first,
+                      const PackedHead & head, float * scratch) {
+#if defined(__AVX512BF16__)
+    if (head.bf16)
+        return pack<Pairs>(k, v, count, first, head, scratch);
+#endif
+    pack<Singles>(k, v, count, first, head, scratch);
+}
+
+static int64_t k_size(int64_t head_dim, int64_t keys, bool bf16) {
+    return up_to(keys, chunk) * (bf16 ? (head_dim + 1) / 2 : head_dim);
+}
+static int64_t v_size(int64_t head_dim, int64_t keys, bool bf16) {
+    return up_to(keys, chunk) / (bf16 ? 2 : 1) * up_to(head_dim, rows);
+}
+
+void fill(AttentionKernels & kernels) {
+#if defined(__AVX512BF16__)
+    kernels.bf16 = true;
+#endif
+    kernels.queries = tiles * tile;
+    kernels.chunk = chunk;
+    kernels.pack = pack_head;
+    kernels.run = run;
+    kernels.sum_of_squares = sum_of_squares;
+    kernels.k_size = k_size;
+    kernels.v_size = v_size;
+    kernels.scratch_size = scratch_size;
+}
+
+} // namespace ltx2::kernels::LTX2_VARIANT

@@ -1,0 +1,140 @@
+// Attention against its scalar twin on random ragged shapes, and against itself: the same bits for
+// any number of threads.
+#include "check.h"
+#include "device.h"
+#include "kernels/attention_op.h"
+#include "kernels/variant.h"
+
+#include "ggml-cpu.h"
+
+#include <cmath>
+#include <random>
+
+using namespace ltx2;
+using kernels::AttentionCall;
+
+namespace {
+
+std::mt19937 random_bits(11);
+int any(int least, int most) {
+    return least + static_cast<int>(random_bits() % static_cast<unsigned>(most - least + 1));
+}
+
+struct Case {
+    int64_t head_dim, heads, kv_heads, tokens, keys;
+    enum { none, each_head, whole_row } norm;
+    enum { still, own_angles, shared_angles } rotary;
+    bool gate;
+    int64_t window;
+    float spread; // of the scores
+};
+
+struct Tensors {
+    std::vector<uint8_t> memory = std::vector<uint8_t>(size_t{96} << 20);
+    std::unique_ptr<ggml_context, decltype(&ggml_free)> context{
+        ggml_init({memory.size(), memory.data(), false}), ggml_free};
+    AttentionCall call;
+
+    ggml_tensor * values(int64_t a, int64_t b, int64_t c = 1) {
+        ggml_tensor * t = ggml_new_tensor_3d(context.get(), GGML_TYPE_F32, a, b, c);
+        std::normal_distribution<float> normal;
+        for (int64_t i = 0; i < ggml_nelements(t); ++i)
+            static_cast<float *>(t->data)[i] = normal(random_bits);
+        return t;
+    }
+    explicit Tensors(const Case & c) {
+        call.head_dim = c.head_dim;
+        call.q = values(c.heads * c.head_dim, c.tokens);
+        call.k = values(c.kv_heads * c.head_dim, c.keys);
+        call.v = values(c.kv_heads * c.head_dim, c.keys);
+        if (c.norm != Case::none) {
+            const bool whole = c.norm == Case::whole_row;
+            call.q_norm = values(whole ? call.q->ne[0] : c.head_dim, 1);
+            call.k_norm = values(whole ? call.k->ne[0] : c.head_dim, 1);
+            call.eps = 1e-6f;
+        }
+        if (c.rotary != Case::still) {
+            const int64_t heads = c.rotary == Case::own_angles ? c.heads : 1;
+            call.cos = values(c.head_dim / 2, heads, c.tokens);
+            call.sin = values(c.head_dim / 2, heads, c.tokens);
+            for (int64_t i = 0; i < ggml_nelements(call.cos); ++i) {
+                float & angle = static_cast<float *>(call.cos->data)[i];
+                static_cast<float *>(call.sin->data)[i] = std::sin(3 * angle);
+                angle = std::cos(3 * angle);
+            }
+        }
+        call.gate = c.gate ? values(c.heads, c.tokens) : nullptr;
+        call.window = c.window;
+        call.scale = c.spread / std::sqrt(static_cast<float>(c.head_dim));
+    }
+    std::vector<float> run(int threads, bool bf16) {
+        call.bf16 = bf16;
+        auto plan = kernels::attention(context.get(), call, threads);
+        ggml_cgraph * graph = ggml_new_graph(context.get());
+        ggml_build_forward_expand(graph, plan->out);
+        ggml_graph_compute_with_ctx(context.get(), graph, threads);
+        const float * values = static_cast<const float *>(plan->out->data);
+        return {values, values + ggml_nelements(plan->out)};
+    }
+};
+
+Case random_case() {
+    static const int dims[] = {8, 10, 16, 32, 64, 72, 128, 256};
+    Case c;
+    c.head_dim = dims[any(0, 7)];
+    c.kv_heads = any(1, 2);
+    c.norm = static_cast<decltype(c.norm)>(any(0, 2));
+    c.rotary = static_cast<decltype(c.rotary)>(any(0, 2));
+    c.heads = c.rotary == Case::own_angles ? c.kv_heads : c.kv_heads * any(1, 3);
+    c.tokens = any(0, 1) ? any(1, 20) : any(21, 230);
+    c.keys = any(0, 1) ? any(1, 20) : any(21, 430);
+    c.window = any(0, 2) ? 0 : any(1, 300);
+    if (c.rotary != Case::still || c.window)
+        c.keys = c.tokens;
+    c.gate = any(0, 1);
+    c.spread = static_cast<float>(any(1, 5));
+    return c;
+}
+
+double nmse(const std::vector<float> & mine, const std::vector<float> & right) {
+    double wrong = 0, all = 0;
+    for (size_t i = 0; i < mine.size(); ++i) {
+        wrong += std::pow(double(mine[i]) - right[i], 2);
+        all += std::pow(double(right[i]), 2);
+    }
+    return std::isfinite(wrong) ? wrong / all : INFINITY;
+}
+
+void equals_its_scalar_twin() {
+    double worst = 0, worst_bf16 = 0;
+    for (int cases = 0; cases < 120; ++cases) {
+        Tensors t(random_case());
+        std::vector<float> plain(static_cast<size_t>(t.call.q->ne[0] * t.call.q->ne[1]));
+        kernels::attention_plain(t.call, plain.data());
+        worst = std::max(worst, nmse(t.run(any(1, 3), false), plain));
+        worst_bf16 = std::max(worst_bf16, nmse(t.run(any(1, 3), true), plain));
+    }
+    std::printf("attention: worst NMSE %.2g, with BF16 where there is any %.2g\n", worst,
+                worst_bf16);
+    CHECK(worst < 1e-11);
+    CHECK(worst_bf16 < 1e-3);
+}
+
+void threads_do_not_change_bits() {
+    Tensors t({128, 3, 3, 300, 300, Case::whole_row, Case::own_angles, true, 0, 1});
+    for (const bool bf16 : {false, true}) {
+        const std::vector<float> one = t.run(1, bf16);
+        CHECK(t.run(2, bf16) == one);
+        CHECK(t.run(5, bf16) == one);
+    }
+}
+
+} // namespace
+
+int main() {
+    if (!kernels::variant_runs())
+        return 77;
+    equals_its_scalar_twin();
+    threads_do_not_change_bits();
+    return check_result();
+}
