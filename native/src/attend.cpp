@@ -21,7 +21,7 @@ static Tensor own_attention(const Graph & g, const AttendInputs & in) {
     return plan->out;
 }
 
-static Tensor normed(const Graph & g, Tensor x, Tensor weight, float eps) {
+static Tensor with_norm(const Graph & g, Tensor x, Tensor weight, float eps) {
     return ggml_mul(g.ctx(), ggml_rms_norm(g.ctx(), x, eps), weight);
 }
 
@@ -44,8 +44,8 @@ static Tensor plain_attention(const Graph & g, const AttendInputs & in) {
         return ggml_reshape_3d(g.ctx(), t, in.head_dim, t->ne[0] / in.head_dim, t->ne[1]);
     };
     const auto prepared = [&](Tensor t, Tensor norm) {
-        t = norm->ne[0] == t->ne[0] ? in_heads(normed(g, t, norm, in.eps))
-                                    : normed(g, in_heads(t), norm, in.eps);
+        t = norm->ne[0] == t->ne[0] ? in_heads(with_norm(g, t, norm, in.eps))
+                                    : with_norm(g, in_heads(t), norm, in.eps);
         return in.rotary ? rotate(g, t, *in.rotary) : t;
     };
     const auto heads_outside = [&](Tensor t) { return ggml_permute(g.ctx(), t, 0, 2, 1, 3); };

@@ -34,16 +34,18 @@ static Tensor product(const Graph & g, const Linear & linear, Tensor x) {
 }
 
 Tensor GemmaLayer::operator()(const Graph & g, const GemmaConfig & c, Tensor x,
-                              const Rotary & rotary, Tensor mask) const {
-    const int64_t tokens = x->ne[1];
-    const auto in_heads = [&](Tensor t, int64_t heads) {
-        return ggml_reshape_3d(g.ctx(), t, c.head_dim, heads, tokens);
-    };
+                              const Rotary & rotary, int64_t window, Tensor mask) const {
     Tensor a = attn_norm(g, x);
-    Tensor q = rotate(g, attn_q_norm(g, in_heads(product(g, attn_q, a), c.heads)), rotary);
-    Tensor k = rotate(g, attn_k_norm(g, in_heads(product(g, attn_k, a), c.kv_heads)), rotary);
-    Tensor v = in_heads(product(g, attn_v, a), c.kv_heads);
-    Tensor o = product(g, attn_output, attend(g, q, k, v, mask, c.scale));
+    AttendInputs in;
+    in.q = product(g, attn_q, a), in.k = product(g, attn_k, a), in.v = product(g, attn_v, a);
+    in.head_dim = c.head_dim;
+    in.scale = c.scale;
+    in.q_norm = attn_q_norm.weight, in.k_norm = attn_k_norm.weight;
+    in.eps = c.eps;
+    in.rotary = &rotary;
+    in.window = window;
+    in.mask = mask;
+    Tensor o = product(g, attn_output, attend(g, in));
     x = post_attention_norm.add(g, x, o);
 
     Tensor m = ffn_norm(g, x);
@@ -129,7 +131,8 @@ std::vector<float> Gemma::encode(const std::vector<int32_t> & tokens, const Prog
     std::vector<ggml_fp16_t> masks[2];
     for (int global = 0; global < 2; ++global) {
         fill_rotary(config_, global, count, cosines[global], sines[global]);
-        masks[global] = make_mask(count, global ? count : config_.sliding_window);
+        if (!device_.own_kernels())
+            masks[global] = make_mask(count, global ? count : config_.sliding_window);
     }
     Kept x = device_.keep(GGML_TYPE_F32, {hidden, count, 1, 1});
     ggml_backend_tensor_set(x.tensor, states.data(), 0, ggml_nbytes(x.tensor));
@@ -141,8 +144,11 @@ std::vector<float> Gemma::encode(const std::vector<int32_t> & tokens, const Prog
         const Shape angles = {config_.head_dim / 2, 1, count, 1};
         const Rotary rotary = {g.input(GGML_TYPE_F32, angles, cosines[global].data()),
                                g.input(GGML_TYPE_F32, angles, sines[global].data())};
-        Tensor mask = g.input(GGML_TYPE_F16, {count, count, 1, 1}, masks[global].data());
-        Tensor y = layers_[static_cast<size_t>(i)](g, config_, x.tensor, rotary, mask);
+        Tensor mask = device_.own_kernels()
+                          ? nullptr
+                          : g.input(GGML_TYPE_F16, {count, count, 1, 1}, masks[global].data());
+        Tensor y = layers_[static_cast<size_t>(i)](g, config_, x.tensor, rotary,
+                                                   global ? count : config_.sliding_window, mask);
         const bool last = i + 1 == total;
         g.output(last ? output_norm_(g, y) : y, states.data() + one * static_cast<size_t>(i + 1));
         if (!last)

@@ -67,6 +67,7 @@ struct Model {
     Index index;
     Json config;
 
+    Model() = default;
     explicit Model(const std::string & path) : file(read_model_file(path)) {
         const Naming naming(file);
         for (const TensorInfo & info : file.tensors) {
@@ -120,6 +121,43 @@ static Run gemma_run(Device & device, const Model & model, int tokens) {
     for (int i = 0; i < tokens; ++i)
         ids.push_back(i % 200);
     return [=] { gemma->encode(ids, quiet); };
+}
+
+// The DiT's attention over itself between its projections. KIND: F32, or BF16 where products of
+// those may be. SIZE: tokens
+static Run attention_run(Device & device, const std::string & kind, int tokens) {
+    const int64_t heads = 32, head_dim = 128, width = heads * head_dim;
+    struct Values {
+        std::vector<float> rows[3], weight, angles, gate, out;
+    };
+    auto kept = std::make_shared<Values>();
+    for (std::vector<float> & rows : kept->rows)
+        rows = random_values(width * tokens);
+    kept->weight = random_values(width);
+    kept->angles = random_values(width / 2 * tokens);
+    kept->gate = random_values(heads * tokens);
+    kept->out.resize(static_cast<size_t>(width * tokens));
+    return [=, &device] {
+        Graph g(device, quiet);
+        const auto input = [&](const std::vector<float> & from, Shape ne) {
+            return g.input(GGML_TYPE_F32, ne, from.data());
+        };
+        const Shape row = {width, tokens, 1, 1}, angles = {head_dim / 2, heads, tokens, 1};
+        Rotary rotary = {input(kept->angles, angles), input(kept->angles, angles)};
+        AttendInputs in;
+        in.q = input(kept->rows[0], row);
+        in.k = input(kept->rows[1], row);
+        in.v = input(kept->rows[2], row);
+        in.head_dim = head_dim;
+        in.scale = 1 / std::sqrt(float(head_dim));
+        in.q_norm = in.k_norm = input(kept->weight, {width, 1, 1, 1});
+        in.eps = 1e-6f;
+        in.rotary = &rotary;
+        in.gate = input(kept->gate, {heads, tokens, 1, 1});
+        in.exact = kind == "F32";
+        g.output(attend(g, in), kept->out.data());
+        g.run();
+    };
 }
 
 // The time of each node of the graphs that run, summed by what it does and the shape of its result.
@@ -188,15 +226,16 @@ static int bench(int argc, char ** argv) {
     }
     if (argc != 5)
         fail(LTX2_STATUS_INVALID_ARGUMENT,
-             "usage: bench dit|decode|encode|gemma MODEL THREADS SIZE");
+             "usage: bench dit|decode|encode|gemma|attention MODEL|KIND THREADS SIZE");
     const std::string part = argv[1];
-    const Model model(argv[2]);
+    const Model model = part == "attention" ? Model() : Model(argv[2]);
     Device device("CPU", std::atoi(argv[3]));
     const int size = std::atoi(argv[4]);
-    const Run run = part == "dit"      ? dit_run(device, model, size)
-                    : part == "decode" ? decode_run(device, model, size)
-                    : part == "encode" ? encode_run(device, model, size)
-                                       : gemma_run(device, model, size);
+    const Run run = part == "attention" ? attention_run(device, argv[2], size)
+                    : part == "dit"     ? dit_run(device, model, size)
+                    : part == "decode"  ? decode_run(device, model, size)
+                    : part == "encode"  ? encode_run(device, model, size)
+                                        : gemma_run(device, model, size);
     for (std::string line; std::getline(std::cin, line);) {
         if (line == "profile") {
             const Profile profile(device);

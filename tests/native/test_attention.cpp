@@ -30,9 +30,10 @@ struct Case {
 };
 
 struct Tensors {
-    std::vector<uint8_t> memory = std::vector<uint8_t>(size_t{96} << 20);
+    static constexpr size_t memory_size = size_t{96} << 20;
+    std::unique_ptr<char[]> memory{new char[memory_size]}; // not written until it is used
     std::unique_ptr<ggml_context, decltype(&ggml_free)> context{
-        ggml_init({memory.size(), memory.data(), false}), ggml_free};
+        ggml_init({memory_size, memory.get(), false}), ggml_free};
     AttentionCall call;
 
     ggml_tensor * values(int64_t a, int64_t b, int64_t c = 1) {
@@ -107,7 +108,7 @@ double nmse(const std::vector<float> & mine, const std::vector<float> & right) {
 
 void equals_its_scalar_twin() {
     double worst = 0, worst_bf16 = 0;
-    for (int cases = 0; cases < 120; ++cases) {
+    for (int cases = 0; cases < 80; ++cases) {
         Tensors t(random_case());
         std::vector<float> plain(static_cast<size_t>(t.call.q->ne[0] * t.call.q->ne[1]));
         kernels::attention_plain(t.call, plain.data());
@@ -116,8 +117,8 @@ void equals_its_scalar_twin() {
     }
     std::printf("attention: worst NMSE %.2g, with BF16 where there is any %.2g\n", worst,
                 worst_bf16);
-    CHECK(worst < 1e-11);
-    CHECK(worst_bf16 < 1e-3);
+    CHECK(worst < 1e-11);     // measured 2.3e-12
+    CHECK(worst_bf16 < 3e-4); // measured 8.0e-5
 }
 
 void threads_do_not_change_bits() {

@@ -15,8 +15,8 @@ namespace ltx2::kernels {
 // weights, then each pair (j, j + head_dim / 2) turned by its angle.
 struct HeadRow {
     const float * x;
-    const float * weight;     // [head_dim] or null
-    const float *cos, *sin;   // [head_dim / 2] or null
+    const float * weight;   // [head_dim] or null
+    const float *cos, *sin; // [head_dim / 2] or null
     float factor;
 };
 

@@ -34,9 +34,8 @@ static HeadRow head_row(const AttentionCall & call, const ggml_tensor * x, const
     const bool whole = whole_row(call, x, norm);
     HeadRow row;
     row.x = row_of(x, token) + head * call.head_dim;
-    row.weight =
-        norm ? static_cast<const float *>(norm->data) + (whole ? head * call.head_dim : 0)
-             : nullptr;
+    row.weight = norm ? static_cast<const float *>(norm->data) + (whole ? head * call.head_dim : 0)
+                      : nullptr;
     row.cos = angles_of(call.cos, head, token);
     row.sin = angles_of(call.sin, head, token);
     row.factor = norm && !whole ? norm_factor(call, row.x, call.head_dim) : factor;
@@ -54,8 +53,8 @@ static PackedHead packed_head(const AttentionPlan & p, int64_t head) {
 static void pack_keys(const AttentionPlan & p, int64_t first, float * scratch) {
     const AttentionCall & call = p.call;
     constexpr int most = 64;
-    const int count = static_cast<int>(
-        std::min<int64_t>(variant().attention.chunk, call.keys() - first));
+    const int count =
+        static_cast<int>(std::min<int64_t>(variant().attention.chunk, call.keys() - first));
     float factors[most];
     for (int i = 0; i < count; ++i)
         factors[i] = whole_row(call, call.k, call.k_norm)
@@ -156,6 +155,8 @@ std::shared_ptr<AttentionPlan> attention(ggml_context * ctx, const AttentionCall
                       present({call.q, call.k, call.v, call.k_norm, call.cos, call.sin}));
     p.out = custom(call.q->ne[0], call.tokens(), attend,
                    present({call.q, p.packed, call.q_norm, call.cos, call.sin, call.gate}));
+    ggml_set_name(p.packed, "attention inputs");
+    ggml_set_name(p.out, "attention");
     return plan;
 }
 

@@ -19,7 +19,8 @@ static int64_t up_to(int64_t n, int64_t multiple) {
 
 // 2^x for x <= 0, relative error 2e-7, or 8e-5 for what is rounded to BF16 anyway: 2^floor(x) times
 // a minimax polynomial.
-template <bool Rough> static inline Vec exp2(Vec x) {
+template <bool Rough>
+static inline Vec exp2(Vec x) {
 #if defined(__AVX512F__)
     const Vec r = (Vec)_mm512_reduce_ps((__m512)x, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
 #else
@@ -67,9 +68,9 @@ struct Pairs {
     static inline Vec spread(int32_t x) { return (Vec)_mm512_set1_epi32(x); }
     // Lane i holds a[i] and b[i].
     static inline Vec both(Vec a, Vec b) {
-        const __m512i order = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25,
-                                               9, 24, 8, 23, 7, 22, 6, 21, 5, 20, 4, 19, 3, 18, 2,
-                                               17, 1, 16, 0);
+        const __m512i order =
+            _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7,
+                             22, 6, 21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
         const __m512i apart = (__m512i)_mm512_cvtne2ps_pbh((__m512)b, (__m512)a);
         return (Vec)_mm512_permutexvar_epi16(order, apart);
     }
@@ -132,7 +133,8 @@ static float sum_of_squares(const float * x, int64_t n) {
 }
 
 // The first `n` values of each go through `one`, a vector at a time.
-template <class One> static inline void each(int64_t n, One one) {
+template <class One>
+static inline void each(int64_t n, One one) {
     int64_t i = 0;
     for (; i + lanes <= n; i += lanes)
         one(i, lanes);
@@ -187,14 +189,18 @@ static inline void transpose(Vec (&square)[lanes]) {
 }
 
 // A row's values as steps of the product: in place.
-template <class M> static void into_steps(float * row, int64_t head_dim) {
+template <class M>
+static void into_steps(float * row, int64_t head_dim) {
     if constexpr (M::pair == 2)
         for (int64_t i = 0; 2 * i < head_dim; i += lanes)
             store(row + i, M::neighbours(row + 2 * i));
     (void)row, (void)head_dim;
 }
 
-template <class M> static int64_t steps_of(int64_t n) { return up_to(n, M::pair) / M::pair; }
+template <class M>
+static int64_t steps_of(int64_t n) {
+    return up_to(n, M::pair) / M::pair;
+}
 
 template <class M>
 static void pack_values(const float * const * v, int count, int64_t first, const PackedHead & head,
@@ -245,8 +251,8 @@ static void pack(const HeadRow * k, const float * const * v, int count, int64_t 
 namespace {
 // What a task keeps of one tile of queries, in its scratch.
 struct Tile {
-    float *q, *out;                // [steps][tile], [head_dim][tile]
-    float *top, *total, *forget;   // [tile]: the maximum so far, the sum, 2^(old - new maximum)
+    float *q, *out;              // [steps][tile], [head_dim][tile]
+    float *top, *total, *forget; // [tile]: the maximum so far, the sum, 2^(old - new maximum)
     int queries, vectors;
     int64_t first;
 };
@@ -271,7 +277,8 @@ static Tile tile_at(const AttentionTask & task, int index) {
     return t;
 }
 
-template <class M> static void begin(const AttentionTask & task, int index, float * buffer) {
+template <class M>
+static void begin(const AttentionTask & task, int index, float * buffer) {
     const Tile t = tile_at(task, index);
     const int64_t dim = task.head.head_dim, wide = tall(dim), steps = steps_of<M>(dim);
     for (int n = 0; n < t.vectors; ++n) {
@@ -325,7 +332,8 @@ static void hide(const Tile & t, const AttentionTask & task, int64_t first, int6
 }
 
 // Scores become their exponentials, as steps of the second product.
-template <class M, int N> static void soften(const Tile & t, int64_t count, float * scores) {
+template <class M, int N>
+static void soften(const Tile & t, int64_t count, float * scores) {
     Vec top[N], total[N];
     for (int n = 0; n < N; ++n)
         top[n] = load(t.top + n * lanes);
@@ -399,7 +407,8 @@ static void end(const AttentionTask & task, int index) {
     }
 }
 
-template <class M> static void run_as(const AttentionTask & task) {
+template <class M>
+static void run_as(const AttentionTask & task) {
     const int count = (task.queries + tile - 1) / tile;
     float * scores = task.scratch + tiles * (2 * tall(task.head.head_dim) + 3) * tile;
     for (int i = 0; i < count; ++i)
