@@ -124,7 +124,7 @@ static void prepare_int8(const float * x, int64_t stride, int rows, int64_t k,
                 out->units[i][r] = units[i];
             const int32_t sum = sum_of(total);
             out->scale[r] = largest / 127.0f;
-            out->begin[r] = -128 * sum;
+            out->begin[r] = 0x4b400000 - 128 * sum;
             out->sum[r] = largest / 127.0f * static_cast<float>(sum);
         }
     }
@@ -252,6 +252,10 @@ static void tile_bf16(const GemmTile & t) {
 #endif
 
 #if defined(__AVX512VNNI__)
+static inline __m512 whole(__m512i sum) {
+    return _mm512_sub_ps(_mm512_castsi512_ps(sum), _mm512_set1_ps(12582912.0f));
+}
+
 template <int Rows, bool Minima>
 static void tile_int8(const GemmTile & t) {
     __m512 low[Rows], high[Rows];
@@ -263,7 +267,10 @@ static void tile_int8(const GemmTile & t) {
     const uint32_t * w = t.panel.units;
     const float *scales = t.panel.scales, *minima = t.panel.minima;
     for (int64_t b = 0; b < t.count / 32; ++b, ++x, w += 8 * panel, scales += panel) {
-        // The weights are 128 too large, to be unsigned: the sums begin with what that adds.
+        // The weights are 128 too large, to be unsigned: the sums begin with what that adds, and
+        // with the bits of the F32 1.5 * 2^23. They stay below 2^22, so that they end as the bits of
+        // 1.5 * 2^23 + sum: a subtraction makes them F32, where a conversion would wait for the
+        // ports of the multipliers.
         __m512i s0[Rows], s1[Rows];
         each<Rows>([&](auto r) { s0[r] = s1[r] = _mm512_set1_epi32(x->begin[r]); });
         each<8>([&](auto q) {
@@ -278,8 +285,8 @@ static void tile_int8(const GemmTile & t) {
         const __m512 d0 = _mm512_loadu_ps(scales), d1 = _mm512_loadu_ps(scales + 16);
         each<Rows>([&](auto r) {
             const __m512 d = _mm512_set1_ps(x->scale[r]);
-            low[r] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(s0[r]), _mm512_mul_ps(d0, d), low[r]);
-            high[r] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(s1[r]), _mm512_mul_ps(d1, d), high[r]);
+            low[r] = _mm512_fmadd_ps(whole(s0[r]), _mm512_mul_ps(d0, d), low[r]);
+            high[r] = _mm512_fmadd_ps(whole(s1[r]), _mm512_mul_ps(d1, d), high[r]);
         });
         if (Minima) {
             const __m512 m0 = _mm512_loadu_ps(minima), m1 = _mm512_loadu_ps(minima + 16);
