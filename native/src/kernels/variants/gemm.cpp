@@ -1,49 +1,15 @@
-#include "kernels/gemm.h"
-
-#include "kernels/simd.h"
-
-#include <utility>
+#include "gemm_parts.h"
 
 namespace ltx2::kernels::LTX2_VARIANT {
 
-DecodeFn decoder(int ggml_type, bool & has_minima);
-
-#if defined(__AVX512VNNI__)
-static constexpr bool has_int8 = true;
-#else
-static constexpr bool has_int8 = false;
-#endif
 #if defined(__AVX512BF16__)
 static constexpr bool has_bf16 = true;
 #else
 static constexpr bool has_bf16 = false;
 #endif
 
-static constexpr int panel = 2 * lanes;
-// Rows of a tile, so that its sums, two vectors of weights and one value stay in registers; int8
-// has its sums twice, as integers and as F32.
-static constexpr int rows_f32 = registers == 32 ? 12 : 6, rows_bf16 = 12, rows_int8 = 7;
-
-template <class F, int... I>
-static inline __attribute__((always_inline)) void each(F f, std::integer_sequence<int, I...>) {
-    (f(std::integral_constant<int, I>()), ...);
-}
-// f(0), ..., f(N - 1) with indices the compiler knows: a loop it does not unroll leaves the
-// registers.
-template <int N, class F>
-static inline __attribute__((always_inline)) void each(F f) {
-    each(f, std::make_integer_sequence<int, N>());
-}
-
-// What a block of 32 8-bit values of some rows is: [8][rows] units, the scales, what the sums begin
-// with, and the values' sums times their scales.
-template <int Rows>
-struct Int8Block {
-    uint32_t units[8][Rows];
-    float scale[Rows];
-    int32_t begin[Rows];
-    float sum[Rows];
-};
+// Rows of a tile, so that its sums, two vectors of weights and one value stay in registers.
+static constexpr int rows_f32 = registers == 32 ? 12 : 6, rows_bf16 = 12;
 
 static int64_t rows_bytes(Arithmetic a, int64_t k) {
     switch (a) {
@@ -52,7 +18,7 @@ static int64_t rows_bytes(Arithmetic a, int64_t k) {
     case Arithmetic::bf16:
         return 4 * rows_bf16 * ((k + 1) / 2);
     case Arithmetic::int8:
-        return static_cast<int64_t>(sizeof(Int8Block<rows_int8>)) * (k / 32);
+        return int8_bytes(k);
     }
     return 0;
 }
@@ -97,39 +63,6 @@ static void prepare_bf16(const float * x, int64_t stride, int rows, int64_t k, u
     }
 }
 
-static void prepare_int8(const float * x, int64_t stride, int rows, int64_t k,
-                         Int8Block<rows_int8> * out) {
-    constexpr int parts = 32 / lanes;
-    typedef int8_t Bytes __attribute__((vector_size(lanes)));
-    for (int64_t b = 0; b < k / 32; ++b, ++out, x += 32) {
-        for (int r = 0; r < rows; ++r) {
-            Vec v[parts], most = {};
-            for (int j = 0; j < parts; ++j) {
-                v[j] = load(x + r * stride + j * lanes);
-                most = max(most, max(v[j], -v[j]));
-            }
-            const float largest = largest_of(most);
-            const float inverse = largest > 0 ? 127.0f / largest : 0.0f;
-            IVec total = {};
-            uint32_t units[8];
-            for (int j = 0; j < parts; ++j) {
-                const float magic = 12582912.0f; // 1.5 * 2^23: adding it rounds to an integer
-                const Vec rounded = (v[j] * inverse + magic) - magic;
-                const IVec whole = __builtin_convertvector(rounded, IVec);
-                total += whole;
-                const Bytes bytes = __builtin_convertvector(whole, Bytes);
-                std::memcpy(reinterpret_cast<uint8_t *>(units) + j * lanes, &bytes, sizeof bytes);
-            }
-            for (int i = 0; i < 8; ++i)
-                out->units[i][r] = units[i];
-            const int32_t sum = sum_of(total);
-            out->scale[r] = largest / 127.0f;
-            out->begin[r] = 0x4b400000 - 128 * sum;
-            out->sum[r] = largest / 127.0f * static_cast<float>(sum);
-        }
-    }
-}
-
 static void prepare(Arithmetic a, const float * x, int64_t stride, int rows, int64_t k,
                     uint8_t * out) {
     switch (a) {
@@ -138,7 +71,7 @@ static void prepare(Arithmetic a, const float * x, int64_t stride, int rows, int
     case Arithmetic::bf16:
         return prepare_bf16(x, stride, rows, k, reinterpret_cast<uint32_t *>(out));
     case Arithmetic::int8:
-        return prepare_int8(x, stride, rows, k, reinterpret_cast<Int8Block<rows_int8> *>(out));
+        return prepare_int8(x, stride, rows, k, out);
     }
 }
 
@@ -251,60 +184,6 @@ static void tile_bf16(const GemmTile & t) {
 }
 #endif
 
-#if defined(__AVX512VNNI__)
-static inline __m512 whole(__m512i sum) {
-    return _mm512_sub_ps(_mm512_castsi512_ps(sum), _mm512_set1_ps(12582912.0f));
-}
-
-template <int Rows, bool Minima>
-static void tile_int8(const GemmTile & t) {
-    __m512 low[Rows], high[Rows];
-    each<Rows>([&](auto r) {
-        low[r] = _mm512_loadu_ps(t.sums + r * t.sums_stride);
-        high[r] = _mm512_loadu_ps(t.sums + r * t.sums_stride + 16);
-    });
-    const auto * x = reinterpret_cast<const Int8Block<rows_int8> *>(t.rows);
-    const uint32_t * w = t.panel.units;
-    const float *scales = t.panel.scales, *minima = t.panel.minima;
-    for (int64_t b = 0; b < t.count / 32; ++b, ++x, w += 8 * panel, scales += panel) {
-        // The weights are 128 too large, to be unsigned: the sums begin with what that adds, and
-        // with the bits of the F32 1.5 * 2^23. They stay below 2^22, so that they end as the bits of
-        // 1.5 * 2^23 + sum: a subtraction makes them F32, where a conversion would wait for the
-        // ports of the multipliers.
-        __m512i s0[Rows], s1[Rows];
-        each<Rows>([&](auto r) { s0[r] = s1[r] = _mm512_set1_epi32(x->begin[r]); });
-        each<8>([&](auto q) {
-            const __m512i w0 = _mm512_loadu_si512(w + q * panel);
-            const __m512i w1 = _mm512_loadu_si512(w + q * panel + 16);
-            each<Rows>([&](auto r) {
-                const __m512i v = _mm512_set1_epi32(static_cast<int32_t>(x->units[q][r]));
-                s0[r] = _mm512_dpbusd_epi32(s0[r], w0, v);
-                s1[r] = _mm512_dpbusd_epi32(s1[r], w1, v);
-            });
-        });
-        const __m512 d0 = _mm512_loadu_ps(scales), d1 = _mm512_loadu_ps(scales + 16);
-        each<Rows>([&](auto r) {
-            const __m512 d = _mm512_set1_ps(x->scale[r]);
-            low[r] = _mm512_fmadd_ps(whole(s0[r]), _mm512_mul_ps(d0, d), low[r]);
-            high[r] = _mm512_fmadd_ps(whole(s1[r]), _mm512_mul_ps(d1, d), high[r]);
-        });
-        if (Minima) {
-            const __m512 m0 = _mm512_loadu_ps(minima), m1 = _mm512_loadu_ps(minima + 16);
-            each<Rows>([&](auto r) {
-                const __m512 sum = _mm512_set1_ps(x->sum[r]);
-                low[r] = _mm512_fmadd_ps(sum, m0, low[r]);
-                high[r] = _mm512_fmadd_ps(sum, m1, high[r]);
-            });
-            minima += panel;
-        }
-    }
-    each<Rows>([&](auto r) {
-        _mm512_storeu_ps(t.sums + r * t.sums_stride, low[r]);
-        _mm512_storeu_ps(t.sums + r * t.sums_stride + 16, high[r]);
-    });
-}
-#endif
-
 using TileFn = void (*)(const GemmTile &);
 template <int... I>
 static void run_f32(const GemmTile & t, int rows, std::integer_sequence<int, I...>) {
@@ -318,25 +197,13 @@ static void run_bf16(const GemmTile & t, int rows, std::integer_sequence<int, I.
     tiles[rows - 1](t);
 }
 #endif
-#if defined(__AVX512VNNI__)
-template <int... I>
-static void run_int8(const GemmTile & t, int rows, std::integer_sequence<int, I...>) {
-    static constexpr TileFn plain[] = {tile_int8<I + 1, false>...};
-    static constexpr TileFn with_minima[] = {tile_int8<I + 1, true>...};
-    (t.panel.minima ? with_minima : plain)[rows - 1](t);
-}
-#endif
-
 static void tile(Arithmetic a, const GemmTile & t, int rows) {
 #if defined(__AVX512BF16__)
     if (a == Arithmetic::bf16)
         return run_bf16(t, rows, std::make_integer_sequence<int, rows_bf16>());
 #endif
-#if defined(__AVX512VNNI__)
     if (a == Arithmetic::int8)
-        return run_int8(t, rows, std::make_integer_sequence<int, rows_int8>());
-#endif
-    (void)a;
+        return tile_int8(t, rows);
     run_f32(t, rows, std::make_integer_sequence<int, rows_f32>());
 }
 
@@ -344,7 +211,7 @@ void fill(Gemm & gemm) {
     gemm.panel = panel;
     gemm.most_rows[static_cast<int>(Arithmetic::f32)] = rows_f32;
     gemm.most_rows[static_cast<int>(Arithmetic::bf16)] = has_bf16 ? rows_bf16 : 0;
-    gemm.most_rows[static_cast<int>(Arithmetic::int8)] = has_int8 ? rows_int8 : 0;
+    gemm.most_rows[static_cast<int>(Arithmetic::int8)] = rows_int8;
     gemm.rows_bytes = rows_bytes;
     gemm.prepare = prepare;
     gemm.to_bf16 = to_bf16;

@@ -1,8 +1,6 @@
 // ggml's quantised blocks -> 8-bit values, 128 added, and scales of 32 values each. The formats are
 // those of ggml-common.h; a file's blocks lie at any even address.
-#include "kernels/gemm.h"
-
-#include "kernels/simd.h"
+#include "gemm_parts.h"
 
 #include "ggml.h"
 
