@@ -73,18 +73,22 @@ std::vector<float> Connector::features(const std::vector<float> & states, int64_
     // The layer is the fastest index: feature d of layer l is column d * layers + l.
     std::vector<float> flat(states.size());
     const float rescale = static_cast<float>(std::sqrt(double(config_.width()) / double(hidden_)));
-    for (int64_t l = 0; l < states_; ++l)
-        for (int64_t t = 0; t < tokens; ++t) {
-            const float * state = states.data() + (l * tokens + t) * hidden_;
+    std::vector<float> norms(static_cast<size_t>(states_));
+    float * to = flat.data();
+    for (int64_t t = 0; t < tokens; ++t) {
+        const float * first = states.data() + t * hidden_;
+        for (int64_t l = 0; l < states_; ++l) {
+            const float * state = first + l * tokens * hidden_;
             double squares = 0;
             for (int64_t d = 0; d < hidden_; ++d)
                 squares += double(state[d]) * state[d];
-            const float norm =
-                static_cast<float>(1 / std::sqrt(squares / double(hidden_) + norm_eps));
-            for (int64_t d = 0; d < hidden_; ++d)
-                flat[static_cast<size_t>((t * hidden_ + d) * states_ + l)] =
-                    state[d] * norm * rescale;
+            norms[static_cast<size_t>(l)] =
+                static_cast<float>(1 / std::sqrt(squares / double(hidden_) + norm_eps)) * rescale;
         }
+        for (int64_t d = 0; d < hidden_; ++d)
+            for (int64_t l = 0; l < states_; ++l)
+                *to++ = first[l * tokens * hidden_ + d] * norms[static_cast<size_t>(l)];
+    }
     std::vector<float> rows(static_cast<size_t>(tokens * config_.width()));
     Graph g(device_, progress, 64);
     Tensor x = g.input(GGML_TYPE_F32, {hidden_ * states_, tokens, 1, 1}, flat.data());

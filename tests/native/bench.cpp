@@ -14,6 +14,7 @@
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
+#include <ctime>
 #include <fstream>
 #include <functional>
 #include <iostream>
@@ -160,7 +161,8 @@ static Run attention_run(Device & device, const std::string & kind, int tokens) 
     };
 }
 
-// The time of each node of the graphs that run, summed by what it does and the shape of its result.
+// The processor's time for each node of the graphs that run, summed by what it does and the shape
+// of its result: on a machine with other work, that says more than the clock.
 class Profile {
 public:
     explicit Profile(Device & device) : device_(device) {
@@ -169,13 +171,15 @@ public:
     ~Profile() { ggml_backend_sched_set_eval_callback(device_.scheduler(), nullptr, nullptr); }
 
     void print() const {
-        double all = 0;
+        double all = 0, wall = 0;
         std::vector<std::pair<double, std::string>> lines;
         for (const auto & [name, sum] : sums_) {
             all += sum.seconds;
+            wall += sum.wall;
             lines.emplace_back(sum.seconds, name);
         }
         std::sort(lines.rbegin(), lines.rend());
+        std::printf("processor %.3f ms, clock %.3f ms\n", 1e3 * all, 1e3 * wall);
         for (const auto & [seconds, name] : lines)
             std::printf("%5.1f %% %9.3f ms %4d x %s\n", 100 * seconds / all, 1e3 * seconds,
                         sums_.at(name).count, name.c_str());
@@ -184,14 +188,16 @@ public:
 private:
     using Clock = std::chrono::steady_clock;
     struct Sum {
-        double seconds = 0;
+        double seconds = 0, wall = 0;
         int count = 0;
     };
 
     static bool node(Tensor t, bool before, void * data) {
         Profile & p = *static_cast<Profile *>(data);
+        const std::clock_t used = std::clock();
         if (before) {
             p.begin_ = Clock::now();
+            p.used_ = std::clock();
             return true;
         }
         std::string name = t->op == GGML_OP_CUSTOM ? t->name : ggml_op_desc(t);
@@ -200,13 +206,15 @@ private:
         if (t->op == GGML_OP_MUL_MAT)
             name += " from " + std::to_string(t->src[0]->ne[0]);
         Sum & sum = p.sums_[name];
-        sum.seconds += std::chrono::duration<double>(Clock::now() - p.begin_).count();
+        sum.seconds += double(used - p.used_) / CLOCKS_PER_SEC;
+        sum.wall += std::chrono::duration<double>(Clock::now() - p.begin_).count();
         ++sum.count;
         return true;
     }
 
     Device & device_;
     Clock::time_point begin_;
+    std::clock_t used_ = 0;
     std::map<std::string, Sum> sums_;
 };
 
