@@ -74,8 +74,9 @@ public:
 
     Kept keep(ggml_type type, Shape ne) const; // zeroed; OUT_OF_MEMORY
 
-    // LTX2_EXACT=1 in the environment: every matrix is loaded as F32, so that activations
-    // are not rounded to meet it. Up to eight times the memory; for comparing implementations.
+    // LTX2_EXACT=1 in the environment: all arithmetic in F32, activations are not rounded to meet
+    // the weights. For comparing implementations. On ggml's own operations every matrix is loaded
+    // as F32 for it, up to eight times the memory.
     bool exact() const { return exact_; }
     // Whether our own kernels run: on the CPU, unless the environment has LTX2_PLAIN_OPS=1. Without
     // them every part uses ggml's operations, as on a GPU.

@@ -20,15 +20,15 @@ GemmaLayer::GemmaLayer(const Weights & w, const GemmaConfig & c)
       ffn_up(w / "ffn_up", c.hidden, c.ffn, false),
       ffn_down(w / "ffn_down", c.ffn, c.hidden, false) {}
 
-// The CPU multiplies in F32 whatever the weights' type. ggml would round what meets F16 weights to
-// F16 and what meets quantised ones to 8 bits, and Gemma's states have a few values a thousand
-// times the others, which take all 8: docs/decisions/0002-text-in-f32.md has the figures.
+// On the CPU what meets quantised weights is rounded to 16 bits, not to 8 as elsewhere: Gemma's
+// states have a few values a thousand times the others, which would take all 8.
+// docs/decisions/0002-text-in-16-bits.md has the figures.
 //
 // GPUs multiply in F16, and the gated product passes 65504; a power of two around the
 // multiplication costs no digit.
 static Tensor product(const Graph & g, const Linear & linear, Tensor x) {
     if (g.device().is_cpu())
-        return product(g, linear.weight, nullptr, x, /*precise=*/true);
+        return product(g, linear.weight, nullptr, x, /*fine=*/true);
     const float factor = 64;
     return ggml_scale(g.ctx(), linear(g, ggml_scale(g.ctx(), x, 1 / factor)), factor);
 }

@@ -60,18 +60,20 @@ Linear::Linear(const Weights & w, int64_t in, int64_t out, bool with_bias)
     : weight(w("weight", {in, out}, As::matrix)),
       bias(with_bias ? w("bias", {out}, As::f32) : nullptr) {}
 
-Tensor product(const Graph & g, Tensor weight, Tensor bias, Tensor x, bool precise,
-               bool with_gelu) {
+Tensor product(const Graph & g, Tensor weight, Tensor bias, Tensor x, bool fine, bool with_gelu) {
     if (g.device().own_kernels()) {
         kernels::GemmCall call;
-        call.arithmetic = kernels::choose_arithmetic(weight->type, weight->ne[0], ggml_nrows(x),
-                                                     precise || g.device().exact());
+        const kernels::Rounding rounding = g.device().exact() ? kernels::Rounding::none
+                                           : fine             ? kernels::Rounding::fine
+                                                              : kernels::Rounding::free;
+        call.arithmetic =
+            kernels::choose_arithmetic(weight->type, weight->ne[0], ggml_nrows(x), rounding);
         call.weight = weight;
         call.bias = bias;
         call.gelu = with_gelu;
         return g.product(call, x);
     }
-    if (precise && g.device().is_cpu() && weight->type != GGML_TYPE_F32)
+    if (fine && g.device().is_cpu() && weight->type != GGML_TYPE_F32)
         weight = ggml_cast(g.ctx(), weight, GGML_TYPE_F32);
     Tensor y = ggml_mul_mat(g.ctx(), weight, x);
     ggml_mul_mat_set_prec(y, GGML_PREC_F32);
@@ -119,7 +121,7 @@ Tensor Attention::operator()(const Graph & g, Tensor x, Tensor context,
     in.eps = config.eps;
     in.rotary = rotary;
     in.gate = gate_logits(g, x);
-    in.exact = to_q.weight->type == GGML_TYPE_F32;
+    in.exact = g.device().exact() || to_q.weight->type == GGML_TYPE_F32;
     return to_out(g, attend(g, in));
 }
 

@@ -26,7 +26,7 @@ Tensor mul(const Graph & g, Tensor a, Tensor b);
 
 // weight [k, n] and x [k, rows] -> [n, rows], then the bias [n] or null. `precise`: x is not
 // rounded to meet the weights, on the CPU.
-Tensor product(const Graph & g, Tensor weight, Tensor bias, Tensor x, bool precise = false,
+Tensor product(const Graph & g, Tensor weight, Tensor bias, Tensor x, bool fine = false,
                bool with_gelu = false);
 
 struct Linear {

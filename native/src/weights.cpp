@@ -93,12 +93,14 @@ Tensor Store::want(const std::string & name, const std::vector<int64_t> & ne, As
     }
     check_type(*source, name, ne[0]);
 
+    // ggml rounds activations to meet the weights; our own kernels need not.
+    const bool expand = device_.exact() && !device_.own_kernels();
     ggml_type type = info.type;
     if (as == As::f32)
         type = GGML_TYPE_F32;
     if (as == As::taps)
-        type = info.type == GGML_TYPE_F16 && !device_.exact() ? GGML_TYPE_F16 : GGML_TYPE_F32;
-    if (as == As::matrix && (source->added != 0 || device_.exact()))
+        type = info.type == GGML_TYPE_F16 && !expand ? GGML_TYPE_F16 : GGML_TYPE_F32;
+    if (as == As::matrix && (source->added != 0 || expand))
         type = GGML_TYPE_F32;
     if (ne.size() > 4 || ne[0] % ggml_blck_size(type))
         fail(LTX2_STATUS_MODEL, "%s: tensor %s has rows that are no multiple of %lld",

@@ -11,8 +11,9 @@ namespace ltx2::kernels {
 // How two values are multiplied; sums are always F32 in the end.
 enum class Arithmetic {
     f32,
-    bf16, // pairs
-    int8, // blocks of 32 with a scale each, exact in between
+    bf16,  // pairs
+    int8,  // blocks of 32 with a scale each, exact in between
+    int16, // likewise, with activations of 16 bits, in two planes of 8
 };
 
 // One panel of weights, `units` of four bytes long. int8: scales [blocks][panel], and for types
@@ -38,7 +39,7 @@ using DecodeFn = void (*)(const uint8_t * row, int64_t first, int64_t count, uin
 
 struct Gemm {
     int panel;        // outputs
-    int most_rows[3]; // of a tile, by arithmetic; 0 where this variant lacks it
+    int most_rows[4]; // of a tile, by arithmetic; 0 where this variant lacks it
     // Bytes of a panel of most_rows rows; k may end where a part of it does.
     int64_t (*rows_bytes)(Arithmetic, int64_t k);
     // `rows` of them, at most most_rows, `stride` values apart.

@@ -22,14 +22,15 @@ static int64_t values_a_unit(Arithmetic a) {
 
 static int most_rows(Arithmetic a) { return variant().gemm.most_rows[static_cast<int>(a)]; }
 
-Arithmetic choose_arithmetic(ggml_type weight, int64_t k, int64_t rows, bool exact) {
+Arithmetic choose_arithmetic(ggml_type weight, int64_t k, int64_t rows, Rounding rounding) {
     const auto has = [](Arithmetic a) { return most_rows(a) > 0; };
-    bool minima;
-    if (exact || weight == GGML_TYPE_F32 || rows < few_rows)
+    if (rounding == Rounding::none || weight == GGML_TYPE_F32 || rows < few_rows)
         return Arithmetic::f32;
-    if (has(Arithmetic::int8) && k % 32 == 0 && variant().gemm.decoder(weight, minima))
-        return Arithmetic::int8;
-    return has(Arithmetic::bf16) ? Arithmetic::bf16 : Arithmetic::f32;
+    const Arithmetic whole = rounding == Rounding::fine ? Arithmetic::int16 : Arithmetic::int8;
+    bool minima;
+    if (has(whole) && k % 32 == 0 && variant().gemm.decoder(weight, minima))
+        return whole;
+    return rounding == Rounding::free && has(Arithmetic::bf16) ? Arithmetic::bf16 : Arithmetic::f32;
 }
 
 static void prepare_some(ggml_tensor * out, int ith, int nth, void * data) {
@@ -148,6 +149,7 @@ struct Product {
             }
             return;
         case Arithmetic::int8:
+        case Arithmetic::int16:
             return decode(row, first, count, to, room.row_scales + i * blocks,
                           room.row_minima + i * blocks);
         }
@@ -162,7 +164,7 @@ struct Product {
         const int64_t per = values_a_unit(plan.call.arithmetic), blocks = count / 32;
         kernels.transpose(reinterpret_cast<const uint32_t *>(room.decoded),
                           Room::decoded_stride / 4, (count + per - 1) / per, room.units);
-        if (plan.call.arithmetic != Arithmetic::int8)
+        if (per != 4)
             return {room.units, nullptr, nullptr};
         const auto spread = [&](const float * from, float * to) {
             kernels.transpose(reinterpret_cast<const uint32_t *>(from), blocks, blocks,

@@ -18,9 +18,15 @@
 
 namespace ltx2::kernels {
 
-// The fastest arithmetic whose rounding stays below that of weights of this type; F32 where
-// `exact`.
-Arithmetic choose_arithmetic(ggml_type weight, int64_t k, int64_t rows, bool exact);
+// How far activations may be rounded to meet the weights.
+enum class Rounding {
+    none, // F32, whatever it costs
+    fine, // NMSE 1e-9: 16 bits beside quantised weights, F32 beside others
+    free, // 8 bits beside quantised weights (NMSE 4e-5), BF16 beside F16 and BF16 (1e-5)
+};
+
+// The fastest arithmetic of this processor; F32 for F32 weights and for a few rows.
+Arithmetic choose_arithmetic(ggml_type weight, int64_t k, int64_t rows, Rounding rounding);
 
 // x [k, rows] F32, rows contiguous -> [bytes, panels] of I8.
 ggml_tensor * prepare_rows(ggml_context * ctx, Arithmetic arithmetic, ggml_tensor * x);

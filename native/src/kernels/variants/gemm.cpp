@@ -11,6 +11,8 @@ static constexpr bool has_bf16 = false;
 // Rows of a tile, so that its sums, two vectors of weights and one value stay in registers.
 static constexpr int rows_f32 = registers == 32 ? 12 : 6, rows_bf16 = 12;
 
+static int planes(Arithmetic a) { return a == Arithmetic::int8 ? 1 : 2; }
+
 static int64_t rows_bytes(Arithmetic a, int64_t k) {
     switch (a) {
     case Arithmetic::f32:
@@ -18,7 +20,8 @@ static int64_t rows_bytes(Arithmetic a, int64_t k) {
     case Arithmetic::bf16:
         return 4 * rows_bf16 * ((k + 1) / 2);
     case Arithmetic::int8:
-        return int8_bytes(k);
+    case Arithmetic::int16:
+        return int8_bytes(planes(a), k);
     }
     return 0;
 }
@@ -71,7 +74,8 @@ static void prepare(Arithmetic a, const float * x, int64_t stride, int rows, int
     case Arithmetic::bf16:
         return prepare_bf16(x, stride, rows, k, reinterpret_cast<uint32_t *>(out));
     case Arithmetic::int8:
-        return prepare_int8(x, stride, rows, k, out);
+    case Arithmetic::int16:
+        return prepare_int8(planes(a), x, stride, rows, k, out);
     }
 }
 
@@ -202,8 +206,8 @@ static void tile(Arithmetic a, const GemmTile & t, int rows) {
     if (a == Arithmetic::bf16)
         return run_bf16(t, rows, std::make_integer_sequence<int, rows_bf16>());
 #endif
-    if (a == Arithmetic::int8)
-        return tile_int8(t, rows);
+    if (a == Arithmetic::int8 || a == Arithmetic::int16)
+        return tile_int8(planes(a), t, rows);
     run_f32(t, rows, std::make_integer_sequence<int, rows_f32>());
 }
 
@@ -212,6 +216,7 @@ void fill(Gemm & gemm) {
     gemm.most_rows[static_cast<int>(Arithmetic::f32)] = rows_f32;
     gemm.most_rows[static_cast<int>(Arithmetic::bf16)] = has_bf16 ? rows_bf16 : 0;
     gemm.most_rows[static_cast<int>(Arithmetic::int8)] = rows_int8;
+    gemm.most_rows[static_cast<int>(Arithmetic::int16)] = rows_int8;
     gemm.rows_bytes = rows_bytes;
     gemm.prepare = prepare;
     gemm.to_bf16 = to_bf16;

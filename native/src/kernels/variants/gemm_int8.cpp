@@ -5,88 +5,119 @@ namespace ltx2::kernels::LTX2_VARIANT {
 
 #if defined(__AVX512VNNI__)
 
-// A block of 32 values of some rows: [8][rows] units, the scales, what the sums begin
-// with, and the values' sums times their scales.
-template <int Rows>
+// A block of 32 values of some rows: for each plane [8][rows] units, the scales, what the sums of
+// each plane begin with, and the values' sums times their scales. Two planes are the high and the
+// low byte of 16-bit values.
+template <int Planes>
 struct Int8Block {
-    uint32_t units[8][Rows];
-    float scale[Rows];
-    int32_t begin[Rows];
-    float sum[Rows];
+    uint32_t units[Planes][8][rows_int8];
+    float scale[rows_int8];
+    int32_t begin[Planes][rows_int8];
+    float sum[rows_int8];
 };
 
-int64_t int8_bytes(int64_t k) {
-    return static_cast<int64_t>(sizeof(Int8Block<rows_int8>)) * (k / 32);
+int64_t int8_bytes(int planes, int64_t k) {
+    return static_cast<int64_t>(planes == 1 ? sizeof(Int8Block<1>) : sizeof(Int8Block<2>)) *
+           (k / 32);
 }
 
-void prepare_int8(const float * x, int64_t stride, int rows, int64_t k, uint8_t * to) {
-    auto * out = reinterpret_cast<Int8Block<rows_int8> *>(to);
+// The weights are 128 too large, to be unsigned: the sums begin with what that adds. Those of one
+// plane begin with the bits of the F32 1.5 * 2^23 besides. They stay below 2^22, so that they end
+// as the bits of 1.5 * 2^23 + sum: a subtraction makes them F32, where a conversion would wait for
+// the ports of the multipliers.
+static constexpr int32_t sum_bits = 0x4b400000;
+
+template <int Planes>
+static inline void prepare_block(const float * x, int r, Int8Block<Planes> & out) {
     constexpr int parts = 32 / lanes;
+    constexpr float magic = 12582912.0f; // 1.5 * 2^23: adding it rounds to an integer
+    constexpr float most_value = Planes == 1 ? 127.0f : 127.0f * 256;
     typedef int8_t Bytes __attribute__((vector_size(lanes)));
-    for (int64_t b = 0; b < k / 32; ++b, ++out, x += 32) {
-        for (int r = 0; r < rows; ++r) {
-            Vec v[parts], most = {};
-            for (int j = 0; j < parts; ++j) {
-                v[j] = load(x + r * stride + j * lanes);
-                most = max(most, max(v[j], -v[j]));
-            }
-            const float largest = largest_of(most);
-            const float inverse = largest > 0 ? 127.0f / largest : 0.0f;
-            IVec total = {};
-            uint32_t units[8];
-            for (int j = 0; j < parts; ++j) {
-                const float magic = 12582912.0f; // 1.5 * 2^23: adding it rounds to an integer
-                const Vec rounded = (v[j] * inverse + magic) - magic;
-                const IVec whole = __builtin_convertvector(rounded, IVec);
-                total += whole;
-                const Bytes bytes = __builtin_convertvector(whole, Bytes);
-                std::memcpy(reinterpret_cast<uint8_t *>(units) + j * lanes, &bytes, sizeof bytes);
-            }
-            for (int i = 0; i < 8; ++i)
-                out->units[i][r] = units[i];
-            const int32_t sum = sum_of(total);
-            out->scale[r] = largest / 127.0f;
-            out->begin[r] = 0x4b400000 - 128 * sum;
-            out->sum[r] = largest / 127.0f * static_cast<float>(sum);
+    Vec v[parts], most = {};
+    for (int j = 0; j < parts; ++j) {
+        v[j] = load(x + j * lanes);
+        most = max(most, max(v[j], -v[j]));
+    }
+    const float largest = largest_of(most);
+    const float inverse = largest > 0 ? most_value / largest : 0.0f;
+    IVec totals[Planes] = {};
+    uint32_t units[Planes][8];
+    for (int j = 0; j < parts; ++j) {
+        const Vec rounded = (v[j] * inverse + magic) - magic;
+        IVec whole = __builtin_convertvector(rounded, IVec);
+        for (int p = 0; p < Planes; ++p) {
+            const IVec part = p + 1 < Planes ? (whole + 128) >> 8 : whole;
+            whole -= part << 8;
+            totals[p] += part;
+            const Bytes bytes = __builtin_convertvector(part, Bytes);
+            std::memcpy(reinterpret_cast<uint8_t *>(units[p]) + j * lanes, &bytes, sizeof bytes);
         }
     }
+    int32_t sum = 0;
+    for (int p = 0; p < Planes; ++p) {
+        for (int i = 0; i < 8; ++i)
+            out.units[p][i][r] = units[p][i];
+        const int32_t total = sum_of(totals[p]);
+        out.begin[p][r] = (Planes == 1 ? sum_bits : 0) - 128 * total;
+        sum = 256 * sum + total;
+    }
+    out.scale[r] = largest / most_value;
+    out.sum[r] = largest / most_value * static_cast<float>(sum);
 }
 
-static inline __m512 whole(__m512i sum) {
-    return _mm512_sub_ps(_mm512_castsi512_ps(sum), _mm512_set1_ps(12582912.0f));
+template <int Planes>
+static void prepare_some(const float * x, int64_t stride, int rows, int64_t k, uint8_t * to) {
+    auto * out = reinterpret_cast<Int8Block<Planes> *>(to);
+    for (int64_t b = 0; b < k / 32; ++b)
+        for (int r = 0; r < rows; ++r)
+            prepare_block(x + r * stride + 32 * b, r, out[b]);
 }
 
-template <int Rows, bool Minima>
+void prepare_int8(int planes, const float * x, int64_t stride, int rows, int64_t k, uint8_t * out) {
+    (planes == 1 ? prepare_some<1> : prepare_some<2>)(x, stride, rows, k, out);
+}
+
+template <int Planes>
+static inline __m512 as_f32(__m512i sum) {
+    return Planes == 1 ? _mm512_sub_ps(_mm512_castsi512_ps(sum), _mm512_set1_ps(12582912.0f))
+                       : _mm512_cvtepi32_ps(sum);
+}
+
+template <int Planes, int Rows, bool Minima>
 static void tile_of(const GemmTile & t) {
     __m512 low[Rows], high[Rows];
     each<Rows>([&](auto r) {
         low[r] = _mm512_loadu_ps(t.sums + r * t.sums_stride);
         high[r] = _mm512_loadu_ps(t.sums + r * t.sums_stride + 16);
     });
-    const auto * x = reinterpret_cast<const Int8Block<rows_int8> *>(t.rows);
+    const auto * x = reinterpret_cast<const Int8Block<Planes> *>(t.rows);
     const uint32_t * w = t.panel.units;
     const float *scales = t.panel.scales, *minima = t.panel.minima;
     for (int64_t b = 0; b < t.count / 32; ++b, ++x, w += 8 * panel, scales += panel) {
-        // The weights are 128 too large, to be unsigned: the sums begin with what that adds, and
-        // with the bits of the F32 1.5 * 2^23. They stay below 2^22, so that they end as the bits
-        // of 1.5 * 2^23 + sum: a subtraction makes them F32, where a conversion would wait for the
-        // ports of the multipliers.
         __m512i s0[Rows], s1[Rows];
-        each<Rows>([&](auto r) { s0[r] = s1[r] = _mm512_set1_epi32(x->begin[r]); });
-        each<8>([&](auto q) {
-            const __m512i w0 = _mm512_loadu_si512(w + q * panel);
-            const __m512i w1 = _mm512_loadu_si512(w + q * panel + 16);
-            each<Rows>([&](auto r) {
-                const __m512i v = _mm512_set1_epi32(static_cast<int32_t>(x->units[q][r]));
-                s0[r] = _mm512_dpbusd_epi32(s0[r], w0, v);
-                s1[r] = _mm512_dpbusd_epi32(s1[r], w1, v);
+        each<Rows>([&](auto r) { s0[r] = s1[r] = _mm512_set1_epi32(x->begin[0][r]); });
+        each<Planes>([&](auto p) {
+            if (p > 0)
+                each<Rows>([&](auto r) {
+                    const __m512i begin = _mm512_set1_epi32(x->begin[p][r]);
+                    s0[r] = _mm512_add_epi32(_mm512_slli_epi32(s0[r], 8), begin);
+                    s1[r] = _mm512_add_epi32(_mm512_slli_epi32(s1[r], 8), begin);
+                });
+            each<8>([&](auto q) {
+                const __m512i w0 = _mm512_loadu_si512(w + q * panel);
+                const __m512i w1 = _mm512_loadu_si512(w + q * panel + 16);
+                each<Rows>([&](auto r) {
+                    const __m512i v = _mm512_set1_epi32(static_cast<int32_t>(x->units[p][q][r]));
+                    s0[r] = _mm512_dpbusd_epi32(s0[r], w0, v);
+                    s1[r] = _mm512_dpbusd_epi32(s1[r], w1, v);
+                });
             });
         });
         const __m512 d0 = _mm512_loadu_ps(scales), d1 = _mm512_loadu_ps(scales + 16);
         each<Rows>([&](auto r) {
             const __m512 d = _mm512_set1_ps(x->scale[r]);
-            low[r] = _mm512_fmadd_ps(whole(s0[r]), _mm512_mul_ps(d0, d), low[r]);
-            high[r] = _mm512_fmadd_ps(whole(s1[r]), _mm512_mul_ps(d1, d), high[r]);
+            low[r] = _mm512_fmadd_ps(as_f32<Planes>(s0[r]), _mm512_mul_ps(d0, d), low[r]);
+            high[r] = _mm512_fmadd_ps(as_f32<Planes>(s1[r]), _mm512_mul_ps(d1, d), high[r]);
         });
         if (Minima) {
             const __m512 m0 = _mm512_loadu_ps(minima), m1 = _mm512_loadu_ps(minima + 16);
@@ -104,22 +135,23 @@ static void tile_of(const GemmTile & t) {
     });
 }
 
-template <int... I>
-static void run_int8(const GemmTile & t, int rows, std::integer_sequence<int, I...>) {
-    static constexpr void (*plain[])(const GemmTile &) = {tile_of<I + 1, false>...};
-    static constexpr void (*with_minima[])(const GemmTile &) = {tile_of<I + 1, true>...};
+template <int Planes, int... I>
+static void run(const GemmTile & t, int rows, std::integer_sequence<int, I...>) {
+    static constexpr void (*plain[])(const GemmTile &) = {tile_of<Planes, I + 1, false>...};
+    static constexpr void (*with_minima[])(const GemmTile &) = {tile_of<Planes, I + 1, true>...};
     (t.panel.minima ? with_minima : plain)[rows - 1](t);
 }
 
-void tile_int8(const GemmTile & t, int rows) {
-    run_int8(t, rows, std::make_integer_sequence<int, rows_int8>());
+void tile_int8(int planes, const GemmTile & t, int rows) {
+    const std::make_integer_sequence<int, rows_int8> all;
+    planes == 1 ? run<1>(t, rows, all) : run<2>(t, rows, all);
 }
 
 #else
 
-int64_t int8_bytes(int64_t) { return 0; }
-void prepare_int8(const float *, int64_t, int, int64_t, uint8_t *) {}
-void tile_int8(const GemmTile &, int) {}
+int64_t int8_bytes(int, int64_t) { return 0; }
+void prepare_int8(int, const float *, int64_t, int, int64_t, uint8_t *) {}
+void tile_int8(int, const GemmTile &, int) {}
 
 #endif
 

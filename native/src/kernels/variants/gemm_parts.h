@@ -29,10 +29,10 @@ static inline __attribute__((always_inline)) void each(F f) {
     each(f, std::make_integer_sequence<int, N>());
 }
 
-// gemm_int8.cpp
-int64_t int8_bytes(int64_t k);
-void prepare_int8(const float * x, int64_t stride, int rows, int64_t k, uint8_t * out);
-void tile_int8(const GemmTile & t, int rows);
+// gemm_int8.cpp; two planes are 16-bit activations
+int64_t int8_bytes(int planes, int64_t k);
+void prepare_int8(int planes, const float * x, int64_t stride, int rows, int64_t k, uint8_t * out);
+void tile_int8(int planes, const GemmTile & t, int rows);
 // gemm_decode.cpp
 DecodeFn decoder(int ggml_type, bool & has_minima);
 
