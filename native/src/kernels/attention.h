@@ -2,8 +2,9 @@
 // head against all of its keys, with the softmax taken on the way.
 //
 // Queries lie across the vectors, so that maxima and sums of the softmax are plain vector
-// operations. A packed head is [keys][head_dim] and [head_dim / rows][keys][rows] for the values,
-// in F32, or as pairs of BF16: two neighbours of a key, and one value of two neighbouring keys.
+// operations. A packed head is [keys][head_dim], and for the values [blocks][head_dim / rows][keys
+// of a block][rows], in F32 or as pairs of BF16: two neighbours of a key, and one value of two
+// neighbouring keys.
 #pragma once
 
 #include <cstddef>

@@ -1,120 +1,15 @@
 #include "kernels/attention.h"
-
-#include "kernels/simd.h"
-
-#include <utility>
+#include "kernels/attention_product.h"
 
 namespace ltx2::kernels::LTX2_VARIANT {
 
-// The register tile: `rows` keys (or channels of a value) by up to `columns` vectors of queries.
-static constexpr int rows = registers == 32 ? 8 : 4, columns = 3, tile = columns * lanes;
-static constexpr int tiles = 2;         // of a task, that share a block of keys
-static constexpr int64_t block = 128;   // keys between two looks at the maximum
-static constexpr int chunk = 16;        // keys are padded to it
+static constexpr int tiles = 4;         // of a task, that share a block of keys
+static constexpr int64_t block = 256;   // keys between two looks at the maximum
+static constexpr int chunk = 8;         // keys are padded to it
 static constexpr float lowest = -1e30f; // below every score
 
 static int64_t up_to(int64_t n, int64_t multiple) {
     return (n + multiple - 1) / multiple * multiple;
-}
-
-// 2^x for x <= 0, relative error 2e-7, or 8e-5 for what is rounded to BF16 anyway: 2^floor(x) times
-// a minimax polynomial.
-template <bool Rough>
-static inline Vec exp2(Vec x) {
-#if defined(__AVX512F__)
-    const Vec r = (Vec)_mm512_reduce_ps((__m512)x, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
-#else
-    x = max(x, splat(-126.0f));
-    const float magic = 12582912.0f; // rounds to an integer
-    const Vec n = ((x - 0.5f) + magic) - magic;
-    const Vec r = x - n;
-#endif
-    Vec p;
-    if constexpr (Rough) {
-        p = splat(0.07802419f) * r + 0.22606721f;
-        p = p * r + 0.69583374f;
-        p = p * r + 0.99992517f;
-    } else {
-        p = splat(0.0018775742f) * r + 0.0089893449f;
-        p = p * r + 0.0558263152f;
-        p = p * r + 0.2401536175f;
-        p = p * r + 0.6931530732f;
-        p = p * r + 0.9999999251f;
-    }
-#if defined(__AVX512F__)
-    return (Vec)_mm512_scalef_ps((__m512)p, (__m512)x);
-#else
-    const IVec bits = (__builtin_convertvector(n, IVec) + 127) << 23;
-    Vec scale;
-    std::memcpy(&scale, &bits, sizeof scale);
-    return p * scale;
-#endif
-}
-
-// How values enter a product: one a step in F32, or a pair.
-struct Singles {
-    using Value = float;
-    static constexpr int pair = 1;
-    static inline Vec add(Vec sum, Vec a, Vec b) { return a * b + sum; }
-    static inline Vec spread(float x) { return splat(x); }
-};
-#if defined(__AVX512BF16__)
-struct Pairs {
-    using Value = int32_t;
-    static constexpr int pair = 2;
-    static inline Vec add(Vec sum, Vec a, Vec b) {
-        return (Vec)_mm512_dpbf16_ps((__m512)sum, (__m512bh)a, (__m512bh)b);
-    }
-    static inline Vec spread(int32_t x) { return (Vec)_mm512_set1_epi32(x); }
-    // Lane i holds a[i] and b[i].
-    static inline Vec both(Vec a, Vec b) {
-        const __m512i order =
-            _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7,
-                             22, 6, 21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
-        const __m512i apart = (__m512i)_mm512_cvtne2ps_pbh((__m512)b, (__m512)a);
-        return (Vec)_mm512_permutexvar_epi16(order, apart);
-    }
-    // 2 * lanes neighbours as lanes pairs
-    static inline Vec neighbours(const float * x) {
-        return (Vec)_mm512_cvtne2ps_pbh((__m512)load(x + lanes), (__m512)load(x));
-    }
-};
-#endif
-
-// sums[r][n] = sums[r][n] * scale[n] + the sum over steps of a[r] * b[n]; without a scale what was
-// there is forgotten. a is [rows][lda] steps, or where Panel, [steps][rows]; b [steps][tile].
-// Indices are unrolled by the type, since a loop the compiler does not unroll leaves the registers.
-template <class M, bool Panel, int N, size_t... R>
-static inline void product(const typename M::Value * a, int64_t lda, const float * b, int64_t steps,
-                           const float * scale, float * sums, std::index_sequence<R...>) {
-    Vec c[sizeof...(R)][N];
-    const auto begin = [&](Vec(&sum)[N], const float * from) {
-        for (int n = 0; n < N; ++n)
-            sum[n] = scale ? load(from + n * lanes) * load(scale + n * lanes) : Vec{};
-    };
-    (begin(c[R], sums + R * tile), ...);
-    for (int64_t step = 0; step < steps; ++step, b += tile) {
-        const Vec b0 = load(b), b1 = N > 1 ? load(b + lanes) : b0,
-                  b2 = N > 2 ? load(b + 2 * lanes) : b0;
-        const auto one = [&](Vec(&sum)[N], typename M::Value x) {
-            const Vec v = M::spread(x);
-            sum[0] = M::add(sum[0], v, b0);
-            if constexpr (N > 1)
-                sum[1] = M::add(sum[1], v, b1);
-            if constexpr (N > 2)
-                sum[2] = M::add(sum[2], v, b2);
-        };
-        const auto at = [&](size_t r) {
-            const int64_t row = static_cast<int64_t>(r);
-            return Panel ? a[step * rows + row] : a[row * lda + step];
-        };
-        (one(c[R], at(R)), ...);
-    }
-    const auto end = [&](const Vec(&sum)[N], float * to) {
-        for (int n = 0; n < N; ++n)
-            store(to + n * lanes, sum[n]);
-    };
-    (end(c[R], sums + R * tile), ...);
 }
 
 static float sum_of_squares(const float * x, int64_t n) {
@@ -130,6 +25,19 @@ static float sum_of_squares(const float * x, int64_t n) {
         sums[1] += v * v;
     }
     return sum((sums[0] + sums[1]) + (sums[2] + sums[3]));
+}
+
+// Rows lie a whole token apart, further than the processor looks ahead by itself.
+static inline void fetch(const float * p, int64_t n) {
+    for (int64_t i = 0; p && i < n; i += 16)
+        __builtin_prefetch(p + i);
+}
+static inline void fetch(const HeadRow & row, int64_t ahead, int64_t head_dim) {
+    fetch(row.x + ahead, head_dim);
+    if (row.cos) {
+        fetch(row.cos + ahead / 2, head_dim / 2);
+        fetch(row.sin + ahead / 2, head_dim / 2);
+    }
 }
 
 // The first `n` values of each go through `one`, a vector at a time.
@@ -205,7 +113,7 @@ static int64_t steps_of(int64_t n) {
 template <class M>
 static void pack_values(const float * const * v, int count, int64_t first, const PackedHead & head,
                         float * scratch) {
-    const int64_t steps = steps_of<M>(up_to(head.keys, chunk)), wide = up_to(head.head_dim, rows);
+    const int64_t steps = block / M::pair, wide = up_to(head.head_dim, rows);
     for (int64_t i = 0; i < up_to(wide, lanes); i += lanes)
         store(scratch + i, Vec{});
     const float * zeros = scratch;
@@ -213,6 +121,8 @@ static void pack_values(const float * const * v, int count, int64_t first, const
     for (int key = 0; key < chunk; key += M::pair) {
         const float * a = key < count ? v[key] : zeros;
         const float * b = key + M::pair - 1 < count ? v[key + M::pair - 1] : zeros;
+        fetch(a + head.head_dim, head.head_dim); // the next head's
+        fetch(b + head.head_dim, M::pair == 2 ? head.head_dim : 0);
         each(head.head_dim, [&](int64_t i, int n) {
             Vec value = read(a + i, n);
             if constexpr (M::pair == 2)
@@ -220,7 +130,8 @@ static void pack_values(const float * const * v, int count, int64_t first, const
             store(line + i, value);
         });
         (void)b;
-        float * to = head.v + (first + key) / M::pair * rows;
+        float * to =
+            head.v + first / block * (wide * steps) + (first % block + key) / M::pair * rows;
         for (int64_t d = 0; d < wide; d += rows, to += steps * rows)
             std::memcpy(to, line + d, rows * sizeof(float));
     }
@@ -240,6 +151,7 @@ static void pack(const HeadRow * k, const float * const * v, int count, int64_t 
         if (key < count) {
             for (int64_t i = head.head_dim / lanes * lanes; i < wide; i += lanes)
                 store(scratch + i, Vec{});
+            fetch(k[key], head.head_dim, head.head_dim); // the next head's
             turn(k[key], head.head_dim, scratch);
             into_steps<M>(scratch, head.head_dim);
         }
@@ -279,6 +191,7 @@ static Tile tile_at(const AttentionTask & task, int index) {
 
 template <class M>
 static void begin(const AttentionTask & task, int index, float * buffer) {
+    constexpr int ahead = 8;
     const Tile t = tile_at(task, index);
     const int64_t dim = task.head.head_dim, wide = tall(dim), steps = steps_of<M>(dim);
     for (int n = 0; n < t.vectors; ++n) {
@@ -289,6 +202,8 @@ static void begin(const AttentionTask & task, int index, float * buffer) {
                 store(row + d, Vec{});
             if (query >= t.queries)
                 continue;
+            if (query + ahead < t.queries)
+                fetch(task.rows[index * tile + query + ahead], 0, dim);
             turn(task.rows[index * tile + query], dim, row);
             into_steps<M>(row, dim);
         }
@@ -377,9 +292,9 @@ static void add_block(const Tile & t, const AttentionTask & task, int64_t first,
         (task.window && (last > t.first || first <= t.first + t.queries - 1 - task.window)))
         hide(t, task, first, count, scores);
     soften<M, N>(t, count, scores);
-    const int64_t key_steps = steps_of<M>(up_to(head.keys, chunk));
-    const Value * v = reinterpret_cast<const Value *>(head.v) + first / M::pair * rows;
-    for (int64_t d = 0; d < head.head_dim; d += rows, v += key_steps * rows)
+    const Value * v =
+        reinterpret_cast<const Value *>(head.v) + first / M::pair * up_to(head.head_dim, rows);
+    for (int64_t d = 0; d < head.head_dim; d += rows, v += block / M::pair * rows)
         product<M, true, N>(v, 0, scores, count / M::pair, t.forget, t.out + d * tile, indices);
 }
 
@@ -419,18 +334,22 @@ static void run_as(const AttentionTask & task) {
         const int64_t end = up_to(task.first_query + task.queries, chunk);
         last = end < last ? end : last;
         const int64_t begin = task.first_query - task.window + 1;
-        first = begin > 0 ? begin / chunk * chunk : 0;
+        first = begin > 0 ? begin / block * block : 0;
     }
     for (; first < last; first += block) {
         const int64_t keys = last - first < block ? last - first : block;
         for (int i = 0; i < count; ++i) {
             const Tile t = tile_at(task, i);
+            const int64_t end = up_to(t.first + t.queries - first, chunk);
+            const int64_t seen = task.window && end < keys ? end : keys;
+            if (seen <= 0)
+                continue;
             if (t.vectors == 3)
-                add_block<M, 3>(t, task, first, keys, scores);
+                add_block<M, 3>(t, task, first, seen, scores);
             else if (t.vectors == 2)
-                add_block<M, 2>(t, task, first, keys, scores);
+                add_block<M, 2>(t, task, first, seen, scores);
             else
-                add_block<M, 1>(t, task, first, keys, scores);
+                add_block<M, 1>(t, task, first, seen, scores);
         }
     }
     for (int i = 0; i < count; ++i)
@@ -458,7 +377,7 @@ static int64_t k_size(int64_t head_dim, int64_t keys, bool bf16) {
     return up_to(keys, chunk) * (bf16 ? (head_dim + 1) / 2 : head_dim);
 }
 static int64_t v_size(int64_t head_dim, int64_t keys, bool bf16) {
-    return up_to(keys, chunk) / (bf16 ? 2 : 1) * up_to(head_dim, rows);
+    return up_to(keys, block) / (bf16 ? 2 : 1) * up_to(head_dim, rows);
 }
 
 void fill(AttentionKernels & kernels) {
