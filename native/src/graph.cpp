@@ -30,14 +30,18 @@ void Graph::keep(Tensor value, Tensor kept) {
 
 Tensor Graph::product(kernels::GemmCall call, Tensor x) const {
     Tensor & prepared = prepared_[{x, call.arithmetic}];
-    if (!prepared)
+    if (!prepared) {
         prepared = kernels::prepare_rows(ctx(), call.arithmetic, x);
+        ggml_set_name(prepared, "prepared rows");
+    }
     if (!scratch_)
         scratch_ = std::make_shared<kernels::GemmScratch>(device_.threads());
     call.rows = prepared;
     call.count = x->ne[1];
     std::shared_ptr<kernels::GemmPlan> plan = kernels::gemm(ctx(), call, scratch_);
     hold(plan);
+    ggml_format_name(plan->out, "%s product from %lld", ggml_type_name(call.weight->type),
+                     static_cast<long long>(call.weight->ne[0]));
     return plan->out;
 }
 
