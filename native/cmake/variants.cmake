@@ -7,6 +7,7 @@ set(ltx2_variant_sources
     src/kernels/variants/conv3d_tile.cpp
     src/kernels/variants/gemm.cpp
     src/kernels/variants/gemm_decode.cpp
+    src/kernels/variants/gemm_int4.cpp
     src/kernels/variants/gemm_int8.cpp
     src/kernels/variants/rows.cpp
     src/kernels/variants/table.cpp)

@@ -14,7 +14,12 @@ enum class Arithmetic {
     bf16,  // pairs
     int8,  // blocks of 32 with a scale each, exact in between
     int16, // likewise, with activations of 16 bits, in two planes of 8
+    // Likewise, for weights of 4 bits: brought to 8 under one scale for 128 of them, which adds a
+    // hundredth to their own rounding. Activations are those of int8.
+    int4,
 };
+constexpr int arithmetics = 5;
+constexpr int64_t int4_group = 128;
 
 // One panel of weights, `units` of four bytes long. int8: scales [blocks][panel], and for types
 // that have them minima [blocks][panel], else null.
@@ -38,8 +43,8 @@ using DecodeFn = void (*)(const uint8_t * row, int64_t first, int64_t count, uin
                           float * scales, float * minima);
 
 struct Gemm {
-    int panel;        // outputs
-    int most_rows[4]; // of a tile, by arithmetic; 0 where this variant lacks it
+    int panel;                  // outputs
+    int most_rows[arithmetics]; // of a tile, by arithmetic; 0 where this variant lacks it
     // Bytes of a panel of most_rows rows; k may end where a part of it does.
     int64_t (*rows_bytes)(Arithmetic, int64_t k);
     // `rows` of them, at most most_rows, `stride` values apart.
@@ -52,7 +57,9 @@ struct Gemm {
     // from [panel][stride] to [count][panel], in units
     void (*transpose)(const uint32_t * from, int64_t stride, int64_t count, uint32_t * to);
     void (*tile)(Arithmetic, const GemmTile &, int rows);
-    DecodeFn (*decoder)(int ggml_type, bool & has_minima); // for int8; null: not of its types
+    // For int8 and int16; null: not of their types.
+    DecodeFn (*decoder)(int ggml_type, bool & has_minima);
+    DecodeFn (*int4_decoder)(int ggml_type); // scales one a group
 };
 
 } // namespace ltx2::kernels

@@ -26,6 +26,8 @@ Arithmetic choose_arithmetic(ggml_type weight, int64_t k, int64_t rows, Rounding
     const auto has = [](Arithmetic a) { return most_rows(a) > 0; };
     if (rounding == Rounding::none || weight == GGML_TYPE_F32 || rows < few_rows)
         return Arithmetic::f32;
+    if (rounding == Rounding::free && k % 32 == 0 && variant().gemm.int4_decoder(weight))
+        return Arithmetic::int4;
     const Arithmetic whole = rounding == Rounding::fine ? Arithmetic::int16 : Arithmetic::int8;
     bool minima;
     if (has(whole) && k % 32 == 0 && variant().gemm.decoder(weight, minima))
@@ -108,6 +110,12 @@ struct Product {
         room.cut(memory + plan.scratch->size * static_cast<size_t>(thread), panel);
     }
 
+    // Scales of so many values of a row.
+    int64_t scales_of(int64_t count) const {
+        return plan.call.arithmetic == Arithmetic::int4 ? (count + int4_group - 1) / int4_group
+                                                        : count / 32;
+    }
+
     const uint8_t * weight_row(int64_t row) const {
         return static_cast<const uint8_t *>(weight->data) +
                static_cast<size_t>(row) * weight->nb[1];
@@ -134,7 +142,7 @@ struct Product {
     void decode_row(int64_t column, int64_t first, int64_t count, int64_t i) {
         uint8_t * to = room.decoded + i * Room::decoded_stride;
         const uint8_t * row = weight_row(column);
-        const int64_t blocks = count / 32;
+        const int64_t blocks = scales_of(count);
         switch (plan.call.arithmetic) {
         case Arithmetic::f32:
             return values_of(row, first, count, reinterpret_cast<float *>(to));
@@ -152,6 +160,9 @@ struct Product {
         case Arithmetic::int16:
             return decode(row, first, count, to, room.row_scales + i * blocks,
                           room.row_minima + i * blocks);
+        case Arithmetic::int4:
+            return kernels.int4_decoder(weight->type)(row, first, count, to,
+                                                      room.row_scales + i * blocks, nullptr);
         }
     }
 
@@ -161,7 +172,7 @@ struct Product {
         for (int64_t i = 0; i < width; ++i)
             decode_row(column + i, first, count, i);
         // Outputs past the last one are sums of whatever was there, and are not kept.
-        const int64_t per = values_a_unit(plan.call.arithmetic), blocks = count / 32;
+        const int64_t per = values_a_unit(plan.call.arithmetic), blocks = scales_of(count);
         kernels.transpose(reinterpret_cast<const uint32_t *>(room.decoded),
                           Room::decoded_stride / 4, (count + per - 1) / per, room.units);
         if (per != 4)
@@ -171,9 +182,10 @@ struct Product {
                               reinterpret_cast<uint32_t *>(to));
         };
         spread(room.row_scales, room.scales);
-        if (has_minima)
+        const bool minima = has_minima && plan.call.arithmetic != Arithmetic::int4;
+        if (minima)
             spread(room.row_minima, room.minima);
-        return {room.units, room.scales, has_minima ? room.minima : nullptr};
+        return {room.units, room.scales, minima ? room.minima : nullptr};
     }
 
     void finish(float * sums, int64_t stride, int64_t count, int64_t column, int64_t width) const {

@@ -11,7 +11,7 @@ static constexpr bool has_bf16 = false;
 // Rows of a tile, so that its sums, two vectors of weights and one value stay in registers.
 static constexpr int rows_f32 = registers == 32 ? 12 : 6, rows_bf16 = 12;
 
-static int planes(Arithmetic a) { return a == Arithmetic::int8 ? 1 : 2; }
+static int planes(Arithmetic a) { return a == Arithmetic::int16 ? 2 : 1; }
 
 static int64_t rows_bytes(Arithmetic a, int64_t k) {
     switch (a) {
@@ -21,6 +21,7 @@ static int64_t rows_bytes(Arithmetic a, int64_t k) {
         return 4 * rows_bf16 * ((k + 1) / 2);
     case Arithmetic::int8:
     case Arithmetic::int16:
+    case Arithmetic::int4:
         return int8_bytes(planes(a), k);
     }
     return 0;
@@ -75,6 +76,7 @@ static void prepare(Arithmetic a, const float * x, int64_t stride, int rows, int
         return prepare_bf16(x, stride, rows, k, reinterpret_cast<uint32_t *>(out));
     case Arithmetic::int8:
     case Arithmetic::int16:
+    case Arithmetic::int4:
         return prepare_int8(planes(a), x, stride, rows, k, out);
     }
 }
@@ -208,6 +210,8 @@ static void tile(Arithmetic a, const GemmTile & t, int rows) {
 #endif
     if (a == Arithmetic::int8 || a == Arithmetic::int16)
         return tile_int8(planes(a), t, rows);
+    if (a == Arithmetic::int4)
+        return tile_int4(t, rows);
     run_f32(t, rows, std::make_integer_sequence<int, rows_f32>());
 }
 
@@ -217,6 +221,7 @@ void fill(Gemm & gemm) {
     gemm.most_rows[static_cast<int>(Arithmetic::bf16)] = has_bf16 ? rows_bf16 : 0;
     gemm.most_rows[static_cast<int>(Arithmetic::int8)] = rows_int8;
     gemm.most_rows[static_cast<int>(Arithmetic::int16)] = rows_int8;
+    gemm.most_rows[static_cast<int>(Arithmetic::int4)] = rows_int8;
     gemm.rows_bytes = rows_bytes;
     gemm.prepare = prepare;
     gemm.to_bf16 = to_bf16;
@@ -224,6 +229,7 @@ void fill(Gemm & gemm) {
     gemm.transpose = transpose;
     gemm.tile = tile;
     gemm.decoder = decoder;
+    gemm.int4_decoder = int4_decoder;
 }
 
 } // namespace ltx2::kernels::LTX2_VARIANT

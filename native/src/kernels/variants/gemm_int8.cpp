@@ -5,32 +5,15 @@ namespace ltx2::kernels::LTX2_VARIANT {
 
 #if defined(__AVX512VNNI__)
 
-// A block of 32 values of some rows: for each plane [8][rows] units, the scales, what the sums of
-// each plane begin with, and the values' sums times their scales. Two planes are the high and the
-// low byte of 16-bit values.
-template <int Planes>
-struct Int8Block {
-    uint32_t units[Planes][8][rows_int8];
-    float scale[rows_int8];
-    int32_t begin[Planes][rows_int8];
-    float sum[rows_int8];
-};
-
 int64_t int8_bytes(int planes, int64_t k) {
     return static_cast<int64_t>(planes == 1 ? sizeof(Int8Block<1>) : sizeof(Int8Block<2>)) *
            (k / 32);
 }
 
-// The weights are 128 too large, to be unsigned: the sums begin with what that adds. Those of one
-// plane begin with the bits of the F32 1.5 * 2^23 besides. They stay below 2^22, so that they end
-// as the bits of 1.5 * 2^23 + sum: a subtraction makes them F32, where a conversion would wait for
-// the ports of the multipliers.
-static constexpr int32_t sum_bits = 0x4b400000;
-
+// The weights are 128 too large, to be unsigned: the sums begin with what that adds.
 template <int Planes>
 static inline void prepare_block(const float * x, int r, Int8Block<Planes> & out) {
     constexpr int parts = 32 / lanes;
-    constexpr float magic = 12582912.0f; // 1.5 * 2^23: adding it rounds to an integer
     constexpr float most_value = Planes == 1 ? 127.0f : 127.0f * 256;
     typedef int8_t Bytes __attribute__((vector_size(lanes)));
     Vec v[parts], most = {};
@@ -43,7 +26,7 @@ static inline void prepare_block(const float * x, int r, Int8Block<Planes> & out
     IVec totals[Planes] = {};
     uint32_t units[Planes][8];
     for (int j = 0; j < parts; ++j) {
-        const Vec rounded = (v[j] * inverse + magic) - magic;
+        const Vec rounded = (v[j] * inverse + sum_begin) - sum_begin; // to an integer
         IVec whole = __builtin_convertvector(rounded, IVec);
         for (int p = 0; p < Planes; ++p) {
             const IVec part = p + 1 < Planes ? (whole + 128) >> 8 : whole;
@@ -79,8 +62,7 @@ void prepare_int8(int planes, const float * x, int64_t stride, int rows, int64_t
 
 template <int Planes>
 static inline __m512 as_f32(__m512i sum) {
-    return Planes == 1 ? _mm512_sub_ps(_mm512_castsi512_ps(sum), _mm512_set1_ps(12582912.0f))
-                       : _mm512_cvtepi32_ps(sum);
+    return Planes == 1 ? sum_as_f32(sum) : _mm512_cvtepi32_ps(sum);
 }
 
 template <int Planes, int Rows, bool Minima>

@@ -18,6 +18,28 @@ constexpr int rows_int8 = 7;
 constexpr int rows_int8 = 0;
 #endif
 
+// The bits of the F32 1.5 * 2^23. A sum of integers that begins with them and stays below 2^22 ends
+// as the bits of 1.5 * 2^23 + sum: a subtraction makes it F32, where a conversion would wait for
+// the ports of the multipliers.
+constexpr int32_t sum_bits = 0x4b400000;
+constexpr float sum_begin = 12582912.0f;
+#if defined(__AVX512F__)
+static inline __m512 sum_as_f32(__m512i sum) {
+    return _mm512_sub_ps(_mm512_castsi512_ps(sum), _mm512_set1_ps(sum_begin));
+}
+#endif
+
+// A block of 32 values of some rows: for each plane [8][rows] units, the scales, what the sums of
+// each plane begin with, and the values' sums times their scales. Two planes are the high and the
+// low byte of 16-bit values.
+template <int Planes>
+struct Int8Block {
+    uint32_t units[Planes][8][rows_int8];
+    float scale[rows_int8];
+    int32_t begin[Planes][rows_int8];
+    float sum[rows_int8];
+};
+
 template <class F, int... I>
 static inline __attribute__((always_inline)) void each(F f, std::integer_sequence<int, I...>) {
     (f(std::integral_constant<int, I>()), ...);
@@ -29,10 +51,24 @@ static inline __attribute__((always_inline)) void each(F f) {
     each(f, std::make_integer_sequence<int, N>());
 }
 
+// The scale and the minimum of the part j of 8, six bits each, of a K-block's 12 bytes.
+static inline void k_scale(const uint8_t * q, int j, int & scale, int & minimum) {
+    if (j < 4) {
+        scale = q[j] & 63;
+        minimum = q[j + 4] & 63;
+    } else {
+        scale = (q[j + 4] & 15) | (q[j - 4] >> 6) << 4;
+        minimum = (q[j + 4] >> 4) | (q[j] >> 6) << 4;
+    }
+}
+
 // gemm_int8.cpp; two planes are 16-bit activations
 int64_t int8_bytes(int planes, int64_t k);
 void prepare_int8(int planes, const float * x, int64_t stride, int rows, int64_t k, uint8_t * out);
 void tile_int8(int planes, const GemmTile & t, int rows);
+// gemm_int4.cpp; activations as for one plane
+void tile_int4(const GemmTile & t, int rows);
+DecodeFn int4_decoder(int ggml_type);
 // gemm_decode.cpp
 DecodeFn decoder(int ggml_type, bool & has_minima);
 
