@@ -17,7 +17,6 @@ import logging
 import os
 import platform
 import sys
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -72,29 +71,10 @@ def declarations(header: str) -> str:
     return header.split(_BEGIN)[1].split(_END)[0].replace("LTX2_API ", "")
 
 
-@contextmanager
-def _patient_threads() -> Iterator[None]:
-    """OpenMP, if the library loads it now, lets threads that wait sleep.
-
-    The threads of a graph meet after every operation. Waiting awake, OpenMP's default, gains
-    little on operations of this size and loses tenfold and more when the machine has other work.
-    OpenMP reads the variable once, when it is loaded, so it need not stay set.
-    """
-    if "OMP_WAIT_POLICY" in os.environ:
-        yield
-        return
-    os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
-    try:
-        yield
-    finally:
-        del os.environ["OMP_WAIT_POLICY"]
-
-
 ffi: Any = cffi.FFI()
 library_path, header_path = _find()
 ffi.cdef(declarations(header_path.read_text(encoding="utf-8")))
-with _patient_threads():
-    lib: Any = ffi.dlopen(str(library_path))
+lib: Any = ffi.dlopen(str(library_path))
 
 
 def string(text: Any) -> str:

@@ -16,7 +16,7 @@ RANKS = [
     {"error", "log", "progress", "noise", "geometry", "json", "config", "text", "unicode",
      "unicode_word", "exp", "gemma_config"},
     {"model_file", "mapping", "gguf", "safetensors", "describe", "image", "npy_file", "rotary"},
-    {"device"},
+    {"device", "threads"},
     {"weights", "model_names", "model_tables", "model_paths", "model_gemma"},
     {"graph", "kernels"},
     {"nn", "attend"},

@@ -41,6 +41,8 @@ add_compile_definitions(GGML_MAX_NAME=128)
 set(BUILD_SHARED_LIBS OFF)
 set(CMAKE_POSITION_INDEPENDENT_CODE ON)
 set(GGML_LLAMAFILE ON CACHE BOOL "" FORCE)
+# OpenMP's threads spin when idle, and it ends the process where it cannot have one: src/threads.h.
+set(GGML_OPENMP OFF CACHE BOOL "" FORCE)
 set(GGML_CCACHE OFF CACHE BOOL "" FORCE)
 set(GGML_BUILD_TESTS OFF CACHE BOOL "" FORCE)
 set(GGML_BUILD_EXAMPLES OFF CACHE BOOL "" FORCE)
@@ -49,6 +51,13 @@ set(GGML_METAL ${LTX2_METAL} CACHE BOOL "" FORCE)
 set(GGML_CUDA ${LTX2_CUDA} CACHE BOOL "" FORCE)
 set(GGML_NATIVE ${LTX2_NATIVE} CACHE BOOL "" FORCE)
 add_subdirectory("${ltx2_ggml}" "${CMAKE_CURRENT_BINARY_DIR}/ggml" EXCLUDE_FROM_ALL)
+
+# Threads that wait for each other let others run; see the header's comment.
+if(NOT MSVC)
+    set_source_files_properties("${ltx2_ggml}/src/ggml-cpu/ggml-cpu.c"
+        TARGET_DIRECTORY ggml-cpu PROPERTIES COMPILE_OPTIONS
+        "-include;${CMAKE_CURRENT_LIST_DIR}/patches/ggml_patient_threads.h")
+endif()
 
 # Debian's Vulkan headers are older than three names ggml uses in one file; see the header's comment.
 if(LTX2_VULKAN)

@@ -83,11 +83,7 @@ void Device::start_cpu() {
     cpu_.reset(ggml_backend_dev_init(host, nullptr));
     if (!cpu_)
         fail(LTX2_STATUS_DEVICE, "device: the CPU does not start");
-    auto set_threads =
-        reinterpret_cast<ggml_backend_set_n_threads_t>(ggml_backend_reg_get_proc_address(
-            ggml_backend_dev_backend_reg(host), "ggml_backend_set_n_threads"));
-    if (set_threads)
-        set_threads(cpu_.get(), threads_);
+    ggml_backend_cpu_set_n_threads(cpu_.get(), threads_);
 }
 
 size_t Device::memory() const {
@@ -96,6 +92,13 @@ size_t Device::memory() const {
     return total;
 }
 
+void Device::trim() {
+    scheduler_.reset();
+    ggml_backend_cpu_set_threadpool(cpu_.get(), nullptr);
+    pool_.reset();
+}
+
+// std::bad_alloc comes before a graph's first node: the threads are asleep, and can go.
 void Device::replace_cpu() {
     trim();
     (void)cpu_.release();
@@ -103,6 +106,10 @@ void Device::replace_cpu() {
 }
 
 ggml_backend_sched_t Device::scheduler() {
+    if (!pool_) {
+        pool_ = make_pool(threads_);
+        ggml_backend_cpu_set_threadpool(cpu_.get(), pool_.get());
+    }
     if (!scheduler_) {
         // ggml stops the process where it cannot have the 60 tensors a node that it reserves.
         const size_t reserved = max_nodes * 64 * sizeof(ggml_tensor);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "error.h"
+#include "threads.h"
 
 #include "ggml-backend.h"
 
@@ -64,9 +65,10 @@ public:
     ggml_backend_t backend() const { return gpu_ ? gpu_.get() : cpu_.get(); }
     size_t memory() const; // bytes the device has in all; 0: it does not say
     ggml_backend_t cpu() const { return cpu_.get(); }
-    // The scheduler and its compute memory stay for the next graph until `trim`.
+    // The scheduler, its compute memory and the threads stay for the next graph until `trim`.
+    // OUT_OF_MEMORY.
     ggml_backend_sched_t scheduler();
-    void trim() { scheduler_.reset(); }
+    void trim();
 
     // After std::bad_alloc in a graph: ggml's CPU backend is then left with a pointer to memory it
     // has freed, so it is given up, never freed, and another takes its place. DEVICE.
@@ -92,6 +94,7 @@ private:
     void start_cpu();
 
     BackendPtr cpu_, gpu_;
+    PoolPtr pool_;
     SchedulerPtr scheduler_;
     int threads_ = 1;
     bool exact_ = false, plain_ = false;
