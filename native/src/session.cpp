@@ -4,6 +4,7 @@
 #include "dit.h"
 #include "gemma.h"
 #include "image.h"
+#include "kernels/variant.h"
 #include "log.h"
 #include "model_set.h"
 #include "noise.h"
@@ -267,7 +268,9 @@ static std::vector<float> noise_of(const ltx2_video_params & p, const Geometry &
     return noise;
 }
 
-Session::Session(const SessionParams & params) : impl_(std::make_unique<Impl>(params)) {}
+Session::Session(const SessionParams & params) : impl_(std::make_unique<Impl>(params)) {
+    kernels::variant(); // says here, not at the first product, that LTX2_ISA names none
+}
 Session::~Session() = default;
 
 std::unique_ptr<Video> Session::generate(const ltx2_video_params & params) {
