@@ -26,12 +26,19 @@ import bench_models
 
 HERE = Path(__file__).parent
 # part: (size for --quick, full size); tokens, latent rows = columns, or text tokens
-SIZES = {"dit": (512, 1024), "decode": (4, 8), "encode": (8, 16), "gemma": (128, 256)}
+SIZES = {
+    "dit": (512, 1024),
+    "decode": (4, 8),
+    "encode": (8, 16),
+    "gemma": (128, 256),
+    "attention": (1000, 2500),
+}
 TYPES = {
     "dit": ("F16", "Q8_0", "Q4_0"),
     "decode": ("F16",),
     "encode": ("F16",),
     "gemma": ("F16", "Q8_0", "Q4_0"),
+    "attention": ("F32", "BF16"),
 }
 
 

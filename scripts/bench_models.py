@@ -205,7 +205,9 @@ def _gemma(w: _Writer) -> None:
 
 
 def make(part: str, kind: str, folder: Path) -> Path:
-    """Write the model file of one part, or find it written."""
+    """Write the model file of one part, or find it written; attention alone has none."""
+    if part == "attention":
+        return Path(kind)
     path = folder / f"{part}-{kind}.gguf"
     if path.exists():
         return path
@@ -229,6 +231,8 @@ def flops(part: str, size: int) -> float:
         text = 1024
         linear = 2 * size * (6 * WIDTH * WIDTH + 8 * WIDTH * WIDTH) + 2 * text * 2 * WIDTH * WIDTH
         return LAYERS * float(linear + 4 * WIDTH * size * (size + text))
+    if part == "attention":
+        return 4.0 * WIDTH * size * size
     if part == "gemma":
         g = GEMMA
         width = g["heads"] * g["head"]

@@ -72,12 +72,19 @@ def _gemma(size: int, dtype: torch.dtype) -> Callable[[], object]:
     return lambda: model(input_ids=ids, output_hidden_states=True, use_cache=False)
 
 
+def _attention(size: int, dtype: torch.dtype) -> Callable[[], object]:
+    q, k, v = (torch.randn(1, 32, size, bench_models.WIDTH // 32, dtype=dtype) for _ in range(3))
+    return lambda: torch.nn.functional.scaled_dot_product_attention(q, k, v)
+
+
 def main() -> None:
     part, size, dtype, threads = sys.argv[1], int(sys.argv[2]), sys.argv[3], int(sys.argv[4])
     torch.set_num_threads(threads)
     kind = getattr(torch, dtype)
     if part == "dit":
         run = _dit(size, kind)
+    elif part == "attention":
+        run = _attention(size, kind)
     elif part == "gemma":
         run = _gemma(size, kind)
     else:
