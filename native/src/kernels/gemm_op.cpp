@@ -12,12 +12,12 @@ namespace ltx2::kernels {
 // in the first cache. Measured at 1,024 rows; blocks of 8-bit values have half the bytes, so that
 // twice the rows take as long to leave the cache.
 struct Blocking {
-    int64_t rows, panels, units;
+    int64_t rows, units;
 };
-static constexpr int64_t most_rows_at_once = 1056, most_units = 256;
+static constexpr int64_t most_rows_at_once = 1056, block_panels = 8, most_units = 256;
 static Blocking blocking(Arithmetic a) {
     const bool bytes = a != Arithmetic::f32 && a != Arithmetic::bf16;
-    return bytes ? Blocking{most_rows_at_once, 8, most_units / 2} : Blocking{504, 8, most_units};
+    return bytes ? Blocking{most_rows_at_once, most_units / 2} : Blocking{504, most_units};
 }
 // For fewer rows the time is that of reading the weights, whatever the arithmetic.
 static constexpr int64_t few_rows = 8;
@@ -68,7 +68,9 @@ struct Room {
     uint8_t * decoded;              // [panel][decoded_stride]
     float *row_scales, *row_minima; // [panel][blocks]
     float * values;                 // one row, F32
-    float * sums;                   // [rows at once][panel], where the panel is not whole
+    // [panels][rows][panel]: rows of the output lie a power of two apart, and would push each other
+    // out of the caches.
+    float * sums;
 
     static constexpr int64_t blocks = most_units / 8; // of 32 8-bit values
     static constexpr int64_t decoded_stride = most_units * 4 + 64;
@@ -87,7 +89,7 @@ struct Room {
         take(row_scales, panel * blocks);
         take(row_minima, panel * blocks);
         take(values, most_units * 4);
-        take(sums, (most_rows_at_once + 16) * panel);
+        take(sums, block_panels * (most_rows_at_once + 16) * panel);
         return size;
     }
 };
@@ -204,52 +206,44 @@ struct Product {
             __builtin_prefetch(weight_row(column + i / lines) + (begin + i % lines) * 64);
     }
 
-    void finish(float * sums, int64_t stride, int64_t count, int64_t column, int64_t width) const {
+    // The bias, then GELU, then to where the output wants them.
+    void finish(const float * sums, int64_t count, int64_t column, float * out) const {
         const GemmCall & call = plan.call;
+        const int64_t width = std::min(panel, n - column);
         const float * bias = call.bias ? static_cast<const float *>(call.bias->data) : nullptr;
-        for (int64_t r = 0; r < count; ++r, sums += stride) {
-            if (bias)
-                for (int64_t i = 0; i < width; ++i)
-                    sums[i] += bias[column + i];
+        for (int64_t r = 0; r < count; ++r, sums += panel, out += n) {
+            for (int64_t i = 0; i < width; ++i)
+                out[i] = sums[i] + (bias ? bias[column + i] : 0.0f);
             if (call.gelu)
-                variant().rows.gelu(sums, nullptr, sums, width);
+                variant().rows.gelu(out, nullptr, out, width);
         }
     }
 
-    // Rows [first_row, last_row) of a panel, part [first, first + count) of k.
+    // Rows [first_row, last_row) of the panel at `column`, part [first, first + count) of k, into
+    // `sums`; `next` is the column of the panel whose turn comes then, if any.
     void multiply(int64_t first_row, int64_t last_row, int64_t column, int64_t first, int64_t count,
-                  int64_t next) {
-        const int64_t width = std::min(panel, n - column);
-        const bool whole = width == panel;
-        float * out = static_cast<float *>(plan.out->data) + first_row * n + column;
-        float * sums = whole ? out : room.sums;
-        const int64_t stride = whole ? n : panel;
+                  int64_t next, float * sums) {
         const int64_t most = most_rows(plan.call.arithmetic);
         const ggml_tensor * x = plan.call.rows;
+        float * out = static_cast<float *>(plan.out->data) + column;
         GemmTile tile;
         tile.count = count;
         tile.panel = unpack(column, first, count);
-        tile.sums_stride = stride;
-        for (int64_t row = first_row; row < last_row; row += most) {
+        tile.sums_stride = panel;
+        for (int64_t row = first_row; row < last_row; row += most, sums += most * panel) {
             const int64_t some = std::min(most, last_row - row);
-            tile.sums = sums + (row - first_row) * stride;
+            tile.sums = sums;
             tile.rows = static_cast<const uint8_t *>(x->data) +
                         static_cast<size_t>(row / most) * x->nb[1] +
                         kernels.rows_bytes(plan.call.arithmetic, first);
-            for (int64_t r = 0; r < some; ++r) // a narrow panel's sums wait in the output
-                if (first == 0)
-                    std::fill_n(tile.sums + r * stride, panel, 0.0f);
-                else if (!whole)
-                    std::copy_n(out + (row - first_row + r) * n, width, tile.sums + r * stride);
+            if (first == 0)
+                std::fill_n(sums, some * panel, 0.0f);
             if (next < n)
                 prefetch(next, first, count, (row - first_row) / most,
                          (last_row - first_row + most - 1) / most);
             kernels.tile(plan.call.arithmetic, tile, static_cast<int>(some));
             if (first + count == k)
-                finish(tile.sums, stride, some, column, width);
-            if (!whole)
-                for (int64_t r = 0; r < some; ++r)
-                    std::copy_n(tile.sums + r * stride, width, out + (row - first_row + r) * n);
+                finish(sums, some, column, out + row * n);
         }
     }
 };
@@ -260,7 +254,7 @@ static void run(ggml_tensor *, int thread, int, void * data) {
     Product product(plan, thread);
     const int64_t panels = (product.n + product.panel - 1) / product.panel;
     const Blocking block = blocking(plan.call.arithmetic);
-    const int64_t columns = (panels + block.panels - 1) / block.panels;
+    const int64_t columns = (panels + block_panels - 1) / block_panels;
     const int64_t parts = (product.rows + block.rows - 1) / block.rows;
     // Parts of equal size, so that the last one is not a small rest, and of whole panels.
     const int64_t tile_rows = most_rows(plan.call.arithmetic);
@@ -270,13 +264,14 @@ static void run(ggml_tensor *, int thread, int, void * data) {
     for (int64_t i; (i = plan.next.fetch_add(1)) < parts * columns;) {
         const int64_t first_row = i / columns * part_rows;
         const int64_t last_row = std::min(product.rows, first_row + part_rows);
-        const int64_t first_panel = i % columns * block.panels;
-        const int64_t last_panel = std::min(panels, first_panel + block.panels);
+        const int64_t first_panel = i % columns * block_panels;
+        const int64_t last_panel = std::min(panels, first_panel + block_panels);
         for (int64_t first = 0; first < product.k; first += most)
             for (int64_t p = first_panel; p < last_panel; ++p)
                 product.multiply(first_row, last_row, p * product.panel, first,
                                  std::min(most, product.k - first),
-                                 p + 1 < last_panel ? (p + 1) * product.panel : product.n);
+                                 p + 1 < last_panel ? (p + 1) * product.panel : product.n,
+                                 product.room.sums + (p - first_panel) * part_rows * product.panel);
     }
 }
 
