@@ -96,9 +96,8 @@ struct Room {
 } // namespace
 
 GemmScratch::GemmScratch(int threads)
-    : size(Room().cut(nullptr, variant().gemm.panel)), threads(threads) {
-    memory.resize(size * static_cast<size_t>(threads) + 64);
-}
+    : size(Room().cut(nullptr, variant().gemm.panel)),
+      memory(new uint8_t[size * static_cast<size_t>(threads) + 64]) {}
 
 namespace {
 // One part of one thread's work.
@@ -113,7 +112,7 @@ struct Product {
     Room room;
 
     Product(const GemmPlan & plan, int thread) : plan(plan) {
-        uint8_t * memory = plan.scratch->memory.data();
+        uint8_t * memory = plan.scratch->memory.get();
         memory += (64 - reinterpret_cast<uintptr_t>(memory) % 64) % 64;
         room.cut(memory + plan.scratch->size * static_cast<size_t>(thread), panel);
     }

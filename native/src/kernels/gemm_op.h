@@ -14,7 +14,6 @@
 #include <atomic>
 #include <cstddef>
 #include <memory>
-#include <vector>
 
 namespace ltx2::kernels {
 
@@ -35,9 +34,8 @@ ggml_tensor * prepare_rows(ggml_context * ctx, Arithmetic arithmetic, ggml_tenso
 // What the threads of one graph work in, one product after the other.
 struct GemmScratch {
     explicit GemmScratch(int threads);
-    std::vector<uint8_t> memory;
-    size_t size; // of one thread
-    int threads;
+    size_t size;                       // of one thread
+    std::unique_ptr<uint8_t[]> memory; // not initialised: what no thread touches costs nothing
 };
 
 struct GemmCall {
