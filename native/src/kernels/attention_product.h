@@ -87,7 +87,9 @@ static inline void product(const typename M::Value * a, int64_t lda, const float
             sum[n] = scale ? load(from + n * lanes) * load(scale + n * lanes) : Vec{};
     };
     (begin(c[R], sums + R * tile), ...);
+#if defined(__x86_64__) // elsewhere compilers then leave the registers
 #pragma GCC unroll 4
+#endif
     for (int64_t step = 0; step < steps; ++step, b += tile) {
         const Vec b0 = load(b), b1 = N > 1 ? load(b + lanes) : b0,
                   b2 = N > 2 ? load(b + 2 * lanes) : b0;
