@@ -17,6 +17,12 @@ if TYPE_CHECKING:
 GEOMETRIES = ["base", "odd", "plain"]
 
 
+@pytest.fixture(params=["direct", "winograd"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both kernels of the convolutions."""
+    monkeypatch.setenv("LTX2_EXACT", "1" if request.param == "direct" else "0")
+
+
 def check(have: Arrays, want: Arrays, half: str, prefix: str, limit: float) -> int:
     """Every tap of the golden file that ours has, and how many there were."""
     names = [n for n in want if n.startswith(prefix) and ("blocks" in n or "conv_" in n)]
@@ -39,6 +45,7 @@ def test_a_picture_covers_the_target_and_is_cut_to_its_middle(tmp_path: Path) ->
         assert abs(have["pixels"] - want[name]).max() <= 5e-7, name  # measured 2.4e-7
 
 
+@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("name", GEOMETRIES)
 def test_an_image_is_encoded(name: str, tiny: dict[str, Path], tmp_path: Path) -> None:
     want, limit = golden(f"{name}-vae"), NMSE["vae.encoder", "F32"].limit
@@ -47,6 +54,7 @@ def test_an_image_is_encoded(name: str, tiny: dict[str, Path], tmp_path: Path) -
     assert nmse(have["latent"], want["image.latent"]) <= limit
 
 
+@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("name", GEOMETRIES)
 def test_a_clip_is_encoded(name: str, tiny: dict[str, Path], tmp_path: Path) -> None:
     want, limit = golden(f"{name}-vae"), NMSE["vae.encoder", "F32"].limit
@@ -55,6 +63,7 @@ def test_a_clip_is_encoded(name: str, tiny: dict[str, Path], tmp_path: Path) -> 
     assert nmse(have["latent"], want["clip.latent"]) <= limit
 
 
+@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("name", GEOMETRIES)
 def test_latents_are_decoded(name: str, tiny: dict[str, Path], tmp_path: Path) -> None:
     want, limit = golden(f"{name}-vae"), NMSE["vae.decoder", "F32"].limit
@@ -66,6 +75,7 @@ def test_latents_are_decoded(name: str, tiny: dict[str, Path], tmp_path: Path) -
     assert (off != 0).mean() < 1e-3
 
 
+@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("name", GEOMETRIES)
 def test_pixels_are_the_reference_s(name: str, tiny: dict[str, Path], tmp_path: Path) -> None:
     want = golden(f"{name}-vae")
@@ -75,6 +85,7 @@ def test_pixels_are_the_reference_s(name: str, tiny: dict[str, Path], tmp_path: 
     assert (off != 0).mean() < 1e-3
 
 
+@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("window", [1, 20000])
 @pytest.mark.parametrize("half", ["encoder", "decoder"])
 @pytest.mark.parametrize("name", GEOMETRIES)

@@ -13,8 +13,8 @@ SOURCE = ROOT / "native" / "src"
 
 # A unit may include units of lower rank, or its own rank's where they are one component's parts.
 RANKS = [
-    {"error", "log", "progress", "noise", "geometry", "json", "config", "text", "unicode",
-     "unicode_word", "exp", "gemma_config"},
+    {"error", "log", "progress", "scratch", "noise", "geometry", "json", "config", "text",
+     "unicode", "unicode_word", "exp", "gemma_config"},
     {"model_file", "mapping", "gguf", "safetensors", "describe", "image", "npy_file", "rotary"},
     {"device", "threads"},
     {"weights", "model_names", "model_tables", "model_paths", "model_gemma"},

@@ -10,7 +10,8 @@ set(ltx2_variant_sources
     src/kernels/variants/gemm_int4.cpp
     src/kernels/variants/gemm_int8.cpp
     src/kernels/variants/rows.cpp
-    src/kernels/variants/table.cpp)
+    src/kernels/variants/table.cpp
+    src/kernels/variants/winograd.cpp)
 
 set(ltx2_variants portable)
 set(ltx2_variant_flags_portable "")

@@ -93,6 +93,7 @@ size_t Device::memory() const {
 }
 
 void Device::trim() {
+    scratch_.release();
     scheduler_.reset();
     ggml_backend_cpu_set_threadpool(cpu_.get(), nullptr);
     pool_.reset();

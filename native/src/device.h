@@ -3,6 +3,7 @@
 #pragma once
 
 #include "error.h"
+#include "scratch.h"
 #include "threads.h"
 
 #include "ggml-backend.h"
@@ -65,9 +66,10 @@ public:
     ggml_backend_t backend() const { return gpu_ ? gpu_.get() : cpu_.get(); }
     size_t memory() const; // bytes the device has in all; 0: it does not say
     ggml_backend_t cpu() const { return cpu_.get(); }
-    // The scheduler, its compute memory and the threads stay for the next graph until `trim`.
-    // OUT_OF_MEMORY.
+    // The scheduler with its compute memory, what kernels work in, and the threads stay for the
+    // next graph until `trim`. OUT_OF_MEMORY.
     ggml_backend_sched_t scheduler();
+    Scratch & scratch() { return scratch_; }
     void trim();
 
     // After std::bad_alloc in a graph: ggml's CPU backend is then left with a pointer to memory it
@@ -96,6 +98,7 @@ private:
     BackendPtr cpu_, gpu_;
     PoolPtr pool_;
     SchedulerPtr scheduler_;
+    Scratch scratch_;
     int threads_ = 1;
     bool exact_ = false, plain_ = false;
 };

@@ -81,8 +81,10 @@ static Tensor convolve_plain(Graph & g, const Conv3dCall & call) {
 Tensor convolve(Graph & g, const Conv3dCall & call) {
     if (!g.device().own_kernels())
         return convolve_plain(g, call);
-    std::shared_ptr<kernels::Conv3dPlan> plan =
-        kernels::conv3d(g.ctx(), call, g.device().threads());
+    Conv3dCall own = call;
+    own.direct = g.device().exact();
+    own.scratch = &g.device().scratch();
+    std::shared_ptr<kernels::Conv3dPlan> plan = kernels::conv3d(g.ctx(), own, g.device().threads());
     g.hold(plan);
     return plan->out;
 }

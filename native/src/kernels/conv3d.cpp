@@ -1,15 +1,15 @@
-#include "conv3d.h"
-
-#include "variant.h"
+#include "kernels/conv3d_parts.h"
+#include "kernels/variant.h"
 
 #include <algorithm>
 #include <cstring>
+#include <vector>
 
 namespace ltx2::kernels {
 
-// Input channels of one block: the panel's weights and a row's values of 32 stay in the first and
-// second cache. The order of sums depends on it, and on nothing else.
-static constexpr int64_t block = 32;
+// The panel's weights and a row's values of one block stay in the first and second cache. The order
+// of sums depends on it, and on nothing else.
+static constexpr int64_t block = conv3d_block;
 
 static int panel_width() { return variant().conv3d.panel; }
 
@@ -39,11 +39,15 @@ void pack_conv3d(ggml_tensor * weight) {
         pack(static_cast<float *>(weight->data), in, outputs, taps);
 }
 
-// One block of one panel as F32, narrow panels filled up with zeros.
-static void unpack_block(const ggml_tensor * weight, int64_t first_out, int64_t width,
-                         int64_t first_in, int64_t channels, float * to) {
-    const int64_t in = weight->ne[0], taps = weight->ne[2];
-    const int64_t offset = (first_out * in + first_in * width) * taps;
+int64_t packed_offset(const ggml_tensor * weight, int64_t first_out, int64_t width,
+                      int64_t first_in) {
+    return (first_out * weight->ne[0] + first_in * width) * weight->ne[2];
+}
+
+void unpack_block(const ggml_tensor * weight, int64_t first_out, int64_t width, int64_t first_in,
+                  int64_t channels, float * to) {
+    const int64_t taps = weight->ne[2];
+    const int64_t offset = packed_offset(weight, first_out, width, first_in);
     const int64_t panel = panel_width(), rows = channels * taps;
     const auto convert = [&](int64_t from, int64_t count, float * values) {
         if (weight->type == GGML_TYPE_F16)
@@ -61,8 +65,7 @@ static void unpack_block(const ggml_tensor * weight, int64_t first_out, int64_t 
     }
 }
 
-// Where position `i` of an axis of `n` lies, or -1 for a zero.
-static int64_t at_border(int64_t i, int64_t n, Border border) {
+int64_t at_border(int64_t i, int64_t n, Border border) {
     if (i >= 0 && i < n)
         return i;
     switch (border) {
@@ -78,7 +81,7 @@ static int64_t at_border(int64_t i, int64_t n, Border border) {
     return -1;
 }
 
-static const float * frame_of(const ggml_tensor * past, const ggml_tensor * x, int64_t t) {
+const float * frame_of(const ggml_tensor * past, const ggml_tensor * x, int64_t t) {
     const int64_t before = past ? past->ne[3] : 0;
     const ggml_tensor * from = t < before ? past : x;
     const int64_t frame = t < before ? t : t - before;
@@ -118,25 +121,26 @@ struct Piece {
 
 static Piece piece_at(const Conv3dPlan & p, int64_t index) {
     Piece piece;
-    piece.first_panel = index % p.tiles_out * p.tile_panels;
-    index /= p.tiles_out;
-    piece.x = index % p.tiles_x * p.tile_width;
-    index /= p.tiles_x;
-    piece.y = index % p.tiles_y * p.tile_height;
-    piece.t = index / p.tiles_y;
-    piece.width = std::min(p.tile_width, p.out->ne[1] - piece.x);
-    piece.height = std::min(p.tile_height, p.out->ne[2] - piece.y);
+    piece.first_panel = index % p.direct.tiles_out * p.direct.tile_panels;
+    index /= p.direct.tiles_out;
+    piece.x = index % p.direct.tiles_x * p.direct.tile_width;
+    index /= p.direct.tiles_x;
+    piece.y = index % p.direct.tiles_y * p.direct.tile_height;
+    piece.t = index / p.direct.tiles_y;
+    piece.width = std::min(p.direct.tile_width, p.out->ne[1] - piece.x);
+    piece.height = std::min(p.direct.tile_height, p.out->ne[2] - piece.y);
     const int64_t panels = p.panels();
-    piece.last_panel = std::min(panels, piece.first_panel + p.tile_panels);
+    piece.last_panel = std::min(panels, piece.first_panel + p.direct.tile_panels);
     return piece;
 }
 
 static int64_t line_length(const Conv3dPlan & p) {
-    const int64_t whole = (p.tile_width + p.tile_rows - 1) / p.tile_rows * p.tile_rows;
+    const int64_t whole =
+        (p.direct.tile_width + p.direct.tile_rows - 1) / p.direct.tile_rows * p.direct.tile_rows;
     return (whole - 1) * p.call.stride_space + p.call.kernel;
 }
 static int64_t lines_of(const Conv3dPlan & p) {
-    return (p.tile_height - 1) * p.call.stride_space + p.call.kernel;
+    return (p.direct.tile_height - 1) * p.call.stride_space + p.call.kernel;
 }
 
 // The sums so far of a row's positions and one panel, from the output tensor (at first: the bias)
@@ -178,7 +182,7 @@ static void add_block(const Conv3dPlan & p, const Piece & piece, int64_t first_i
                     ld, laid + (dt * lines + line) * block * ld);
     }
     const Conv3dTileFn tile =
-        variant().conv3d.tile_for(static_cast<int>(s), static_cast<int>(k), p.tile_rows);
+        variant().conv3d.tile_for(static_cast<int>(s), static_cast<int>(k), p.direct.tile_rows);
     const bool first = first_in == 0, last = first_in + channels == p.in;
     const float * rows[9];
     for (int64_t n = piece.first_panel; n < piece.last_panel; ++n) {
@@ -192,10 +196,10 @@ static void add_block(const Conv3dPlan & p, const Piece & piece, int64_t first_i
             if (last && call.skip)
                 skip = frame_of(call.skip_past, call.skip, call.skip_first + piece.t) +
                        row * p.outputs;
-            for (int64_t x = 0; x < piece.width; x += p.tile_rows) {
+            for (int64_t x = 0; x < piece.width; x += p.direct.tile_rows) {
                 for (int64_t line = 0; line < k * k; ++line)
                     rows[line] = laid + (line / k * lines + y * s + line % k) * block * ld + x * s;
-                const int64_t count = std::min<int64_t>(p.tile_rows, piece.width - x);
+                const int64_t count = std::min<int64_t>(p.direct.tile_rows, piece.width - x);
                 fetch(p, out + x * p.outputs, count, n * panel, width, first, sums);
                 tile({rows, static_cast<int>(k * k), channels, ld, weights}, sums);
                 put(p, out + x * p.outputs, skip ? skip + x * p.outputs : nullptr, count, n * panel,
@@ -208,8 +212,11 @@ static void add_block(const Conv3dPlan & p, const Piece & piece, int64_t first_i
 static void run(ggml_tensor * out, int thread, int, void * data) {
     Conv3dPlan & p = *static_cast<Conv3dPlan *>(data);
     p.out = out;
-    const int64_t pieces = p.tiles_x * p.tiles_y * p.tiles_t * p.tiles_out;
-    float * scratch = p.scratch.data() + static_cast<size_t>(thread) * p.scratch_size;
+    if (p.winograd)
+        return run_winograd(p, thread);
+    const int64_t pieces =
+        p.direct.tiles_x * p.direct.tiles_y * p.direct.tiles_t * p.direct.tiles_out;
+    float * scratch = p.scratch().data() + static_cast<size_t>(thread) * p.scratch_size;
     for (int64_t i; (i = p.next.fetch_add(1)) < pieces;) {
         const Piece piece = piece_at(p, i);
         for (int64_t in = 0; in < p.in; in += block)
@@ -228,39 +235,50 @@ static int choose_rows(int64_t width) {
     return best;
 }
 
+static void plan_direct(Conv3dPlan & p, int threads) {
+    const Conv3dCall & call = p.call;
+    const int64_t width = p.out->ne[1], height = p.out->ne[2];
+    Conv3dTiling & d = p.direct;
+    // Some 400 positions share what a panel's weights cost to bring; the input of a block then
+    // stays in the second cache.
+    d.tile_width = std::min<int64_t>(width, 48);
+    d.tile_rows = choose_rows(d.tile_width);
+    d.tile_height = std::min(height, std::max<int64_t>(1, 400 / d.tile_width));
+    d.tile_panels = p.panels();
+    d.tiles_x = (width + d.tile_width - 1) / d.tile_width;
+    d.tiles_y = (height + d.tile_height - 1) / d.tile_height;
+    d.tiles_t = p.out->ne[3];
+    const int64_t places = d.tiles_x * d.tiles_y * d.tiles_t;
+    if (threads > 1 && places < 8 * threads) {
+        const int64_t parts = std::min<int64_t>(d.tile_panels, (8 * threads + places - 1) / places);
+        d.tile_panels = (d.tile_panels + parts - 1) / parts;
+    }
+    d.tiles_out = (p.panels() + d.tile_panels - 1) / d.tile_panels;
+    const int64_t laid = call.kernel * lines_of(p) * block * line_length(p);
+    const int64_t rows = call.weight->ne[2] * block + variant().conv3d.most_rows;
+    p.scratch_size = static_cast<size_t>(laid + rows * p.panel);
+}
+
 std::unique_ptr<Conv3dPlan> conv3d(ggml_context * ctx, const Conv3dCall & call, int threads) {
     auto plan = std::make_unique<Conv3dPlan>();
     Conv3dPlan & p = *plan;
     p.call = call;
     p.in = call.weight->ne[0];
     p.outputs = call.weight->ne[1];
-    const int64_t width = call.out_width(), height = call.out_height();
+    p.panel = panel_width();
     ggml_tensor * args[] = {
         call.x,    call.past ? call.past : call.x, call.weight,
         call.bias, call.skip ? call.skip : call.x, call.skip_past ? call.skip_past : call.x};
-    p.out = ggml_custom_4d(ctx, GGML_TYPE_F32, p.outputs, width, height, call.out_frames(), args, 6,
-                           run, GGML_N_TASKS_MAX, plan.get());
-
-    // Some 400 positions share what a panel's weights cost to bring; the input of a block then
-    // stays in the second cache.
-    p.tile_width = std::min<int64_t>(width, 48);
-    p.tile_rows = choose_rows(p.tile_width);
-    p.tile_height = std::min(height, std::max<int64_t>(1, 400 / p.tile_width));
-    p.panel = panel_width();
-    p.tile_panels = p.panels();
-    p.tiles_x = (width + p.tile_width - 1) / p.tile_width;
-    p.tiles_y = (height + p.tile_height - 1) / p.tile_height;
-    p.tiles_t = p.out->ne[3];
-    const int64_t places = p.tiles_x * p.tiles_y * p.tiles_t;
-    if (threads > 1 && places < 8 * threads) {
-        const int64_t parts = std::min<int64_t>(p.tile_panels, (8 * threads + places - 1) / places);
-        p.tile_panels = (p.tile_panels + parts - 1) / parts;
-    }
-    p.tiles_out = (p.panels() + p.tile_panels - 1) / p.tile_panels;
-    const int64_t laid = call.kernel * lines_of(p) * block * line_length(p);
-    p.scratch_size = static_cast<size_t>(
-        laid + (call.weight->ne[2] * block + variant().conv3d.most_rows) * p.panel);
-    p.scratch.resize(p.scratch_size * static_cast<size_t>(threads));
+    p.out = ggml_custom_4d(ctx, GGML_TYPE_F32, p.outputs, call.out_width(), call.out_height(),
+                           call.out_frames(), args, 6, run, GGML_N_TASKS_MAX, plan.get());
+    p.winograd = winograd_pays(call);
+    ggml_format_name(p.out, "%s of %d", p.winograd ? "winograd" : "conv3d", int(p.in));
+    if (p.winograd)
+        plan_winograd(p, threads);
+    else
+        plan_direct(p, threads);
+    p.scratch_size = (p.scratch_size + 15) / 16 * 16;
+    p.scratch().reserve(p.scratch_size * static_cast<size_t>(threads));
     return plan;
 }
 

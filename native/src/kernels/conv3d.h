@@ -1,16 +1,17 @@
-// Convolutions over time, rows and columns on the CPU, channels fastest: an implicit matrix product
-// with F32 sums over F32 activations and F16 or F32 weights. Borders are made while the input is
-// laid out for the product, so there is no padded copy. Every output is summed in one order that
-// depends on the layer alone: a value is the same bits wherever its tile or window begins, and for
-// any number of threads.
+// Convolutions over time, rows and columns on the CPU, channels fastest, with F32 sums over F32
+// activations and F16 or F32 weights: by Winograd's F(4x4, 3x3) where that pays, else as an
+// implicit matrix product. Borders are made while the input is laid out, so there is no padded
+// copy. Every output is summed in one order that depends on the layer and the size of a frame
+// alone: a value is the same bits wherever its window begins, and for any number of threads.
 #pragma once
+
+#include "scratch.h"
 
 #include "ggml.h"
 
 #include <atomic>
 #include <cstdint>
 #include <memory>
-#include <vector>
 
 namespace ltx2::kernels {
 
@@ -30,6 +31,8 @@ struct Conv3dCall {
     int stride_time = 1, stride_space = 1; // 1 or 2
     int before = 0, after = 0; // copies of the first and of the last frame around the row
     Border border = Border::zeros;
+    bool direct = false;         // always as a matrix product
+    Scratch * scratch = nullptr; // to work in until the graph has run; null: the plan's own
 
     int64_t frames() const { return (past ? past->ne[3] : 0) + x->ne[3]; }
     int64_t out_frames() const { return strided(before + frames() + after, stride_time); }
@@ -42,19 +45,36 @@ private:
     }
 };
 
-// A call with its tiles and scratch memory; must live until the graph has run, once.
+// How an implicit matrix product is cut up.
+struct Conv3dTiling {
+    int64_t tile_width = 0, tile_height = 0, tile_panels = 0; // of one piece of work
+    int64_t tiles_x = 0, tiles_y = 0, tiles_t = 0, tiles_out = 0;
+    int tile_rows = 0; // positions that the inner kernel takes at once
+};
+
+// How Winograd's way is: frames into tiles of 4x4 pixels, and those into pieces of work, each some
+// tiles of some frames times some panels.
+struct WinogradTiling {
+    int64_t tiles_x = 0, tiles = 0; // of a frame
+    int64_t still = 0;              // the first outputs, which see one frame three times
+    int64_t piece_tiles = 0, piece_frames = 0, piece_panels = 0; // at most
+    int64_t pieces_tiles = 0, pieces_frames = 0, pieces_panels = 0;
+};
+
+// A call with its pieces of work; must live until the graph has run, once.
 struct Conv3dPlan {
     Conv3dCall call;
     ggml_tensor * out = nullptr; // [out, out width, out height, out frames]
     int64_t in = 0, outputs = 0;
-    int64_t tile_width = 0, tile_height = 0, tile_panels = 0; // of one piece of work
-    int64_t tiles_x = 0, tiles_y = 0, tiles_t = 0, tiles_out = 0;
-    int64_t panel = 0;       // output channels that the inner kernel takes at once
-    int tile_rows = 0;       // positions that the inner kernel takes at once
+    int64_t panel = 0; // output channels that the inner kernel takes at once
+    bool winograd = false;
+    Conv3dTiling direct;
+    WinogradTiling tiling;
     size_t scratch_size = 0; // floats a thread
-    std::vector<float> scratch;
+    Scratch own;
     std::atomic<int64_t> next{0}; // the piece of work nobody has taken
 
+    Scratch & scratch() { return call.scratch ? *call.scratch : own; }
     int64_t panels() const { return (outputs + panel - 1) / panel; }
 };
 

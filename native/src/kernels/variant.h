@@ -6,6 +6,7 @@
 #include "kernels/conv3d_tile.h"
 #include "kernels/gemm.h"
 #include "kernels/rows.h"
+#include "kernels/winograd.h"
 
 #include <vector>
 
@@ -17,6 +18,7 @@ struct Variant {
     Conv3dTiles conv3d;
     Gemm gemm;
     Rows rows;
+    Winograd winograd;
 };
 
 // The environment's LTX2_ISA names another than the best: for tests and for comparing. DEVICE for

@@ -1,0 +1,232 @@
+// Winograd's F(4x4, 3x3) in rows and columns; the three frames of a weight are summed among the
+// transformed values. A tile of 4x4 outputs needs 36 products a channel, frame and output in place
+// of 144. A thread takes some tiles of some frames, transforms them once, and goes through the
+// panels of output channels; of each panel it transforms the weights a block at a time, which costs
+// less than keeping them would cost in memory. Tiles begin at multiples of four pixels and all sums
+// run in one order, so windows and threads change no bits.
+#include "kernels/conv3d_parts.h"
+#include "kernels/variant.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace ltx2::kernels {
+
+static constexpr int64_t positions = winograd_positions, depth = winograd_depth;
+static constexpr int64_t block = conv3d_block, block_parts = block / depth;
+static constexpr int64_t group_size = positions / winograd_groups;
+
+static int64_t up(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+bool winograd_pays(const Conv3dCall & call) {
+    if (call.direct || call.kernel != 3 || call.stride_time != 1 || call.stride_space != 1)
+        return false;
+    const int64_t width = call.x->ne[1], height = call.x->ne[2];
+    // 36 products a tile against 9 a position; transforms are the rest.
+    return 9 * width * height > 47 * up(width, 4) * up(height, 4);
+}
+
+namespace {
+// Where things lie in a thread's scratch memory, in floats.
+struct Layout {
+    int64_t rows;               // transformed tiles at most
+    int64_t x_position, x_part; // of transformed pixels [part][position][row][depth]
+    int64_t
+        weights_position; // of a group of transformed weights [position][part][frame][depth][panel]
+    int64_t sums_position; // of sums [position][row][panel]
+    int64_t weights, sums, unpacked, zeros, end;
+
+    // Odd multiples of a line from position to position: even ones meet in the same cache sets.
+    explicit Layout(const Conv3dPlan & p) {
+        const WinogradTiling & w = p.tiling;
+        rows = w.piece_tiles * (w.piece_frames + 2);
+        x_position = (rows | 1) * depth;
+        x_part = positions * x_position;
+        weights_position = block_parts * 3 * depth * p.panel + depth;
+        sums_position = w.piece_tiles * w.piece_frames * p.panel + depth;
+        weights = up(p.in, depth) * x_part;
+        sums = weights + group_size * weights_position;
+        unpacked = sums + positions * sums_position;
+        zeros = unpacked + (p.outputs % p.panel ? 27 * block * p.panel : 0);
+        end = zeros + up(p.in, depth) * depth;
+    }
+};
+
+// One piece of work: tiles of a frame, frames, panels.
+struct Piece {
+    int64_t tile, tiles, frame, frames, panel, last_panel;
+    bool still; // one input frame is all that its output frame sees
+};
+} // namespace
+
+static Piece piece_at(const Conv3dPlan & p, int64_t index) {
+    const WinogradTiling & w = p.tiling;
+    Piece piece;
+    piece.panel = index % w.pieces_panels * w.piece_panels;
+    piece.last_panel = std::min(p.panels(), piece.panel + w.piece_panels);
+    index /= w.pieces_panels;
+    piece.tile = index % w.pieces_tiles * w.piece_tiles;
+    piece.tiles = std::min(w.piece_tiles, w.tiles - piece.tile);
+    index /= w.pieces_tiles;
+    piece.still = index < w.still;
+    piece.frame = piece.still ? index : w.still + (index - w.still) * w.piece_frames;
+    piece.frames = piece.still ? 1 : std::min(w.piece_frames, p.out->ne[3] - piece.frame);
+    return piece;
+}
+
+// Transforms the 6x6 pixels around a tile, all channels, to row `row`.
+static void transform_tile(const Conv3dPlan & p, const Layout & at, const float * frame,
+                           int64_t tile, int64_t row, float * scratch) {
+    const int64_t width = p.call.x->ne[1], height = p.call.x->ne[2];
+    const int64_t x0 = tile % p.tiling.tiles_x * 4 - 1, y0 = tile / p.tiling.tiles_x * 4 - 1;
+    // Positions past the border's one are read by no output; they only fill a tile.
+    int64_t xs[6], ys[6];
+    for (int64_t i = 0; i < 6; ++i) {
+        xs[i] = x0 + i > width ? -1 : at_border(x0 + i, width, p.call.border);
+        ys[i] = y0 + i > height ? -1 : at_border(y0 + i, height, p.call.border);
+    }
+    const float * pixels[positions];
+    for (int64_t i = 0; i < positions; ++i) {
+        const int64_t x = xs[i % 6], y = ys[i / 6];
+        pixels[i] = x < 0 || y < 0 ? scratch + at.zeros : frame + (y * width + x) * p.in;
+    }
+    for (int64_t part = 0; part * depth < p.in; ++part)
+        variant().winograd.input(pixels, part * depth,
+                                 static_cast<int>(std::min(depth, p.in - part * depth)),
+                                 scratch + part * at.x_part + row * depth, at.x_position);
+}
+
+static void transform_weights(const Conv3dPlan & p, const Layout & at, int64_t panel, int64_t in,
+                              int64_t channels, int group, bool still, float * scratch) {
+    const ggml_tensor * weight = p.call.weight;
+    const int64_t first_out = panel * p.panel, width = std::min(p.panel, p.outputs - first_out);
+    WinogradWeights w;
+    w.half = false;
+    w.line = channels * 3 * p.panel;
+    w.group = group;
+    w.still = still;
+    w.stride = at.weights_position;
+    const char * from = reinterpret_cast<const char *>(scratch + at.unpacked);
+    if (width < p.panel) {
+        unpack_block(weight, first_out, width, in, channels, scratch + at.unpacked);
+    } else {
+        w.half = weight->type == GGML_TYPE_F16;
+        from = static_cast<const char *>(weight->data) +
+               static_cast<size_t>(packed_offset(weight, first_out, width, in)) *
+                   ggml_type_size(weight->type);
+    }
+    for (int64_t part = 0; part * depth < channels; ++part) {
+        w.from = from + part * depth * 3 * p.panel * (w.half ? 2 : 4);
+        w.channels = static_cast<int>(std::min(depth, channels - part * depth));
+        w.to = scratch + at.weights + part * (still ? 1 : 3) * depth * p.panel;
+        variant().winograd.weights(w);
+    }
+}
+
+// The sums of a piece and one panel at a group of positions.
+static void multiply(const Conv3dPlan & p, const Layout & at, const Piece & piece, int64_t panel,
+                     int group, float * scratch) {
+    for (int64_t in = 0; in < p.in; in += block) {
+        const int64_t channels = std::min(block, p.in - in);
+        transform_weights(p, at, panel, in, channels, group, piece.still, scratch);
+        WinogradProduct product;
+        product.next_block = at.x_part;
+        product.next_tap = piece.tiles * depth;
+        product.blocks = up(channels, depth);
+        product.last_depth = static_cast<int>(channels - (product.blocks - 1) * depth);
+        product.taps = piece.still ? 1 : 3;
+        product.rows = piece.tiles * piece.frames;
+        product.first = in == 0;
+        for (int64_t i = 0; i < group_size; ++i) {
+            const int64_t position = group * group_size + i;
+            product.x = scratch + in / depth * at.x_part + position * at.x_position;
+            product.weights = scratch + at.weights + i * at.weights_position;
+            product.sums = scratch + at.sums + position * at.sums_position;
+            variant().winograd.multiply(product);
+        }
+    }
+}
+
+static void give(const Conv3dPlan & p, const Layout & at, const Piece & piece, int64_t panel,
+                 const float * scratch) {
+    const int64_t first_out = panel * p.panel, width = std::min(p.panel, p.outputs - first_out);
+    const int64_t columns = p.out->ne[1], lines = p.out->ne[2];
+    const float * bias = static_cast<const float *>(p.call.bias->data) + first_out;
+    for (int64_t row = 0; row < piece.tiles * piece.frames; ++row) {
+        const int64_t t = piece.frame + row / piece.tiles, tile = piece.tile + row % piece.tiles;
+        const int64_t x0 = tile % p.tiling.tiles_x * 4, y0 = tile / p.tiling.tiles_x * 4;
+        float * out = static_cast<float *>(p.out->data) + t * columns * lines * p.outputs;
+        const float * skip = nullptr;
+        if (p.call.skip)
+            skip = frame_of(p.call.skip_past, p.call.skip, p.call.skip_first + t);
+        float * to[16];
+        const float * add[16];
+        for (int64_t i = 0; i < 16; ++i) {
+            const int64_t x = x0 + i % 4, y = y0 + i / 4;
+            const int64_t offset = (y * columns + x) * p.outputs + first_out;
+            to[i] = x < columns && y < lines ? out + offset : nullptr;
+            add[i] = skip && to[i] ? skip + offset : nullptr;
+        }
+        variant().winograd.output(scratch + at.sums + row * p.panel, at.sums_position, bias,
+                                  skip ? add : nullptr, to, static_cast<int>(width));
+    }
+}
+
+void run_winograd(Conv3dPlan & p, int thread) {
+    const WinogradTiling & w = p.tiling;
+    const Layout at(p);
+    float * scratch = p.scratch().data() + static_cast<size_t>(thread) * p.scratch_size;
+    std::fill(scratch + at.zeros, scratch + at.end, 0.0f);
+    const int64_t pieces = w.pieces_tiles * w.pieces_frames * w.pieces_panels;
+    for (int64_t i; (i = p.next.fetch_add(1)) < pieces;) {
+        const Piece piece = piece_at(p, i);
+        for (int64_t j = 0; j < piece.frames + (piece.still ? 0 : 2); ++j) {
+            const int64_t t = piece.frame + j - p.call.before;
+            const float * frame = frame_of(p.call.past, p.call.x,
+                                           std::max<int64_t>(0, std::min(t, p.call.frames() - 1)));
+            for (int64_t n = 0; n < piece.tiles; ++n)
+                transform_tile(p, at, frame, piece.tile + n, j * piece.tiles + n, scratch);
+        }
+        for (int64_t panel = piece.panel; panel < piece.last_panel; ++panel) {
+            for (int group = 0; group < winograd_groups; ++group)
+                multiply(p, at, piece, panel, group, scratch);
+            give(p, at, piece, panel, scratch);
+        }
+    }
+}
+
+// Tiles that share a panel's transformed weights: enough that these cost little, few enough that
+// their sums stay in the second cache.
+static constexpr int64_t most_rows = 192;
+// Transformed pixels of all threads together, in floats.
+static constexpr int64_t most_values = int64_t{6} << 20;
+
+void plan_winograd(Conv3dPlan & p, int threads) {
+    WinogradTiling & w = p.tiling;
+    const int64_t frames = p.out->ne[3];
+    w.tiles_x = up(p.out->ne[1], 4);
+    w.tiles = w.tiles_x * up(p.out->ne[2], 4);
+    w.still =
+        p.call.frames() == 1 ? frames : std::min<int64_t>(frames, std::max(0, p.call.before - 1));
+    const int64_t moving = std::max<int64_t>(1, frames - w.still);
+    const int64_t room =
+        std::max<int64_t>(3, most_values / threads / (positions * up(p.in, depth) * depth));
+    w.piece_tiles = std::min(w.tiles, most_rows / std::min<int64_t>(moving, 8));
+    w.piece_tiles =
+        std::min(w.piece_tiles, std::max<int64_t>(1, room / (std::min<int64_t>(moving, 4) + 2)));
+    w.piece_frames = std::min(moving, most_rows / w.piece_tiles);
+    w.piece_frames = std::min(w.piece_frames, std::max<int64_t>(1, room / w.piece_tiles - 2));
+    w.pieces_tiles = up(w.tiles, w.piece_tiles);
+    w.piece_tiles = up(w.tiles, w.pieces_tiles);
+    w.pieces_frames = w.still + up(frames - w.still, w.piece_frames);
+    if (frames > w.still)
+        w.piece_frames = up(frames - w.still, w.pieces_frames - w.still);
+    w.piece_panels = p.panels();
+    const int64_t places = w.pieces_tiles * w.pieces_frames;
+    if (threads > 1 && places < 4 * threads)
+        w.piece_panels = up(p.panels(), std::min(p.panels(), up(4 * threads, places)));
+    w.pieces_panels = up(p.panels(), w.piece_panels);
+    p.scratch_size = static_cast<size_t>(Layout(p).end);
+}
+
+} // namespace ltx2::kernels

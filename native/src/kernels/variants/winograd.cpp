@@ -1,0 +1,245 @@
+#include "kernels/winograd.h"
+
+#include "kernels/simd.h"
+
+#include <utility>
+
+namespace ltx2::kernels::LTX2_VARIANT {
+
+static constexpr int panel = 2 * lanes, depth = winograd_depth;
+
+// The points in their order: 0, infinity, p, -p, q, -q. These two give a quarter of the error of 1
+// and 2.
+static constexpr float p = 0.625f, q = 1.5f, p2 = p * p, q2 = q * q;
+
+// Loops unrolled by the type: what the compiler does not unroll goes through memory once more.
+template <size_t... I>
+static inline void store_line(float * to, int64_t stride, const Vec * line,
+                              std::index_sequence<I...>) {
+    (store(to + static_cast<int64_t>(I) * stride, line[I]), ...);
+}
+using Six = std::make_index_sequence<6>;
+
+// Six values of a line of pixels, `Step` apart.
+template <int Step>
+static inline void transform_input(const Vec * d, Vec * to) {
+    const Vec d0 = d[0], d1 = d[Step], d2 = d[2 * Step], d3 = d[3 * Step], d4 = d[4 * Step],
+              d5 = d[5 * Step];
+    const Vec even_p = d4 - q2 * d2, odd_p = p * (d3 - q2 * d1);
+    const Vec even_q = d4 - p2 * d2, odd_q = q * (d3 - p2 * d1);
+    to[0] = (d4 - (p2 + q2) * d2) + (p2 * q2) * d0;
+    to[Step] = (d5 - (p2 + q2) * d3) + (p2 * q2) * d1;
+    to[2 * Step] = even_p + odd_p;
+    to[3 * Step] = even_p - odd_p;
+    to[4 * Step] = even_q + odd_q;
+    to[5 * Step] = even_q - odd_q;
+}
+
+template <size_t... I>
+static inline void input_of(const float * const * pixels, int64_t from, float * to, int64_t stride,
+                            int count, std::index_sequence<I...>) {
+    Vec d[36];
+    const auto column = [&](size_t x) {
+        if (count == lanes)
+            ((d[6 * I + x] = load(pixels[6 * I + x] + from)), ...);
+        else
+            ((d[6 * I + x] = load_some(pixels[6 * I + x] + from, count)), ...);
+        transform_input<6>(d + x, d + x);
+    };
+    (column(I), ...);
+    const auto line = [&](size_t y) {
+        Vec out[6];
+        transform_input<1>(d + 6 * y, out);
+        store_line(to + static_cast<int64_t>(6 * y) * stride, stride, out, Six());
+    };
+    (line(I), ...);
+}
+
+static void input(const float * const * pixels, int64_t first, int channels, float * to,
+                  int64_t stride) {
+    int at = 0;
+    for (; at + lanes <= channels; at += lanes)
+        input_of(pixels, first + at, to + at, stride, lanes, Six());
+    if (at < channels)
+        input_of(pixels, first + at, to + at, stride, channels - at, Six());
+}
+
+// Three weights of a line -> the values at two points.
+template <int Group>
+static inline void transform_weights(Vec g0, Vec g1, Vec g2, Vec * to, int step) {
+    if (Group == 0) {
+        to[0] = g0 * (1 / (p2 * q2));
+        to[step] = g2;
+        return;
+    }
+    constexpr float at = Group == 1 ? p : q, at2 = at * at, other2 = Group == 1 ? q2 : p2;
+    constexpr float scale = 1 / (2 * at2 * (at2 - other2));
+    const Vec even = g0 * scale + g2 * (at2 * scale), odd = g1 * (at * scale);
+    to[0] = even + odd;
+    to[step] = even - odd;
+}
+
+static inline Vec load_weights(const float * from) { return load(from); }
+static inline Vec load_weights(const uint16_t * from) { return load_f16(from); }
+
+template <int Group, bool Still, class T>
+static inline void weights_of(const T * from, int64_t line, float * to, int64_t stride) {
+    Vec columns[6]; // [line of two][column of three]
+    const auto weight = [&](int64_t y, int x) {
+        Vec g = load_weights(from + y * line + x * panel);
+        if (Still)
+            g = (g + load_weights(from + (3 + y) * line + x * panel)) +
+                load_weights(from + (6 + y) * line + x * panel);
+        return g;
+    };
+    for (int x = 0; x < 3; ++x)
+        transform_weights<Group>(weight(0, x), Group ? weight(1, x) : Vec{}, weight(2, x),
+                                 columns + x, 3);
+    for (int y = 0; y < 2; ++y) {
+        const Vec * g = columns + 3 * y;
+        Vec out[6];
+        transform_weights<0>(g[0], g[1], g[2], out, 1);
+        transform_weights<1>(g[0], g[1], g[2], out + 2, 1);
+        transform_weights<2>(g[0], g[1], g[2], out + 4, 1);
+        store_line(to + 6 * y * stride, stride, out, Six());
+    }
+}
+
+template <int Group, class T>
+static void weights_of(const WinogradWeights & w) {
+    const T * from = static_cast<const T *>(w.from);
+    for (int frame = 0; frame < (w.still ? 1 : 3); ++frame)
+        for (int c = 0; c < w.channels; ++c)
+            for (int half = 0; half < panel; half += lanes) {
+                const T * at = from + frame * 3 * w.line + c * 3 * panel + half;
+                float * to = w.to + (frame * depth + c) * panel + half;
+                if (w.still)
+                    weights_of<Group, true>(at, w.line, to, w.stride);
+                else
+                    weights_of<Group, false>(at, w.line, to, w.stride);
+            }
+}
+
+static void weights(const WinogradWeights & w) {
+    if (w.group == 0)
+        w.half ? weights_of<0, uint16_t>(w) : weights_of<0, float>(w);
+    else if (w.group == 1)
+        w.half ? weights_of<1, uint16_t>(w) : weights_of<1, float>(w);
+    else
+        w.half ? weights_of<2, uint16_t>(w) : weights_of<2, float>(w);
+}
+
+// Indices unrolled by the type, as in conv3d_tile.cpp.
+template <size_t... M>
+static void rows_of(const WinogradProduct & product, const float * x, float * sums,
+                    std::index_sequence<M...>) {
+    Vec low[sizeof...(M)], high[sizeof...(M)];
+    if (product.first)
+        ((low[M] = Vec{}, high[M] = Vec{}), ...);
+    else
+        ((low[M] = load(sums + M * panel), high[M] = load(sums + M * panel + lanes)), ...);
+    const float * block_weights = product.weights;
+    for (int64_t block = 0; block < product.blocks; ++block, x += product.next_block) {
+        const int channels = block + 1 < product.blocks ? depth : product.last_depth;
+        const float * at = x;
+        for (int tap = 0; tap < product.taps; ++tap, at += product.next_tap) {
+            const float * w = block_weights;
+            for (int c = 0; c < channels; ++c, w += panel) {
+                const Vec w0 = load(w), w1 = load(w + lanes);
+                const auto one = [&](Vec & l, Vec & h, float value) {
+                    const Vec v = splat(value);
+                    l += v * w0;
+                    h += v * w1;
+                };
+                (one(low[M], high[M], at[M * depth + static_cast<size_t>(c)]), ...);
+            }
+            block_weights += depth * panel;
+        }
+    }
+    ((store(sums + M * panel, low[M]), store(sums + M * panel + lanes, high[M])), ...);
+}
+
+using RowsFn = void (*)(const WinogradProduct &, const float * x, float * sums);
+template <size_t Rows>
+static void rows_fn(const WinogradProduct & product, const float * x, float * sums) {
+    rows_of(product, x, sums, std::make_index_sequence<Rows>());
+}
+
+static constexpr int most_rows = registers == 32 ? 12 : 6;
+static constexpr RowsFn rows_fns[] = {
+    rows_fn<1>, rows_fn<2>, rows_fn<3>, rows_fn<4>,  rows_fn<5>,  rows_fn<6>,
+#if !defined(__x86_64__) || defined(__AVX512F__)
+    rows_fn<7>, rows_fn<8>, rows_fn<9>, rows_fn<10>, rows_fn<11>, rows_fn<12>,
+#endif
+};
+
+static void multiply(const WinogradProduct & product) {
+    // Blocks of nearly equal height: a low one would leave multipliers idle.
+    const int64_t blocks = (product.rows + most_rows - 1) / most_rows;
+    for (int64_t b = 0; b < blocks; ++b) {
+        const int64_t first = product.rows * b / blocks;
+        const int64_t rows = product.rows * (b + 1) / blocks - first;
+        rows_fns[rows - 1](product, product.x + first * depth, product.sums + first * panel);
+    }
+}
+
+// Six sums of a line -> four outputs.
+static inline void transform_output(const Vec * m, int step, Vec * to, int to_step) {
+    const Vec even_p = m[2 * step] + m[3 * step], odd_p = m[2 * step] - m[3 * step];
+    const Vec even_q = m[4 * step] + m[5 * step], odd_q = m[4 * step] - m[5 * step];
+    to[0] = (m[0] + even_p) + even_q;
+    to[to_step] = p * odd_p + q * odd_q;
+    to[2 * to_step] = p2 * even_p + q2 * even_q;
+    to[3 * to_step] = (m[step] + (p2 * p) * odd_p) + (q2 * q) * odd_q;
+}
+
+template <size_t... I>
+static inline void output_of(const float * sums, int64_t stride, const float * bias,
+                             const float * const * skip, float * const * to, int64_t at, int count,
+                             std::index_sequence<I...>) {
+    Vec lines[24];
+    const auto column = [&](size_t x) {
+        Vec m[6];
+        ((m[I] = load(sums + static_cast<int64_t>(6 * I + x) * stride + at)), ...);
+        transform_output(m, 1, lines + x, 6);
+    };
+    (column(I), ...);
+    const bool whole = count == lanes;
+    const Vec b = whole ? load(bias + at) : load_some(bias + at, count);
+    for (int y = 0; y < 4; ++y) {
+        Vec out[4];
+        transform_output(lines + 6 * y, 1, out, 1);
+        for (int x = 0; x < 4; ++x) {
+            float * pixel = to[4 * y + x];
+            if (!pixel)
+                continue;
+            Vec value = out[x] + b;
+            if (skip)
+                value +=
+                    whole ? load(skip[4 * y + x] + at) : load_some(skip[4 * y + x] + at, count);
+            if (whole)
+                store(pixel + at, value);
+            else
+                store_some(pixel + at, value, count);
+        }
+    }
+}
+
+static void output(const float * sums, int64_t stride, const float * bias,
+                   const float * const * skip, float * const * to, int width) {
+    int at = 0;
+    for (; at + lanes <= width; at += lanes)
+        output_of(sums, stride, bias, skip, to, at, lanes, Six());
+    if (at < width)
+        output_of(sums, stride, bias, skip, to, at, width - at, Six());
+}
+
+void fill(Winograd & winograd) {
+    winograd.panel = panel;
+    winograd.input = input;
+    winograd.weights = weights;
+    winograd.multiply = multiply;
+    winograd.output = output;
+}
+
+} // namespace ltx2::kernels::LTX2_VARIANT
