@@ -23,7 +23,8 @@ def main() -> None:
         import train_vae
 
         decoder_only = args.stage == "decoder"
-        train_vae.train(args.work, args.minutes, 2e-3, 3e-3, decoder_only)
+        lr = 5e-4 if decoder_only else 1e-3
+        train_vae.train(args.work, args.minutes, lr, 2 * lr, decoder_only)
     elif args.stage == "dit":
         import train_dit
 
