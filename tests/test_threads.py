@@ -129,7 +129,7 @@ whole = one.t2v("a dot", **options)
 with open("/proc/self/statm") as file:
     used = int(file.read().split()[0]) * resource.getpagesize()
 refused = []
-for more in (200, 400, 800, 1600): # a thread takes its stack, 8 MiB where nothing is said, and 1 MiB
+for more in (200, 400, 800, 1600): # a thread takes 9 MiB: its stack, what products work in
     resource.setrlimit(resource.RLIMIT_AS, (used + more * 2**20, -1))
     try:
         many.t2v("a dot", **options)
