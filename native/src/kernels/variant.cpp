@@ -23,10 +23,15 @@ namespace ltx2::kernels {
 #undef LTX2_VARIANT_ENTRY
 
 #if defined(__x86_64__)
-// Older compilers' __builtin_cpu_supports does not know it.
-static bool has_avxvnni() {
+// What older compilers' __builtin_cpu_supports does not know: F16C; AVX-VNNI (bit 4) and AVX-512
+// BF16 (bit 5).
+static bool has_f16c() {
     unsigned a = 0, b = 0, c = 0, d = 0;
-    return __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & (1u << 4));
+    return __get_cpuid(1, &a, &b, &c, &d) && (c & (1u << 29));
+}
+static bool has_in_leaf_7_1(unsigned bit) {
+    unsigned a = 0, b = 0, c = 0, d = 0;
+    return __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & (1u << bit));
 }
 #elif defined(__aarch64__)
 static bool arm_has(const char * feature, int word, unsigned long bit) {
@@ -49,22 +54,20 @@ static bool supported(const std::string & name) {
     if (name == "portable")
         return true;
 #if defined(__x86_64__)
-    const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-                      __builtin_cpu_supports("f16c");
+    const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_f16c();
     const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") &&
                         __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
                         __builtin_cpu_supports("avx512vl");
     if (name == "avx2")
         return avx2;
     if (name == "avxvnni")
-        return avx2 && has_avxvnni();
+        return avx2 && has_in_leaf_7_1(4);
     if (name == "avx512")
         return avx512;
     if (name == "avx512vnni")
         return avx512 && __builtin_cpu_supports("avx512vnni");
     if (name == "avx512bf16")
-        return avx512 && __builtin_cpu_supports("avx512vnni") &&
-               __builtin_cpu_supports("avx512bf16");
+        return avx512 && __builtin_cpu_supports("avx512vnni") && has_in_leaf_7_1(5);
 #elif defined(__aarch64__)
     const bool dotprod = arm_has("hw.optional.arm.FEAT_DotProd", 1, 1ul << 20) &&
                          arm_has("hw.optional.arm.FEAT_FP16", 1, 1ul << 10);
