@@ -9,6 +9,8 @@ set(ltx2_variant_sources
     src/kernels/variants/gemm_decode.cpp
     src/kernels/variants/gemm_int4.cpp
     src/kernels/variants/gemm_int8.cpp
+    src/kernels/variants/gemm_int8_narrow.cpp
+    src/kernels/variants/gemm_int8_neon.cpp
     src/kernels/variants/rows.cpp
     src/kernels/variants/table.cpp
     src/kernels/variants/winograd.cpp)

@@ -22,11 +22,12 @@ constexpr int arithmetics = 5;
 constexpr int64_t int4_group = 128;
 
 // One panel of weights, `units` of four bytes long. int8: scales [blocks][panel], and for types
-// that have them minima [blocks][panel], else null.
+// that have them minima [blocks][panel], else null; bits of a value.
 struct GemmPanel {
     const uint32_t * units;
     const float * scales;
     const float * minima;
+    int bits;
 };
 
 struct GemmTile {
@@ -37,10 +38,15 @@ struct GemmTile {
     int64_t sums_stride;
 };
 
-// Unpacks `count` values of one row of weights, whole blocks, from `first` on. int8: 128 is added
-// to each value; scales and minima (null where the type has none) one a block of 32.
+// Unpacks `count` values of one row of weights, whole blocks, from `first` on, to 8 bits as the
+// variant's products want them; scales and minima (where it has them) one a block of 32.
 using DecodeFn = void (*)(const uint8_t * row, int64_t first, int64_t count, uint8_t * values,
                           float * scales, float * minima);
+struct Decoder {
+    DecodeFn decode; // null: not of its types
+    int bits;        // of a value
+    bool has_minima;
+};
 
 struct Gemm {
     int panel;                  // outputs
@@ -57,9 +63,9 @@ struct Gemm {
     // from [panel][stride] to [count][panel], in units
     void (*transpose)(const uint32_t * from, int64_t stride, int64_t count, uint32_t * to);
     void (*tile)(Arithmetic, const GemmTile &, int rows);
-    // For int8 and int16; null: not of their types.
-    DecodeFn (*decoder)(int ggml_type, bool & has_minima);
-    DecodeFn (*int4_decoder)(int ggml_type); // scales one a group
+    Decoder (*decoder)(int ggml_type);        // for int8 and int16
+    bool (*multiplies)(Arithmetic, int bits); // int8 or int16, faster than F32
+    DecodeFn (*int4_decoder)(int ggml_type);  // scales one a group
 };
 
 } // namespace ltx2::kernels

@@ -35,8 +35,8 @@ Arithmetic choose_arithmetic(ggml_type weight, int64_t k, int64_t rows, Rounding
     if (rounding == Rounding::free && k % 32 == 0 && variant().gemm.int4_decoder(weight))
         return Arithmetic::int4;
     const Arithmetic whole = rounding == Rounding::fine ? Arithmetic::int16 : Arithmetic::int8;
-    bool minima;
-    if (has(whole) && k % 32 == 0 && variant().gemm.decoder(weight, minima))
+    const Decoder decoder = variant().gemm.decoder(weight);
+    if (k % 32 == 0 && decoder.decode && variant().gemm.multiplies(whole, decoder.bits))
         return whole;
     return rounding == Rounding::free && has(Arithmetic::bf16) ? Arithmetic::bf16 : Arithmetic::f32;
 }
@@ -107,8 +107,7 @@ struct Product {
     const ggml_tensor * weight = plan.call.weight;
     const int64_t k = weight->ne[0], n = weight->ne[1], rows = plan.out->ne[1];
     const int64_t panel = kernels.panel;
-    bool has_minima = false;
-    DecodeFn decode = kernels.decoder(weight->type, has_minima);
+    const Decoder decoder = kernels.decoder(weight->type);
     Room room;
 
     Product(const GemmPlan & plan, int thread) : plan(plan) {
@@ -134,11 +133,11 @@ struct Product {
             std::memcpy(to, row + first * 4, static_cast<size_t>(count) * 4);
         } else if (weight->type == GGML_TYPE_F16) {
             variant().rows.from_f16(reinterpret_cast<const uint16_t *>(row) + first, to, count);
-        } else if (decode && count % 32 == 0) {
+        } else if (decoder.decode && count % 32 == 0) {
             uint8_t bytes[most_units * 2];
             float scales[most_units * 2 / 32], minima[most_units * 2 / 32];
-            decode(row, first, count, bytes, scales, minima);
-            kernels.scaled(bytes, scales, has_minima ? minima : nullptr, count, to);
+            decoder.decode(row, first, count, bytes, scales, minima);
+            kernels.scaled(bytes, scales, decoder.has_minima ? minima : nullptr, count, to);
         } else {
             ggml_get_type_traits(weight->type)
                 ->to_float(row + ggml_row_size(weight->type, first), to, count);
@@ -165,8 +164,8 @@ struct Product {
             return;
         case Arithmetic::int8:
         case Arithmetic::int16:
-            return decode(row, first, count, to, room.row_scales + i * blocks,
-                          room.row_minima + i * blocks);
+            return decoder.decode(row, first, count, to, room.row_scales + i * blocks,
+                                  room.row_minima + i * blocks);
         case Arithmetic::int4:
             return kernels.int4_decoder(weight->type)(row, first, count, to,
                                                       room.row_scales + i * blocks, nullptr);
@@ -183,16 +182,16 @@ struct Product {
         kernels.transpose(reinterpret_cast<const uint32_t *>(room.decoded),
                           Room::decoded_stride / 4, (count + per - 1) / per, room.units);
         if (per != 4)
-            return {room.units, nullptr, nullptr};
+            return {room.units, nullptr, nullptr, 0};
         const auto spread = [&](const float * from, float * to) {
             kernels.transpose(reinterpret_cast<const uint32_t *>(from), blocks, blocks,
                               reinterpret_cast<uint32_t *>(to));
         };
         spread(room.row_scales, room.scales);
-        const bool minima = has_minima && plan.call.arithmetic != Arithmetic::int4;
+        const bool minima = decoder.has_minima && plan.call.arithmetic != Arithmetic::int4;
         if (minima)
             spread(room.row_minima, room.minima);
-        return {room.units, room.scales, minima ? room.minima : nullptr};
+        return {room.units, room.scales, minima ? room.minima : nullptr, decoder.bits};
     }
 
     // Brings the weights of the next panel nearer, a share with each tile of this one: they come

@@ -128,11 +128,13 @@ static void transpose(const uint32_t * from, int64_t stride, int64_t count, uint
 
 static void scaled(const uint8_t * values, const float * scales, const float * minima,
                    int64_t count, float * out) {
-    typedef uint8_t Bytes __attribute__((vector_size(lanes)));
+    using Byte = std::conditional_t<int8_offset == 0, int8_t, uint8_t>;
+    typedef Byte Bytes __attribute__((vector_size(lanes)));
     for (int64_t i = 0; i < count; i += lanes) {
         Bytes bytes;
         std::memcpy(&bytes, values + i, sizeof bytes);
-        const Vec v = __builtin_convertvector(__builtin_convertvector(bytes, IVec) - 128, Vec);
+        const Vec v =
+            __builtin_convertvector(__builtin_convertvector(bytes, IVec) - int8_offset, Vec);
         store(out + i, v * scales[i / 32] + (minima ? minima[i / 32] : 0.0f));
     }
 }
@@ -190,6 +192,8 @@ static void tile_bf16(const GemmTile & t) {
 }
 #endif
 
+static bool multiplies(Arithmetic a, int bits) { return multiplies_int8(planes(a), bits); }
+
 using TileFn = void (*)(const GemmTile &);
 template <int... I>
 static void run_f32(const GemmTile & t, int rows, std::integer_sequence<int, I...>) {
@@ -228,6 +232,7 @@ void fill(Gemm & gemm) {
     gemm.scaled = scaled;
     gemm.transpose = transpose;
     gemm.tile = tile;
+    gemm.multiplies = multiplies;
     gemm.decoder = decoder;
     gemm.int4_decoder = int4_decoder;
 }

@@ -1,5 +1,5 @@
-// ggml's quantised blocks -> 8-bit values, 128 added, and scales of 32 values each. The formats are
-// those of ggml-common.h; a file's blocks lie at any even address.
+// ggml's quantised blocks -> 8-bit values, int8_offset added, and scales of 32 values each. The
+// formats are those of ggml-common.h; a file's blocks lie at any even address.
 #include "gemm_parts.h"
 
 #include "ggml.h"
@@ -23,6 +23,8 @@ static inline float half_at(const uint8_t * p) {
 
 typedef uint8_t Bytes __attribute__((vector_size(16)));
 
+constexpr uint8_t offset = int8_offset;
+
 static inline Bytes bytes_at(const uint8_t * p) {
     Bytes v;
     std::memcpy(&v, p, sizeof v);
@@ -37,19 +39,22 @@ static void q8_0(const uint8_t * row, int64_t first, int64_t count, uint8_t * va
     for (int64_t b = 0; b < count / 32; ++b, block += 34, values += 32) {
         scales[b] = half_at(block);
         for (int i = 0; i < 32; i += 16)
-            put(values + i, bytes_at(block + 2 + i) ^ 0x80);
+            put(values + i, bytes_at(block + 2 + i) + offset);
     }
 }
 
 // d, 16 bytes: the first sixteen values in the low halves
 static void q4_0(const uint8_t * row, int64_t first, int64_t count, uint8_t * values,
-                 float * scales, float *) {
+                 float * scales, float * minima) {
     const uint8_t * block = row + first / 32 * 18;
+    constexpr uint8_t zero = unsigned_small ? 0 : static_cast<uint8_t>(int8_offset - 8);
     for (int64_t b = 0; b < count / 32; ++b, block += 18, values += 32) {
         scales[b] = half_at(block);
+        if (unsigned_small)
+            minima[b] = -8 * scales[b];
         const Bytes pairs = bytes_at(block + 2);
-        put(values, (pairs & 15) + 120);
-        put(values + 16, (pairs >> 4) + 120);
+        put(values, (pairs & 15) + zero);
+        put(values + 16, (pairs >> 4) + zero);
     }
 }
 
@@ -65,8 +70,8 @@ static void q5_1(const uint8_t * row, int64_t first, int64_t count, uint8_t * va
         for (int i = 0; i < 16; ++i) {
             const int low = static_cast<int>(fifth >> i & 1) << 4;
             const int high = static_cast<int>(fifth >> (i + 16) & 1) << 4;
-            values[i] = static_cast<uint8_t>((block[8 + i] & 15) + low + 128);
-            values[16 + i] = static_cast<uint8_t>((block[8 + i] >> 4) + high + 128);
+            values[i] = static_cast<uint8_t>((block[8 + i] & 15) + low + offset);
+            values[16 + i] = static_cast<uint8_t>((block[8 + i] >> 4) + high + offset);
         }
     }
 }
@@ -90,7 +95,7 @@ static void q4_k(const uint8_t * row, int64_t first, int64_t count, uint8_t * va
         const uint8_t * q = block + 16 + j / 2 * 32;
         const int shift = j % 2 * 4;
         for (int i = 0; i < 32; i += 16)
-            put(values + i, ((bytes_at(q + i) >> shift) & 15) + 128);
+            put(values + i, ((bytes_at(q + i) >> shift) & 15) + offset);
         values += 32;
     });
 }
@@ -107,28 +112,26 @@ static void q5_k(const uint8_t * row, int64_t first, int64_t count, uint8_t * va
         const int shift = j % 2 * 4;
         for (int i = 0; i < 32; i += 16) {
             const Bytes fifth = ((bytes_at(block + 16 + i) >> j) & 1) << 4;
-            put(values + i, ((bytes_at(q + i) >> shift) & 15) + fifth + 128);
+            put(values + i, ((bytes_at(q + i) >> shift) & 15) + fifth + offset);
         }
         values += 32;
     });
 }
 
-DecodeFn decoder(int ggml_type, bool & has_minima) {
-    has_minima =
-        ggml_type == GGML_TYPE_Q5_1 || ggml_type == GGML_TYPE_Q4_K || ggml_type == GGML_TYPE_Q5_K;
+Decoder decoder(int ggml_type) {
     switch (ggml_type) {
     case GGML_TYPE_Q8_0:
-        return q8_0;
+        return {q8_0, 8, false};
     case GGML_TYPE_Q4_0:
-        return q4_0;
+        return {q4_0, 4, unsigned_small};
     case GGML_TYPE_Q5_1:
-        return q5_1;
+        return {q5_1, 5, true};
     case GGML_TYPE_Q4_K:
-        return q4_k;
+        return {q4_k, 4, true};
     case GGML_TYPE_Q5_K:
-        return q5_k;
+        return {q5_k, 5, true};
     default:
-        return nullptr;
+        return {nullptr, 0, false};
     }
 }
 

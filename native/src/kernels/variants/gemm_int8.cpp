@@ -3,14 +3,12 @@
 
 namespace ltx2::kernels::LTX2_VARIANT {
 
-#if defined(__AVX512VNNI__)
-
 int64_t int8_bytes(int planes, int64_t k) {
     return static_cast<int64_t>(planes == 1 ? sizeof(Int8Block<1>) : sizeof(Int8Block<2>)) *
            (k / 32);
 }
 
-// The weights are 128 too large, to be unsigned: the sums begin with what that adds.
+// Where the weights are too large by int8_offset, the sums begin with what that adds.
 template <int Planes>
 static inline void prepare_block(const float * x, int r, Int8Block<Planes> & out) {
     constexpr int parts = 32 / lanes;
@@ -23,11 +21,11 @@ static inline void prepare_block(const float * x, int r, Int8Block<Planes> & out
     }
     const float largest = largest_of(most);
     const float inverse = largest > 0 ? most_value / largest : 0.0f;
-    IVec totals[Planes] = {};
+    IVec totals[Planes] = {}, wholes[parts];
     uint32_t units[Planes][8];
     for (int j = 0; j < parts; ++j) {
         const Vec rounded = (v[j] * inverse + sum_begin) - sum_begin; // to an integer
-        IVec whole = __builtin_convertvector(rounded, IVec);
+        IVec whole = wholes[j] = __builtin_convertvector(rounded, IVec);
         for (int p = 0; p < Planes; ++p) {
             const IVec part = p + 1 < Planes ? (whole + 128) >> 8 : whole;
             whole -= part << 8;
@@ -36,12 +34,19 @@ static inline void prepare_block(const float * x, int r, Int8Block<Planes> & out
             std::memcpy(reinterpret_cast<uint8_t *>(units[p]) + j * lanes, &bytes, sizeof bytes);
         }
     }
+    if (Planes == 2 && int16_pairs)
+        for (int i = 0; i < 16; ++i) {
+            const int at = i % 8 * 4 + i / 8, next = at + 2;
+            const auto low = static_cast<uint16_t>(wholes[at / lanes][at % lanes]);
+            const auto high = static_cast<uint32_t>(wholes[next / lanes][next % lanes]);
+            units[i / 8][i % 8] = low | high << 16;
+        }
     int32_t sum = 0;
     for (int p = 0; p < Planes; ++p) {
         for (int i = 0; i < 8; ++i)
-            out.units[p][i][r] = units[p][i];
+            out.unit(p, i, r) = units[p][i];
         const int32_t total = sum_of(totals[p]);
-        out.begin[p][r] = (Planes == 1 ? sum_bits : 0) - 128 * total;
+        out.begin[p][r] = (Planes == 1 ? sum_bits : 0) - int8_offset * total;
         sum = 256 * sum + total;
     }
     out.scale[r] = largest / most_value;
@@ -59,6 +64,8 @@ static void prepare_some(const float * x, int64_t stride, int rows, int64_t k, u
 void prepare_int8(int planes, const float * x, int64_t stride, int rows, int64_t k, uint8_t * out) {
     (planes == 1 ? prepare_some<1> : prepare_some<2>)(x, stride, rows, k, out);
 }
+
+#if defined(__AVX512VNNI__)
 
 template <int Planes>
 static inline __m512 as_f32(__m512i sum) {
@@ -129,11 +136,12 @@ void tile_int8(int planes, const GemmTile & t, int rows) {
     planes == 1 ? run<1>(t, rows, all) : run<2>(t, rows, all);
 }
 
-#else
+bool multiplies_int8(int, int) { return true; }
 
-int64_t int8_bytes(int, int64_t) { return 0; }
-void prepare_int8(int, const float *, int64_t, int, int64_t, uint8_t *) {}
+#elif !defined(__AVX2__) && !defined(__ARM_FEATURE_DOTPROD) // else another file has them
+
 void tile_int8(int, const GemmTile &, int) {}
+bool multiplies_int8(int, int) { return false; }
 
 #endif
 

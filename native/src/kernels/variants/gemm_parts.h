@@ -11,11 +11,28 @@ namespace ltx2::kernels::LTX2_VARIANT {
 
 constexpr int panel = 2 * lanes; // outputs
 
-// Rows of a tile of 8-bit products; 0 where this variant has none.
+// Rows of a tile of 8-bit products, 0 where this variant has none, and what is added to the
+// weights: the dot products of VNNI want them unsigned.
 #if defined(__AVX512VNNI__)
-constexpr int rows_int8 = 7;
+constexpr int rows_int8 = 7, int8_offset = 128;
+#elif defined(__AVXVNNI__)
+constexpr int rows_int8 = 5, int8_offset = 128;
+#elif defined(__AVX512F__)
+constexpr int rows_int8 = 7, int8_offset = 0;
+#elif defined(__AVX2__)
+constexpr int rows_int8 = 6, int8_offset = 0;
+#elif defined(__ARM_FEATURE_DOTPROD)
+constexpr int rows_int8 = 8, int8_offset = 0;
 #else
-constexpr int rows_int8 = 0;
+constexpr int rows_int8 = 0, int8_offset = 0;
+#endif
+
+// Without VNNI products of bytes are summed in pairs of 16 bits, which those of unsigned weights of
+// 4 or 5 bits do not fill, and activations of 16 bits are multiplied as such.
+#if defined(__AVX2__) && !defined(__AVX512VNNI__) && !defined(__AVXVNNI__)
+constexpr bool unsigned_small = true, int16_pairs = true;
+#else
+constexpr bool unsigned_small = false, int16_pairs = false;
 #endif
 
 // The bits of the F32 1.5 * 2^23. A sum of integers that begins with them and stays below 2^22 ends
@@ -31,13 +48,23 @@ static inline __m512 sum_as_f32(__m512i sum) {
 
 // A block of 32 values of some rows: for each plane [8][rows] units, the scales, what the sums of
 // each plane begin with, and the values' sums times their scales. Two planes are the high and the
-// low byte of 16-bit values.
+// low byte of 16-bit values; with int16_pairs the values 0 and 2, then 1 and 3 of each four.
 template <int Planes>
 struct Int8Block {
-    uint32_t units[Planes][8][rows_int8];
-    float scale[rows_int8];
-    int32_t begin[Planes][rows_int8];
-    float sum[rows_int8];
+    static constexpr int rows = rows_int8 > 0 ? rows_int8 : 1;
+    uint32_t units[Planes][8][rows]; // with MATMUL_INT8 in another order: `unit` knows
+    float scale[rows];
+    int32_t begin[Planes][rows];
+    float sum[rows];
+
+    uint32_t & unit(int plane, int i, int r) {
+#if defined(__ARM_FEATURE_MATMUL_INT8) // two units of a row, the same two of the next, ...
+        const int at = i / 2 * 2 * rows + r / 2 * 4 + r % 2 * 2 + i % 2;
+        return units[plane][at / rows][at % rows];
+#else
+        return units[plane][i][r];
+#endif
+    }
 };
 
 template <class F, int... I>
@@ -65,11 +92,13 @@ static inline void k_scale(const uint8_t * q, int j, int & scale, int & minimum)
 // gemm_int8.cpp; two planes are 16-bit activations
 int64_t int8_bytes(int planes, int64_t k);
 void prepare_int8(int planes, const float * x, int64_t stride, int rows, int64_t k, uint8_t * out);
+// gemm_int8.cpp, gemm_int8_narrow.cpp or gemm_int8_neon.cpp
 void tile_int8(int planes, const GemmTile & t, int rows);
+bool multiplies_int8(int planes, int bits); // weights of so many bits, faster than F32
 // gemm_int4.cpp; activations as for one plane
 void tile_int4(const GemmTile & t, int rows);
 DecodeFn int4_decoder(int ggml_type);
 // gemm_decode.cpp
-DecodeFn decoder(int ggml_type, bool & has_minima);
+Decoder decoder(int ggml_type);
 
 } // namespace ltx2::kernels::LTX2_VARIANT

@@ -1,0 +1,280 @@
+// Products of 8-bit values on AVX2, with and without AVX-VNNI, and on AVX-512 without VNNI: blocks
+// of 32 are summed exactly as integers, then scaled. Sixteen registers hold the integers alone; the
+// F32 sums of a tile are in memory.
+#if defined(__AVX2__) && !defined(__AVX512VNNI__)
+
+#include "gemm_parts.h"
+
+namespace ltx2::kernels::LTX2_VARIANT {
+
+static inline IVec load_units(const uint32_t * p) {
+    IVec v;
+    std::memcpy(&v, p, sizeof v);
+    return v;
+}
+static inline IVec splat_unit(uint32_t x) { return static_cast<int32_t>(x) - IVec{}; }
+
+// A block's sums of Rows rows and 2 * lanes outputs.
+template <int Rows>
+struct BlockSums {
+    IVec low[Rows], high[Rows];
+};
+
+#if defined(__AVXVNNI__)
+
+static inline IVec dot(IVec sum, IVec w, IVec x) {
+    return (IVec)_mm256_dpbusd_avx_epi32((__m256i)sum, (__m256i)w, (__m256i)x);
+}
+
+template <int Planes, int Rows>
+static inline void sum_block(const Int8Block<Planes> & x, const uint32_t * w,
+                             BlockSums<Rows> & out) {
+    each<Rows>([&](auto r) { out.low[r] = out.high[r] = x.begin[0][r] - IVec{}; });
+    each<Planes>([&](auto p) {
+        if (p > 0)
+            each<Rows>([&](auto r) {
+                out.low[r] = (out.low[r] << 8) + x.begin[p][r];
+                out.high[r] = (out.high[r] << 8) + x.begin[p][r];
+            });
+        each<8>([&](auto q) {
+            const IVec w0 = load_units(w + q * panel), w1 = load_units(w + q * panel + lanes);
+            each<Rows>([&](auto r) {
+                const IVec v = splat_unit(x.units[p][q][r]);
+                out.low[r] = dot(out.low[r], w0, v);
+                out.high[r] = dot(out.high[r], w1, v);
+            });
+        });
+    });
+}
+
+bool multiplies_int8(int, int) { return true; }
+
+#else
+
+typedef int16_t Halves __attribute__((vector_size(sizeof(Vec))));
+
+// Products of bytes, w unsigned, and of 16-bit values, summed in pairs.
+#if defined(__AVX512F__)
+static inline Halves products(IVec w, IVec x) {
+    return (Halves)_mm512_maddubs_epi16((__m512i)w, (__m512i)x);
+}
+static inline IVec products(Halves w, Halves x) {
+    return (IVec)_mm512_madd_epi16((__m512i)w, (__m512i)x);
+}
+#else
+static inline Halves products(IVec w, IVec x) {
+    return (Halves)_mm256_maddubs_epi16((__m256i)w, (__m256i)x);
+}
+static inline IVec products(Halves w, Halves x) {
+    return (IVec)_mm256_madd_epi16((__m256i)w, (__m256i)x);
+}
+#endif
+
+// The compiler must not take such sums apart: it would reorder them, all products first.
+template <class V>
+static inline V plus(V sum, V x) {
+    sum += x;
+    asm("" : "+v"(sum));
+    return sum;
+}
+
+// Unsigned weights of 4 or 5 bits: eight pairs of products, 8 * 2 * 15 * 127 at most, or four of
+// them fit into 16 bits.
+template <int Bits, int Rows>
+static inline void sum_small(const Int8Block<1> & x, const uint32_t * w, BlockSums<Rows> & out) {
+    constexpr int some = Bits == 4 ? 8 : 4;
+    const Halves ones = Halves{} + 1;
+    Halves s0[Rows], s1[Rows];
+    each<8>([&](auto q) {
+        const IVec w0 = load_units(w + q * panel), w1 = load_units(w + q * panel + lanes);
+        each<Rows>([&](auto r) {
+            const IVec v = splat_unit(x.units[0][q][r]);
+            const Halves p0 = products(w0, v), p1 = products(w1, v);
+            s0[r] = q % some ? plus(s0[r], p0) : p0;
+            s1[r] = q % some ? plus(s1[r], p1) : p1;
+        });
+        if (q % some == some - 1)
+            each<Rows>([&](auto r) {
+                const IVec i0 = products(s0[r], ones), i1 = products(s1[r], ones);
+                out.low[r] = q == some - 1 ? i0 : plus(out.low[r], i0);
+                out.high[r] = q == some - 1 ? i1 : plus(out.high[r], i1);
+            });
+    });
+}
+
+#if !defined(__AVX512F__)
+
+// Signed weights of 8 bits: their magnitude times the activations, which take their sign, so that a
+// pair stays below 2^15.
+template <int Rows>
+static inline void sum_signed(const Int8Block<1> & x, const uint32_t * w, IVec (&out)[Rows]) {
+    const Halves ones = Halves{} + 1;
+    each<8>([&](auto q) {
+        const IVec v = load_units(w + q * panel), most = (IVec)_mm256_abs_epi8((__m256i)v);
+        each<Rows>([&](auto r) {
+            const __m256i one = (__m256i)splat_unit(x.units[0][q][r]);
+            const IVec sum =
+                products(products(most, (IVec)_mm256_sign_epi8(one, (__m256i)v)), ones);
+            out[r] = q ? plus(out[r], sum) : sum;
+        });
+    });
+}
+
+// Activations of 16 bits.
+template <int Rows>
+static inline void sum_wide(const Int8Block<2> & x, const uint32_t * w, BlockSums<Rows> & out) {
+    each<8>([&](auto q) {
+        each<2>([&](auto p) {
+            const auto widened = [&](const uint32_t * at) {
+                const Halves v = (Halves)load_units(at);
+                return p == 0 ? (v << 8) >> 8 : v >> 8;
+            };
+            const Halves w0 = widened(w + q * panel), w1 = widened(w + q * panel + lanes);
+            each<Rows>([&](auto r) {
+                const Halves v = (Halves)splat_unit(x.units[p][q][r]);
+                const IVec p0 = products(w0, v), p1 = products(w1, v);
+                out.low[r] = p + q == 0 ? p0 : plus(out.low[r], p0);
+                out.high[r] = p + q == 0 ? p1 : plus(out.high[r], p1);
+            });
+        });
+    });
+}
+
+#endif
+
+// Processors with AVX-512 and no VNNI have two ports for 512 bits: there the others are no faster
+// than F32.
+bool multiplies_int8(int planes, int bits) { return lanes == 8 || (planes == 1 && bits < 8); }
+
+#endif
+
+template <int Planes>
+static inline Vec as_f32(IVec sum) {
+#if defined(__AVXVNNI__)
+    if (Planes == 1)
+        return (Vec)sum - sum_begin;
+#endif
+    return __builtin_convertvector(sum, Vec);
+}
+
+// Adds the blocks' sums, which `sum(block, units, out)` makes, to the tile's.
+template <int Planes, int Rows, bool Minima, class F>
+static inline __attribute__((always_inline)) void tile_of(const GemmTile & t, F sum) {
+    alignas(64) float memory[Rows * panel];
+    float * sums = memory;
+    asm("" : "+r"(sums)); // else the compiler wants it in registers, and moves integers out
+    each<Rows>([&](auto r) {
+        store(sums + r * panel, load(t.sums + r * t.sums_stride));
+        store(sums + r * panel + lanes, load(t.sums + r * t.sums_stride + lanes));
+    });
+    const auto * x = reinterpret_cast<const Int8Block<Planes> *>(t.rows);
+    const uint32_t * w = t.panel.units;
+    const float *scales = t.panel.scales, *minima = t.panel.minima;
+    for (int64_t b = 0; b < t.count / 32; ++b, ++x, w += 8 * panel, scales += panel) {
+        BlockSums<Rows> s;
+        sum(*x, w, s);
+        const Vec d0 = load(scales), d1 = load(scales + lanes);
+        each<Rows>([&](auto r) {
+            Vec low = load(sums + r * panel), high = load(sums + r * panel + lanes);
+            low += as_f32<Planes>(s.low[r]) * (d0 * x->scale[r]);
+            high += as_f32<Planes>(s.high[r]) * (d1 * x->scale[r]);
+            if (Minima) {
+                low += load(minima) * x->sum[r];
+                high += load(minima + lanes) * x->sum[r];
+            }
+            store(sums + r * panel, low);
+            store(sums + r * panel + lanes, high);
+        });
+        if (Minima)
+            minima += panel;
+    }
+    each<Rows>([&](auto r) {
+        store(t.sums + r * t.sums_stride, load(sums + r * panel));
+        store(t.sums + r * t.sums_stride + lanes, load(sums + r * panel + lanes));
+    });
+}
+
+#define INLINE_LAMBDA __attribute__((always_inline))
+
+#if defined(__AVXVNNI__)
+
+template <int Planes, int Rows, bool Minima>
+static void tile_vnni(const GemmTile & t) {
+    tile_of<Planes, Rows, Minima>(t, [](const auto & x, const uint32_t * w, BlockSums<Rows> & out)
+                                         INLINE_LAMBDA { sum_block<Planes>(x, w, out); });
+}
+
+template <int Planes, int... I>
+static void run(const GemmTile & t, int rows, std::integer_sequence<int, I...>) {
+    static constexpr void (*plain[])(const GemmTile &) = {tile_vnni<Planes, I + 1, false>...};
+    static constexpr void (*with_minima[])(const GemmTile &) = {tile_vnni<Planes, I + 1, true>...};
+    (t.panel.minima ? with_minima : plain)[rows - 1](t);
+}
+
+void tile_int8(int planes, const GemmTile & t, int rows) {
+    const std::make_integer_sequence<int, rows_int8> all;
+    planes == 1 ? run<1>(t, rows, all) : run<2>(t, rows, all);
+}
+
+#else
+
+template <int Rows, int Bits>
+static void tile_small(const GemmTile & t) {
+    tile_of<1, Rows, true>(t, [](const auto & x, const uint32_t * w, BlockSums<Rows> & out)
+                                  INLINE_LAMBDA { sum_small<Bits>(x, w, out); });
+}
+
+template <int... I>
+static void run_small(const GemmTile & t, int rows, std::integer_sequence<int, I...>) {
+    static constexpr void (*four[])(const GemmTile &) = {tile_small<I + 1, 4>...};
+    static constexpr void (*five[])(const GemmTile &) = {tile_small<I + 1, 5>...};
+    (t.panel.bits == 4 ? four : five)[rows - 1](t);
+}
+
+#if !defined(__AVX512F__)
+
+template <int Rows>
+static void tile_signed(const GemmTile & t) {
+    tile_of<1, Rows, false>(t, [](const auto & x, const uint32_t * w, BlockSums<Rows> & out)
+                                   INLINE_LAMBDA {
+                                       sum_signed(x, w, out.low);
+                                       sum_signed(x, w + lanes, out.high);
+                                   });
+}
+
+template <int... I>
+static void run_signed(const GemmTile & t, int rows, std::integer_sequence<int, I...>) {
+    static constexpr void (*tiles[])(const GemmTile &) = {tile_signed<I + 1>...};
+    tiles[rows - 1](t);
+}
+
+template <int Rows, bool Minima>
+static void tile_wide(const GemmTile & t) {
+    tile_of<2, Rows, Minima>(t, [](const auto & x, const uint32_t * w, BlockSums<Rows> & out)
+                                    INLINE_LAMBDA { sum_wide(x, w, out); });
+}
+
+template <int... I>
+static void run_wide(const GemmTile & t, int rows, std::integer_sequence<int, I...>) {
+    static constexpr void (*plain[])(const GemmTile &) = {tile_wide<I + 1, false>...};
+    static constexpr void (*with_minima[])(const GemmTile &) = {tile_wide<I + 1, true>...};
+    (t.panel.minima ? with_minima : plain)[rows - 1](t);
+}
+#endif
+
+void tile_int8([[maybe_unused]] int planes, const GemmTile & t, int rows) {
+    const std::make_integer_sequence<int, rows_int8> all;
+#if !defined(__AVX512F__)
+    if (planes == 2)
+        return run_wide(t, rows, all);
+    if (t.panel.bits == 8)
+        return run_signed(t, rows, all);
+#endif
+    run_small(t, rows, all);
+}
+
+#endif
+
+} // namespace ltx2::kernels::LTX2_VARIANT
+
+#endif

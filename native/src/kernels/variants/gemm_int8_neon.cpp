@@ -1,0 +1,139 @@
+// Products of 8-bit values on aarch64: blocks of 32 are summed exactly as integers, then scaled.
+#if defined(__ARM_FEATURE_DOTPROD)
+
+#include "gemm_parts.h"
+
+namespace ltx2::kernels::LTX2_VARIANT {
+
+static inline int8x16_t bytes_at(const uint32_t * p) {
+    return vld1q_s8(reinterpret_cast<const int8_t *>(p));
+}
+
+// A block's sums by row.
+template <int Rows>
+struct BlockSums {
+    int32x4_t low[Rows + 1], high[Rows + 1]; // one more: rows may come in twos
+};
+
+#if defined(__ARM_FEATURE_MATMUL_INT8)
+
+// Two rows times two outputs, eight values deep, an instruction.
+template <int Planes, int Rows>
+static inline void sum_block(const Int8Block<Planes> & x, const uint32_t * w,
+                             BlockSums<Rows> & out) {
+    constexpr int twos = (Rows + 1) / 2;
+    int32x4_t s[twos][4]; // two outputs each
+    each<twos>([&](auto i) {
+        each<4>([&](auto j) { s[i][j] = vdupq_n_s32(Planes == 1 ? sum_bits : 0); });
+    });
+    each<Planes>([&](auto p) {
+        if (p > 0)
+            each<twos>(
+                [&](auto i) { each<4>([&](auto j) { s[i][j] = vshlq_n_s32(s[i][j], 8); }); });
+        each<4>([&](auto q) {
+            const uint32_t * at = w + 2 * q * panel;
+            int8x16_t v[4];
+            each<2>([&](auto j) {
+                const uint32x4_t first = vld1q_u32(at + 4 * j);
+                const uint32x4_t second = vld1q_u32(at + panel + 4 * j);
+                v[2 * j] = vreinterpretq_s8_u32(vzip1q_u32(first, second));
+                v[2 * j + 1] = vreinterpretq_s8_u32(vzip2q_u32(first, second));
+            });
+            each<twos>([&](auto i) {
+                const int8x16_t rows = bytes_at(x.units[p][2 * q] + 4 * i);
+                each<4>([&](auto j) { s[i][j] = vmmlaq_s32(s[i][j], rows, v[j]); });
+            });
+        });
+    });
+    const auto halves = [](int32x4_t a, int32x4_t b, int32x4_t & first, int32x4_t & second) {
+        const int64x2_t c = vreinterpretq_s64_s32(a), d = vreinterpretq_s64_s32(b);
+        first = vreinterpretq_s32_s64(vzip1q_s64(c, d));
+        second = vreinterpretq_s32_s64(vzip2q_s64(c, d));
+    };
+    each<twos>([&](auto p) {
+        halves(s[p][0], s[p][1], out.low[2 * p], out.low[2 * p + 1]);
+        halves(s[p][2], s[p][3], out.high[2 * p], out.high[2 * p + 1]);
+    });
+}
+
+#else
+
+template <int Planes, int Rows>
+static inline void sum_block(const Int8Block<Planes> & x, const uint32_t * w,
+                             BlockSums<Rows> & out) {
+    each<Rows>([&](auto r) { out.low[r] = out.high[r] = vdupq_n_s32(Planes == 1 ? sum_bits : 0); });
+    each<Planes>([&](auto p) {
+        if (p > 0)
+            each<Rows>([&](auto r) {
+                out.low[r] = vshlq_n_s32(out.low[r], 8);
+                out.high[r] = vshlq_n_s32(out.high[r], 8);
+            });
+        each<8>([&](auto q) {
+            const int8x16_t w0 = bytes_at(w + q * panel), w1 = bytes_at(w + q * panel + 4);
+            const int8x16_t v[2] = {bytes_at(x.units[p][q]), bytes_at(x.units[p][q] + 4)};
+            each<Rows>([&](auto r) {
+                constexpr int lane = decltype(r)::value % 4;
+                out.low[r] = vdotq_laneq_s32(out.low[r], w0, v[r / 4], lane);
+                out.high[r] = vdotq_laneq_s32(out.high[r], w1, v[r / 4], lane);
+            });
+        });
+    });
+}
+
+#endif
+
+template <int Planes>
+static inline Vec as_f32(int32x4_t sum) {
+    return Planes == 1 ? (Vec)sum - sum_begin : (Vec)vcvtq_f32_s32(sum);
+}
+
+template <int Planes, int Rows, bool Minima>
+static void tile_of(const GemmTile & t) {
+    Vec low[Rows], high[Rows];
+    each<Rows>([&](auto r) {
+        low[r] = load(t.sums + r * t.sums_stride);
+        high[r] = load(t.sums + r * t.sums_stride + lanes);
+    });
+    const auto * x = reinterpret_cast<const Int8Block<Planes> *>(t.rows);
+    const uint32_t * w = t.panel.units;
+    const float *scales = t.panel.scales, *minima = t.panel.minima;
+    for (int64_t b = 0; b < t.count / 32; ++b, ++x, w += 8 * panel, scales += panel) {
+        BlockSums<Rows> s;
+        sum_block(*x, w, s);
+        const Vec d0 = load(scales), d1 = load(scales + lanes);
+        each<Rows>([&](auto r) {
+            low[r] += as_f32<Planes>(s.low[r]) * (d0 * x->scale[r]);
+            high[r] += as_f32<Planes>(s.high[r]) * (d1 * x->scale[r]);
+        });
+        if (Minima) {
+            const Vec m0 = load(minima), m1 = load(minima + lanes);
+            each<Rows>([&](auto r) {
+                low[r] += m0 * x->sum[r];
+                high[r] += m1 * x->sum[r];
+            });
+            minima += panel;
+        }
+    }
+    each<Rows>([&](auto r) {
+        store(t.sums + r * t.sums_stride, low[r]);
+        store(t.sums + r * t.sums_stride + lanes, high[r]);
+    });
+}
+
+template <int Planes, int... I>
+static void run(const GemmTile & t, int rows, std::integer_sequence<int, I...>) {
+    static constexpr void (*plain[])(const GemmTile &) = {tile_of<Planes, I + 1, false>...};
+    static constexpr void (*with_minima[])(const GemmTile &) = {tile_of<Planes, I + 1, true>...};
+    (t.panel.minima ? with_minima : plain)[rows - 1](t);
+}
+
+void tile_int8(int planes, const GemmTile & t, int rows) {
+    const std::make_integer_sequence<int, rows_int8> all;
+    planes == 1 ? run<1>(t, rows, all) : run<2>(t, rows, all);
+}
+
+bool multiplies_int8(int, int) { return true; }
+
+} // namespace ltx2::kernels::LTX2_VARIANT
+
+#endif
