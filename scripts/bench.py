@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
-"""Time parts of LTX-2.3 at full width, ltx2 and PyTorch turn by turn in one run.
+"""Time LTX-2.3 at full width, ltx2 and PyTorch turn by turn in one run.
 
-    scripts/bench.py --quick --torch-python ref/bin/python
+    scripts/bench.py --quick --torch-python ref/bin/python --save bench.jsonl
 
-One DiT block pair, the video VAE's decoder and encoder, and a Gemma layer, with random weights at
-F16, Q8_0 and Q4_0, against the official modules in the fastest dtype of this machine. Each round
-runs every competitor once, so that a noisy minute hits all alike; the table gives medians, the
-ratio torch / ltx2 (above 1: ltx2 is faster) and the share of the FMA rate of the same rounds.
+A DiT block, its attention alone, the video VAE's decoder and encoder, a Gemma layer, and a whole
+video from text to frames, with random weights at F16, Q8_0 and Q4_0: against the official modules
+in the fastest dtype of this machine, and against ltx2 on plain ggml operations. Each round runs
+every competitor once, so that a noisy minute hits all alike; the table gives medians, the ratio
+torch / ltx2 (above 1: ltx2 is faster), plain ggml / ltx2, and the share of what this machine's
+multipliers did in the same rounds.
 """
 
 from __future__ import annotations
@@ -25,26 +27,26 @@ sys.path.insert(0, str(Path(__file__).parent))
 import bench_models
 
 HERE = Path(__file__).parent
-# part: (size for --quick, full size); tokens, latent rows = columns, or text tokens
-SIZES = {
-    "dit": (512, 1024),
-    "decode": (4, 8),
-    "encode": (8, 16),
-    "gemma": (128, 256),
-    "attention": (1000, 2500),
+MATRICES = ("F16", "Q8_0", "Q4_0")
+# part: (sizes for --quick, all sizes), weight types, types that also run on plain ggml operations.
+# Sizes are tokens, latent rows = columns, text tokens, and denoising steps of a video's eight.
+PARTS = {
+    "dit": (((1024, 2560), (256, 1024, 2560, 6144)), MATRICES, MATRICES),
+    "decode": (((8,), (8, 16)), ("F16",), ("F16",)),
+    "encode": (((8,), (8, 16)), ("F16",), ("F16",)),
+    "gemma": (((256,), (64, 256, 1024)), MATRICES, MATRICES),
+    "attention": (((1024, 2560), (1024, 2560, 6144)), ("F32", "BF16"), ()),
+    "video": (((2,), (8,)), MATRICES, ("Q4_0",)),
 }
-TYPES = {
-    "dit": ("F16", "Q8_0", "Q4_0"),
-    "decode": ("F16",),
-    "encode": ("F16",),
-    "gemma": ("F16", "Q8_0", "Q4_0"),
-    "attention": ("F32", "BF16"),
-}
+PEAKS = ("f32", "bf16", "int8")
 
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the result: seconds are medians over the rounds."""
+    """One line of the result: seconds are medians over the rounds.
+
+    Of a video: seconds of the whole depth, `scale` times those measured; size is its tokens.
+    """
 
     part: str
     type: str
@@ -53,141 +55,213 @@ class Row:
     torch_s: float | None
     torch_dtype: str | None
     ratio: float | None
+    plain_s: float | None
+    plain_ratio: float | None
+    peak: str  # which multipliers: f32, bf16 or int8
     share_of_peak: float
     peak_mib: float
+    scale: float = 1.0
 
 
 class Worker:
     """A competitor that waits: each line sent runs it once and brings its seconds."""
 
-    def __init__(self, command: list[str], env: dict[str, str] | None = None) -> None:
+    def __init__(self, command: list[str], **environment: str) -> None:
         self.name = " ".join(command[-4:])
         self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, **environment},
         )
-        self.times: list[float] = []
-
-    def line(self, text: str) -> str:
-        assert self.process.stdin and self.process.stdout
-        self.process.stdin.write(text + "\n")
-        self.process.stdin.flush()
-        answer = self.process.stdout.readline().strip()
-        if not answer:
-            raise SystemExit(f"bench: {self.name} stopped")
-        return answer
+        self.times: list[list[float]] = []
 
     def run(self, warm: bool = False) -> None:
-        seconds = float(self.line("run"))
+        assert self.process.stdin and self.process.stdout
+        self.process.stdin.write("run\n")
+        self.process.stdin.flush()
+        answer = self.process.stdout.readline().split()
+        if not answer:
+            raise SystemExit(f"bench: {self.name} stopped")
         if not warm:
-            self.times.append(seconds)
+            self.times.append([float(number) for number in answer])
 
     def end(self) -> float:
         """Close and give the worker's own last line, its peak memory in MiB."""
         rest, _ = self.process.communicate()
         return float(rest.strip() or 0)
 
-    @property
-    def median(self) -> float:
-        return statistics.median(self.times)
+    def medians(self) -> list[float]:
+        """Of the whole run, then of each of its stages."""
+        return [statistics.median(column) for column in zip(*self.times, strict=True)]
 
 
-def torch_worker(python: str, part: str, size: int, dtype: str, threads: int) -> Worker:
-    env = dict(os.environ, OMP_NUM_THREADS=str(threads))
-    script = str(HERE / "bench_torch.py")
-    return Worker([python, script, part, str(size), dtype, str(threads)], env)
+class Bench:
+    def __init__(self, args: argparse.Namespace, folder: Path) -> None:
+        self.args, self.folder = args, folder
+        self.program = str(args.build / "tests" / "ltx2_bench")
+        self.dtypes: dict[str, str] = {}
+
+    def ours(self, part: str, kind: str, size: int, **environment: str) -> Worker:
+        model = str(bench_models.make(part, kind, self.folder))
+        command = [self.program, part, model, str(self.args.threads), str(size)]
+        return Worker(command, **environment)
+
+    def torch(self, part: str, size: int, dtype: str) -> Worker:
+        threads = str(self.args.threads)
+        command = [self.args.torch_python, str(HERE / "bench_torch.py")]
+        return Worker([*command, part, str(size), dtype, threads], OMP_NUM_THREADS=threads)
+
+    def fastest_dtype(self, part: str) -> str:
+        """The dtype in which PyTorch is fastest here, tried on a DiT block of 256 tokens."""
+        if part in ("decode", "encode"):
+            return "float32"  # conv3d in bfloat16 runs a naive loop, a hundred times slower
+        if "matrices" not in self.dtypes:
+            seconds = {}
+            for dtype in ("float32", "bfloat16"):
+                worker = self.torch("dit", 256, dtype)
+                worker.run(warm=True)
+                worker.run()
+                worker.run()
+                seconds[dtype] = min(times[0] for times in worker.times)
+                worker.end()
+            self.dtypes["matrices"] = min(seconds, key=lambda name: seconds[name])
+        return self.dtypes["matrices"]
+
+    def rounds(self, often: list[Worker], seldom: list[Worker]) -> None:
+        """Turn by turn; `seldom`, the slow ones, in every third round only."""
+        for worker in [*often, *seldom]:
+            worker.run(warm=True)
+        for i in range(self.args.rounds):
+            for worker in [*often, *(seldom if i % 3 == 0 else [])]:
+                worker.run()
+
+    def measure(self, part: str, size: int) -> list[Row]:
+        _, kinds, plain_kinds = PARTS[part]
+        ours = {kind: self.ours(part, kind, size) for kind in kinds}
+        plain = {}
+        if not self.args.no_plain:
+            plain = {k: self.ours(part, k, size, LTX2_PLAIN_OPS="1") for k in plain_kinds}
+        peaks = Worker([self.program, "peaks", str(self.args.threads)])
+        dtype, torch = None, None
+        if self.args.torch_python:
+            dtype = self.fastest_dtype(part)
+            torch = self.torch(part, size, dtype)
+        self.rounds([*ours.values(), *([torch] if torch else []), peaks], list(plain.values()))
+        rows: list[Row] = []
+        rates = dict(zip(PEAKS, peaks.medians(), strict=True))
+        make = video_rows if part == "video" else part_rows
+        for kind, worker in ours.items():
+            times = (worker, torch, plain.get(kind))
+            rows += make(part, kind, size, dtype, *times, rates, worker.end())
+        for other in [*plain.values(), *([torch] if torch else []), peaks]:
+            other.process.kill()
+            other.process.wait()
+        return rows
 
 
-def fastest_dtype(python: str, part: str, size: int, threads: int) -> str:
-    """The dtype in which PyTorch is fastest here, tried once each on a small size."""
-    seconds = {}
-    for dtype in ("float32", "bfloat16"):
-        if dtype == "bfloat16" and part in ("decode", "encode"):
-            continue  # conv3d in bfloat16 runs a naive loop on CPUs, a hundred times slower
-        worker = torch_worker(python, part, size, dtype, threads)
-        worker.run(warm=True)
-        worker.run()
-        seconds[dtype] = worker.median
-        worker.end()
-    return min(seconds, key=lambda name: seconds[name])
+def multipliers(part: str, kind: str, rates: dict[str, float]) -> str:
+    """The multipliers that serve a part best, of those this processor has."""
+    wanted = {"F32": "f32", "BF16": "bf16", "F16": "bf16"}.get(kind, "int8")
+    if part in ("decode", "encode"):
+        wanted = "f32"
+    return wanted if rates[wanted] else "f32"
 
 
-def bench_part(part: str, args: argparse.Namespace, folder: Path) -> list[Row]:
-    size = SIZES[part][0 if args.quick else 1]
-    program = str(args.build / "tests" / "ltx2_bench")
-    ours = {}
-    for kind in TYPES[part]:
-        model = bench_models.make(part, kind, folder)
-        ours[kind] = Worker([program, part, str(model), str(args.threads), str(size)])
-    fma = Worker([program, "fma", str(args.threads)])
-    dtype, torch = None, None
-    if args.torch_python:
-        small = max(1, size // 4)
-        dtype = fastest_dtype(args.torch_python, part, small, args.threads)
-        torch = torch_worker(args.torch_python, part, size, dtype, args.threads)
-    everyone = [*ours.values(), *([torch] if torch else []), fma]
-    for worker in everyone:
-        worker.run(warm=True)
-    for _ in range(args.rounds):
-        for worker in everyone:
-            worker.run()
-    flops = bench_models.flops(part, size)
+def ratio(theirs: float | None, ours: float) -> float | None:
+    return theirs / ours if theirs else None
+
+
+def part_rows(
+    part: str, kind: str, size: int, dtype: str | None, ours: Worker, torch: Worker | None,
+    plain: Worker | None, rates: dict[str, float], mib: float,
+) -> list[Row]:  # fmt: skip
+    seconds = ours.medians()[0]
+    torch_s = torch.medians()[0] if torch else None
+    plain_s = plain.medians()[0] if plain else None
+    peak = multipliers(part, kind, rates)
+    share = bench_models.flops(part, size) / seconds / (rates[peak] * 1e9)
+    return [
+        Row(part, kind, size, seconds, torch_s, dtype, ratio(torch_s, seconds), plain_s,
+            ratio(plain_s, seconds), peak, share, mib)
+    ]  # fmt: skip
+
+
+def video_rows(
+    part: str, kind: str, size: int, dtype: str | None, ours: Worker, torch: Worker | None,
+    plain: Worker | None, rates: dict[str, float], mib: float,
+) -> list[Row]:  # fmt: skip
+    """The stages of a whole video, each the time measured times what was left out; their sum."""
+    scale, flops = bench_models.video_scale(size), bench_models.video_flops()
+
+    def whole(worker: Worker | None) -> dict[str, float]:
+        seconds = worker.medians()[1:] if worker else []
+        return {s: t * scale[s] for s, t in zip(scale, seconds, strict=False)}
+
+    mine, theirs, stock = whole(ours), whole(torch), whole(plain)
+    least = {  # at the peak of the multipliers
+        s: flops[s] / (rates[multipliers(s, kind, rates)] * 1e9) for s in scale
+    }
     rows = []
-    for kind, worker in ours.items():
-        peak = worker.end()
-        theirs = torch.median if torch else None
+    for name, stages in (*((s, [s]) for s in scale), ("", list(scale))):
+        seconds = sum(mine[s] for s in stages)
+        torch_s = sum(theirs[s] for s in stages) if theirs else None
+        plain_s = sum(stock[s] for s in stages) if stock else None
+        peak = multipliers(stages[0], kind, rates)
         rows.append(
-            Row(
-                part,
-                kind,
-                size,
-                worker.median,
-                theirs,
-                dtype,
-                theirs / worker.median if theirs else None,
-                flops / worker.median / (fma.median * 1e9),
-                peak,
-            )
-        )
-    if torch:
-        torch.end()
-    fma.process.kill()
+            Row(f"{part} {name}".strip(), kind, bench_models.VIDEO_TOKENS, seconds, torch_s,
+                "float32" if name == "decode" and torch else dtype, ratio(torch_s, seconds),
+                plain_s, ratio(plain_s, seconds), peak, sum(least[s] for s in stages) / seconds,
+                mib, scale[name] if name else seconds / sum(ours.medians()[1:]))
+        )  # fmt: skip
     return rows
 
 
 def table(rows: list[Row]) -> str:
     lines = [
-        "| part | type | size | ltx2 s | PyTorch s | dtype | ratio | share of FMA peak | peak MiB |",  # noqa: E501
-        "|---|---|---|---|---|---|---|---|---|",
+        "| part | weights | size | ltx2 s | PyTorch s | dtype | ratio | plain s | ratio | of peak | MiB |",  # noqa: E501
+        "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for r in rows:
         torch = f"{r.torch_s:.3f} | {r.torch_dtype} | {r.ratio:.2f}" if r.torch_s else "– | – | –"
+        plain = f"{r.plain_s:.3f} | {r.plain_ratio:.2f}" if r.plain_s else "– | –"
         lines.append(
-            f"| {r.part} | {r.type} | {r.size} | {r.ours_s:.3f} | {torch} "
-            f"| {r.share_of_peak:.2f} | {r.peak_mib:.0f} |"
+            f"| {r.part} | {r.type} | {r.size} | {r.ours_s:.3f} | {torch} | {plain} "
+            f"| {r.share_of_peak:.2f} {r.peak} | {r.peak_mib:.0f} |"
         )
     return "\n".join(lines)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="smaller sizes, under ten minutes")
-    parser.add_argument("--json", action="store_true", help="one JSON object a row")
+    parser.add_argument("--quick", action="store_true", help="fewer sizes, under ten minutes")
+    parser.add_argument("--json", action="store_true", help="one JSON object a row, no table")
+    parser.add_argument("--save", type=Path, help="a file for the JSON rows besides the table")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--part", action="append", choices=list(SIZES), help="only this part")
+    parser.add_argument("--part", action="append", choices=list(PARTS), help="only this part")
+    parser.add_argument("--size", type=int, action="append", help="only this size")
+    parser.add_argument("--no-plain", action="store_true", help="without plain ggml operations")
     parser.add_argument("--torch-python", help="a Python that has torch, ltx-core, transformers")
     parser.add_argument(
         "--build", type=Path, default=HERE.parent / "build", help="a build with LTX2_TESTS=ON"
     )
     args = parser.parse_args()
     rows = []
-    with tempfile.TemporaryDirectory(prefix="ltx2-bench-") as folder:
-        for part in args.part or SIZES:
-            done = bench_part(part, args, Path(folder))
-            rows += done
-            if args.json:
-                for row in done:
-                    print(json.dumps(asdict(row)), flush=True)
+    for part in args.part or PARTS:
+        with tempfile.TemporaryDirectory(prefix="ltx2-bench-") as folder:
+            bench = Bench(args, Path(folder))
+            for size in args.size or PARTS[part][0][0 if args.quick else 1]:
+                done = bench.measure(part, size)
+                rows += done
+                lines = [json.dumps(asdict(row)) for row in done]
+                if args.json:
+                    print(*lines, sep="\n", flush=True)
+                else:
+                    print(f"{part} {size}: done", file=sys.stderr, flush=True)
+    if args.save:
+        args.save.write_text("".join(json.dumps(asdict(row)) + "\n" for row in rows))
     if not args.json:
         print(table(rows))
 

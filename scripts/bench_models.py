@@ -13,7 +13,12 @@ from typing import Any
 import gguf
 import numpy as np
 
-WIDTH, HEADS, LAYERS = 4096, 32, 2
+WIDTH, HEADS, TEXT = 4096, 32, 1024
+FULL = {"gemma": 48, "connector": 8, "denoise": 48}
+# Stage of a video: the layers that are timed. Whole models would take 38 GB in F16.
+VIDEO = {"gemma": 3, "connector": 1, "denoise": 4}
+STEPS, PROMPT, CELLS = 8, 128, 8  # of a video: distilled steps, tokens of text, 256 x 256 x 17
+VIDEO_TOKENS = 3 * CELLS * CELLS
 GEMMA = {"hidden": 3840, "ffn": 15360, "heads": 16, "kv": 8, "head": 256, "vocab": 256}
 ENCODER = [
     ("res_x", 4), ("compress_space_res", 2), ("res_x", 6), ("compress_time_res", 2), ("res_x", 4),
@@ -30,10 +35,10 @@ def _blocks(stages: list[tuple[str, int]]) -> list[list[Any]]:
     return [[name, {key.get(name, "multiplier"): n}] for name, n in stages]
 
 
-def config() -> dict[str, Any]:
-    """The header of the official file, with two DiT blocks."""
+def config(layers: int = 1) -> dict[str, Any]:
+    """The header of the official file, with so many DiT blocks and one block of the connector."""
     transformer = {
-        "num_layers": LAYERS, "num_attention_heads": HEADS, "attention_head_dim": 128,
+        "num_layers": layers, "num_attention_heads": HEADS, "attention_head_dim": 128,
         "dropout": 0.0, "num_vector_embeds": None, "num_embeds_ada_norm": 1000,
         "use_linear_projection": False, "only_cross_attention": False,
         "double_self_attention": False, "upcast_attention": False,
@@ -47,7 +52,10 @@ def config() -> dict[str, Any]:
         "timestep_scale_multiplier": 1000, "apply_gated_attention": True,
         "cross_attention_adaln": True, "caption_proj_before_connector": True,
         "caption_projection_first_linear": False, "caption_projection_second_linear": False,
-        "caption_proj_input_norm": False,
+        "caption_proj_input_norm": False, "connector_apply_gated_attention": True,
+        "connector_num_layers": VIDEO["connector"], "connector_num_attention_heads": HEADS,
+        "connector_attention_head_dim": 128, "connector_positional_embedding_max_pos": [4096],
+        "connector_num_learnable_registers": 128,
     }  # fmt: skip
     vae = {
         "_class_name": "CausalVideoAutoencoder", "dims": 3, "in_channels": 3, "out_channels": 3,
@@ -66,33 +74,36 @@ class _Writer:
         self.kind = kind
         self.random = np.random.default_rng(0)
 
+        self.normal = self.random.standard_normal(1 << 20, dtype=np.float32)
+
+    def values(self, *shape: int) -> np.ndarray:
+        """Random values, repeated: the time does not depend on them."""
+        return np.resize(self.normal, shape)
+
     def vector(self, name: str, *shape: int, value: float | None = None) -> None:
-        data = self.random.standard_normal(shape, dtype=np.float32) * 0.02
-        self.out.add_tensor(name, np.full(shape, value, np.float32) if value else data)
+        data = np.full(shape, value, np.float32) if value else self.values(*shape) * 0.02
+        self.out.add_tensor(name, data)
 
     def matrix(self, name: str, rows: int, columns: int) -> None:
         if self.kind == "F16":
-            data = self.random.standard_normal((rows, columns), dtype=np.float32)
-            self.out.add_tensor(name, (data / math.sqrt(columns)).astype(np.float16))
+            data = (self.normal / math.sqrt(columns)).astype(np.float16)
+            self.out.add_tensor(name, np.resize(data, (rows, columns)))
             return
         kind = gguf.GGMLQuantizationType[self.kind]
         block, size = gguf.GGML_QUANT_SIZES[kind]
-        data = self.random.integers(
-            0, 256, (rows, columns // block, size), dtype=np.uint8, endpoint=False
-        )
+        some = self.random.integers(0, 256, (1 << 15, size), dtype=np.uint8, endpoint=False)
         step = (0.25 if self.kind == "Q4_0" else 0.016) / math.sqrt(columns)
-        data[:, :, :2] = np.array([step], np.float16).view(np.uint8)
-        self.out.add_tensor(name, data.reshape(rows, -1), raw_dtype=kind)
+        some[:, :2] = np.array([step], np.float16).view(np.uint8)
+        data = np.resize(some, (rows, columns // block * size))
+        self.out.add_tensor(name, data, raw_dtype=kind)
 
     def linear(self, name: str, rows: int, columns: int) -> None:
         self.matrix(f"{name}.weight", rows, columns)
         self.vector(f"{name}.bias", rows)
 
     def conv(self, name: str, rows: int, columns: int) -> None:
-        data = self.random.standard_normal((rows * columns, 3, 3, 3), dtype=np.float32)
-        self.out.add_tensor(
-            f"{name}.conv.weight", (data / math.sqrt(27 * columns)).astype(np.float16)
-        )
+        data = (self.normal / math.sqrt(27 * columns)).astype(np.float16)
+        self.out.add_tensor(f"{name}.conv.weight", np.resize(data, (rows * columns, 3, 3, 3)))
         self.vector(f"{name}.conv.bias", rows)
 
     def close(self) -> None:
@@ -102,7 +113,20 @@ class _Writer:
         self.out.close()
 
 
-def _dit(w: _Writer) -> None:
+def _attention(w: _Writer, path: str) -> None:
+    for name in ("to_q", "to_k", "to_v", "to_out.0"):
+        w.linear(f"{path}.{name}", WIDTH, WIDTH)
+    for name in ("q_norm", "k_norm"):
+        w.vector(f"{path}.{name}.weight", WIDTH, value=0.17)
+    w.linear(f"{path}.to_gate_logits", HEADS, WIDTH)
+
+
+def _feed_forward(w: _Writer, path: str) -> None:
+    w.linear(path + ".net.0.proj", 4 * WIDTH, WIDTH)
+    w.linear(path + ".net.2", WIDTH, 4 * WIDTH)
+
+
+def _dit(w: _Writer, layers: int) -> None:
     prefix = "model.diffusion_model."
     keep, w.kind = w.kind, "F16"
     w.linear(prefix + "patchify_proj", WIDTH, 128)
@@ -113,18 +137,24 @@ def _dit(w: _Writer) -> None:
         w.linear(f"{prefix}{name}.linear", rows * WIDTH, WIDTH)
     w.vector(prefix + "scale_shift_table", 2, WIDTH)
     w.kind = keep
-    for i in range(LAYERS):
+    for i in range(layers):
         block = f"{prefix}transformer_blocks.{i}."
         w.vector(block + "scale_shift_table", 9, WIDTH)
         w.vector(block + "prompt_scale_shift_table", 2, WIDTH)
-        for attention in ("attn1", "attn2"):
-            for name in ("to_q", "to_k", "to_v", "to_out.0"):
-                w.linear(f"{block}{attention}.{name}", WIDTH, WIDTH)
-            for name in ("q_norm", "k_norm"):
-                w.vector(f"{block}{attention}.{name}.weight", WIDTH, value=0.17)
-            w.linear(f"{block}{attention}.to_gate_logits", HEADS, WIDTH)
-        w.linear(block + "ff.net.0.proj", 4 * WIDTH, WIDTH)
-        w.linear(block + "ff.net.2", WIDTH, 4 * WIDTH)
+        _attention(w, block + "attn1")
+        _attention(w, block + "attn2")
+        _feed_forward(w, block + "ff")
+
+
+def _connector(w: _Writer, layers: int) -> None:
+    path = "model.diffusion_model.video_embeddings_connector."
+    w.vector(path + "learnable_registers", 128, WIDTH)
+    for i in range(layers):
+        block = f"{path}transformer_1d_blocks.{i}."
+        _attention(w, block + "attn1")
+        _feed_forward(w, block + "ff")
+    states = VIDEO["gemma"] + 1
+    w.linear("text_embedding_projection.video_aggregate_embed", WIDTH, states * GEMMA["hidden"])
 
 
 def _residual(w: _Writer, path: str, channels: int, layers: int) -> None:
@@ -176,10 +206,10 @@ def _vae(w: _Writer, part: str) -> None:
             w.conv(path, rows, columns)
 
 
-def _gemma(w: _Writer) -> None:
+def _gemma(w: _Writer, layers: int) -> None:
     g = GEMMA
     for key, value in {
-        "context_length": 131072, "embedding_length": g["hidden"], "block_count": 1,
+        "context_length": 131072, "embedding_length": g["hidden"], "block_count": layers,
         "feed_forward_length": g["ffn"], "attention.head_count": g["heads"],
         "attention.head_count_kv": g["kv"], "attention.key_length": g["head"],
         "attention.value_length": g["head"], "attention.sliding_window": 1024,
@@ -191,46 +221,69 @@ def _gemma(w: _Writer) -> None:
     w.out.add_float32("gemma3.rope.scaling.factor", 8.0)
     w.matrix("token_embd.weight", g["vocab"], g["hidden"])
     w.vector("output_norm.weight", g["hidden"], value=1.0)
-    for name in ("attn_norm", "post_attention_norm", "ffn_norm", "post_ffw_norm"):
-        w.vector(f"blk.0.{name}.weight", g["hidden"], value=1.0)
-    for name in ("attn_q_norm", "attn_k_norm"):
-        w.vector(f"blk.0.{name}.weight", g["head"], value=1.0)
-    w.matrix("blk.0.attn_q.weight", g["heads"] * g["head"], g["hidden"])
-    w.matrix("blk.0.attn_k.weight", g["kv"] * g["head"], g["hidden"])
-    w.matrix("blk.0.attn_v.weight", g["kv"] * g["head"], g["hidden"])
-    w.matrix("blk.0.attn_output.weight", g["hidden"], g["heads"] * g["head"])
-    w.matrix("blk.0.ffn_gate.weight", g["ffn"], g["hidden"])
-    w.matrix("blk.0.ffn_up.weight", g["ffn"], g["hidden"])
-    w.matrix("blk.0.ffn_down.weight", g["hidden"], g["ffn"])
+    for i in range(layers):
+        for name in ("attn_norm", "post_attention_norm", "ffn_norm", "post_ffw_norm"):
+            w.vector(f"blk.{i}.{name}.weight", g["hidden"], value=1.0)
+        for name in ("attn_q_norm", "attn_k_norm"):
+            w.vector(f"blk.{i}.{name}.weight", g["head"], value=1.0)
+        w.matrix(f"blk.{i}.attn_q.weight", g["heads"] * g["head"], g["hidden"])
+        w.matrix(f"blk.{i}.attn_k.weight", g["kv"] * g["head"], g["hidden"])
+        w.matrix(f"blk.{i}.attn_v.weight", g["kv"] * g["head"], g["hidden"])
+        w.matrix(f"blk.{i}.attn_output.weight", g["hidden"], g["heads"] * g["head"])
+        w.matrix(f"blk.{i}.ffn_gate.weight", g["ffn"], g["hidden"])
+        w.matrix(f"blk.{i}.ffn_up.weight", g["ffn"], g["hidden"])
+        w.matrix(f"blk.{i}.ffn_down.weight", g["hidden"], g["ffn"])
+
+
+def _write(path: Path, part: str, kind: str) -> None:
+    w = _Writer(path, "gemma3" if part.startswith("gemma") else "ltxv", kind)
+    if part == "gemma":
+        _gemma(w, 1)
+    elif part == "gemma of a video":
+        _gemma(w, VIDEO["gemma"])
+    else:
+        layers = VIDEO["denoise"] if part == "video" else 1
+        w.out.add_string("config", json.dumps(config(layers)))
+        w.out.add_string("model_version", "2.3.0")
+        if part in ("dit", "video"):
+            _dit(w, layers)
+        if part == "video":
+            _connector(w, VIDEO["connector"])
+        if part != "dit":
+            _vae(w, "decode" if part == "video" else part)
+    w.close()
 
 
 def make(part: str, kind: str, folder: Path) -> Path:
-    """Write the model file of one part, or find it written; attention alone has none."""
+    """Write the model of one part, or find it written.
+
+    A file; for a video a folder of two; attention has none.
+    """
     if part == "attention":
         return Path(kind)
-    path = folder / f"{part}-{kind}.gguf"
+    path = folder / f"{part}-{kind}"
     if path.exists():
         return path
-    w = _Writer(path, "gemma3" if part == "gemma" else "ltxv", kind)
-    if part == "gemma":
-        _gemma(w)
+    if part == "video":
+        path.mkdir()
+        _write(path / "ltx.gguf", part, kind)
+        _write(path / "gemma.gguf", "gemma of a video", kind)
     else:
-        w.out.add_string("config", json.dumps(config()))
-        w.out.add_string("model_version", "2.3.0")
-        if part == "dit":
-            _dit(w)
-        else:
-            _vae(w, part)
-    w.close()
+        _write(path, part, kind)
     return path
+
+
+def _block_flops(tokens: int, text: int) -> float:
+    """One block; attention over `text` rows besides (0: none, as in the connector)."""
+    matrices = 12 + (2 if text else 0)
+    linear = 2 * WIDTH * WIDTH * (tokens * matrices + text * 2)
+    return float(linear + 4 * WIDTH * tokens * (tokens + text))
 
 
 def flops(part: str, size: int) -> float:
     """Multiply-adds of one run, counted as two; the convolutions' dense count."""
     if part == "dit":
-        text = 1024
-        linear = 2 * size * (6 * WIDTH * WIDTH + 8 * WIDTH * WIDTH) + 2 * text * 2 * WIDTH * WIDTH
-        return LAYERS * float(linear + 4 * WIDTH * size * (size + text))
+        return _block_flops(size, TEXT)
     if part == "attention":
         return 4.0 * WIDTH * size * size
     if part == "gemma":
@@ -239,6 +292,22 @@ def flops(part: str, size: int) -> float:
         linear = 2 * g["hidden"] * (2 * width + 2 * g["kv"] * g["head"] + 3 * g["ffn"])
         return float(size * linear + 4 * width * size * size)
     return _conv_flops(part, size)
+
+
+def video_flops() -> dict[str, float]:
+    """Of a whole video, stage by stage."""
+    return {
+        "gemma": FULL["gemma"] * flops("gemma", PROMPT),
+        "connector": FULL["connector"] * _block_flops(TEXT, 0),
+        "denoise": STEPS * FULL["denoise"] * flops("dit", VIDEO_TOKENS),
+        "decode": flops("decode", CELLS),
+    }
+
+
+def video_scale(steps: int) -> dict[str, float]:
+    """What a stage's time is multiplied by: whole depth over the layers timed, steps over steps."""
+    scale = {stage: FULL[stage] / layers for stage, layers in VIDEO.items()}
+    return {**scale, "denoise": scale["denoise"] * STEPS / steps, "decode": 1.0}
 
 
 def _conv_flops(part: str, size: int) -> float:

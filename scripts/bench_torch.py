@@ -1,99 +1,211 @@
 """PyTorch's side of scripts/bench.py: `bench_torch.py PART SIZE DTYPE THREADS`.
 
-Builds the official module of one part with random weights, then runs it once for each line on stdin
-and prints the seconds.
+Builds the official modules of one part with random weights, then runs them once for each line on
+stdin and prints the seconds, behind them those of the stages where there are some.
 """
 
 from __future__ import annotations
 
+import math
 import resource
 import sys
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import torch
 
 sys.path.insert(0, str(Path(__file__).parent))
-import bench_models
+import bench_models as models
+
+Laps = list[float]
+Run = Callable[[], Laps]
 
 
-def _dit(size: int, dtype: torch.dtype) -> Callable[[], object]:
+def cheap_weights() -> None:
+    """New layers take repeated random values: drawing gigabytes of them takes longer than a run."""
+    some = torch.randn(1 << 20)
+
+    def fill(layer: torch.nn.Linear | torch.nn.Conv3d) -> None:
+        weight = layer.weight.data
+        flat, scale = weight.view(-1), 1 / math.sqrt(weight[0].numel())
+        for begin in range(0, flat.numel(), some.numel()):
+            piece = flat[begin : begin + some.numel()]
+            piece.copy_(some[: piece.numel()] * scale)
+        if layer.bias is not None:
+            layer.bias.data.zero_()
+
+    torch.nn.Linear.reset_parameters = fill
+    torch.nn.modules.conv._ConvNd.reset_parameters = fill
+
+
+def _velocity(size: int, dtype: torch.dtype, layers: int) -> Callable[..., torch.Tensor]:
     from ltx_core.guidance.perturbations import BatchedPerturbationConfig
     from ltx_core.model.transformer.modality import Modality
     from ltx_core.model.transformer.model_configurator import LTXVideoOnlyModelConfigurator
 
-    model = LTXVideoOnlyModelConfigurator.from_config(bench_models.config()).to(dtype).eval()
+    model = LTXVideoOnlyModelConfigurator.from_config(models.config(layers)).to(dtype).eval()
     starts = torch.rand(1, 3, size, 1) * 20
-    video = Modality(
-        enabled=True,
-        latent=torch.randn(1, size, 128, dtype=dtype),
-        sigma=torch.tensor([0.9]),
-        # Text to video has one timestep for all tokens; evaluated once, as ltx2 does.
-        timesteps=torch.full((1, 1, 1), 0.9),
-        positions=torch.cat([starts, starts + 1], dim=-1),
-        context=torch.randn(1, 1024, bench_models.WIDTH, dtype=dtype),
-        context_mask=None,
-    )
     none = BatchedPerturbationConfig.empty(1)
-    return lambda: model(video=video, audio=None, perturbations=none)
+
+    def velocity(latent: torch.Tensor, context: torch.Tensor, sigma: float) -> torch.Tensor:
+        video = Modality(
+            enabled=True,
+            latent=latent.to(dtype),
+            sigma=torch.tensor([sigma]),
+            # Text to video has one timestep for all tokens; evaluated once, as ltx2 does.
+            timesteps=torch.full((1, 1, 1), sigma),
+            positions=torch.cat([starts, starts + 1], dim=-1),
+            context=context,
+            context_mask=None,
+        )
+        return model(video=video, audio=None, perturbations=none)[0]
+
+    return velocity
 
 
-def _vae(part: str, size: int, dtype: torch.dtype) -> Callable[[], object]:
+def _dit(size: int, dtype: torch.dtype) -> Run:
+    velocity = _velocity(size, dtype, 1)
+    latent = torch.randn(1, size, 128)
+    context = torch.randn(1, models.TEXT, models.WIDTH, dtype=dtype)
+
+    def run() -> Laps:
+        velocity(latent, context, 0.9)
+        return []
+
+    return run
+
+
+def _vae(part: str) -> torch.nn.Module:
     from ltx_core.model.video_vae.model_configurator import (
         VideoDecoderConfigurator,
         VideoEncoderConfigurator,
     )
 
-    side = size * 32
-    if part == "decode":
-        module = VideoDecoderConfigurator.from_config(bench_models.config())
-        value = torch.randn(1, 128, 3, size, size, dtype=dtype)
-    else:
-        module = VideoEncoderConfigurator.from_config(bench_models.config())
-        value = torch.randn(1, 3, 1, side, side, dtype=dtype)
+    kind = VideoDecoderConfigurator if part == "decode" else VideoEncoderConfigurator
+    module = kind.from_config(models.config())
     for tensor in module.per_channel_statistics.buffers():
         tensor.fill_(1.0)
-    module = module.to(dtype).eval()
-    return lambda: module(value)
+    return module.eval()
 
 
-def _gemma(size: int, dtype: torch.dtype) -> Callable[[], object]:
+def _pictures(part: str, size: int, dtype: torch.dtype) -> Run:
+    module, side = _vae(part).to(dtype), size * 32
+    shape = (1, 128, 3, size, size) if part == "decode" else (1, 3, 1, side, side)
+    value = torch.randn(*shape, dtype=dtype)
+
+    def run() -> Laps:
+        module(value)
+        return []
+
+    return run
+
+
+def _hidden_states(size: int, dtype: torch.dtype, layers: int) -> Callable[[], tuple]:
     from transformers import Gemma3TextConfig, Gemma3TextModel
 
-    g = bench_models.GEMMA
+    g = models.GEMMA
     config = Gemma3TextConfig(
         vocab_size=g["vocab"], hidden_size=g["hidden"], intermediate_size=g["ffn"],
-        num_hidden_layers=1, num_attention_heads=g["heads"], num_key_value_heads=g["kv"],
+        num_hidden_layers=layers, num_attention_heads=g["heads"], num_key_value_heads=g["kv"],
         head_dim=g["head"], sliding_window=1024,
     )  # fmt: skip
+    Gemma3TextModel.init_weights = lambda _self: None
     model = Gemma3TextModel(config).to(dtype).eval()
     ids = (torch.arange(size) % 200)[None]
-    return lambda: model(input_ids=ids, output_hidden_states=True, use_cache=False)
+    return lambda: model(input_ids=ids, output_hidden_states=True, use_cache=False).hidden_states
 
 
-def _attention(size: int, dtype: torch.dtype) -> Callable[[], object]:
-    q, k, v = (torch.randn(1, 32, size, bench_models.WIDTH // 32, dtype=dtype) for _ in range(3))
-    return lambda: torch.nn.functional.scaled_dot_product_attention(q, k, v)
+def _gemma(size: int, dtype: torch.dtype) -> Run:
+    states = _hidden_states(size, dtype, 1)
+
+    def run() -> Laps:
+        states()
+        return []
+
+    return run
+
+
+def _attention(size: int, dtype: torch.dtype) -> Run:
+    width = models.WIDTH // models.HEADS
+    q, k, v = (torch.randn(1, models.HEADS, size, width, dtype=dtype) for _ in range(3))
+
+    def run() -> Laps:
+        torch.nn.functional.scaled_dot_product_attention(q, k, v)
+        return []
+
+    return run
+
+
+def _context(dtype: torch.dtype) -> Callable[[tuple], torch.Tensor]:
+    """Hidden states of the prompt's own tokens -> the rows that the DiT attends to."""
+    from ltx_core.model.transformer.rope import LTXRopeType
+    from ltx_core.text_encoders.gemma.embeddings_connector import Embeddings1DConnector
+    from ltx_core.text_encoders.gemma.feature_extractor import FeatureExtractorV2
+
+    hidden = models.GEMMA["hidden"]
+    project = torch.nn.Linear(hidden * (models.VIDEO["gemma"] + 1), models.WIDTH)
+    features = FeatureExtractorV2(project, hidden).to(dtype).eval()
+    connector = Embeddings1DConnector(
+        num_attention_heads=models.HEADS, attention_head_dim=128,
+        num_layers=models.VIDEO["connector"], positional_embedding_max_pos=[4096],
+        num_learnable_registers=128, rope_type=LTXRopeType.SPLIT, double_precision_rope=True,
+        apply_gated_attention=True,
+    ).to(dtype).eval()  # fmt: skip
+    free = models.TEXT - models.PROMPT
+    tokens = torch.ones(1, models.PROMPT, dtype=torch.int64)
+    mask = torch.zeros(1, 1, 1, models.TEXT, dtype=dtype)
+    mask[..., :free] = torch.finfo(dtype).min
+
+    def context(states: tuple) -> torch.Tensor:
+        rows = torch.nn.functional.pad(features(states, tokens)[0], (0, 0, free, 0))
+        return connector(rows, mask)[0]
+
+    return context
+
+
+def _video(steps: int, dtype: torch.dtype) -> Run:
+    """Every part of a video; the decoder in float32, where it is fastest."""
+    states = _hidden_states(models.PROMPT, dtype, models.VIDEO["gemma"])
+    context = _context(dtype)
+    velocity = _velocity(models.VIDEO_TOKENS, dtype, models.VIDEO["denoise"])
+    decoder = _vae("decode")
+    noise = torch.randn(1, models.VIDEO_TOKENS, 128)
+    sigmas = torch.linspace(1, 0, models.STEPS + 1).tolist()
+
+    def run() -> Laps:
+        times = [time.perf_counter()]
+        encoded = states()
+        times.append(time.perf_counter())
+        rows = context(encoded)
+        times.append(time.perf_counter())
+        x = noise
+        for now, then in pairwise(sigmas[: steps + 1]):
+            x = x + velocity(x, rows, now).float() * (then - now)
+        times.append(time.perf_counter())
+        decoder(x.transpose(1, 2).reshape(1, 128, 3, models.CELLS, models.CELLS))
+        times.append(time.perf_counter())
+        return [end - begin for begin, end in pairwise(times)]
+
+    return run
 
 
 def main() -> None:
     part, size, dtype, threads = sys.argv[1], int(sys.argv[2]), sys.argv[3], int(sys.argv[4])
     torch.set_num_threads(threads)
+    cheap_weights()
     kind = getattr(torch, dtype)
-    if part == "dit":
-        run = _dit(size, kind)
-    elif part == "attention":
-        run = _attention(size, kind)
-    elif part == "gemma":
-        run = _gemma(size, kind)
+    if part in ("decode", "encode"):
+        run = _pictures(part, size, kind)
     else:
-        run = _vae(part, size, kind)
+        makers = {"dit": _dit, "gemma": _gemma, "attention": _attention, "video": _video}
+        run = makers[part](size, kind)
     with torch.inference_mode():
         for _ in sys.stdin:
             begin = time.perf_counter()
-            run()
-            print(f"{time.perf_counter() - begin:.6f}", flush=True)
+            laps = run()
+            print(*(f"{s:.6f}" for s in (time.perf_counter() - begin, *laps)), flush=True)
     print(f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.1f}")
 
 

@@ -1,84 +1,24 @@
 // One part of the model at full width, timed on demand: `bench PART MODEL THREADS SIZE`. It loads
-// once, then for each line on stdin runs once and prints the seconds, for the line "profile"
-// the share of each kind of node; at the end of input it prints the peak memory in MiB.
-// scripts/bench.py drives it, turn by turn with PyTorch.
+// once, then for each line on stdin runs once and prints the seconds, behind them those of its
+// stages; for the line "profile" the share of each kind of node; at the end of input it prints the
+// peak memory in MiB. scripts/bench.py drives it, turn by turn with PyTorch.
+#include "bench.h"
 #include "dit.h"
 #include "gemma.h"
 #include "model_gemma.h"
-#include "model_names.h"
-#include "noise.h"
 #include "video_vae.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <ctime>
 #include <fstream>
-#include <functional>
 #include <iostream>
 #include <map>
 #include <string>
-#include <thread>
 
 using namespace ltx2;
-
-using Run = std::function<void()>;
-
-// Independent multiply-adds on vectors: what the machine can do at best, at this moment.
-static double fma_gflops(int threads) {
-    const int64_t rounds = 4000000000; // about half a second
-    constexpr int lanes = 192;         // 12 AVX-512 or 24 AVX accumulators
-    std::vector<std::thread> pool;
-    const auto begin = std::chrono::steady_clock::now();
-    std::vector<float> sinks(static_cast<size_t>(threads));
-    for (int t = 0; t < threads; ++t)
-        pool.emplace_back([&sinks, t] {
-            alignas(64) float a[lanes];
-            for (int i = 0; i < lanes; ++i)
-                a[i] = 1.0f + 1e-6f * static_cast<float>(i);
-            for (int64_t r = 0; r < rounds / lanes * 8; r += 64) {
-                float b[lanes]; // a copy that the compiler keeps in registers
-                std::copy(a, a + lanes, b);
-                for (int k = 0; k < 64; ++k)
-                    for (int i = 0; i < lanes; ++i)
-                        b[i] = std::fma(b[i], 0.999999f, 1e-7f);
-                std::copy(b, b + lanes, a);
-            }
-            for (float v : a)
-                sinks[static_cast<size_t>(t)] += v;
-        });
-    for (std::thread & t : pool)
-        t.join();
-    const double seconds =
-        std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-    if (!std::isfinite(sinks[0]))
-        return 0;
-    return 2.0 * double(rounds / lanes * 8) * lanes * threads / seconds / 1e9;
-}
-
-static std::vector<float> random_values(int64_t count) { return normal_noise(1, 0, count); }
-
-static const Progress quiet;
-
-// One file that holds one part alone.
-struct Model {
-    ModelFile file;
-    Index index;
-    Json config;
-
-    Model() = default;
-    explicit Model(const std::string & path) : file(read_model_file(path)) {
-        const Naming naming(file);
-        for (const TensorInfo & info : file.tensors) {
-            const Place place = naming.place(info.name);
-            index[place.name] = {&info, file.mapping, path, place.added};
-        }
-        if (const Json * text = file.metadata.find("config"))
-            config = Json::parse(text->string("config"), "config");
-    }
-};
 
 // SIZE: tokens, as one frame of a row
 static Run dit_run(Device & device, const Model & model, int tokens) {
@@ -93,7 +33,10 @@ static Run dit_run(Device & device, const Model & model, int tokens) {
     state->tokens = tokens, state->channels = channels;
     state->latents = state->clean = random_values(int64_t{tokens} * channels);
     state->mask.assign(static_cast<size_t>(tokens), 1.0f);
-    return [dit, state] { dit->velocity(*state, 0.9f, quiet); };
+    return [dit, state] {
+        dit->velocity(*state, 0.9f, quiet);
+        return std::vector<double>();
+    };
 }
 
 // SIZE: latent rows and columns; three latent frames, 17 frames
@@ -104,6 +47,7 @@ static Run decode_run(Device & device, const Model & model, int cells) {
         std::make_shared<std::vector<float>>(random_values(int64_t{channels} * 3 * cells * cells));
     return [=] {
         vae->decode(latents->data(), 3, cells, cells, quiet, [](const uint8_t *, int, int) {});
+        return std::vector<double>();
     };
 }
 
@@ -112,7 +56,10 @@ static Run encode_run(Device & device, const Model & model, int cells) {
     auto vae = std::make_shared<VideoVae>(device, model.index, model.config);
     const int side = cells * pixel_scale;
     auto pixels = std::make_shared<std::vector<float>>(random_values(int64_t{3} * side * side));
-    return [=] { vae->encode(pixels->data(), 1, side, side, quiet); };
+    return [=] {
+        vae->encode(pixels->data(), 1, side, side, quiet);
+        return std::vector<double>();
+    };
 }
 
 // SIZE: tokens
@@ -121,7 +68,10 @@ static Run gemma_run(Device & device, const Model & model, int tokens) {
     std::vector<int32_t> ids;
     for (int i = 0; i < tokens; ++i)
         ids.push_back(i % 200);
-    return [=] { gemma->encode(ids, quiet); };
+    return [=] {
+        gemma->encode(ids, quiet);
+        return std::vector<double>();
+    };
 }
 
 // The DiT's attention over itself between its projections. KIND: F32, or BF16 where products of
@@ -158,6 +108,7 @@ static Run attention_run(Device & device, const std::string & kind, int tokens) 
         in.exact = kind == "F32";
         g.output(attend(g, in), kept->out.data());
         g.run();
+        return std::vector<double>();
     };
 }
 
@@ -186,7 +137,6 @@ public:
     }
 
 private:
-    using Clock = std::chrono::steady_clock;
     struct Sum {
         double seconds = 0, wall = 0;
         int count = 0;
@@ -196,7 +146,7 @@ private:
         Profile & p = *static_cast<Profile *>(data);
         const std::clock_t used = std::clock();
         if (before) {
-            p.begin_ = Clock::now();
+            p.begin_ = std::chrono::steady_clock::now();
             p.used_ = std::clock();
             return true;
         }
@@ -207,13 +157,14 @@ private:
             name += " from " + std::to_string(t->src[0]->ne[0]);
         Sum & sum = p.sums_[name];
         sum.seconds += double(used - p.used_) / CLOCKS_PER_SEC;
-        sum.wall += std::chrono::duration<double>(Clock::now() - p.begin_).count();
+        sum.wall +=
+            std::chrono::duration<double>(std::chrono::steady_clock::now() - p.begin_).count();
         ++sum.count;
         return true;
     }
 
     Device & device_;
-    Clock::time_point begin_;
+    std::chrono::steady_clock::time_point begin_;
     std::clock_t used_ = 0;
     std::map<std::string, Sum> sums_;
 };
@@ -226,24 +177,33 @@ static double peak_mib() {
     return 0;
 }
 
+static Run make_run(Device & device, const std::string & part, const std::string & model,
+                    int size) {
+    if (part == "attention")
+        return attention_run(device, model, size);
+    if (part == "video")
+        return video_run(device, model, size);
+    static Model parts;
+    parts = Model(model);
+    return part == "dit"      ? dit_run(device, parts, size)
+           : part == "decode" ? decode_run(device, parts, size)
+           : part == "encode" ? encode_run(device, parts, size)
+                              : gemma_run(device, parts, size);
+}
+
 static int bench(int argc, char ** argv) {
-    if (argc == 3 && std::string(argv[1]) == "fma") {
-        for (std::string line; std::getline(std::cin, line);)
-            std::printf("%.3f\n", fma_gflops(std::atoi(argv[2]))), std::fflush(stdout);
+    if (argc == 3 && std::string(argv[1]) == "peaks") {
+        for (std::string line; std::getline(std::cin, line);) {
+            const Peaks p = peaks(std::atoi(argv[2]));
+            std::printf("%.3f %.3f %.3f\n", p.f32, p.bf16, p.int8), std::fflush(stdout);
+        }
         return 0;
     }
     if (argc != 5)
         fail(LTX2_STATUS_INVALID_ARGUMENT,
-             "usage: bench dit|decode|encode|gemma|attention MODEL|KIND THREADS SIZE");
-    const std::string part = argv[1];
-    const Model model = part == "attention" ? Model() : Model(argv[2]);
+             "usage: bench dit|decode|encode|gemma|attention|video MODEL|KIND THREADS SIZE");
     Device device("CPU", std::atoi(argv[3]));
-    const int size = std::atoi(argv[4]);
-    const Run run = part == "attention" ? attention_run(device, argv[2], size)
-                    : part == "dit"     ? dit_run(device, model, size)
-                    : part == "decode"  ? decode_run(device, model, size)
-                    : part == "encode"  ? encode_run(device, model, size)
-                                        : gemma_run(device, model, size);
+    const Run run = make_run(device, argv[1], argv[2], std::atoi(argv[4]));
     for (std::string line; std::getline(std::cin, line);) {
         if (line == "profile") {
             const Profile profile(device);
@@ -251,11 +211,12 @@ static int bench(int argc, char ** argv) {
             profile.print();
             continue;
         }
-        const auto begin = std::chrono::steady_clock::now();
-        run();
-        const auto end = std::chrono::steady_clock::now();
-        std::printf("%.6f\n", std::chrono::duration<double>(end - begin).count());
-        std::fflush(stdout);
+        Clock clock;
+        const std::vector<double> stages = run();
+        std::printf("%.6f", clock.lap());
+        for (double seconds : stages)
+            std::printf(" %.6f", seconds);
+        std::printf("\n"), std::fflush(stdout);
     }
     std::printf("%.1f\n", peak_mib());
     return 0;

@@ -1,0 +1,66 @@
+// What the files of ltx2_bench share.
+#pragma once
+
+#include "device.h"
+#include "model_file.h"
+#include "model_names.h"
+#include "noise.h"
+#include "progress.h"
+#include "weights.h"
+
+#include <chrono>
+#include <functional>
+#include <string>
+#include <vector>
+
+namespace ltx2 {
+
+// Runs once and gives the seconds of its stages; none: it is one stage.
+using Run = std::function<std::vector<double>()>;
+
+inline const Progress quiet;
+inline std::vector<float> random_values(int64_t count) { return normal_noise(1, 0, count); }
+
+class Clock {
+public:
+    double lap() {
+        const auto now = std::chrono::steady_clock::now();
+        const double seconds = std::chrono::duration<double>(now - begin_).count();
+        begin_ = now;
+        return seconds;
+    }
+
+private:
+    std::chrono::steady_clock::time_point begin_ = std::chrono::steady_clock::now();
+};
+
+// One file that holds some parts alone.
+struct Model {
+    ModelFile file;
+    Index index;
+    Json config;
+
+    Model() = default;
+    explicit Model(const std::string & path) : file(read_model_file(path)) {
+        const Naming naming(file);
+        for (const TensorInfo & info : file.tensors) {
+            const Place place = naming.place(info.name);
+            index[place.name] = {&info, file.mapping, path, place.added};
+        }
+        if (const Json * text = file.metadata.find("config"))
+            config = Json::parse(text->string("config"), "config");
+    }
+};
+
+// A video of 256 x 256 x 17, distilled, from ltx.gguf and gemma.gguf in a folder: Gemma on 128
+// tokens, the connector, `steps` of the eight denoising steps, the decoder.
+Run video_run(Device & device, const std::string & folder, int steps);
+
+// Giga-operations a second of independent multiply-adds in registers, on so many threads at once:
+// F32, BF16 pairs and 8-bit quadruples into one sum; 0 where this processor has none.
+struct Peaks {
+    double f32, bf16, int8;
+};
+Peaks peaks(int threads);
+
+} // namespace ltx2

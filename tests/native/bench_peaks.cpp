@@ -1,0 +1,100 @@
+// What this machine's multipliers can do at best, at this moment. Compiled for this machine alone.
+#include "bench.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <iterator>
+#include <numeric>
+#include <thread>
+#ifdef __AVX512F__
+#include <immintrin.h>
+#endif
+
+namespace ltx2 {
+
+// About half a second on each of `threads`; `loop` gives a sum, so that it is not left out.
+template <class Loop>
+static double rate(int threads, double operations, Loop loop) {
+    std::vector<std::thread> pool;
+    std::vector<float> sums(static_cast<size_t>(threads));
+    Clock clock;
+    for (float & sum : sums)
+        pool.emplace_back([&sum, loop] { sum = loop(); });
+    for (std::thread & thread : pool)
+        thread.join();
+    const double seconds = clock.lap();
+    return std::isnan(sums[0]) ? 0 : operations * threads / seconds / 1e9;
+}
+
+static constexpr int64_t rounds = 20000000, chains = 12;
+
+static float f32_loop() {
+    constexpr int lanes = 192; // 12 AVX-512 or 24 AVX accumulators
+    alignas(64) float a[lanes];
+    for (int i = 0; i < lanes; ++i)
+        a[i] = 1.0f + 1e-6f * static_cast<float>(i);
+    for (int64_t r = 0; r < rounds; r += 64) {
+        float b[lanes]; // a copy that the compiler keeps in registers
+        std::copy(a, a + lanes, b);
+        for (int k = 0; k < 64; ++k)
+            for (int i = 0; i < lanes; ++i)
+                b[i] = std::fma(b[i], 0.999999f, 1e-7f);
+        std::copy(b, b + lanes, a);
+    }
+    float sum = 0;
+    for (float v : a)
+        sum += v;
+    return sum;
+}
+
+// So that no loop's result is left out.
+template <class Number, class Vector>
+[[maybe_unused]] static float sum_of(const Vector (&vectors)[chains]) {
+    Number numbers[chains * (sizeof(Vector) / sizeof(Number))];
+    std::memcpy(numbers, vectors, sizeof(vectors));
+    return static_cast<float>(std::accumulate(std::begin(numbers), std::end(numbers), Number(0)));
+}
+
+#ifdef __AVX512BF16__
+static float bf16_loop() {
+    const __m512bh x = (__m512bh)_mm512_set1_epi32(0x3c003c00);
+    __m512 sums[chains];
+    for (__m512 & sum : sums)
+        sum = _mm512_setzero_ps();
+    for (int64_t r = 0; r < rounds; ++r)
+        for (__m512 & sum : sums)
+            sum = _mm512_dpbf16_ps(sum, x, x);
+    return sum_of<float>(sums);
+}
+#endif
+
+#ifdef __AVX512VNNI__
+static float int8_loop() {
+    const __m512i x = _mm512_set1_epi32(0x01010101);
+    __m512i sums[chains];
+    for (__m512i & sum : sums)
+        sum = _mm512_setzero_si512();
+    for (int64_t r = 0; r < rounds; ++r) {
+        for (__m512i & sum : sums)
+            sum = _mm512_dpbusd_epi32(sum, x, x);
+        for (__m512i & sum : sums) // or the compiler multiplies once for all rounds
+            __asm__ volatile("" : "+v"(sum));
+    }
+    return sum_of<int>(sums);
+}
+#endif
+
+Peaks peaks(int threads) {
+    Peaks p{rate(threads, 2.0 * rounds * 192, f32_loop), 0, 0};
+    [[maybe_unused]] const double vectors = 2.0 * rounds * chains;
+#ifdef __AVX512BF16__
+    p.bf16 = rate(threads, vectors * 32, bf16_loop);
+#endif
+#ifdef __AVX512VNNI__
+    p.int8 = rate(threads, vectors * 64, int8_loop);
+#endif
+    return p;
+}
+
+} // namespace ltx2
