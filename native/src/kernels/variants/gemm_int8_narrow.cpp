@@ -194,14 +194,13 @@ static inline __attribute__((always_inline)) void tile_of(const GemmTile & t, F 
     });
 }
 
-#define INLINE_LAMBDA __attribute__((always_inline))
-
 #if defined(__AVXVNNI__)
 
 template <int Planes, int Rows, bool Minima>
 static void tile_vnni(const GemmTile & t) {
-    tile_of<Planes, Rows, Minima>(t, [](const auto & x, const uint32_t * w, BlockSums<Rows> & out)
-                                         INLINE_LAMBDA { sum_block<Planes>(x, w, out); });
+    tile_of<Planes, Rows, Minima>(
+        t, [](const auto & x, const uint32_t * w, BlockSums<Rows> & out)
+               __attribute__((always_inline)) { sum_block<Planes>(x, w, out); });
 }
 
 template <int Planes, int... I>
@@ -220,8 +219,9 @@ void tile_int8(int planes, const GemmTile & t, int rows) {
 
 template <int Rows, int Bits>
 static void tile_small(const GemmTile & t) {
-    tile_of<1, Rows, true>(t, [](const auto & x, const uint32_t * w, BlockSums<Rows> & out)
-                                  INLINE_LAMBDA { sum_small<Bits>(x, w, out); });
+    tile_of<1, Rows, true>(
+        t, [](const auto & x, const uint32_t * w, BlockSums<Rows> & out)
+               __attribute__((always_inline)) { sum_small<Bits>(x, w, out); });
 }
 
 template <int... I>
@@ -235,11 +235,12 @@ static void run_small(const GemmTile & t, int rows, std::integer_sequence<int, I
 
 template <int Rows>
 static void tile_signed(const GemmTile & t) {
-    tile_of<1, Rows, false>(t, [](const auto & x, const uint32_t * w, BlockSums<Rows> & out)
-                                   INLINE_LAMBDA {
-                                       sum_signed(x, w, out.low);
-                                       sum_signed(x, w + lanes, out.high);
-                                   });
+    tile_of<1, Rows, false>(
+        t, [](const auto & x, const uint32_t * w, BlockSums<Rows> & out)
+               __attribute__((always_inline)) {
+                   sum_signed(x, w, out.low);
+                   sum_signed(x, w + lanes, out.high);
+               });
 }
 
 template <int... I>
@@ -250,8 +251,9 @@ static void run_signed(const GemmTile & t, int rows, std::integer_sequence<int, 
 
 template <int Rows, bool Minima>
 static void tile_wide(const GemmTile & t) {
-    tile_of<2, Rows, Minima>(t, [](const auto & x, const uint32_t * w, BlockSums<Rows> & out)
-                                    INLINE_LAMBDA { sum_wide(x, w, out); });
+    tile_of<2, Rows, Minima>(
+        t, [](const auto & x, const uint32_t * w, BlockSums<Rows> & out)
+               __attribute__((always_inline)) { sum_wide(x, w, out); });
 }
 
 template <int... I>
