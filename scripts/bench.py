@@ -31,10 +31,10 @@ MATRICES = ("F16", "Q8_0", "Q4_0")
 # part: (sizes for --quick, all sizes), weight types, types that also run on plain ggml operations.
 # Sizes are tokens, latent rows = columns, text tokens, and denoising steps of a video's eight.
 PARTS = {
-    "dit": (((1024, 2560), (256, 1024, 2560, 6144)), MATRICES, MATRICES),
+    "dit": (((1024, 2560), (256, 1024, 2560, 6144)), MATRICES, ("F16", "Q4_0")),
     "decode": (((8,), (8, 16)), ("F16",), ("F16",)),
     "encode": (((8,), (8, 16)), ("F16",), ("F16",)),
-    "gemma": (((256,), (64, 256, 1024)), MATRICES, MATRICES),
+    "gemma": (((256,), (64, 256, 1024)), MATRICES, ("Q4_0",)),
     "attention": (((1024, 2560), (1024, 2560, 6144)), ("F32", "BF16"), ()),
     "video": (((2,), (8,)), MATRICES, ("Q4_0",)),
 }

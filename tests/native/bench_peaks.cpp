@@ -29,6 +29,26 @@ static double rate(int threads, double operations, Loop loop) {
 
 static constexpr int64_t rounds = 20000000, chains = 12;
 
+// So that no loop's result is left out.
+template <class Number, class Vector>
+[[maybe_unused]] static float sum_of(const Vector (&vectors)[chains]) {
+    Number numbers[chains * (sizeof(Vector) / sizeof(Number))];
+    std::memcpy(numbers, vectors, sizeof(vectors));
+    return static_cast<float>(std::accumulate(std::begin(numbers), std::end(numbers), Number(0)));
+}
+
+#ifdef __AVX512F__
+static float f32_loop() {
+    const __m512 x = _mm512_set1_ps(0.999999f), y = _mm512_set1_ps(1e-7f);
+    __m512 sums[chains];
+    for (__m512 & sum : sums)
+        sum = _mm512_setzero_ps();
+    for (int64_t r = 0; r < rounds; ++r)
+        for (__m512 & sum : sums)
+            sum = _mm512_fmadd_ps(sum, x, y);
+    return sum_of<float>(sums);
+}
+#else
 static float f32_loop() {
     constexpr int lanes = 192; // 12 AVX-512 or 24 AVX accumulators
     alignas(64) float a[lanes];
@@ -47,14 +67,7 @@ static float f32_loop() {
         sum += v;
     return sum;
 }
-
-// So that no loop's result is left out.
-template <class Number, class Vector>
-[[maybe_unused]] static float sum_of(const Vector (&vectors)[chains]) {
-    Number numbers[chains * (sizeof(Vector) / sizeof(Number))];
-    std::memcpy(numbers, vectors, sizeof(vectors));
-    return static_cast<float>(std::accumulate(std::begin(numbers), std::end(numbers), Number(0)));
-}
+#endif
 
 #ifdef __AVX512BF16__
 static float bf16_loop() {
@@ -75,12 +88,9 @@ static float int8_loop() {
     __m512i sums[chains];
     for (__m512i & sum : sums)
         sum = _mm512_setzero_si512();
-    for (int64_t r = 0; r < rounds; ++r) {
+    for (int64_t r = 0; r < rounds; ++r)
         for (__m512i & sum : sums)
             sum = _mm512_dpbusd_epi32(sum, x, x);
-        for (__m512i & sum : sums) // or the compiler multiplies once for all rounds
-            __asm__ volatile("" : "+v"(sum));
-    }
     return sum_of<int>(sums);
 }
 #endif
