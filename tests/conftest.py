@@ -12,6 +12,7 @@ import ltx2
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "scripts"))
 import make_tiny
+import rules
 
 GEOMETRIES = ("base", "odd", "plain", "distilled")
 
@@ -24,6 +25,18 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         name: make_tiny.generate(name, folder / name) / f"ltx-tiny-{name}.safetensors"
         for name in GEOMETRIES
     }
+
+
+@pytest.fixture(scope="module")
+def weights(tiny: dict[str, Path]) -> rules.Weights:
+    """The tensors of base's checkpoint, for the rules in numpy."""
+    return rules.load(tiny["base"])
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One that the fixtures of a file share."""
+    return tmp_path_factory.mktemp("module")
 
 
 def _joined(*paths: Path) -> str:

@@ -51,3 +51,10 @@ def run(component: str, models: list[Path], folder: Path, **inputs: object) -> A
     if done.returncode:
         pytest.fail(f"{component}: {done.stderr.strip() or done.returncode}")
     return {path.stem: np.load(path) for path in out.glob("*.npy")}
+
+
+def run_dit(model: Path, folder: Path, want: Arrays, **changed: object) -> Arrays:
+    """Run the transformer on a golden file's inputs, some of them changed."""
+    names = ("latent", "mask", "positions", "context", "sigma")
+    inputs: dict[str, object] = {name: want[name] for name in names}
+    return run("dit", [model], folder, **{**inputs, **changed})

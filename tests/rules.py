@@ -9,16 +9,28 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from tolerance import nmse
 
 from ltx2.safetensors import SafetensorsFile
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 F = NDArray[Any]
 Weights = dict[str, F]
 DIT = "model.diffusion_model."
 CONNECTOR = DIT + "video_embeddings_connector."
+RIGHT, WRONG = 2e-11, 2.5e-4  # NMSE at most and at least; measured 4e-12 and 9.6e-4
+
+
+def tells(have: F, rule: Callable[[str], F], *mistakes: str) -> None:
+    """`have` follows the rule; each mistake would show."""
+    error = nmse(have, rule(""))
+    assert error <= RIGHT, error
+    for mistake in mistakes:
+        with np.errstate(all="ignore"):
+            assert not nmse(have, rule(mistake)) < WRONG, mistake
 
 
 def load(*paths: Path) -> Weights:

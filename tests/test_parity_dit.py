@@ -6,16 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from parity import Arrays, golden, run
+from parity import Arrays, golden, run_dit
 from tolerance import NMSE, nmse
 
 GEOMETRIES = ["base", "odd", "plain"]
-INPUTS = ("latent", "mask", "positions", "context", "sigma")
-
-
-def velocity(model: Path, folder: Path, want: Arrays, **changed: object) -> Arrays:
-    inputs: dict[str, object] = {name: want[name] for name in INPUTS}
-    return run("dit", [model], folder, **{**inputs, **changed})
 
 
 def compare(have: Arrays, want: Arrays, prefix: str, ours: str = "", kind: str = "F32") -> None:
@@ -36,7 +30,7 @@ def compare(have: Arrays, want: Arrays, prefix: str, ours: str = "", kind: str =
 def test_text_to_video(name: str, tiny: dict[str, Path], tmp_path: Path) -> None:
     want = golden(f"{name}-dit")
     full = np.ones_like(want["mask"])
-    have = velocity(tiny[name], tmp_path, want, mask=full)
+    have = run_dit(tiny[name], tmp_path, want, mask=full)
     plain = {k: v for k, v in want.items() if "." not in k or k.startswith("transformer_blocks")}
     compare(have, plain, "")
 
@@ -46,7 +40,7 @@ def test_image_to_video_has_a_timestep_per_token(
     name: str, tiny: dict[str, Path], tmp_path: Path
 ) -> None:
     want = golden(f"{name}-dit")
-    compare(velocity(tiny[name], tmp_path, want), want, "i2v.")
+    compare(run_dit(tiny[name], tmp_path, want), want, "i2v.")
 
 
 @pytest.mark.parametrize("name", GEOMETRIES)
@@ -55,9 +49,9 @@ def test_perturbed_pass_shares_what_comes_before(
 ) -> None:
     want = golden(f"{name}-dit")
     full = np.ones_like(want["mask"])
-    have = velocity(tiny[name], tmp_path, want, mask=full, stg_blocks=want["stg_blocks"])
+    have = run_dit(tiny[name], tmp_path, want, mask=full, stg_blocks=want["stg_blocks"])
     compare(have, want, "stg.", "perturbed.")
-    plain = velocity(tiny[name], tmp_path / "plain", want, mask=full)
+    plain = run_dit(tiny[name], tmp_path / "plain", want, mask=full)
     assert np.array_equal(have["velocity"], plain["velocity"])
 
 
@@ -66,4 +60,4 @@ def test_weights_are_used_in_the_files_own_type(
 ) -> None:
     monkeypatch.setenv("LTX2_EXACT", "0")
     want = golden("odd-dit")
-    compare(velocity(tiny["odd"], tmp_path, want), want, "i2v.", kind="BF16")
+    compare(run_dit(tiny["odd"], tmp_path, want), want, "i2v.", kind="BF16")

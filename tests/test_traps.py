@@ -13,34 +13,13 @@ import numpy as np
 import pytest
 import rules
 from numpy.typing import NDArray
-from parity import Arrays, golden, run
-from rules import Weights
+from parity import Arrays, golden, run, run_dit
+from rules import Weights, tells
 from tolerance import nmse
 
 Array = NDArray[np.generic]
 Tiny = dict[str, Path]
 Encoder = tuple[Weights, dict[str, int]]
-RIGHT, WRONG = 2e-11, 2.5e-4  # NMSE at most and at least; measured 4e-12 and 9.6e-4
-
-
-def tells(have: Array, rule: object, *mistakes: str) -> None:
-    """`have` follows the rule; each mistake would show."""
-    assert callable(rule)
-    assert nmse(have, rule("")) <= RIGHT
-    for mistake in mistakes:
-        with np.errstate(all="ignore"):
-            assert not nmse(have, rule(mistake)) < WRONG, mistake
-
-
-@pytest.fixture(scope="module")
-def weights(tiny: Tiny) -> Weights:
-    return rules.load(tiny["base"])
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("traps")
-
 
 # ---- Gemma
 
@@ -147,17 +126,17 @@ def test_text_comes_first_then_registers_at_their_absolute_places(
 @pytest.fixture(scope="module")
 def image(tiny: Tiny, folder: Path) -> Array:
     # Six tokens are given, one is half given, five are free.
-    want = golden("base-dit")
-    names = ("latent", "mask", "positions", "context", "sigma")
-    inputs = {name: want[name] for name in names}
-    return run("dit", [tiny["base"]], folder / "dit", **inputs)["velocity"]
+    return run_dit(tiny["base"], folder / "dit", golden("base-dit"))["velocity"]
 
 
-def tell_velocity(image: Array, weights: Weights, *mistakes: str) -> None:
+def tell_velocity(
+    have: Array, weights: Weights, *mistakes: str, context: Array | None = None
+) -> None:
     g = golden("base-dit")
     middles = g["positions"].mean(-1, dtype=np.float64)
-    given = (weights, g["latent"], g["mask"], middles, g["context"], float(g["sigma"][0]), 4)
-    tells(image, lambda wrong: rules.dit(*given, wrong), *mistakes)
+    text = g["context"] if context is None else context
+    given = (weights, g["latent"], g["mask"], middles, text, float(g["sigma"][0]), 4)
+    tells(have, lambda wrong: rules.dit(*given, wrong), *mistakes)
 
 
 def test_the_head_subtracts_the_mean(image: Array, weights: Weights) -> None:
@@ -194,19 +173,10 @@ def test_context_is_shifted_and_scaled_but_not_normalised(
     weights: Weights, tiny: Tiny, folder: Path
 ) -> None:
     want = golden("base-dit")
-    names = ("latent", "mask", "positions", "sigma")
-    inputs = {name: want[name] for name in names}
     context = want["context"] * np.float32(1.7)  # its rows do not have RMS 1
-    have = run("dit", [tiny["base"]], folder / "context", context=context, taps=0, **inputs)
-    middles = want["positions"].mean(-1, dtype=np.float64)
-    given = (weights, want["latent"], want["mask"], middles, context, float(want["sigma"][0]), 4)
-    tells(
-        have["velocity"],
-        lambda wrong: rules.dit(*given, wrong),
-        "context normalised",
-        "context not modulated",
-        "context scale, shift",
-    )
+    have = run_dit(tiny["base"], folder / "context", want, context=context, taps=0)
+    mistakes = ("context normalised", "context not modulated", "context scale, shift")
+    tell_velocity(have["velocity"], weights, *mistakes, context=context)
 
 
 def test_tables_are_shift_scale_gate_and_the_head_s_shift_scale(
@@ -245,12 +215,10 @@ def test_timesteps_are_per_token_but_the_prompt_s_is_sigma(image: Array, weights
 def test_one_timestep_given_per_token_is_one_timestep(tiny: Tiny, folder: Path) -> None:
     # Tokens at almost one value take the per-token path, at one the scalar path.
     want = golden("base-dit")
-    names = ("latent", "positions", "context", "sigma")
-    inputs = {name: want[name] for name in names}
     mask = np.ones_like(want["mask"])
-    scalar = run("dit", [tiny["base"]], folder / "scalar", mask=mask, **inputs)
+    scalar = run_dit(tiny["base"], folder / "scalar", want, mask=mask)
     mask[1::2] -= np.float32(6e-8)
-    tokens = run("dit", [tiny["base"]], folder / "tokens", mask=mask, **inputs)
+    tokens = run_dit(tiny["base"], folder / "tokens", want, mask=mask)
     assert scalar["adaln_single"].size == 9 * 128
     assert tokens["adaln_single"].size == 2 * 9 * 128
     assert nmse(tokens["velocity"], scalar["velocity"]) < 2e-10  # measured 3.3e-11
@@ -261,7 +229,5 @@ def test_audio_tensors_are_passed_over(tiny: Tiny, folder: Path, image: Array) -
     audio = names[0] - names[1]  # else the same weights
     assert len(audio) > 30
     assert all("audio" in name or "vocoder" in name or "a2v" in name for name in audio)
-    want = golden("base-dit")
-    inputs = {name: want[name] for name in ("latent", "mask", "positions", "context", "sigma")}
-    have = run("dit", [tiny["distilled"]], folder / "without", taps=0, **inputs)
+    have = run_dit(tiny["distilled"], folder / "without", golden("base-dit"), taps=0)
     assert np.array_equal(have["velocity"], image)

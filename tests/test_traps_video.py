@@ -21,8 +21,7 @@ import rules_video as video
 from golden_text import LONG
 from numpy.typing import NDArray
 from parity import Arrays, golden, run
-from rules import Weights
-from test_traps import WRONG, tells
+from rules import WRONG, Weights, tells
 from tolerance import NMSE, nmse
 
 import ltx2
@@ -34,16 +33,6 @@ Tiny = dict[str, Path]
 VAE = make_tiny.model_config("base")["vae"]
 PROMPT = "a red circle moves right on a blue background"  # of the golden contexts
 DISTILLED = [1, 0.99375, 0.9875, 0.98125, 0.975, 0.909375, 0.725, 0.421875, 0]
-
-
-@pytest.fixture(scope="module")
-def weights(tiny: Tiny) -> Weights:
-    return rules.load(tiny["base"])
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("traps")
 
 
 def scaled(path: Path, out: Path, factor: float, *names: str) -> Path:
