@@ -1,7 +1,6 @@
 // The sizes of a Gemma 3 text model, as its file states them.
 #pragma once
 
-#include <cstdint>
 #include <vector>
 
 namespace ltx2 {
@@ -9,13 +8,11 @@ namespace ltx2 {
 struct GemmaConfig {
     int layers = 0, heads = 0, kv_heads = 0, head_dim = 0, hidden = 0, ffn = 0;
     int sliding_window = 0;
-    int sliding_window_pattern = 0;
     std::vector<bool>
         is_global; // one a layer: sees everything, and turns by rope_base / rope_factor
     float eps = 1e-6f;
     float scale = 0; // of the attention scores, applied once
     double rope_base = 1e6, rope_base_local = 1e4, rope_factor = 8;
-    int64_t vocabulary = 0;
 };
 
 } // namespace ltx2

@@ -92,7 +92,6 @@ GemmaConfig sizes(const Keys & k, const Spelling & s) {
 }
 
 void set_pattern(GemmaConfig & c, int pattern) {
-    c.sliding_window_pattern = pattern;
     for (int i = 1; i <= c.layers; ++i)
         c.is_global.push_back(i % pattern == 0);
 }

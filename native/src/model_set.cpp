@@ -45,7 +45,6 @@ ModelSet::ModelSet(const std::vector<std::string> & paths) {
     check_roles();
     gemma_ = gemma_config(*owner(Role::text_encoder).file);
     check_text_encoder();
-    gemma_.vocabulary = index_.at("token_embd.weight").info->shape[0];
     read_config();
     check_counts();
     read_text_length();
