@@ -11,6 +11,7 @@ set(ltx2_variant_sources
     src/kernels/variants/gemm_int8.cpp
     src/kernels/variants/gemm_int8_narrow.cpp
     src/kernels/variants/gemm_int8_neon.cpp
+    src/kernels/variants/gemm_unpack.cpp
     src/kernels/variants/rows.cpp
     src/kernels/variants/table.cpp
     src/kernels/variants/winograd.cpp)

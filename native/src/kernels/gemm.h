@@ -20,6 +20,7 @@ enum class Arithmetic {
 };
 constexpr int arithmetics = 5;
 constexpr int64_t int4_group = 128;
+constexpr int most_panel = 32; // outputs, of any variant
 
 // One panel of weights, `units` of four bytes long. int8: scales [blocks][panel], and for types
 // that have them minima [blocks][panel], else null; bits of a value.
@@ -48,6 +49,11 @@ struct Decoder {
     bool has_minima;
 };
 
+// The same for all the outputs of a panel at once, whose weights begin at rows[i]: into units, and
+// scales [blocks or groups][panel].
+using UnpackFn = void (*)(const uint8_t * const * rows, int64_t first, int64_t count,
+                          uint32_t * units, float * scales);
+
 struct Gemm {
     int panel;                  // outputs
     int most_rows[arithmetics]; // of a tile, by arithmetic; 0 where this variant lacks it
@@ -63,9 +69,11 @@ struct Gemm {
     // from [panel][stride] to [count][panel], in units
     void (*transpose)(const uint32_t * from, int64_t stride, int64_t count, uint32_t * to);
     void (*tile)(Arithmetic, const GemmTile &, int rows);
-    Decoder (*decoder)(int ggml_type);        // for int8 and int16
     bool (*multiplies)(Arithmetic, int bits); // int8 or int16, faster than F32
-    DecodeFn (*int4_decoder)(int ggml_type);  // scales one a group
+    Decoder (*decoder)(int ggml_type);        // for int8 and int16
+    // What unpacks faster than decoding row by row and transposing, if anything; for int4 the only
+    // way.
+    UnpackFn (*unpacker)(Arithmetic, int ggml_type);
 };
 
 } // namespace ltx2::kernels

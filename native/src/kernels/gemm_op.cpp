@@ -32,7 +32,7 @@ Arithmetic choose_arithmetic(ggml_type weight, int64_t k, int64_t rows, Rounding
     const auto has = [](Arithmetic a) { return most_rows(a) > 0; };
     if (rounding == Rounding::none || weight == GGML_TYPE_F32 || rows < few_rows)
         return Arithmetic::f32;
-    if (rounding == Rounding::free && k % 32 == 0 && variant().gemm.int4_decoder(weight))
+    if (rounding == Rounding::free && k % 32 == 0 && variant().gemm.unpacker(Arithmetic::int4, weight))
         return Arithmetic::int4;
     const Arithmetic whole = rounding == Rounding::fine ? Arithmetic::int16 : Arithmetic::int8;
     const Decoder decoder = variant().gemm.decoder(weight);
@@ -108,18 +108,13 @@ struct Product {
     const int64_t k = weight->ne[0], n = weight->ne[1], rows = plan.out->ne[1];
     const int64_t panel = kernels.panel;
     const Decoder decoder = kernels.decoder(weight->type);
+    const UnpackFn unpacker = kernels.unpacker(plan.call.arithmetic, weight->type);
     Room room;
 
     Product(const GemmPlan & plan, int thread) : plan(plan) {
         uint8_t * memory = plan.scratch->memory.get();
         memory += (64 - reinterpret_cast<uintptr_t>(memory) % 64) % 64;
         room.cut(memory + plan.scratch->size * static_cast<size_t>(thread), panel);
-    }
-
-    // Scales of so many values of a row.
-    int64_t scales_of(int64_t count) const {
-        return plan.call.arithmetic == Arithmetic::int4 ? (count + int4_group - 1) / int4_group
-                                                        : count / 32;
     }
 
     const uint8_t * weight_row(int64_t row) const {
@@ -148,7 +143,6 @@ struct Product {
     void decode_row(int64_t column, int64_t first, int64_t count, int64_t i) {
         uint8_t * to = room.decoded + i * Room::decoded_stride;
         const uint8_t * row = weight_row(column);
-        const int64_t blocks = scales_of(count);
         switch (plan.call.arithmetic) {
         case Arithmetic::f32:
             return values_of(row, first, count, reinterpret_cast<float *>(to));
@@ -164,21 +158,25 @@ struct Product {
             return;
         case Arithmetic::int8:
         case Arithmetic::int16:
-            return decoder.decode(row, first, count, to, room.row_scales + i * blocks,
-                                  room.row_minima + i * blocks);
-        case Arithmetic::int4:
-            return kernels.int4_decoder(weight->type)(row, first, count, to,
-                                                      room.row_scales + i * blocks, nullptr);
+        case Arithmetic::int4: // the variants that have it unpack it whole
+            return decoder.decode(row, first, count, to, room.row_scales + i * count / 32,
+                                  room.row_minima + i * count / 32);
         }
     }
 
-    // Part [first, first + count) of the weights of a panel's outputs.
+    // Part [first, first + count) of the weights of a panel's outputs. Those past the last one are
+    // sums of whatever is there, and are not kept.
     GemmPanel unpack(int64_t column, int64_t first, int64_t count) {
-        const int64_t width = std::min(panel, n - column);
-        for (int64_t i = 0; i < width; ++i)
+        if (unpacker) {
+            const uint8_t * rows[most_panel];
+            for (int64_t i = 0; i < panel; ++i)
+                rows[i] = weight_row(std::min(column + i, n - 1));
+            unpacker(rows, first, count, room.units, room.scales);
+            return {room.units, room.scales, nullptr, decoder.bits};
+        }
+        for (int64_t i = 0; i < std::min(panel, n - column); ++i)
             decode_row(column + i, first, count, i);
-        // Outputs past the last one are sums of whatever was there, and are not kept.
-        const int64_t per = values_a_unit(plan.call.arithmetic), blocks = scales_of(count);
+        const int64_t per = values_a_unit(plan.call.arithmetic), blocks = count / 32;
         kernels.transpose(reinterpret_cast<const uint32_t *>(room.decoded),
                           Room::decoded_stride / 4, (count + per - 1) / per, room.units);
         if (per != 4)
@@ -188,20 +186,18 @@ struct Product {
                               reinterpret_cast<uint32_t *>(to));
         };
         spread(room.row_scales, room.scales);
-        const bool minima = decoder.has_minima && plan.call.arithmetic != Arithmetic::int4;
-        if (minima)
+        if (decoder.has_minima)
             spread(room.row_minima, room.minima);
-        return {room.units, room.scales, minima ? room.minima : nullptr, decoder.bits};
+        return {room.units, room.scales, decoder.has_minima ? room.minima : nullptr, decoder.bits};
     }
 
-    // Brings the weights of the next panel nearer, a share with each tile of this one: they come
-    // from a file in memory, from as many places as a panel has outputs.
     void prefetch(int64_t column, int64_t first, int64_t count, int64_t share, int64_t shares) {
-        const int64_t begin = static_cast<int64_t>(ggml_row_size(weight->type, first)) / 64;
-        const int64_t end = static_cast<int64_t>(ggml_row_size(weight->type, first + count)) / 64;
-        const int64_t lines = end - begin + 1, all = lines * std::min(panel, n - column);
-        for (int64_t i = all * share / shares; i < all * (share + 1) / shares; ++i)
-            __builtin_prefetch(weight_row(column + i / lines) + (begin + i % lines) * 64);
+        const auto begin = static_cast<int64_t>(ggml_row_size(weight->type, first));
+        const auto end = static_cast<int64_t>(ggml_row_size(weight->type, first + count));
+        const int64_t width = std::min(panel, n - column);
+        for (int64_t i = width * share / shares; i < width * (share + 1) / shares; ++i)
+            for (int64_t at = begin; at < end + 64; at += 64)
+                __builtin_prefetch(weight_row(column + i) + at, 0, 3);
     }
 
     // The bias, then GELU, then to where the output wants them.

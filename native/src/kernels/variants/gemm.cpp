@@ -83,43 +83,17 @@ static void prepare(Arithmetic a, const float * x, int64_t stride, int rows, int
 
 // ---- weights
 
-#if defined(__AVX512F__)
-// 16 x 16 units at a time: pairs, fours, then the four quarters of the vectors.
-static inline void transpose_16(const uint32_t * from, int64_t stride, uint32_t * to) {
-    __m512i a[16], b[16];
-    each<16>([&](auto i) { a[i] = _mm512_loadu_si512(from + i * stride); });
-    each<8>([&](auto i) {
-        b[2 * i] = _mm512_unpacklo_epi32(a[2 * i], a[2 * i + 1]);
-        b[2 * i + 1] = _mm512_unpackhi_epi32(a[2 * i], a[2 * i + 1]);
-    });
-    each<4>([&](auto i) {
-        a[4 * i] = _mm512_unpacklo_epi64(b[4 * i], b[4 * i + 2]);
-        a[4 * i + 1] = _mm512_unpackhi_epi64(b[4 * i], b[4 * i + 2]);
-        a[4 * i + 2] = _mm512_unpacklo_epi64(b[4 * i + 1], b[4 * i + 3]);
-        a[4 * i + 3] = _mm512_unpackhi_epi64(b[4 * i + 1], b[4 * i + 3]);
-    });
-    each<4>([&](auto i) {
-        const __m512i low = _mm512_shuffle_i32x4(a[i], a[4 + i], 0x88);
-        const __m512i high = _mm512_shuffle_i32x4(a[i], a[4 + i], 0xdd);
-        const __m512i low2 = _mm512_shuffle_i32x4(a[8 + i], a[12 + i], 0x88);
-        const __m512i high2 = _mm512_shuffle_i32x4(a[8 + i], a[12 + i], 0xdd);
-        const auto put = [&](int row, __m512i v) {
-            _mm512_storeu_si512(to + static_cast<int64_t>(row) * panel, v);
-        };
-        put(i, _mm512_shuffle_i32x4(low, low2, 0x88));
-        put(4 + i, _mm512_shuffle_i32x4(high, high2, 0x88));
-        put(8 + i, _mm512_shuffle_i32x4(low, low2, 0xdd));
-        put(12 + i, _mm512_shuffle_i32x4(high, high2, 0xdd));
-    });
-}
-#endif
-
 static void transpose(const uint32_t * from, int64_t stride, int64_t count, uint32_t * to) {
     int64_t k = 0;
 #if defined(__AVX512F__)
     for (; k + 16 <= count; k += 16)
-        for (int n = 0; n < panel; n += 16)
-            transpose_16(from + n * stride + k, stride, to + k * panel + n);
+        for (int n = 0; n < panel; n += 16) {
+            __m512i v[16];
+            each<16>([&](auto i) { v[i] = _mm512_loadu_si512(from + (n + i) * stride + k); });
+            turn_16(v, [&](int i, __m512i row) {
+                _mm512_storeu_si512(to + (k + i) * panel + n, row);
+            });
+        }
 #endif
     for (; k < count; ++k)
         for (int n = 0; n < panel; ++n)
@@ -234,7 +208,7 @@ void fill(Gemm & gemm) {
     gemm.tile = tile;
     gemm.multiplies = multiplies;
     gemm.decoder = decoder;
-    gemm.int4_decoder = int4_decoder;
+    gemm.unpacker = unpacker;
 }
 
 } // namespace ltx2::kernels::LTX2_VARIANT

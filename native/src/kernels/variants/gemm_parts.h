@@ -78,6 +78,21 @@ static inline __attribute__((always_inline)) void each(F f) {
     each(f, std::make_integer_sequence<int, N>());
 }
 
+static inline float half_at(const uint8_t * p) {
+    uint16_t half;
+    std::memcpy(&half, p, sizeof half);
+#if defined(__AVX2__)
+    return _cvtsh_ss(half);
+#elif defined(__aarch64__)
+    __fp16 value;
+    std::memcpy(&value, &half, sizeof value);
+    return value;
+#else
+    uint16_t some[lanes] = {half};
+    return load_f16(some)[0];
+#endif
+}
+
 // The scale and the minimum of the part j of 8, six bits each, of a K-block's 12 bytes.
 static inline void k_scale(const uint8_t * q, int j, int & scale, int & minimum) {
     if (j < 4) {
@@ -89,6 +104,35 @@ static inline void k_scale(const uint8_t * q, int j, int & scale, int & minimum)
     }
 }
 
+#if defined(__AVX512F__)
+// 16 x 16 units, v[row][column], to put(column, vector of rows): pairs, fours, then the four
+// quarters of the vectors.
+template <class Put>
+static inline __attribute__((always_inline)) void turn_16(const __m512i (&v)[16], Put put) {
+    __m512i a[16], b[16];
+    each<8>([&](auto i) {
+        b[2 * i] = _mm512_unpacklo_epi32(v[2 * i], v[2 * i + 1]);
+        b[2 * i + 1] = _mm512_unpackhi_epi32(v[2 * i], v[2 * i + 1]);
+    });
+    each<4>([&](auto i) {
+        a[4 * i] = _mm512_unpacklo_epi64(b[4 * i], b[4 * i + 2]);
+        a[4 * i + 1] = _mm512_unpackhi_epi64(b[4 * i], b[4 * i + 2]);
+        a[4 * i + 2] = _mm512_unpacklo_epi64(b[4 * i + 1], b[4 * i + 3]);
+        a[4 * i + 3] = _mm512_unpackhi_epi64(b[4 * i + 1], b[4 * i + 3]);
+    });
+    each<4>([&](auto i) {
+        const __m512i low = _mm512_shuffle_i32x4(a[i], a[4 + i], 0x88);
+        const __m512i high = _mm512_shuffle_i32x4(a[i], a[4 + i], 0xdd);
+        const __m512i low2 = _mm512_shuffle_i32x4(a[8 + i], a[12 + i], 0x88);
+        const __m512i high2 = _mm512_shuffle_i32x4(a[8 + i], a[12 + i], 0xdd);
+        put(i, _mm512_shuffle_i32x4(low, low2, 0x88));
+        put(4 + i, _mm512_shuffle_i32x4(high, high2, 0x88));
+        put(8 + i, _mm512_shuffle_i32x4(low, low2, 0xdd));
+        put(12 + i, _mm512_shuffle_i32x4(high, high2, 0xdd));
+    });
+}
+#endif
+
 // gemm_int8.cpp; two planes are 16-bit activations
 int64_t int8_bytes(int planes, int64_t k);
 void prepare_int8(int planes, const float * x, int64_t stride, int rows, int64_t k, uint8_t * out);
@@ -97,8 +141,9 @@ void tile_int8(int planes, const GemmTile & t, int rows);
 bool multiplies_int8(int planes, int bits); // weights of so many bits, faster than F32
 // gemm_int4.cpp; activations as for one plane
 void tile_int4(const GemmTile & t, int rows);
-DecodeFn int4_decoder(int ggml_type);
 // gemm_decode.cpp
 Decoder decoder(int ggml_type);
+// gemm_unpack.cpp
+UnpackFn unpacker(Arithmetic arithmetic, int ggml_type);
 
 } // namespace ltx2::kernels::LTX2_VARIANT

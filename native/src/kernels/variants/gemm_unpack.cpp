@@ -1,0 +1,287 @@
+// Weights of 16 outputs at a time brought into a panel: what lies side by side in a row is loaded,
+// turned in registers, and becomes units where one lane is one output. Other types, and other
+// instruction sets, decode row by row into memory and turn that.
+#include "gemm_parts.h"
+
+#include "ggml.h"
+
+namespace ltx2::kernels::LTX2_VARIANT {
+
+#if defined(__AVX512F__)
+
+namespace {
+using Rows = const uint8_t * const *;
+}
+
+// ---- floats: load(row, values of it) gives 16 units
+
+template <class Load>
+static inline void unpack_floats(Rows rows, int64_t bytes, int64_t values, int64_t first,
+                                 int64_t count, uint32_t * units, Load load) {
+    for (int64_t k = 0; k < count; k += values, units += 16 * panel) {
+        const int64_t some = count - k < values ? count - k : values;
+        const auto mask = static_cast<uint32_t>((uint64_t{1} << some) - 1);
+        for (int n = 0; n < panel; n += 16) {
+            __m512i v[16];
+            each<16>([&](auto i) { v[i] = load(rows[n + i] + (first + k) * bytes, mask); });
+            turn_16(v, [&](int i, __m512i row) {
+                _mm512_storeu_si512(units + i * panel + n, row);
+            });
+        }
+    }
+}
+
+static void f32_as_f32(Rows rows, int64_t first, int64_t count, uint32_t * units, float *) {
+    unpack_floats(rows, 4, 16, first, count, units, [](const uint8_t * p, uint32_t mask) {
+        return _mm512_maskz_loadu_epi32(static_cast<__mmask16>(mask), p);
+    });
+}
+
+static void f16_as_f32(Rows rows, int64_t first, int64_t count, uint32_t * units, float *) {
+    unpack_floats(rows, 2, 16, first, count, units, [](const uint8_t * p, uint32_t mask) {
+        return _mm512_castps_si512(
+            _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(static_cast<__mmask16>(mask), p)));
+    });
+}
+
+#if defined(__AVX512BF16__)
+static void bf16_as_bf16(Rows rows, int64_t first, int64_t count, uint32_t * units, float *) {
+    unpack_floats(rows, 2, 32, first, count, units,
+                  [](const uint8_t * p, uint32_t mask) { return _mm512_maskz_loadu_epi16(mask, p); });
+}
+
+static void f16_as_bf16(Rows rows, int64_t first, int64_t count, uint32_t * units, float *) {
+    unpack_floats(rows, 2, 32, first, count, units, [](const uint8_t * p, uint32_t mask) {
+        const __m512i halves = _mm512_maskz_loadu_epi16(mask, p);
+        const __m512 low = _mm512_cvtph_ps(_mm512_castsi512_si256(halves));
+        const __m512 high = _mm512_cvtph_ps(_mm512_extracti64x4_epi64(halves, 1));
+        return (__m512i)_mm512_cvtne2ps_pbh(high, low);
+    });
+}
+#endif
+
+#endif
+
+#if defined(__AVX512VNNI__)
+
+// ---- blocks of 32
+
+// The F16 of 16 rows, `offset` bytes into them.
+static inline __m512 halves_of(Rows rows, int64_t offset) {
+    uint16_t halves[16];
+    each<16>([&](auto i) { std::memcpy(&halves[i], rows[i] + offset, sizeof halves[i]); });
+    return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i *>(halves)));
+}
+
+// d, 32 bytes; two blocks at a time
+static void q8_0(Rows rows, int64_t first, int64_t count, uint32_t * units, float * scales) {
+    const __m512i offset = _mm512_set1_epi8(static_cast<char>(int8_offset));
+    const auto half = [](const uint8_t * p) {
+        return _mm256_loadu_si256(reinterpret_cast<const __m256i *>(p));
+    };
+    for (int64_t b = 0; b < count / 32; b += 2, units += 16 * panel, scales += 2 * panel) {
+        const int64_t at = (first / 32 + b) * 34, next = b + 1 < count / 32 ? at + 34 : at;
+        for (int n = 0; n < panel; n += 16) {
+            __m512i v[16];
+            each<16>([&](auto i) {
+                const uint8_t * row = rows[n + i] + 2;
+                v[i] = _mm512_xor_si512(
+                    offset, _mm512_inserti64x4(_mm512_castsi256_si512(half(row + at)),
+                                               half(row + next), 1));
+            });
+            turn_16(v, [&](int i, __m512i row) {
+                _mm512_storeu_si512(units + i * panel + n, row);
+            });
+            _mm512_storeu_ps(scales + n, halves_of(rows + n, at));
+            _mm512_storeu_ps(scales + panel + n, halves_of(rows + n, next));
+        }
+    }
+}
+
+// 64 bytes of 4 bits of each of 16 rows: the four blocks' of Q4_0 from `block` on, of which there
+// are `some`, or half a block of Q4_K; turned, an element is 4 bytes, 8 values, of 16 outputs.
+static inline void nibbles_q4_0(Rows rows, int64_t block, int64_t some, __m512i (&turned)[16]) {
+    __m512i v[16];
+    each<16>([&](auto i) {
+        const uint8_t * row = rows[i] + block * 18 + 2;
+        const auto at = [&](int64_t b) {
+            return _mm_loadu_si128(
+                reinterpret_cast<const __m128i *>(row + (b < some ? b : 0) * 18));
+        };
+        v[i] = _mm512_inserti32x4(_mm512_castsi128_si512(at(0)), at(1), 1);
+        v[i] = _mm512_inserti32x4(v[i], at(2), 2);
+        v[i] = _mm512_inserti32x4(v[i], at(3), 3);
+    });
+    turn_16(v, [&](int i, __m512i row) { turned[i] = row; });
+}
+
+static inline void nibbles_q4_k(Rows rows, int64_t offset, __m512i (&turned)[16]) {
+    __m512i v[16];
+    each<16>([&](auto i) { v[i] = _mm512_loadu_si512(rows[i] + offset); });
+    turn_16(v, [&](int i, __m512i row) { turned[i] = row; });
+}
+
+static void q4_0(Rows rows, int64_t first, int64_t count, uint32_t * units, float * scales) {
+    const __m512i low = _mm512_set1_epi8(15), zero = _mm512_set1_epi8(int8_offset - 8);
+    const int64_t blocks = count / 32;
+    for (int64_t b = 0; b < blocks; b += 4, units += 32 * panel, scales += 4 * panel) {
+        const int64_t block = first / 32 + b, some = blocks - b < 4 ? blocks - b : 4;
+        for (int n = 0; n < panel; n += 16) {
+            __m512i v[16];
+            nibbles_q4_0(rows + n, block, some, v);
+            each<16>([&](auto i) {
+                uint32_t * to = units + (i / 4 * 8 + i % 4) * panel + n;
+                const auto put = [&](uint32_t * at, __m512i q) {
+                    _mm512_storeu_si512(at, _mm512_add_epi8(_mm512_and_si512(q, low), zero));
+                };
+                put(to, v[i]);
+                put(to + 4 * panel, _mm512_srli_epi16(v[i], 4));
+            });
+            for (int64_t i = 0; i < some; ++i)
+                _mm512_storeu_ps(scales + i * panel + n, halves_of(rows + n, (block + i) * 18));
+        }
+    }
+}
+
+// ---- 4 bits brought to 8, a scale for four blocks
+
+namespace {
+// q * factor + offset of the four blocks of a group.
+struct Levels {
+    __m512 factor[4], offset[4];
+};
+
+// As 16 bits, of which the upper eight are the value, 128 added: q * factor + offset, the same in
+// both halves of a lane.
+struct Fixed {
+    __m512i factor[4], offset[4];
+};
+} // namespace
+
+static inline __m512i twice(__m512 x) {
+    const __m512i whole = _mm512_cvtps_epi32(x);
+    return _mm512_mask_blend_epi16(0xaaaaaaaa, whole, _mm512_slli_epi32(whole, 16));
+}
+
+// Under the largest scale that they allow, which goes to `scale`.
+static inline Fixed fixed(const Levels & levels, float * scale) {
+    __m512 most = _mm512_setzero_ps();
+    each<4>([&](auto b) {
+        const __m512 last =
+            _mm512_fmadd_ps(_mm512_set1_ps(15), levels.factor[b], levels.offset[b]);
+        most = _mm512_max_ps(most, _mm512_max_ps(_mm512_abs_ps(levels.offset[b]),
+                                                 _mm512_abs_ps(last)));
+    });
+    _mm512_storeu_ps(scale, _mm512_mul_ps(most, _mm512_set1_ps(1 / 127.0f)));
+    const __m512 inverse =
+        _mm512_maskz_div_ps(_mm512_cmp_ps_mask(most, _mm512_setzero_ps(), _CMP_GT_OQ),
+                            _mm512_set1_ps(127 * 256.0f), most);
+    Fixed out;
+    each<4>([&](auto b) {
+        out.factor[b] = twice(_mm512_mul_ps(levels.factor[b], inverse));
+        out.offset[b] = twice(_mm512_fmadd_ps(levels.offset[b], inverse,
+                                              _mm512_set1_ps(128 * 256 + 128)));
+    });
+    return out;
+}
+
+// Four values of 16 outputs, in the lower halves of their bytes.
+static inline __m512i brought_to_8(__m512i q, __m512i factor, __m512i offset) {
+    const __m512i low = _mm512_set1_epi16(15);
+    const auto at_16 = [&](__m512i v) {
+        return _mm512_add_epi16(_mm512_mullo_epi16(_mm512_and_si512(v, low), factor), offset);
+    };
+    const __m512i even = _mm512_srli_epi16(at_16(q), 8);
+    return _mm512_mask_blend_epi8(0xaaaaaaaaaaaaaaaa, even, at_16(_mm512_srli_epi16(q, 8)));
+}
+
+static void q4_0_to_8(Rows rows, int64_t first, int64_t count, uint32_t * units, float * scales) {
+    const int64_t blocks = count / 32;
+    for (int64_t b = 0; b < blocks; b += 4, units += 32 * panel, scales += panel) {
+        const int64_t block = first / 32 + b, some = blocks - b < 4 ? blocks - b : 4;
+        for (int n = 0; n < panel; n += 16) {
+            Levels levels;
+            each<4>([&](auto i) {
+                levels.factor[i] =
+                    i < some ? halves_of(rows + n, (block + i) * 18) : _mm512_setzero_ps();
+                levels.offset[i] = _mm512_mul_ps(levels.factor[i], _mm512_set1_ps(-8));
+            });
+            const Fixed f = fixed(levels, scales + n);
+            __m512i v[16];
+            nibbles_q4_0(rows + n, block, some, v);
+            each<16>([&](auto i) {
+                uint32_t * to = units + (i / 4 * 8 + i % 4) * panel + n;
+                const auto put = [&](uint32_t * at, __m512i q) {
+                    _mm512_storeu_si512(at, brought_to_8(q, f.factor[i / 4], f.offset[i / 4]));
+                };
+                put(to, v[i]);
+                put(to + 4 * panel, _mm512_srli_epi16(v[i], 4));
+            });
+        }
+    }
+}
+
+// d, dmin, 12 bytes of scales, 128 bytes: of 64 values the first half in the low halves
+static void q4_k_to_8(Rows rows, int64_t first, int64_t count, uint32_t * units, float * scales) {
+    for (int64_t k = first; k < first + count; k += 128, units += 32 * panel, scales += panel) {
+        const int64_t block = k / 256 * 144, half = k / 128 % 2;
+        for (int n = 0; n < panel; n += 16) {
+            const __m512 d = halves_of(rows + n, block), m = halves_of(rows + n, block + 2);
+            float scale[4][16], minimum[4][16];
+            for (int i = 0; i < 16; ++i)
+                for (int b = 0; b < 4; ++b) {
+                    int s, least;
+                    k_scale(rows[n + i] + block + 4, static_cast<int>(4 * half) + b, s, least);
+                    scale[b][i] = static_cast<float>(s);
+                    minimum[b][i] = static_cast<float>(least);
+                }
+            Levels levels;
+            each<4>([&](auto b) {
+                levels.factor[b] = _mm512_mul_ps(d, _mm512_loadu_ps(scale[b]));
+                levels.offset[b] = _mm512_fnmadd_ps(m, _mm512_loadu_ps(minimum[b]),
+                                                    _mm512_setzero_ps());
+            });
+            const Fixed f = fixed(levels, scales + n);
+            __m512i v[16];
+            nibbles_q4_k(rows + n, block + 16 + 64 * half, v);
+            each<16>([&](auto i) {
+                uint32_t * to = units + (i / 8 * 16 + i % 8) * panel + n;
+                constexpr int b = i / 8 * 2;
+                _mm512_storeu_si512(to, brought_to_8(v[i], f.factor[b], f.offset[b]));
+                _mm512_storeu_si512(to + 8 * panel,
+                                    brought_to_8(_mm512_srli_epi16(v[i], 4), f.factor[b + 1],
+                                                 f.offset[b + 1]));
+            });
+        }
+    }
+}
+
+#endif
+
+UnpackFn unpacker([[maybe_unused]] Arithmetic arithmetic, [[maybe_unused]] int ggml_type) {
+#if defined(__AVX512F__)
+    if (arithmetic == Arithmetic::f32)
+        return ggml_type == GGML_TYPE_F32   ? f32_as_f32
+               : ggml_type == GGML_TYPE_F16 ? f16_as_f32
+                                            : nullptr;
+#endif
+#if defined(__AVX512BF16__)
+    if (arithmetic == Arithmetic::bf16)
+        return ggml_type == GGML_TYPE_F16    ? f16_as_bf16
+               : ggml_type == GGML_TYPE_BF16 ? bf16_as_bf16
+                                             : nullptr;
+#endif
+#if defined(__AVX512VNNI__)
+    if (arithmetic == Arithmetic::int4)
+        return ggml_type == GGML_TYPE_Q4_0   ? q4_0_to_8
+               : ggml_type == GGML_TYPE_Q4_K ? q4_k_to_8
+                                             : nullptr;
+    if (arithmetic == Arithmetic::int8 || arithmetic == Arithmetic::int16)
+        return ggml_type == GGML_TYPE_Q8_0   ? q8_0
+               : ggml_type == GGML_TYPE_Q4_0 ? q4_0
+                                             : nullptr;
+#endif
+    return nullptr;
+}
+
+} // namespace ltx2::kernels::LTX2_VARIANT
