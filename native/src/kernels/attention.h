@@ -49,7 +49,6 @@ struct AttentionKernels {
     void (*pack)(const HeadRow * k, const float * const * v, int count, int64_t first,
                  const PackedHead & head, float * scratch);
     void (*run)(const AttentionTask & task);
-    float (*sum_of_squares)(const float * x, int64_t n);
     // in floats
     int64_t (*k_size)(int64_t head_dim, int64_t keys, bool bf16);
     int64_t (*v_size)(int64_t head_dim, int64_t keys, bool bf16);

@@ -25,7 +25,7 @@ static bool whole_row(const AttentionCall & call, const ggml_tensor * x, const g
     return norm && norm->ne[0] == x->ne[0] && x->ne[0] > call.head_dim;
 }
 static float norm_factor(const AttentionCall & call, const float * x, int64_t n) {
-    const float mean = variant().attention.sum_of_squares(x, n) / static_cast<float>(n);
+    const float mean = variant().rows.dot(x, x, n) / static_cast<float>(n);
     return 1.0f / std::sqrt(mean + call.eps);
 }
 // `factor` is that of the whole row, where the norm is over it.

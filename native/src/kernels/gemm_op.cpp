@@ -32,7 +32,8 @@ Arithmetic choose_arithmetic(ggml_type weight, int64_t k, int64_t rows, Rounding
     const auto has = [](Arithmetic a) { return most_rows(a) > 0; };
     if (rounding == Rounding::none || weight == GGML_TYPE_F32 || rows < few_rows)
         return Arithmetic::f32;
-    if (rounding == Rounding::free && k % 32 == 0 && variant().gemm.unpacker(Arithmetic::int4, weight))
+    if (rounding == Rounding::free && k % 32 == 0 &&
+        variant().gemm.unpacker(Arithmetic::int4, weight))
         return Arithmetic::int4;
     const Arithmetic whole = rounding == Rounding::fine ? Arithmetic::int16 : Arithmetic::int8;
     const Decoder decoder = variant().gemm.decoder(weight);
@@ -41,19 +42,26 @@ Arithmetic choose_arithmetic(ggml_type weight, int64_t k, int64_t rows, Rounding
     return rounding == Rounding::free && has(Arithmetic::bf16) ? Arithmetic::bf16 : Arithmetic::f32;
 }
 
+static const float * row_of(const ggml_tensor * x, int64_t row) {
+    return reinterpret_cast<const float *>(static_cast<const uint8_t *>(x->data) +
+                                           static_cast<size_t>(row) * x->nb[1]);
+}
+
 static void prepare_some(ggml_tensor * out, int ith, int nth, void * data) {
     const ggml_tensor * x = out->src[0];
     const auto arithmetic = static_cast<Arithmetic>(reinterpret_cast<intptr_t>(data));
     const int64_t most = most_rows(arithmetic), rows = x->ne[1], panels = out->ne[1];
     const int64_t stride = static_cast<int64_t>(x->nb[1] / sizeof(float));
     for (int64_t p = panels * ith / nth; p < panels * (ith + 1) / nth; ++p)
-        variant().gemm.prepare(arithmetic, static_cast<const float *>(x->data) + p * most * stride,
-                               stride, static_cast<int>(std::min(most, rows - p * most)), x->ne[0],
+        variant().gemm.prepare(arithmetic, row_of(x, p * most), stride,
+                               static_cast<int>(std::min(most, rows - p * most)), x->ne[0],
                                static_cast<uint8_t *>(out->data) +
                                    static_cast<size_t>(p) * out->nb[1]);
 }
 
 ggml_tensor * prepare_rows(ggml_context * ctx, Arithmetic arithmetic, ggml_tensor * x) {
+    if (x->ne[1] < few_rows)
+        return x;
     const int64_t most = most_rows(arithmetic);
     return ggml_custom_4d(ctx, GGML_TYPE_I8, variant().gemm.rows_bytes(arithmetic, x->ne[0]),
                           (x->ne[1] + most - 1) / most, 1, 1, &x, 1, prepare_some, GGML_N_TASKS_MAX,
@@ -67,13 +75,13 @@ struct Room {
     float *scales, *minima;         // [blocks][panel]
     uint8_t * decoded;              // [panel][decoded_stride]
     float *row_scales, *row_minima; // [panel][blocks]
-    float * values;                 // one row, F32
+    float * values;                 // of one row, [most_values]
     // [panels][rows][panel]: rows of the output lie a power of two apart, and would push each other
     // out of the caches.
     float * sums;
 
     static constexpr int64_t blocks = most_units / 8; // of 32 8-bit values
-    static constexpr int64_t decoded_stride = most_units * 4 + 64;
+    static constexpr int64_t most_values = most_units * 4, decoded_stride = most_values + 64;
 
     // With `place` null it counts.
     size_t cut(uint8_t * place, int64_t panel) {
@@ -88,7 +96,7 @@ struct Room {
         take(decoded, panel * decoded_stride);
         take(row_scales, panel * blocks);
         take(row_minima, panel * blocks);
-        take(values, most_units * 4);
+        take(values, most_values);
         take(sums, block_panels * (most_rows_at_once + 16) * panel);
         return size;
     }
@@ -129,8 +137,8 @@ struct Product {
         } else if (weight->type == GGML_TYPE_F16) {
             variant().rows.from_f16(reinterpret_cast<const uint16_t *>(row) + first, to, count);
         } else if (decoder.decode && count % 32 == 0) {
-            uint8_t bytes[most_units * 2];
-            float scales[most_units * 2 / 32], minima[most_units * 2 / 32];
+            uint8_t bytes[Room::most_values];
+            float scales[Room::most_values / 32], minima[Room::most_values / 32];
             decoder.decode(row, first, count, bytes, scales, minima);
             kernels.scaled(bytes, scales, decoder.has_minima ? minima : nullptr, count, to);
         } else {
@@ -213,6 +221,22 @@ struct Product {
         }
     }
 
+    // All rows, few, times the outputs of the panel at `column`, each of which is read once from
+    // beginning to end: the time is that of reading it.
+    void multiply_few(int64_t column) {
+        const ggml_tensor * x = plan.call.rows;
+        std::fill_n(room.sums, rows * panel, 0.0f);
+        for (int64_t i = 0; i < std::min(panel, n - column); ++i)
+            for (int64_t first = 0; first < k; first += Room::most_values) {
+                const int64_t count = std::min(Room::most_values, k - first);
+                values_of(weight_row(column + i), first, count, room.values);
+                for (int64_t r = 0; r < rows; ++r)
+                    room.sums[r * panel + i] +=
+                        variant().rows.dot(row_of(x, r) + first, room.values, count);
+            }
+        finish(room.sums, rows, column, static_cast<float *>(plan.out->data) + column);
+    }
+
     // Rows [first_row, last_row) of the panel at `column`, part [first, first + count) of k, into
     // `sums`; `next` is the column of the panel whose turn comes then, if any.
     void multiply(int64_t first_row, int64_t last_row, int64_t column, int64_t first, int64_t count,
@@ -269,6 +293,13 @@ static void run(ggml_tensor *, int thread, int, void * data) {
     }
 }
 
+static void run_few(ggml_tensor *, int thread, int, void * data) {
+    GemmPlan & plan = *static_cast<GemmPlan *>(data);
+    Product product(plan, thread);
+    for (int64_t column; (column = product.panel * plan.next.fetch_add(1)) < product.n;)
+        product.multiply_few(column);
+}
+
 std::unique_ptr<GemmPlan> gemm(ggml_context * ctx, const GemmCall & call,
                                std::shared_ptr<GemmScratch> scratch) {
     auto plan = std::make_unique<GemmPlan>();
@@ -276,7 +307,7 @@ std::unique_ptr<GemmPlan> gemm(ggml_context * ctx, const GemmCall & call,
     plan->scratch = std::move(scratch);
     ggml_tensor * args[] = {call.rows, call.weight, call.bias ? call.bias : call.weight};
     plan->out = ggml_custom_4d(ctx, GGML_TYPE_F32, call.weight->ne[1], call.count, 1, 1, args, 3,
-                               run, GGML_N_TASKS_MAX, plan.get());
+                               call.count < few_rows ? run_few : run, GGML_N_TASKS_MAX, plan.get());
     return plan;
 }
 

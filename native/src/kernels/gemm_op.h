@@ -3,8 +3,8 @@
 // hundred rows of activations share. Activations are prepared once for all the matrices that they
 // meet.
 //
-// Every sum is taken in one order, which depends on k alone: the same bits for any number of
-// threads and of rows.
+// Every sum is taken in one order, which depends on k and on whether rows are few: the same bits
+// for any number of threads.
 #pragma once
 
 #include "gemm.h"
@@ -28,7 +28,7 @@ enum class Rounding {
 // The fastest arithmetic of this processor; F32 for F32 weights and for a few rows.
 Arithmetic choose_arithmetic(ggml_type weight, int64_t k, int64_t rows, Rounding rounding);
 
-// x [k, rows] F32, rows contiguous -> [bytes, panels] of I8.
+// x [k, rows] F32, rows contiguous -> [bytes, panels] of I8; x itself where its rows are few.
 ggml_tensor * prepare_rows(ggml_context * ctx, Arithmetic arithmetic, ggml_tensor * x);
 
 // What the threads of one graph work in, one product after the other.

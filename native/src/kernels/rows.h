@@ -30,6 +30,7 @@ struct Rows {
     // silu(x / sqrt(mean of x^2 + eps))
     void (*rms_silu)(const float * x, float * out, int64_t n, float eps);
     void (*from_f16)(const uint16_t * x, float * out, int64_t n);
+    float (*dot)(const float * a, const float * b, int64_t n);
 };
 
 } // namespace ltx2::kernels

@@ -46,7 +46,7 @@ static inline float sum(Vec v) {
         total += v[i];
     return total;
 }
-static inline int32_t sum_of(IVec v) {
+static inline int32_t sum(IVec v) {
 #if defined(__AVX512F__)
     return _mm512_reduce_add_epi32((__m512i)v);
 #else
@@ -93,6 +93,19 @@ static inline Vec load_some(const float * p, int n) {
 }
 static inline void store_some(float * p, Vec v, int n) {
     std::memcpy(p, &v, static_cast<size_t>(n) * sizeof(float));
+}
+
+static inline float dot(const float * a, const float * b, int64_t n) {
+    Vec sums[4] = {};
+    int64_t i = 0;
+    for (; i + 4 * lanes <= n; i += 4 * lanes)
+        for (int j = 0; j < 4; ++j)
+            sums[j] += load(a + i + j * lanes) * load(b + i + j * lanes);
+    for (; i + lanes <= n; i += lanes)
+        sums[0] += load(a + i) * load(b + i);
+    if (const int left = static_cast<int>(n - i))
+        sums[1] += load_some(a + i, left) * load_some(b + i, left);
+    return sum((sums[0] + sums[1]) + (sums[2] + sums[3]));
 }
 
 // The next `lanes` values of 16 bits.

@@ -12,21 +12,6 @@ static int64_t up_to(int64_t n, int64_t multiple) {
     return (n + multiple - 1) / multiple * multiple;
 }
 
-static float sum_of_squares(const float * x, int64_t n) {
-    Vec sums[4] = {};
-    int64_t i = 0;
-    for (; i + 4 * lanes <= n; i += 4 * lanes)
-        for (int j = 0; j < 4; ++j)
-            sums[j] += load(x + i + j * lanes) * load(x + i + j * lanes);
-    for (; i + lanes <= n; i += lanes)
-        sums[0] += load(x + i) * load(x + i);
-    if (const int left = static_cast<int>(n - i)) {
-        const Vec v = load_some(x + i, left);
-        sums[1] += v * v;
-    }
-    return sum((sums[0] + sums[1]) + (sums[2] + sums[3]));
-}
-
 // Rows lie a whole token apart, further than the processor looks ahead by itself.
 static inline void fetch(const float * p, int64_t n) {
     for (int64_t i = 0; p && i < n; i += 16)
@@ -388,7 +373,6 @@ void fill(AttentionKernels & kernels) {
     kernels.chunk = chunk;
     kernels.pack = pack_head;
     kernels.run = run;
-    kernels.sum_of_squares = sum_of_squares;
     kernels.k_size = k_size;
     kernels.v_size = v_size;
     kernels.scratch_size = scratch_size;

@@ -90,9 +90,8 @@ static void transpose(const uint32_t * from, int64_t stride, int64_t count, uint
         for (int n = 0; n < panel; n += 16) {
             __m512i v[16];
             each<16>([&](auto i) { v[i] = _mm512_loadu_si512(from + (n + i) * stride + k); });
-            turn_16(v, [&](int i, __m512i row) {
-                _mm512_storeu_si512(to + (k + i) * panel + n, row);
-            });
+            turn_16(
+                v, [&](int i, __m512i row) { _mm512_storeu_si512(to + (k + i) * panel + n, row); });
         }
 #endif
     for (; k < count; ++k)

@@ -41,16 +41,16 @@ static inline void prepare_block(const float * x, int r, Int8Block<Planes> & out
             const auto high = static_cast<uint32_t>(wholes[next / lanes][next % lanes]);
             units[i / 8][i % 8] = low | high << 16;
         }
-    int32_t sum = 0;
+    int32_t all = 0;
     for (int p = 0; p < Planes; ++p) {
         for (int i = 0; i < 8; ++i)
             out.unit(p, i, r) = units[p][i];
-        const int32_t total = sum_of(totals[p]);
+        const int32_t total = sum(totals[p]);
         out.begin[p][r] = (Planes == 1 ? sum_bits : 0) - int8_offset * total;
-        sum = 256 * sum + total;
+        all = 256 * all + total;
     }
     out.scale[r] = largest / most_value;
-    out.sum[r] = largest / most_value * static_cast<float>(sum);
+    out.sum[r] = largest / most_value * static_cast<float>(all);
 }
 
 template <int Planes>

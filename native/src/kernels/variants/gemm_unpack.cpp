@@ -24,9 +24,8 @@ static inline void unpack_floats(Rows rows, int64_t bytes, int64_t values, int64
         for (int n = 0; n < panel; n += 16) {
             __m512i v[16];
             each<16>([&](auto i) { v[i] = load(rows[n + i] + (first + k) * bytes, mask); });
-            turn_16(v, [&](int i, __m512i row) {
-                _mm512_storeu_si512(units + i * panel + n, row);
-            });
+            turn_16(v,
+                    [&](int i, __m512i row) { _mm512_storeu_si512(units + i * panel + n, row); });
         }
     }
 }
@@ -46,8 +45,9 @@ static void f16_as_f32(Rows rows, int64_t first, int64_t count, uint32_t * units
 
 #if defined(__AVX512BF16__)
 static void bf16_as_bf16(Rows rows, int64_t first, int64_t count, uint32_t * units, float *) {
-    unpack_floats(rows, 2, 32, first, count, units,
-                  [](const uint8_t * p, uint32_t mask) { return _mm512_maskz_loadu_epi16(mask, p); });
+    unpack_floats(rows, 2, 32, first, count, units, [](const uint8_t * p, uint32_t mask) {
+        return _mm512_maskz_loadu_epi16(mask, p);
+    });
 }
 
 static void f16_as_bf16(Rows rows, int64_t first, int64_t count, uint32_t * units, float *) {
@@ -85,13 +85,12 @@ static void q8_0(Rows rows, int64_t first, int64_t count, uint32_t * units, floa
             __m512i v[16];
             each<16>([&](auto i) {
                 const uint8_t * row = rows[n + i] + 2;
-                v[i] = _mm512_xor_si512(
-                    offset, _mm512_inserti64x4(_mm512_castsi256_si512(half(row + at)),
-                                               half(row + next), 1));
+                v[i] = _mm512_xor_si512(offset,
+                                        _mm512_inserti64x4(_mm512_castsi256_si512(half(row + at)),
+                                                           half(row + next), 1));
             });
-            turn_16(v, [&](int i, __m512i row) {
-                _mm512_storeu_si512(units + i * panel + n, row);
-            });
+            turn_16(v,
+                    [&](int i, __m512i row) { _mm512_storeu_si512(units + i * panel + n, row); });
             _mm512_storeu_ps(scales + n, halves_of(rows + n, at));
             _mm512_storeu_ps(scales + panel + n, halves_of(rows + n, next));
         }
@@ -167,10 +166,9 @@ static inline __m512i twice(__m512 x) {
 static inline Fixed fixed(const Levels & levels, float * scale) {
     __m512 most = _mm512_setzero_ps();
     each<4>([&](auto b) {
-        const __m512 last =
-            _mm512_fmadd_ps(_mm512_set1_ps(15), levels.factor[b], levels.offset[b]);
-        most = _mm512_max_ps(most, _mm512_max_ps(_mm512_abs_ps(levels.offset[b]),
-                                                 _mm512_abs_ps(last)));
+        const __m512 last = _mm512_fmadd_ps(_mm512_set1_ps(15), levels.factor[b], levels.offset[b]);
+        most = _mm512_max_ps(most,
+                             _mm512_max_ps(_mm512_abs_ps(levels.offset[b]), _mm512_abs_ps(last)));
     });
     _mm512_storeu_ps(scale, _mm512_mul_ps(most, _mm512_set1_ps(1 / 127.0f)));
     const __m512 inverse =
@@ -179,8 +177,8 @@ static inline Fixed fixed(const Levels & levels, float * scale) {
     Fixed out;
     each<4>([&](auto b) {
         out.factor[b] = twice(_mm512_mul_ps(levels.factor[b], inverse));
-        out.offset[b] = twice(_mm512_fmadd_ps(levels.offset[b], inverse,
-                                              _mm512_set1_ps(128 * 256 + 128)));
+        out.offset[b] =
+            twice(_mm512_fmadd_ps(levels.offset[b], inverse, _mm512_set1_ps(128 * 256 + 128)));
     });
     return out;
 }
@@ -238,8 +236,8 @@ static void q4_k_to_8(Rows rows, int64_t first, int64_t count, uint32_t * units,
             Levels levels;
             each<4>([&](auto b) {
                 levels.factor[b] = _mm512_mul_ps(d, _mm512_loadu_ps(scale[b]));
-                levels.offset[b] = _mm512_fnmadd_ps(m, _mm512_loadu_ps(minimum[b]),
-                                                    _mm512_setzero_ps());
+                levels.offset[b] =
+                    _mm512_fnmadd_ps(m, _mm512_loadu_ps(minimum[b]), _mm512_setzero_ps());
             });
             const Fixed f = fixed(levels, scales + n);
             __m512i v[16];
@@ -248,9 +246,8 @@ static void q4_k_to_8(Rows rows, int64_t first, int64_t count, uint32_t * units,
                 uint32_t * to = units + (i / 8 * 16 + i % 8) * panel + n;
                 constexpr int b = i / 8 * 2;
                 _mm512_storeu_si512(to, brought_to_8(v[i], f.factor[b], f.offset[b]));
-                _mm512_storeu_si512(to + 8 * panel,
-                                    brought_to_8(_mm512_srli_epi16(v[i], 4), f.factor[b + 1],
-                                                 f.offset[b + 1]));
+                _mm512_storeu_si512(to + 8 * panel, brought_to_8(_mm512_srli_epi16(v[i], 4),
+                                                                 f.factor[b + 1], f.offset[b + 1]));
             });
         }
     }
@@ -277,9 +274,7 @@ UnpackFn unpacker([[maybe_unused]] Arithmetic arithmetic, [[maybe_unused]] int g
                : ggml_type == GGML_TYPE_Q4_K ? q4_k_to_8
                                              : nullptr;
     if (arithmetic == Arithmetic::int8 || arithmetic == Arithmetic::int16)
-        return ggml_type == GGML_TYPE_Q8_0   ? q8_0
-               : ggml_type == GGML_TYPE_Q4_0 ? q4_0
-                                             : nullptr;
+        return ggml_type == GGML_TYPE_Q8_0 ? q8_0 : ggml_type == GGML_TYPE_Q4_0 ? q4_0 : nullptr;
 #endif
     return nullptr;
 }

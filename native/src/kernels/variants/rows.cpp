@@ -53,10 +53,6 @@ static inline float sum_of(const float * x, int64_t n, const Term & term) {
     return sum((sums[0] + sums[1]) + (sums[2] + sums[3]));
 }
 
-static float sum_of_squares(const float * x, int64_t n) {
-    return sum_of(x, n, [](Vec v) { return v * v; });
-}
-
 static void norm(const NormRow & r) {
     const float count = static_cast<float>(r.n);
     float mean = 0, factor = 1;
@@ -80,7 +76,7 @@ static void norm(const NormRow & r) {
 }
 
 static void rms_silu(const float * x, float * out, int64_t n, float eps) {
-    const float mean = sum_of_squares(x, n) / static_cast<float>(n);
+    const float mean = dot(x, x, n) / static_cast<float>(n);
     const float scale = 1.0f / __builtin_sqrtf(mean + eps);
     const auto value = [&](Vec v) {
         v *= scale;
@@ -106,6 +102,7 @@ void fill(Rows & rows) {
     rows.gelu = gelu;
     rows.rms_silu = rms_silu;
     rows.from_f16 = from_f16;
+    rows.dot = dot;
 }
 
 } // namespace ltx2::kernels::LTX2_VARIANT
