@@ -21,14 +21,6 @@ const TensorInfo * ModelFile::find(std::string_view name) const {
     return at != by_name.end() && tensors[*at].name == name ? &tensors[*at] : nullptr;
 }
 
-ggml_type ModelFile::type_of(const TensorInfo & tensor) const {
-    if (tensor.type == GGML_TYPE_COUNT) {
-        fail(LTX2_STATUS_MODEL, "%s: tensor %s: values of type %s cannot be used", path.c_str(),
-             shown(tensor.name, 200).c_str(), tensor.dtype.c_str());
-    }
-    return tensor.type;
-}
-
 void index_by_name(ModelFile & file) {
     const std::vector<TensorInfo> & tensors = file.tensors;
     file.by_name.resize(tensors.size());

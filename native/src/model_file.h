@@ -52,7 +52,6 @@ struct ModelFile {
     std::vector<uint32_t> by_name;    // indices into tensors, sorted: what find() searches
 
     const TensorInfo * find(std::string_view name) const; // null if there is none
-    ggml_type type_of(const TensorInfo & tensor) const;   // MODEL where ggml has no such type
 };
 
 ModelFile read_gguf(const std::string & path); // v2, v3, little endian
