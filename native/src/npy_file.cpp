@@ -10,11 +10,12 @@
 
 namespace ltx2 {
 
-static std::string header(const std::vector<int64_t> & shape) {
+static std::string header(const std::string & type, const std::vector<int64_t> & shape) {
     std::string sides;
     for (int64_t side : shape)
         sides += std::to_string(side) + ", ";
-    std::string text = "{'descr': '<f4', 'fortran_order': False, 'shape': (" + sides + "), }";
+    std::string text =
+        "{'descr': '" + type + "', 'fortran_order': False, 'shape': (" + sides + "), }";
     // The format: magic, version 1.0, a 16-bit length, and the data at a multiple of 64.
     const size_t before = 10;
     text.append(63 - (before + text.size()) % 64, ' ');
@@ -43,8 +44,8 @@ void check_npy(const std::string & path) {
     std::remove(temporary_of(path).c_str());
 }
 
-void write_npy(const std::string & path, const std::vector<float> & values,
-               const std::vector<int64_t> & shape) {
+void write_npy(const std::string & path, const char * type, const std::vector<int64_t> & shape,
+               const void * values, size_t bytes) {
     const std::string temporary = temporary_of(path);
     const auto failed = [&] {
         const int reason = errno;
@@ -54,10 +55,9 @@ void write_npy(const std::string & path, const std::vector<float> & values,
     std::FILE * file = std::fopen(temporary.c_str(), "wb");
     if (!file)
         failed();
-    const std::string head = header(shape);
-    const bool whole =
-        std::fwrite(head.data(), 1, head.size(), file) == head.size() &&
-        std::fwrite(values.data(), sizeof(float), values.size(), file) == values.size();
+    const std::string head = header(type, shape);
+    const bool whole = std::fwrite(head.data(), 1, head.size(), file) == head.size() &&
+                       std::fwrite(values, 1, bytes, file) == bytes;
     const bool closed = std::fclose(file) == 0;
     if (!whole || !closed || std::rename(temporary.c_str(), path.c_str()) != 0)
         failed();

@@ -320,8 +320,9 @@ std::unique_ptr<Video> Session::generate(const ltx2_video_params & params) {
     auto video = std::make_unique<Video>();
     video->latent_data = from_tokens(state.latents.data(), g.tokens(), g.channels);
     if (params.latents_path)
-        write_npy(params.latents_path, video->latent_data,
-                  {g.channels, g.latent_frames(), g.latent_height(), g.latent_width()});
+        write_npy(params.latents_path, "<f4",
+                  {g.channels, g.latent_frames(), g.latent_height(), g.latent_width()},
+                  video->latent_data.data(), video->latent_data.size() * sizeof(float));
     const size_t frame_bytes = size_t(3) * static_cast<size_t>(g.width) * g.height;
     video->pixel_data.resize(frame_bytes * static_cast<size_t>(g.frames));
     s.vae.decode(video->latent_data.data(), g.latent_frames(), g.latent_height(), g.latent_width(),

@@ -1,4 +1,4 @@
-// NumPy's .npy files: how the native programs of the tests take arrays in and hand them out.
+// NumPy's .npy files: how the native programs of the tests take arrays in.
 #pragma once
 
 #include "error.h"
@@ -33,12 +33,6 @@ struct Array {
     std::vector<float> floats() const { return as<float>("<f4"); }
 };
 
-template <class T>
-Array make(const char * type, std::vector<int64_t> shape, const T * values, size_t count) {
-    const char * bytes = reinterpret_cast<const char *>(values);
-    return {type, std::move(shape), std::vector<char>(bytes, bytes + count * sizeof(T))};
-}
-
 inline Array read(const std::string & path) {
     std::ifstream in(path, std::ios::binary);
     const std::string all((std::istreambuf_iterator<char>(in)), std::istreambuf_iterator<char>());
@@ -58,24 +52,6 @@ inline Array read(const std::string & path) {
             array.shape.push_back(std::stoll(side));
     array.bytes.assign(all.begin() + static_cast<std::ptrdiff_t>(10 + length), all.end());
     return array;
-}
-
-inline void write(const std::string & path, const Array & array) {
-    std::string shape;
-    for (int64_t side : array.shape)
-        shape += std::to_string(side) + ",";
-    std::string header =
-        "{'descr': '" + array.type + "', 'fortran_order': False, 'shape': (" + shape + "), }";
-    header.append(63 - (10 + header.size()) % 64, ' ');
-    header += '\n';
-    const char length[2] = {static_cast<char>(header.size() & 255),
-                            static_cast<char>(header.size() >> 8)};
-    std::ofstream out(path, std::ios::binary);
-    out.write("\x93NUMPY\x01\x00", 8).write(length, 2);
-    out.write(header.data(), static_cast<std::streamsize>(header.size()));
-    out.write(array.bytes.data(), static_cast<std::streamsize>(array.bytes.size()));
-    if (!out)
-        ltx2::fail(LTX2_STATUS_INVALID_ARGUMENT, "%s: cannot be written", path.c_str());
 }
 
 } // namespace npy

@@ -10,6 +10,7 @@
 #include "model_gemma.h"
 #include "model_set.h"
 #include "npy.h"
+#include "npy_file.h"
 #include "tokenizer.h"
 #include "video_vae.h"
 #include "weights.h"
@@ -79,12 +80,13 @@ struct Job {
         return std::atoi(text(name, std::to_string(otherwise)).c_str());
     }
     npy::Array array(const std::string & name) const { return npy::read(text(name, "")); }
-    void save(const std::string & name, const std::vector<int64_t> & shape,
-              const float * data) const {
-        size_t count = 1;
+    template <class T>
+    void save(const std::string & name, const std::vector<int64_t> & shape, const T * data,
+              const char * type = "<f4") const {
+        size_t bytes = sizeof(T);
         for (int64_t side : shape)
-            count *= static_cast<size_t>(side);
-        npy::write(out + "/" + name + ".npy", npy::make("<f4", shape, data, count));
+            bytes *= static_cast<size_t>(side);
+        write_npy(out + "/" + name + ".npy", type, shape, data, bytes);
     }
 };
 
@@ -159,10 +161,8 @@ void vae_decode(Job & job) {
                    const int64_t bytes = int64_t{count} * height * width * scale * scale * 3;
                    pixels.insert(pixels.end(), rows, rows + bytes);
                });
-    npy::write(job.out + "/pixels.npy",
-               npy::make("|u1",
-                         {1 + (frames - 1) * vae.time_scale(), height * scale, width * scale, 3},
-                         pixels.data(), pixels.size()));
+    job.save("pixels", {1 + (frames - 1) * vae.time_scale(), height * scale, width * scale, 3},
+             pixels.data(), "|u1");
 }
 
 // patches [frames, height, width, channels], what conv_in reads -> what conv_out gives, in windows
@@ -238,9 +238,7 @@ void tokenizer(Job & job) {
         ends.push_back(static_cast<int32_t>(ids.size()));
     }
     const auto save = [&](const char * name, const std::vector<int32_t> & values) {
-        npy::write(
-            job.out + "/" + name + ".npy",
-            npy::make("<i4", {static_cast<int64_t>(values.size())}, values.data(), values.size()));
+        job.save(name, {static_cast<int64_t>(values.size())}, values.data(), "<i4");
     };
     save("ids", ids);
     save("ends", ends);
