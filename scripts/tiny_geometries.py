@@ -5,42 +5,12 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+import fixed_header
+
 Config = dict[str, Any]
 
-# What every LTX-2.3 header states and no geometry changes.
-_FIXED: Config = {
-    "_class_name": "AVTransformer3DModel",
-    "activation_fn": "gelu-approximate",
-    "attention_bias": True,
-    "attention_type": "default",
-    "cross_attention_norm": True,
-    "double_self_attention": False,
-    "dropout": 0.0,
-    "norm_elementwise_affine": False,
-    "norm_num_groups": 32,
-    "num_embeds_ada_norm": 1000,
-    "num_vector_embeds": None,
-    "only_cross_attention": False,
-    "qk_norm": "rms_norm",
-    "standardization_norm": "rms_norm",
-    "upcast_attention": False,
-    "use_linear_projection": False,
-    "share_ff": False,
-    "positional_embedding_type": "rope",
-    "rope_type": "split",
-    "frequencies_precision": "float64",
-    "use_middle_indices_grid": True,
-    "causal_temporal_positioning": True,
-    "timestep_scale_multiplier": 1000,
-    "use_embeddings_connector": True,
-    "connector_learnable_registers_std": 1,
-    "connector_norm_output": True,
-    "caption_proj_before_connector": True,
-    "caption_projection_first_linear": False,
-    "caption_projection_second_linear": False,
-    "caption_proj_input_norm": False,
-    "text_encoder_norm_type": "per_token_rms",
-    "cross_attention_adaln": True,
+# Of the sound, which is passed over.
+_AUDIO: Config = {
     "audio_num_attention_heads": 4,
     "audio_attention_head_dim": 8,
     "audio_out_channels": 8,
@@ -51,21 +21,6 @@ _FIXED: Config = {
     "av_cross_ada_norm": True,
     "use_audio_video_cross_attention": True,
     "av_ca_timestep_scale_multiplier": 1000.0,
-}
-_VAE_FIXED: Config = {
-    "_class_name": "CausalVideoAutoencoder",
-    "dims": 3,
-    "in_channels": 3,
-    "out_channels": 3,
-    "patch_size": 4,
-    "norm_layer": "pixel_norm",
-    "latent_log_var": "uniform",
-    "use_quant_conv": False,
-    "scaling_factor": 1.0,
-    "normalize_latent_channels": False,
-    "causal_decoder": False,
-    "timestep_conditioning": False,
-    "spatial_padding_mode": "zeros",
 }
 _SAMPLING: Config = {
     "schedule": "ltx2",
@@ -342,17 +297,12 @@ def model_config(name: str) -> Config:
     g = GEOMETRIES[name]
     return {
         "transformer": {
-            **_FIXED,
+            **fixed_header.TRANSFORMER,
+            **_AUDIO,
             "connector_num_learnable_registers": g["registers"],
             **g["transformer"],
         },
-        "vae": {**_VAE_FIXED, **g["vae"]},
-        "scheduler": {
-            "_class_name": "RectifiedFlowScheduler",
-            "num_train_timesteps": 1000,
-            "shifting": None,
-            "base_resolution": None,
-            "sampler": "LinearQuadratic",
-        },
+        "vae": {**fixed_header.VAE, **g["vae"]},
+        "scheduler": fixed_header.SCHEDULER,
         "sampling": g["sampling"],
     }
