@@ -15,7 +15,7 @@ enum class Arithmetic {
     int8,  // blocks of 32 with a scale each, exact in between
     int16, // likewise, with activations of 16 bits, in two planes of 8
     // Likewise, for weights of 4 bits: brought to 8 under one scale for 128 of them, which adds a
-    // hundredth to their own rounding. Activations are those of int8.
+    // hundredth to their own rounding, and met by activations with a scale for 64.
     int4,
 };
 constexpr int arithmetics = 5;

@@ -22,7 +22,7 @@ static int64_t rows_bytes(Arithmetic a, int64_t k) {
     case Arithmetic::int8:
     case Arithmetic::int16:
     case Arithmetic::int4:
-        return int8_bytes(planes(a), k);
+        return int8_bytes(a, k);
     }
     return 0;
 }
@@ -77,7 +77,7 @@ static void prepare(Arithmetic a, const float * x, int64_t stride, int rows, int
     case Arithmetic::int8:
     case Arithmetic::int16:
     case Arithmetic::int4:
-        return prepare_int8(planes(a), x, stride, rows, k, out);
+        return prepare_int8(a, x, stride, rows, k, out);
     }
 }
 

@@ -3,16 +3,11 @@
 
 namespace ltx2::kernels::LTX2_VARIANT {
 
-int64_t int8_bytes(int planes, int64_t k) {
-    return static_cast<int64_t>(planes == 1 ? sizeof(Int8Block<1>) : sizeof(Int8Block<2>)) *
-           (k / 32);
-}
-
 // Where the weights are too large by int8_offset, the sums begin with what that adds.
-template <int Planes>
-static inline void prepare_block(const float * x, int r, Int8Block<Planes> & out) {
-    constexpr int parts = 32 / lanes;
-    constexpr float most_value = Planes == 1 ? 127.0f : 127.0f * 256;
+template <class Block>
+static inline void prepare_block(const float * x, int r, Block & out) {
+    constexpr int parts = Block::size / lanes, units_count = Block::size / 4;
+    constexpr float most_value = Block::planes == 1 ? 127.0f : 127.0f * 256;
     typedef int8_t Bytes __attribute__((vector_size(lanes)));
     Vec v[parts], most = {};
     for (int j = 0; j < parts; ++j) {
@@ -21,20 +16,20 @@ static inline void prepare_block(const float * x, int r, Int8Block<Planes> & out
     }
     const float largest = largest_of(most);
     const float inverse = largest > 0 ? most_value / largest : 0.0f;
-    IVec totals[Planes] = {}, wholes[parts];
-    uint32_t units[Planes][8];
+    IVec totals[Block::planes] = {}, wholes[parts];
+    uint32_t units[Block::planes][units_count];
     for (int j = 0; j < parts; ++j) {
         const Vec rounded = (v[j] * inverse + sum_begin) - sum_begin; // to an integer
         IVec whole = wholes[j] = __builtin_convertvector(rounded, IVec);
-        for (int p = 0; p < Planes; ++p) {
-            const IVec part = p + 1 < Planes ? (whole + 128) >> 8 : whole;
+        for (int p = 0; p < Block::planes; ++p) {
+            const IVec part = p + 1 < Block::planes ? (whole + 128) >> 8 : whole;
             whole -= part << 8;
             totals[p] += part;
             const Bytes bytes = __builtin_convertvector(part, Bytes);
             std::memcpy(reinterpret_cast<uint8_t *>(units[p]) + j * lanes, &bytes, sizeof bytes);
         }
     }
-    if (Planes == 2 && int16_pairs)
+    if (Block::planes == 2 && int16_pairs)
         for (int i = 0; i < 16; ++i) {
             const int at = i % 8 * 4 + i / 8, next = at + 2;
             const auto low = static_cast<uint16_t>(wholes[at / lanes][at % lanes]);
@@ -42,27 +37,46 @@ static inline void prepare_block(const float * x, int r, Int8Block<Planes> & out
             units[i / 8][i % 8] = low | high << 16;
         }
     int32_t all = 0;
-    for (int p = 0; p < Planes; ++p) {
-        for (int i = 0; i < 8; ++i)
+    for (int p = 0; p < Block::planes; ++p) {
+        for (int i = 0; i < units_count; ++i)
             out.unit(p, i, r) = units[p][i];
         const int32_t total = sum(totals[p]);
-        out.begin[p][r] = (Planes == 1 ? sum_bits : 0) - int8_offset * total;
+        out.begin[p][r] = (Block::planes == 1 ? sum_bits : 0) - int8_offset * total;
         all = 256 * all + total;
     }
     out.scale[r] = largest / most_value;
     out.sum[r] = largest / most_value * static_cast<float>(all);
 }
 
-template <int Planes>
+template <class Block>
 static void prepare_some(const float * x, int64_t stride, int rows, int64_t k, uint8_t * to) {
-    auto * out = reinterpret_cast<Int8Block<Planes> *>(to);
-    for (int64_t b = 0; b < k / 32; ++b)
-        for (int r = 0; r < rows; ++r)
-            prepare_block(x + r * stride + 32 * b, r, out[b]);
+    auto * out = reinterpret_cast<Block *>(to);
+    for (int64_t i = 0; i < k; i += Block::size, ++out)
+        for (int r = 0; r < rows; ++r) {
+            const float * from = x + r * stride + i;
+            if (i + Block::size <= k) {
+                prepare_block(from, r, *out);
+                continue;
+            }
+            float last[Block::size] = {}; // half a block
+            std::memcpy(last, from, static_cast<size_t>(k - i) * sizeof(float));
+            prepare_block(last, r, *out);
+        }
 }
 
-void prepare_int8(int planes, const float * x, int64_t stride, int rows, int64_t k, uint8_t * out) {
-    (planes == 1 ? prepare_some<1> : prepare_some<2>)(x, stride, rows, k, out);
+int64_t int8_bytes(Arithmetic arithmetic, int64_t k) {
+    if (arithmetic == Arithmetic::int4)
+        return static_cast<int64_t>(sizeof(Int4Block)) * ((k + 63) / 64);
+    return static_cast<int64_t>(arithmetic == Arithmetic::int8 ? sizeof(Int8Block<1>)
+                                                               : sizeof(Int8Block<2>)) *
+           (k / 32);
+}
+
+void prepare_int8(Arithmetic arithmetic, const float * x, int64_t stride, int rows, int64_t k,
+                  uint8_t * out) {
+    (arithmetic == Arithmetic::int4   ? prepare_some<Int4Block>
+     : arithmetic == Arithmetic::int8 ? prepare_some<Int8Block<1>>
+                                      : prepare_some<Int8Block<2>>)(x, stride, rows, k, out);
 }
 
 #if defined(__AVX512VNNI__)

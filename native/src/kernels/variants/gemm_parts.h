@@ -46,13 +46,14 @@ static inline __m512 sum_as_f32(__m512i sum) {
 }
 #endif
 
-// A block of 32 values of some rows: for each plane [8][rows] units, the scales, what the sums of
-// each plane begin with, and the values' sums times their scales. Two planes are the high and the
-// low byte of 16-bit values; with int16_pairs the values 0 and 2, then 1 and 3 of each four.
-template <int Planes>
+// A block of some rows: for each plane [units][rows], the scales, what the sums of each plane begin
+// with, and the values' sums times their scales. Two planes are the high and the low byte of 16-bit
+// values; with int16_pairs the values 0 and 2, then 1 and 3 of each four.
+template <int Planes, int Size = 32>
 struct Int8Block {
     static constexpr int rows = rows_int8 > 0 ? rows_int8 : 1;
-    uint32_t units[Planes][8][rows]; // with MATMUL_INT8 in another order: `unit` knows
+    static constexpr int planes = Planes, size = Size;
+    uint32_t units[Planes][Size / 4][rows]; // with MATMUL_INT8 in another order: `unit` knows
     float scale[rows];
     int32_t begin[Planes][rows];
     float sum[rows];
@@ -133,13 +134,16 @@ static inline __attribute__((always_inline)) void turn_16(const __m512i (&v)[16]
 }
 #endif
 
+using Int4Block = Int8Block<1, 64>;
+
 // gemm_int8.cpp; two planes are 16-bit activations
-int64_t int8_bytes(int planes, int64_t k);
-void prepare_int8(int planes, const float * x, int64_t stride, int rows, int64_t k, uint8_t * out);
+int64_t int8_bytes(Arithmetic arithmetic, int64_t k);
+void prepare_int8(Arithmetic arithmetic, const float * x, int64_t stride, int rows, int64_t k,
+                  uint8_t * out);
 // gemm_int8.cpp, gemm_int8_narrow.cpp or gemm_int8_neon.cpp
 void tile_int8(int planes, const GemmTile & t, int rows);
 bool multiplies_int8(int planes, int bits); // weights of so many bits, faster than F32
-// gemm_int4.cpp; activations as for one plane
+// gemm_int4.cpp
 void tile_int4(const GemmTile & t, int rows);
 // gemm_decode.cpp
 Decoder decoder(int ggml_type);

@@ -162,18 +162,18 @@ static inline __m512i twice(__m512 x) {
     return _mm512_mask_blend_epi16(0xaaaaaaaa, whole, _mm512_slli_epi32(whole, 16));
 }
 
-// Under the largest scale that they allow, which goes to `scale`.
-static inline Fixed fixed(const Levels & levels, float * scale) {
+// Under a scale, which goes to `scale`, such that the largest one is `largest`.
+static inline Fixed fixed(const Levels & levels, float largest, float * scale) {
     __m512 most = _mm512_setzero_ps();
     each<4>([&](auto b) {
         const __m512 last = _mm512_fmadd_ps(_mm512_set1_ps(15), levels.factor[b], levels.offset[b]);
         most = _mm512_max_ps(most,
                              _mm512_max_ps(_mm512_abs_ps(levels.offset[b]), _mm512_abs_ps(last)));
     });
-    _mm512_storeu_ps(scale, _mm512_mul_ps(most, _mm512_set1_ps(1 / 127.0f)));
+    _mm512_storeu_ps(scale, _mm512_mul_ps(most, _mm512_set1_ps(1 / largest)));
     const __m512 inverse =
         _mm512_maskz_div_ps(_mm512_cmp_ps_mask(most, _mm512_setzero_ps(), _CMP_GT_OQ),
-                            _mm512_set1_ps(127 * 256.0f), most);
+                            _mm512_set1_ps(largest * 256), most);
     Fixed out;
     each<4>([&](auto b) {
         out.factor[b] = twice(_mm512_mul_ps(levels.factor[b], inverse));
@@ -193,6 +193,7 @@ static inline __m512i brought_to_8(__m512i q, __m512i factor, __m512i offset) {
     return _mm512_mask_blend_epi8(0xaaaaaaaaaaaaaaaa, even, at_16(_mm512_srli_epi16(q, 8)));
 }
 
+// A step of the block with the largest scale is 15: its values stay exact.
 static void q4_0_to_8(Rows rows, int64_t first, int64_t count, uint32_t * units, float * scales) {
     const int64_t blocks = count / 32;
     for (int64_t b = 0; b < blocks; b += 4, units += 32 * panel, scales += panel) {
@@ -204,7 +205,7 @@ static void q4_0_to_8(Rows rows, int64_t first, int64_t count, uint32_t * units,
                     i < some ? halves_of(rows + n, (block + i) * 18) : _mm512_setzero_ps();
                 levels.offset[i] = _mm512_mul_ps(levels.factor[i], _mm512_set1_ps(-8));
             });
-            const Fixed f = fixed(levels, scales + n);
+            const Fixed f = fixed(levels, 120, scales + n);
             __m512i v[16];
             nibbles_q4_0(rows + n, block, some, v);
             each<16>([&](auto i) {
@@ -239,7 +240,7 @@ static void q4_k_to_8(Rows rows, int64_t first, int64_t count, uint32_t * units,
                 levels.offset[b] =
                     _mm512_fnmadd_ps(m, _mm512_loadu_ps(minimum[b]), _mm512_setzero_ps());
             });
-            const Fixed f = fixed(levels, scales + n);
+            const Fixed f = fixed(levels, 127, scales + n);
             __m512i v[16];
             nibbles_q4_k(rows + n, block + 16 + 64 * half, v);
             each<16>([&](auto i) {
