@@ -3,8 +3,7 @@
 #pragma once
 
 #include "kernels/simd.h"
-
-#include <utility>
+#include "kernels/unroll.h"
 
 namespace ltx2::kernels::LTX2_VARIANT {
 
@@ -16,11 +15,11 @@ static constexpr int rows = registers == 32 ? 8 : 4, columns = 3, tile = columns
 template <bool Rough>
 static inline Vec exp2(Vec x) {
 #if defined(__AVX512F__)
+    const Vec n = x; // of which scalef takes the floor
     const Vec r = (Vec)_mm512_reduce_ps((__m512)x, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
 #else
     x = max(x, splat(-126.0f));
-    const float magic = 12582912.0f; // rounds to an integer
-    const Vec n = ((x - 0.5f) + magic) - magic;
+    const Vec n = rounded(x - 0.5f);
     const Vec r = x - n;
 #endif
     Vec p;
@@ -35,14 +34,7 @@ static inline Vec exp2(Vec x) {
         p = p * r + 0.6931530732f;
         p = p * r + 0.9999999251f;
     }
-#if defined(__AVX512F__)
-    return (Vec)_mm512_scalef_ps((__m512)p, (__m512)x);
-#else
-    const IVec bits = (__builtin_convertvector(n, IVec) + 127) << 23;
-    Vec scale;
-    std::memcpy(&scale, &bits, sizeof scale);
-    return p * scale;
-#endif
+    return times_power(p, n);
 }
 
 // How values enter a product: one a step in F32, or a pair.
@@ -77,41 +69,32 @@ struct Pairs {
 
 // sums[r][n] = sums[r][n] * scale[n] + the sum over steps of a[r] * b[n]; without a scale what was
 // there is forgotten. a is [rows][lda] steps, or where Panel, [steps][rows]; b [steps][tile].
-// Indices are unrolled by the type, since a loop the compiler does not unroll leaves the registers.
-template <class M, bool Panel, int N, size_t... R>
+template <class M, bool Panel, int N>
 static inline void product(const typename M::Value * a, int64_t lda, const float * b, int64_t steps,
-                           const float * scale, float * sums, std::index_sequence<R...>) {
-    Vec c[sizeof...(R)][N];
-    const auto begin = [&](Vec(&sum)[N], const float * from) {
-        for (int n = 0; n < N; ++n)
-            sum[n] = scale ? load(from + n * lanes) * load(scale + n * lanes) : Vec{};
-    };
-    (begin(c[R], sums + R * tile), ...);
+                           const float * scale, float * sums) {
+    Vec c[rows][N];
+    each<rows>([&](auto r) {
+        each<N>([&](auto n) {
+            c[r][n] = scale ? load(sums + r * tile + n * lanes) * load(scale + n * lanes) : Vec{};
+        });
+    });
 #if defined(__x86_64__) // elsewhere compilers then leave the registers
 #pragma GCC unroll 4
 #endif
     for (int64_t step = 0; step < steps; ++step, b += tile) {
         const Vec b0 = load(b), b1 = N > 1 ? load(b + lanes) : b0,
                   b2 = N > 2 ? load(b + 2 * lanes) : b0;
-        const auto one = [&](Vec(&sum)[N], typename M::Value x) {
-            const Vec v = M::spread(x);
-            sum[0] = M::add(sum[0], v, b0);
+        each<rows>([&](auto r) {
+            const Vec v = M::spread(Panel ? a[step * rows + r] : a[r * lda + step]);
+            c[r][0] = M::add(c[r][0], v, b0);
             if constexpr (N > 1)
-                sum[1] = M::add(sum[1], v, b1);
+                c[r][1] = M::add(c[r][1], v, b1);
             if constexpr (N > 2)
-                sum[2] = M::add(sum[2], v, b2);
-        };
-        const auto at = [&](size_t r) {
-            const int64_t row = static_cast<int64_t>(r);
-            return Panel ? a[step * rows + row] : a[row * lda + step];
-        };
-        (one(c[R], at(R)), ...);
+                c[r][2] = M::add(c[r][2], v, b2);
+        });
     }
-    const auto end = [&](const Vec(&sum)[N], float * to) {
-        for (int n = 0; n < N; ++n)
-            store(to + n * lanes, sum[n]);
-    };
-    (end(c[R], sums + R * tile), ...);
+    each<rows>(
+        [&](auto r) { each<N>([&](auto n) { store(sums + r * tile + n * lanes, c[r][n]); }); });
 }
 
 } // namespace ltx2::kernels::LTX2_VARIANT

@@ -133,6 +133,22 @@ static inline Vec load_f16(const uint16_t * p) {
 #endif
 }
 
+// 1.5 * 2^23: added to an F32 below 2^22 it leaves an integer, which the low bits hold.
+constexpr float rounder = 12582912.0f;
+static inline Vec rounded(Vec x) { return (x + rounder) - rounder; }
+
+// x * 2^n, n whole
+static inline Vec times_power(Vec x, Vec n) {
+#if defined(__AVX512F__)
+    return (Vec)_mm512_scalef_ps((__m512)x, (__m512)n);
+#else
+    const IVec bits = (__builtin_convertvector(n, IVec) + 127) << 23;
+    Vec power;
+    std::memcpy(&power, &bits, sizeof power);
+    return x * power;
+#endif
+}
+
 // e^x for x <= 88, relative error below 4e-7: x = n ln2 + r, e^r by a polynomial (3e-9, short
 // chains first), 2^n by the exponent bits. Below -87 it gives e^-87.
 static inline Vec exp(Vec x) {
@@ -140,9 +156,7 @@ static inline Vec exp(Vec x) {
 #if defined(__AVX512F__)
     const Vec n = (Vec)_mm512_roundscale_ps((__m512)(x * 1.44269504f), 8);
 #else
-    // Adding 1.5 * 2^23 rounds to an integer held in the low bits.
-    const float magic = 12582912.0f;
-    const Vec n = (x * 1.44269504f + magic) - magic;
+    const Vec n = rounded(x * 1.44269504f);
 #endif
 #if defined(__FMA__) || defined(__aarch64__)
     const Vec r = x - n * 0.69314718f;
@@ -153,14 +167,7 @@ static inline Vec exp(Vec x) {
     const Vec low = 0.49999993372f + 0.16666519512f * r;
     const Vec high = (0.041668401223f + 0.0083688525147f * r) + 0.0013814317756f * square;
     const Vec p = (1.0f + r) + square * (low + square * high);
-#if defined(__AVX512F__)
-    return (Vec)_mm512_scalef_ps((__m512)p, (__m512)n);
-#else
-    const IVec bits = (__builtin_convertvector(n, IVec) + 127) << 23;
-    Vec scale;
-    std::memcpy(&scale, &bits, sizeof scale);
-    return p * scale;
-#endif
+    return times_power(p, n);
 }
 
 } // namespace ltx2::kernels::LTX2_VARIANT

@@ -267,11 +267,10 @@ static void add_block(const Tile & t, const AttentionTask & task, int64_t first,
                       float * scores) {
     using Value = typename M::Value;
     const PackedHead & head = task.head;
-    const std::make_index_sequence<rows> indices;
     const int64_t steps = steps_of<M>(head.head_dim);
     const Value * k = reinterpret_cast<const Value *>(head.k) + first * steps;
     for (int64_t i = 0; i < count; i += rows)
-        product<M, false, N>(k + i * steps, steps, t.q, steps, nullptr, scores + i * tile, indices);
+        product<M, false, N>(k + i * steps, steps, t.q, steps, nullptr, scores + i * tile);
     const int64_t last = first + count - 1;
     if (last >= head.keys ||
         (task.window && (last > t.first || first <= t.first + t.queries - 1 - task.window)))
@@ -280,7 +279,7 @@ static void add_block(const Tile & t, const AttentionTask & task, int64_t first,
     const Value * v =
         reinterpret_cast<const Value *>(head.v) + first / M::pair * up_to(head.head_dim, rows);
     for (int64_t d = 0; d < head.head_dim; d += rows, v += block / M::pair * rows)
-        product<M, true, N>(v, 0, scores, count / M::pair, t.forget, t.out + d * tile, indices);
+        product<M, true, N>(v, 0, scores, count / M::pair, t.forget, t.out + d * tile);
 }
 
 static void end(const AttentionTask & task, int index) {

@@ -1,40 +1,38 @@
 #include "kernels/conv3d_tile.h"
 
 #include "kernels/simd.h"
-
-#include <utility>
+#include "kernels/unroll.h"
 
 namespace ltx2::kernels::LTX2_VARIANT {
 
 static constexpr int panel = 2 * lanes;
 
-// Indices unrolled by the type, since a loop the compiler does not unroll leaves the registers.
-template <int Stride, int Taps, size_t... M>
-static void tile(const Conv3dTileInput & in, float * sums, std::index_sequence<M...>) {
-    Vec low[sizeof...(M)], high[sizeof...(M)];
-    ((low[M] = load(sums + M * panel), high[M] = load(sums + M * panel + lanes)), ...);
+template <int Stride, int Taps, int Rows>
+static void tile_of(const Conv3dTileInput & in, float * sums) {
+    Vec low[Rows], high[Rows];
+    each<Rows>([&](auto r) {
+        low[r] = load(sums + r * panel);
+        high[r] = load(sums + r * panel + lanes);
+    });
     const float * w = in.weights;
     for (int line = 0; line < in.lines; ++line) {
         const float * x = in.rows[line];
-        for (int64_t c = 0; c < in.channels; ++c, x += in.ld) {
+        for (int64_t c = 0; c < in.channels; ++c, x += in.ld)
             for (int tap = 0; tap < Taps; ++tap, w += panel) {
                 const Vec w0 = load(w), w1 = load(w + lanes);
-                const auto one = [&](Vec & l, Vec & h, float value) {
-                    const Vec v = splat(value);
-                    l += v * w0;
-                    h += v * w1;
-                };
-                (one(low[M], high[M], x[M * Stride + static_cast<size_t>(tap)]), ...);
+                each<Rows>([&](auto r) {
+                    const Vec v = splat(x[r * Stride + tap]);
+                    low[r] += v * w0;
+                    high[r] += v * w1;
+                });
             }
-        }
     }
-    ((store(sums + M * panel, low[M]), store(sums + M * panel + lanes, high[M])), ...);
+    each<Rows>([&](auto r) {
+        store(sums + r * panel, low[r]);
+        store(sums + r * panel + lanes, high[r]);
+    });
 }
 
-template <int Stride, int Taps, int Rows>
-static void tile_of(const Conv3dTileInput & in, float * sums) {
-    tile<Stride, Taps>(in, sums, std::make_index_sequence<Rows>());
-}
 template <int Stride, int Taps>
 static Conv3dTileFn tile_for(int rows) {
     switch (rows) {

@@ -167,29 +167,16 @@ static void tile_bf16(const GemmTile & t) {
 
 static bool multiplies(Arithmetic a, int bits) { return multiplies_int8(planes(a), bits); }
 
-using TileFn = void (*)(const GemmTile &);
-template <int... I>
-static void run_f32(const GemmTile & t, int rows, std::integer_sequence<int, I...>) {
-    static constexpr TileFn tiles[] = {tile_f32<I + 1>...};
-    tiles[rows - 1](t);
-}
-#if defined(__AVX512BF16__)
-template <int... I>
-static void run_bf16(const GemmTile & t, int rows, std::integer_sequence<int, I...>) {
-    static constexpr TileFn tiles[] = {tile_bf16<I + 1>...};
-    tiles[rows - 1](t);
-}
-#endif
 static void tile(Arithmetic a, const GemmTile & t, int rows) {
 #if defined(__AVX512BF16__)
     if (a == Arithmetic::bf16)
-        return run_bf16(t, rows, std::make_integer_sequence<int, rows_bf16>());
+        return with_count<rows_bf16>(rows, [&](auto r) { tile_bf16<r>(t); });
 #endif
     if (a == Arithmetic::int8 || a == Arithmetic::int16)
         return tile_int8(planes(a), t, rows);
     if (a == Arithmetic::int4)
         return tile_int4(t, rows);
-    run_f32(t, rows, std::make_integer_sequence<int, rows_f32>());
+    with_count<rows_f32>(rows, [&](auto r) { tile_f32<r>(t); });
 }
 
 void fill(Gemm & gemm) {

@@ -45,14 +45,8 @@ static void tile_of(const GemmTile & t) {
     }
 }
 
-template <int... I>
-static void run(const GemmTile & t, int rows, std::integer_sequence<int, I...>) {
-    static constexpr void (*tiles[])(const GemmTile &) = {tile_of<I + 1>...};
-    tiles[rows - 1](t);
-}
-
 void tile_int4(const GemmTile & t, int rows) {
-    run(t, rows, std::make_integer_sequence<int, rows_int8>());
+    with_count<rows_int8>(rows, [&](auto r) { tile_of<r>(t); });
 }
 
 #else

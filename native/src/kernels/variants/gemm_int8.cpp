@@ -19,8 +19,7 @@ static inline void prepare_block(const float * x, int r, Block & out) {
     IVec totals[Block::planes] = {}, wholes[parts];
     uint32_t units[Block::planes][units_count];
     for (int j = 0; j < parts; ++j) {
-        const Vec rounded = (v[j] * inverse + sum_begin) - sum_begin; // to an integer
-        IVec whole = wholes[j] = __builtin_convertvector(rounded, IVec);
+        IVec whole = wholes[j] = __builtin_convertvector(rounded(v[j] * inverse), IVec);
         for (int p = 0; p < Block::planes; ++p) {
             const IVec part = p + 1 < Block::planes ? (whole + 128) >> 8 : whole;
             whole -= part << 8;
@@ -138,16 +137,8 @@ static void tile_of(const GemmTile & t) {
     });
 }
 
-template <int Planes, int... I>
-static void run(const GemmTile & t, int rows, std::integer_sequence<int, I...>) {
-    static constexpr void (*plain[])(const GemmTile &) = {tile_of<Planes, I + 1, false>...};
-    static constexpr void (*with_minima[])(const GemmTile &) = {tile_of<Planes, I + 1, true>...};
-    (t.panel.minima ? with_minima : plain)[rows - 1](t);
-}
-
 void tile_int8(int planes, const GemmTile & t, int rows) {
-    const std::make_integer_sequence<int, rows_int8> all;
-    planes == 1 ? run<1>(t, rows, all) : run<2>(t, rows, all);
+    with_shape(planes, t, rows, [&](auto p, auto r, auto minima) { tile_of<p, r, minima>(t); });
 }
 
 bool multiplies_int8(int, int) { return true; }

@@ -152,7 +152,7 @@ template <int Planes>
 static inline Vec as_f32(IVec sum) {
 #if defined(__AVXVNNI__)
     if (Planes == 1)
-        return (Vec)sum - sum_begin;
+        return (Vec)sum - rounder;
 #endif
     return __builtin_convertvector(sum, Vec);
 }
@@ -203,16 +203,8 @@ static void tile_vnni(const GemmTile & t) {
                __attribute__((always_inline)) { sum_block<Planes>(x, w, out); });
 }
 
-template <int Planes, int... I>
-static void run(const GemmTile & t, int rows, std::integer_sequence<int, I...>) {
-    static constexpr void (*plain[])(const GemmTile &) = {tile_vnni<Planes, I + 1, false>...};
-    static constexpr void (*with_minima[])(const GemmTile &) = {tile_vnni<Planes, I + 1, true>...};
-    (t.panel.minima ? with_minima : plain)[rows - 1](t);
-}
-
 void tile_int8(int planes, const GemmTile & t, int rows) {
-    const std::make_integer_sequence<int, rows_int8> all;
-    planes == 1 ? run<1>(t, rows, all) : run<2>(t, rows, all);
+    with_shape(planes, t, rows, [&](auto p, auto r, auto minima) { tile_vnni<p, r, minima>(t); });
 }
 
 #else
@@ -222,13 +214,6 @@ static void tile_small(const GemmTile & t) {
     tile_of<1, Rows, true>(
         t, [](const auto & x, const uint32_t * w, BlockSums<Rows> & out)
                __attribute__((always_inline)) { sum_small<Bits>(x, w, out); });
-}
-
-template <int... I>
-static void run_small(const GemmTile & t, int rows, std::integer_sequence<int, I...>) {
-    static constexpr void (*four[])(const GemmTile &) = {tile_small<I + 1, 4>...};
-    static constexpr void (*five[])(const GemmTile &) = {tile_small<I + 1, 5>...};
-    (t.panel.bits == 4 ? four : five)[rows - 1](t);
 }
 
 #if !defined(__AVX512F__)
@@ -243,12 +228,6 @@ static void tile_signed(const GemmTile & t) {
                });
 }
 
-template <int... I>
-static void run_signed(const GemmTile & t, int rows, std::integer_sequence<int, I...>) {
-    static constexpr void (*tiles[])(const GemmTile &) = {tile_signed<I + 1>...};
-    tiles[rows - 1](t);
-}
-
 template <int Rows, bool Minima>
 static void tile_wide(const GemmTile & t) {
     tile_of<2, Rows, Minima>(
@@ -256,23 +235,18 @@ static void tile_wide(const GemmTile & t) {
                __attribute__((always_inline)) { sum_wide(x, w, out); });
 }
 
-template <int... I>
-static void run_wide(const GemmTile & t, int rows, std::integer_sequence<int, I...>) {
-    static constexpr void (*plain[])(const GemmTile &) = {tile_wide<I + 1, false>...};
-    static constexpr void (*with_minima[])(const GemmTile &) = {tile_wide<I + 1, true>...};
-    (t.panel.minima ? with_minima : plain)[rows - 1](t);
-}
 #endif
 
 void tile_int8([[maybe_unused]] int planes, const GemmTile & t, int rows) {
-    const std::make_integer_sequence<int, rows_int8> all;
+    with_count<rows_int8>(rows, [&](auto r) {
 #if !defined(__AVX512F__)
-    if (planes == 2)
-        return run_wide(t, rows, all);
-    if (t.panel.bits == 8)
-        return run_signed(t, rows, all);
+        if (planes == 2)
+            return t.panel.minima ? tile_wide<r, true>(t) : tile_wide<r, false>(t);
+        if (t.panel.bits == 8)
+            return tile_signed<r>(t);
 #endif
-    run_small(t, rows, all);
+        t.panel.bits == 4 ? tile_small<r, 4>(t) : tile_small<r, 5>(t);
+    });
 }
 
 #endif

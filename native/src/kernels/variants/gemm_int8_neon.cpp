@@ -84,7 +84,7 @@ static inline void sum_block(const Int8Block<Planes> & x, const uint32_t * w,
 
 template <int Planes>
 static inline Vec as_f32(int32x4_t sum) {
-    return Planes == 1 ? (Vec)sum - sum_begin : (Vec)vcvtq_f32_s32(sum);
+    return Planes == 1 ? (Vec)sum - rounder : (Vec)vcvtq_f32_s32(sum);
 }
 
 template <int Planes, int Rows, bool Minima>
@@ -120,16 +120,8 @@ static void tile_of(const GemmTile & t) {
     });
 }
 
-template <int Planes, int... I>
-static void run(const GemmTile & t, int rows, std::integer_sequence<int, I...>) {
-    static constexpr void (*plain[])(const GemmTile &) = {tile_of<Planes, I + 1, false>...};
-    static constexpr void (*with_minima[])(const GemmTile &) = {tile_of<Planes, I + 1, true>...};
-    (t.panel.minima ? with_minima : plain)[rows - 1](t);
-}
-
 void tile_int8(int planes, const GemmTile & t, int rows) {
-    const std::make_integer_sequence<int, rows_int8> all;
-    planes == 1 ? run<1>(t, rows, all) : run<2>(t, rows, all);
+    with_shape(planes, t, rows, [&](auto p, auto r, auto minima) { tile_of<p, r, minima>(t); });
 }
 
 bool multiplies_int8(int, int) { return true; }

@@ -4,8 +4,7 @@
 #include "kernels/gemm.h"
 
 #include "kernels/simd.h"
-
-#include <utility>
+#include "kernels/unroll.h"
 
 namespace ltx2::kernels::LTX2_VARIANT {
 
@@ -35,14 +34,13 @@ constexpr bool unsigned_small = true, int16_pairs = true;
 constexpr bool unsigned_small = false, int16_pairs = false;
 #endif
 
-// The bits of the F32 1.5 * 2^23. A sum of integers that begins with them and stays below 2^22 ends
-// as the bits of 1.5 * 2^23 + sum: a subtraction makes it F32, where a conversion would wait for
-// the ports of the multipliers.
+// The bits of `rounder`. A sum of integers that begins with them and stays below 2^22 ends as the
+// bits of rounder + sum: a subtraction makes it F32, where a conversion would wait for the ports of
+// the multipliers.
 constexpr int32_t sum_bits = 0x4b400000;
-constexpr float sum_begin = 12582912.0f;
 #if defined(__AVX512F__)
 static inline __m512 sum_as_f32(__m512i sum) {
-    return _mm512_sub_ps(_mm512_castsi512_ps(sum), _mm512_set1_ps(sum_begin));
+    return _mm512_sub_ps(_mm512_castsi512_ps(sum), _mm512_set1_ps(rounder));
 }
 #endif
 
@@ -67,17 +65,6 @@ struct Int8Block {
 #endif
     }
 };
-
-template <class F, int... I>
-static inline __attribute__((always_inline)) void each(F f, std::integer_sequence<int, I...>) {
-    (f(std::integral_constant<int, I>()), ...);
-}
-// f(0), ..., f(N - 1) with indices the compiler knows: a loop it does not unroll leaves the
-// registers.
-template <int N, class F>
-static inline __attribute__((always_inline)) void each(F f) {
-    each(f, std::make_integer_sequence<int, N>());
-}
 
 static inline float half_at(const uint8_t * p) {
     uint16_t half;
@@ -143,6 +130,18 @@ void prepare_int8(Arithmetic arithmetic, const float * x, int64_t stride, int ro
 // gemm_int8.cpp, gemm_int8_narrow.cpp or gemm_int8_neon.cpp
 void tile_int8(int planes, const GemmTile & t, int rows);
 bool multiplies_int8(int planes, int bits); // weights of so many bits, faster than F32
+// tile(planes, rows, whether there are minima) with constants.
+template <class Tile>
+static inline void with_shape(int planes, const GemmTile & t, int rows, const Tile & tile) {
+    const std::integral_constant<int, 1> one;
+    const std::integral_constant<int, 2> two;
+    with_count<rows_int8>(rows, [&](auto r) {
+        if (t.panel.minima)
+            planes == 1 ? tile(one, r, std::true_type()) : tile(two, r, std::true_type());
+        else
+            planes == 1 ? tile(one, r, std::false_type()) : tile(two, r, std::false_type());
+    });
+}
 // gemm_int4.cpp
 void tile_int4(const GemmTile & t, int rows);
 // gemm_decode.cpp

@@ -1,8 +1,7 @@
 #include "kernels/winograd.h"
 
 #include "kernels/simd.h"
-
-#include <utility>
+#include "kernels/unroll.h"
 
 namespace ltx2::kernels::LTX2_VARIANT {
 
@@ -11,14 +10,6 @@ static constexpr int panel = 2 * lanes, depth = winograd_depth;
 // The points in their order: 0, infinity, p, -p, q, -q. These two give a quarter of the error of 1
 // and 2.
 static constexpr float p = 0.625f, q = 1.5f, p2 = p * p, q2 = q * q;
-
-// Loops unrolled by the type: what the compiler does not unroll goes through memory once more.
-template <size_t... I>
-static inline void store_line(float * to, int64_t stride, const Vec * line,
-                              std::index_sequence<I...>) {
-    (store(to + static_cast<int64_t>(I) * stride, line[I]), ...);
-}
-using Six = std::make_index_sequence<6>;
 
 // Six values of a line of pixels, `Step` apart.
 template <int Step>
@@ -35,33 +26,30 @@ static inline void transform_input(const Vec * d, Vec * to) {
     to[5 * Step] = even_q - odd_q;
 }
 
-template <size_t... I>
 static inline void input_of(const float * const * pixels, int64_t from, float * to, int64_t stride,
-                            int count, std::index_sequence<I...>) {
+                            int count) {
     Vec d[36];
-    const auto column = [&](size_t x) {
+    each<6>([&](auto x) {
         if (count == lanes)
-            ((d[6 * I + x] = load(pixels[6 * I + x] + from)), ...);
+            each<6>([&](auto y) { d[6 * y + x] = load(pixels[6 * y + x] + from); });
         else
-            ((d[6 * I + x] = load_some(pixels[6 * I + x] + from, count)), ...);
+            each<6>([&](auto y) { d[6 * y + x] = load_some(pixels[6 * y + x] + from, count); });
         transform_input<6>(d + x, d + x);
-    };
-    (column(I), ...);
-    const auto line = [&](size_t y) {
+    });
+    each<6>([&](auto y) {
         Vec out[6];
         transform_input<1>(d + 6 * y, out);
-        store_line(to + static_cast<int64_t>(6 * y) * stride, stride, out, Six());
-    };
-    (line(I), ...);
+        each<6>([&](auto x) { store(to + (6 * y + x) * stride, out[x]); });
+    });
 }
 
 static void input(const float * const * pixels, int64_t first, int channels, float * to,
                   int64_t stride) {
     int at = 0;
     for (; at + lanes <= channels; at += lanes)
-        input_of(pixels, first + at, to + at, stride, lanes, Six());
+        input_of(pixels, first + at, to + at, stride, lanes);
     if (at < channels)
-        input_of(pixels, first + at, to + at, stride, channels - at, Six());
+        input_of(pixels, first + at, to + at, stride, channels - at);
 }
 
 // Three weights of a line -> the values at two points.
@@ -101,7 +89,7 @@ static inline void weights_of(const T * from, int64_t line, float * to, int64_t 
         transform_weights<0>(g[0], g[1], g[2], out, 1);
         transform_weights<1>(g[0], g[1], g[2], out + 2, 1);
         transform_weights<2>(g[0], g[1], g[2], out + 4, 1);
-        store_line(to + 6 * y * stride, stride, out, Six());
+        each<6>([&](auto x) { store(to + (6 * y + x) * stride, out[x]); });
     }
 }
 
@@ -129,15 +117,13 @@ static void weights(const WinogradWeights & w) {
         w.half ? weights_of<2, uint16_t>(w) : weights_of<2, float>(w);
 }
 
-// Indices unrolled by the type, as in conv3d_tile.cpp.
-template <size_t... M>
-static void rows_of(const WinogradProduct & product, const float * x, float * sums,
-                    std::index_sequence<M...>) {
-    Vec low[sizeof...(M)], high[sizeof...(M)];
-    if (product.first)
-        ((low[M] = Vec{}, high[M] = Vec{}), ...);
-    else
-        ((low[M] = load(sums + M * panel), high[M] = load(sums + M * panel + lanes)), ...);
+template <int Rows>
+static void rows_of(const WinogradProduct & product, const float * x, float * sums) {
+    Vec low[Rows], high[Rows];
+    each<Rows>([&](auto r) {
+        low[r] = product.first ? Vec{} : load(sums + r * panel);
+        high[r] = product.first ? Vec{} : load(sums + r * panel + lanes);
+    });
     const float * block_weights = product.weights;
     for (int64_t block = 0; block < product.blocks; ++block, x += product.next_block) {
         const int channels = block + 1 < product.blocks ? depth : product.last_depth;
@@ -146,40 +132,31 @@ static void rows_of(const WinogradProduct & product, const float * x, float * su
             const float * w = block_weights;
             for (int c = 0; c < channels; ++c, w += panel) {
                 const Vec w0 = load(w), w1 = load(w + lanes);
-                const auto one = [&](Vec & l, Vec & h, float value) {
-                    const Vec v = splat(value);
-                    l += v * w0;
-                    h += v * w1;
-                };
-                (one(low[M], high[M], at[M * depth + static_cast<size_t>(c)]), ...);
+                each<Rows>([&](auto r) {
+                    const Vec v = splat(at[r * depth + c]);
+                    low[r] += v * w0;
+                    high[r] += v * w1;
+                });
             }
             block_weights += depth * panel;
         }
     }
-    ((store(sums + M * panel, low[M]), store(sums + M * panel + lanes, high[M])), ...);
+    each<Rows>([&](auto r) {
+        store(sums + r * panel, low[r]);
+        store(sums + r * panel + lanes, high[r]);
+    });
 }
-
-using RowsFn = void (*)(const WinogradProduct &, const float * x, float * sums);
-template <size_t Rows>
-static void rows_fn(const WinogradProduct & product, const float * x, float * sums) {
-    rows_of(product, x, sums, std::make_index_sequence<Rows>());
-}
-
-static constexpr int most_rows = registers == 32 ? 12 : 6;
-static constexpr RowsFn rows_fns[] = {
-    rows_fn<1>, rows_fn<2>, rows_fn<3>, rows_fn<4>,  rows_fn<5>,  rows_fn<6>,
-#if !defined(__x86_64__) || defined(__AVX512F__)
-    rows_fn<7>, rows_fn<8>, rows_fn<9>, rows_fn<10>, rows_fn<11>, rows_fn<12>,
-#endif
-};
 
 static void multiply(const WinogradProduct & product) {
     // Blocks of nearly equal height: a low one would leave multipliers idle.
+    constexpr int most_rows = registers == 32 ? 12 : 6;
     const int64_t blocks = (product.rows + most_rows - 1) / most_rows;
     for (int64_t b = 0; b < blocks; ++b) {
         const int64_t first = product.rows * b / blocks;
         const int64_t rows = product.rows * (b + 1) / blocks - first;
-        rows_fns[rows - 1](product, product.x + first * depth, product.sums + first * panel);
+        with_count<most_rows>(static_cast<int>(rows), [&](auto r) {
+            rows_of<r>(product, product.x + first * depth, product.sums + first * panel);
+        });
     }
 }
 
@@ -193,17 +170,15 @@ static inline void transform_output(const Vec * m, int step, Vec * to, int to_st
     to[3 * to_step] = (m[step] + (p2 * p) * odd_p) + (q2 * q) * odd_q;
 }
 
-template <size_t... I>
 static inline void output_of(const float * sums, int64_t stride, const float * bias,
-                             const float * const * skip, float * const * to, int64_t at, int count,
-                             std::index_sequence<I...>) {
+                             const float * const * skip, float * const * to, int64_t at,
+                             int count) {
     Vec lines[24];
-    const auto column = [&](size_t x) {
+    each<6>([&](auto x) {
         Vec m[6];
-        ((m[I] = load(sums + static_cast<int64_t>(6 * I + x) * stride + at)), ...);
+        each<6>([&](auto y) { m[y] = load(sums + (6 * y + x) * stride + at); });
         transform_output(m, 1, lines + x, 6);
-    };
-    (column(I), ...);
+    });
     const bool whole = count == lanes;
     const Vec b = whole ? load(bias + at) : load_some(bias + at, count);
     for (int y = 0; y < 4; ++y) {
@@ -229,9 +204,9 @@ static void output(const float * sums, int64_t stride, const float * bias,
                    const float * const * skip, float * const * to, int width) {
     int at = 0;
     for (; at + lanes <= width; at += lanes)
-        output_of(sums, stride, bias, skip, to, at, lanes, Six());
+        output_of(sums, stride, bias, skip, to, at, lanes);
     if (at < width)
-        output_of(sums, stride, bias, skip, to, at, width - at, Six());
+        output_of(sums, stride, bias, skip, to, at, width - at);
 }
 
 void fill(Winograd & winograd) {
