@@ -34,11 +34,10 @@ Tensor Graph::product(kernels::GemmCall call, Tensor x) const {
         prepared = kernels::prepare_rows(ctx(), call.arithmetic, x);
         ggml_set_name(prepared, "prepared rows");
     }
-    if (!scratch_)
-        scratch_ = std::make_shared<kernels::GemmScratch>(device_.threads());
     call.rows = prepared;
     call.count = x->ne[1];
-    std::shared_ptr<kernels::GemmPlan> plan = kernels::gemm(ctx(), call, scratch_);
+    std::shared_ptr<kernels::GemmPlan> plan =
+        kernels::gemm(ctx(), call, device_.threads(), device_.scratch());
     hold(plan);
     ggml_format_name(plan->out, "%s product from %lld", ggml_type_name(call.weight->type),
                      static_cast<long long>(call.weight->ne[0]));

@@ -58,7 +58,6 @@ private:
     mutable std::vector<Tapped> taps_;
     mutable std::vector<std::shared_ptr<void>> held_;
     mutable std::map<std::pair<Tensor, kernels::Arithmetic>, Tensor> prepared_;
-    mutable std::shared_ptr<kernels::GemmScratch> scratch_;
 };
 
 } // namespace ltx2

@@ -65,8 +65,9 @@ struct Tensors {
         const Arithmetic arithmetic = kernels::choose_arithmetic(c.type, c.k, 100, c.rounding);
         ggml_tensor * some = ggml_view_2d(context.get(), x, c.k, rows, x->nb[1], 0);
         ggml_tensor * prepared = kernels::prepare_rows(context.get(), arithmetic, some);
+        Scratch scratch;
         auto plan = kernels::gemm(context.get(), {arithmetic, weight, prepared, rows, bias},
-                                  std::make_shared<kernels::GemmScratch>(threads));
+                                  threads, scratch);
         ggml_cgraph * graph = ggml_new_graph(context.get());
         ggml_build_forward_expand(graph, plan->out);
         ggml_graph_compute_with_ctx(context.get(), graph, threads);

@@ -103,10 +103,6 @@ struct Room {
 };
 } // namespace
 
-GemmScratch::GemmScratch(int threads)
-    : size(Room().cut(nullptr, variant().gemm.panel)),
-      memory(new uint8_t[size * static_cast<size_t>(threads) + 64]) {}
-
 namespace {
 // One part of one thread's work.
 struct Product {
@@ -120,9 +116,10 @@ struct Product {
     Room room;
 
     Product(const GemmPlan & plan, int thread) : plan(plan) {
-        uint8_t * memory = plan.scratch->memory.get();
-        memory += (64 - reinterpret_cast<uintptr_t>(memory) % 64) % 64;
-        room.cut(memory + plan.scratch->size * static_cast<size_t>(thread), panel);
+        const size_t size = room.cut(nullptr, panel);
+        room.cut(reinterpret_cast<uint8_t *>(plan.scratch.data()) +
+                     size * static_cast<size_t>(thread),
+                 panel);
     }
 
     const uint8_t * weight_row(int64_t row) const {
@@ -199,26 +196,25 @@ struct Product {
         return {room.units, room.scales, decoder.has_minima ? room.minima : nullptr, decoder.bits};
     }
 
-    void prefetch(int64_t column, int64_t first, int64_t count, int64_t share, int64_t shares) {
-        const auto begin = static_cast<int64_t>(ggml_row_size(weight->type, first));
-        const auto end = static_cast<int64_t>(ggml_row_size(weight->type, first + count));
-        const int64_t width = std::min(panel, n - column);
-        for (int64_t i = width * share / shares; i < width * (share + 1) / shares; ++i)
-            for (int64_t at = begin; at < end + 64; at += 64)
-                __builtin_prefetch(weight_row(column + i) + at, 0, 3);
+    // Brings bytes [begin, end) of the weights of outputs [first, last) nearer.
+    void prefetch(int64_t first, int64_t last, size_t begin, size_t end) const {
+        for (int64_t i = first; i < last; ++i)
+            for (const uint8_t *at = weight_row(i) + begin, *to = weight_row(i) + end + 63; at < to;
+                 at += 64)
+                __builtin_prefetch(at);
     }
 
     // The bias, then GELU, then to where the output wants them.
-    void finish(const float * sums, int64_t count, int64_t column, float * out) const {
+    void finish(float * sums, int64_t count, int64_t column, float * out) const {
         const GemmCall & call = plan.call;
         const int64_t width = std::min(panel, n - column);
         const float * bias = call.bias ? static_cast<const float *>(call.bias->data) : nullptr;
-        for (int64_t r = 0; r < count; ++r, sums += panel, out += n) {
-            for (int64_t i = 0; i < width; ++i)
-                out[i] = sums[i] + (bias ? bias[column + i] : 0.0f);
-            if (call.gelu)
-                variant().rows.gelu(out, nullptr, out, width);
-        }
+        for (int64_t r = 0; bias && r < count; ++r)
+            variant().rows.add(sums + r * panel, bias + column, nullptr, sums + r * panel, width);
+        if (call.gelu) // of all at once: one vector after the other would wait for its exponential
+            variant().rows.gelu(sums, nullptr, sums, count * panel);
+        for (int64_t r = 0; r < count; ++r)
+            std::memcpy(out + r * n, sums + r * panel, static_cast<size_t>(width) * sizeof(float));
     }
 
     // All rows, few, times the outputs of the panel at `column`, each of which is read once from
@@ -248,7 +244,14 @@ struct Product {
         tile.count = count;
         tile.panel = unpack(column, first, count);
         tile.sums_stride = panel;
-        for (int64_t row = first_row; row < last_row; row += most, sums += most * panel) {
+        const size_t begin = ggml_row_size(weight->type, first);
+        const size_t end = ggml_row_size(weight->type, first + count);
+        // The last tiles bring the next panel's, which come from a file in memory, from as many
+        // places as it has outputs; what earlier ones brought would have left the caches.
+        const int64_t tiles = (last_row - first_row + most - 1) / most;
+        const int64_t shares = std::min<int64_t>(tiles, 32), width = std::min(panel, n - next);
+        int64_t share = shares - tiles;
+        for (int64_t row = first_row; row < last_row; row += most, sums += most * panel, ++share) {
             const int64_t some = std::min(most, last_row - row);
             tile.sums = sums;
             tile.rows = static_cast<const uint8_t *>(x->data) +
@@ -256,9 +259,9 @@ struct Product {
                         kernels.rows_bytes(plan.call.arithmetic, first);
             if (first == 0)
                 std::fill_n(sums, some * panel, 0.0f);
-            if (next < n)
-                prefetch(next, first, count, (row - first_row) / most,
-                         (last_row - first_row + most - 1) / most);
+            if (next < n && share >= 0)
+                prefetch(next + width * share / shares, next + width * (share + 1) / shares, begin,
+                         end);
             kernels.tile(plan.call.arithmetic, tile, static_cast<int>(some));
             if (first + count == k)
                 finish(sums, some, column, out + row * n);
@@ -300,11 +303,11 @@ static void run_few(ggml_tensor *, int thread, int, void * data) {
         product.multiply_few(column);
 }
 
-std::unique_ptr<GemmPlan> gemm(ggml_context * ctx, const GemmCall & call,
-                               std::shared_ptr<GemmScratch> scratch) {
-    auto plan = std::make_unique<GemmPlan>();
-    plan->call = call;
-    plan->scratch = std::move(scratch);
+std::unique_ptr<GemmPlan> gemm(ggml_context * ctx, const GemmCall & call, int threads,
+                               Scratch & scratch) {
+    scratch.reserve(Room().cut(nullptr, variant().gemm.panel) * static_cast<size_t>(threads) /
+                    sizeof(float));
+    std::unique_ptr<GemmPlan> plan(new GemmPlan{call, scratch});
     ggml_tensor * args[] = {call.rows, call.weight, call.bias ? call.bias : call.weight};
     plan->out = ggml_custom_4d(ctx, GGML_TYPE_F32, call.weight->ne[1], call.count, 1, 1, args, 3,
                                call.count < few_rows ? run_few : run, GGML_N_TASKS_MAX, plan.get());

@@ -9,6 +9,8 @@
 
 #include "gemm.h"
 
+#include "scratch.h"
+
 #include "ggml.h"
 
 #include <atomic>
@@ -31,13 +33,6 @@ Arithmetic choose_arithmetic(ggml_type weight, int64_t k, int64_t rows, Rounding
 // x [k, rows] F32, rows contiguous -> [bytes, panels] of I8; x itself where its rows are few.
 ggml_tensor * prepare_rows(ggml_context * ctx, Arithmetic arithmetic, ggml_tensor * x);
 
-// What the threads of one graph work in, one product after the other.
-struct GemmScratch {
-    explicit GemmScratch(int threads);
-    size_t size;                       // of one thread
-    std::unique_ptr<uint8_t[]> memory; // not initialised: what no thread touches costs nothing
-};
-
 struct GemmCall {
     Arithmetic arithmetic;
     ggml_tensor * weight = nullptr; // [k, n]
@@ -50,12 +45,13 @@ struct GemmCall {
 // Must live until the graph has run, once.
 struct GemmPlan {
     GemmCall call;
-    std::shared_ptr<GemmScratch> scratch;
+    Scratch & scratch;
     ggml_tensor * out = nullptr; // [n, rows]
     std::atomic<int64_t> next{0};
 };
 
-std::unique_ptr<GemmPlan> gemm(ggml_context * ctx, const GemmCall & call,
-                               std::shared_ptr<GemmScratch> scratch);
+// `threads` at most will run it, in `scratch`, which other plans may share.
+std::unique_ptr<GemmPlan> gemm(ggml_context * ctx, const GemmCall & call, int threads,
+                               Scratch & scratch);
 
 } // namespace ltx2::kernels
