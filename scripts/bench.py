@@ -20,6 +20,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -98,13 +99,13 @@ class Worker:
 
 
 class Bench:
-    def __init__(self, args: argparse.Namespace, folder: Path) -> None:
-        self.args, self.folder = args, folder
+    def __init__(self, args: argparse.Namespace) -> None:
+        self.args = args
         self.program = str(args.build / "tests" / "ltx2_bench")
-        self.dtypes: dict[str, str] = {}
+        self.dtype: str | None = None  # the fastest of PyTorch for matrices, once known
 
-    def ours(self, part: str, kind: str, size: int, **environment: str) -> Worker:
-        model = str(bench_models.make(part, kind, self.folder))
+    def ours(self, folder: Path, part: str, kind: str, size: int, **environment: str) -> Worker:
+        model = str(bench_models.make(part, kind, folder))
         command = [self.program, part, model, str(self.args.threads), str(size)]
         return Worker(command, **environment)
 
@@ -117,7 +118,7 @@ class Bench:
         """The dtype in which PyTorch is fastest here, tried on a DiT block of 256 tokens."""
         if part in ("decode", "encode"):
             return "float32"  # conv3d in bfloat16 runs a naive loop, a hundred times slower
-        if "matrices" not in self.dtypes:
+        if not self.dtype:
             seconds = {}
             for dtype in ("float32", "bfloat16"):
                 worker = self.torch("dit", 256, dtype)
@@ -126,8 +127,8 @@ class Bench:
                 worker.run()
                 seconds[dtype] = min(times[0] for times in worker.times)
                 worker.end()
-            self.dtypes["matrices"] = min(seconds, key=lambda name: seconds[name])
-        return self.dtypes["matrices"]
+            self.dtype = min(seconds, key=lambda name: seconds[name])
+        return self.dtype
 
     def rounds(self, often: list[Worker], seldom: list[Worker]) -> None:
         """Turn by turn; `seldom`, the slow ones, in every third round only."""
@@ -137,12 +138,12 @@ class Bench:
             for worker in [*often, *(seldom if i % 3 == 0 else [])]:
                 worker.run()
 
-    def measure(self, part: str, size: int) -> list[Row]:
+    def measure(self, folder: Path, part: str, size: int) -> list[Row]:
         _, kinds, plain_kinds = PARTS[part]
-        ours = {kind: self.ours(part, kind, size) for kind in kinds}
+        ours = {kind: self.ours(folder, part, kind, size) for kind in kinds}
         plain = {}
         if not self.args.no_plain:
-            plain = {k: self.ours(part, k, size, LTX2_PLAIN_OPS="1") for k in plain_kinds}
+            plain = {k: self.ours(folder, part, k, size, LTX2_PLAIN_OPS="1") for k in plain_kinds}
         peaks = Worker([self.program, "peaks", str(self.args.threads)])
         dtype, torch = None, None
         if self.args.torch_python:
@@ -192,28 +193,42 @@ def video_rows(
     part: str, kind: str, size: int, dtype: str | None, ours: Worker, torch: Worker | None,
     plain: Worker | None, rates: dict[str, float], mib: float,
 ) -> list[Row]:  # fmt: skip
-    """The stages of a whole video, each the time measured times what was left out; their sum."""
+    """The stages of a whole video, each the time measured times what was left out; their sum.
+
+    PyTorch's text is padded, as the official pipeline does; the rows `unpadded` grant it that this
+    is needless.
+    """
     scale, flops = bench_models.video_scale(size), bench_models.video_flops()
 
     def whole(worker: Worker | None) -> dict[str, float]:
         seconds = worker.medians()[1:] if worker else []
-        return {s: t * scale[s] for s, t in zip(scale, seconds, strict=False)}
+        return {
+            s: t * scale[s.split()[0]]
+            for s, t in zip((*scale, "gemma padded"), seconds, strict=False)
+        }
 
     mine, theirs, stock = whole(ours), whole(torch), whole(plain)
     least = {  # at the peak of the multipliers
         s: flops[s] / (rates[multipliers(s, kind, rates)] * 1e9) for s in scale
     }
     rows = []
-    for name, stages in (*((s, [s]) for s in scale), ("", list(scale))):
+    rest = [s for s in scale if s != "gemma"]
+    for name, stages, text in (
+        ("gemma", ["gemma"], "gemma padded"),
+        ("gemma unpadded", ["gemma"], "gemma"),
+        *((s, [s], "") for s in rest),
+        ("", list(scale), "gemma padded"),
+        ("unpadded", list(scale), "gemma"),
+    ):
         seconds = sum(mine[s] for s in stages)
-        torch_s = sum(theirs[s] for s in stages) if theirs else None
+        torch_s = sum(theirs[text if s == "gemma" else s] for s in stages) if theirs else None
         plain_s = sum(stock[s] for s in stages) if stock else None
         peak = multipliers(stages[0], kind, rates)
         rows.append(
             Row(f"{part} {name}".strip(), kind, bench_models.VIDEO_TOKENS, seconds, torch_s,
                 "float32" if name == "decode" and torch else dtype, ratio(torch_s, seconds),
                 plain_s, ratio(plain_s, seconds), peak, sum(least[s] for s in stages) / seconds,
-                mib, scale[name] if name else seconds / sum(ours.medians()[1:]))
+                mib, seconds / sum(mine[s] / scale[s] for s in stages))
         )  # fmt: skip
     return rows
 
@@ -248,18 +263,19 @@ def main() -> None:
         "--build", type=Path, default=HERE.parent / "build", help="a build with LTX2_TESTS=ON"
     )
     args = parser.parse_args()
-    rows = []
+    rows, bench = [], Bench(args)
     for part in args.part or PARTS:
         with tempfile.TemporaryDirectory(prefix="ltx2-bench-") as folder:
-            bench = Bench(args, Path(folder))
             for size in args.size or PARTS[part][0][0 if args.quick else 1]:
-                done = bench.measure(part, size)
+                begin = time.monotonic()
+                done = bench.measure(Path(folder), part, size)
                 rows += done
                 lines = [json.dumps(asdict(row)) for row in done]
                 if args.json:
                     print(*lines, sep="\n", flush=True)
                 else:
-                    print(f"{part} {size}: done", file=sys.stderr, flush=True)
+                    seconds = time.monotonic() - begin
+                    print(f"{part} {size}: done in {seconds:.0f} s", file=sys.stderr, flush=True)
     if args.save:
         args.save.write_text("".join(json.dumps(asdict(row)) + "\n" for row in rows))
     if not args.json:

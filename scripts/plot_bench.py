@@ -23,7 +23,7 @@ STAGES = {"gemma": "#9fc5e8", "connector": "#6fa8dc", "denoise": "#e69138", "dec
 
 
 def stages(rows: Rows, path: Path) -> None:
-    rows = [r for r in rows if r["part"].startswith("video ")]
+    rows = [r for r in rows if r["part"].startswith("video ") and "unpadded" not in r["part"]]
     bars: dict[str, dict[str, float]] = {}
     for r in rows:
         stage = r["part"].split()[1]
@@ -52,7 +52,8 @@ def stages(rows: Rows, path: Path) -> None:
 
 def ratios(rows: Rows, path: Path) -> None:
     rows = [r for r in rows if r["type"] in COLOURS and r["ratio"]]
-    rows = [r for r in rows if r["part"] == "video" or " " not in r["part"]]
+    whole = ("video", "video unpadded")
+    rows = [r for r in rows if r["part"] in whole or " " not in r["part"]]
     names = list(dict.fromkeys((r["part"], r["size"]) for r in rows))
     figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4), sharey=True, layout="constrained")
     for axes, key, title in (
