@@ -70,8 +70,8 @@ def ratios(rows: Rows, path: Path) -> None:
         axes.set_title(title)
         axes.set_yticks(range(len(names)), [f"{part} {size}" for part, size in names])
     left.invert_yaxis()
-    right.legend([plt.Rectangle((0, 0), 1, 1, color=COLOURS[k]) for k in ("F16", "Q8_0", "Q4_0")],
-                 ["F16", "Q8_0", "Q4_0"])  # fmt: skip
+    handles = [plt.Rectangle((0, 0), 1, 1, color=COLOURS[k]) for k in ("F16", "Q8_0", "Q4_0")]
+    figure.legend(handles, ["F16", "Q8_0", "Q4_0"], loc="outside lower center", ncols=3)
     figure.savefig(path, dpi=120)
 
 
