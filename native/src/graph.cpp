@@ -32,7 +32,8 @@ Tensor Graph::product(kernels::GemmCall call, Tensor x) const {
     Tensor & prepared = prepared_[{x, call.arithmetic}];
     if (!prepared) {
         prepared = kernels::prepare_rows(ctx(), call.arithmetic, x);
-        ggml_set_name(prepared, "prepared rows");
+        if (prepared != x)
+            ggml_set_name(prepared, "prepared rows");
     }
     call.rows = prepared;
     call.count = x->ne[1];

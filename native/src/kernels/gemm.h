@@ -56,7 +56,7 @@ using UnpackFn = void (*)(const uint8_t * const * rows, int64_t first, int64_t c
 
 struct Gemm {
     int panel;                  // outputs
-    int most_rows[arithmetics]; // of a tile, by arithmetic; 0 where this variant lacks it
+    int most_rows[arithmetics]; // of a tile, by arithmetic; 0 where this variant lacks BF16
     // Bytes of a panel of most_rows rows; k may end where a part of it does.
     int64_t (*rows_bytes)(Arithmetic, int64_t k);
     // `rows` of them, at most most_rows, `stride` values apart.

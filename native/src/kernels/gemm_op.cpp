@@ -83,8 +83,8 @@ struct Room {
     static constexpr int64_t blocks = most_units / 8; // of 32 8-bit values
     static constexpr int64_t most_values = most_units * 4, decoded_stride = most_values + 64;
 
-    // With `place` null it counts.
-    size_t cut(uint8_t * place, int64_t panel) {
+    // Cuts up what begins at `place`; the bytes it takes.
+    size_t cut(uintptr_t place, int64_t panel) {
         size_t size = 0;
         const auto take = [&](auto *& pointer, int64_t count) {
             pointer = reinterpret_cast<std::remove_reference_t<decltype(pointer)>>(place + size);
@@ -116,10 +116,9 @@ struct Product {
     Room room;
 
     Product(const GemmPlan & plan, int thread) : plan(plan) {
-        const size_t size = room.cut(nullptr, panel);
-        room.cut(reinterpret_cast<uint8_t *>(plan.scratch.data()) +
-                     size * static_cast<size_t>(thread),
-                 panel);
+        const auto scratch = reinterpret_cast<uintptr_t>(plan.scratch.data());
+        const size_t size = room.cut(scratch, panel);
+        room.cut(scratch + size * static_cast<size_t>(thread), panel);
     }
 
     const uint8_t * weight_row(int64_t row) const {
@@ -276,11 +275,12 @@ static void run(ggml_tensor *, int thread, int, void * data) {
     const int64_t panels = (product.n + product.panel - 1) / product.panel;
     const Blocking block = blocking(plan.call.arithmetic);
     const int64_t columns = (panels + block_panels - 1) / block_panels;
-    const int64_t parts = (product.rows + block.rows - 1) / block.rows;
+    const int64_t wanted = (product.rows + block.rows - 1) / block.rows;
     // Parts of equal size, so that the last one is not a small rest, and of whole panels.
     const int64_t tile_rows = most_rows(plan.call.arithmetic);
-    const int64_t part_tiles = ((product.rows + parts - 1) / parts + tile_rows - 1) / tile_rows;
+    const int64_t part_tiles = ((product.rows + wanted - 1) / wanted + tile_rows - 1) / tile_rows;
     const int64_t part_rows = part_tiles * tile_rows;
+    const int64_t parts = (product.rows + part_rows - 1) / part_rows;
     const int64_t most = block.units * values_a_unit(plan.call.arithmetic);
     for (int64_t i; (i = plan.next.fetch_add(1)) < parts * columns;) {
         const int64_t first_row = i / columns * part_rows;
@@ -305,7 +305,7 @@ static void run_few(ggml_tensor *, int thread, int, void * data) {
 
 std::unique_ptr<GemmPlan> gemm(ggml_context * ctx, const GemmCall & call, int threads,
                                Scratch & scratch) {
-    scratch.reserve(Room().cut(nullptr, variant().gemm.panel) * static_cast<size_t>(threads) /
+    scratch.reserve(Room().cut(0, variant().gemm.panel) * static_cast<size_t>(threads) /
                     sizeof(float));
     std::unique_ptr<GemmPlan> plan(new GemmPlan{call, scratch});
     ggml_tensor * args[] = {call.rows, call.weight, call.bias ? call.bias : call.weight};

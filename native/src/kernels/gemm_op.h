@@ -23,7 +23,7 @@ namespace ltx2::kernels {
 enum class Rounding {
     none, // F32, whatever it costs
     fine, // NMSE 1e-9: 16 bits beside quantised weights, F32 beside others
-    free, // 8 bits beside quantised weights (NMSE 4e-5; 7e-5 in all beside 4 bits, whose own
+    free, // 8 bits beside quantised weights (NMSE 4e-5; 8e-5 in all beside 4 bits, whose own
           // rounding is 5e-3), BF16 beside F16 and BF16 (1e-5)
 };
 

@@ -137,7 +137,7 @@ static inline Vec load_f16(const uint16_t * p) {
 constexpr float rounder = 12582912.0f;
 static inline Vec rounded(Vec x) { return (x + rounder) - rounder; }
 
-// x * 2^n, n whole
+// x * 2^n, n whole; with AVX-512 the floor of n counts
 static inline Vec times_power(Vec x, Vec n) {
 #if defined(__AVX512F__)
     return (Vec)_mm512_scalef_ps((__m512)x, (__m512)n);

@@ -6,6 +6,21 @@
 
 namespace ltx2::kernels::LTX2_VARIANT {
 
+static inline float half_at(const uint8_t * p) {
+    uint16_t half;
+    std::memcpy(&half, p, sizeof half);
+#if defined(__AVX2__)
+    return _cvtsh_ss(half);
+#elif defined(__aarch64__)
+    __fp16 value;
+    std::memcpy(&value, &half, sizeof value);
+    return value;
+#else
+    uint16_t some[lanes] = {half};
+    return load_f16(some)[0];
+#endif
+}
+
 typedef uint8_t Bytes __attribute__((vector_size(16)));
 
 constexpr uint8_t offset = int8_offset;

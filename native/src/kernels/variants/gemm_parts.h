@@ -66,21 +66,6 @@ struct Int8Block {
     }
 };
 
-static inline float half_at(const uint8_t * p) {
-    uint16_t half;
-    std::memcpy(&half, p, sizeof half);
-#if defined(__AVX2__)
-    return _cvtsh_ss(half);
-#elif defined(__aarch64__)
-    __fp16 value;
-    std::memcpy(&value, &half, sizeof value);
-    return value;
-#else
-    uint16_t some[lanes] = {half};
-    return load_f16(some)[0];
-#endif
-}
-
 // The scale and the minimum of the part j of 8, six bits each, of a K-block's 12 bytes.
 static inline void k_scale(const uint8_t * q, int j, int & scale, int & minimum) {
     if (j < 4) {
@@ -123,11 +108,11 @@ static inline __attribute__((always_inline)) void turn_16(const __m512i (&v)[16]
 
 using Int4Block = Int8Block<1, 64>;
 
-// gemm_int8.cpp; two planes are 16-bit activations
+// gemm_int8.cpp
 int64_t int8_bytes(Arithmetic arithmetic, int64_t k);
 void prepare_int8(Arithmetic arithmetic, const float * x, int64_t stride, int rows, int64_t k,
                   uint8_t * out);
-// gemm_int8.cpp, gemm_int8_narrow.cpp or gemm_int8_neon.cpp
+// gemm_int8.cpp, gemm_int8_narrow.cpp or gemm_int8_neon.cpp; two planes are 16-bit activations
 void tile_int8(int planes, const GemmTile & t, int rows);
 bool multiplies_int8(int planes, int bits); // weights of so many bits, faster than F32
 // tile(planes, rows, whether there are minima) with constants.
