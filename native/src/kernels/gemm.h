@@ -13,7 +13,7 @@ enum class Arithmetic {
     f32,
     bf16,  // pairs
     int8,  // blocks of 32 with a scale each, exact in between
-    int16, // likewise, with activations of 16 bits, in two planes of 8
+    int16, // likewise, with activations of 16 bits
     // Likewise, for weights of 4 bits: brought to 8 under one scale for 128 of them, which adds a
     // hundredth to their own rounding, and met by activations with a scale for 64.
     int4,
@@ -68,6 +68,9 @@ struct Gemm {
                    int64_t count, float * out);
     // from [panel][stride] to [count][panel], in units
     void (*transpose)(const uint32_t * from, int64_t stride, int64_t count, uint32_t * to);
+    // Units of 4 bytes, [count][panel], in place to pairs of 16-bit values, [2 count][panel]: the
+    // bytes 0 and 2, then 1 and 3. What the panels of int16 become; null where they stay bytes.
+    void (*widen)(uint32_t * units, int64_t count);
     void (*tile)(Arithmetic, const GemmTile &, int rows);
     bool (*multiplies)(Arithmetic, int bits); // int8 or int16, faster than F32
     Decoder (*decoder)(int ggml_type);        // for int8 and int16

@@ -9,8 +9,8 @@ namespace ltx2::kernels {
 
 // What is worked on at once: the rows that share an unpacked panel, the panels that share these
 // rows while they are in the second cache, and the units of the part of k, of which a panel stays
-// in the first cache. Measured at 1,024 rows; blocks of 8-bit values have half the bytes, so that
-// twice the rows take as long to leave the cache.
+// in the first cache. Measured at 1,024 rows; blocks of 8-bit values have half the bytes (before
+// they are widened), so that twice the rows take as long to leave the cache.
 struct Blocking {
     int64_t rows, units;
 };
@@ -171,6 +171,12 @@ struct Product {
     // Part [first, first + count) of the weights of a panel's outputs. Those past the last one are
     // sums of whatever is there, and are not kept.
     GemmPanel unpack(int64_t column, int64_t first, int64_t count) {
+        const GemmPanel out = unpack_bytes(column, first, count);
+        if (plan.call.arithmetic == Arithmetic::int16 && kernels.widen)
+            kernels.widen(room.units, count / 4);
+        return out;
+    }
+    GemmPanel unpack_bytes(int64_t column, int64_t first, int64_t count) {
         if (unpacker) {
             const uint8_t * rows[most_panel];
             for (int64_t i = 0; i < panel; ++i)

@@ -11,7 +11,7 @@ static constexpr bool has_bf16 = false;
 // Rows of a tile, so that its sums, two vectors of weights and one value stay in registers.
 static constexpr int rows_f32 = registers == 32 ? 12 : 6, rows_bf16 = 12;
 
-static int planes(Arithmetic a) { return a == Arithmetic::int16 ? 2 : 1; }
+static int bytes(Arithmetic a) { return a == Arithmetic::int16 ? 2 : 1; }
 
 static int64_t rows_bytes(Arithmetic a, int64_t k) {
     switch (a) {
@@ -112,6 +112,21 @@ static void scaled(const uint8_t * values, const float * scales, const float * m
     }
 }
 
+// From the end, so that nothing is overwritten that is still wanted.
+[[maybe_unused]] static void widen(uint32_t * units, int64_t count) {
+    typedef int8_t Bytes __attribute__((vector_size(sizeof(Vec))));
+    typedef int16_t Halves __attribute__((vector_size(sizeof(Vec))));
+    for (int64_t i = count * panel - lanes; i >= 0; i -= lanes) {
+        Halves v;
+        std::memcpy(&v, units + i, sizeof v);
+        v = (Halves)((Bytes)v - static_cast<int8_t>(int8_offset));
+        const Halves even = (v << 8) >> 8, odd = v >> 8;
+        uint32_t * to = units + i / panel * 2 * panel + i % panel;
+        std::memcpy(to, &even, sizeof even);
+        std::memcpy(to + panel, &odd, sizeof odd);
+    }
+}
+
 // ---- tiles
 
 template <int Rows>
@@ -165,7 +180,7 @@ static void tile_bf16(const GemmTile & t) {
 }
 #endif
 
-static bool multiplies(Arithmetic a, int bits) { return multiplies_int8(planes(a), bits); }
+static bool multiplies(Arithmetic a, int bits) { return multiplies_int8(bytes(a), bits); }
 
 static void tile(Arithmetic a, const GemmTile & t, int rows) {
 #if defined(__AVX512BF16__)
@@ -173,7 +188,7 @@ static void tile(Arithmetic a, const GemmTile & t, int rows) {
         return with_count<rows_bf16>(rows, [&](auto r) { tile_bf16<r>(t); });
 #endif
     if (a == Arithmetic::int8 || a == Arithmetic::int16)
-        return tile_int8(planes(a), t, rows);
+        return tile_int8(bytes(a), t, rows);
     if (a == Arithmetic::int4)
         return tile_int4(t, rows);
     with_count<rows_f32>(rows, [&](auto r) { tile_f32<r>(t); });
@@ -191,6 +206,7 @@ void fill(Gemm & gemm) {
     gemm.to_bf16 = to_bf16;
     gemm.scaled = scaled;
     gemm.transpose = transpose;
+    gemm.widen = int16_pairs ? widen : nullptr;
     gemm.tile = tile;
     gemm.multiplies = multiplies;
     gemm.decoder = decoder;

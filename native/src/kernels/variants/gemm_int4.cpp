@@ -20,7 +20,7 @@ static void tile_of(const GemmTile & t) {
         each<Rows>([&](auto r) { low[r] = high[r] = _mm512_setzero_ps(); });
         for (int64_t b = first; b < end; b += Int4Block::size, ++x, w += units * panel) {
             __m512i s0[Rows], s1[Rows];
-            each<Rows>([&](auto r) { s0[r] = s1[r] = _mm512_set1_epi32(x->begin[0][r]); });
+            each<Rows>([&](auto r) { s0[r] = s1[r] = _mm512_set1_epi32(x->begin[r]); });
             each<units>([&](auto q) {
                 const __m512i w0 = _mm512_loadu_si512(w + q * panel);
                 const __m512i w1 = _mm512_loadu_si512(w + q * panel + 16);

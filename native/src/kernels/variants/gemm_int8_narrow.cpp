@@ -22,27 +22,22 @@ struct BlockSums {
 
 #if defined(__AVXVNNI__)
 
+template <int Bytes>
 static inline IVec dot(IVec sum, IVec w, IVec x) {
-    return (IVec)_mm256_dpbusd_avx_epi32((__m256i)sum, (__m256i)w, (__m256i)x);
+    return (IVec)(Bytes == 1 ? _mm256_dpbusd_avx_epi32((__m256i)sum, (__m256i)w, (__m256i)x)
+                             : _mm256_dpwssd_avx_epi32((__m256i)sum, (__m256i)w, (__m256i)x));
 }
 
-template <int Planes, int Rows>
-static inline void sum_block(const Int8Block<Planes> & x, const uint32_t * w,
-                             BlockSums<Rows> & out) {
-    each<Rows>([&](auto r) { out.low[r] = out.high[r] = x.begin[0][r] - IVec{}; });
-    each<Planes>([&](auto p) {
-        if (p > 0)
-            each<Rows>([&](auto r) {
-                out.low[r] = (out.low[r] << 8) + x.begin[p][r];
-                out.high[r] = (out.high[r] << 8) + x.begin[p][r];
-            });
-        each<8>([&](auto q) {
-            const IVec w0 = load_units(w + q * panel), w1 = load_units(w + q * panel + lanes);
-            each<Rows>([&](auto r) {
-                const IVec v = splat_unit(x.units[p][q][r]);
-                out.low[r] = dot(out.low[r], w0, v);
-                out.high[r] = dot(out.high[r], w1, v);
-            });
+template <int Bytes, int Rows>
+static inline __attribute__((always_inline)) void
+sum_block(const Int8Block<Bytes> & x, const uint32_t * w, BlockSums<Rows> & out) {
+    each<Rows>([&](auto r) { out.low[r] = out.high[r] = (Bytes == 1 ? x.begin[r] : 0) - IVec{}; });
+    each<8 * Bytes>([&](auto q) {
+        const IVec w0 = load_units(w + q * panel), w1 = load_units(w + q * panel + lanes);
+        each<Rows>([&](auto r) {
+            const IVec v = splat_unit(x.units[q / 8][q % 8][r]);
+            out.low[r] = dot<Bytes>(out.low[r], w0, v);
+            out.high[r] = dot<Bytes>(out.high[r], w1, v);
         });
     });
 }
@@ -124,19 +119,14 @@ static inline void sum_signed(const Int8Block<1> & x, const uint32_t * w, IVec (
 template <int Rows>
 static inline __attribute__((always_inline)) void
 sum_wide(const Int8Block<2> & x, const uint32_t * w, BlockSums<Rows> & out) {
-    each<8>([&](auto q) {
-        each<2>([&](auto p) {
-            const auto widened = [&](const uint32_t * at) {
-                const Halves v = (Halves)load_units(at);
-                return p == 0 ? (v << 8) >> 8 : v >> 8;
-            };
-            const Halves w0 = widened(w + q * panel), w1 = widened(w + q * panel + lanes);
-            each<Rows>([&](auto r) {
-                const Halves v = (Halves)splat_unit(x.units[p][q][r]);
-                const IVec p0 = products(w0, v), p1 = products(w1, v);
-                out.low[r] = p + q == 0 ? p0 : plus(out.low[r], p0);
-                out.high[r] = p + q == 0 ? p1 : plus(out.high[r], p1);
-            });
+    each<16>([&](auto q) {
+        const Halves w0 = (Halves)load_units(w + q * panel);
+        const Halves w1 = (Halves)load_units(w + q * panel + lanes);
+        each<Rows>([&](auto r) {
+            const Halves v = (Halves)splat_unit(x.units[q / 8][q % 8][r]);
+            const IVec p0 = products(w0, v), p1 = products(w1, v);
+            out.low[r] = q == 0 ? p0 : plus(out.low[r], p0);
+            out.high[r] = q == 0 ? p1 : plus(out.high[r], p1);
         });
     });
 }
@@ -145,21 +135,21 @@ sum_wide(const Int8Block<2> & x, const uint32_t * w, BlockSums<Rows> & out) {
 
 // Processors with AVX-512 and no VNNI have two ports for 512 bits: there the others are no faster
 // than F32.
-bool multiplies_int8(int planes, int bits) { return lanes == 8 || (planes == 1 && bits < 8); }
+bool multiplies_int8(int bytes, int bits) { return lanes == 8 || (bytes == 1 && bits < 8); }
 
 #endif
 
-template <int Planes>
+template <int Bytes>
 static inline Vec as_f32(IVec sum) {
 #if defined(__AVXVNNI__)
-    if (Planes == 1)
+    if (Bytes == 1)
         return (Vec)sum - rounder;
 #endif
     return __builtin_convertvector(sum, Vec);
 }
 
 // Adds the blocks' sums, which `sum(block, units, out)` makes, to the tile's.
-template <int Planes, int Rows, bool Minima, class F>
+template <int Bytes, int Rows, bool Minima, class F>
 static inline __attribute__((always_inline)) void tile_of(const GemmTile & t, F sum) {
     alignas(64) float memory[Rows * panel];
     float * sums = memory;
@@ -168,17 +158,18 @@ static inline __attribute__((always_inline)) void tile_of(const GemmTile & t, F 
         store(sums + r * panel, load(t.sums + r * t.sums_stride));
         store(sums + r * panel + lanes, load(t.sums + r * t.sums_stride + lanes));
     });
-    const auto * x = reinterpret_cast<const Int8Block<Planes> *>(t.rows);
+    const auto * x = reinterpret_cast<const Int8Block<Bytes> *>(t.rows);
     const uint32_t * w = t.panel.units;
     const float *scales = t.panel.scales, *minima = t.panel.minima;
-    for (int64_t b = 0; b < t.count / 32; ++b, ++x, w += 8 * panel, scales += panel) {
+    constexpr int units = 8 * Bytes;
+    for (int64_t b = 0; b < t.count / 32; ++b, ++x, w += units * panel, scales += panel) {
         BlockSums<Rows> s;
         sum(*x, w, s);
         const Vec d0 = load(scales), d1 = load(scales + lanes);
         each<Rows>([&](auto r) {
             Vec low = load(sums + r * panel), high = load(sums + r * panel + lanes);
-            low += as_f32<Planes>(s.low[r]) * (d0 * x->scale[r]);
-            high += as_f32<Planes>(s.high[r]) * (d1 * x->scale[r]);
+            low += as_f32<Bytes>(s.low[r]) * (d0 * x->scale[r]);
+            high += as_f32<Bytes>(s.high[r]) * (d1 * x->scale[r]);
             if (Minima) {
                 low += load(minima) * x->sum[r];
                 high += load(minima + lanes) * x->sum[r];
@@ -197,15 +188,15 @@ static inline __attribute__((always_inline)) void tile_of(const GemmTile & t, F 
 
 #if defined(__AVXVNNI__)
 
-template <int Planes, int Rows, bool Minima>
+template <int Bytes, int Rows, bool Minima>
 static void tile_vnni(const GemmTile & t) {
-    tile_of<Planes, Rows, Minima>(
+    tile_of<Bytes, Rows, Minima>(
         t, [](const auto & x, const uint32_t * w, BlockSums<Rows> & out)
-               __attribute__((always_inline)) { sum_block<Planes>(x, w, out); });
+               __attribute__((always_inline)) { sum_block<Bytes>(x, w, out); });
 }
 
-void tile_int8(int planes, const GemmTile & t, int rows) {
-    with_shape(planes, t, rows, [&](auto p, auto r, auto minima) { tile_vnni<p, r, minima>(t); });
+void tile_int8(int bytes, const GemmTile & t, int rows) {
+    with_shape(bytes, t, rows, [&](auto p, auto r, auto minima) { tile_vnni<p, r, minima>(t); });
 }
 
 #else
@@ -238,10 +229,10 @@ static void tile_wide(const GemmTile & t) {
 
 #endif
 
-void tile_int8([[maybe_unused]] int planes, const GemmTile & t, int rows) {
+void tile_int8([[maybe_unused]] int bytes, const GemmTile & t, int rows) {
     with_count<rows_int8>(rows, [&](auto r) {
 #if !defined(__AVX512F__)
-        if (planes == 2)
+        if (bytes == 2)
             return t.panel.minima ? tile_wide<r, true>(t) : tile_wide<r, false>(t);
         if (t.panel.bits == 8)
             return tile_signed<r>(t);

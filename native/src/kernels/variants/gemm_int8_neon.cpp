@@ -18,15 +18,15 @@ struct BlockSums {
 #if defined(__ARM_FEATURE_MATMUL_INT8)
 
 // Two rows times two outputs, eight values deep, an instruction.
-template <int Planes, int Rows>
-static inline void sum_block(const Int8Block<Planes> & x, const uint32_t * w,
+template <int Bytes, int Rows>
+static inline void sum_block(const Int8Block<Bytes> & x, const uint32_t * w,
                              BlockSums<Rows> & out) {
     constexpr int twos = (Rows + 1) / 2;
     int32x4_t s[twos][4]; // two outputs each
     each<twos>([&](auto i) {
-        each<4>([&](auto j) { s[i][j] = vdupq_n_s32(Planes == 1 ? sum_bits : 0); });
+        each<4>([&](auto j) { s[i][j] = vdupq_n_s32(Bytes == 1 ? sum_bits : 0); });
     });
-    each<Planes>([&](auto p) {
+    each<Bytes>([&](auto p) {
         if (p > 0)
             each<twos>(
                 [&](auto i) { each<4>([&](auto j) { s[i][j] = vshlq_n_s32(s[i][j], 8); }); });
@@ -58,11 +58,11 @@ static inline void sum_block(const Int8Block<Planes> & x, const uint32_t * w,
 
 #else
 
-template <int Planes, int Rows>
-static inline void sum_block(const Int8Block<Planes> & x, const uint32_t * w,
+template <int Bytes, int Rows>
+static inline void sum_block(const Int8Block<Bytes> & x, const uint32_t * w,
                              BlockSums<Rows> & out) {
-    each<Rows>([&](auto r) { out.low[r] = out.high[r] = vdupq_n_s32(Planes == 1 ? sum_bits : 0); });
-    each<Planes>([&](auto p) {
+    each<Rows>([&](auto r) { out.low[r] = out.high[r] = vdupq_n_s32(Bytes == 1 ? sum_bits : 0); });
+    each<Bytes>([&](auto p) {
         if (p > 0)
             each<Rows>([&](auto r) {
                 out.low[r] = vshlq_n_s32(out.low[r], 8);
@@ -82,19 +82,19 @@ static inline void sum_block(const Int8Block<Planes> & x, const uint32_t * w,
 
 #endif
 
-template <int Planes>
+template <int Bytes>
 static inline Vec as_f32(int32x4_t sum) {
-    return Planes == 1 ? (Vec)sum - rounder : (Vec)vcvtq_f32_s32(sum);
+    return Bytes == 1 ? (Vec)sum - rounder : (Vec)vcvtq_f32_s32(sum);
 }
 
-template <int Planes, int Rows, bool Minima>
+template <int Bytes, int Rows, bool Minima>
 static void tile_of(const GemmTile & t) {
     Vec low[Rows], high[Rows];
     each<Rows>([&](auto r) {
         low[r] = load(t.sums + r * t.sums_stride);
         high[r] = load(t.sums + r * t.sums_stride + lanes);
     });
-    const auto * x = reinterpret_cast<const Int8Block<Planes> *>(t.rows);
+    const auto * x = reinterpret_cast<const Int8Block<Bytes> *>(t.rows);
     const uint32_t * w = t.panel.units;
     const float *scales = t.panel.scales, *minima = t.panel.minima;
     for (int64_t b = 0; b < t.count / 32; ++b, ++x, w += 8 * panel, scales += panel) {
@@ -102,8 +102,8 @@ static void tile_of(const GemmTile & t) {
         sum_block(*x, w, s);
         const Vec d0 = load(scales), d1 = load(scales + lanes);
         each<Rows>([&](auto r) {
-            low[r] += as_f32<Planes>(s.low[r]) * (d0 * x->scale[r]);
-            high[r] += as_f32<Planes>(s.high[r]) * (d1 * x->scale[r]);
+            low[r] += as_f32<Bytes>(s.low[r]) * (d0 * x->scale[r]);
+            high[r] += as_f32<Bytes>(s.high[r]) * (d1 * x->scale[r]);
         });
         if (Minima) {
             const Vec m0 = load(minima), m1 = load(minima + lanes);
@@ -120,8 +120,8 @@ static void tile_of(const GemmTile & t) {
     });
 }
 
-void tile_int8(int planes, const GemmTile & t, int rows) {
-    with_shape(planes, t, rows, [&](auto p, auto r, auto minima) { tile_of<p, r, minima>(t); });
+void tile_int8(int bytes, const GemmTile & t, int rows) {
+    with_shape(bytes, t, rows, [&](auto p, auto r, auto minima) { tile_of<p, r, minima>(t); });
 }
 
 bool multiplies_int8(int, int) { return true; }

@@ -27,11 +27,17 @@ constexpr int rows_int8 = 0, int8_offset = 0;
 #endif
 
 // Without VNNI products of bytes are summed in pairs of 16 bits, which those of unsigned weights of
-// 4 or 5 bits do not fill, and activations of 16 bits are multiplied as such.
+// 4 or 5 bits do not fill.
 #if defined(__AVX2__) && !defined(__AVX512VNNI__) && !defined(__AVXVNNI__)
-constexpr bool unsigned_small = true, int16_pairs = true;
+constexpr bool unsigned_small = true;
 #else
-constexpr bool unsigned_small = false, int16_pairs = false;
+constexpr bool unsigned_small = false;
+#endif
+// Whether values of 16 bits are multiplied as such, in pairs, or as two planes of bytes.
+#if defined(__AVX2__)
+constexpr bool int16_pairs = true;
+#else
+constexpr bool int16_pairs = false;
 #endif
 
 // The bits of `rounder`. A sum of integers that begins with them and stays below 2^22 ends as the
@@ -44,16 +50,16 @@ static inline __m512 sum_as_f32(__m512i sum) {
 }
 #endif
 
-// A block of some rows: for each plane [units][rows], the scales, what the sums of each plane begin
-// with, and the values' sums times their scales. Two planes are the high and the low byte of 16-bit
-// values; with int16_pairs the values 0 and 2, then 1 and 3 of each four.
-template <int Planes, int Size = 32>
+// A block of some rows, of values of one byte or two: units [Bytes][units][rows], the scales, what
+// sums of bytes begin with, and the values' sums times their scales. Of two bytes the high ones
+// come first, then the low ones; with int16_pairs the values 0 and 2, then 1 and 3 of each four.
+template <int Bytes, int Size = 32>
 struct Int8Block {
     static constexpr int rows = rows_int8 > 0 ? rows_int8 : 1;
-    static constexpr int planes = Planes, size = Size;
-    uint32_t units[Planes][Size / 4][rows]; // with MATMUL_INT8 in another order: `unit` knows
+    static constexpr int bytes = Bytes, size = Size;
+    uint32_t units[Bytes][Size / 4][rows]; // with MATMUL_INT8 in another order: `unit` knows
     float scale[rows];
-    int32_t begin[Planes][rows];
+    int32_t begin[rows];
     float sum[rows];
 
     uint32_t & unit(int plane, int i, int r) {
@@ -112,19 +118,19 @@ using Int4Block = Int8Block<1, 64>;
 int64_t int8_bytes(Arithmetic arithmetic, int64_t k);
 void prepare_int8(Arithmetic arithmetic, const float * x, int64_t stride, int rows, int64_t k,
                   uint8_t * out);
-// gemm_int8.cpp, gemm_int8_narrow.cpp or gemm_int8_neon.cpp; two planes are 16-bit activations
-void tile_int8(int planes, const GemmTile & t, int rows);
-bool multiplies_int8(int planes, int bits); // weights of so many bits, faster than F32
-// tile(planes, rows, whether there are minima) with constants.
+// gemm_int8.cpp, gemm_int8_narrow.cpp or gemm_int8_neon.cpp; bytes of an activation
+void tile_int8(int bytes, const GemmTile & t, int rows);
+bool multiplies_int8(int bytes, int bits); // weights of so many bits, faster than F32
+// tile(bytes, rows, whether there are minima) with constants.
 template <class Tile>
-static inline void with_shape(int planes, const GemmTile & t, int rows, const Tile & tile) {
+static inline void with_shape(int bytes, const GemmTile & t, int rows, const Tile & tile) {
     const std::integral_constant<int, 1> one;
     const std::integral_constant<int, 2> two;
     with_count<rows_int8>(rows, [&](auto r) {
         if (t.panel.minima)
-            planes == 1 ? tile(one, r, std::true_type()) : tile(two, r, std::true_type());
+            bytes == 1 ? tile(one, r, std::true_type()) : tile(two, r, std::true_type());
         else
-            planes == 1 ? tile(one, r, std::false_type()) : tile(two, r, std::false_type());
+            bytes == 1 ? tile(one, r, std::false_type()) : tile(two, r, std::false_type());
     });
 }
 // gemm_int4.cpp
