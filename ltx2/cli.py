@@ -173,7 +173,8 @@ def _generate(
     output = options.pop("output")
     model, device = options.pop("model"), options.pop("device")
     threads, as_json = options.pop("threads"), options.pop("as_json")
-    _log_to_stderr(logging.INFO if options.pop("verbose") else logging.WARNING)
+    verbose = options.pop("verbose")
+    _log_to_stderr(logging.INFO if verbose else logging.WARNING)
     media.check_output(output)
     wanted = {name: value for name, value in options.items() if value is not None}
     if "noise" in wanted:
@@ -183,7 +184,8 @@ def _generate(
         closing(_Bars()) as bars,
     ):
         video = make(session, {**wanted, "progress": bars.show})
-    click.echo(f"ltx2: seed {video.seed}", err=True)
+    if not verbose:  # else it was told at the start
+        click.echo(f"ltx2: seed {video.seed}", err=True)
     video.save(output)
     answer = {"output": output, **video.metadata}
     click.echo(json.dumps(answer) if as_json else output)

@@ -173,7 +173,9 @@ class Session:
         if not chosen:
             raise InvalidArgumentError("image: none is given")
         images = [_image(frame, picture, crf) for frame, picture in chosen.items()]
-        return self._generate(prompt, images, progress, options)
+        strengths = {image["frame"]: image["strength"] for image in images}
+        told = {"images": strengths, "crf": crf}
+        return self._generate(prompt, images, progress, options, told)
 
     def cancel(self) -> None:
         """Stop the call under way, from any thread; that call raises CancelledError."""
@@ -211,6 +213,7 @@ class Session:
         images: list[dict[str, Any]],
         progress: Callable[[Progress], object] | None,
         options: Options,
+        told: Mapping[str, Any] | None = None,
     ) -> Video:
         chosen: dict[str, Any] = {"seed": secrets.randbits(32), **options}
         params, inputs = _params(prompt, images, chosen)
@@ -232,7 +235,7 @@ class Session:
             finally:
                 self._call = None
                 del handle
-        return _video(owner, self._metadata(prompt, chosen))
+        return _video(owner, {**self._metadata(prompt, chosen), **(told or {})})
 
     def _metadata(self, prompt: str, options: Mapping[str, Any]) -> dict[str, Any]:
         settings = {name: options[name] for name in _PLAIN if name in options}

@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -263,7 +264,12 @@ def main() -> None:
         "--build", type=Path, default=HERE.parent / "build", help="a build with LTX2_TESTS=ON"
     )
     args = parser.parse_args()
-    rows, bench = [], Bench(args)
+    bench = Bench(args)
+    if not Path(bench.program).is_file():
+        parser.error(f"{bench.program} is not there; scripts/check install makes it")
+    if args.torch_python and not shutil.which(args.torch_python):
+        parser.error(f"--torch-python: {args.torch_python} cannot be run")
+    rows: list[Row] = []
     for part in args.part or PARTS:
         with tempfile.TemporaryDirectory(prefix="ltx2-bench-") as folder:
             for size in args.size or PARTS[part][0][0 if args.quick else 1]:

@@ -75,6 +75,8 @@ def test_i2v_takes_pictures_at_frames(
     )  # fmt: skip
     assert code == 0
     assert np.array_equal(np.load(target), video.frames)
+    assert video.metadata["images"] == {0: 1.0, 8: 0.5}
+    assert video.metadata["crf"] == 20
 
 
 def test_an_image_argument_is_path_frame_and_strength(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 from pathlib import Path
@@ -33,6 +34,13 @@ COMPONENTS = {
     "dit": ("dit",),
     "video_vae": ("video_vae", "vae"),
 }
+
+
+def test_scripts_that_name_their_interpreter_can_be_run() -> None:
+    scripts = [p for p in (ROOT / "scripts").iterdir() if p.is_file()]
+    named = [p for p in scripts if p.read_bytes().startswith(b"#!")]
+    assert named
+    assert [p.name for p in named if not os.access(p, os.X_OK)] == []
 
 
 def units() -> list[Path]:

@@ -33,8 +33,9 @@ NMSE: dict[tuple[str, str], Row] = {
     ("vae.decoder", "F16"): Row(1.1e-6, 2.7e-7),
     ("sampler", "F32"): Row(1e-6),
     ("latents", "F32"): Row(5e-10, 1.26e-10),
-    # the worst row of any state: activations of 16 bits as users run it, and F32 (LTX2_EXACT)
-    ("gemma270m", "Q4_K_M"): Row(4e-7, 1.0e-7),
+    # the worst row of any state: activations of 16 bits as users run it (AVX2; 4e-8 with AVX-512),
+    # and F32 (LTX2_EXACT)
+    ("gemma270m", "Q4_K_M"): Row(4e-7, 2.3e-7),
     ("gemma270m.exact", "Q4_K_M"): Row(3.7e-9, 9.3e-10),
 }
 

@@ -15,7 +15,7 @@
    arguments reaches ltx2_relax_. */
 #define ggml_thread_cpu_relax(...) ltx2_relax_##__VA_ARGS__()
 
-static inline void ltx2_relax_void();
+static inline void ltx2_relax_void(void);
 
 static inline void ltx2_relax_(void) {
     enum { patience = 128 }; /* some microseconds; where nobody waits, letting run costs 0.3 */
