@@ -106,6 +106,20 @@ def test_a_seed_not_given_is_chosen_and_told(
     assert np.array_equal(session.t2v(PROMPT, seed=first.seed).frames, first.frames)
 
 
+def test_a_prompt_longer_than_the_text_is_cut_and_told(
+    session: ltx2.Session, caplog: pytest.LogCaptureFixture
+) -> None:
+    long = session.t2v("a red circle " * 1024, seed=1)
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "prompt: only its first" in caplog.text
+    caplog.clear()
+    longer = session.t2v("a red circle " * 1024 + "moves up", seed=1)
+    assert np.array_equal(long.frames, longer.frames)
+    caplog.clear()
+    session.t2v(PROMPT)
+    assert not caplog.records
+
+
 def test_noise_replaces_the_seed_and_latents_are_written(
     session: ltx2.Session, video: ltx2.Video, tmp_path: Path
 ) -> None:

@@ -203,7 +203,12 @@ Session::Impl::encode_texts(const std::vector<std::string> & prompts, const Prog
     std::vector<int64_t> counts;
     std::vector<std::vector<float>> states, texts;
     for (const std::string & prompt : prompts) {
-        const std::vector<int32_t> tokens = tokenizer->encode(prompt, model.text_length());
+        const int most = model.text_length();
+        std::vector<int32_t> tokens = tokenizer->encode(prompt, most + 1);
+        if (tokens.size() > static_cast<size_t>(most)) {
+            log(Level::warning, "prompt: only its first %d tokens are read", most);
+            tokens.resize(static_cast<size_t>(most));
+        }
         counts.push_back(static_cast<int64_t>(tokens.size()));
         Gemma & encoder = gemma.use([&] {
             return std::make_unique<Gemma>(device, model.index(), model.gemma(), progress);
