@@ -7,6 +7,7 @@
 
 #include "ggml-cpu.h"
 
+#include <algorithm>
 #include <cmath>
 #include <random>
 
@@ -46,7 +47,7 @@ struct Tensors {
             ggml_new_tensor_4d(context.get(), GGML_TYPE_F32, channels, width, height, count);
         std::vector<float> values(static_cast<size_t>(ggml_nelements(t)));
         fill(values);
-        std::memcpy(t->data, values.data(), ggml_nbytes(t));
+        std::copy(values.begin(), values.end(), static_cast<float *>(t->data));
         return t;
     }
     explicit Tensors(const Case & c) {

@@ -114,13 +114,15 @@ static void scaled(const uint8_t * values, const float * scales, const float * m
 
 // From the end, so that nothing is overwritten that is still wanted.
 [[maybe_unused]] static void widen(uint32_t * units, int64_t count) {
-    typedef int8_t Bytes __attribute__((vector_size(sizeof(Vec))));
+    // Unsigned, since these wrap.
+    typedef uint8_t Bytes __attribute__((vector_size(sizeof(Vec))));
+    typedef uint16_t Words __attribute__((vector_size(sizeof(Vec))));
     typedef int16_t Halves __attribute__((vector_size(sizeof(Vec))));
     for (int64_t i = count * panel - lanes; i >= 0; i -= lanes) {
-        Halves v;
-        std::memcpy(&v, units + i, sizeof v);
-        v = (Halves)((Bytes)v - static_cast<int8_t>(int8_offset));
-        const Halves even = (v << 8) >> 8, odd = v >> 8;
+        Bytes bytes;
+        std::memcpy(&bytes, units + i, sizeof bytes);
+        const Words v = (Words)(bytes - static_cast<uint8_t>(int8_offset));
+        const Halves even = (Halves)(v << 8) >> 8, odd = (Halves)v >> 8;
         uint32_t * to = units + i / panel * 2 * panel + i % panel;
         std::memcpy(to, &even, sizeof even);
         std::memcpy(to + panel, &odd, sizeof odd);
