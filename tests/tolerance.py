@@ -25,7 +25,7 @@ NMSE: dict[tuple[str, str], Row] = {
     ("gemma", "F32"): Row(6.4e-11, 1.6e-11),
     ("connector", "F32"): Row(4e-13, 1e-13),
     ("dit", "F32"): Row(1.5e-11, 3.6e-12),
-    # ggml rounds activations to BF16 to meet BF16 weights
+    # activations are rounded to BF16 to meet BF16 weights
     ("dit", "BF16"): Row(5e-5, 1.2e-5),
     ("vae.encoder", "F32"): Row(5.6e-12, 1.4e-12),
     ("vae.decoder", "F32"): Row(6.4e-12, 1.6e-12),

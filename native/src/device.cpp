@@ -67,6 +67,12 @@ static bool is_set(const char * variable) {
 Device::Device(const std::string & name, int threads)
     : threads_(threads > 0 ? threads : physical_cores()), exact_(is_set("LTX2_EXACT")),
       plain_(is_set("LTX2_PLAIN_OPS")) {
+#if defined(__x86_64__) // ggml's own code has one instruction set, and would die of what is missing
+    if ((ggml_cpu_has_avx2() && !__builtin_cpu_supports("avx2")) ||
+        (ggml_cpu_has_avx512() && !__builtin_cpu_supports("avx512f")))
+        fail(LTX2_STATUS_DEVICE, "device: this build needs a processor with %s",
+             ggml_cpu_has_avx512() ? "AVX-512" : "AVX2, FMA and F16C");
+#endif
     ggml_backend_dev_t chosen = find_device(name);
     ggml_backend_dev_t host = ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_CPU);
     if (!host || !chosen)

@@ -24,8 +24,8 @@ Tensor gelu(const Graph & g, Tensor x, Tensor factor = nullptr);
 Tensor add(const Graph & g, Tensor a, Tensor b); // b broadcasts over a
 Tensor mul(const Graph & g, Tensor a, Tensor b);
 
-// weight [k, n] and x [k, rows] -> [n, rows], then the bias [n] or null. `precise`: x is not
-// rounded to meet the weights, on the CPU.
+// weight [k, n] and x [k, rows] -> [n, rows], then the bias [n] or null, then GELU, if asked for.
+// `fine`: on the CPU x is rounded to 16 bits at most to meet the weights, not to 8.
 Tensor product(const Graph & g, Tensor weight, Tensor bias, Tensor x, bool fine = false,
                bool with_gelu = false);
 

@@ -126,6 +126,46 @@ void sums_and_gelu_equal_their_scalar_twins() {
     CHECK(gelu.nmse() < 6e-15); // measured 1.4e-15
 }
 
+void rms_silu_and_dot_equal_their_scalar_twins() {
+    Error normed, dots;
+    for (int64_t n : widths()) {
+        const std::vector<float> x = values(n, 0, 3), y = values(n, 1);
+        double squares = 0, dot = 0;
+        for (size_t i = 0; i < x.size(); ++i) {
+            squares += double(x[i]) * x[i] / double(n);
+            dot += double(x[i]) * y[i];
+        }
+        std::vector<double> want;
+        for (float v : x) {
+            const double norm = v / std::sqrt(squares + 1e-8);
+            want.push_back(norm / (1 + std::exp(-norm)));
+        }
+        std::vector<float> out(x.size() + 1, untouched);
+        kernels::variant().rows.rms_silu(x.data(), out.data(), n, 1e-8f);
+        CHECK(out.back() == untouched);
+        normed.add(out, want);
+        dots.add({kernels::variant().rows.dot(x.data(), y.data(), n)}, {dot});
+    }
+    std::printf("rms_silu: NMSE %.2g, dot: %.2g\n", normed.nmse(), dots.nmse());
+    CHECK(normed.nmse() < 3e-14); // measured 8.0e-15
+    CHECK(dots.nmse() < 4e-13);   // measured 1.0e-13
+}
+
+void every_half_is_read_as_it_is() {
+    std::vector<uint16_t> halves;
+    for (unsigned bits = 0; bits < 0x10000; ++bits)
+        if ((bits >> 10 & 31) != 31) // infinite, or no number
+            halves.push_back(static_cast<uint16_t>(bits));
+    for (size_t n : {halves.size(), size_t{1}, size_t{13}}) {
+        std::vector<float> out(n + 1, untouched);
+        kernels::variant().rows.from_f16(halves.data(), out.data(), static_cast<int64_t>(n));
+        size_t wrong = out.back() != untouched;
+        for (size_t i = 0; i < n; ++i)
+            wrong += out[i] != ggml_fp16_to_fp32(halves[i]);
+        CHECK(wrong == 0);
+    }
+}
+
 // Very large and very small values end in x and in nothing.
 void gelu_is_right_at_its_ends() {
     float x[] = {1e4f, -1e4f, 100, -100, 0, -20, 20, 1e-20f};
@@ -211,6 +251,8 @@ int main() {
     norms_equal_their_scalar_twin();
     sums_and_gelu_equal_their_scalar_twins();
     gelu_is_right_at_its_ends();
+    rms_silu_and_dot_equal_their_scalar_twins();
+    every_half_is_read_as_it_is();
     nodes_equal_ggml_s_operations();
     gelu_node_multiplies();
     return check_result();

@@ -78,9 +78,7 @@ static inline void product(const typename M::Value * a, int64_t lda, const float
             c[r][n] = scale ? load(sums + r * tile + n * lanes) * load(scale + n * lanes) : Vec{};
         });
     });
-#if defined(__x86_64__) // elsewhere compilers then leave the registers
-#pragma GCC unroll 4
-#endif
+    LTX2_UNROLL_STEPS
     for (int64_t step = 0; step < steps; ++step, b += tile) {
         const Vec b0 = load(b), b1 = N > 1 ? load(b + lanes) : b0,
                   b2 = N > 2 ? load(b + 2 * lanes) : b0;

@@ -81,14 +81,6 @@ int64_t at_border(int64_t i, int64_t n, Border border) {
     return -1;
 }
 
-const float * frame_of(const ggml_tensor * past, const ggml_tensor * x, int64_t t) {
-    const int64_t before = past ? past->ne[3] : 0;
-    const ggml_tensor * from = t < before ? past : x;
-    const int64_t frame = t < before ? t : t - before;
-    return reinterpret_cast<const float *>(static_cast<const char *>(from->data) +
-                                           static_cast<size_t>(frame) * from->nb[3]);
-}
-
 // One line of the input, [positions][channels] -> [channels][ld], borders made.
 static void lay_out(const Conv3dPlan & p, const float * frame, int64_t row, int64_t first_x,
                     int64_t first_in, int64_t channels, int64_t ld, float * to) {
@@ -209,9 +201,8 @@ static void add_block(const Conv3dPlan & p, const Piece & piece, int64_t first_i
     }
 }
 
-static void run(ggml_tensor * out, int thread, int, void * data) {
+static void run(ggml_tensor *, int thread, int, void * data) {
     Conv3dPlan & p = *static_cast<Conv3dPlan *>(data);
-    p.out = out;
     if (p.winograd)
         return run_winograd(p, thread);
     const int64_t pieces =

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "kernels/conv3d.h"
+#include "kernels/frames.h"
 
 namespace ltx2::kernels {
 
@@ -10,9 +11,6 @@ constexpr int64_t conv3d_block = 32;
 
 // Where position `i` of an axis of `n` lies, or -1 for a zero.
 int64_t at_border(int64_t i, int64_t n, Border border);
-
-// Frame `t` of the row of frames that `past` (or null) and `x` are.
-const float * frame_of(const ggml_tensor * past, const ggml_tensor * x, int64_t t);
 
 // Where the packed weights of outputs [first_out, first_out + width) and of input channels from
 // `first_in`, a block's first, begin. In values.

@@ -4,7 +4,7 @@
 
 namespace ltx2::kernels {
 
-static const float * frame_of(const ggml_tensor * past, const ggml_tensor * x, int64_t t) {
+const float * frame_of(const ggml_tensor * past, const ggml_tensor * x, int64_t t) {
     const int64_t before = past ? past->ne[3] : 0;
     const ggml_tensor * from = t < before ? past : x;
     return reinterpret_cast<const float *>(static_cast<const char *>(from->data) +

@@ -8,6 +8,9 @@
 
 namespace ltx2::kernels {
 
+// Frame `t` of the row of frames that `past` (or null) and `x` are.
+const float * frame_of(const ggml_tensor * past, const ggml_tensor * x, int64_t t);
+
 // silu(x / sqrt(mean of x^2 over channels + 1e-8)), of the frames of `past` (or null) and of `x`.
 ggml_tensor * pixel_norm_silu(ggml_context * ctx, ggml_tensor * past, ggml_tensor * x);
 

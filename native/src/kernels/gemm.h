@@ -14,8 +14,8 @@ enum class Arithmetic {
     bf16,  // pairs
     int8,  // blocks of 32 with a scale each, exact in between
     int16, // likewise, with activations of 16 bits
-    // Likewise, for weights of 4 bits: brought to 8 under one scale for 128 of them, which adds a
-    // hundredth to their own rounding, and met by activations with a scale for 64.
+    // Likewise, for weights of Q4_0: brought to 8 bits under one scale for 128 of them, which adds
+    // a hundredth to their own rounding.
     int4,
 };
 constexpr int arithmetics = 5;

@@ -140,6 +140,7 @@ static void tile_f32(const GemmTile & t) {
     });
     const float * w = reinterpret_cast<const float *>(t.panel.units);
     const float * x = reinterpret_cast<const float *>(t.rows);
+    LTX2_UNROLL_STEPS
     for (int64_t k = 0; k < t.count; ++k, x += rows_f32, w += panel) {
         const Vec w0 = load(w), w1 = load(w + lanes);
         each<Rows>([&](auto r) {

@@ -1,5 +1,5 @@
-// Products of 4-bit weights brought to 8: exact integer sums of 64 values under the scale of their
-// activations, and one scale of the weights for two of them.
+// Products of 4-bit weights brought to 8: exact integer sums of 32 values under the scale of their
+// activations, and one scale of the weights for four of them.
 #include "gemm_parts.h"
 
 namespace ltx2::kernels::LTX2_VARIANT {
@@ -10,15 +10,15 @@ namespace ltx2::kernels::LTX2_VARIANT {
 // group.
 template <int Rows>
 static void tile_of(const GemmTile & t) {
-    constexpr int units = Int4Block::size / 4;
-    const auto * x = reinterpret_cast<const Int4Block *>(t.rows);
+    constexpr int units = 8;
+    const auto * x = reinterpret_cast<const Int8Block<1> *>(t.rows);
     const uint32_t * w = t.panel.units;
     const float * scales = t.panel.scales;
     for (int64_t first = 0; first < t.count; first += int4_group, scales += panel) {
         const int64_t end = first + int4_group < t.count ? first + int4_group : t.count;
         __m512 low[Rows], high[Rows];
         each<Rows>([&](auto r) { low[r] = high[r] = _mm512_setzero_ps(); });
-        for (int64_t b = first; b < end; b += Int4Block::size, ++x, w += units * panel) {
+        for (int64_t b = first; b < end; b += 32, ++x, w += units * panel) {
             __m512i s0[Rows], s1[Rows];
             each<Rows>([&](auto r) { s0[r] = s1[r] = _mm512_set1_epi32(x->begin[r]); });
             each<units>([&](auto q) {

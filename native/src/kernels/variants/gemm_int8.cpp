@@ -6,7 +6,7 @@ namespace ltx2::kernels::LTX2_VARIANT {
 // Where the weights are too large by int8_offset, the sums begin with what that adds.
 template <class Block>
 static inline void prepare_block(const float * x, int r, Block & out) {
-    constexpr int parts = Block::size / lanes, units_count = Block::size / 4;
+    constexpr int parts = 32 / lanes, units_count = 8;
     constexpr float most_value = Block::bytes == 1 ? 127.0f : 127.0f * 256;
     typedef int8_t Bytes __attribute__((vector_size(lanes)));
     Vec v[parts], most = {};
@@ -15,7 +15,8 @@ static inline void prepare_block(const float * x, int r, Block & out) {
         most = max(most, max(v[j], -v[j]));
     }
     const float largest = largest_of(most);
-    const float inverse = largest > 0 ? most_value / largest : 0.0f;
+    // Of a block too small for that quotient nothing is left.
+    const float inverse = largest > 1e-30f ? most_value / largest : 0.0f;
     IVec totals = {}, wholes[parts];
     uint32_t units[Block::bytes][units_count];
     for (int j = 0; j < parts; ++j) {
@@ -47,32 +48,21 @@ static inline void prepare_block(const float * x, int r, Block & out) {
 template <class Block>
 static void prepare_some(const float * x, int64_t stride, int rows, int64_t k, uint8_t * to) {
     auto * out = reinterpret_cast<Block *>(to);
-    for (int64_t i = 0; i < k; i += Block::size, ++out)
-        for (int r = 0; r < rows; ++r) {
-            const float * from = x + r * stride + i;
-            if (i + Block::size <= k) {
-                prepare_block(from, r, *out);
-                continue;
-            }
-            float last[Block::size] = {}; // half a block
-            std::memcpy(last, from, static_cast<size_t>(k - i) * sizeof(float));
-            prepare_block(last, r, *out);
-        }
+    for (int64_t i = 0; i < k; i += 32, ++out)
+        for (int r = 0; r < rows; ++r)
+            prepare_block(x + r * stride + i, r, *out);
 }
 
 int64_t int8_bytes(Arithmetic arithmetic, int64_t k) {
-    if (arithmetic == Arithmetic::int4)
-        return static_cast<int64_t>(sizeof(Int4Block)) * ((k + 63) / 64);
-    return static_cast<int64_t>(arithmetic == Arithmetic::int8 ? sizeof(Int8Block<1>)
-                                                               : sizeof(Int8Block<2>)) *
+    return static_cast<int64_t>(arithmetic == Arithmetic::int16 ? sizeof(Int8Block<2>)
+                                                                : sizeof(Int8Block<1>)) *
            (k / 32);
 }
 
 void prepare_int8(Arithmetic arithmetic, const float * x, int64_t stride, int rows, int64_t k,
                   uint8_t * out) {
-    (arithmetic == Arithmetic::int4   ? prepare_some<Int4Block>
-     : arithmetic == Arithmetic::int8 ? prepare_some<Int8Block<1>>
-                                      : prepare_some<Int8Block<2>>)(x, stride, rows, k, out);
+    (arithmetic == Arithmetic::int16 ? prepare_some<Int8Block<2>>
+                                     : prepare_some<Int8Block<1>>)(x, stride, rows, k, out);
 }
 
 #if defined(__AVX512VNNI__)

@@ -53,11 +53,11 @@ static inline __m512 sum_as_f32(__m512i sum) {
 // A block of some rows, of values of one byte or two: units [Bytes][units][rows], the scales, what
 // sums of bytes begin with, and the values' sums times their scales. Of two bytes the high ones
 // come first, then the low ones; with int16_pairs the values 0 and 2, then 1 and 3 of each four.
-template <int Bytes, int Size = 32>
+template <int Bytes>
 struct Int8Block {
     static constexpr int rows = rows_int8 > 0 ? rows_int8 : 1;
-    static constexpr int bytes = Bytes, size = Size;
-    uint32_t units[Bytes][Size / 4][rows]; // with MATMUL_INT8 in another order: `unit` knows
+    static constexpr int bytes = Bytes;
+    uint32_t units[Bytes][8][rows]; // with MATMUL_INT8 in another order: `unit` knows
     float scale[rows];
     int32_t begin[rows];
     float sum[rows];
@@ -111,8 +111,6 @@ static inline __attribute__((always_inline)) void turn_16(const __m512i (&v)[16]
     });
 }
 #endif
-
-using Int4Block = Int8Block<1, 64>;
 
 // gemm_int8.cpp
 int64_t int8_bytes(Arithmetic arithmetic, int64_t k);

@@ -97,9 +97,9 @@ static void q8_0(Rows rows, int64_t first, int64_t count, uint32_t * units, floa
     }
 }
 
-// 64 bytes of 4 bits of each of 16 rows: the four blocks' of Q4_0 from `block` on, of which there
-// are `some`, or half a block of Q4_K; turned, an element is 4 bytes, 8 values, of 16 outputs.
-static inline void nibbles_q4_0(Rows rows, int64_t block, int64_t some, __m512i (&turned)[16]) {
+// 64 bytes of 4 bits of each of 16 rows: of the four blocks from `block` on, of which there are
+// `some`; turned, an element is 4 bytes, 8 values, of 16 outputs.
+static inline void nibbles(Rows rows, int64_t block, int64_t some, __m512i (&turned)[16]) {
     __m512i v[16];
     each<16>([&](auto i) {
         const uint8_t * row = rows[i] + block * 18 + 2;
@@ -114,12 +114,6 @@ static inline void nibbles_q4_0(Rows rows, int64_t block, int64_t some, __m512i 
     turn_16(v, [&](int i, __m512i row) { turned[i] = row; });
 }
 
-static inline void nibbles_q4_k(Rows rows, int64_t offset, __m512i (&turned)[16]) {
-    __m512i v[16];
-    each<16>([&](auto i) { v[i] = _mm512_loadu_si512(rows[i] + offset); });
-    turn_16(v, [&](int i, __m512i row) { turned[i] = row; });
-}
-
 static void q4_0(Rows rows, int64_t first, int64_t count, uint32_t * units, float * scales) {
     const __m512i low = _mm512_set1_epi8(15), zero = _mm512_set1_epi8(int8_offset - 8);
     const int64_t blocks = count / 32;
@@ -127,7 +121,7 @@ static void q4_0(Rows rows, int64_t first, int64_t count, uint32_t * units, floa
         const int64_t block = first / 32 + b, some = blocks - b < 4 ? blocks - b : 4;
         for (int n = 0; n < panel; n += 16) {
             __m512i v[16];
-            nibbles_q4_0(rows + n, block, some, v);
+            nibbles(rows + n, block, some, v);
             each<16>([&](auto i) {
                 uint32_t * to = units + (i / 4 * 8 + i % 4) * panel + n;
                 const auto put = [&](uint32_t * at, __m512i q) {
@@ -145,11 +139,6 @@ static void q4_0(Rows rows, int64_t first, int64_t count, uint32_t * units, floa
 // ---- 4 bits brought to 8, a scale for four blocks
 
 namespace {
-// q * factor + offset of the four blocks of a group.
-struct Levels {
-    __m512 factor[4], offset[4];
-};
-
 // As 16 bits, of which the upper eight are the value, 128 added: q * factor + offset, the same in
 // both halves of a lane.
 struct Fixed {
@@ -162,23 +151,20 @@ static inline __m512i twice(__m512 x) {
     return _mm512_mask_blend_epi16(0xaaaaaaaa, whole, _mm512_slli_epi32(whole, 16));
 }
 
-// Under a scale, which goes to `scale`, such that the largest one is `largest`.
-static inline Fixed fixed(const Levels & levels, float largest, float * scale) {
+// Of four blocks with the scales `d`, under one scale, which goes to `scale`: that of the largest
+// is 15 steps, so that its values stay exact.
+static inline Fixed fixed(const __m512 (&d)[4], float * scale) {
     __m512 most = _mm512_setzero_ps();
-    each<4>([&](auto b) {
-        const __m512 last = _mm512_fmadd_ps(_mm512_set1_ps(15), levels.factor[b], levels.offset[b]);
-        most = _mm512_max_ps(most,
-                             _mm512_max_ps(_mm512_abs_ps(levels.offset[b]), _mm512_abs_ps(last)));
-    });
-    _mm512_storeu_ps(scale, _mm512_mul_ps(most, _mm512_set1_ps(1 / largest)));
-    const __m512 inverse =
-        _mm512_maskz_div_ps(_mm512_cmp_ps_mask(most, _mm512_setzero_ps(), _CMP_GT_OQ),
-                            _mm512_set1_ps(largest * 256), most);
+    each<4>([&](auto b) { most = _mm512_max_ps(most, _mm512_abs_ps(d[b])); });
+    _mm512_storeu_ps(scale, _mm512_mul_ps(most, _mm512_set1_ps(1.0f / 15)));
+    const __m512 inverse = _mm512_maskz_div_ps(
+        _mm512_cmp_ps_mask(most, _mm512_setzero_ps(), _CMP_GT_OQ), _mm512_set1_ps(15 * 256), most);
     Fixed out;
     each<4>([&](auto b) {
-        out.factor[b] = twice(_mm512_mul_ps(levels.factor[b], inverse));
+        const __m512 factor = _mm512_mul_ps(d[b], inverse);
+        out.factor[b] = twice(factor);
         out.offset[b] =
-            twice(_mm512_fmadd_ps(levels.offset[b], inverse, _mm512_set1_ps(128 * 256 + 128)));
+            twice(_mm512_fmadd_ps(factor, _mm512_set1_ps(-8), _mm512_set1_ps(128 * 256 + 128)));
     });
     return out;
 }
@@ -193,21 +179,18 @@ static inline __m512i brought_to_8(__m512i q, __m512i factor, __m512i offset) {
     return _mm512_mask_blend_epi8(0xaaaaaaaaaaaaaaaa, even, at_16(_mm512_srli_epi16(q, 8)));
 }
 
-// A step of the block with the largest scale is 15: its values stay exact.
 static void q4_0_to_8(Rows rows, int64_t first, int64_t count, uint32_t * units, float * scales) {
     const int64_t blocks = count / 32;
     for (int64_t b = 0; b < blocks; b += 4, units += 32 * panel, scales += panel) {
         const int64_t block = first / 32 + b, some = blocks - b < 4 ? blocks - b : 4;
         for (int n = 0; n < panel; n += 16) {
-            Levels levels;
+            __m512 d[4];
             each<4>([&](auto i) {
-                levels.factor[i] =
-                    i < some ? halves_of(rows + n, (block + i) * 18) : _mm512_setzero_ps();
-                levels.offset[i] = _mm512_mul_ps(levels.factor[i], _mm512_set1_ps(-8));
+                d[i] = i < some ? halves_of(rows + n, (block + i) * 18) : _mm512_setzero_ps();
             });
-            const Fixed f = fixed(levels, 120, scales + n);
+            const Fixed f = fixed(d, scales + n);
             __m512i v[16];
-            nibbles_q4_0(rows + n, block, some, v);
+            nibbles(rows + n, block, some, v);
             each<16>([&](auto i) {
                 uint32_t * to = units + (i / 4 * 8 + i % 4) * panel + n;
                 const auto put = [&](uint32_t * at, __m512i q) {
@@ -215,40 +198,6 @@ static void q4_0_to_8(Rows rows, int64_t first, int64_t count, uint32_t * units,
                 };
                 put(to, v[i]);
                 put(to + 4 * panel, _mm512_srli_epi16(v[i], 4));
-            });
-        }
-    }
-}
-
-// d, dmin, 12 bytes of scales, 128 bytes: of 64 values the first half in the low halves
-static void q4_k_to_8(Rows rows, int64_t first, int64_t count, uint32_t * units, float * scales) {
-    for (int64_t k = first; k < first + count; k += 128, units += 32 * panel, scales += panel) {
-        const int64_t block = k / 256 * 144, half = k / 128 % 2;
-        for (int n = 0; n < panel; n += 16) {
-            const __m512 d = halves_of(rows + n, block), m = halves_of(rows + n, block + 2);
-            float scale[4][16], minimum[4][16];
-            for (int i = 0; i < 16; ++i)
-                for (int b = 0; b < 4; ++b) {
-                    int s, least;
-                    k_scale(rows[n + i] + block + 4, static_cast<int>(4 * half) + b, s, least);
-                    scale[b][i] = static_cast<float>(s);
-                    minimum[b][i] = static_cast<float>(least);
-                }
-            Levels levels;
-            each<4>([&](auto b) {
-                levels.factor[b] = _mm512_mul_ps(d, _mm512_loadu_ps(scale[b]));
-                levels.offset[b] =
-                    _mm512_fnmadd_ps(m, _mm512_loadu_ps(minimum[b]), _mm512_setzero_ps());
-            });
-            const Fixed f = fixed(levels, 127, scales + n);
-            __m512i v[16];
-            nibbles_q4_k(rows + n, block + 16 + 64 * half, v);
-            each<16>([&](auto i) {
-                uint32_t * to = units + (i / 8 * 16 + i % 8) * panel + n;
-                constexpr int b = i / 8 * 2;
-                _mm512_storeu_si512(to, brought_to_8(v[i], f.factor[b], f.offset[b]));
-                _mm512_storeu_si512(to + 8 * panel, brought_to_8(_mm512_srli_epi16(v[i], 4),
-                                                                 f.factor[b + 1], f.offset[b + 1]));
             });
         }
     }
@@ -271,9 +220,7 @@ UnpackFn unpacker([[maybe_unused]] Arithmetic arithmetic, [[maybe_unused]] int g
 #endif
 #if defined(__AVX512VNNI__)
     if (arithmetic == Arithmetic::int4)
-        return ggml_type == GGML_TYPE_Q4_0   ? q4_0_to_8
-               : ggml_type == GGML_TYPE_Q4_K ? q4_k_to_8
-                                             : nullptr;
+        return ggml_type == GGML_TYPE_Q4_0 ? q4_0_to_8 : nullptr;
     if (arithmetic == Arithmetic::int8 || arithmetic == Arithmetic::int16)
         return ggml_type == GGML_TYPE_Q8_0 ? q8_0 : ggml_type == GGML_TYPE_Q4_0 ? q4_0 : nullptr;
 #endif

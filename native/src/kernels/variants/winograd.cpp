@@ -130,6 +130,7 @@ static void rows_of(const WinogradProduct & product, const float * x, float * su
         const float * at = x;
         for (int tap = 0; tap < product.taps; ++tap, at += product.next_tap) {
             const float * w = block_weights;
+            LTX2_UNROLL_STEPS
             for (int c = 0; c < channels; ++c, w += panel) {
                 const Vec w0 = load(w), w1 = load(w + lanes);
                 each<Rows>([&](auto r) {
