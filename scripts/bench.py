@@ -33,12 +33,13 @@ MATRICES = ("F16", "Q8_0", "Q4_0")
 # part: (sizes for --quick, all sizes), weight types, types that also run on plain ggml operations.
 # Sizes are tokens, latent rows = columns, text tokens, and denoising steps of a video's eight.
 PARTS = {
-    "dit": (((1024, 2560), (256, 1024, 2560, 6144)), MATRICES, ("F16", "Q4_0")),
+    "dit": (((1024, 2560), (256, 1024, 2560, 6144)), MATRICES, MATRICES),
     "decode": (((8,), (8, 16)), ("F16",), ("F16",)),
     "encode": (((8,), (8, 16)), ("F16",), ("F16",)),
-    "gemma": (((256,), (64, 256, 1024)), MATRICES, ("Q4_0",)),
-    "attention": (((1024,), (1024, 2560, 6144)), ("F32", "BF16"), ()),
-    "video": (((2,), (8,)), MATRICES, ("Q4_0",)),
+    "gemma": (((256,), (64, 256, 1024)), MATRICES, MATRICES),
+    "attention": (((1024, 2560, 6144), (1024, 2560, 6144)), ("F32", "BF16"), ()),
+    "attention64": (((1024,), (1024, 2560, 6144)), ("F32", "BF16"), ()),
+    "video": (((2,), (8,)), MATRICES, MATRICES),
 }
 PEAKS = ("f32", "bf16", "int8")
 
@@ -62,6 +63,7 @@ class Row:
     peak: str  # which multipliers: f32, bf16 or int8
     share_of_peak: float
     peak_mib: float
+    plain_mib: float | None
     scale: float = 1.0
 
 
@@ -156,8 +158,9 @@ class Bench:
         make = video_rows if part == "video" else part_rows
         for kind, worker in ours.items():
             times = (worker, torch, plain.get(kind))
-            rows += make(part, kind, size, dtype, *times, rates, worker.end())
-        for other in [*plain.values(), *([torch] if torch else []), peaks]:
+            mib = (worker.end(), plain[kind].end() if kind in plain else None)
+            rows += make(part, kind, size, dtype, *times, rates, mib)
+        for other in [*([torch] if torch else []), peaks]:
             other.process.kill()
             other.process.wait()
         return rows
@@ -177,7 +180,7 @@ def ratio(theirs: float | None, ours: float) -> float | None:
 
 def part_rows(
     part: str, kind: str, size: int, dtype: str | None, ours: Worker, torch: Worker | None,
-    plain: Worker | None, rates: dict[str, float], mib: float,
+    plain: Worker | None, rates: dict[str, float], mib: tuple[float, float | None],
 ) -> list[Row]:  # fmt: skip
     seconds = ours.medians()[0]
     torch_s = torch.medians()[0] if torch else None
@@ -186,13 +189,13 @@ def part_rows(
     share = bench_models.flops(part, size) / seconds / (rates[peak] * 1e9)
     return [
         Row(part, kind, size, seconds, torch_s, dtype, ratio(torch_s, seconds), plain_s,
-            ratio(plain_s, seconds), peak, share, mib)
+            ratio(plain_s, seconds), peak, share, *mib)
     ]  # fmt: skip
 
 
 def video_rows(
     part: str, kind: str, size: int, dtype: str | None, ours: Worker, torch: Worker | None,
-    plain: Worker | None, rates: dict[str, float], mib: float,
+    plain: Worker | None, rates: dict[str, float], mib: tuple[float, float | None],
 ) -> list[Row]:  # fmt: skip
     """The stages of a whole video, each the time measured times what was left out; their sum.
 
@@ -229,29 +232,30 @@ def video_rows(
             Row(f"{part} {name}".strip(), kind, bench_models.VIDEO_TOKENS, seconds, torch_s,
                 "float32" if name == "decode" and torch else dtype, ratio(torch_s, seconds),
                 plain_s, ratio(plain_s, seconds), peak, sum(least[s] for s in stages) / seconds,
-                mib, seconds / sum(mine[s] / scale[s] for s in stages))
+                *mib, seconds / sum(mine[s] / scale[s] for s in stages))
         )  # fmt: skip
     return rows
 
 
 def table(rows: list[Row]) -> str:
     lines = [
-        "| part | weights | size | ltx2 s | PyTorch s | dtype | ratio | plain s | ratio | of peak | MiB |",  # noqa: E501
-        "|---|---|---|---|---|---|---|---|---|---|---|",
+        "| part | weights | size | ltx2 s | PyTorch s | dtype | ratio | plain s | ratio | of peak | MiB | plain MiB |",  # noqa: E501
+        "|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for r in rows:
         torch = f"{r.torch_s:.3f} | {r.torch_dtype} | {r.ratio:.2f}" if r.torch_s else "– | – | –"
         plain = f"{r.plain_s:.3f} | {r.plain_ratio:.2f}" if r.plain_s else "– | –"
         lines.append(
             f"| {r.part} | {r.type} | {r.size} | {r.ours_s:.3f} | {torch} | {plain} "
-            f"| {r.share_of_peak:.2f} {r.peak} | {r.peak_mib:.0f} |"
+            f"| {r.share_of_peak:.2f} {r.peak} | {r.peak_mib:.0f} "
+            f"| {f'{r.plain_mib:.0f}' if r.plain_mib else '–'} |"
         )
     return "\n".join(lines)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="fewer sizes, under ten minutes")
+    parser.add_argument("--quick", action="store_true", help="fewer sizes, a quarter of an hour")
     parser.add_argument("--json", action="store_true", help="one JSON object a row, no table")
     parser.add_argument("--save", type=Path, help="a file for the JSON rows besides the table")
     parser.add_argument("--rounds", type=int, default=3)

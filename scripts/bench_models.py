@@ -259,7 +259,7 @@ def make(part: str, kind: str, folder: Path) -> Path:
 
     A file; for a video a folder of two; attention has none.
     """
-    if part == "attention":
+    if part.startswith("attention"):
         return Path(kind)
     path = folder / f"{part}-{kind}"
     if path.exists():
@@ -284,7 +284,7 @@ def flops(part: str, size: int) -> float:
     """Multiply-adds of one run, counted as two; the convolutions' dense count."""
     if part == "dit":
         return _block_flops(size, TEXT)
-    if part == "attention":
+    if part.startswith("attention"):
         return 4.0 * WIDTH * size * size
     if part == "gemma":
         g = GEMMA

@@ -11,6 +11,7 @@ import resource
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -137,9 +138,8 @@ def _gemma(size: int, dtype: torch.dtype) -> Run:
     return run
 
 
-def _attention(size: int, dtype: torch.dtype) -> Run:
-    width = models.WIDTH // models.HEADS
-    q, k, v = (torch.randn(1, models.HEADS, size, width, dtype=dtype) for _ in range(3))
+def _attention(size: int, dtype: torch.dtype, head: int = 128) -> Run:
+    q, k, v = (torch.randn(1, models.WIDTH // head, size, head, dtype=dtype) for _ in range(3))
 
     def run() -> Laps:
         torch.nn.functional.scaled_dot_product_attention(q, k, v)
@@ -214,7 +214,13 @@ def main() -> None:
     if part in ("decode", "encode"):
         run = _pictures(part, size, kind)
     else:
-        makers = {"dit": _dit, "gemma": _gemma, "attention": _attention, "video": _video}
+        makers = {
+            "dit": _dit,
+            "gemma": _gemma,
+            "attention": _attention,
+            "attention64": partial(_attention, head=64),
+            "video": _video,
+        }
         run = makers[part](size, kind)
     with torch.inference_mode():
         for _ in sys.stdin:

@@ -74,10 +74,10 @@ static Run gemma_run(Device & device, const Model & model, int tokens) {
     };
 }
 
-// The DiT's attention over itself between its projections. KIND: F32, or BF16 where products of
-// those may be. SIZE: tokens
-static Run attention_run(Device & device, const std::string & kind, int tokens) {
-    const int64_t heads = 32, head_dim = 128, width = heads * head_dim;
+// The DiT's attention over itself between its projections, or one with heads of 64. KIND: F32, or
+// BF16 where products of those may be. SIZE: tokens
+static Run attention_run(Device & device, int64_t head_dim, const std::string & kind, int tokens) {
+    const int64_t width = 4096, heads = width / head_dim;
     struct Values {
         std::vector<float> rows[3], weight, angles, gate, out;
     };
@@ -179,8 +179,8 @@ static double peak_mib() {
 
 static Run make_run(Device & device, const std::string & part, const std::string & model,
                     int size) {
-    if (part == "attention")
-        return attention_run(device, model, size);
+    if (part == "attention" || part == "attention64")
+        return attention_run(device, part == "attention" ? 128 : 64, model, size);
     if (part == "video")
         return video_run(device, model, size);
     static Model parts;
@@ -201,7 +201,8 @@ static int bench(int argc, char ** argv) {
     }
     if (argc != 5)
         fail(LTX2_STATUS_INVALID_ARGUMENT,
-             "usage: bench dit|decode|encode|gemma|attention|video MODEL|KIND THREADS SIZE");
+             "usage: bench dit|decode|encode|gemma|attention|attention64|video MODEL|KIND THREADS "
+             "SIZE");
     Device device("CPU", std::atoi(argv[3]));
     const Run run = make_run(device, argv[1], argv[2], std::atoi(argv[4]));
     for (std::string line; std::getline(std::cin, line);) {

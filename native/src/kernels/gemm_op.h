@@ -22,9 +22,9 @@ namespace ltx2::kernels {
 // How far activations may be rounded to meet the weights.
 enum class Rounding {
     none, // F32, whatever it costs
-    fine, // NMSE 1e-9: 16 bits beside quantised weights, F32 beside others
-    free, // 8 bits beside quantised weights (NMSE 4e-5; 8e-5 in all beside 4 bits, whose own
-          // rounding is 5e-3), BF16 beside F16 and BF16 (1e-5)
+    fine, // NMSE 1e-9: 16 bits beside types that `Gemm::decoder` knows, F32 beside others
+    free, // 8 bits beside these (NMSE 6e-5; 8e-5 with Q4_0's weights at a common scale, whose own
+          // rounding is 5e-3), BF16 beside others (1e-5)
 };
 
 // The fastest arithmetic of this processor; F32 for F32 weights and for a few rows.
