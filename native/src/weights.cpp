@@ -1,6 +1,7 @@
 #include "weights.h"
 
 #include <algorithm>
+#include <cstring>
 
 namespace ltx2 {
 
@@ -99,7 +100,8 @@ Tensor Store::want(const std::string & name, const std::vector<int64_t> & ne, As
     if (as == As::f32)
         type = GGML_TYPE_F32;
     if (as == As::taps)
-        type = info.type == GGML_TYPE_F16 && !expand ? GGML_TYPE_F16 : GGML_TYPE_F32;
+        type = info.type == GGML_TYPE_F16 && source->added == 0 && !expand ? GGML_TYPE_F16
+                                                                           : GGML_TYPE_F32;
     if (as == As::matrix && (source->added != 0 || expand))
         type = GGML_TYPE_F32;
     if (ne.size() > 4 || ne[0] % ggml_blck_size(type))
@@ -168,46 +170,47 @@ void read_values(const Source & source, int64_t first, int64_t count, float * ou
             out[i] += source.added;
 }
 
-// Values into a contiguous part of a tensor that is F32 or F16.
-static void set_values(Tensor tensor, int64_t first, const std::vector<float> & values) {
-    const size_t size = ggml_type_size(tensor->type), at = static_cast<size_t>(first) * size;
-    if (tensor->type == GGML_TYPE_F16) {
-        std::vector<ggml_fp16_t> half(values.size());
-        ggml_fp32_to_fp16_row(values.data(), half.data(), static_cast<int64_t>(values.size()));
-        ggml_backend_tensor_set(tensor, half.data(), at, half.size() * size);
-    } else {
-        ggml_backend_tensor_set(tensor, values.data(), at, values.size() * size);
-    }
-}
-
-// [O, I, taps] -> [taps, O, I], some outputs at a time: the largest holds 113 million values. The
-// number of outputs is a multiple of every type's block.
-static void copy_taps(const Source & source, Tensor tensor) {
+// [O, I, taps] -> [taps, O, I], some outputs at a time: as many whole blocks of the file's type as
+// stay in the second cache, where each is read once a tap. read(first, count, values)
+template <class Value, class Read>
+static void copy_taps(ggml_type from, Tensor tensor, Read read) {
     const int64_t in = tensor->ne[0], outputs = tensor->ne[1], taps = tensor->ne[2];
-    for (int64_t first = 0; first < outputs; first += 256) {
-        const int64_t count = std::min<int64_t>(256, outputs - first);
-        std::vector<float> flat(static_cast<size_t>(count * in * taps));
-        read_values(source, first * in * taps, count * in * taps, flat.data());
-        std::vector<float> tap(static_cast<size_t>(count * in));
+    const int64_t step = ggml_blck_size(from);
+    const int64_t row = std::max<int64_t>(1, in * taps);
+    const int64_t some = std::max(step, (int64_t{1} << 17) / row / step * step);
+    std::vector<Value> flat, tap;
+    for (int64_t first = 0; first < outputs; first += some) {
+        const int64_t count = std::min(some, outputs - first);
+        flat.resize(static_cast<size_t>(count * in * taps));
+        tap.resize(static_cast<size_t>(count * in));
+        read(first * in * taps, count * in * taps, flat.data());
         for (int64_t t = 0; t < taps; ++t) {
             for (size_t i = 0; i < tap.size(); ++i)
                 tap[i] = flat[i * static_cast<size_t>(taps) + static_cast<size_t>(t)];
-            set_values(tensor, (t * outputs + first) * in, tap);
+            ggml_backend_tensor_set(tensor, tap.data(),
+                                    static_cast<size_t>((t * outputs + first) * in) * sizeof(Value),
+                                    tap.size() * sizeof(Value));
         }
     }
 }
 
 static void copy_tensor(const Source & source, Tensor tensor, As as) {
     const TensorInfo & info = *source.info;
-    if (as != As::taps && info.type == tensor->type && source.added == 0) {
-        ggml_backend_tensor_set(tensor, info.data, 0, ggml_nbytes(tensor));
-        return;
-    }
+    const auto values = [&](int64_t first, int64_t count, float * out) {
+        read_values(source, first, count, out);
+    };
+    if (as == As::taps && tensor->type == GGML_TYPE_F16) // as it is in the file
+        return copy_taps<uint16_t>(
+            info.type, tensor, [&](int64_t first, int64_t count, void * out) {
+                std::memcpy(out, info.data + first * 2, static_cast<size_t>(count) * 2);
+            });
     if (as == As::taps)
-        return copy_taps(source, tensor);
-    std::vector<float> values(static_cast<size_t>(ggml_nelements(tensor)));
-    read_values(source, 0, ggml_nelements(tensor), values.data());
-    set_values(tensor, 0, values);
+        return copy_taps<float>(info.type, tensor, values);
+    if (info.type == tensor->type && source.added == 0)
+        return ggml_backend_tensor_set(tensor, info.data, 0, ggml_nbytes(tensor));
+    std::vector<float> all(static_cast<size_t>(ggml_nelements(tensor)));
+    values(0, ggml_nelements(tensor), all.data());
+    ggml_backend_tensor_set(tensor, all.data(), 0, ggml_nbytes(tensor)); // F32
 }
 
 void Store::copy_tensors(const Progress & progress) {
