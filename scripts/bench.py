@@ -30,16 +30,16 @@ import bench_models
 
 HERE = Path(__file__).parent
 MATRICES = ("F16", "Q8_0", "Q4_0")
-# part: (sizes for --quick, all sizes), weight types, types that also run on plain ggml operations.
+# part: (sizes for --quick, all sizes), weight types.
 # Sizes are tokens, latent rows = columns, text tokens, and denoising steps of a video's eight.
 PARTS = {
-    "dit": (((1024, 2560), (256, 1024, 2560, 6144)), MATRICES, MATRICES),
-    "decode": (((8,), (8, 16)), ("F16",), ("F16",)),
-    "encode": (((8,), (8, 16)), ("F16",), ("F16",)),
-    "gemma": (((256,), (64, 256, 1024)), MATRICES, MATRICES),
-    "attention": (((1024, 2560, 6144), (1024, 2560, 6144)), ("F32", "BF16"), ()),
-    "attention64": (((1024,), (1024, 2560, 6144)), ("F32", "BF16"), ()),
-    "video": (((2,), (8,)), MATRICES, MATRICES),
+    "dit": (((1024, 2560), (256, 1024, 2560, 6144)), MATRICES),
+    "decode": (((8,), (8, 16)), ("F16",)),
+    "encode": (((8,), (8, 16)), ("F16",)),
+    "gemma": (((256,), (64, 256, 1024)), MATRICES),
+    "attention": (((1024, 2560, 6144), (1024, 2560, 6144)), ("F32", "BF16")),
+    "attention64": (((1024,), (1024, 2560, 6144)), ("F32", "BF16")),
+    "video": (((2,), (8,)), MATRICES),
 }
 PEAKS = ("f32", "bf16", "int8")
 
@@ -142,11 +142,11 @@ class Bench:
                 worker.run()
 
     def measure(self, folder: Path, part: str, size: int) -> list[Row]:
-        _, kinds, plain_kinds = PARTS[part]
+        _, kinds = PARTS[part]
         ours = {kind: self.ours(folder, part, kind, size) for kind in kinds}
         plain = {}
-        if not self.args.no_plain:
-            plain = {k: self.ours(folder, part, k, size, LTX2_PLAIN_OPS="1") for k in plain_kinds}
+        if not (self.args.no_plain or part.startswith("attention")):
+            plain = {k: self.ours(folder, part, k, size, LTX2_PLAIN_OPS="1") for k in kinds}
         peaks = Worker([self.program, "peaks", str(self.args.threads)])
         dtype, torch = None, None
         if self.args.torch_python:

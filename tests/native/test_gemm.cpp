@@ -3,6 +3,7 @@
 #include "check.h"
 #include "kernels/gemm_op.h"
 #include "kernels/variant.h"
+#include "plain.h"
 
 #include "ggml-cpu.h"
 
@@ -20,10 +21,6 @@ namespace {
 std::mt19937 random_bits(11);
 int any(int least, int most) {
     return least + static_cast<int>(random_bits() % static_cast<unsigned>(most - least + 1));
-}
-
-double gelu_plain(double x) {
-    return x / 2 * (1 + std::tanh(0.7978845608028654 * (x + 0.044715 * x * x * x)));
 }
 
 struct Case {

@@ -3,6 +3,7 @@
 #include "check.h"
 #include "kernels/variant.h"
 #include "nn.h"
+#include "plain.h"
 
 #include <cmath>
 #include <cstdlib>
@@ -36,10 +37,6 @@ struct Error {
     }
     double nmse() const { return wrong / all; }
 };
-
-double gelu_plain(double x) {
-    return x / 2 * (1 + std::tanh(std::sqrt(2 / M_PI) * (x + 0.044715 * x * x * x)));
-}
 
 std::vector<double> norm_plain(const NormRow & r) {
     double mean = 0, squares = 0;

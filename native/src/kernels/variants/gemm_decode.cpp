@@ -76,6 +76,17 @@ static void q5_1(const uint8_t * row, int64_t first, int64_t count, uint8_t * va
     }
 }
 
+// The scale and the minimum of the part j of 8, six bits each, of a K-block's 12 bytes.
+static inline void k_scale(const uint8_t * q, int j, int & scale, int & minimum) {
+    if (j < 4) {
+        scale = q[j] & 63;
+        minimum = q[j + 4] & 63;
+    } else {
+        scale = (q[j + 4] & 15) | (q[j - 4] >> 6) << 4;
+        minimum = (q[j + 4] >> 4) | (q[j] >> 6) << 4;
+    }
+}
+
 // Calls part(block, j) for the parts of 32 values from `first` on, eight a block.
 template <class F>
 static inline void each_part(const uint8_t * row, int64_t bytes, int64_t first, int64_t count,

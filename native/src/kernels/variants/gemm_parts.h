@@ -72,17 +72,6 @@ struct Int8Block {
     }
 };
 
-// The scale and the minimum of the part j of 8, six bits each, of a K-block's 12 bytes.
-static inline void k_scale(const uint8_t * q, int j, int & scale, int & minimum) {
-    if (j < 4) {
-        scale = q[j] & 63;
-        minimum = q[j + 4] & 63;
-    } else {
-        scale = (q[j + 4] & 15) | (q[j - 4] >> 6) << 4;
-        minimum = (q[j + 4] >> 4) | (q[j] >> 6) << 4;
-    }
-}
-
 #if defined(__AVX512F__)
 // 16 x 16 units, v[row][column], to put(column, vector of rows): pairs, fours, then the four
 // quarters of the vectors.
