@@ -12,28 +12,16 @@ import pytest
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "native" / "src"
 
-# A unit may include units of lower rank, or its own rank's where they are one component's parts.
-RANKS = [
-    {"error", "log", "progress", "scratch", "noise", "geometry", "json", "config", "text",
-     "unicode", "unicode_word", "exp", "gemma_config"},
-    {"model_file", "mapping", "gguf", "safetensors", "describe", "image", "npy_file", "rotary"},
-    {"device", "threads"},
-    {"weights", "model_names", "model_tables", "model_paths", "model_gemma"},
-    {"graph", "kernels"},
-    {"nn", "attend"},
-    {"sampler"},
-    {"component"},
-    {"model_set"},
-    {"session"},
-    {"api"},
-]  # fmt: skip
-COMPONENTS = {
-    "tokenizer": ("tokenizer", "bpe", "added_tokens", "sentencepiece"),
-    "gemma": ("gemma",),
-    "connector": ("connector", "features"),
-    "dit": ("dit",),
-    "video_vae": ("video_vae", "vae"),
-}
+# The folder is the stage. A folder may include its own files and those of folders on lower floors.
+FLOORS = [
+    {"base"},
+    {"files"},
+    {"kernels", "sampling"},
+    {"graph"},
+    {"text", "dit", "vae"},
+    {"model"},
+    {"."},
+]
 
 
 def test_scripts_that_name_their_interpreter_can_be_run() -> None:
@@ -47,41 +35,40 @@ def units() -> list[Path]:
     return sorted(p for p in SOURCE.rglob("*") if p.suffix in (".h", ".cpp"))
 
 
-def component(unit: str) -> str | None:
-    if any(unit in names for names in RANKS):
-        return None
-    for name, prefixes in COMPONENTS.items():
-        if unit.startswith(prefixes):
-            return name
-    return None
+def folder(path: Path) -> str:
+    """The first folder below native/src; "." for the session and the C boundary."""
+    parts = path.relative_to(SOURCE).parts
+    return parts[0] if len(parts) > 1 else "."
 
 
-def rank(path: Path) -> int:
-    unit = "kernels" if "kernels" in path.relative_to(SOURCE).parts else path.stem
-    if component(unit):
-        unit = "component"
-    for i, names in enumerate(RANKS):
-        if unit in names:
+def floor(path: Path) -> int:
+    for i, folders in enumerate(FLOORS):
+        if folder(path) in folders:
             return i
     pytest.fail(f"{path.relative_to(ROOT)} has no place in the direction of docs/architecture.md")
 
 
 def includes(path: Path) -> list[Path]:
     names = re.findall(r'^#include "([^"]+)"', path.read_text(), re.MULTILINE)
-    found = [p for n in names for p in (path.parent / n, SOURCE / n) if p.exists()]
-    return list(dict.fromkeys(p.resolve() for p in found))
+    return [SOURCE / name for name in names if (SOURCE / name).exists()]
 
 
-@pytest.mark.parametrize("path", units(), ids=lambda p: p.name)
+@pytest.mark.parametrize("path", units(), ids=lambda p: str(p.relative_to(SOURCE)))
 def test_includes_point_one_way(path: Path) -> None:
     for other in includes(path):
-        if other.stem == path.stem:
-            continue
-        mine, theirs = component(path.stem), component(other.stem)
-        if mine and theirs:
-            assert mine == theirs, f"{path.name} includes {other.name}: components stay apart"
-        else:
-            assert rank(other) <= rank(path), f"{path.name} includes {other.name}"
+        if folder(other) != folder(path):
+            assert floor(other) < floor(path), f"{path} includes {other.relative_to(SOURCE)}"
+
+
+def test_no_two_files_of_a_folder_include_each_other() -> None:
+    """Headers form no circle, within a folder either."""
+    below = {p: {q for q in includes(p) if q != p} for p in units() if p.suffix == ".h"}
+    while free := [p for p, others in below.items() if not others]:
+        for p in free:
+            del below[p]
+        for others in below.values():
+            others.difference_update(free)
+    assert not below
 
 
 def tracked() -> list[Path]:

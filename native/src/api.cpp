@@ -1,8 +1,8 @@
 // The C boundary, nothing else: every body runs in guard(), every struct comes in by received().
-#include "describe.h"
-#include "device.h"
-#include "error.h"
-#include "log.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "graph/device.h"
+#include "model/describe.h"
 #include "session.h"
 
 #include <atomic>

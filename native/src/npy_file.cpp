@@ -1,6 +1,6 @@
 #include "npy_file.h"
 
-#include "error.h"
+#include "base/error.h"
 
 #include <cerrno>
 #include <cstdio>

@@ -1,16 +1,16 @@
 #include "session.h"
 
-#include "connector.h"
-#include "dit.h"
-#include "gemma.h"
-#include "image.h"
+#include "base/log.h"
+#include "dit/dit.h"
 #include "kernels/variant.h"
-#include "log.h"
-#include "model_set.h"
-#include "noise.h"
+#include "model/model.h"
 #include "npy_file.h"
-#include "tokenizer.h"
-#include "video_vae.h"
+#include "sampling/noise.h"
+#include "text/connector.h"
+#include "text/gemma3.h"
+#include "text/tokenizer.h"
+#include "vae/image.h"
+#include "vae/video_vae.h"
 
 #include <cmath>
 #include <cstring>

@@ -3,10 +3,10 @@
 // stages; for the line "profile" the share of each kind of node; at the end of input it prints the
 // peak memory in MiB. scripts/bench.py drives it, turn by turn with PyTorch.
 #include "bench.h"
-#include "dit.h"
-#include "gemma.h"
-#include "model_gemma.h"
-#include "video_vae.h"
+#include "dit/dit.h"
+#include "text/gemma3.h"
+#include "text/gemma3_config.h"
+#include "vae/video_vae.h"
 
 #include <algorithm>
 #include <cmath>

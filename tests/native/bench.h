@@ -1,12 +1,12 @@
 // What the files of ltx2_bench share.
 #pragma once
 
-#include "device.h"
-#include "model_file.h"
-#include "model_names.h"
-#include "noise.h"
-#include "progress.h"
-#include "weights.h"
+#include "base/progress.h"
+#include "files/tensor_file.h"
+#include "graph/device.h"
+#include "graph/weights.h"
+#include "model/parts.h"
+#include "sampling/noise.h"
 
 #include <chrono>
 #include <functional>

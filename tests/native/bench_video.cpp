@@ -1,10 +1,10 @@
 #include "bench.h"
-#include "connector.h"
-#include "dit.h"
-#include "gemma.h"
-#include "geometry.h"
-#include "model_gemma.h"
-#include "video_vae.h"
+#include "dit/dit.h"
+#include "sampling/geometry.h"
+#include "text/connector.h"
+#include "text/gemma3.h"
+#include "text/gemma3_config.h"
+#include "vae/video_vae.h"
 
 #include <memory>
 

@@ -1,7 +1,7 @@
 // The whole test framework: a failed check prints where and what, and the program ends non-zero.
 #pragma once
 
-#include "error.h"
+#include "base/error.h"
 
 #include <cstdio>
 #include <cstring>

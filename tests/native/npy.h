@@ -1,7 +1,7 @@
 // NumPy's .npy files: how the native programs of the tests take arrays in.
 #pragma once
 
-#include "error.h"
+#include "base/error.h"
 
 #include <cstdint>
 #include <cstring>

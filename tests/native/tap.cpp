@@ -2,18 +2,18 @@
 //     ltx2_tap COMPONENT MODEL[,MODEL...] OUT [name=value ...]
 // Values are .npy files, numbers or words, as the component takes them; `device` and `threads` are
 // taken by all. What the component gives, and every tapped value, is written as OUT/<name>.npy.
-#include "connector.h"
-#include "dit.h"
-#include "gemma.h"
-#include "image.h"
-#include "model_file.h"
-#include "model_gemma.h"
-#include "model_set.h"
+#include "dit/dit.h"
+#include "files/tensor_file.h"
+#include "graph/weights.h"
+#include "model/model.h"
 #include "npy.h"
 #include "npy_file.h"
-#include "tokenizer.h"
-#include "video_vae.h"
-#include "weights.h"
+#include "text/connector.h"
+#include "text/gemma3.h"
+#include "text/gemma3_config.h"
+#include "text/tokenizer.h"
+#include "vae/image.h"
+#include "vae/video_vae.h"
 
 #include <cstdio>
 #include <cstdlib>

@@ -1,7 +1,7 @@
 // Attention against its scalar twin on random ragged shapes, and against itself: the same bits for
 // any number of threads.
 #include "check.h"
-#include "device.h"
+#include "graph/device.h"
 #include "kernels/attention_op.h"
 #include "kernels/variant.h"
 

@@ -1,7 +1,7 @@
 // The convolution kernel against its scalar twin on random ragged shapes, and against itself: the
 // same bits whatever the window and the number of threads.
 #include "check.h"
-#include "device.h"
+#include "graph/device.h"
 #include "kernels/conv3d.h"
 #include "kernels/variant.h"
 

@@ -1,6 +1,7 @@
 #include "check.h"
-#include "geometry.h"
-#include "noise.h"
+#include "dit/positions.h"
+#include "sampling/geometry.h"
+#include "sampling/noise.h"
 
 #include <cmath>
 

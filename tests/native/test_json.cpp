@@ -1,6 +1,6 @@
+#include "base/utf8.h"
 #include "check.h"
-#include "json.h"
-#include "text.h"
+#include "files/json.h"
 
 #include <chrono>
 

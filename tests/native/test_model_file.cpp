@@ -1,7 +1,7 @@
 // Files on disk, what is said about them, and how long a large vocabulary takes.
 #include "bytes.h"
 #include "check.h"
-#include "describe.h"
+#include "model/describe.h"
 
 #include <chrono>
 #include <filesystem>

@@ -2,8 +2,8 @@
 // The tensors' values are never read here, so their shapes need not fit each other.
 #include "bytes.h"
 #include "check.h"
-#include "model_gemma.h"
-#include "model_set.h"
+#include "model/model.h"
+#include "text/gemma3_config.h"
 
 #include <cmath>
 #include <filesystem>

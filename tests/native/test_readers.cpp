@@ -1,8 +1,8 @@
 // GGUF and safetensors files that are right, and wrong in one way each.
 #include "bytes.h"
 #include "check.h"
-#include "describe.h"
-#include "model_file.h"
+#include "files/tensor_file.h"
+#include "model/describe.h"
 
 #include <cstdlib>
 #include <functional>

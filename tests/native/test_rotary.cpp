@@ -1,5 +1,5 @@
 #include "check.h"
-#include "rotary.h"
+#include "graph/rotary.h"
 
 #include <cmath>
 

@@ -1,8 +1,8 @@
 // The kernels over rows against their scalar twins in double, on random ragged widths; and as graph
 // nodes against ggml's own operations, for any number of threads.
 #include "check.h"
+#include "graph/layers.h"
 #include "kernels/variant.h"
-#include "nn.h"
 #include "plain.h"
 
 #include <cmath>

@@ -1,5 +1,5 @@
 #include "check.h"
-#include "sampler.h"
+#include "sampling/denoise.h"
 
 #include <cmath>
 

@@ -1,6 +1,6 @@
 // The tokenizer's rules on vocabularies small enough to follow by hand.
 #include "check.h"
-#include "tokenizer.h"
+#include "text/tokenizer.h"
 
 #include <cmath>
 #include <limits>

@@ -1,6 +1,6 @@
 // What a checkpoint's header may state about the video VAE, and what is refused, by name.
 #include "check.h"
-#include "vae_config.h"
+#include "vae/config.h"
 
 using namespace ltx2;
 

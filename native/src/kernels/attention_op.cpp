@@ -1,6 +1,6 @@
-#include "attention_op.h"
+#include "kernels/attention_op.h"
 
-#include "variant.h"
+#include "kernels/variant.h"
 
 #include <algorithm>
 #include <cmath>

@@ -5,7 +5,7 @@
 // alone: a value is the same bits wherever its window begins, and for any number of threads.
 #pragma once
 
-#include "scratch.h"
+#include "kernels/scratch.h"
 
 #include "ggml.h"
 

@@ -1,6 +1,6 @@
-#include "frames.h"
+#include "kernels/frames.h"
 
-#include "variant.h"
+#include "kernels/variant.h"
 
 namespace ltx2::kernels {
 

@@ -1,6 +1,6 @@
-#include "gemm_op.h"
+#include "kernels/gemm_op.h"
 
-#include "variant.h"
+#include "kernels/variant.h"
 
 #include <algorithm>
 #include <cstring>

@@ -7,9 +7,9 @@
 // for any number of threads.
 #pragma once
 
-#include "gemm.h"
+#include "kernels/gemm.h"
 
-#include "scratch.h"
+#include "kernels/scratch.h"
 
 #include "ggml.h"
 

@@ -1,6 +1,6 @@
 #include "kernels/variant.h"
 
-#include "error.h"
+#include "base/error.h"
 
 #include <cstdlib>
 #include <string>

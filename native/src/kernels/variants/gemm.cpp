@@ -1,4 +1,4 @@
-#include "gemm_parts.h"
+#include "kernels/variants/gemm_parts.h"
 
 namespace ltx2::kernels::LTX2_VARIANT {
 

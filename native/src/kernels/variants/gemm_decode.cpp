@@ -1,6 +1,6 @@
 // ggml's quantised blocks -> 8-bit values, int8_offset added, and scales of 32 values each. The
 // formats are those of ggml-common.h; a file's blocks lie at any even address.
-#include "gemm_parts.h"
+#include "kernels/variants/gemm_parts.h"
 
 #include "ggml.h"
 

@@ -1,6 +1,6 @@
 // Products of 4-bit weights brought to 8: exact integer sums of 32 values under the scale of their
 // activations, and one scale of the weights for four of them.
-#include "gemm_parts.h"
+#include "kernels/variants/gemm_parts.h"
 
 namespace ltx2::kernels::LTX2_VARIANT {
 

@@ -1,5 +1,5 @@
 // Products of 8-bit values: blocks of 32 are summed exactly as integers, then scaled.
-#include "gemm_parts.h"
+#include "kernels/variants/gemm_parts.h"
 
 namespace ltx2::kernels::LTX2_VARIANT {
 

@@ -3,7 +3,7 @@
 // F32 sums of a tile are in memory.
 #if defined(__AVX2__) && !defined(__AVX512VNNI__)
 
-#include "gemm_parts.h"
+#include "kernels/variants/gemm_parts.h"
 
 namespace ltx2::kernels::LTX2_VARIANT {
 

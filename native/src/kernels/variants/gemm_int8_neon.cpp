@@ -1,7 +1,7 @@
 // Products of 8-bit values on aarch64: blocks of 32 are summed exactly as integers, then scaled.
 #if defined(__ARM_FEATURE_DOTPROD)
 
-#include "gemm_parts.h"
+#include "kernels/variants/gemm_parts.h"
 
 namespace ltx2::kernels::LTX2_VARIANT {
 

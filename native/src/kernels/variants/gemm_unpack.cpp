@@ -1,7 +1,7 @@
 // Weights of 16 outputs at a time brought into a panel: what lies side by side in a row is loaded,
 // turned in registers, and becomes units where one lane is one output. Other types, and other
 // instruction sets, decode row by row into memory and turn that.
-#include "gemm_parts.h"
+#include "kernels/variants/gemm_parts.h"
 
 #include "ggml.h"
 

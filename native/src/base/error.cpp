@@ -1,0 +1,34 @@
+#include "base/error.h"
+
+#include <cstdarg>
+#include <cstdio>
+
+namespace ltx2 {
+
+static std::string vwords(const char * format, va_list args) {
+    va_list again;
+    va_copy(again, args);
+    const int length = std::vsnprintf(nullptr, 0, format, again);
+    va_end(again);
+    std::string text(length > 0 ? static_cast<size_t>(length) : 0, '\0');
+    std::vsnprintf(&text[0], text.size() + 1, format, args);
+    return text;
+}
+
+std::string words(const char * format, ...) {
+    va_list args;
+    va_start(args, format);
+    std::string text = vwords(format, args);
+    va_end(args);
+    return text;
+}
+
+void fail(Status status, const char * format, ...) {
+    va_list args;
+    va_start(args, format);
+    std::string text = vwords(format, args);
+    va_end(args);
+    throw Error(status, std::move(text));
+}
+
+} // namespace ltx2

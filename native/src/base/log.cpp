@@ -1,0 +1,52 @@
+#include "base/log.h"
+
+#include "ggml.h"
+
+#include <cstdarg>
+#include <cstdio>
+#include <mutex>
+#include <string>
+
+namespace ltx2 {
+
+// The one thing of the library that belongs to the process: ggml knows one log function as well.
+static std::mutex mutex;
+static ltx2_log_fn log_function = nullptr;
+static void * log_user_data = nullptr;
+
+static void send(Level level, const char * message) {
+    const std::lock_guard<std::mutex> lock(mutex);
+    if (log_function)
+        log_function(static_cast<int>(level), message, log_user_data);
+}
+
+static void from_ggml(ggml_log_level level, const char * text, void *) {
+    std::string message(text ? text : "");
+    while (!message.empty() && message.back() == '\n')
+        message.pop_back();
+    if (message.empty())
+        return;
+    // What ggml calls information is detail to a person who wants a video.
+    send(level == GGML_LOG_LEVEL_ERROR  ? Level::error
+         : level == GGML_LOG_LEVEL_WARN ? Level::warning
+                                        : Level::debug,
+         message.c_str());
+}
+
+void log_set(ltx2_log_fn function, void * user_data) {
+    const std::lock_guard<std::mutex> lock(mutex);
+    log_function = function;
+    log_user_data = user_data;
+    ggml_log_set(from_ggml, nullptr);
+}
+
+void log(Level level, const char * format, ...) {
+    char message[512];
+    va_list args;
+    va_start(args, format);
+    std::vsnprintf(message, sizeof message, format, args);
+    va_end(args);
+    send(level, message);
+}
+
+} // namespace ltx2

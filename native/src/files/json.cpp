@@ -1,0 +1,430 @@
+#include "files/json.h"
+
+#include "base/utf8.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <limits>
+#include <locale>
+#include <sstream>
+
+namespace ltx2 {
+
+static const char * kind_name(Json::Kind kind) {
+    switch (kind) {
+    case Json::Kind::null:
+        return "null";
+    case Json::Kind::boolean:
+        return "a boolean";
+    case Json::Kind::number:
+        return "a number";
+    case Json::Kind::string:
+        return "a string";
+    case Json::Kind::array:
+        return "an array";
+    case Json::Kind::object:
+        return "an object";
+    }
+    return "unknown";
+}
+
+Json::Kind Json::kind() const {
+    static constexpr Kind kinds[] = {Kind::null,   Kind::boolean, Kind::number, Kind::number,
+                                     Kind::string, Kind::array,   Kind::object};
+    return value_.valueless_by_exception() ? Kind::null : kinds[value_.index()];
+}
+
+[[noreturn]] static void wrong_kind(const std::string & what, Json::Kind is, Json::Kind wanted) {
+    fail(LTX2_STATUS_MODEL, "%s: is %s, not %s", what.c_str(), kind_name(is), kind_name(wanted));
+}
+
+bool Json::boolean(const std::string & what) const {
+    if (const bool * value = std::get_if<bool>(&value_)) {
+        return *value;
+    }
+    wrong_kind(what, kind(), Kind::boolean);
+}
+
+double Json::number(const std::string & what) const {
+    if (const double * value = std::get_if<double>(&value_)) {
+        return *value;
+    }
+    if (const int64_t * value = std::get_if<int64_t>(&value_)) {
+        return static_cast<double>(*value);
+    }
+    wrong_kind(what, kind(), Kind::number);
+}
+
+int64_t Json::integer(const std::string & what) const {
+    if (const int64_t * value = std::get_if<int64_t>(&value_)) {
+        return *value;
+    }
+    const double value = number(what);
+    const double limit = 9007199254740992.0; // 2^53: above it a double skips integers
+    if (!(std::fabs(value) <= limit) || value != std::floor(value)) {
+        fail(LTX2_STATUS_MODEL, "%s: %.17g is not an integer that can be held", what.c_str(),
+             value);
+    }
+    return static_cast<int64_t>(value);
+}
+
+const std::string & Json::string(const std::string & what) const {
+    if (const std::string * value = std::get_if<std::string>(&value_)) {
+        return *value;
+    }
+    wrong_kind(what, kind(), Kind::string);
+}
+
+const Json::Array & Json::array(const std::string & what) const {
+    if (const Array * value = std::get_if<Array>(&value_)) {
+        return *value;
+    }
+    wrong_kind(what, kind(), Kind::array);
+}
+
+const Json::Object & Json::object(const std::string & what) const {
+    if (const Object * value = std::get_if<Object>(&value_)) {
+        return *value;
+    }
+    wrong_kind(what, kind(), Kind::object);
+}
+
+const Json * Json::find(std::string_view key) const {
+    if (const Object * object = std::get_if<Object>(&value_)) {
+        for (const auto & [name, value] : *object) {
+            if (name == key) {
+                return &value;
+            }
+        }
+    }
+    return nullptr;
+}
+
+void Json::set(std::string key, Json value) {
+    if (kind() == Kind::null) {
+        value_ = Object();
+    }
+    Object * object = std::get_if<Object>(&value_);
+    if (object == nullptr) {
+        wrong_kind(key, kind(), Kind::object);
+    }
+    for (auto & [name, old] : *object) {
+        if (name == key) {
+            old = std::move(value);
+            return;
+        }
+    }
+    object->emplace_back(std::move(key), std::move(value));
+}
+
+const std::string * repeated_key(const Json::Object & object) {
+    // Sorted, not hashed: a file cannot choose keys that make it slow.
+    std::vector<const std::string *> keys;
+    keys.reserve(object.size());
+    for (const auto & entry : object) {
+        keys.push_back(&entry.first);
+    }
+    const auto less = [](const std::string * a, const std::string * b) { return *a < *b; };
+    const auto same = [](const std::string * a, const std::string * b) { return *a == *b; };
+    std::sort(keys.begin(), keys.end(), less);
+    const auto twice = std::adjacent_find(keys.begin(), keys.end(), same);
+    return twice == keys.end() ? nullptr : *twice;
+}
+
+namespace {
+
+class Parser {
+public:
+    Parser(std::string_view text, const std::string & what) : text_(text), what_(what) {}
+
+    Json parse() {
+        const size_t bad = utf8_error(text_);
+        if (bad != std::string_view::npos) {
+            at_ = bad;
+            problem("is not UTF-8");
+        }
+        Json value = read(0);
+        space();
+        if (at_ != text_.size()) {
+            problem("something follows the value");
+        }
+        return value;
+    }
+
+private:
+    [[noreturn]] void problem(const char * words) const {
+        fail(LTX2_STATUS_MODEL, "%s: %s at byte %zu", what_.c_str(), words, at_);
+    }
+
+    // The character here; 0 at the end, which no JSON allows outside of a string either.
+    char here() const { return at_ < text_.size() ? text_[at_] : '\0'; }
+
+    void space() {
+        while (here() == ' ' || here() == '\n' || here() == '\t' || here() == '\r') {
+            ++at_;
+        }
+    }
+
+    bool take(char wanted) {
+        const bool found = at_ < text_.size() && text_[at_] == wanted;
+        at_ += found;
+        return found;
+    }
+
+    void expect(char wanted) {
+        if (!take(wanted)) {
+            const char words[] = {'n', 'o', ' ', '\'', wanted, '\'', '\0'};
+            problem(words);
+        }
+    }
+
+    Json read(int depth) {
+        if (++values_ > Json::max_values) {
+            problem("too many values");
+        }
+        space();
+        switch (here()) {
+        case '{':
+            return deeper(depth, &Parser::object);
+        case '[':
+            return deeper(depth, &Parser::array);
+        case '"':
+            return Json(string());
+        case 't':
+            return word("true", Json(true));
+        case 'f':
+            return word("false", Json(false));
+        case 'n':
+            return word("null", Json());
+        default:
+            return number();
+        }
+    }
+
+    Json deeper(int depth, Json (Parser::*reader)(int)) {
+        if (depth >= Json::max_depth) {
+            problem("nested too deep");
+        }
+        ++at_; // the bracket
+        return (this->*reader)(depth + 1);
+    }
+
+    Json word(std::string_view wanted, Json value) {
+        if (text_.substr(at_, wanted.size()) != wanted) {
+            problem("no JSON value");
+        }
+        at_ += wanted.size();
+        return value;
+    }
+
+    Json array(int depth) {
+        Json::Array values;
+        space();
+        if (take(']')) {
+            return Json(std::move(values));
+        }
+        while (true) {
+            values.push_back(read(depth));
+            space();
+            if (take(']')) {
+                return Json(std::move(values));
+            }
+            expect(',');
+        }
+    }
+
+    Json object(int depth) {
+        Json::Object entries;
+        space();
+        if (take('}')) {
+            return Json(std::move(entries));
+        }
+        while (true) {
+            space();
+            std::string key = string();
+            space();
+            expect(':');
+            entries.emplace_back(std::move(key), read(depth));
+            space();
+            if (take('}')) {
+                break;
+            }
+            expect(',');
+        }
+        if (const std::string * key = repeated_key(entries)) {
+            problem(("key " + shown(*key) + " occurs twice in the object that ends").c_str());
+        }
+        return Json(std::move(entries));
+    }
+
+    std::string string() {
+        expect('"');
+        std::string out;
+        while (true) {
+            const size_t start = at_;
+            while (at_ < text_.size() && text_[at_] != '"' && text_[at_] != '\\' &&
+                   static_cast<uint8_t>(text_[at_]) >= 0x20) {
+                ++at_;
+            }
+            out.append(text_.substr(start, at_ - start));
+            if (take('"')) {
+                return out;
+            }
+            if (!take('\\')) {
+                problem(at_ < text_.size() ? "a bare control character in a string"
+                                           : "a string without an end");
+            }
+            escape(out);
+        }
+    }
+
+    void escape(std::string & out) {
+        const char c = here();
+        at_ += at_ < text_.size();
+        switch (c) {
+        case '"':
+        case '\\':
+        case '/':
+            out += c;
+            return;
+        case 'b':
+            out += '\b';
+            return;
+        case 'f':
+            out += '\f';
+            return;
+        case 'n':
+            out += '\n';
+            return;
+        case 'r':
+            out += '\r';
+            return;
+        case 't':
+            out += '\t';
+            return;
+        case 'u':
+            append_utf8(out, code_point());
+            return;
+        default:
+            problem("an unknown escape in a string");
+        }
+    }
+
+    uint32_t hex4() {
+        uint32_t value = 0;
+        for (int i = 0; i < 4; ++i) {
+            const char c = here();
+            const int digit = c >= '0' && c <= '9'   ? c - '0'
+                              : c >= 'a' && c <= 'f' ? c - 'a' + 10
+                              : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                                     : -1;
+            if (digit < 0) {
+                problem("\\u without four hexadecimal digits");
+            }
+            value = value * 16 + static_cast<uint32_t>(digit);
+            ++at_;
+        }
+        return value;
+    }
+
+    uint32_t code_point() {
+        const uint32_t high = hex4();
+        if (high < 0xD800 || high > 0xDFFF) {
+            return high;
+        }
+        if (high < 0xDC00 && take('\\') && take('u')) {
+            const uint32_t low = hex4();
+            if (low >= 0xDC00 && low <= 0xDFFF) {
+                return 0x10000 + ((high - 0xD800) << 10) + (low - 0xDC00);
+            }
+        }
+        problem("half of a surrogate pair");
+    }
+
+    static void append_utf8(std::string & out, uint32_t code) {
+        const auto put = [&](uint32_t byte) { out += static_cast<char>(byte); };
+        const auto tail = [&](int shift) { put(0x80 | ((code >> shift) & 0x3F)); };
+        if (code < 0x80) {
+            put(code);
+        } else if (code < 0x800) {
+            put(0xC0 | (code >> 6));
+            tail(0);
+        } else if (code < 0x10000) {
+            put(0xE0 | (code >> 12));
+            tail(6);
+            tail(0);
+        } else {
+            put(0xF0 | (code >> 18));
+            tail(12);
+            tail(6);
+            tail(0);
+        }
+    }
+
+    void digits() {
+        if (here() < '0' || here() > '9') {
+            problem("no JSON value");
+        }
+        while (here() >= '0' && here() <= '9') {
+            ++at_;
+        }
+    }
+
+    Json number() {
+        const size_t start = at_;
+        bool whole = true;
+        take('-');
+        if (!take('0')) {
+            digits();
+        }
+        if (take('.')) {
+            whole = false;
+            digits();
+        }
+        if (take('e') || take('E')) {
+            whole = false;
+            if (!take('+')) {
+                take('-');
+            }
+            digits();
+        }
+        const std::string_view text = text_.substr(start, at_ - start);
+        int64_t integer = 0;
+        if (whole &&
+            std::from_chars(text.data(), text.data() + text.size(), integer).ec == std::errc()) {
+            return Json(integer);
+        }
+        return Json(real(text));
+    }
+
+    // Independent of the process's locale, unlike strtod.
+    double real(std::string_view text) const {
+        double value = 0;
+#if defined(__cpp_lib_to_chars)
+        const bool ok =
+            std::from_chars(text.data(), text.data() + text.size(), value).ec == std::errc();
+#else
+        std::istringstream stream{std::string(text)};
+        stream.imbue(std::locale::classic());
+        const bool ok = static_cast<bool>(stream >> value);
+#endif
+        if (!ok) {
+            problem("a number past double's range ends");
+        }
+        return value;
+    }
+
+    std::string_view text_;
+    const std::string & what_;
+    size_t at_ = 0;
+    size_t values_ = 0;
+};
+
+} // namespace
+
+Json Json::parse(std::string_view text, const std::string & what) {
+    return Parser(text, what).parse();
+}
+
+} // namespace ltx2

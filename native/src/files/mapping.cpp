@@ -1,0 +1,142 @@
+#include "files/tensor_file.h"
+
+#include <cerrno>
+#include <cstring>
+
+#if defined(_WIN32)
+#define NOMINMAX
+#include <windows.h>
+#else
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#endif
+
+namespace ltx2 {
+
+#if defined(_WIN32)
+
+[[noreturn]] static void cannot(const std::string & path, const char * what) {
+    fail(LTX2_STATUS_MODEL, "%s: cannot be %s (Windows error %lu)", path.c_str(), what,
+         static_cast<unsigned long>(GetLastError()));
+}
+
+static std::wstring wide(const std::string & path) {
+    const int size = static_cast<int>(path.size());
+    const int length = MultiByteToWideChar(CP_UTF8, 0, path.data(), size, nullptr, 0);
+    std::wstring out(static_cast<size_t>(length), L'\0');
+    MultiByteToWideChar(CP_UTF8, 0, path.data(), size, &out[0], length);
+    return out;
+}
+
+namespace {
+struct Handle {
+    HANDLE value;
+    ~Handle() {
+        if (value != nullptr && value != INVALID_HANDLE_VALUE) {
+            CloseHandle(value);
+        }
+    }
+};
+} // namespace
+
+Mapping::Mapping(const std::string & path) {
+    const std::wstring name = wide(path);
+    const DWORD attributes = GetFileAttributesW(name.c_str());
+    if (attributes == INVALID_FILE_ATTRIBUTES) {
+        fail(LTX2_STATUS_MODEL, "%s: there is no such file", path.c_str());
+    }
+    if ((attributes & FILE_ATTRIBUTE_DIRECTORY) != 0) {
+        fail(LTX2_STATUS_MODEL, "%s: is a folder, not a file", path.c_str());
+    }
+    const Handle file{CreateFileW(name.c_str(), GENERIC_READ, FILE_SHARE_READ | FILE_SHARE_DELETE,
+                                  nullptr, OPEN_EXISTING, FILE_ATTRIBUTE_NORMAL, nullptr)};
+    LARGE_INTEGER size;
+    if (file.value == INVALID_HANDLE_VALUE || !GetFileSizeEx(file.value, &size)) {
+        cannot(path, "opened");
+    }
+    if (size.QuadPart == 0) {
+        fail(LTX2_STATUS_MODEL, "%s: the file is empty", path.c_str());
+    }
+    const Handle map{CreateFileMappingW(file.value, nullptr, PAGE_READONLY, 0, 0, nullptr)};
+    void * view = map.value ? MapViewOfFile(map.value, FILE_MAP_READ, 0, 0, 0) : nullptr;
+    if (view == nullptr) {
+        cannot(path, "mapped");
+    }
+    data_ = static_cast<const uint8_t *>(view);
+    size_ = static_cast<size_t>(size.QuadPart);
+}
+
+Mapping::~Mapping() { UnmapViewOfFile(data_); }
+
+void Mapping::release(const uint8_t * begin, size_t size) const {
+    // Unlocking pages that are not locked takes them from the working set.
+    VirtualUnlock(const_cast<uint8_t *>(begin), size);
+}
+
+#else
+
+namespace {
+struct Descriptor {
+    int value;
+    ~Descriptor() {
+        if (value >= 0) {
+            close(value);
+        }
+    }
+};
+} // namespace
+
+[[noreturn]] static void cannot(const std::string & path, const char * what) {
+    fail(LTX2_STATUS_MODEL, "%s: cannot be %s: %s", path.c_str(), what, std::strerror(errno));
+}
+
+Mapping::Mapping(const std::string & path) {
+    // Without O_NONBLOCK, opening a pipe would wait for its writer.
+    const Descriptor file{open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
+    if (file.value < 0 && errno == ENOENT) {
+        fail(LTX2_STATUS_MODEL, "%s: there is no such file", path.c_str());
+    }
+    struct stat info;
+    if (file.value < 0 || fstat(file.value, &info) != 0) {
+        cannot(path, "opened");
+    }
+    if (S_ISDIR(info.st_mode)) {
+        fail(LTX2_STATUS_MODEL, "%s: is a folder, not a file", path.c_str());
+    }
+    if (!S_ISREG(info.st_mode)) {
+        fail(LTX2_STATUS_MODEL, "%s: is not a regular file", path.c_str());
+    }
+    if (info.st_size <= 0) {
+        fail(LTX2_STATUS_MODEL, "%s: the file is empty", path.c_str());
+    }
+    if (static_cast<uint64_t>(info.st_size) > SIZE_MAX) {
+        fail(LTX2_STATUS_MODEL, "%s: too large for this machine's address space", path.c_str());
+    }
+    const size_t size = static_cast<size_t>(info.st_size);
+    void * view = mmap(nullptr, size, PROT_READ, MAP_PRIVATE, file.value, 0);
+    if (view == MAP_FAILED) {
+        cannot(path, "mapped");
+    }
+    data_ = static_cast<const uint8_t *>(view);
+    size_ = size;
+}
+
+Mapping::~Mapping() { munmap(const_cast<uint8_t *>(data_), size_); }
+
+void Mapping::release(const uint8_t * begin, size_t size) const {
+    if (begin < data_ || begin > data_ + size_ || size == 0) {
+        return;
+    }
+    // Whole pages, the partly covered ones too: what a neighbour still needs is read again.
+    const size_t page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+    const size_t first = static_cast<size_t>(begin - data_) / page * page;
+    const size_t rest = size_ - static_cast<size_t>(begin - data_);
+    const size_t last = static_cast<size_t>(begin - data_) + (size < rest ? size : rest);
+    madvise(const_cast<uint8_t *>(data_) + first, last - first, MADV_DONTNEED);
+}
+
+#endif
+
+} // namespace ltx2

@@ -1,0 +1,74 @@
+// GGUF or safetensors: bytes -> a checked table of tensors and metadata. Nothing is copied: tensors
+// point into the mapped file, which lives as long as the ModelFile. Whatever the bytes, reading
+// ends in a table whose every tensor lies within the file, or in Error MODEL that names the file
+// and what is wrong; memory stays in proportion to the file's header.
+#pragma once
+
+#include "files/json.h"
+
+#include "ggml.h"
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace ltx2 {
+
+// A file mapped read-only; the pages go back to the system with it. A file that another program
+// shortens while it is mapped ends the process (SIGBUS): model files are not written in place.
+class Mapping {
+public:
+    explicit Mapping(const std::string & path); // MODEL: missing, unreadable, empty, a folder
+    ~Mapping();
+    Mapping(const Mapping &) = delete;
+    Mapping & operator=(const Mapping &) = delete;
+    const uint8_t * data() const { return data_; }
+    size_t size() const { return size_; }
+    // Lets the pages of a range go from memory; they come back from the file when read again.
+    void release(const uint8_t * begin, size_t size) const;
+
+private:
+    const uint8_t * data_ = nullptr;
+    size_t size_ = 0;
+};
+
+struct TensorInfo {
+    std::string name;
+    std::string dtype;              // as the format names it: "q8_0", "BF16", "F8_E4M3"
+    ggml_type type = GGML_TYPE_F32; // GGML_TYPE_COUNT where ggml has no such type
+    std::vector<int64_t> shape;     // as PyTorch prints it, outermost first; GGUF's order reversed
+    const uint8_t * data = nullptr; // aligned in GGUF, at any byte in safetensors
+    size_t size = 0;                // bytes
+    int64_t elements() const;
+};
+
+struct ModelFile {
+    std::string path;
+    std::string format;               // "GGUF v3", "safetensors"
+    std::shared_ptr<Mapping> mapping; // null where the bytes are the caller's
+    Json metadata;                    // object; for safetensors its __metadata__ strings
+    std::vector<TensorInfo> tensors;  // in the file's order; no name occurs twice
+    std::vector<uint32_t> by_name;    // indices into tensors, sorted: what find() searches
+
+    const TensorInfo * find(std::string_view name) const; // null if there is none
+};
+
+ModelFile read_gguf(const std::string & path); // v2, v3, little endian
+ModelFile read_safetensors(const std::string & path);
+ModelFile read_model_file(const std::string & path); // by its first bytes; MODEL if neither
+
+// The same on bytes that the caller keeps; `path` only names them in errors.
+ModelFile read_gguf(const uint8_t * data, size_t size, const std::string & path);
+ModelFile read_safetensors(const uint8_t * data, size_t size, const std::string & path);
+ModelFile read_model_file(const uint8_t * data, size_t size, const std::string & path);
+
+// For the readers: fills by_name (MODEL if a name occurs twice); refuses two tensors whose bytes
+// overlap (MODEL).
+void index_by_name(ModelFile & file);
+void refuse_overlap(const ModelFile & file);
+
+// The number of elements; false where that passes 2^63 - 1.
+bool count_elements(const std::vector<int64_t> & shape, uint64_t & out); // dimensions >= 0
+
+} // namespace ltx2

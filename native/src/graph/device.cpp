@@ -1,0 +1,152 @@
+#include "graph/device.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <fstream>
+#include <set>
+#include <thread>
+
+namespace ltx2 {
+
+ContextPtr make_context(size_t tensors) {
+    const size_t size =
+        tensors * ggml_tensor_overhead() + ggml_graph_overhead_custom(tensors, false);
+    // Ours, since ggml stops the process where it cannot have its own. Throws std::bad_alloc.
+    void * memory = ::operator new(size);
+    return ContextPtr(ggml_init({size, memory, /*no_alloc=*/true}));
+}
+
+// Hyper-threads share one multiplier: a thread on each only adds waiting.
+static int physical_cores() {
+    std::set<std::pair<std::string, std::string>> cores;
+#if defined(__linux__)
+    for (unsigned i = 0; i < std::thread::hardware_concurrency(); ++i) {
+        const std::string folder = "/sys/devices/system/cpu/cpu" + std::to_string(i) + "/topology/";
+        std::string package, core;
+        std::ifstream(folder + "physical_package_id") >> package;
+        std::ifstream(folder + "core_id") >> core;
+        if (core.empty())
+            break;
+        cores.emplace(package, core);
+    }
+#endif
+    const int threads = static_cast<int>(std::thread::hardware_concurrency());
+    return cores.empty() ? std::max(1, threads) : static_cast<int>(cores.size());
+}
+
+std::vector<std::string> Device::names() {
+    std::vector<std::string> names;
+    for (size_t i = 0; i < ggml_backend_dev_count(); ++i)
+        if (ggml_backend_dev_type(ggml_backend_dev_get(i)) != GGML_BACKEND_DEVICE_TYPE_ACCEL)
+            names.emplace_back(ggml_backend_dev_name(ggml_backend_dev_get(i)));
+    return names;
+}
+
+static ggml_backend_dev_t find_device(const std::string & name) {
+    if (name.empty()) {
+        ggml_backend_dev_t gpu = ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_GPU);
+        if (!gpu)
+            gpu = ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_IGPU);
+        return gpu ? gpu : ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_CPU);
+    }
+    const std::vector<std::string> names = Device::names();
+    if (std::find(names.begin(), names.end(), name) != names.end())
+        return ggml_backend_dev_by_name(name.c_str());
+    std::string present;
+    for (const std::string & other : names)
+        present += (present.empty() ? "" : ", ") + other;
+    fail(LTX2_STATUS_DEVICE, "device: there is no %s; present are %s", name.c_str(),
+         present.c_str());
+}
+
+static bool is_set(const char * variable) {
+    const char * value = std::getenv(variable);
+    return value && *value && *value != '0';
+}
+
+Device::Device(const std::string & name, int threads)
+    : threads_(threads > 0 ? threads : physical_cores()), exact_(is_set("LTX2_EXACT")),
+      plain_(is_set("LTX2_PLAIN_OPS")) {
+#if defined(__x86_64__) // ggml's own code has one instruction set, and would die of what is missing
+    if ((ggml_cpu_has_avx2() && !__builtin_cpu_supports("avx2")) ||
+        (ggml_cpu_has_avx512() && !__builtin_cpu_supports("avx512f")))
+        fail(LTX2_STATUS_DEVICE, "device: this build needs a processor with %s",
+             ggml_cpu_has_avx512() ? "AVX-512" : "AVX2, FMA and F16C");
+#endif
+    ggml_backend_dev_t chosen = find_device(name);
+    ggml_backend_dev_t host = ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_CPU);
+    if (!host || !chosen)
+        fail(LTX2_STATUS_DEVICE, "device: this build has no CPU backend");
+    start_cpu();
+    if (chosen != host)
+        gpu_.reset(ggml_backend_dev_init(chosen, nullptr));
+    if (chosen != host && !gpu_)
+        fail(LTX2_STATUS_DEVICE, "device: %s does not start", ggml_backend_dev_name(chosen));
+}
+
+void Device::start_cpu() {
+    ggml_backend_dev_t host = ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_CPU);
+    cpu_.reset(ggml_backend_dev_init(host, nullptr));
+    if (!cpu_)
+        fail(LTX2_STATUS_DEVICE, "device: the CPU does not start");
+    ggml_backend_cpu_set_n_threads(cpu_.get(), threads_);
+}
+
+size_t Device::memory() const {
+    size_t free = 0, total = 0;
+    ggml_backend_dev_memory(ggml_backend_get_device(backend()), &free, &total);
+    return total;
+}
+
+void Device::trim() {
+    scratch_.release();
+    scheduler_.reset();
+    ggml_backend_cpu_set_threadpool(cpu_.get(), nullptr);
+    pool_.reset();
+}
+
+// std::bad_alloc comes before a graph's first node: the threads are asleep, and can go.
+void Device::replace_cpu() {
+    trim();
+    (void)cpu_.release();
+    start_cpu();
+}
+
+ggml_backend_sched_t Device::scheduler() {
+    if (!pool_) {
+        pool_ = make_pool(threads_);
+        ggml_backend_cpu_set_threadpool(cpu_.get(), pool_.get());
+    }
+    if (!scheduler_) {
+        // ggml stops the process where it cannot have the 60 tensors a node that it reserves.
+        const size_t reserved = max_nodes * 64 * sizeof(ggml_tensor);
+        void * volatile probe = std::malloc(reserved);
+        std::free(probe);
+        if (!probe)
+            fail(LTX2_STATUS_OUT_OF_MEMORY, "memory: %zu MiB for a graph do not fit",
+                 reserved >> 20);
+        ggml_backend_t backends[2] = {gpu_.get(), cpu_.get()};
+        ggml_backend_t * first = gpu_ ? backends : backends + 1;
+        scheduler_.reset(ggml_backend_sched_new(first, nullptr, gpu_ ? 2 : 1, max_nodes,
+                                                /*parallel=*/false, /*op_offload=*/false));
+    }
+    return scheduler_.get();
+}
+
+Kept Device::keep(ggml_type type, Shape ne) const {
+    Kept kept;
+    kept.context_ = make_context(1);
+    kept.tensor = ggml_new_tensor(kept.context_.get(), type, 4, ne.data());
+    const size_t size = ggml_nbytes(kept.tensor);
+    ggml_backend_buffer_type_t kind = ggml_backend_get_default_buffer_type(backend());
+    kept.buffer_.reset(
+        ggml_backend_buft_alloc_buffer(kind, ggml_backend_buft_get_alloc_size(kind, kept.tensor)));
+    if (!kept.buffer_)
+        fail(LTX2_STATUS_OUT_OF_MEMORY, "memory: %zu MiB of activations do not fit", size >> 20);
+    ggml_backend_buffer_clear(kept.buffer_.get(), 0);
+    ggml_backend_tensor_alloc(kept.buffer_.get(), kept.tensor,
+                              ggml_backend_buffer_get_base(kept.buffer_.get()));
+    return kept;
+}
+
+} // namespace ltx2

@@ -1,0 +1,259 @@
+#include "graph/weights.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace ltx2 {
+
+static constexpr size_t context_tensors = 512;
+
+Weights Weights::operator/(const std::string & name) const {
+    return Weights(*store_, prefix_.empty() ? name : prefix_ + "." + name);
+}
+
+bool Weights::has(const std::string & name) const {
+    return store_->find((*this / name).prefix_) != nullptr;
+}
+
+Tensor Weights::operator()(const std::string & name, std::vector<int64_t> ne, As as) const {
+    return store_->want((*this / name).prefix_, ne, as);
+}
+
+std::vector<int64_t> Weights::shape(const std::string & name) const {
+    const std::string full = (*this / name).prefix_;
+    const Source * source = store_->find(full);
+    if (!source)
+        fail(LTX2_STATUS_MODEL, "model: tensor %s is missing", full.c_str());
+    return source->info->shape;
+}
+
+static std::string shape_words(const std::vector<int64_t> & shape) {
+    std::string text;
+    for (int64_t n : shape)
+        text += (text.empty() ? "" : ", ") + std::to_string(n);
+    return "[" + text + "]";
+}
+
+Store::Store(Device & device, const Index & index) : device_(device), index_(index) {}
+
+Store::~Store() {
+    for (const Wanted & w : wanted_)
+        w.source->mapping->release(w.source->info->data, w.source->info->size);
+}
+
+const Source * Store::find(const std::string & name) const {
+    const auto it = index_.find(name);
+    return it == index_.end() ? nullptr : &it->second;
+}
+
+// Convolutions are 5-D in safetensors and folded to 4-D in GGUF: the same bytes.
+static bool same_shape(const TensorInfo & info, const std::vector<int64_t> & ne, As as) {
+    std::vector<int64_t> have = info.shape;
+    if (as == As::taps) {
+        int64_t elements = 1;
+        for (int64_t n : ne)
+            elements *= n;
+        const bool whole = have.size() == 5 && have[0] == ne[1] && have[1] == ne[0];
+        const bool folded = have.size() == 4 && have[0] == ne[0] * ne[1];
+        const bool flat = have.size() == 2 && ne[2] == 1 && have[0] == ne[1] && have[1] == ne[0];
+        return (whole || folded || flat) && info.elements() == elements;
+    }
+    std::reverse(have.begin(), have.end());
+    while (have.size() > ne.size() && have.back() == 1)
+        have.pop_back();
+    have.resize(std::max(have.size(), ne.size()), 1); // GGUF leaves outermost ones out
+    return have == ne;
+}
+
+void check_type(const Source & source, const std::string & name, int64_t row) {
+    const TensorInfo & info = *source.info;
+    const bool plain =
+        info.type == GGML_TYPE_F32 || info.type == GGML_TYPE_F16 || info.type == GGML_TYPE_BF16;
+    const ggml_type_traits * traits =
+        info.type < GGML_TYPE_COUNT ? ggml_get_type_traits(info.type) : nullptr;
+    if (!traits || !traits->blck_size || (!plain && !traits->to_float))
+        fail(LTX2_STATUS_MODEL, "%s: tensor %s is %s, which is not supported for weights",
+             source.path.c_str(), name.c_str(), info.dtype.c_str());
+    if (info.shape.empty() || info.shape.back() % traits->blck_size || row % traits->blck_size)
+        fail(LTX2_STATUS_MODEL, "%s: tensor %s has rows that are no multiple of %lld",
+             source.path.c_str(), name.c_str(), static_cast<long long>(traits->blck_size));
+}
+
+Tensor Store::want(const std::string & name, const std::vector<int64_t> & ne, As as) {
+    const auto known = by_name_.find(name);
+    if (known != by_name_.end())
+        return wanted_[known->second].tensor;
+    const Source * source = find(name);
+    if (!source)
+        fail(LTX2_STATUS_MODEL, "model: tensor %s is missing", name.c_str());
+    const TensorInfo & info = *source->info;
+    if (!same_shape(info, ne, as)) {
+        std::vector<int64_t> wanted(ne.rbegin(), ne.rend());
+        fail(LTX2_STATUS_MODEL, "%s: tensor %s has shape %s, not %s", source->path.c_str(),
+             name.c_str(), shape_words(info.shape).c_str(), shape_words(wanted).c_str());
+    }
+    check_type(*source, name, ne[0]);
+
+    // ggml rounds activations to meet the weights; our own kernels need not.
+    const bool expand = device_.exact() && !device_.own_kernels();
+    ggml_type type = info.type;
+    if (as == As::f32)
+        type = GGML_TYPE_F32;
+    if (as == As::taps)
+        type = info.type == GGML_TYPE_F16 && source->added == 0 && !expand ? GGML_TYPE_F16
+                                                                           : GGML_TYPE_F32;
+    if (as == As::matrix && (source->added != 0 || expand))
+        type = GGML_TYPE_F32;
+    if (ne.size() > 4 || ne[0] % ggml_blck_size(type))
+        fail(LTX2_STATUS_MODEL, "%s: tensor %s has rows that are no multiple of %lld",
+             source->path.c_str(), name.c_str(), static_cast<long long>(ggml_blck_size(type)));
+
+    if (contexts_.empty() || context_used_ == context_tensors) {
+        contexts_.push_back(make_context(context_tensors));
+        context_used_ = 0;
+    }
+    ++context_used_;
+    Tensor tensor =
+        ggml_new_tensor(contexts_.back().get(), type, static_cast<int>(ne.size()), ne.data());
+    ggml_set_name(tensor, name.c_str());
+    by_name_[name] = wanted_.size();
+    wanted_.push_back({tensor, source, as, can_map(*source, as) && type == info.type});
+    return tensor;
+}
+
+bool Store::can_map(const Source & source, As as) const {
+    const size_t alignment = source.info->type == GGML_TYPE_F32 ? 4 : 2;
+    return device_.is_cpu() && as != As::taps && source.added == 0 &&
+           reinterpret_cast<uintptr_t>(source.info->data) % alignment == 0;
+}
+
+void Store::load(const Progress & progress) {
+    map_tensors();
+    copy_tensors(progress);
+}
+
+void Store::map_tensors() {
+    ggml_backend_dev_t device = ggml_backend_get_device(device_.backend());
+    for (Wanted & w : wanted_) {
+        if (!w.mapped)
+            continue;
+        const Mapping & mapping = *w.source->mapping;
+        ggml_backend_buffer_t & buffer = maps_[&mapping];
+        if (!buffer) {
+            // ggml wants a pointer it might write through; nothing here does.
+            void * base = const_cast<uint8_t *>(mapping.data());
+            buffer =
+                ggml_backend_dev_buffer_from_host_ptr(device, base, mapping.size(), mapping.size());
+            if (!buffer)
+                fail(LTX2_STATUS_DEVICE, "%s: the device does not map it", w.source->path.c_str());
+            ggml_backend_buffer_set_usage(buffer, GGML_BACKEND_BUFFER_USAGE_WEIGHTS);
+            buffers_.emplace_back(buffer);
+        }
+        ggml_backend_tensor_alloc(buffer, w.tensor, const_cast<uint8_t *>(w.source->info->data));
+    }
+}
+
+void read_values(const Source & source, int64_t first, int64_t count, float * out) {
+    const TensorInfo & info = *source.info;
+    const uint8_t * data = info.data + ggml_row_size(info.type, first);
+    std::vector<uint8_t> aligned;
+    if (reinterpret_cast<uintptr_t>(data) % 4) {
+        aligned.assign(data, data + ggml_row_size(info.type, count));
+        data = aligned.data();
+    }
+    if (info.type == GGML_TYPE_F32)
+        std::copy_n(reinterpret_cast<const float *>(data), count, out);
+    else
+        ggml_get_type_traits(info.type)->to_float(data, out, count);
+    if (source.added != 0)
+        for (int64_t i = 0; i < count; ++i)
+            out[i] += source.added;
+}
+
+// [O, I, taps] -> [taps, O, I], some outputs at a time: as many whole blocks of the file's type as
+// stay in the second cache, where each is read once a tap. read(first, count, values)
+template <class Value, class Read>
+static void copy_taps(ggml_type from, Tensor tensor, Read read) {
+    const int64_t in = tensor->ne[0], outputs = tensor->ne[1], taps = tensor->ne[2];
+    const int64_t step = ggml_blck_size(from);
+    const int64_t row = std::max<int64_t>(1, in * taps);
+    const int64_t some = std::max(step, (int64_t{1} << 17) / row / step * step);
+    std::vector<Value> flat, tap;
+    for (int64_t first = 0; first < outputs; first += some) {
+        const int64_t count = std::min(some, outputs - first);
+        flat.resize(static_cast<size_t>(count * in * taps));
+        tap.resize(static_cast<size_t>(count * in));
+        read(first * in * taps, count * in * taps, flat.data());
+        for (int64_t t = 0; t < taps; ++t) {
+            for (size_t i = 0; i < tap.size(); ++i)
+                tap[i] = flat[i * static_cast<size_t>(taps) + static_cast<size_t>(t)];
+            ggml_backend_tensor_set(tensor, tap.data(),
+                                    static_cast<size_t>((t * outputs + first) * in) * sizeof(Value),
+                                    tap.size() * sizeof(Value));
+        }
+    }
+}
+
+static void copy_tensor(const Source & source, Tensor tensor, As as) {
+    const TensorInfo & info = *source.info;
+    const auto values = [&](int64_t first, int64_t count, float * out) {
+        read_values(source, first, count, out);
+    };
+    if (as == As::taps && tensor->type == GGML_TYPE_F16) // as it is in the file
+        return copy_taps<uint16_t>(
+            info.type, tensor, [&](int64_t first, int64_t count, void * out) {
+                std::memcpy(out, info.data + first * 2, static_cast<size_t>(count) * 2);
+            });
+    if (as == As::taps)
+        return copy_taps<float>(info.type, tensor, values);
+    if (info.type == tensor->type && source.added == 0)
+        return ggml_backend_tensor_set(tensor, info.data, 0, ggml_nbytes(tensor));
+    std::vector<float> all(static_cast<size_t>(ggml_nelements(tensor)));
+    values(0, ggml_nelements(tensor), all.data());
+    ggml_backend_tensor_set(tensor, all.data(), 0, ggml_nbytes(tensor)); // F32
+}
+
+void Store::copy_tensors(const Progress & progress) {
+    ggml_backend_buffer_type_t kind = ggml_backend_get_default_buffer_type(device_.backend());
+    const size_t alignment = ggml_backend_buft_get_alignment(kind);
+    const auto padded = [&](Tensor t) {
+        return GGML_PAD(ggml_backend_buft_get_alloc_size(kind, t), alignment);
+    };
+    const size_t largest = std::min<size_t>(ggml_backend_buft_get_max_size(kind), size_t{1} << 30);
+    const int total = static_cast<int>(wanted_.size());
+    size_t first = 0;
+    while (first < wanted_.size()) {
+        // Buffers of a gigabyte: small enough for every device's limit, few enough to be free.
+        size_t end = first, size = 0;
+        for (; end < wanted_.size(); ++end) {
+            const size_t more = wanted_[end].mapped ? 0 : padded(wanted_[end].tensor);
+            if (size && size + more > largest)
+                break;
+            size += more;
+        }
+        ggml_backend_buffer_t buffer = nullptr;
+        if (size) {
+            buffer = ggml_backend_buft_alloc_buffer(kind, size);
+            if (!buffer)
+                fail(LTX2_STATUS_OUT_OF_MEMORY, "memory: %zu MiB of weights do not fit",
+                     size >> 20);
+            ggml_backend_buffer_set_usage(buffer, GGML_BACKEND_BUFFER_USAGE_WEIGHTS);
+            buffers_.emplace_back(buffer);
+        }
+        uint8_t * place =
+            size ? static_cast<uint8_t *>(ggml_backend_buffer_get_base(buffer)) : nullptr;
+        for (; first < end; ++first) {
+            const Wanted & w = wanted_[first];
+            progress("load", static_cast<int>(first), total);
+            if (w.mapped)
+                continue;
+            ggml_backend_tensor_alloc(buffer, w.tensor, place);
+            place += padded(w.tensor);
+            copy_tensor(*w.source, w.tensor, w.as);
+            w.source->mapping->release(w.source->info->data, w.source->info->size);
+        }
+    }
+    progress("load", total, total);
+}
+
+} // namespace ltx2

@@ -1,0 +1,35 @@
+#include "model/builtin/ltx_2_3.h"
+
+namespace ltx2 {
+
+const char * const ltx23_config = R"({
+"transformer": {"num_layers": 48, "num_attention_heads": 32, "attention_head_dim": 128,
+  "in_channels": 128, "out_channels": 128, "caption_channels": 3840, "cross_attention_dim": 4096,
+  "norm_eps": 1e-6, "activation_fn": "gelu-approximate", "attention_bias": true,
+  "norm_elementwise_affine": false, "qk_norm": "rms_norm", "standardization_norm": "rms_norm",
+  "cross_attention_norm": true, "positional_embedding_type": "rope", "rope_type": "split",
+  "frequencies_precision": "float64", "positional_embedding_theta": 10000.0,
+  "positional_embedding_max_pos": [20, 2048, 2048], "use_middle_indices_grid": true,
+  "timestep_scale_multiplier": 1000, "apply_gated_attention": true, "cross_attention_adaln": true,
+  "connector_num_layers": 8, "connector_num_attention_heads": 32,
+  "connector_attention_head_dim": 128, "connector_apply_gated_attention": true,
+  "connector_positional_embedding_max_pos": [4096], "caption_proj_before_connector": true,
+  "caption_projection_first_linear": false, "caption_projection_second_linear": false,
+  "caption_proj_input_norm": false, "share_ff": false},
+"vae": {"dims": 3, "in_channels": 3, "out_channels": 3, "latent_channels": 128, "patch_size": 4,
+  "norm_layer": "pixel_norm", "latent_log_var": "uniform", "causal_decoder": false,
+  "timestep_conditioning": false, "spatial_padding_mode": "zeros", "encoder_base_channels": 128,
+  "decoder_base_channels": 128,
+  "encoder_blocks": [["res_x", {"num_layers": 4}], ["compress_space_res", {"multiplier": 2}],
+    ["res_x", {"num_layers": 6}], ["compress_time_res", {"multiplier": 2}],
+    ["res_x", {"num_layers": 4}], ["compress_all_res", {"multiplier": 2}],
+    ["res_x", {"num_layers": 2}], ["compress_all_res", {"multiplier": 1}],
+    ["res_x", {"num_layers": 2}]],
+  "decoder_blocks": [["res_x", {"num_layers": 4}], ["compress_space", {"multiplier": 2}],
+    ["res_x", {"num_layers": 6}], ["compress_time", {"multiplier": 2}],
+    ["res_x", {"num_layers": 4}], ["compress_all", {"multiplier": 1}],
+    ["res_x", {"num_layers": 2}], ["compress_all", {"multiplier": 2}],
+    ["res_x", {"num_layers": 2}]]}
+})";
+
+} // namespace ltx2

@@ -1,0 +1,152 @@
+#include "model/parts.h"
+
+#include <initializer_list>
+#include <utility>
+
+namespace ltx2 {
+
+using View = std::string_view;
+
+static bool starts(View text, View part) { return text.substr(0, part.size()) == part; }
+static bool holds(View text, View part) { return text.find(part) != View::npos; }
+
+static bool strip(View & name, std::initializer_list<const char *> prefixes) {
+    for (const char * prefix : prefixes)
+        if (starts(name, prefix)) {
+            name.remove_prefix(View(prefix).size());
+            return true;
+        }
+    return false;
+}
+
+const char * role_words(Role role) {
+    static const char * const texts[] = {"diffusion transformer", "text connector",
+                                         "text projection",       "video VAE",
+                                         "text encoder",          "nothing"};
+    return texts[static_cast<int>(role)];
+}
+
+static bool is_llama_name(View name) {
+    return starts(name, "token_embd.") || starts(name, "blk.") || starts(name, "output_norm.");
+}
+
+// A name that only Hugging Face's Gemma has; a shard may hold any part of it.
+static bool is_hugging_face_name(View name) {
+    if (strip(name, {"language_model.model.", "model.language_model."}))
+        return true;
+    strip(name, {"model."});
+    return name == "embed_tokens.weight" ||
+           (starts(name, "layers.") && (holds(name, ".self_attn.") || holds(name, ".mlp.") ||
+                                        holds(name, "layernorm.weight")));
+}
+
+// Names of sound, inside the DiT and beside it.
+static bool is_audio(View name) {
+    return starts(name, "vocoder.") || holds(name, "audio") || holds(name, "av_ca_") ||
+           holds(name, "a2v");
+}
+
+Naming::Naming(const ModelFile & file) {
+    bool llama = false;
+    for (const TensorInfo & tensor : file.tensors) {
+        View name = tensor.name;
+        strip(name, {"model.diffusion_model.", "diffusion_model."});
+        lora = lora || holds(name, ".lora_A.") || holds(name, ".lora_down.");
+        audio = audio || is_audio(name);
+        gemma = gemma || is_hugging_face_name(name);
+        llama = llama || is_llama_name(name);
+        bare_vae_ =
+            bare_vae_ || starts(name, "encoder.down_blocks.") || starts(name, "decoder.up_blocks.");
+        if (starts(name, "transformer_blocks.") && holds(name, ".attn1.norm_q."))
+            fail(LTX2_STATUS_MODEL,
+                 "%s: has the tensor names of diffusers, which are not read; "
+                 "the single-file checkpoint of LTX-2.3 is",
+                 file.path.c_str());
+    }
+    gemma = gemma || llama;
+}
+
+static std::string gemma_layer_part(View part) {
+    static const std::pair<View, const char *> names[] = {
+        {"input_layernorm", "attn_norm"},
+        {"self_attn.q_proj", "attn_q"},
+        {"self_attn.k_proj", "attn_k"},
+        {"self_attn.v_proj", "attn_v"},
+        {"self_attn.o_proj", "attn_output"},
+        {"self_attn.q_norm", "attn_q_norm"},
+        {"self_attn.k_norm", "attn_k_norm"},
+        {"post_attention_layernorm", "post_attention_norm"},
+        {"pre_feedforward_layernorm", "ffn_norm"},
+        {"mlp.gate_proj", "ffn_gate"},
+        {"mlp.up_proj", "ffn_up"},
+        {"mlp.down_proj", "ffn_down"},
+        {"post_feedforward_layernorm", "post_ffw_norm"},
+    };
+    const View ending = ".weight";
+    if (part.size() <= ending.size() || part.substr(part.size() - ending.size()) != ending)
+        return "";
+    part.remove_suffix(ending.size());
+    for (const auto & pair : names)
+        if (part == pair.first)
+            return pair.second;
+    return "";
+}
+
+static Place gemma_place(View name) {
+    if (is_llama_name(name))
+        return {Role::text_encoder, std::string(name), 0};
+    strip(name, {"language_model.model.", "model.language_model.", "model."});
+    if (name == "embed_tokens.weight")
+        return {Role::text_encoder, "token_embd.weight", 0};
+    if (name == "norm.weight")
+        return {Role::text_encoder, "output_norm.weight", 1};
+    if (!strip(name, {"layers."}))
+        return {};
+    const size_t dot = name.find('.');
+    const std::string part = dot == View::npos ? "" : gemma_layer_part(name.substr(dot + 1));
+    if (part.empty())
+        return {};
+    const float added = holds(part, "norm") ? 1.0f : 0.0f;
+    return {Role::text_encoder, "blk." + std::string(name.substr(0, dot)) + "." + part + ".weight",
+            added};
+}
+
+static bool is_dit_name(View name) {
+    for (View part : {"transformer_blocks.", "patchify_proj.", "adaln_single.",
+                      "prompt_adaln_single.", "caption_projection.", "proj_out."})
+        if (starts(name, part))
+            return true;
+    return name == "scale_shift_table" || name == "keyframes_abs_pos_embedding";
+}
+
+Place Naming::place(const std::string & given) const {
+    View name = given;
+    if (lora)
+        return {};
+    if (gemma)
+        return gemma_place(name);
+    const bool inside = strip(name, {"model.diffusion_model.", "diffusion_model."});
+    if (is_audio(name))
+        return {};
+    const std::string text(name);
+    if (starts(name, "video_embeddings_connector."))
+        return {Role::connector, text, 0};
+    if (starts(name, "embeddings_connector."))
+        return {Role::connector, "video_" + text, 0};
+    if (is_dit_name(name))
+        return {Role::dit, text, 0};
+    if (inside)
+        return {};
+    if (starts(name, "text_embedding_projection."))
+        return {Role::projection, text, 0};
+    if (starts(name, "video_aggregate_embed."))
+        return {Role::projection, "text_embedding_projection." + text, 0};
+    View part = name;
+    const bool prefixed = strip(part, {"vae."});
+    for (View half : {"encoder.", "decoder.", "per_channel_statistics."})
+        if (starts(part, half) && (prefixed || bare_vae_))
+            return {Role::video_vae, "vae." + std::string(part), 0};
+    return {};
+}
+
+} // namespace ltx2

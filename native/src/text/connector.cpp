@@ -1,0 +1,143 @@
+#include "text/connector.h"
+
+#include "files/config.h"
+#include "graph/rotary.h"
+
+#include <cmath>
+
+namespace ltx2 {
+
+// The reference's connector takes neither from the header.
+static constexpr float norm_eps = 1e-6f;
+static constexpr double theta = 10000;
+
+ConnectorConfig::ConnectorConfig(const Json & json) {
+    const Config c(json, "transformer");
+    c.require("rope_type", "split", "interleaved");
+    layers = static_cast<int>(c.integer("connector_num_layers", 2, 1, 256));
+    heads = static_cast<int>(c.integer("connector_num_attention_heads", 30, 1, 256));
+    head_dim = static_cast<int>(c.integer("connector_attention_head_dim", 128, 2, 1024));
+    text_length = static_cast<int>(c.integer("connector_text_length", 1024, 1, 16384));
+    const std::vector<double> range = c.numbers("connector_positional_embedding_max_pos", {1});
+    if (range.size() != 1 || !(range[0] > 0) || head_dim % 2)
+        fail(LTX2_STATUS_MODEL, "config transformer: the connector wants an even head width and "
+                                "one positive connector_positional_embedding_max_pos");
+    max_pos = range[0];
+    gated = c.flag("connector_apply_gated_attention", false);
+    float64_grid = c.text("frequencies_precision", "") == "float64";
+}
+
+ConnectorBlock::ConnectorBlock(const Weights & w, const ConnectorConfig & c)
+    : attn1(w / "attn1", {c.width(), c.width(), c.heads, c.head_dim, norm_eps, c.gated}),
+      ff(w / "ff", c.width(), int64_t{4} * c.width()) {}
+
+Tensor ConnectorBlock::operator()(const Graph & g, Tensor x, const Rotary & rotary) const {
+    Tensor a = normed(g, Norm::rms, x, norm_eps);
+    x = add_gated(g, x, attn1(g, a, a, &rotary));
+    return add_gated(g, x, ff(g, normed(g, Norm::rms, x, norm_eps)));
+}
+
+static std::vector<ConnectorBlock> make_blocks(const Weights & w, const ConnectorConfig & c) {
+    std::vector<ConnectorBlock> blocks;
+    for (int i = 0; i < c.layers; ++i)
+        blocks.emplace_back(w / i, c);
+    return blocks;
+}
+
+static int64_t register_count(const Weights & w) {
+    const std::vector<int64_t> shape = w.shape("learnable_registers");
+    if (shape.size() != 2 || shape[0] < 1)
+        fail(LTX2_STATUS_MODEL, "model: learnable_registers has no rows");
+    return shape[0];
+}
+
+static const char * const prefix = "video_embeddings_connector";
+
+Connector::Connector(Device & device, const Index & index, const Json & config,
+                     const GemmaConfig & gemma, const Progress & progress)
+    : device_(device), config_(config), hidden_(gemma.hidden), states_(gemma.layers + 1),
+      store_(device, index),
+      video_aggregate_embed_(store_.root("text_embedding_projection.video_aggregate_embed"),
+                             hidden_ * states_, config_.width()),
+      learnable_registers_(store_.root(prefix)(
+          "learnable_registers", {config_.width(), register_count(store_.root(prefix))}, As::f32)),
+      blocks_(make_blocks(store_.root(prefix) / "transformer_1d_blocks", config_)) {
+    if (config_.text_length % learnable_registers_->ne[1])
+        fail(LTX2_STATUS_MODEL, "model: a text length of %d is no multiple of %lld registers",
+             config_.text_length, static_cast<long long>(learnable_registers_->ne[1]));
+    store_.load(progress);
+}
+
+std::vector<float> Connector::features(const std::vector<float> & states, int64_t tokens,
+                                       const Progress & progress) {
+    // The layer is the fastest index: feature d of layer l is column d * layers + l.
+    std::vector<float> flat(states.size());
+    const float rescale = static_cast<float>(std::sqrt(double(config_.width()) / double(hidden_)));
+    std::vector<float> norms(static_cast<size_t>(states_));
+    float * to = flat.data();
+    for (int64_t t = 0; t < tokens; ++t) {
+        const float * first = states.data() + t * hidden_;
+        for (int64_t l = 0; l < states_; ++l) {
+            const float * state = first + l * tokens * hidden_;
+            double squares = 0;
+            for (int64_t d = 0; d < hidden_; ++d)
+                squares += double(state[d]) * state[d];
+            norms[static_cast<size_t>(l)] =
+                static_cast<float>(1 / std::sqrt(squares / double(hidden_) + norm_eps)) * rescale;
+        }
+        for (int64_t d = 0; d < hidden_; ++d)
+            for (int64_t l = 0; l < states_; ++l)
+                *to++ = first[l * tokens * hidden_ + d] * norms[static_cast<size_t>(l)];
+    }
+    std::vector<float> rows(static_cast<size_t>(tokens * config_.width()));
+    Graph g(device_, progress, 64);
+    Tensor x = g.input(GGML_TYPE_F32, {hidden_ * states_, tokens, 1, 1}, flat.data());
+    g.output(g.tap("features", video_aggregate_embed_(g, x)), rows.data());
+    g.run();
+    return rows;
+}
+
+std::vector<float> Connector::project(const std::vector<float> & states, int64_t tokens,
+                                      const Progress & progress) {
+    const int64_t width = config_.width(), length = config_.text_length;
+    if (tokens < 1 || tokens > length ||
+        static_cast<int64_t>(states.size()) != states_ * tokens * hidden_)
+        fail(LTX2_STATUS_INTERNAL, "connector: %lld tokens for %lld rows",
+             static_cast<long long>(tokens), static_cast<long long>(length));
+    progress("text", 0, 1);
+    // Text first; a register fills each further row, chosen by the row's absolute position.
+    std::vector<float> rows = features(states, tokens, progress);
+    const int64_t registers = learnable_registers_->ne[1];
+    std::vector<float> learned(static_cast<size_t>(width * registers));
+    ggml_backend_tensor_get(learnable_registers_, learned.data(), 0,
+                            ggml_nbytes(learnable_registers_));
+    for (int64_t row = tokens; row < length; ++row) {
+        const auto first = learned.begin() + row % registers * width;
+        rows.insert(rows.end(), first, first + width);
+    }
+
+    std::vector<float> positions;
+    for (int64_t row = 0; row < length; ++row)
+        positions.push_back(static_cast<float>(row));
+    const RotaryTable table =
+        rotary_table(positions, 1, {config_.max_pos}, theta, static_cast<int>(width), config_.heads,
+                     config_.float64_grid);
+    Kept x = device_.keep(GGML_TYPE_F32, {width, length, 1, 1});
+    ggml_backend_tensor_set(x.tensor, rows.data(), 0, ggml_nbytes(x.tensor));
+    for (size_t i = 0; i < blocks_.size(); ++i) {
+        Graph g(device_, progress, 256);
+        const Shape angles = {config_.head_dim / 2, config_.heads, length, 1};
+        const Rotary rotary = {g.input(GGML_TYPE_F32, angles, table.cos.data()),
+                               g.input(GGML_TYPE_F32, angles, table.sin.data())};
+        Tensor y = g.tap(words("transformer_1d_blocks.%zu", i), blocks_[i](g, x.tensor, rotary));
+        if (i + 1 == blocks_.size())
+            g.output(normed(g, Norm::rms, y, norm_eps), rows.data());
+        else
+            g.keep(y, x.tensor);
+        g.run();
+    }
+    progress("text", 1, 1);
+    return rows;
+}
+
+} // namespace ltx2

@@ -1,0 +1,162 @@
+#include "text/gemma3.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace ltx2 {
+
+GemmaLayer::GemmaLayer(const Weights & w, const GemmaConfig & c)
+    : attn_norm(w / "attn_norm", c.hidden, c.eps),
+      attn_q_norm(w / "attn_q_norm", c.head_dim, c.eps),
+      attn_k_norm(w / "attn_k_norm", c.head_dim, c.eps),
+      post_attention_norm(w / "post_attention_norm", c.hidden, c.eps),
+      ffn_norm(w / "ffn_norm", c.hidden, c.eps),
+      post_ffw_norm(w / "post_ffw_norm", c.hidden, c.eps),
+      attn_q(w / "attn_q", c.hidden, int64_t{c.heads} * c.head_dim, false),
+      attn_k(w / "attn_k", c.hidden, int64_t{c.kv_heads} * c.head_dim, false),
+      attn_v(w / "attn_v", c.hidden, int64_t{c.kv_heads} * c.head_dim, false),
+      attn_output(w / "attn_output", int64_t{c.heads} * c.head_dim, c.hidden, false),
+      ffn_gate(w / "ffn_gate", c.hidden, c.ffn, false),
+      ffn_up(w / "ffn_up", c.hidden, c.ffn, false),
+      ffn_down(w / "ffn_down", c.ffn, c.hidden, false) {}
+
+// On the CPU what meets quantised weights is rounded to 16 bits, not to 8 as elsewhere: Gemma's
+// states have a few values a thousand times the others, which would take all 8.
+// docs/decisions/0002-text-in-16-bits.md has the figures.
+//
+// GPUs multiply in F16, and the gated product passes 65504; a power of two around the
+// multiplication costs no digit.
+static Tensor product(const Graph & g, const Linear & linear, Tensor x) {
+    if (g.device().is_cpu())
+        return product(g, linear.weight, nullptr, x, /*fine=*/true);
+    const float factor = 64;
+    return ggml_scale(g.ctx(), linear(g, ggml_scale(g.ctx(), x, 1 / factor)), factor);
+}
+
+Tensor GemmaLayer::operator()(const Graph & g, const GemmaConfig & c, Tensor x,
+                              const Rotary & rotary, int64_t window, Tensor mask) const {
+    Tensor a = attn_norm(g, x);
+    AttendInputs in;
+    in.q = product(g, attn_q, a), in.k = product(g, attn_k, a), in.v = product(g, attn_v, a);
+    in.head_dim = c.head_dim;
+    in.scale = c.scale;
+    in.q_norm = attn_q_norm.weight, in.k_norm = attn_k_norm.weight;
+    in.eps = c.eps;
+    in.rotary = &rotary;
+    in.window = window;
+    in.mask = mask;
+    Tensor o = product(g, attn_output, attend(g, in));
+    x = post_attention_norm.add(g, x, o);
+
+    Tensor m = ffn_norm(g, x);
+    Tensor f = gelu(g, product(g, ffn_gate, m), product(g, ffn_up, m));
+    return post_ffw_norm.add(g, x, product(g, ffn_down, f));
+}
+
+static std::vector<GemmaLayer> make_layers(const Weights & w, const GemmaConfig & c) {
+    std::vector<GemmaLayer> layers;
+    for (int i = 0; i < c.layers; ++i)
+        layers.emplace_back(w / i, c);
+    return layers;
+}
+
+Gemma::Gemma(Device & device, const Index & index, const GemmaConfig & config,
+             const Progress & progress)
+    : device_(device), index_(index), config_(config), store_(device, index),
+      layers_(make_layers(store_.root("blk"), config_)),
+      output_norm_(store_.root("output_norm"), config_.hidden, config_.eps) {
+    store_.load(progress);
+}
+
+std::vector<float> Gemma::embed(const std::vector<int32_t> & tokens) const {
+    const auto found = index_.find("token_embd.weight");
+    if (found == index_.end())
+        fail(LTX2_STATUS_MODEL, "model: tensor token_embd.weight is missing");
+    const Source & table = found->second;
+    const std::vector<int64_t> & shape = table.info->shape;
+    const int64_t hidden = config_.hidden;
+    if (shape.size() != 2 || shape[1] != hidden)
+        fail(LTX2_STATUS_MODEL, "%s: tensor token_embd.weight is not [vocabulary, %lld]",
+             table.path.c_str(), static_cast<long long>(hidden));
+    check_type(table, "token_embd.weight", hidden);
+    const float scale = std::sqrt(static_cast<float>(hidden));
+    std::vector<float> rows(tokens.size() * static_cast<size_t>(hidden));
+    for (size_t i = 0; i < tokens.size(); ++i) {
+        if (tokens[i] < 0 || tokens[i] >= shape[0])
+            fail(LTX2_STATUS_MODEL, "%s: token %d has no row in token_embd.weight, which has %lld",
+                 table.path.c_str(), tokens[i], static_cast<long long>(shape[0]));
+        float * row = rows.data() + i * static_cast<size_t>(hidden);
+        read_values(table, tokens[i] * hidden, hidden, row);
+        for (int64_t d = 0; d < hidden; ++d)
+            row[d] *= scale;
+    }
+    return rows;
+}
+
+// Angles [head_dim / 2, 1, tokens], the same for every head: position * base^(-2j / head_dim).
+static void fill_rotary(const GemmaConfig & c, bool global, int64_t tokens,
+                        std::vector<float> & cosines, std::vector<float> & sines) {
+    const int half = c.head_dim / 2;
+    for (int64_t position = 0; position < tokens; ++position)
+        for (int j = 0; j < half; ++j) {
+            const float base = static_cast<float>(global ? c.rope_base : c.rope_base_local);
+            float frequency = 1 / std::pow(base, static_cast<float>(2 * j) / c.head_dim);
+            if (global)
+                frequency /= static_cast<float>(c.rope_factor);
+            const float angle = static_cast<float>(position) * frequency;
+            cosines.push_back(std::cos(angle));
+            sines.push_back(std::sin(angle));
+        }
+}
+
+// Causal; a local layer sees `window` tokens, itself among them.
+static std::vector<ggml_fp16_t> make_mask(int64_t tokens, int64_t window) {
+    const ggml_fp16_t hidden = ggml_fp32_to_fp16(-INFINITY), seen = ggml_fp32_to_fp16(0);
+    std::vector<ggml_fp16_t> mask(static_cast<size_t>(tokens * tokens), hidden);
+    for (int64_t i = 0; i < tokens; ++i)
+        for (int64_t j = std::max<int64_t>(0, i - window + 1); j <= i; ++j)
+            mask[static_cast<size_t>(i * tokens + j)] = seen;
+    return mask;
+}
+
+std::vector<float> Gemma::encode(const std::vector<int32_t> & tokens, const Progress & progress) {
+    const int64_t count = static_cast<int64_t>(tokens.size()), hidden = config_.hidden;
+    if (tokens.empty())
+        fail(LTX2_STATUS_INTERNAL, "gemma: no tokens");
+    std::vector<float> states = embed(tokens);
+    const size_t one = states.size();
+    states.resize(one * (layers_.size() + 1));
+
+    std::vector<float> cosines[2], sines[2];
+    std::vector<ggml_fp16_t> masks[2];
+    for (int global = 0; global < 2; ++global) {
+        fill_rotary(config_, global, count, cosines[global], sines[global]);
+        if (!device_.own_kernels())
+            masks[global] = make_mask(count, global ? count : config_.sliding_window);
+    }
+    Kept x = device_.keep(GGML_TYPE_F32, {hidden, count, 1, 1});
+    ggml_backend_tensor_set(x.tensor, states.data(), 0, ggml_nbytes(x.tensor));
+    const int total = static_cast<int>(layers_.size());
+    for (int i = 0; i < total; ++i) {
+        progress("text", i, total);
+        const bool global = config_.is_global[static_cast<size_t>(i)];
+        Graph g(device_, progress, 256);
+        const Shape angles = {config_.head_dim / 2, 1, count, 1};
+        const Rotary rotary = {g.input(GGML_TYPE_F32, angles, cosines[global].data()),
+                               g.input(GGML_TYPE_F32, angles, sines[global].data())};
+        Tensor mask = device_.own_kernels()
+                          ? nullptr
+                          : g.input(GGML_TYPE_F16, {count, count, 1, 1}, masks[global].data());
+        Tensor y = layers_[static_cast<size_t>(i)](g, config_, x.tensor, rotary,
+                                                   global ? count : config_.sliding_window, mask);
+        const bool last = i + 1 == total;
+        g.output(last ? output_norm_(g, y) : y, states.data() + one * static_cast<size_t>(i + 1));
+        if (!last)
+            g.keep(y, x.tensor);
+        g.run();
+    }
+    progress("text", total, total);
+    return states;
+}
+
+} // namespace ltx2

@@ -1,0 +1,23 @@
+// The sizes of a Gemma 3 text model, from wherever its file keeps them.
+#pragma once
+
+#include "files/tensor_file.h"
+
+namespace ltx2 {
+
+struct GemmaConfig {
+    int layers = 0, heads = 0, kv_heads = 0, head_dim = 0, hidden = 0, ffn = 0;
+    int sliding_window = 0;
+    std::vector<bool>
+        is_global; // one a layer: sees everything, and turns by rope_base / rope_factor
+    float eps = 1e-6f;
+    float scale = 0; // of the attention scores, applied once
+    double rope_base = 1e6, rope_base_local = 1e4, rope_factor = 8;
+};
+
+// From the gemma3.* keys of a GGUF, else the config.json beside the file, else, in a file that
+// carries its own tokenizer, the 12B model's. MODEL naming the file and the key: missing, out of
+// bounds, or a variant of the architecture that is not done here.
+GemmaConfig gemma_config(const ModelFile & file);
+
+} // namespace ltx2

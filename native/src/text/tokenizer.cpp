@@ -1,0 +1,61 @@
+#include "text/tokenizer.h"
+
+#include "base/error.h"
+#include "text/tokenizer_parts.h"
+#include "text/unicode.h"
+
+namespace ltx2 {
+
+namespace {
+
+// The text without an added token in it: cut where the pre-tokenizer says, then pieces are joined.
+void encode_plain(const TokenizerParts & parts, std::string_view text, size_t enough,
+                  std::vector<int32_t> & out) {
+    while (!text.empty() && out.size() < enough) {
+        size_t size = text.size();
+        if (!parts.split_after.empty()) {
+            const size_t found = text.find(parts.split_after);
+            if (found != std::string_view::npos)
+                size = found + parts.split_after.size();
+        }
+        parts.bpe.encode(text.substr(0, size), out);
+        text.remove_prefix(size);
+    }
+}
+
+} // namespace
+
+std::vector<int32_t> Tokenizer::encode(std::string_view text, int max_tokens) const {
+    if (max_tokens < 1)
+        fail(LTX2_STATUS_INVALID_ARGUMENT, "tokenizer: %d tokens at most; at least 1", max_tokens);
+    if (text.size() > longest_prompt)
+        fail(LTX2_STATUS_INVALID_ARGUMENT, "prompt: %zu bytes; at most %zu", text.size(),
+             longest_prompt);
+    require_utf8(text, LTX2_STATUS_INVALID_ARGUMENT, "prompt");
+    text = without_start(without_end(text, is_python_space), is_python_space);
+
+    const size_t enough = static_cast<size_t>(max_tokens);
+    std::vector<int32_t> out = {parts_->bos};
+    for (const AddedTokens::Part & part : parts_->raw.split(text)) {
+        if (out.size() >= enough)
+            break;
+        if (part.id != AddedTokens::plain) {
+            out.push_back(part.id);
+            continue;
+        }
+        const std::string normal = parts_->normalize(part.text);
+        for (const AddedTokens::Part & inner : parts_->normalized.split(normal)) {
+            if (inner.id != AddedTokens::plain)
+                out.push_back(inner.id);
+            else
+                encode_plain(*parts_, inner.text, enough, out);
+        }
+    }
+    if (out.size() > enough)
+        out.resize(enough);
+    return out;
+}
+
+size_t Tokenizer::size() const { return parts_->size; }
+
+} // namespace ltx2

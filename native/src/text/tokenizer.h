@@ -1,0 +1,37 @@
+// Prompt -> tokens: Gemma 3's tokenizer, from any of the three places where it is kept. The ids are
+// those of Hugging Face's: the text stripped, <bos> before it, nothing after it, cut at the end.
+#pragma once
+
+#include "files/json.h"
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace ltx2 {
+
+struct TokenizerParts;
+
+// Immutable; a copy shares the tables, and many threads may use it at once.
+class Tokenizer {
+public:
+    // Each throws MODEL with `path` in its words where the file is damaged or asks for something
+    // that is not done here. With Gemma's 262144 pieces a call takes about half a second.
+    static Tokenizer from_gguf(const Json & metadata, const std::string & path);
+    static Tokenizer from_json(const Json & tokenizer_json, const std::string & path);
+    static Tokenizer from_sentencepiece(std::string_view bytes, const std::string & path);
+
+    // At least <bos>, at most `max_tokens`. INVALID_ARGUMENT where `text` is not UTF-8 or is longer
+    // than 1 MiB: the work stays O(n log n) in something that fits.
+    std::vector<int32_t> encode(std::string_view text, int max_tokens) const;
+
+    size_t size() const; // every id is below it
+
+private:
+    explicit Tokenizer(std::shared_ptr<const TokenizerParts> parts) : parts_(std::move(parts)) {}
+    std::shared_ptr<const TokenizerParts> parts_;
+};
+
+} // namespace ltx2

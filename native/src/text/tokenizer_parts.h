@@ -1,0 +1,49 @@
+// What a Tokenizer is made of. The three sources fill it, each in a file of its own.
+#pragma once
+
+#include "files/json.h"
+#include "text/added_tokens.h"
+#include "text/bpe.h"
+
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace ltx2 {
+
+// Gemma's longest piece has 93 bytes; the bound keeps the work on a damaged file small.
+constexpr size_t longest_piece = 512;
+constexpr size_t longest_prompt = size_t(1) << 20; // bytes
+
+constexpr const char * space_mark = "\xE2\x96\x81"; // U+2581, what a space becomes
+
+// SentencePiece's numbers, which are GGUF's too.
+enum PieceType { normal = 1, unknown_piece, control, user_defined, unused, byte_piece };
+
+struct TokenizerParts {
+    AddedTokens raw;                                               // found in the text as typed
+    AddedTokens normalized;                                        // found after the replacements
+    std::vector<std::pair<std::string, std::string>> replacements; // the normalizer, in order
+    std::string split_after;                                       // ends a piece; empty: never
+    Bpe bpe;
+    int32_t bos = -1;
+    size_t size = 0;
+
+    std::string normalize(std::string_view text) const;
+};
+
+// A vocabulary with scores, as SentencePiece and GGUF keep it.
+struct ScoredPiece {
+    std::string text;
+    float score = 0;
+    int type = normal; // a PieceType, or a number to be refused
+};
+
+// The parts Hugging Face's conversion gives them. `what` begins the words of an error.
+TokenizerParts parts_of_pieces(const std::vector<ScoredPiece> & pieces, int64_t bos,
+                               int64_t unknown, const std::string & what);
+
+// INVALID_ARGUMENT or MODEL as the caller says, naming the offset of the first bad byte.
+void require_utf8(std::string_view text, ltx2_status status, const std::string & what);
+
+} // namespace ltx2

@@ -1,0 +1,224 @@
+#include "vae/config.h"
+
+namespace ltx2 {
+
+static constexpr int64_t most_channels = 16384;
+
+static kernels::Border border_of(const Config & vae, const char * otherwise) {
+    const std::string mode = vae.text("spatial_padding_mode", otherwise);
+    if (mode == "zeros")
+        return kernels::Border::zeros;
+    if (mode == "reflect")
+        return kernels::Border::reflect;
+    if (mode == "replicate")
+        return kernels::Border::replicate;
+    if (mode == "circular")
+        return kernels::Border::circular;
+    fail(LTX2_STATUS_MODEL, "config vae.spatial_padding_mode: %s is unknown", mode.c_str());
+}
+
+static VaeConfig common(const Config & vae, const char * border) {
+    if (vae.integer("dims", 3, 0, 100) != 3)
+        fail(LTX2_STATUS_MODEL, "config vae.dims: only 3 is supported");
+    vae.require("norm_layer", "pixel_norm", "pixel_norm");
+    VaeConfig c;
+    c.latent_channels = vae.integer("latent_channels", 128, 1, 4096);
+    c.patch = vae.integer("patch_size", 4, 1, 16);
+    c.border = border_of(vae, border);
+    return c;
+}
+
+// "compress_time", "compress_space_res", ...: the strides by the word in the middle.
+static void set_strides(VaeStage & stage) {
+    const bool all = stage.name.compare(0, 12, "compress_all") == 0;
+    stage.time = all || stage.name.compare(0, 13, "compress_time") == 0 ? 2 : 1;
+    stage.space = all || stage.name.compare(0, 14, "compress_space") == 0 ? 2 : 1;
+}
+
+namespace {
+// One entry of a block list: [name, layers] or [name, {options}].
+struct Entry {
+    std::string key, name;
+    const Json * options; // object or number
+    Json::Object none;
+
+    Entry(const Json & json, const std::string & list, size_t i)
+        : key("config vae." + list + "." + std::to_string(i)) {
+        const Json::Array & pair = json.array(key);
+        if (pair.size() != 2)
+            fail(LTX2_STATUS_MODEL, "%s: is not a name and its options", key.c_str());
+        name = pair[0].string(key);
+        options = &pair[1];
+        if (options->kind() != Json::Kind::number)
+            options->object(key);
+    }
+    int64_t integer(const char * option, int64_t otherwise, int64_t least, int64_t most) const {
+        const Json * value = options->find(option);
+        const int64_t n = value ? value->integer(key + "." + option) : otherwise;
+        if (n < least || n > most)
+            fail(LTX2_STATUS_MODEL, "%s.%s: %lld is not in %lld..%lld", key.c_str(), option,
+                 static_cast<long long>(n), static_cast<long long>(least),
+                 static_cast<long long>(most));
+        return n;
+    }
+    bool flag(const char * option) const {
+        const Json * value = options->find(option);
+        return value && value->boolean(key + "." + option);
+    }
+    int layers() const {
+        if (options->kind() == Json::Kind::number) {
+            const int64_t n = options->integer(key);
+            if (n < 0 || n > 64)
+                fail(LTX2_STATUS_MODEL, "%s: %lld layers are not in 0..64", key.c_str(),
+                     static_cast<long long>(n));
+            return static_cast<int>(n);
+        }
+        if (!options->find("num_layers"))
+            fail(LTX2_STATUS_MODEL, "%s.num_layers: is missing", key.c_str());
+        return static_cast<int>(integer("num_layers", 0, 0, 64));
+    }
+    [[noreturn]] void unsupported(const std::string & what) const {
+        fail(LTX2_STATUS_MODEL, "%s: %s is not supported", key.c_str(), what.c_str());
+    }
+    // `channels` must be a multiple of `parts`, or the blocks do not fit together.
+    void divides(int64_t channels, int64_t parts) const {
+        if (channels < 1 || channels > most_channels || channels % parts)
+            fail(LTX2_STATUS_MODEL, "%s: %lld channels do not make %lld equal parts", key.c_str(),
+                 static_cast<long long>(channels), static_cast<long long>(parts));
+    }
+};
+} // namespace
+
+static VaeStage encoder_stage(const Entry & entry, int64_t in) {
+    VaeStage stage{VaeStage::Kind::res, entry.name, in, in};
+    const std::string & name = entry.name;
+    if (name == "res_x") {
+        stage.layers = entry.layers();
+    } else if (name == "res_x_y") {
+        stage.kind = VaeStage::Kind::res_to;
+        stage.out = in * entry.integer("multiplier", 2, 1, 64);
+    } else if (name == "compress_time" || name == "compress_space" || name == "compress_all" ||
+               name == "compress_all_x_y") {
+        stage.kind = VaeStage::Kind::strided;
+        set_strides(stage);
+        if (name == "compress_all_x_y")
+            stage.out = in * entry.integer("multiplier", 2, 1, 64);
+    } else if (name == "compress_time_res" || name == "compress_space_res" ||
+               name == "compress_all_res") {
+        stage.kind = VaeStage::Kind::shuffled;
+        set_strides(stage);
+        stage.out = in * entry.integer("multiplier", 2, 1, 64);
+        entry.divides(stage.out, stage.parts());
+        entry.divides(in * stage.parts(), stage.out);
+    } else {
+        entry.unsupported(name);
+    }
+    entry.divides(stage.out, 1);
+    return stage;
+}
+
+static VaeStage decoder_stage(const Entry & entry, int64_t in) {
+    VaeStage stage{VaeStage::Kind::res, entry.name, in, in};
+    const std::string & name = entry.name;
+    if (entry.flag("inject_noise"))
+        entry.unsupported("inject_noise");
+    if (name == "res_x") {
+        stage.layers = entry.layers();
+    } else if (name == "res_x_y") {
+        stage.kind = VaeStage::Kind::res_to;
+        stage.out = in / entry.integer("multiplier", 2, 1, 64);
+    } else if (name == "compress_time" || name == "compress_space" || name == "compress_all") {
+        stage.kind = VaeStage::Kind::shuffled;
+        set_strides(stage);
+        const int64_t less = entry.integer("multiplier", 1, 1, 64);
+        entry.divides(in, less);
+        stage.out = in / less;
+        stage.residual = name == "compress_all" && entry.flag("residual");
+        if (stage.residual) { // the input's channels, shuffled, are repeated to fill the output's
+            entry.divides(in, stage.parts());
+            entry.divides(stage.parts(), less);
+        }
+    } else {
+        entry.unsupported(name);
+    }
+    entry.divides(stage.out, 1);
+    return stage;
+}
+
+static const Json::Array & blocks_of(const Json & config, const char * list) {
+    const Json * vae = config.find("vae");
+    const Json * blocks = vae ? vae->find(list) : nullptr;
+    if (!blocks)
+        fail(LTX2_STATUS_MODEL, "config vae.%s: is missing", list);
+    const Json::Array & array = blocks->array(std::string("config vae.") + list);
+    if (array.size() > 64)
+        fail(LTX2_STATUS_MODEL, "config vae.%s: %zu blocks are more than 64", list, array.size());
+    return array;
+}
+
+static void set_scales(VaeConfig & c) {
+    int64_t time = 1, space = c.patch;
+    for (const VaeStage & stage : c.stages) {
+        time *= stage.time;
+        space *= stage.space;
+        if (time > 256 || space > 1024)
+            fail(LTX2_STATUS_MODEL, "config vae: scales over 256 frames or 1024 pixels");
+    }
+    c.time_scale = static_cast<int>(time);
+    c.pixel_scale = static_cast<int>(space);
+    c.last_width = c.stages.empty() ? c.first_width : c.stages.back().out;
+}
+
+VaeConfig VaeConfig::encoder(const Json & config) {
+    const Config vae(config, "vae");
+    VaeConfig c = common(vae, "zeros");
+    if (vae.integer("in_channels", 3, 0, 1000) != 3)
+        fail(LTX2_STATUS_MODEL, "config vae.in_channels: only 3 is supported");
+    c.causal = true;
+    c.first_width = c.latent_channels;
+    const std::string variance = vae.text("latent_log_var", "uniform");
+    if (variance == "per_channel")
+        c.out_channels = 2 * c.latent_channels;
+    else if (variance == "uniform" || variance == "constant")
+        c.out_channels = c.latent_channels + 1;
+    else // the reference takes half of the channels then, which fits no statistics
+        fail(LTX2_STATUS_MODEL, "config vae.latent_log_var: %s is not supported", variance.c_str());
+    const Json::Array & blocks = blocks_of(config, "encoder_blocks");
+    for (size_t i = 0; i < blocks.size(); ++i)
+        c.stages.push_back(encoder_stage(Entry(blocks[i], "encoder_blocks", i),
+                                         i ? c.stages.back().out : c.first_width));
+    set_scales(c);
+    return c;
+}
+
+VaeConfig VaeConfig::decoder(const Json & config) {
+    const Config vae(config, "vae");
+    VaeConfig c = common(vae, "reflect");
+    if (vae.integer("out_channels", 3, 0, 1000) != 3)
+        fail(LTX2_STATUS_MODEL, "config vae.out_channels: only 3 is supported");
+    vae.require_flag("timestep_conditioning", false, true);
+    c.causal = vae.flag("causal_decoder", false);
+    c.first_width = 8 * vae.integer("decoder_base_channels", 128, 1, most_channels / 8);
+    c.out_channels = 3 * c.patch * c.patch;
+    const Json::Array & blocks = blocks_of(config, "decoder_blocks");
+    for (size_t i = blocks.size(); i-- > 0;) // the list is in the encoder's order
+        c.stages.push_back(decoder_stage(Entry(blocks[i], "decoder_blocks", i),
+                                         c.stages.empty() ? c.first_width : c.stages.back().out));
+    set_scales(c);
+    return c;
+}
+
+void VaeConfig::check_sides(int64_t a, int64_t b) const {
+    if (border == kernels::Border::reflect && (a < 2 || b < 2))
+        fail(LTX2_STATUS_INVALID_ARGUMENT,
+             "video: too small for the model's reflected borders; a side of 64 would do");
+}
+
+bool VaeConfig::streams() const {
+    for (const VaeStage & stage : stages)
+        if (stage.kind == VaeStage::Kind::res_to && stage.in != stage.out)
+            return false;
+    return true;
+}
+
+} // namespace ltx2

@@ -1,0 +1,43 @@
+// What the `vae` group of a checkpoint's config states about the encoder or the decoder, checked.
+#pragma once
+
+#include "files/config.h"
+#include "kernels/conv3d.h"
+
+namespace ltx2 {
+
+struct VaeStage {
+    enum class Kind {
+        res,     // res_x: blocks of equal width
+        res_to,  // res_x_y: one block to another width
+        strided, // the older encoders' way down: a convolution that skips
+        shuffled // space to depth or back around a convolution
+    };
+    Kind kind;
+    std::string name;        // in the config
+    int64_t in, out;         // channels
+    int layers = 1;          // of res
+    int time = 1, space = 1; // the strides, 1 or 2
+    bool residual = false;   // of a shuffled stage of the decoder
+    int64_t parts() const { return int64_t{time} * space * space; }
+};
+
+struct VaeConfig {
+    int64_t latent_channels, patch;
+    kernels::Border border;
+    bool causal;
+    std::vector<VaeStage> stages; // in the order they run
+    int64_t first_width, last_width;
+    int64_t out_channels; // of conv_out
+    int time_scale, pixel_scale;
+
+    // Errors: MODEL naming the key.
+    static VaeConfig encoder(const Json & config);
+    static VaeConfig decoder(const Json & config);
+    // INVALID_ARGUMENT where a layer's frames are too small to be reflected.
+    void check_sides(int64_t a, int64_t b) const;
+    // Whether frames can pass a few at a time: res_x_y takes a mean over the whole video.
+    bool streams() const;
+};
+
+} // namespace ltx2
