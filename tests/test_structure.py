@@ -16,10 +16,9 @@ SOURCE = ROOT / "native" / "src"
 FLOORS = [
     {"base"},
     {"files"},
-    {"kernels", "sampling"},
+    {"kernels", "sampling", "model"},
     {"graph"},
     {"text", "dit", "vae"},
-    {"model"},
     {"."},
 ]
 

@@ -93,40 +93,71 @@ typedef struct ltx2_progress {
 } ltx2_progress;
 typedef bool (*ltx2_progress_fn)(const ltx2_progress * progress, void * user_data);
 
+/* What a decoder makes frames of. Made by the library, it is the library's. */
+typedef struct ltx2_latents {
+    const float * values;              /* normalised: channels x frames x height x width */
+    int32_t channels, frames, height, width;
+} ltx2_latents;
+/* Receives the final latents, before they are decoded; they are gone after the video is freed, or
+   the call has failed. Returning false stops, as with progress. */
+typedef bool (*ltx2_latents_fn)(const ltx2_latents * latents, void * user_data);
+
 typedef struct ltx2_video_params {
     size_t size;
+
+    /* what it shows */
     const char * prompt;               /* UTF-8, required */
-    const char * negative_prompt;      /* default: empty; read only when guidance is not 1 */
+    const char * negative_prompt;      /* what to keep away from; read only with guidance on;
+                                          default: empty */
     const ltx2_image * images;         /* default: none, the text alone */
     size_t image_count;
-    int32_t width, height;             /* pixels, multiples of 32; default the model's, 768 x 512 */
-    int32_t frames;                    /* 8k+1; default the model's own, 121 */
-    float fps;                         /* default: the model's own, 24 */
-    int32_t steps;                     /* default: the model's own */
-    float guidance;                    /* default: the model's own; 1 is off */
+
+    /* its size */
+    int32_t width;                     /* pixels, a multiple of 32; default: the model's own, 768 */
+    int32_t height;                    /* pixels, a multiple of 32; default: the model's own, 512 */
+    int32_t frames;                    /* 8k + 1; default: the model's own, 121 */
+    float fps;                         /* frames per second; default: the model's own, 24 */
+
+    /* how it is sampled */
+    const char * schedule;             /* noise schedule, one of ltx2_capabilities; default: the
+                                          model's own */
+    int32_t steps;                     /* denoising steps; default: the model's own */
+    float guidance;                    /* how closely to follow the prompt; negative (or 1) is off;
+                                          default: the model's own */
+    float stg;                         /* spatio-temporal guidance; negative is off; default: the
+                                          model's own */
+    float rescale;                     /* how much of guidance's gain in contrast to take back,
+                                          0..1; negative is off; default: the model's own */
     uint64_t seed;                     /* same seed, same device, same video */
-    float stg, rescale;                /* default: the model's own; negative is off */
+    const float * noise;               /* replaces the seed's; channels x frames x height x width of
+                                          the latents */
+    size_t noise_count;                /* of floats in noise */
+
+    /* while it is made */
+    ltx2_progress_fn progress;
+    ltx2_latents_fn latents;
+    void * user_data;                  /* for both */
+} ltx2_video_params;
+
+typedef struct ltx2_decode_params {    /* for latents that were kept: a decode alone */
+    size_t size;
+    const ltx2_latents * latents;      /* required */
+    float fps;                         /* default: the model's own, 24 */
     ltx2_progress_fn progress;
     void * user_data;
-    const char * schedule;             /* "distilled", "ltx2" or "linear_quadratic"; default: the
-                                          model's own */
-    const float * noise;               /* default: from the seed; else channels x latent frames x
-                                          latent height x latent width, as ltx2_video.latents */
-    size_t noise_count;                /* of floats in noise */
-    const char * latents_path;         /* default: none; else the final latents are written there
-                                          as .npy before they are decoded */
-} ltx2_video_params;
+} ltx2_decode_params;
 
 typedef struct ltx2_video {            /* made by the library only, so it may grow at the end */
     const uint8_t * pixels;            /* frames x height x width x 3, RGB */
     int32_t frames, height, width;
     float fps;
-    const float * latents;             /* normalised: channels x frames x height x width */
-    int32_t latent_channels, latent_frames, latent_height, latent_width;
+    const ltx2_latents * latents;      /* that were decoded */
 } ltx2_video;
 
 LTX2_API ltx2_status ltx2_session_generate(ltx2_session * session, const ltx2_video_params * params,
                                            ltx2_video ** out);
+LTX2_API ltx2_status ltx2_session_decode(ltx2_session * session, const ltx2_decode_params * params,
+                                         ltx2_video ** out);
 LTX2_API void ltx2_video_free(ltx2_video * video); /* NULL is ignored */
 
 /* --- end of declarations --- */

@@ -140,23 +140,42 @@ void ltx2_session_close(ltx2_session * session) {
     guard([&] { delete session; });
 }
 
+// One call at a time: from its own progress function, or from another thread, a second one would
+// find half a state.
+template <class Call>
+static void in_session(ltx2_session * session, Call && call) {
+    need(session, "session");
+    if (session->busy.test_and_set())
+        fail(LTX2_STATUS_INVALID_ARGUMENT, "session: a call is under way");
+    struct Idle {
+        ltx2_session & session;
+        ~Idle() { session.busy.clear(); }
+    } idle{*session};
+    call(session->session);
+}
+
 ltx2_status ltx2_session_generate(ltx2_session * session, const ltx2_video_params * params,
                                   ltx2_video ** out) {
     return guard([&] {
         need(out, "out");
         *out = nullptr;
-        need(session, "session");
         const ltx2_video_params p =
             received(params, sizeof(ltx2_video_params), "ltx2_video_params");
         need(p.prompt, "prompt");
-        // From its own progress function, or from another thread: it would find half a state.
-        if (session->busy.test_and_set())
-            fail(LTX2_STATUS_INVALID_ARGUMENT, "session: a call is under way");
-        struct Idle {
-            ltx2_session & session;
-            ~Idle() { session.busy.clear(); }
-        } idle{*session};
-        *out = session->session.generate(p).release();
+        in_session(session, [&](Session & s) { *out = s.generate(p).release(); });
+    });
+}
+
+ltx2_status ltx2_session_decode(ltx2_session * session, const ltx2_decode_params * params,
+                                ltx2_video ** out) {
+    return guard([&] {
+        need(out, "out");
+        *out = nullptr;
+        const ltx2_decode_params p =
+            received(params, sizeof(ltx2_decode_params), "ltx2_decode_params");
+        need(p.latents, "latents");
+        need(p.latents->values, "latents.values");
+        in_session(session, [&](Session & s) { *out = s.decode(p).release(); });
     });
 }
 

@@ -1,271 +1,160 @@
 #include "session.h"
 
 #include "base/log.h"
-#include "dit/dit.h"
 #include "kernels/variant.h"
-#include "model/model.h"
-#include "npy_file.h"
 #include "sampling/noise.h"
-#include "text/connector.h"
-#include "text/gemma3.h"
-#include "text/tokenizer.h"
 #include "vae/image.h"
-#include "vae/video_vae.h"
 
 #include <cmath>
 #include <cstring>
-#include <functional>
 
 namespace ltx2 {
 
-// A component in memory for its stage, or for the session's life where the caller wants that.
+// ---- the components: one kind of constructor, one way into memory
+
 template <class Component>
-class Resident {
-public:
-    Component & use(const std::function<std::unique_ptr<Component>()> & make) {
-        if (!component_)
-            component_ = make();
-        return *component_;
+static std::unique_ptr<Component> open(const Model & model, Device & device) {
+    return std::make_unique<Component>(model, device);
+}
+
+template <>
+std::unique_ptr<TextEncoder> open(const Model & model, Device & device) {
+    return open_text_encoder(model, device);
+}
+
+// One component at a time, or all of them where the caller has the memory.
+template <class Component>
+Component & Session::use(const Progress & progress) {
+    std::unique_ptr<Component> & slot = std::get<std::unique_ptr<Component>>(resident_);
+    if (!slot) {
+        if (!keep_loaded_)
+            leave();
+        std::unique_ptr<Component> component = open<Component>(model_, device_);
+        component->load(progress);
+        slot = std::move(component);
     }
-    void leave() { component_.reset(); }
+    return *slot;
+}
 
-private:
-    std::unique_ptr<Component> component_;
-};
+void Session::leave() {
+    if (!keep_loaded_)
+        resident_ = {};
+    device_.trim();
+}
 
-struct Session::Impl {
-    explicit Impl(const SessionParams & p)
-        : model(p.files), device(p.device, p.threads), keep_loaded(p.keep_loaded),
-          vae(device, model.index(), model.config()) {
-        check_config();
-    }
-    void check_config() const;
+// ---- what each part alone would take, and what the parts together cannot
 
-    // What a call leaves when it ends, however it does.
-    struct Leave {
-        Impl & session;
-        ~Leave() {
-            session.end_stage(session.gemma);
-            session.end_stage(session.connector);
-            session.end_stage(session.dit);
-            session.end_vae_stage();
-        }
-    };
+Session::Session(const SessionParams & params)
+    : model_(params.files), device_(params.device, params.threads),
+      keep_loaded_(params.keep_loaded) {
+    kernels::variant(); // says here, not at the first product, that LTX2_ISA names none
+    model_.need_all();
+    const auto text = open<TextEncoder>(model_, device_);
+    const auto connector = open<Connector>(model_, device_);
+    const auto encoder = open<VideoEncoder>(model_, device_);
+    const auto dit = open<Dit>(model_, device_);
+    const auto decoder = open<VideoDecoder>(model_, device_);
+    Tokenizer::check(model_.need(TextEncoder::part));
 
-    ModelSet model;
-    Device device;
-    bool keep_loaded;
-    std::unique_ptr<Tokenizer> tokenizer;
-    Resident<Gemma> gemma;
-    Resident<Connector> connector;
-    Resident<Dit> dit;
-    VideoVae vae; // each half of it loads when it is first used
-
-    template <class Component>
-    void end_stage(Resident<Component> & component) {
-        if (!keep_loaded)
-            component.leave();
-        device.trim();
-    }
-    void end_vae_stage() {
-        if (!keep_loaded)
-            vae.release();
-        device.trim();
-    }
-    std::vector<std::vector<float>> encode_texts(const std::vector<std::string> & prompts,
-                                                 const Progress & progress);
-    void check_memory(const Geometry & g) const;
-};
-
-// What each part alone would take, and what the parts together cannot.
-void Session::Impl::check_config() const {
-    if (vae.time_scale() != frame_scale || vae.pixel_scale() != pixel_scale)
+    const auto file = [&](const char * part) { return model_.need(part).file->path.c_str(); };
+    if (text->states() * text->width() != connector->input())
         fail(LTX2_STATUS_MODEL,
-             "config vae: a latent stands for %d frames of %d x %d pixels, and LTX-2.3's for %d of "
-             "%d x %d",
-             vae.time_scale(), vae.pixel_scale(), vae.pixel_scale(), frame_scale, pixel_scale,
-             pixel_scale);
-    const int text = ConnectorConfig(model.config()).width();
-    const int wanted = DitConfig(model.config()).context_width;
-    if (text != wanted)
+             "%s: has %d layers of %lld, and %s wants another text encoder; LTX-2.3 has Gemma 3 "
+             "12B, 48 layers of 3840",
+             file(TextEncoder::part), text->states() - 1, static_cast<long long>(text->width()),
+             file(Connector::projection_part));
+    if (connector->config().width() != dit->config().context_width)
         fail(LTX2_STATUS_MODEL,
-             "config transformer: the connector gives rows of %d, and cross_attention_dim is %d",
-             text, wanted);
-}
-
-// ---- what the caller asked for, with the model's defaults filled in
-
-struct Request {
-    Geometry geometry;
-    Sampling sampling;
-    std::string prompt, negative;
-    std::vector<ltx2_image> images; // one at frame 0 at most
-    std::vector<float> schedule;
-};
-
-static bool is_space(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
-
-static Sampling sampling_of(const ltx2_video_params & p, Sampling s) {
-    if (p.schedule && p.schedule != s.schedule) {
-        s.schedule = p.schedule;
-        if (s.schedule == "distilled")
-            s.steps = 8;
-    }
-    const auto finite = [](const char * name, float value) {
-        if (!std::isfinite(value) || value > 100)
-            fail(LTX2_STATUS_INVALID_ARGUMENT, "%s: %g is not a number up to 100", name, value);
-        return value;
-    };
-    if (p.steps)
-        s.steps = p.steps;
-    if (finite("guidance", p.guidance) != 0) {
-        if (p.guidance < 0)
-            fail(LTX2_STATUS_INVALID_ARGUMENT, "guidance: %g is negative; 1 is off", p.guidance);
-        s.guidance = p.guidance;
-    }
-    if (finite("stg", p.stg) != 0)
-        s.stg = std::max(0.0f, p.stg);
-    if (finite("rescale", p.rescale) != 0)
-        s.rescale = std::max(0.0f, p.rescale);
-    return s;
-}
-
-static std::vector<ltx2_image> checked_images(const ltx2_video_params & p, int frames) {
-    std::vector<ltx2_image> images;
-    if (p.image_count && !p.images)
-        fail(LTX2_STATUS_INVALID_ARGUMENT, "images: null");
-    if (p.image_count > static_cast<size_t>(frames))
-        fail(LTX2_STATUS_INVALID_ARGUMENT, "images: %zu given for %d frames", p.image_count,
-             frames);
-    for (size_t i = 0; i < p.image_count; ++i) {
-        ltx2_image image = p.images[i];
-        const int largest = 1 << 15;
-        if (!image.pixels || image.width < 1 || image.height < 1 || image.width > largest ||
-            image.height > largest)
-            fail(LTX2_STATUS_INVALID_ARGUMENT, "images[%zu]: no pixels, or %d x %d is not in 1..%d",
-                 i, image.width, image.height, largest);
-        if (image.frame < 0 || image.frame >= frames)
-            fail(LTX2_STATUS_INVALID_ARGUMENT, "images[%zu].frame: %d is not in 0..%d", i,
-                 image.frame, frames - 1);
-        if (image.strength == 0)
-            image.strength = 1;
-        if (!(image.strength > 0 && image.strength <= 1))
-            fail(LTX2_STATUS_INVALID_ARGUMENT, "images[%zu].strength: %g is not in 0..1", i,
-                 image.strength);
-        for (const ltx2_image & other : images)
-            if (other.frame == image.frame)
-                fail(LTX2_STATUS_INVALID_ARGUMENT, "images[%zu].frame: %d has an image already", i,
-                     image.frame);
-        images.push_back(image);
-    }
-    return images;
-}
-
-static Request request_of(const ltx2_video_params & p, const ModelDefaults & d) {
-    const Geometry geometry(p.width ? p.width : d.width, p.height ? p.height : d.height,
-                            p.frames ? p.frames : d.frames, p.fps != 0 ? p.fps : d.fps,
-                            d.latent_channels);
-    Request r{geometry, sampling_of(p, d.sampling), p.prompt, "", {}, {}};
-    if (std::all_of(r.prompt.begin(), r.prompt.end(), is_space))
-        fail(LTX2_STATUS_INVALID_ARGUMENT, "prompt: empty; say what the video shows");
-    if (p.negative_prompt)
-        r.negative = p.negative_prompt;
-    r.schedule = sigmas(r.sampling.schedule, r.sampling.steps);
-    r.images = checked_images(p, geometry.frames);
-    if (p.noise_count && !p.noise)
-        fail(LTX2_STATUS_INVALID_ARGUMENT, "noise: null");
-    if (p.latents_path)
-        check_npy(p.latents_path);
-    return r;
+             "%s: the connector gives rows of %d, and cross_attention_dim of %s is %d",
+             file(Connector::part), connector->config().width(), file(Dit::part),
+             dit->config().context_width);
+    const Scale &e = encoder->config().scale, &d = decoder->config().scale;
+    if (e.time != d.time || e.space != d.space)
+        fail(LTX2_STATUS_MODEL,
+             "%s: the encoder takes %d frames of %d x %d pixels to a latent, and the decoder gives "
+             "%d of %d x %d",
+             file(VideoDecoder::part), e.time, e.space, e.space, d.time, d.space, d.space);
+    const int channels = dit->config().in_channels;
+    if (decoder->config().latent_channels != channels)
+        fail(LTX2_STATUS_MODEL,
+             "%s: the video VAE has latents of %lld channels, and the diffusion transformer of %s "
+             "takes %d",
+             file(VideoDecoder::part), static_cast<long long>(decoder->config().latent_channels),
+             file(Dit::part), channels);
+    decoder_ = decoder->config();
+    text_length_ = connector->config().text_length;
+    width_ = dit->config().width();
+    defaults_ = Defaults(model_.need(Dit::part), dit->config().layers, d);
 }
 
 // Systems that promise more memory than they have end the process that believes them: what cannot
 // fit is refused before the first byte is asked for.
-void Session::Impl::check_memory(const Geometry & g) const {
-    const double pixels = 3.0 * g.width * g.height * g.frames;
-    const double width = DitConfig(model.config()).width();
+void Session::check_memory(const Request & want) const {
+    const double pixels = 3.0 * want.width * want.height * want.frames;
     // A block holds the hidden state, its rotary table, and queries, keys, values and their mean.
-    const double block = 6 * sizeof(float) * width * static_cast<double>(g.tokens());
-    const double needed = device.is_cpu() ? std::max(pixels, block) : block;
-    const double have = static_cast<double>(device.memory());
+    const double block = 6 * sizeof(float) * width_ * static_cast<double>(want.grid.cells());
+    const double needed = device_.is_cpu() ? std::max(pixels, block) : block;
+    const double have = static_cast<double>(device_.memory());
     if (have > 0 && needed > have)
         fail(LTX2_STATUS_OUT_OF_MEMORY,
              "memory: %d frames of %d x %d need more than %.0f GiB, and the device has %.0f GiB",
-             g.frames, g.width, g.height, needed / (1 << 30), have / (1 << 30));
+             want.frames, want.width, want.height, needed / (1 << 30), have / (1 << 30));
 }
 
 // ---- the stages
 
-std::vector<std::vector<float>>
-Session::Impl::encode_texts(const std::vector<std::string> & prompts, const Progress & progress) {
-    if (!tokenizer)
-        tokenizer = std::make_unique<Tokenizer>(model.tokenizer());
-    std::vector<int64_t> counts;
-    std::vector<std::vector<float>> states, texts;
-    for (const std::string & prompt : prompts) {
-        const int most = model.text_length();
-        std::vector<int32_t> tokens = tokenizer->encode(prompt, most + 1);
-        if (tokens.size() > static_cast<size_t>(most)) {
-            log(Level::warning, "prompt: only its first %d tokens are read", most);
-            tokens.resize(static_cast<size_t>(most));
+std::vector<TextFeatures> Session::encode(const std::vector<std::string> & prompts,
+                                          const Progress & progress) {
+    if (!tokenizer_)
+        tokenizer_ = std::make_unique<Tokenizer>(Tokenizer::open(model_.need(TextEncoder::part)));
+    std::vector<TextFeatures> texts;
+    for (const std::string & prompt : prompts) { // one prompt's hidden states take up to 0.8 GB
+        std::vector<int32_t> tokens = tokenizer_->encode(prompt, text_length_ + 1);
+        if (tokens.size() > static_cast<size_t>(text_length_)) {
+            log(Level::warning, "prompt: only its first %d tokens are read", text_length_);
+            tokens.pop_back();
         }
-        counts.push_back(static_cast<int64_t>(tokens.size()));
-        Gemma & encoder = gemma.use([&] {
-            return std::make_unique<Gemma>(device, model.index(), model.gemma(), progress);
-        });
-        states.push_back(encoder.encode(tokens, progress));
+        const HiddenStates states = use<TextEncoder>(progress).encode(tokens, progress);
+        texts.push_back(use<Connector>(progress).project(states, progress));
     }
-    end_stage(gemma);
-    for (size_t i = 0; i < prompts.size(); ++i) {
-        Connector & projector = connector.use([&] {
-            return std::make_unique<Connector>(device, model.index(), model.config(), model.gemma(),
-                                               progress);
-        });
-        texts.push_back(projector.project(states[i], counts[i], progress));
-    }
-    end_stage(connector);
     return texts;
 }
 
 // An image becomes latents of one frame: at frame 0 in place of the first, else as tokens behind.
-static void pin(State & state, std::vector<Position> & positions, const Geometry & g,
-                const ltx2_image & image, const std::vector<float> & latents) {
-    const int64_t cells = g.frame_tokens();
-    const std::vector<float> tokens = to_tokens(latents.data(), cells, g.channels);
+static void pin(Stream & stream, const ltx2_image & image, const Latents & latents,
+                const std::vector<Position> & positions) {
+    const std::vector<float> & values = latents.values;
     const float mask = 1 - image.strength;
     if (image.frame == 0) {
-        std::copy(tokens.begin(), tokens.end(), state.latents.begin());
-        std::copy(tokens.begin(), tokens.end(), state.clean.begin());
-        std::fill_n(state.mask.begin(), cells, mask);
+        std::copy(values.begin(), values.end(), stream.latents.begin());
+        std::copy(values.begin(), values.end(), stream.clean.begin());
+        std::fill_n(stream.mask.begin(), positions.size(), mask);
         return;
     }
-    state.tokens += cells;
-    state.latents.insert(state.latents.end(), tokens.begin(), tokens.end());
-    state.clean.insert(state.clean.end(), tokens.begin(), tokens.end());
-    state.mask.insert(state.mask.end(), static_cast<size_t>(cells), mask);
-    const std::vector<Position> more = keyframe_positions(g, image.frame);
-    positions.insert(positions.end(), more.begin(), more.end());
+    stream.latents.insert(stream.latents.end(), values.begin(), values.end());
+    stream.clean.insert(stream.clean.end(), values.begin(), values.end());
+    stream.mask.insert(stream.mask.end(), positions.size(), mask);
+    stream.positions.insert(stream.positions.end(), positions.begin(), positions.end());
 }
 
 // The caller's noise, or the seed's: for the video, then for each image at a later frame.
-static std::vector<float> noise_of(const ltx2_video_params & p, const Geometry & g,
-                                   const State & state) {
-    const int64_t video = g.latent_size();
-    const int64_t all = state.tokens * g.channels, one = g.frame_tokens() * g.channels;
-    const int64_t given = static_cast<int64_t>(p.noise_count);
+static std::vector<float> noise_of(const Request & want, const Stream & stream) {
+    const int64_t channels = stream.channels, video = want.grid.cells() * channels;
+    const int64_t all = stream.tokens() * channels, one = want.grid.frame_cells() * channels;
+    const int64_t given = static_cast<int64_t>(want.noise_count);
     if (given && given != video && given != all)
         fail(LTX2_STATUS_INVALID_ARGUMENT,
-             "noise: %zu values given, and %d x %d x %d x %d are "
-             "wanted",
-             p.noise_count, g.channels, g.latent_frames(), g.latent_height(), g.latent_width());
+             "noise: %zu values given, and %d x %d x %d x %d are wanted", want.noise_count,
+             stream.channels, want.grid.frames, want.grid.height, want.grid.width);
     std::vector<float> noise;
     for (int64_t first = 0, i = 0; first < all; first += i ? one : video, ++i) {
         const int64_t count = i ? one : video;
+        const std::vector<float> planes =
+            first < given ? std::vector<float>(want.noise + first, want.noise + first + count)
+                          : normal_noise(want.seed, static_cast<uint32_t>(i), count);
         const std::vector<float> part =
-            first < given ? std::vector<float>(p.noise + first, p.noise + first + count)
-                          : normal_noise(p.seed, static_cast<uint32_t>(i), count);
-        const std::vector<float> tokens = to_tokens(part.data(), count / g.channels, g.channels);
-        noise.insert(noise.end(), tokens.begin(), tokens.end());
+            from_planes(planes.data(), count / channels, stream.channels);
+        noise.insert(noise.end(), part.begin(), part.end());
     }
     for (float v : noise)
         if (!std::isfinite(v))
@@ -273,76 +162,111 @@ static std::vector<float> noise_of(const ltx2_video_params & p, const Geometry &
     return noise;
 }
 
-Session::Session(const SessionParams & params) : impl_(std::make_unique<Impl>(params)) {
-    kernels::variant(); // says here, not at the first product, that LTX2_ISA names none
-}
-Session::~Session() = default;
-
-std::unique_ptr<Video> Session::generate(const ltx2_video_params & params) {
-    Impl & s = *impl_;
-    const Progress progress(params.progress, params.user_data);
-    const Request want = request_of(params, s.model.defaults());
-    const Geometry & g = want.geometry;
-    s.vae.check_decode(g.latent_frames(), g.latent_height(), g.latent_width());
-    s.check_memory(g);
-    const Impl::Leave leave{s};
-
-    // Text, twice where guidance compares with the negative prompt.
-    std::vector<std::string> prompts = {want.prompt};
-    if (want.sampling.uses_negative())
-        prompts.push_back(want.negative);
-    std::vector<std::vector<float>> texts = s.encode_texts(prompts, progress);
-    texts.resize(2);
-
-    // Where the latents start: nothing, and what the images give.
-    State state;
-    state.tokens = g.tokens();
-    state.channels = g.channels;
-    state.latents.assign(static_cast<size_t>(g.latent_size()), 0.0f);
-    state.clean = state.latents;
-    state.mask.assign(static_cast<size_t>(g.tokens()), 1.0f);
-    std::vector<Position> positions = video_positions(g);
+// Where the latents begin: nothing, and what the images give.
+Stream Session::start(const Request & want, const Progress & progress) {
+    Stream video;
+    video.channels = static_cast<int>(decoder_.latent_channels);
+    video.latents.assign(static_cast<size_t>(want.grid.cells() * video.channels), 0.0f);
+    video.clean = video.latents;
+    video.mask.assign(static_cast<size_t>(want.grid.cells()), 1.0f);
+    video.positions = video_positions(want.grid, decoder_.scale, want.fps);
     for (size_t i = 0; i < want.images.size(); ++i) {
         progress("image", static_cast<int>(i), static_cast<int>(want.images.size()));
         const ltx2_image & image = want.images[i];
         const std::vector<float> pixels =
-            cover(image.pixels, image.width, image.height, g.width, g.height);
-        pin(state, positions, g, image,
-            s.vae.encode(pixels.data(), 1, g.height, g.width, progress));
+            cover(image.pixels, image.width, image.height, want.width, want.height);
+        pin(video, image,
+            use<VideoEncoder>(progress).encode(pixels, 1, want.height, want.width, progress),
+            keyframe_positions(want.grid, decoder_.scale, want.fps, image.frame));
     }
-    s.end_vae_stage();
-    state.add_noise(noise_of(params, g, state));
+    return video;
+}
 
-    Dit & dit = s.dit.use([&] {
-        return std::make_unique<Dit>(s.device, s.model.index(), s.model.config(), progress);
-    });
-    dit.prepare(positions, texts[0], texts[1],
-                want.sampling.uses_stg() ? want.sampling.stg_blocks : std::vector<int>());
-    denoise(state, want.sampling, want.schedule, progress,
-            [&](const State & now, float sigma) { return dit.velocity(now, sigma, progress); });
-    s.end_stage(s.dit);
+void Session::denoise(const Request & want, const std::vector<TextFeatures> & texts, State & state,
+                      const Progress & progress) {
+    for (const Stage & stage : want.stages) {
+        state.front().add_noise(noise_of(want, state.front()), stage.sigmas.front());
+        const Dit & dit = use<Dit>(progress);
+        const Guidance & guidance = stage.guidance;
+        DitRun run(dit, state.front().positions, texts[0],
+                   guidance.uses_negative() ? &texts[1] : nullptr,
+                   guidance.uses_stg() ? guidance.stg_blocks : std::vector<int>());
+        ltx2::denoise(state, stage, progress, [&](const State & now, float sigma) {
+            return run.velocity(now, sigma, progress);
+        });
+    }
+}
 
+static std::unique_ptr<Video> video_of(const Latents & latents, float fps) {
     auto video = std::make_unique<Video>();
-    video->latent_data = from_tokens(state.latents.data(), g.tokens(), g.channels);
-    if (params.latents_path)
-        write_npy(params.latents_path, "<f4",
-                  {g.channels, g.latent_frames(), g.latent_height(), g.latent_width()},
-                  video->latent_data.data(), video->latent_data.size() * sizeof(float));
-    const size_t frame_bytes = size_t(3) * static_cast<size_t>(g.width) * g.height;
-    video->pixel_data.resize(frame_bytes * static_cast<size_t>(g.frames));
-    s.vae.decode(video->latent_data.data(), g.latent_frames(), g.latent_height(), g.latent_width(),
-                 progress, [&](const uint8_t * rows, int first, int count) {
-                     std::memcpy(video->pixel_data.data() + frame_bytes * size_t(first), rows,
-                                 frame_bytes * static_cast<size_t>(count));
-                 });
-    s.end_vae_stage();
+    video->latent_data = to_planes(latents.values.data(), latents.grid.cells(), latents.channels);
+    video->shape = {video->latent_data.data(), latents.channels, latents.grid.frames,
+                    latents.grid.height, latents.grid.width};
+    video->latents = &video->shape;
+    video->fps = fps;
+    return video;
+}
 
-    video->pixels = video->pixel_data.data();
-    video->frames = g.frames, video->height = g.height, video->width = g.width;
-    video->fps = g.fps;
-    video->latents = video->latent_data.data();
-    video->latent_channels = g.channels, video->latent_frames = g.latent_frames();
-    video->latent_height = g.latent_height(), video->latent_width = g.latent_width();
+void Session::decode(const Latents & latents, Video & video, const Progress & progress) {
+    const Scale & scale = decoder_.scale;
+    video.frames = 1 + (latents.grid.frames - 1) * scale.time;
+    video.height = latents.grid.height * scale.space;
+    video.width = latents.grid.width * scale.space;
+    const size_t frame = size_t{3} * static_cast<size_t>(video.width) * video.height;
+    video.pixel_data.resize(frame * static_cast<size_t>(video.frames));
+    video.pixels = video.pixel_data.data();
+    use<VideoDecoder>(progress).decode(
+        latents, progress, [&](const uint8_t * rows, int first, int count) {
+            std::memcpy(video.pixel_data.data() + frame * static_cast<size_t>(first), rows,
+                        frame * static_cast<size_t>(count));
+        });
+}
+
+// What a call leaves when it ends, however it does.
+struct Session::Leave {
+    Session & session;
+    ~Leave() { session.leave(); }
+};
+
+std::unique_ptr<Video> Session::generate(const ltx2_video_params & params) {
+    const Leave leave{*this};
+    const Progress progress(params.progress, params.user_data);
+    const Request want(params, defaults_, decoder_.scale);
+    decoder_.check(want.grid);
+    check_memory(want);
+
+    std::vector<std::string> prompts = {want.prompt};
+    for (const Stage & stage : want.stages)
+        if (stage.guidance.uses_negative() && prompts.size() == 1)
+            prompts.push_back(want.negative);
+    const std::vector<TextFeatures> texts = encode(prompts, progress);
+    State state = {start(want, progress)};
+    denoise(want, texts, state, progress);
+
+    Latents latents{want.grid, state.front().channels, std::move(state.front().latents)};
+    latents.values.resize(static_cast<size_t>(latents.size())); // without the images' tokens
+    std::unique_ptr<Video> video = video_of(latents, want.fps);
+    if (params.latents && !params.latents(&video->shape, params.user_data))
+        fail(LTX2_STATUS_CANCELLED, "latents: cancelled before they are decoded");
+    decode(latents, *video, progress);
+    return video;
+}
+
+std::unique_ptr<Video> Session::decode(const ltx2_decode_params & params) {
+    const Leave leave{*this};
+    const ltx2_latents & given = *params.latents;
+    Latents latents{{given.frames, given.height, given.width}, given.channels, {}};
+    if (given.channels != decoder_.latent_channels)
+        fail(LTX2_STATUS_INVALID_ARGUMENT, "latents: %d channels, and the model's have %lld",
+             given.channels, static_cast<long long>(decoder_.latent_channels));
+    decoder_.check(latents.grid);
+    latents.values = from_planes(given.values, latents.grid.cells(), given.channels);
+    for (float v : latents.values)
+        if (!std::isfinite(v))
+            fail(LTX2_STATUS_INVALID_ARGUMENT, "latents: hold a value that is not finite");
+    std::unique_ptr<Video> video =
+        video_of(latents, params.fps != 0 ? checked_fps(params.fps) : defaults_.fps);
+    decode(latents, *video, Progress(params.progress, params.user_data));
     return video;
 }
 

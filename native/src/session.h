@@ -1,11 +1,15 @@
-// The pipeline, and which component is resident when.
+// The pipeline, and which component is in memory when.
 #pragma once
 
-#include "ltx2.h"
+#include "dit/dit.h"
+#include "request.h"
+#include "text/connector.h"
+#include "text/encoder.h"
+#include "text/tokenizer.h"
+#include "vae/video_decoder.h"
+#include "vae/video_encoder.h"
 
-#include <memory>
-#include <string>
-#include <vector>
+#include <tuple>
 
 namespace ltx2 {
 
@@ -19,20 +23,43 @@ struct SessionParams {
 // What ltx2_video points into.
 struct Video : ltx2_video {
     std::vector<uint8_t> pixel_data;
-    std::vector<float> latent_data;
+    std::vector<float> latent_data; // in planes
+    ltx2_latents shape;
 };
 
 class Session {
 public:
-    // Reads metadata only. Errors: MODEL, DEVICE, INVALID_ARGUMENT.
+    // Reads metadata, and checks every tensor of every part. Errors: MODEL, DEVICE,
+    // INVALID_ARGUMENT.
     explicit Session(const SessionParams & params);
-    ~Session();
 
     std::unique_ptr<Video> generate(const ltx2_video_params & params);
+    std::unique_ptr<Video> decode(const ltx2_decode_params & params);
 
 private:
-    struct Impl;
-    std::unique_ptr<Impl> impl_;
+    struct Leave;
+    template <class Component>
+    Component & use(const Progress & progress);
+    void leave();
+
+    std::vector<TextFeatures> encode(const std::vector<std::string> & prompts,
+                                     const Progress & progress);
+    Stream start(const Request & want, const Progress & progress);
+    void denoise(const Request & want, const std::vector<TextFeatures> & texts, State & state,
+                 const Progress & progress);
+    void decode(const Latents & latents, Video & video, const Progress & progress);
+    void check_memory(const Request & want) const;
+
+    Model model_;
+    Device device_;
+    bool keep_loaded_;
+    std::unique_ptr<Tokenizer> tokenizer_; // half a second: once
+    Defaults defaults_;
+    int text_length_ = 0, width_ = 0; // rows of text; of the DiT
+    VaeConfig decoder_;
+    std::tuple<std::unique_ptr<TextEncoder>, std::unique_ptr<Connector>,
+               std::unique_ptr<VideoEncoder>, std::unique_ptr<Dit>, std::unique_ptr<VideoDecoder>>
+        resident_;
 };
 
 } // namespace ltx2

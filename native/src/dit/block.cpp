@@ -2,8 +2,8 @@
 
 namespace ltx2 {
 
-DitConfig::DitConfig(const Json & json) {
-    const Config c(json, "transformer");
+DitConfig::DitConfig(const Part & part) {
+    const Config c = part.group("transformer");
     // What the reference checks as well: a file that states otherwise is another model.
     c.require_flag("attention_bias", true, true);
     c.require_flag("cross_attention_norm", true, true);
@@ -29,22 +29,19 @@ DitConfig::DitConfig(const Json & json) {
     gated = c.flag("apply_gated_attention", false);
     adaln_text = c.flag("cross_attention_adaln", false);
     float64_grid = c.text("frequencies_precision", "") == "float64";
-    const auto refuse = [](const char * what) {
-        fail(LTX2_STATUS_MODEL, "config transformer: %s", what);
-    };
     if (head_dim % 2)
-        refuse("attention_head_dim is odd");
+        c.refuse("attention_head_dim is odd");
     if (out_channels != in_channels)
-        refuse("out_channels differs from in_channels");
+        c.refuse("out_channels differs from in_channels");
     if (context_width != width())
-        refuse("cross_attention_dim differs from the width");
+        c.refuse("cross_attention_dim differs from the width");
     if (!(eps >= 0 && eps <= 1)) // ggml stops the process at a negative one
-        refuse("norm_eps is not in 0..1");
+        c.refuse("norm_eps is not in 0..1");
     if (max_pos.size() != 3 || width() < 6)
-        refuse("positional_embedding_max_pos wants three numbers and a width of 6 or more");
+        c.refuse("positional_embedding_max_pos wants three numbers and a width of 6 or more");
     for (double m : max_pos)
         if (!(m > 0))
-            refuse("positional_embedding_max_pos is not positive");
+            c.refuse("positional_embedding_max_pos is not positive");
 }
 
 AdaLayerNormSingle::AdaLayerNormSingle(const Weights & w, int width, int rows)

@@ -1,7 +1,6 @@
 // One transformer block of the DiT, its config, and the modulation that all blocks read.
 #pragma once
 
-#include "files/config.h"
 #include "graph/layers.h"
 
 namespace ltx2 {
@@ -13,7 +12,7 @@ struct DitConfig {
     std::vector<double> max_pos;
     bool gated, adaln_text, float64_grid;
 
-    explicit DitConfig(const Json & config); // MODEL: what LTX-2.3 does not have
+    explicit DitConfig(const Part & part); // MODEL: what LTX-2.3 does not have
     int width() const { return heads * head_dim; }
     int table_rows() const { return adaln_text ? 9 : 6; }
 };

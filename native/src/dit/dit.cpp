@@ -11,57 +11,63 @@ static std::vector<Block> make_blocks(const Weights & w, const DitConfig & c) {
     std::vector<Block> blocks;
     for (int i = 0; i < c.layers; ++i)
         blocks.emplace_back(w / i, c);
+    w.end(c.layers);
     return blocks;
 }
 
-Dit::Dit(Device & device, const Index & index, const Json & config, const Progress & progress)
-    : device_(device), config_(config), store_(device, index),
-      patchify_proj_(store_.root("patchify_proj"), config_.in_channels, config_.width()),
-      adaln_single_(store_.root("adaln_single"), config_.width(), config_.table_rows()),
-      blocks_(make_blocks(store_.root("transformer_blocks"), config_)),
-      scale_shift_table_(store_.root()("scale_shift_table", {config_.width(), 2}, As::f32)),
-      proj_out_(store_.root("proj_out"), config_.width(), config_.out_channels) {
+Dit::Dit(const Model & model, Device & device)
+    : device_(device), config_(model.need(part)), store_(device),
+      patchify_proj_(Weights(store_, model.need(part), "patchify_proj"), config_.in_channels,
+                     config_.width()),
+      adaln_single_(Weights(store_, model.need(part), "adaln_single"), config_.width(),
+                    config_.table_rows()),
+      blocks_(make_blocks(Weights(store_, model.need(part), "transformer_blocks"), config_)),
+      scale_shift_table_(
+          Weights(store_, model.need(part))("scale_shift_table", {config_.width(), 2}, As::f32)),
+      proj_out_(Weights(store_, model.need(part), "proj_out"), config_.width(),
+                config_.out_channels) {
     if (config_.adaln_text)
         prompt_adaln_single_ = std::make_unique<AdaLayerNormSingle>(
-            store_.root("prompt_adaln_single"), config_.width(), 2);
-    store_.load(progress);
+            Weights(store_, model.need(part), "prompt_adaln_single"), config_.width(), 2);
 }
 
-void Dit::prepare(const std::vector<Position> & positions, const std::vector<float> & text,
-                  const std::vector<float> & negative, std::vector<int> stg_blocks) {
-    const int64_t width = config_.width(), half = config_.head_dim / 2;
-    tokens_ = static_cast<int64_t>(positions.size());
-    for (int block : stg_blocks)
+void Dit::load(const Progress & progress) { store_.load(progress); }
+
+Kept DitRun::keep(Shape ne, const float * values) const {
+    Kept kept = device_.keep(GGML_TYPE_F32, ne);
+    if (values)
+        ggml_backend_tensor_set(kept.tensor, values, 0, ggml_nbytes(kept.tensor));
+    return kept;
+}
+
+DitRun::DitRun(const Dit & dit, const std::vector<Position> & positions, const TextFeatures & text,
+               const TextFeatures * negative, std::vector<int> stg_blocks)
+    : dit_(dit), device_(dit.device_), config_(dit.config_),
+      tokens_(static_cast<int64_t>(positions.size())), stg_blocks_(std::move(stg_blocks)) {
+    for (int block : stg_blocks_)
         if (block < 0 || block >= config_.layers)
             fail(LTX2_STATUS_INVALID_ARGUMENT, "stg: block %d is perturbed, and there are %d",
                  block, config_.layers);
-    stg_blocks_ = std::move(stg_blocks);
-    has_negative_ = !negative.empty();
-
     std::vector<float> axes;
     for (const Position & p : positions)
         axes.insert(axes.end(), {p.time, p.row, p.column});
+    const int64_t width = config_.width(), half = config_.head_dim / 2;
     const RotaryTable table =
         rotary_table(axes, 3, config_.max_pos, config_.theta, static_cast<int>(width),
                      config_.heads, config_.float64_grid);
-    const auto kept = [&](Shape ne, const float * data) {
-        Kept k = device_.keep(GGML_TYPE_F32, ne);
-        if (data)
-            ggml_backend_tensor_set(k.tensor, data, 0, ggml_nbytes(k.tensor));
-        return k;
-    };
-    const auto text_shape = [&](const std::vector<float> & rows) {
-        return Shape{width, static_cast<int64_t>(rows.size()) / width, 1, 1};
-    };
-    cos_ = kept({half, config_.heads, tokens_, 1}, table.cos.data());
-    sin_ = kept({half, config_.heads, tokens_, 1}, table.sin.data());
-    context_ = kept(text_shape(text), text.data());
-    negative_ = has_negative_ ? kept(text_shape(negative), negative.data()) : Kept();
-    x_ = kept({width, tokens_, 1, 1}, nullptr);
-    start_ = has_negative_ ? kept({width, tokens_, 1, 1}, nullptr) : Kept();
-    shared_ = stg_blocks_.empty() ? Kept() : kept({width, tokens_, 1, 1}, nullptr);
-    prompt_rows_ = prompt_adaln_single_ ? kept({width, 2, 1, 1}, nullptr) : Kept();
-    timesteps_ = 0;
+    const Shape state = {width, tokens_, 1, 1};
+    cos_ = keep({half, config_.heads, tokens_, 1}, table.cos.data());
+    sin_ = keep({half, config_.heads, tokens_, 1}, table.sin.data());
+    context_ = keep({text.width, text.rows, 1, 1}, text.values.data());
+    x_ = keep(state, nullptr);
+    if (negative) {
+        negative_ = keep({negative->width, negative->rows, 1, 1}, negative->values.data());
+        start_ = keep(state, nullptr);
+    }
+    if (!stg_blocks_.empty())
+        shared_ = keep(state, nullptr);
+    if (dit_.prompt_adaln_single_)
+        prompt_rows_ = keep({width, 2, 1, 1}, nullptr);
 }
 
 // Cosines first, exponents divided by the half width itself, in the reference's F32 order.
@@ -76,15 +82,15 @@ static void add_sinusoid(std::vector<float> & out, float timestep) {
         out.push_back(std::sin(a));
 }
 
-void Dit::begin(const State & state, float sigma, const Progress & progress) {
+void DitRun::begin(const Stream & video, float sigma, const Progress & progress) {
     // Tokens of equal noise share one timestep: text alone has one, a first image makes two.
     std::vector<float> distinct, sinusoids, prompt_sinusoid;
     token_timestep_.resize(static_cast<size_t>(tokens_));
     for (int64_t t = 0; t < tokens_; ++t) {
-        const auto it = std::find(distinct.begin(), distinct.end(), state.mask[t]);
+        const auto it = std::find(distinct.begin(), distinct.end(), video.mask[t]);
         token_timestep_[t] = static_cast<int32_t>(it - distinct.begin());
         if (it == distinct.end())
-            distinct.push_back(state.mask[t]);
+            distinct.push_back(video.mask[t]);
     }
     const float scale = static_cast<float>(config_.timestep_scale);
     for (float mask : distinct)
@@ -103,30 +109,30 @@ void Dit::begin(const State & state, float sigma, const Progress & progress) {
                                 ggml_nbytes(index_.tensor));
 
     Graph g(device_, progress, 256);
-    Tensor z = g.input(GGML_TYPE_F32, {config_.in_channels, tokens_, 1, 1}, state.latents.data());
+    Tensor z = g.input(GGML_TYPE_F32, {config_.in_channels, tokens_, 1, 1}, video.latents.data());
     Tensor embedded, rows;
-    adaln_single_(g, g.input(GGML_TYPE_F32, {sinusoid_width, n, 1, 1}, sinusoids.data()), embedded,
-                  rows);
+    dit_.adaln_single_(g, g.input(GGML_TYPE_F32, {sinusoid_width, n, 1, 1}, sinusoids.data()),
+                       embedded, rows);
     g.tap("adaln_single", rows);
     g.keep(ggml_reshape_3d(g.ctx(), rows, width, config_.table_rows(), n), rows_.tensor);
     g.keep(g.tap("adaln_single.emb", embedded), embedded_.tensor);
-    if (prompt_adaln_single_) {
-        (*prompt_adaln_single_)(
+    if (dit_.prompt_adaln_single_) {
+        (*dit_.prompt_adaln_single_)(
             g, g.input(GGML_TYPE_F32, {sinusoid_width, 1, 1, 1}, prompt_sinusoid.data()), embedded,
             rows);
         g.tap("prompt_adaln_single", rows);
         g.keep(ggml_reshape_2d(g.ctx(), rows, width, 2), prompt_rows_.tensor);
     }
-    g.keep(g.tap("patchify_proj", patchify_proj_(g, z)), x_.tensor);
+    g.keep(g.tap("patchify_proj", dit_.patchify_proj_(g, z)), x_.tensor);
     g.run();
 }
 
-Modulation Dit::modulation() const {
+Modulation DitRun::modulation() const {
     return {rows_.tensor, prompt_rows_.tensor, index_.tensor, {cos_.tensor, sin_.tensor}};
 }
 
-void Dit::run_blocks(Kept & x, const Kept & context, int first, int last, bool perturbed,
-                     const Progress & progress) {
+void DitRun::run_blocks(Kept & x, const Kept & context, int first, int last, bool perturbed,
+                        const Progress & progress) {
     for (int i = first; i < last; ++i) {
         const bool here =
             perturbed && std::find(stg_blocks_.begin(), stg_blocks_.end(), i) != stg_blocks_.end();
@@ -134,53 +140,54 @@ void Dit::run_blocks(Kept & x, const Kept & context, int first, int last, bool p
         const std::string path =
             (perturbed ? "perturbed.transformer_blocks." : "transformer_blocks.") +
             std::to_string(i);
-        g.keep(blocks_[i](g, x.tensor, context.tensor, modulation(), here, path), x.tensor);
+        g.keep(dit_.blocks_[i](g, x.tensor, context.tensor, modulation(), here, path), x.tensor);
         g.run();
     }
 }
 
-std::vector<float> Dit::finish(const Kept & x, const Progress & progress) {
+std::vector<float> DitRun::finish(const Kept & x, const Progress & progress) {
     Graph g(device_, progress, 256);
     const int64_t width = config_.width();
     Tensor table = ggml_reshape_3d(g.ctx(), embedded_.tensor, width, 1, timesteps_);
-    table = add(g, ggml_repeat_4d(g.ctx(), table, width, 2, timesteps_, 1), scale_shift_table_);
+    table =
+        add(g, ggml_repeat_4d(g.ctx(), table, width, 2, timesteps_, 1), dit_.scale_shift_table_);
     // LayerNorm here, not RMS: the mean of the residual is large.
     g.tap("norm_out", normed(g, Norm::layer, x.tensor, config_.eps));
     Tensor h = modulate(g, Norm::layer, x.tensor, config_.eps, {table, 1, index_.tensor},
                         {table, 0, index_.tensor});
     std::vector<float> velocity(static_cast<size_t>(tokens_ * config_.out_channels));
-    g.output(proj_out_(g, h), velocity.data());
+    g.output(dit_.proj_out_(g, h), velocity.data());
     g.run();
     return velocity;
 }
 
-void Dit::copy(const Kept & from, Kept & to, const Progress & progress) {
+void DitRun::copy(const Kept & from, Kept & to, const Progress & progress) {
     Graph g(device_, progress, 16);
     g.keep(from.tensor, to.tensor);
     g.run();
 }
 
-Velocities Dit::velocity(const State & state, float sigma, const Progress & progress) {
+Velocities DitRun::velocity(const State & state, float sigma, const Progress & progress) {
     const bool stg = !stg_blocks_.empty();
     const int layers = config_.layers;
     // Up to the first perturbed block the perturbed pass is the plain one.
     const int split = stg ? *std::min_element(stg_blocks_.begin(), stg_blocks_.end()) : layers;
     Velocities v;
-    begin(state, sigma, progress);
-    if (has_negative_)
+    begin(state.front(), sigma, progress);
+    if (negative_.tensor)
         copy(x_, start_, progress);
     run_blocks(x_, context_, 0, split, false, progress);
     if (stg)
         copy(x_, shared_, progress);
     run_blocks(x_, context_, split, layers, false, progress);
-    v.plain = finish(x_, progress);
+    v.plain.push_back(finish(x_, progress));
     if (stg) {
         run_blocks(shared_, context_, split, layers, true, progress);
-        v.perturbed = finish(shared_, progress);
+        v.perturbed.push_back(finish(shared_, progress));
     }
-    if (has_negative_) {
+    if (negative_.tensor) {
         run_blocks(start_, negative_, 0, layers, false, progress);
-        v.negative = finish(start_, progress);
+        v.negative.push_back(finish(start_, progress));
     }
     return v;
 }

@@ -6,8 +6,8 @@
 #pragma once
 
 #include "dit/block.h"
-#include "dit/positions.h"
 #include "sampling/denoise.h"
+#include "sampling/text_features.h"
 
 #include <memory>
 
@@ -15,25 +15,16 @@ namespace ltx2 {
 
 class Dit {
 public:
-    Dit(Device & device, const Index & index, const Json & config, const Progress & progress);
+    static constexpr const char * part = "dit";
+
+    // Checks the config and every tensor; reads no weights. MODEL.
+    Dit(const Model & model, Device & device);
 
     const DitConfig & config() const { return config_; }
-
-    // Says where the tokens lie, which text belongs to the plain and to the negative pass (empty:
-    // no such pass; [rows][width] each), and in which blocks guidance perturbs (empty: no such
-    // pass).
-    void prepare(const std::vector<Position> & positions, const std::vector<float> & text,
-                 const std::vector<float> & negative, std::vector<int> stg_blocks);
-    Velocities velocity(const State & state, float sigma, const Progress & progress);
+    void load(const Progress & progress); // OUT_OF_MEMORY, CANCELLED
 
 private:
-    void begin(const State & state, float sigma, const Progress & progress);
-    void run_blocks(Kept & x, const Kept & context, int first, int last, bool perturbed,
-                    const Progress & progress);
-    std::vector<float> finish(const Kept & x, const Progress & progress);
-    void copy(const Kept & from, Kept & to, const Progress & progress);
-    Modulation modulation() const;
-
+    friend class DitRun;
     Device & device_;
     DitConfig config_;
     Store store_;
@@ -43,10 +34,33 @@ private:
     std::vector<Block> blocks_;
     Tensor scale_shift_table_;
     Linear proj_out_;
+};
 
-    int64_t tokens_ = 0, timesteps_ = 0;
+// The passes over one video: what they keep on the device between steps. Dies before its Dit.
+class DitRun {
+public:
+    // Where the tokens lie, the text of the plain pass, that of the negative one (null: no such
+    // pass), and the blocks in which guidance perturbs (empty: no such pass). OUT_OF_MEMORY.
+    DitRun(const Dit & dit, const std::vector<Position> & positions, const TextFeatures & text,
+           const TextFeatures * negative, std::vector<int> stg_blocks);
+
+    // Errors: OUT_OF_MEMORY, DEVICE, CANCELLED.
+    Velocities velocity(const State & state, float sigma, const Progress & progress);
+
+private:
+    Kept keep(Shape ne, const float * values) const;
+    void begin(const Stream & video, float sigma, const Progress & progress);
+    void run_blocks(Kept & x, const Kept & context, int first, int last, bool perturbed,
+                    const Progress & progress);
+    std::vector<float> finish(const Kept & x, const Progress & progress);
+    void copy(const Kept & from, Kept & to, const Progress & progress);
+    Modulation modulation() const;
+
+    const Dit & dit_;
+    Device & device_;
+    const DitConfig & config_;
+    int64_t tokens_, timesteps_ = 0;
     std::vector<int> stg_blocks_;
-    bool has_negative_ = false;
     std::vector<int32_t> token_timestep_;
     // The hidden state: as a pass begins, as it runs, and before the first perturbed block.
     Kept start_, x_, shared_;

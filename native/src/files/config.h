@@ -11,8 +11,8 @@ namespace ltx2 {
 
 class Config {
 public:
-    // The group `name` of `config`; a missing group is an empty one.
-    Config(const Json & config, const std::string & name);
+    // The group `name` of `config`, of the file `path`; a missing group is an empty one.
+    Config(const Json & config, const std::string & name, const std::string & path = "");
 
     bool has(const char * key) const { return find(key) != nullptr; }
     // Errors: MODEL naming `name.key` (wrong kind, out of bounds, another value than `wanted`).
@@ -23,11 +23,14 @@ public:
     std::vector<double> numbers(const char * key, const std::vector<double> & otherwise) const;
     void require(const char * key, const std::string & wanted, const std::string & otherwise) const;
     void require_flag(const char * key, bool wanted, bool otherwise) const;
+    const Json::Array & array(const char * key) const; // must be there
+    std::string what(const char * key) const { return where_ + "." + key; }
+    [[noreturn]] void refuse(const std::string & problem) const;
 
 private:
     const Json * find(const char * key) const; // null where absent or null
     const Json * group_;
-    std::string name_;
+    std::string where_; // "FILE: config NAME"
 };
 
 } // namespace ltx2

@@ -51,6 +51,7 @@ struct ModelFile {
     std::vector<TensorInfo> tensors;  // in the file's order; no name occurs twice
     std::vector<uint32_t> by_name;    // indices into tensors, sorted: what find() searches
 
+    bool is_gguf() const { return format.compare(0, 4, "GGUF") == 0; }
     const TensorInfo * find(std::string_view name) const; // null if there is none
 };
 

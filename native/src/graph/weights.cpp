@@ -7,26 +7,6 @@ namespace ltx2 {
 
 static constexpr size_t context_tensors = 512;
 
-Weights Weights::operator/(const std::string & name) const {
-    return Weights(*store_, prefix_.empty() ? name : prefix_ + "." + name);
-}
-
-bool Weights::has(const std::string & name) const {
-    return store_->find((*this / name).prefix_) != nullptr;
-}
-
-Tensor Weights::operator()(const std::string & name, std::vector<int64_t> ne, As as) const {
-    return store_->want((*this / name).prefix_, ne, as);
-}
-
-std::vector<int64_t> Weights::shape(const std::string & name) const {
-    const std::string full = (*this / name).prefix_;
-    const Source * source = store_->find(full);
-    if (!source)
-        fail(LTX2_STATUS_MODEL, "model: tensor %s is missing", full.c_str());
-    return source->info->shape;
-}
-
 static std::string shape_words(const std::vector<int64_t> & shape) {
     std::string text;
     for (int64_t n : shape)
@@ -34,16 +14,44 @@ static std::string shape_words(const std::vector<int64_t> & shape) {
     return "[" + text + "]";
 }
 
-Store::Store(Device & device, const Index & index) : device_(device), index_(index) {}
+Weights Weights::operator/(const std::string & name) const {
+    return Weights(*store_, *part_, prefix_.empty() ? name : prefix_ + "." + name);
+}
+
+const Source & Weights::source(const std::string & name) const {
+    const std::string full = (*this / name).prefix_;
+    const auto found = part_->tensors.find(full);
+    if (found == part_->tensors.end())
+        fail(LTX2_STATUS_MODEL, "%s: tensor %s of the %s is missing", part_->file->path.c_str(),
+             full.c_str(), part_->row->title);
+    return found->second;
+}
+
+Tensor Weights::operator()(const std::string & name, std::vector<int64_t> ne, As as) const {
+    return store_->want(source(name), (*this / name).prefix_, ne, as);
+}
+
+std::vector<int64_t> Weights::shape(const std::string & name, size_t sides) const {
+    const Source & found = source(name);
+    const std::vector<int64_t> & shape = found.info->shape;
+    if (shape.size() != sides || found.info->elements() < 1)
+        fail(LTX2_STATUS_MODEL, "%s: tensor %s has shape %s, not one of %zu sides",
+             found.path.c_str(), (*this / name).prefix_.c_str(), shape_words(shape).c_str(), sides);
+    return shape;
+}
+
+void Weights::end(int64_t count) const {
+    const std::string next = (*this / std::to_string(count)).prefix_ + ".";
+    const auto found = part_->tensors.lower_bound(next);
+    if (found != part_->tensors.end() && found->first.compare(0, next.size(), next) == 0)
+        fail(LTX2_STATUS_MODEL, "%s: has %s, and its config states %lld of %s",
+             found->second.path.c_str(), found->first.c_str(), static_cast<long long>(count),
+             prefix_.c_str());
+}
 
 Store::~Store() {
     for (const Wanted & w : wanted_)
         w.source->mapping->release(w.source->info->data, w.source->info->size);
-}
-
-const Source * Store::find(const std::string & name) const {
-    const auto it = index_.find(name);
-    return it == index_.end() ? nullptr : &it->second;
 }
 
 // Convolutions are 5-D in safetensors and folded to 4-D in GGUF: the same bytes.
@@ -79,20 +87,18 @@ void check_type(const Source & source, const std::string & name, int64_t row) {
              source.path.c_str(), name.c_str(), static_cast<long long>(traits->blck_size));
 }
 
-Tensor Store::want(const std::string & name, const std::vector<int64_t> & ne, As as) {
-    const auto known = by_name_.find(name);
-    if (known != by_name_.end())
-        return wanted_[known->second].tensor;
-    const Source * source = find(name);
-    if (!source)
-        fail(LTX2_STATUS_MODEL, "model: tensor %s is missing", name.c_str());
-    const TensorInfo & info = *source->info;
+Tensor Store::want(const Source & source, const std::string & name, const std::vector<int64_t> & ne,
+                   As as) {
+    const auto known = known_.find(&source);
+    if (known != known_.end())
+        return known->second;
+    const TensorInfo & info = *source.info;
     if (!same_shape(info, ne, as)) {
         std::vector<int64_t> wanted(ne.rbegin(), ne.rend());
-        fail(LTX2_STATUS_MODEL, "%s: tensor %s has shape %s, not %s", source->path.c_str(),
+        fail(LTX2_STATUS_MODEL, "%s: tensor %s has shape %s, not %s", source.path.c_str(),
              name.c_str(), shape_words(info.shape).c_str(), shape_words(wanted).c_str());
     }
-    check_type(*source, name, ne[0]);
+    check_type(source, name, ne[0]);
 
     // ggml rounds activations to meet the weights; our own kernels need not.
     const bool expand = device_.exact() && !device_.own_kernels();
@@ -100,13 +106,13 @@ Tensor Store::want(const std::string & name, const std::vector<int64_t> & ne, As
     if (as == As::f32)
         type = GGML_TYPE_F32;
     if (as == As::taps)
-        type = info.type == GGML_TYPE_F16 && source->added == 0 && !expand ? GGML_TYPE_F16
-                                                                           : GGML_TYPE_F32;
-    if (as == As::matrix && (source->added != 0 || expand))
+        type = info.type == GGML_TYPE_F16 && source.added == 0 && !expand ? GGML_TYPE_F16
+                                                                          : GGML_TYPE_F32;
+    if (as == As::matrix && (source.added != 0 || expand))
         type = GGML_TYPE_F32;
     if (ne.size() > 4 || ne[0] % ggml_blck_size(type))
         fail(LTX2_STATUS_MODEL, "%s: tensor %s has rows that are no multiple of %lld",
-             source->path.c_str(), name.c_str(), static_cast<long long>(ggml_blck_size(type)));
+             source.path.c_str(), name.c_str(), static_cast<long long>(ggml_blck_size(type)));
 
     if (contexts_.empty() || context_used_ == context_tensors) {
         contexts_.push_back(make_context(context_tensors));
@@ -116,8 +122,8 @@ Tensor Store::want(const std::string & name, const std::vector<int64_t> & ne, As
     Tensor tensor =
         ggml_new_tensor(contexts_.back().get(), type, static_cast<int>(ne.size()), ne.data());
     ggml_set_name(tensor, name.c_str());
-    by_name_[name] = wanted_.size();
-    wanted_.push_back({tensor, source, as, can_map(*source, as) && type == info.type});
+    known_[&source] = tensor;
+    wanted_.push_back({tensor, &source, as, can_map(source, as) && type == info.type});
     return tensor;
 }
 

@@ -1,26 +1,17 @@
-// Files -> named tensors on a device, seen through `Weights`. A component's constructor asks for
-// its tensors by the checkpoint's names, which checks each against what the architecture expects;
-// `Store::load` then maps them (CPU) or copies them (GPU), once, for as long as the Store lives.
+// A part's tensors on a device, seen through `Weights`. A component's constructor asks for them by
+// the checkpoint's names, which checks each against what the architecture expects, before any is
+// read; `Store::load` then maps them (CPU) or copies them (GPU), once, for as long as the Store
+// lives.
 #pragma once
 
 #include "base/progress.h"
-#include "files/tensor_file.h"
 #include "graph/device.h"
+#include "model/model.h"
 
 #include <map>
 #include <vector>
 
 namespace ltx2 {
-
-// Where a tensor's bytes are. `added` goes onto every value: Hugging Face stores Gemma's norms
-// without the 1 that GGUF holds inside.
-struct Source {
-    const TensorInfo * info = nullptr;
-    std::shared_ptr<Mapping> mapping;
-    std::string path;
-    float added = 0;
-};
-using Index = std::map<std::string, Source, std::less<>>; // by the reference's names
 
 // MODEL that names the tensor where its type holds no weights or its rows no whole blocks.
 void check_type(const Source & source, const std::string & name, int64_t row);
@@ -36,32 +27,37 @@ enum class As {
 
 class Store;
 
-// A place in the tree of names. Cheap to copy; valid while its Store lives.
+// A place in a part's tree of names. Cheap to copy; valid while its Store and the Part live.
 class Weights {
 public:
-    Weights(Store & store, std::string prefix) : store_(&store), prefix_(std::move(prefix)) {}
+    Weights(Store & store, const Part & part, std::string prefix = "")
+        : store_(&store), part_(&part), prefix_(std::move(prefix)) {}
     Weights operator/(const std::string & name) const;
     Weights operator/(int index) const { return *this / std::to_string(index); }
-    bool has(const std::string & name) const;
+    // Where `prefix.name` lies, or MODEL that names the file and what is missing in it.
+    const Source & source(const std::string & name) const;
     // The tensor `prefix.name` of exactly this ggml shape (trailing ones left out), or MODEL that
     // names it. For `taps` ne is {I, O, kw, kh, kt} reduced to {I, O, taps}.
     Tensor operator()(const std::string & name, std::vector<int64_t> ne, As as) const;
-    // The shape as the file has it, outermost first: for the few sizes no config states.
-    std::vector<int64_t> shape(const std::string & name) const;
+    // The shape as the file has it, outermost first, of `sides` sides: for the few sizes that no
+    // config states. MODEL.
+    std::vector<int64_t> shape(const std::string & name, size_t sides) const;
+    // MODEL where the file has a `prefix.count` too: its config states fewer than it holds.
+    void end(int64_t count) const;
 
 private:
     Store * store_;
+    const Part * part_;
     std::string prefix_;
 };
 
 class Store {
 public:
-    Store(Device & device, const Index & index);
+    explicit Store(Device & device) : device_(device) {}
     ~Store();
     Store(const Store &) = delete;
     Store & operator=(const Store &) = delete;
 
-    Weights root(const std::string & prefix = "") { return Weights(*this, prefix); }
     // Reports stage "load". Errors: OUT_OF_MEMORY, CANCELLED.
     void load(const Progress & progress);
 
@@ -73,17 +69,16 @@ private:
         As as;
         bool mapped;
     };
-    const Source * find(const std::string & name) const;
-    Tensor want(const std::string & name, const std::vector<int64_t> & ne, As as);
+    Tensor want(const Source & source, const std::string & name, const std::vector<int64_t> & ne,
+                As as);
     bool can_map(const Source & source, As as) const;
     void map_tensors();
     void copy_tensors(const Progress & progress);
 
     Device & device_;
-    const Index & index_;
     std::vector<ContextPtr> contexts_;
     size_t context_used_ = 0;
-    std::map<std::string, size_t> by_name_;
+    std::map<const Source *, Tensor> known_;
     std::vector<Wanted> wanted_;
     std::vector<BufferPtr> buffers_;
     std::map<const Mapping *, ggml_backend_buffer_t> maps_;

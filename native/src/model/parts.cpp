@@ -19,11 +19,29 @@ static bool strip(View & name, std::initializer_list<const char *> prefixes) {
     return false;
 }
 
-const char * role_words(Role role) {
-    static const char * const texts[] = {"diffusion transformer", "text connector",
-                                         "text projection",       "video VAE",
-                                         "text encoder",          "nothing"};
-    return texts[static_cast<int>(role)];
+enum Row { text_encoder, projection, connector, dit, video_vae };
+
+const std::vector<PartRow> & part_rows() {
+    static const char * const checkpoint = "an LTX-2.3 checkpoint: the official .safetensors, or "
+                                           "the .gguf `ltx2 convert` makes of it";
+    static const char * const gemma = "Gemma 3 12B: a .gguf, or its Hugging Face folder";
+    static const std::vector<PartRow> rows = {
+        {"text_encoder", "text encoder", Need::always, gemma, true, {}},
+        {"projection", "text projection", Need::always, checkpoint, false, {"transformer"}},
+        {"connector", "text connector", Need::always, checkpoint, false, {"transformer"}},
+        {"dit",
+         "diffusion transformer",
+         Need::always,
+         checkpoint,
+         false,
+         {"transformer", "sampling"}},
+        {"video_vae", "video VAE", Need::always, checkpoint, false, {"vae"}},
+    };
+    return rows;
+}
+
+static Place in(Row row, std::string name, float added = 0) {
+    return {&part_rows()[static_cast<size_t>(row)], std::move(name), added};
 }
 
 static bool is_llama_name(View name) {
@@ -94,12 +112,12 @@ static std::string gemma_layer_part(View part) {
 
 static Place gemma_place(View name) {
     if (is_llama_name(name))
-        return {Role::text_encoder, std::string(name), 0};
+        return in(text_encoder, std::string(name));
     strip(name, {"language_model.model.", "model.language_model.", "model."});
     if (name == "embed_tokens.weight")
-        return {Role::text_encoder, "token_embd.weight", 0};
+        return in(text_encoder, "token_embd.weight");
     if (name == "norm.weight")
-        return {Role::text_encoder, "output_norm.weight", 1};
+        return in(text_encoder, "output_norm.weight", 1);
     if (!strip(name, {"layers."}))
         return {};
     const size_t dot = name.find('.');
@@ -107,8 +125,8 @@ static Place gemma_place(View name) {
     if (part.empty())
         return {};
     const float added = holds(part, "norm") ? 1.0f : 0.0f;
-    return {Role::text_encoder, "blk." + std::string(name.substr(0, dot)) + "." + part + ".weight",
-            added};
+    return in(text_encoder, "blk." + std::string(name.substr(0, dot)) + "." + part + ".weight",
+              added);
 }
 
 static bool is_dit_name(View name) {
@@ -130,22 +148,22 @@ Place Naming::place(const std::string & given) const {
         return {};
     const std::string text(name);
     if (starts(name, "video_embeddings_connector."))
-        return {Role::connector, text, 0};
+        return in(connector, text);
     if (starts(name, "embeddings_connector."))
-        return {Role::connector, "video_" + text, 0};
+        return in(connector, "video_" + text);
     if (is_dit_name(name))
-        return {Role::dit, text, 0};
+        return in(dit, text);
     if (inside)
         return {};
     if (starts(name, "text_embedding_projection."))
-        return {Role::projection, text, 0};
+        return in(projection, text);
     if (starts(name, "video_aggregate_embed."))
-        return {Role::projection, "text_embedding_projection." + text, 0};
+        return in(projection, "text_embedding_projection." + text);
     View part = name;
     const bool prefixed = strip(part, {"vae."});
     for (View half : {"encoder.", "decoder.", "per_channel_statistics."})
         if (starts(part, half) && (prefixed || bare_vae_))
-            return {Role::video_vae, "vae." + std::string(part), 0};
+            return in(video_vae, "vae." + std::string(part));
     return {};
 }
 

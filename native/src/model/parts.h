@@ -1,18 +1,29 @@
-// What the makers of model files call the same tensor, and which part of a model it belongs to.
+// The parts of a model: the one list of them, and what the makers of files call their tensors.
 #pragma once
 
 #include "files/tensor_file.h"
 
+#include <string_view>
+
 namespace ltx2 {
 
-enum class Role { dit, connector, projection, video_vae, text_encoder, none };
-constexpr int role_count = 5;
-const char * role_words(Role role);
+enum class Need { always, never }; // never: recognised and named in messages, not loaded
+
+struct PartRow {
+    const char * id;    // as `info` prints it
+    const char * title; // as a message says it
+    Need need;
+    const char * source;              // where to get it
+    bool many_files;                  // the files of one folder may hold it together
+    std::vector<const char *> groups; // of a checkpoint's config that are about it
+};
+
+const std::vector<PartRow> & part_rows(); // in the order the pipeline needs them
 
 struct Place {
-    Role role = Role::none; // none: a video does not need the tensor (audio, vision)
-    std::string name;       // the official one, without `model.diffusion_model.`; llama.cpp's
-    float added = 0;        // Hugging Face stores norms without the 1 that GGUF holds inside
+    const PartRow * part = nullptr; // null: a video does not need the tensor (audio, vision)
+    std::string name;               // the official one, without `model.diffusion_model.`
+    float added = 0; // Hugging Face stores norms without the 1 that GGUF holds inside
 };
 
 // How one file names its tensors, judged by all of them.

@@ -1,6 +1,5 @@
 #include "text/connector.h"
 
-#include "files/config.h"
 #include "graph/rotary.h"
 
 #include <cmath>
@@ -11,8 +10,8 @@ namespace ltx2 {
 static constexpr float norm_eps = 1e-6f;
 static constexpr double theta = 10000;
 
-ConnectorConfig::ConnectorConfig(const Json & json) {
-    const Config c(json, "transformer");
+ConnectorConfig::ConnectorConfig(const Part & part) {
+    const Config c = part.group("transformer");
     c.require("rope_type", "split", "interleaved");
     layers = static_cast<int>(c.integer("connector_num_layers", 2, 1, 256));
     heads = static_cast<int>(c.integer("connector_num_attention_heads", 30, 1, 256));
@@ -20,8 +19,8 @@ ConnectorConfig::ConnectorConfig(const Json & json) {
     text_length = static_cast<int>(c.integer("connector_text_length", 1024, 1, 16384));
     const std::vector<double> range = c.numbers("connector_positional_embedding_max_pos", {1});
     if (range.size() != 1 || !(range[0] > 0) || head_dim % 2)
-        fail(LTX2_STATUS_MODEL, "config transformer: the connector wants an even head width and "
-                                "one positive connector_positional_embedding_max_pos");
+        c.refuse("the connector wants an even head width and one positive "
+                 "connector_positional_embedding_max_pos");
     max_pos = range[0];
     gated = c.flag("connector_apply_gated_attention", false);
     float64_grid = c.text("frequencies_precision", "") == "float64";
@@ -41,72 +40,73 @@ static std::vector<ConnectorBlock> make_blocks(const Weights & w, const Connecto
     std::vector<ConnectorBlock> blocks;
     for (int i = 0; i < c.layers; ++i)
         blocks.emplace_back(w / i, c);
+    w.end(c.layers);
     return blocks;
 }
 
-static int64_t register_count(const Weights & w) {
-    const std::vector<int64_t> shape = w.shape("learnable_registers");
-    if (shape.size() != 2 || shape[0] < 1)
-        fail(LTX2_STATUS_MODEL, "model: learnable_registers has no rows");
-    return shape[0];
-}
-
 static const char * const prefix = "video_embeddings_connector";
+static const char * const projection = "text_embedding_projection.video_aggregate_embed";
 
-Connector::Connector(Device & device, const Index & index, const Json & config,
-                     const GemmaConfig & gemma, const Progress & progress)
-    : device_(device), config_(config), hidden_(gemma.hidden), states_(gemma.layers + 1),
-      store_(device, index),
-      video_aggregate_embed_(store_.root("text_embedding_projection.video_aggregate_embed"),
-                             hidden_ * states_, config_.width()),
-      learnable_registers_(store_.root(prefix)(
-          "learnable_registers", {config_.width(), register_count(store_.root(prefix))}, As::f32)),
-      blocks_(make_blocks(store_.root(prefix) / "transformer_1d_blocks", config_)) {
-    if (config_.text_length % learnable_registers_->ne[1])
-        fail(LTX2_STATUS_MODEL, "model: a text length of %d is no multiple of %lld registers",
-             config_.text_length, static_cast<long long>(learnable_registers_->ne[1]));
-    store_.load(progress);
+Connector::Connector(const Model & model, Device & device)
+    : device_(device), config_(model.need(part)), store_(device),
+      input_(Weights(store_, model.need(projection_part), projection).shape("weight", 2)[1]),
+      video_aggregate_embed_(Weights(store_, model.need(projection_part), projection), input_,
+                             config_.width()) {
+    const Part & own = model.need(part);
+    const Weights w(store_, own, prefix);
+    const int64_t registers = w.shape("learnable_registers", 2)[0];
+    learnable_registers_ = w("learnable_registers", {config_.width(), registers}, As::f32);
+    blocks_ = make_blocks(w / "transformer_1d_blocks", config_);
+    const Config c = own.group("transformer");
+    const char * key = "connector_num_learnable_registers";
+    if (c.integer(key, registers, 1, 16384) != registers)
+        c.refuse(words("%s is not the %lld that %s has", key, static_cast<long long>(registers),
+                       own.file->path.c_str()));
+    if (config_.text_length % registers)
+        c.refuse(words("connector_text_length: %d is no multiple of the %lld registers",
+                       config_.text_length, static_cast<long long>(registers)));
 }
 
-std::vector<float> Connector::features(const std::vector<float> & states, int64_t tokens,
-                                       const Progress & progress) {
+void Connector::load(const Progress & progress) { store_.load(progress); }
+
+std::vector<float> Connector::features(const HiddenStates & in, const Progress & progress) {
     // The layer is the fastest index: feature d of layer l is column d * layers + l.
-    std::vector<float> flat(states.size());
-    const float rescale = static_cast<float>(std::sqrt(double(config_.width()) / double(hidden_)));
-    std::vector<float> norms(static_cast<size_t>(states_));
+    const int64_t states = in.states, tokens = in.tokens, hidden = in.width;
+    std::vector<float> flat(in.values.size());
+    const float rescale = static_cast<float>(std::sqrt(double(config_.width()) / double(hidden)));
+    std::vector<float> norms(static_cast<size_t>(states));
     float * to = flat.data();
     for (int64_t t = 0; t < tokens; ++t) {
-        const float * first = states.data() + t * hidden_;
-        for (int64_t l = 0; l < states_; ++l) {
-            const float * state = first + l * tokens * hidden_;
+        const float * first = in.values.data() + t * hidden;
+        for (int64_t l = 0; l < states; ++l) {
+            const float * state = first + l * tokens * hidden;
             double squares = 0;
-            for (int64_t d = 0; d < hidden_; ++d)
+            for (int64_t d = 0; d < hidden; ++d)
                 squares += double(state[d]) * state[d];
             norms[static_cast<size_t>(l)] =
-                static_cast<float>(1 / std::sqrt(squares / double(hidden_) + norm_eps)) * rescale;
+                static_cast<float>(1 / std::sqrt(squares / double(hidden) + norm_eps)) * rescale;
         }
-        for (int64_t d = 0; d < hidden_; ++d)
-            for (int64_t l = 0; l < states_; ++l)
-                *to++ = first[l * tokens * hidden_ + d] * norms[static_cast<size_t>(l)];
+        for (int64_t d = 0; d < hidden; ++d)
+            for (int64_t l = 0; l < states; ++l)
+                *to++ = first[l * tokens * hidden + d] * norms[static_cast<size_t>(l)];
     }
     std::vector<float> rows(static_cast<size_t>(tokens * config_.width()));
     Graph g(device_, progress, 64);
-    Tensor x = g.input(GGML_TYPE_F32, {hidden_ * states_, tokens, 1, 1}, flat.data());
+    Tensor x = g.input(GGML_TYPE_F32, {hidden * states, tokens, 1, 1}, flat.data());
     g.output(g.tap("features", video_aggregate_embed_(g, x)), rows.data());
     g.run();
     return rows;
 }
 
-std::vector<float> Connector::project(const std::vector<float> & states, int64_t tokens,
-                                      const Progress & progress) {
-    const int64_t width = config_.width(), length = config_.text_length;
-    if (tokens < 1 || tokens > length ||
-        static_cast<int64_t>(states.size()) != states_ * tokens * hidden_)
-        fail(LTX2_STATUS_INTERNAL, "connector: %lld tokens for %lld rows",
-             static_cast<long long>(tokens), static_cast<long long>(length));
+TextFeatures Connector::project(const HiddenStates & states, const Progress & progress) {
+    const int64_t width = config_.width(), length = config_.text_length, tokens = states.tokens;
+    if (tokens < 1 || tokens > length || states.states * states.width != input_)
+        fail(LTX2_STATUS_INTERNAL, "connector: %lld tokens of %d x %lld for %lld rows",
+             static_cast<long long>(tokens), states.states, static_cast<long long>(states.width),
+             static_cast<long long>(length));
     progress("text", 0, 1);
     // Text first; a register fills each further row, chosen by the row's absolute position.
-    std::vector<float> rows = features(states, tokens, progress);
+    std::vector<float> rows = features(states, progress);
     const int64_t registers = learnable_registers_->ne[1];
     std::vector<float> learned(static_cast<size_t>(width * registers));
     ggml_backend_tensor_get(learnable_registers_, learned.data(), 0,
@@ -137,7 +137,7 @@ std::vector<float> Connector::project(const std::vector<float> & states, int64_t
         g.run();
     }
     progress("text", 1, 1);
-    return rows;
+    return {length, width, std::move(rows)};
 }
 
 } // namespace ltx2

@@ -4,7 +4,7 @@
 #pragma once
 
 #include "graph/layers.h"
-#include "text/gemma3_config.h"
+#include "sampling/text_features.h"
 
 namespace ltx2 {
 
@@ -13,7 +13,7 @@ struct ConnectorConfig {
     double max_pos;
     bool gated, float64_grid;
 
-    explicit ConnectorConfig(const Json & config); // MODEL: what LTX-2.3 does not have
+    explicit ConnectorConfig(const Part & part); // MODEL: what LTX-2.3 does not have
     int width() const { return heads * head_dim; }
 };
 
@@ -27,22 +27,26 @@ struct ConnectorBlock {
 
 class Connector {
 public:
-    Connector(Device & device, const Index & index, const Json & config, const GemmaConfig & gemma,
-              const Progress & progress);
+    static constexpr const char * part = "connector";
+    static constexpr const char * projection_part = "projection";
 
-    // states [layers + 1][tokens][hidden] as Gemma gives them -> [text_length][width].
+    // Checks the config and every tensor; reads no weights. MODEL.
+    Connector(const Model & model, Device & device);
+
+    const ConnectorConfig & config() const { return config_; }
+    int64_t input() const { return input_; } // values of all hidden states of a token
+    void load(const Progress & progress);    // OUT_OF_MEMORY, CANCELLED
+
     // Reports stage "text". Errors: OUT_OF_MEMORY, CANCELLED.
-    std::vector<float> project(const std::vector<float> & states, int64_t tokens,
-                               const Progress & progress);
+    TextFeatures project(const HiddenStates & states, const Progress & progress);
 
 private:
-    std::vector<float> features(const std::vector<float> & states, int64_t tokens,
-                                const Progress & progress);
+    std::vector<float> features(const HiddenStates & states, const Progress & progress);
 
     Device & device_;
     ConnectorConfig config_;
-    int64_t hidden_, states_;
     Store store_;
+    int64_t input_;
     Linear video_aggregate_embed_;
     Tensor learnable_registers_;
     std::vector<ConnectorBlock> blocks_;

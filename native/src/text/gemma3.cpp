@@ -57,36 +57,38 @@ static std::vector<GemmaLayer> make_layers(const Weights & w, const GemmaConfig 
     std::vector<GemmaLayer> layers;
     for (int i = 0; i < c.layers; ++i)
         layers.emplace_back(w / i, c);
+    w.end(c.layers);
     return layers;
 }
 
-Gemma::Gemma(Device & device, const Index & index, const GemmaConfig & config,
-             const Progress & progress)
-    : device_(device), index_(index), config_(config), store_(device, index),
-      layers_(make_layers(store_.root("blk"), config_)),
-      output_norm_(store_.root("output_norm"), config_.hidden, config_.eps) {
-    store_.load(progress);
+static Source embedding(const Weights & w, int hidden) {
+    const Source & table = w.source("weight");
+    if (w.shape("weight", 2)[1] != hidden)
+        fail(LTX2_STATUS_MODEL, "%s: tensor token_embd.weight is not [vocabulary, %d]",
+             table.path.c_str(), hidden);
+    check_type(table, "token_embd.weight", hidden);
+    return table;
 }
 
-std::vector<float> Gemma::embed(const std::vector<int32_t> & tokens) const {
-    const auto found = index_.find("token_embd.weight");
-    if (found == index_.end())
-        fail(LTX2_STATUS_MODEL, "model: tensor token_embd.weight is missing");
-    const Source & table = found->second;
-    const std::vector<int64_t> & shape = table.info->shape;
-    const int64_t hidden = config_.hidden;
-    if (shape.size() != 2 || shape[1] != hidden)
-        fail(LTX2_STATUS_MODEL, "%s: tensor token_embd.weight is not [vocabulary, %lld]",
-             table.path.c_str(), static_cast<long long>(hidden));
-    check_type(table, "token_embd.weight", hidden);
+Gemma3::Gemma3(const Part & part, Device & device)
+    : device_(device), config_(gemma_config(*part.file)), store_(device),
+      layers_(make_layers(Weights(store_, part, "blk"), config_)),
+      output_norm_(Weights(store_, part, "output_norm"), config_.hidden, config_.eps) {
+    embedding_ = embedding(Weights(store_, part, "token_embd"), config_.hidden);
+}
+
+void Gemma3::load(const Progress & progress) { store_.load(progress); }
+
+std::vector<float> Gemma3::embed(const std::vector<int32_t> & tokens) const {
+    const int64_t hidden = config_.hidden, rows_there = embedding_.info->shape[0];
     const float scale = std::sqrt(static_cast<float>(hidden));
     std::vector<float> rows(tokens.size() * static_cast<size_t>(hidden));
     for (size_t i = 0; i < tokens.size(); ++i) {
-        if (tokens[i] < 0 || tokens[i] >= shape[0])
+        if (tokens[i] < 0 || tokens[i] >= rows_there)
             fail(LTX2_STATUS_MODEL, "%s: token %d has no row in token_embd.weight, which has %lld",
-                 table.path.c_str(), tokens[i], static_cast<long long>(shape[0]));
+                 embedding_.path.c_str(), tokens[i], static_cast<long long>(rows_there));
         float * row = rows.data() + i * static_cast<size_t>(hidden);
-        read_values(table, tokens[i] * hidden, hidden, row);
+        read_values(embedding_, tokens[i] * hidden, hidden, row);
         for (int64_t d = 0; d < hidden; ++d)
             row[d] *= scale;
     }
@@ -119,13 +121,14 @@ static std::vector<ggml_fp16_t> make_mask(int64_t tokens, int64_t window) {
     return mask;
 }
 
-std::vector<float> Gemma::encode(const std::vector<int32_t> & tokens, const Progress & progress) {
+HiddenStates Gemma3::encode(const std::vector<int32_t> & tokens, const Progress & progress) {
     const int64_t count = static_cast<int64_t>(tokens.size()), hidden = config_.hidden;
     if (tokens.empty())
         fail(LTX2_STATUS_INTERNAL, "gemma: no tokens");
-    std::vector<float> states = embed(tokens);
-    const size_t one = states.size();
-    states.resize(one * (layers_.size() + 1));
+    HiddenStates out{states(), count, hidden, embed(tokens)};
+    std::vector<float> & values = out.values;
+    const size_t one = values.size();
+    values.resize(one * (layers_.size() + 1));
 
     std::vector<float> cosines[2], sines[2];
     std::vector<ggml_fp16_t> masks[2];
@@ -135,7 +138,7 @@ std::vector<float> Gemma::encode(const std::vector<int32_t> & tokens, const Prog
             masks[global] = make_mask(count, global ? count : config_.sliding_window);
     }
     Kept x = device_.keep(GGML_TYPE_F32, {hidden, count, 1, 1});
-    ggml_backend_tensor_set(x.tensor, states.data(), 0, ggml_nbytes(x.tensor));
+    ggml_backend_tensor_set(x.tensor, values.data(), 0, ggml_nbytes(x.tensor));
     const int total = static_cast<int>(layers_.size());
     for (int i = 0; i < total; ++i) {
         progress("text", i, total);
@@ -150,13 +153,13 @@ std::vector<float> Gemma::encode(const std::vector<int32_t> & tokens, const Prog
         Tensor y = layers_[static_cast<size_t>(i)](g, config_, x.tensor, rotary,
                                                    global ? count : config_.sliding_window, mask);
         const bool last = i + 1 == total;
-        g.output(last ? output_norm_(g, y) : y, states.data() + one * static_cast<size_t>(i + 1));
+        g.output(last ? output_norm_(g, y) : y, values.data() + one * static_cast<size_t>(i + 1));
         if (!last)
             g.keep(y, x.tensor);
         g.run();
     }
     progress("text", total, total);
-    return states;
+    return out;
 }
 
 } // namespace ltx2

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "graph/layers.h"
+#include "text/encoder.h"
 #include "text/gemma3_config.h"
 
 namespace ltx2 {
@@ -19,23 +20,24 @@ struct GemmaLayer {
                       int64_t window, Tensor mask) const;
 };
 
-class Gemma {
+class Gemma3 : public TextEncoder {
 public:
     // The embedding table stays in the file: only the prompt's rows are read.
-    Gemma(Device & device, const Index & index, const GemmaConfig & config,
-          const Progress & progress);
+    Gemma3(const Part & part, Device & device);
 
-    // The states [layers + 1][tokens][hidden]: scaled embeddings, the residual after each layer but
-    // the last, and the last one normalised. Reports stage "text".
-    // Errors: INVALID_ARGUMENT (a token outside the vocabulary), OUT_OF_MEMORY, CANCELLED.
-    std::vector<float> encode(const std::vector<int32_t> & tokens, const Progress & progress);
+    int states() const override { return config_.layers + 1; }
+    int64_t width() const override { return config_.hidden; }
+    void load(const Progress & progress) override;
+    // The residual stream is kept from before the first layer and after each but the last; the
+    // last state is normalised.
+    HiddenStates encode(const std::vector<int32_t> & tokens, const Progress & progress) override;
 
 private:
     std::vector<float> embed(const std::vector<int32_t> & tokens) const;
 
     Device & device_;
-    const Index & index_;
     GemmaConfig config_;
+    Source embedding_;
     Store store_;
     std::vector<GemmaLayer> layers_;
     RmsNorm output_norm_;

@@ -1,6 +1,6 @@
 #include "text/tokenizer.h"
 
-#include "base/error.h"
+#include "files/paths.h"
 #include "text/tokenizer_parts.h"
 #include "text/unicode.h"
 
@@ -57,5 +57,31 @@ std::vector<int32_t> Tokenizer::encode(std::string_view text, int max_tokens) co
 }
 
 size_t Tokenizer::size() const { return parts_->size; }
+
+void Tokenizer::check(const Part & part) {
+    const ModelFile & file = *part.file;
+    if (file.is_gguf() || file.find("spiece_model") ||
+        exists(beside(file.path, "tokenizer.json")) || exists(beside(file.path, "tokenizer.model")))
+        return;
+    fail(LTX2_STATUS_MODEL, "%s: there is no tokenizer.json or tokenizer.model next to it",
+         file.path.c_str());
+}
+
+Tokenizer Tokenizer::open(const Part & part) {
+    check(part);
+    const ModelFile & file = *part.file;
+    if (file.is_gguf())
+        return from_gguf(file.metadata, file.path);
+    if (const TensorInfo * pieces = file.find("spiece_model"))
+        return from_sentencepiece({reinterpret_cast<const char *>(pieces->data), pieces->size},
+                                  file.path);
+    const std::string json = beside(file.path, "tokenizer.json");
+    if (exists(json))
+        return from_json(read_json(json), json);
+    const std::string pieces = beside(file.path, "tokenizer.model");
+    const Mapping mapping(pieces);
+    return from_sentencepiece({reinterpret_cast<const char *>(mapping.data()), mapping.size()},
+                              pieces);
+}
 
 } // namespace ltx2

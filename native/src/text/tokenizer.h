@@ -2,7 +2,7 @@
 // those of Hugging Face's: the text stripped, <bos> before it, nothing after it, cut at the end.
 #pragma once
 
-#include "files/json.h"
+#include "model/model.h"
 
 #include <cstdint>
 #include <memory>
@@ -17,6 +17,10 @@ struct TokenizerParts;
 // Immutable; a copy shares the tables, and many threads may use it at once.
 class Tokenizer {
 public:
+    // From wherever a text encoder's part keeps it: its GGUF's metadata, a tensor `spiece_model`,
+    // or tokenizer.json or tokenizer.model next to it. MODEL.
+    static Tokenizer open(const Part & part);
+    static void check(const Part & part); // MODEL where there is none; reads nothing
     // Each throws MODEL with `path` in its words where the file is damaged or asks for something
     // that is not done here. With Gemma's 262144 pieces a call takes about half a second.
     static Tokenizer from_gguf(const Json & metadata, const std::string & path);

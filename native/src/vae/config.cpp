@@ -14,12 +14,12 @@ static kernels::Border border_of(const Config & vae, const char * otherwise) {
         return kernels::Border::replicate;
     if (mode == "circular")
         return kernels::Border::circular;
-    fail(LTX2_STATUS_MODEL, "config vae.spatial_padding_mode: %s is unknown", mode.c_str());
+    vae.refuse("spatial_padding_mode is " + mode + ", which is unknown");
 }
 
 static VaeConfig common(const Config & vae, const char * border) {
     if (vae.integer("dims", 3, 0, 100) != 3)
-        fail(LTX2_STATUS_MODEL, "config vae.dims: only 3 is supported");
+        vae.refuse("dims: only 3 is supported");
     vae.require("norm_layer", "pixel_norm", "pixel_norm");
     VaeConfig c;
     c.latent_channels = vae.integer("latent_channels", 128, 1, 4096);
@@ -43,7 +43,7 @@ struct Entry {
     Json::Object none;
 
     Entry(const Json & json, const std::string & list, size_t i)
-        : key("config vae." + list + "." + std::to_string(i)) {
+        : key(list + "." + std::to_string(i)) {
         const Json::Array & pair = json.array(key);
         if (pair.size() != 2)
             fail(LTX2_STATUS_MODEL, "%s: is not a name and its options", key.c_str());
@@ -145,35 +145,30 @@ static VaeStage decoder_stage(const Entry & entry, int64_t in) {
     return stage;
 }
 
-static const Json::Array & blocks_of(const Json & config, const char * list) {
-    const Json * vae = config.find("vae");
-    const Json * blocks = vae ? vae->find(list) : nullptr;
-    if (!blocks)
-        fail(LTX2_STATUS_MODEL, "config vae.%s: is missing", list);
-    const Json::Array & array = blocks->array(std::string("config vae.") + list);
+static const Json::Array & blocks_of(const Config & vae, const char * list) {
+    const Json::Array & array = vae.array(list);
     if (array.size() > 64)
-        fail(LTX2_STATUS_MODEL, "config vae.%s: %zu blocks are more than 64", list, array.size());
+        fail(LTX2_STATUS_MODEL, "%s: %zu blocks are more than 64", vae.what(list).c_str(),
+             array.size());
     return array;
 }
 
-static void set_scales(VaeConfig & c) {
+static void set_scales(const Config & vae, VaeConfig & c) {
     int64_t time = 1, space = c.patch;
     for (const VaeStage & stage : c.stages) {
         time *= stage.time;
         space *= stage.space;
         if (time > 256 || space > 1024)
-            fail(LTX2_STATUS_MODEL, "config vae: scales over 256 frames or 1024 pixels");
+            vae.refuse("scales over 256 frames or 1024 pixels");
     }
-    c.time_scale = static_cast<int>(time);
-    c.pixel_scale = static_cast<int>(space);
+    c.scale = {static_cast<int>(time), static_cast<int>(space)};
     c.last_width = c.stages.empty() ? c.first_width : c.stages.back().out;
 }
 
-VaeConfig VaeConfig::encoder(const Json & config) {
-    const Config vae(config, "vae");
+VaeConfig VaeConfig::encoder(const Config & vae) {
     VaeConfig c = common(vae, "zeros");
     if (vae.integer("in_channels", 3, 0, 1000) != 3)
-        fail(LTX2_STATUS_MODEL, "config vae.in_channels: only 3 is supported");
+        vae.refuse("in_channels: only 3 is supported");
     c.causal = true;
     c.first_width = c.latent_channels;
     const std::string variance = vae.text("latent_log_var", "uniform");
@@ -182,30 +177,34 @@ VaeConfig VaeConfig::encoder(const Json & config) {
     else if (variance == "uniform" || variance == "constant")
         c.out_channels = c.latent_channels + 1;
     else // the reference takes half of the channels then, which fits no statistics
-        fail(LTX2_STATUS_MODEL, "config vae.latent_log_var: %s is not supported", variance.c_str());
-    const Json::Array & blocks = blocks_of(config, "encoder_blocks");
+        vae.refuse("latent_log_var: " + variance + " is not supported");
+    const Json::Array & blocks = blocks_of(vae, "encoder_blocks");
     for (size_t i = 0; i < blocks.size(); ++i)
-        c.stages.push_back(encoder_stage(Entry(blocks[i], "encoder_blocks", i),
+        c.stages.push_back(encoder_stage(Entry(blocks[i], vae.what("encoder_blocks"), i),
                                          i ? c.stages.back().out : c.first_width));
-    set_scales(c);
+    set_scales(vae, c);
     return c;
 }
 
-VaeConfig VaeConfig::decoder(const Json & config) {
-    const Config vae(config, "vae");
+VaeConfig VaeConfig::decoder(const Config & vae) {
     VaeConfig c = common(vae, "reflect");
     if (vae.integer("out_channels", 3, 0, 1000) != 3)
-        fail(LTX2_STATUS_MODEL, "config vae.out_channels: only 3 is supported");
+        vae.refuse("out_channels: only 3 is supported");
     vae.require_flag("timestep_conditioning", false, true);
     c.causal = vae.flag("causal_decoder", false);
     c.first_width = 8 * vae.integer("decoder_base_channels", 128, 1, most_channels / 8);
     c.out_channels = 3 * c.patch * c.patch;
-    const Json::Array & blocks = blocks_of(config, "decoder_blocks");
+    const Json::Array & blocks = blocks_of(vae, "decoder_blocks");
     for (size_t i = blocks.size(); i-- > 0;) // the list is in the encoder's order
-        c.stages.push_back(decoder_stage(Entry(blocks[i], "decoder_blocks", i),
+        c.stages.push_back(decoder_stage(Entry(blocks[i], vae.what("decoder_blocks"), i),
                                          c.stages.empty() ? c.first_width : c.stages.back().out));
-    set_scales(c);
+    set_scales(vae, c);
     return c;
+}
+
+void VaeConfig::check(const Grid & latents) const {
+    check_size("latents", latents.frames, latents.height, latents.width, 16384 / scale.space);
+    check_sides(latents.height, latents.width);
 }
 
 void VaeConfig::check_sides(int64_t a, int64_t b) const {
@@ -219,6 +218,13 @@ bool VaeConfig::streams() const {
         if (stage.kind == VaeStage::Kind::res_to && stage.in != stage.out)
             return false;
     return true;
+}
+
+void check_size(const char * what, int64_t frames, int64_t height, int64_t width, int64_t most) {
+    if (frames < 1 || height < 1 || width < 1 || frames > 65536 || height > most || width > most)
+        fail(LTX2_STATUS_INVALID_ARGUMENT, "%s: %lld x %lld x %lld is not a size that fits", what,
+             static_cast<long long>(frames), static_cast<long long>(height),
+             static_cast<long long>(width));
 }
 
 } // namespace ltx2

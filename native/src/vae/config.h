@@ -3,6 +3,7 @@
 
 #include "files/config.h"
 #include "kernels/conv3d.h"
+#include "sampling/latents.h"
 
 namespace ltx2 {
 
@@ -23,21 +24,26 @@ struct VaeStage {
 };
 
 struct VaeConfig {
-    int64_t latent_channels, patch;
-    kernels::Border border;
-    bool causal;
+    int64_t latent_channels = 0, patch = 0;
+    kernels::Border border = kernels::Border::zeros;
+    bool causal = false;
     std::vector<VaeStage> stages; // in the order they run
-    int64_t first_width, last_width;
-    int64_t out_channels; // of conv_out
-    int time_scale, pixel_scale;
+    int64_t first_width = 0, last_width = 0;
+    int64_t out_channels = 0; // of conv_out
+    Scale scale;
 
     // Errors: MODEL naming the key.
-    static VaeConfig encoder(const Json & config);
-    static VaeConfig decoder(const Json & config);
+    static VaeConfig encoder(const Config & vae);
+    static VaeConfig decoder(const Config & vae);
+    // What a decoder of this config would refuse. INVALID_ARGUMENT.
+    void check(const Grid & latents) const;
     // INVALID_ARGUMENT where a layer's frames are too small to be reflected.
     void check_sides(int64_t a, int64_t b) const;
     // Whether frames can pass a few at a time: res_x_y takes a mean over the whole video.
     bool streams() const;
 };
+
+// Sizes that fit 32-bit counts with room for every layer's width. INVALID_ARGUMENT.
+void check_size(const char * what, int64_t frames, int64_t height, int64_t width, int64_t most);
 
 } // namespace ltx2

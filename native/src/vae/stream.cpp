@@ -5,20 +5,19 @@
 
 namespace ltx2 {
 
-VaeChain::VaeChain(Device & device, const Index & index, const std::string & prefix,
-                   const VaeConfig & config)
-    : device_(device), config_(config), prefix_(prefix), store_(device, index) {
-    const Weights statistics = store_.root("vae.per_channel_statistics");
+VaeStream::VaeStream(Device & device, const Part & part, const std::string & prefix,
+                     const VaeConfig & config)
+    : device_(device), config_(config), prefix_(prefix), store_(device) {
+    const Weights w(store_, part, prefix), statistics(store_, part, "vae.per_channel_statistics");
     mean_ = statistics("mean-of-means", {config.latent_channels}, As::f32);
     deviation_ = statistics("std-of-means", {config.latent_channels}, As::f32);
-    const Weights w = store_.root(prefix);
     std::vector<VaeLayer> layers =
         prefix == "vae.encoder" ? encoder_layers(w, config) : decoder_layers(w, config);
     for (VaeLayer & layer : layers)
         links_.push_back({std::move(layer), 1, 0, Kept()});
 }
 
-void VaeChain::load(const Progress & progress) {
+void VaeStream::load(const Progress & progress) {
     store_.load(progress);
     for (const Link & link : links_)
         std::visit([&](const auto & act) { act.pack(device_); }, link.layer.act);
@@ -29,7 +28,7 @@ void VaeChain::load(const Progress & progress) {
 }
 
 // Sizes of every layer's frames, how many of them it takes at once, and what they cost.
-void VaeChain::prepare(Shape ne, size_t window) {
+void VaeStream::prepare(Shape ne, size_t window) {
     work_ = done_ = 0;
     for (Link & link : links_) {
         const VaeLayer & layer = link.layer;
@@ -50,8 +49,8 @@ void VaeChain::prepare(Shape ne, size_t window) {
     }
 }
 
-void VaeChain::run(const float * values, Shape ne, size_t window, const Report & report,
-                   const Sink & sink) {
+void VaeStream::run(const float * values, Shape ne, size_t window, const Report & report,
+                    const Sink & sink) {
     report_ = &report;
     sink_ = &sink;
     const bool whole = device_.tap || !config_.streams();
@@ -59,13 +58,13 @@ void VaeChain::run(const float * values, Shape ne, size_t window, const Report &
     const Kept input = device_.keep(GGML_TYPE_F32, ne);
     ggml_backend_tensor_set(input.tensor, values, 0, ggml_nbytes(input.tensor));
     struct Release {
-        VaeChain & chain;
+        VaeStream & chain;
         ~Release() { chain.release(); }
     } release{*this};
     push(0, input.tensor, 0, ne[3], true);
 }
 
-void VaeChain::release() {
+void VaeStream::release() {
     for (Link & link : links_) {
         link.out = Kept();
         std::visit([](auto & act) { act.stop(); }, link.layer.act);
@@ -73,7 +72,7 @@ void VaeChain::release() {
     device_.trim();
 }
 
-void VaeChain::push(size_t index, Tensor frames, int64_t first, int64_t count, bool last) {
+void VaeStream::push(size_t index, Tensor frames, int64_t first, int64_t count, bool last) {
     Link & link = links_[index];
     const int64_t end = first + count;
     while (first < end) {
@@ -89,7 +88,7 @@ void VaeChain::push(size_t index, Tensor frames, int64_t first, int64_t count, b
 }
 
 // Runs one layer. How many frames came out, into link.out; the last layer's go to the sink.
-int64_t VaeChain::step(Link & link, Tensor frames, int64_t first, int64_t count, bool last) {
+int64_t VaeStream::step(Link & link, Tensor frames, int64_t first, int64_t count, bool last) {
     Graph g(device_, report_->progress);
     const Tensor out =
         std::visit([&](auto & act) { return act(g, frames_of(g, frames, first, count), last); },

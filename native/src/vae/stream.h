@@ -6,14 +6,16 @@
 
 namespace ltx2 {
 
-class VaeChain {
+constexpr size_t default_window = size_t{16} << 20; // bytes of frames a layer takes at once
+
+class VaeStream {
 public:
     // What leaves the last layer, F32 [channels, width, height, frames]; the tensor is the host's.
     using Sink = std::function<void(const std::vector<float> & values, Shape ne)>;
 
-    // Errors: MODEL.
-    VaeChain(Device & device, const Index & index, const std::string & prefix,
-             const VaeConfig & config);
+    // `prefix` is "vae.encoder" or "vae.decoder". Errors: MODEL.
+    VaeStream(Device & device, const Part & part, const std::string & prefix,
+              const VaeConfig & config);
 
     // Errors: OUT_OF_MEMORY, CANCELLED.
     void load(const Progress & progress);

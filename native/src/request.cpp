@@ -1,0 +1,178 @@
+#include "request.h"
+
+#include "base/error.h"
+#include "files/paths.h"
+#include "sampling/schedules.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace ltx2 {
+
+// The bounds of what may be asked for; config's `sampling` has the same.
+static constexpr int largest_side = 8192; // positions range over 2048 pixels
+static constexpr int most_latent_frames = 513;
+static constexpr float most_guidance = 100;
+
+static void check_side(const char * name, int value, int step) {
+    if (value >= step && value <= largest_side && value % step == 0)
+        return;
+    const int below = std::min(std::max(value / step * step, step), largest_side);
+    fail(LTX2_STATUS_INVALID_ARGUMENT,
+         "%s: %d is not a multiple of %d in %d..%d; nearest are %d and %d", name, value, step, step,
+         largest_side, below, std::min(below + step, largest_side));
+}
+
+float checked_fps(float fps) {
+    if (!(fps >= 1 && fps <= 240))
+        fail(LTX2_STATUS_INVALID_ARGUMENT, "fps: %g is not in 1..240", fps);
+    return fps;
+}
+
+static Grid grid_of(int width, int height, int frames, float fps, const Scale & scale) {
+    check_side("width", width, scale.space);
+    check_side("height", height, scale.space);
+    const int step = scale.time, most = step * (most_latent_frames - 1) + 1;
+    if (frames < 1 || frames > most || (frames - 1) % step) {
+        const int below = std::min(std::max((frames - 1) / step * step + 1, 1), most);
+        fail(LTX2_STATUS_INVALID_ARGUMENT, "frames: %d is not %dk+1; nearest are %d and %d", frames,
+             step, below, std::min(below + step, most));
+    }
+    checked_fps(fps);
+    return {(frames - 1) / step + 1, height / scale.space, width / scale.space};
+}
+
+// ---- the model's own
+
+static float amount(const Config & sampling, const char * key, float otherwise) {
+    const double value = sampling.number(key, otherwise);
+    if (!(value >= 0 && value <= most_guidance))
+        fail(LTX2_STATUS_MODEL, "%s: %g is not in 0..%g", sampling.what(key).c_str(), value,
+             most_guidance);
+    return static_cast<float>(value);
+}
+
+static std::vector<int> stg_blocks(const Config & sampling, const std::vector<int> & usual,
+                                   int layers) {
+    const bool stated = sampling.has("stg_blocks");
+    std::vector<int> blocks;
+    for (double block : sampling.numbers("stg_blocks", {usual.begin(), usual.end()})) {
+        const bool fits = block >= 0 && block < layers && block == std::floor(block);
+        if (fits)
+            blocks.push_back(static_cast<int>(block));
+        else if (stated)
+            fail(LTX2_STATUS_MODEL, "%s: %g is not in 0..%d", sampling.what("stg_blocks").c_str(),
+                 block, layers - 1);
+    }
+    return blocks;
+}
+
+static bool says_distilled(std::string name) {
+    std::transform(name.begin(), name.end(), name.begin(), [](char c) {
+        return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+    });
+    return name.find("distilled") != std::string::npos;
+}
+
+// Nothing in the tensors tells a distilled model apart: the config does, or else the file's name.
+Defaults::Defaults(const Part & dit, int layers, const Scale & scale) {
+    const Config c = dit.group("sampling");
+    schedule =
+        c.text("schedule", says_distilled(file_name(dit.file->path)) ? "distilled" : schedule);
+    if (schedule == "distilled") {
+        steps = 8;
+        guidance = {1, 0, 0, guidance.stg_blocks};
+    }
+    try {
+        steps = static_cast<int>(c.integer("steps", steps, 1, 1000));
+        guidance = {amount(c, "guidance", guidance.scale), amount(c, "stg", guidance.stg),
+                    amount(c, "rescale", guidance.rescale),
+                    stg_blocks(c, guidance.stg_blocks, layers)};
+        sigmas(schedule, steps); // a schedule that does not exist is refused here
+        width = static_cast<int>(c.integer("width", width, 1, largest_side));
+        height = static_cast<int>(c.integer("height", height, 1, largest_side));
+        frames = static_cast<int>(c.integer("frames", frames, 1, 1 << 20));
+        fps = static_cast<float>(c.number("fps", fps));
+        grid_of(width, height, frames, fps, scale);
+    } catch (const Error & e) {
+        if (e.status() != LTX2_STATUS_INVALID_ARGUMENT)
+            throw;
+        c.refuse(e.what());
+    }
+}
+
+// ---- the caller's
+
+static float number(const char * name, float value) {
+    if (!std::isfinite(value) || value > most_guidance)
+        fail(LTX2_STATUS_INVALID_ARGUMENT, "%s: %g is not a number up to %g", name, value,
+             most_guidance);
+    return value;
+}
+
+// One rule for the three: zero is the model's own, negative is off.
+static float strength(const char * name, float wanted, float otherwise, float off) {
+    number(name, wanted);
+    return wanted == 0 ? otherwise : wanted < 0 ? off : wanted;
+}
+
+static Stage stage_of(const ltx2_video_params & p, const Defaults & d) {
+    Stage stage;
+    const std::string name = p.schedule ? p.schedule : d.schedule;
+    const int only = find_schedule(name).steps; // that this schedule has
+    const int steps = p.steps ? p.steps : only && name != d.schedule ? only : d.steps;
+    stage.sigmas = sigmas(name, steps);
+    stage.guidance = d.guidance;
+    stage.guidance.scale = strength("guidance", p.guidance, d.guidance.scale, 1);
+    stage.guidance.stg = strength("stg", p.stg, d.guidance.stg, 0);
+    stage.guidance.rescale = strength("rescale", p.rescale, d.guidance.rescale, 0);
+    return stage;
+}
+
+static std::vector<ltx2_image> images_of(const ltx2_video_params & p, int frames) {
+    std::vector<ltx2_image> images;
+    if (p.image_count && !p.images)
+        fail(LTX2_STATUS_INVALID_ARGUMENT, "images: null");
+    if (p.image_count > static_cast<size_t>(frames))
+        fail(LTX2_STATUS_INVALID_ARGUMENT, "images: %zu given for %d frames", p.image_count,
+             frames);
+    for (size_t i = 0; i < p.image_count; ++i) {
+        ltx2_image image = p.images[i];
+        const int largest = 1 << 15;
+        if (!image.pixels || image.width < 1 || image.height < 1 || image.width > largest ||
+            image.height > largest)
+            fail(LTX2_STATUS_INVALID_ARGUMENT, "images[%zu]: no pixels, or %d x %d is not in 1..%d",
+                 i, image.width, image.height, largest);
+        if (image.frame < 0 || image.frame >= frames)
+            fail(LTX2_STATUS_INVALID_ARGUMENT, "images[%zu].frame: %d is not in 0..%d", i,
+                 image.frame, frames - 1);
+        if (image.strength == 0)
+            image.strength = 1;
+        if (!(image.strength > 0 && image.strength <= 1))
+            fail(LTX2_STATUS_INVALID_ARGUMENT, "images[%zu].strength: %g is not in 0..1", i,
+                 image.strength);
+        for (const ltx2_image & other : images)
+            if (other.frame == image.frame)
+                fail(LTX2_STATUS_INVALID_ARGUMENT, "images[%zu].frame: %d has an image already", i,
+                     image.frame);
+        images.push_back(image);
+    }
+    return images;
+}
+
+static bool is_space(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
+
+Request::Request(const ltx2_video_params & p, const Defaults & d, const Scale & scale)
+    : prompt(p.prompt), negative(p.negative_prompt ? p.negative_prompt : ""),
+      width(p.width ? p.width : d.width), height(p.height ? p.height : d.height),
+      frames(p.frames ? p.frames : d.frames), fps(p.fps != 0 ? p.fps : d.fps),
+      grid(grid_of(width, height, frames, fps, scale)), stages{stage_of(p, d)}, seed(p.seed),
+      noise(p.noise), noise_count(p.noise_count) {
+    if (std::all_of(prompt.begin(), prompt.end(), is_space))
+        fail(LTX2_STATUS_INVALID_ARGUMENT, "prompt: empty; say what the video shows");
+    images = images_of(p, frames);
+    if (noise_count && !noise)
+        fail(LTX2_STATUS_INVALID_ARGUMENT, "noise: null");
+}
+
+} // namespace ltx2

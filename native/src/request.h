@@ -1,0 +1,42 @@
+// What a caller wants, with the model's own defaults filled in, checked before any work.
+#pragma once
+
+#include "ltx2.h"
+#include "model/model.h"
+#include "sampling/denoise.h"
+
+#include <string>
+
+namespace ltx2 {
+
+// What the model itself wants: its config's `sampling` group, else what its kind is known for.
+struct Defaults {
+    int width = 768, height = 512, frames = 121; // pixels
+    float fps = 24;
+    std::string schedule = "ltx2";
+    int steps = 30;
+    Guidance guidance; // without blocks to perturb where the model has fewer than the default's
+
+    Defaults() = default;
+    // Of a model whose DiT has `layers` blocks and whose VAE has this scale. MODEL.
+    Defaults(const Part & dit, int layers, const Scale & scale);
+};
+
+float checked_fps(float fps); // INVALID_ARGUMENT
+
+struct Request {
+    std::string prompt, negative;
+    std::vector<ltx2_image> images;        // each at a frame of its own
+    int width = 0, height = 0, frames = 0; // pixels
+    float fps = 0;
+    Grid grid;
+    std::vector<Stage> stages; // in the order they run
+    uint64_t seed = 0;
+    const float * noise = nullptr; // the caller's, in planes; null: from the seed
+    size_t noise_count = 0;
+
+    // INVALID_ARGUMENT naming the field, and where it helps the nearest values that work.
+    Request(const ltx2_video_params & params, const Defaults & defaults, const Scale & scale);
+};
+
+} // namespace ltx2

@@ -1,0 +1,35 @@
+#include "sampling/positions.h"
+
+#include <algorithm>
+
+namespace ltx2 {
+
+static void add_frame(std::vector<Position> & out, const Grid & grid, const Scale & scale,
+                      float time) {
+    const float side = static_cast<float>(scale.space);
+    for (int h = 0; h < grid.height; ++h)
+        for (int w = 0; w < grid.width; ++w)
+            out.push_back({time, (side * h + side * (h + 1)) / 2, (side * w + side * (w + 1)) / 2});
+}
+
+std::vector<Position> video_positions(const Grid & grid, const Scale & scale, float fps) {
+    std::vector<Position> out;
+    out.reserve(static_cast<size_t>(grid.cells()));
+    for (int f = 0; f < grid.frames; ++f) {
+        // The first latent frame holds one pixel frame, so all are shifted by 1 - scale.
+        const float start = static_cast<float>(std::max(0, scale.time * f + 1 - scale.time));
+        const float end = static_cast<float>(std::max(0, scale.time * (f + 1) + 1 - scale.time));
+        add_frame(out, grid, scale, (start / fps + end / fps) / 2);
+    }
+    return out;
+}
+
+std::vector<Position> keyframe_positions(const Grid & grid, const Scale & scale, float fps,
+                                         int frame) {
+    std::vector<Position> out;
+    const float start = static_cast<float>(frame), end = static_cast<float>(frame + 1);
+    add_frame(out, grid, scale, (start / fps + end / fps) / 2);
+    return out;
+}
+
+} // namespace ltx2

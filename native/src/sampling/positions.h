@@ -1,0 +1,19 @@
+// Where tokens lie in time and space, as the DiT's rotary angles see them.
+#pragma once
+
+#include "sampling/latents.h"
+
+namespace ltx2 {
+
+// The middle of a token's interval: seconds, row and column in pixels. F32, in the reference's
+// order of operations, since angles reach 16,000 radians.
+struct Position {
+    float time, row, column;
+};
+
+std::vector<Position> video_positions(const Grid & grid, const Scale & scale, float fps);
+// An image at a pixel frame spans that one frame (official code from 1.2.0 on).
+std::vector<Position> keyframe_positions(const Grid & grid, const Scale & scale, float fps,
+                                         int frame);
+
+} // namespace ltx2

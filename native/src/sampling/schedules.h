@@ -1,0 +1,21 @@
+// The noise schedules: how sigma falls from 1 to 0.
+#pragma once
+
+#include <string_view>
+#include <vector>
+
+namespace ltx2 {
+
+struct Schedule {
+    const char * name;
+    int steps;                             // the only number it has; 0: any
+    std::vector<float> (*make)(int steps); // steps + 1 noise levels, from 1 down to 0
+};
+
+const std::vector<Schedule> & schedules(); // the only list of them
+// INVALID_ARGUMENT naming those there are.
+const Schedule & find_schedule(std::string_view name);
+// INVALID_ARGUMENT: unknown name, steps out of 1..1000 or not those that the schedule has.
+std::vector<float> sigmas(std::string_view schedule, int steps);
+
+} // namespace ltx2

@@ -1,0 +1,28 @@
+// A text encoder: tokens -> hidden states. Which one a model has is read off its part.
+#pragma once
+
+#include "base/progress.h"
+#include "graph/device.h"
+#include "model/model.h"
+#include "sampling/text_features.h"
+
+namespace ltx2 {
+
+class TextEncoder {
+public:
+    static constexpr const char * part = "text_encoder";
+
+    virtual ~TextEncoder() = default;
+    virtual int states() const = 0; // that it gives: layers + 1
+    virtual int64_t width() const = 0;
+    virtual void load(const Progress & progress) = 0; // OUT_OF_MEMORY, CANCELLED
+    // Reports stage "text". Errors: MODEL (a token outside the vocabulary), OUT_OF_MEMORY,
+    // CANCELLED.
+    virtual HiddenStates encode(const std::vector<int32_t> & tokens, const Progress & progress) = 0;
+};
+
+// The encoder of the model's architecture. Checks its config and every tensor; reads no weights.
+// MODEL.
+std::unique_ptr<TextEncoder> open_text_encoder(const Model & model, Device & device);
+
+} // namespace ltx2
