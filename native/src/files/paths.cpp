@@ -1,6 +1,6 @@
 #include "files/paths.h"
 
-#include "files/tensor_file.h"
+#include "files/mapping.h"
 
 #include <algorithm>
 #include <filesystem>

@@ -30,7 +30,9 @@ struct Part {
     std::string config_path; // the file that states the config
     Index tensors;
 
-    Config group(const char * name) const { return Config(config, name, config_path); }
+    Config group(const char * name) const { // of the config, empty where it is not stated
+        return Config(config.find(name), config_path + ": config " + name + ".");
+    }
 };
 
 class Model {
