@@ -7,16 +7,16 @@ namespace ltx2 {
 DitConfig::DitConfig(const Part & part) {
     const Config c = part.group("transformer");
     // What the reference checks as well: a file that states otherwise is another model.
-    c.require("attention_bias", true, true);
-    c.require("cross_attention_norm", true, true);
-    c.require("use_middle_indices_grid", true, true);
-    c.require("norm_elementwise_affine", false, false);
-    c.require("share_ff", false, false);
+    c.require_flag("attention_bias", true, true);
+    c.require_flag("cross_attention_norm", true, true);
+    c.require_flag("use_middle_indices_grid", true, true);
+    c.require_flag("norm_elementwise_affine", false, false);
+    c.require_flag("share_ff", false, false);
     c.require("activation_fn", "gelu-approximate", "gelu-approximate");
     c.require("qk_norm", "rms_norm", "rms_norm");
     c.require("standardization_norm", "rms_norm", "rms_norm");
     c.require("positional_embedding_type", "rope", "rope");
-    c.require("caption_proj_before_connector", true, false);
+    c.require_flag("caption_proj_before_connector", true, false);
     layers = c.integer("num_layers", 48, 1, 512);
     heads = c.integer("num_attention_heads", 32, 1, 256);
     head_dim = c.integer("attention_head_dim", 128, 2, 1024);

@@ -66,7 +66,7 @@ void Config::require(const char * key, const std::string & wanted,
         refuse(key, have + " is not supported; " + wanted + " is");
 }
 
-void Config::require(const char * key, bool wanted, bool otherwise) const {
+void Config::require_flag(const char * key, bool wanted, bool otherwise) const {
     if (flag(key, otherwise) != wanted)
         refuse(key, wanted ? "false is not supported" : "true is not supported");
 }

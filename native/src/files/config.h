@@ -27,7 +27,7 @@ public:
     const Json::Array & array(const char * key) const; // must be there
     // MODEL where the value, or the default, is another than the one that is supported.
     void require(const char * key, const std::string & wanted, const std::string & otherwise) const;
-    void require(const char * key, bool wanted, bool otherwise) const;
+    void require_flag(const char * key, bool wanted, bool otherwise) const;
 
     std::string what(const char * key) const { return where_ + prefix_ + key; }
     [[noreturn]] void refuse(const char * key, const std::string & problem) const;

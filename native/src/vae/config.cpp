@@ -174,7 +174,7 @@ VaeConfig VaeConfig::encoder(const Config & vae) {
 VaeConfig VaeConfig::decoder(const Config & vae) {
     VaeConfig c = common(vae, "reflect");
     vae.integer("out_channels", 3, 3, 3);
-    vae.require("timestep_conditioning", false, true);
+    vae.require_flag("timestep_conditioning", false, true);
     c.causal = vae.flag("causal_decoder", false);
     c.first_width = 8 * vae.integer("decoder_base_channels", 128, 1, most_channels / 8);
     c.out_channels = 3 * c.patch * c.patch;
