@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 import ltx2
 
@@ -120,18 +121,48 @@ def test_a_prompt_longer_than_the_text_is_cut_and_told(
     assert not caplog.records
 
 
-def test_noise_replaces_the_seed_and_latents_are_written(
-    session: ltx2.Session, video: ltx2.Video, tmp_path: Path
+def test_noise_replaces_the_seed_and_latents_are_handed_out_before_they_are_decoded(
+    session: ltx2.Session, video: ltx2.Video
 ) -> None:
     assert video.latents is not None
     noise = np.random.default_rng(0).standard_normal(video.latents.shape)
-    path = tmp_path / "latents.npy"
-    first = session.t2v(PROMPT, noise=noise.astype(np.float32), seed=1, latents_path=path)
+    kept: list[NDArray[np.float32]] = []
+    first = session.t2v(PROMPT, noise=noise.astype(np.float32), seed=1, latents=kept.append)
     second = session.t2v(PROMPT, noise=noise.astype(np.float32), seed=2)
     assert np.array_equal(first.frames, second.frames)
     assert not np.array_equal(first.frames, video.frames)
     assert first.latents is not None
-    assert np.array_equal(np.load(path), first.latents)
+    assert len(kept) == 1 and np.array_equal(kept[0], first.latents)
+
+
+def test_latents_that_were_kept_are_decoded_alone(session: ltx2.Session, video: ltx2.Video) -> None:
+    seen: list[ltx2.Progress] = []
+    again = session.decode(video.latents, fps=video.fps, progress=seen.append)
+    assert np.array_equal(again.frames, video.frames)
+    assert np.array_equal(again.latents, video.latents) and again.fps == video.fps
+    assert {progress.stage for progress in seen} == {"load", "decode"}
+    again.frames.copy(), repr(again)  # without a seed
+    assert session.decode(video.latents).fps == 24  # the model's own
+    wrong = np.zeros((7, 2, 2, 2), np.float32)
+    for latents, words in (
+        (wrong[0], "latents: 3 dimensions"),
+        (wrong, "latents: 7 channels, and the model's have 8"),
+        (np.zeros((8, 0, 2, 2), np.float32), "latents: 0 x 2 x 2"),
+        (np.full((8, 2, 2, 2), np.nan, np.float32), "latents: hold a value that is not finite"),
+    ):
+        with pytest.raises(ltx2.InvalidArgumentError, match=words):
+            session.decode(latents)
+
+
+def test_what_latents_raises_stops_the_call_before_decoding(session: ltx2.Session) -> None:
+    seen: list[ltx2.Progress] = []
+
+    def full(_: NDArray[np.float32]) -> None:
+        raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        session.t2v(PROMPT, latents=full, progress=seen.append)
+    assert "decode" not in {progress.stage for progress in seen}
 
 
 def test_options_reach_the_library(session: ltx2.Session, video: ltx2.Video) -> None:
