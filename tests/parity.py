@@ -31,7 +31,7 @@ def golden(name: str) -> Arrays:
 
 
 def run(component: str, models: list[Path], folder: Path, **inputs: object) -> Arrays:
-    """Run tests/native/tap.cpp; arrays travel as .npy. Gives outputs and taps by name."""
+    """Run tests/native/tap/tap.cpp; arrays travel as .npy. Gives outputs and taps by name."""
     program = build() / "tests" / "ltx2_tap"
     if not program.exists():
         pytest.fail(f"{program} is missing; scripts/check builds it")

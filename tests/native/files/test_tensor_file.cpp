@@ -276,7 +276,7 @@ static void safetensors_valid() {
     CHECK(b->data == held.copy.data() + 8 + std::strlen(valid_header) + 4);
     CHECK(f.find("none")->size == 0 && f.find("none")->elements() == 0);
     CHECK(f.find("one")->shape.empty() && f.find("one")->elements() == 1);
-    // A type that ggml lacks is an error where a model uses it (test_model_set), not here.
+    // A type that ggml lacks is an error where a model uses it (test_model), not here.
     CHECK(f.find("a")->type == GGML_TYPE_COUNT && f.find("a")->dtype == "F8_E4M3");
     const Held empty(safetensors("{}", 0));
     CHECK(empty.file().tensors.empty() && empty.file().metadata.object("m").empty());
