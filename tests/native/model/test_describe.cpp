@@ -1,32 +1,9 @@
-// Files on disk, what is said about them, and how long a large vocabulary takes.
+// What is reported about a file.
 #include "bytes.h"
 #include "check.h"
 #include "model/describe.h"
 
-#include <chrono>
-#include <filesystem>
-#include <fstream>
-
 using namespace ltx2;
-namespace fs = std::filesystem;
-
-static fs::path folder() {
-    static const fs::path path = [] {
-        fs::path made =
-            fs::temp_directory_path() /
-            ("ltx2_test_" +
-             std::to_string(std::chrono::steady_clock::now().time_since_epoch().count()));
-        fs::create_directories(made);
-        return made;
-    }();
-    return path;
-}
-
-static std::string write(const std::string & name, const std::string & bytes) {
-    const std::string path = (folder() / name).string();
-    std::ofstream(path, std::ios::binary) << bytes;
-    return path;
-}
 
 static Gguf small_gguf() {
     Gguf g;
@@ -39,29 +16,7 @@ static Gguf small_gguf() {
     return g.bytes(108);
 }
 
-static void mapping() {
-    const std::string bytes = small_gguf().build();
-    const std::string path = write("ünicode name.gguf", bytes);
-    const ModelFile f = read_model_file(path);
-    CHECK(f.path == path && f.mapping->size() == bytes.size());
-    CHECK(std::memcmp(f.mapping->data(), bytes.data(), bytes.size()) == 0);
-    const TensorInfo & t = f.tensors[1];
-    CHECK(t.data >= f.mapping->data() && t.data + t.size <= f.mapping->data() + bytes.size());
-    f.mapping->release(t.data, t.size); // gone from memory, and read again when touched
-    f.mapping->release(f.mapping->data(), bytes.size());
-    f.mapping->release(f.mapping->data() + bytes.size(), 1);
-    CHECK(t.data[0] == 1 && t.data[t.size - 1] == 1);
-    CHECK(read_gguf(path).tensors.size() == 2);
-    CHECK_THROWS(read_safetensors(path), "header");
-    CHECK_THROWS(Mapping((folder() / "absent").string()), "absent: there is no such file");
-    CHECK_THROWS(Mapping(folder().string()), "is a folder");
-    CHECK_THROWS(Mapping(write("empty", "")), "empty: the file is empty");
-    CHECK_THROWS(read_model_file(write("words.gguf", "plain words")), "neither GGUF");
-    const std::string st = write("a.safetensors", safetensors("{}", 0));
-    CHECK(read_model_file(st).format == "safetensors");
-}
-
-static void described() {
+TEST(a_file_is_described) {
     const std::string bytes = small_gguf().build();
     const auto * data = reinterpret_cast<const uint8_t *>(bytes.data());
     const ModelFile f = read_gguf(data, bytes.size(), "m.gguf");
@@ -78,7 +33,7 @@ static void described() {
               "tensor vae.decoder.conv_in.conv.bias: f32 [3]\n");
 }
 
-static void guessed_roles() {
+TEST(roles_are_read_off_names) {
     const auto of = [](const std::string & name) {
         Gguf g;
         const std::string bytes = g.tensor(name, {1}, GGML_TYPE_F32, 0).bytes(4).build();
@@ -105,38 +60,4 @@ static void guessed_roles() {
     CHECK(of("something.else").empty());
 }
 
-// Gemma's vocabulary: 262208 tokens, scores and types.
-static void vocabulary() {
-    const uint64_t count = 262208;
-    Gguf g;
-    g.entry("tokenizer.ggml.tokens", gguf_array).u32(gguf_string).u64(count);
-    for (uint64_t i = 0; i < count; ++i) {
-        g.entries.text("\xe2\x96\x81token" + std::to_string(i));
-    }
-    g.entry("tokenizer.ggml.scores", gguf_array).u32(gguf_f32).u64(count);
-    for (uint64_t i = 0; i < count; ++i) {
-        g.entries.put(-static_cast<float>(i));
-    }
-    g.entry("tokenizer.ggml.token_type", gguf_array).u32(gguf_i32).u64(count);
-    for (uint64_t i = 0; i < count; ++i) {
-        g.entries.put<int32_t>(1);
-    }
-    const std::string bytes = g.build();
-    const auto start = std::chrono::steady_clock::now();
-    const auto * data = reinterpret_cast<const uint8_t *>(bytes.data());
-    const ModelFile f = read_gguf(data, bytes.size(), "m");
-    const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
-    CHECK(f.metadata.find("tokenizer.ggml.scores")->array("a")[9].number("n") == -9.0);
-    CHECK(f.metadata.find("tokenizer.ggml.tokens")->array("a").size() == count);
-    std::printf("vocabulary: %.1f MB in %.3f s\n", static_cast<double>(bytes.size()) / 1e6,
-                took.count());
-}
-
-int main() {
-    mapping();
-    described();
-    guessed_roles();
-    vocabulary();
-    fs::remove_all(folder());
-    return check_result();
-}
+int main(int argc, char ** argv) { return run_tests(argc, argv); }

@@ -12,7 +12,7 @@ static void check_near(const std::vector<float> & have, const std::vector<double
         CHECK(std::fabs(have[i] - want[i]) <= limit);
 }
 
-static void schedules() {
+TEST(schedules_are_the_official_ones) {
     // Printed by the official schedulers to six digits.
     check_near(sigmas("ltx2", 8), {1, .965712, .921875, .863856, .783445, .664579, .471003, .1, 0},
                1e-6);
@@ -35,7 +35,7 @@ static void schedules() {
     CHECK_THROWS(sigmas("distilled", 7), "steps: 7");
 }
 
-static void guidance() {
+TEST(guidance_is_rescaled) {
     Sampling s;
     s.guidance = 3, s.stg = 1, s.rescale = 0;
     check_near(guide(s, {1, 2}, {0, 1}, {1, 3}), {3, 3}, 1e-6);
@@ -57,7 +57,7 @@ static State state_of(std::vector<float> mask) {
     return state;
 }
 
-static void loop() {
+TEST(the_loop_reaches_what_the_model_knows) {
     Sampling s;
     s.guidance = 1, s.stg = 0, s.rescale = 0;
     State state = state_of({1, 0});
@@ -75,7 +75,7 @@ static void loop() {
     CHECK(state.latents[1] == 7); // given content stays exactly, whatever the model says
 }
 
-static void cancellation() {
+TEST(a_caller_can_stop_it) {
     struct Count {
         int calls = 0;
     } count;
@@ -93,10 +93,4 @@ static void cancellation() {
     CHECK(count.calls == 3);
 }
 
-int main() {
-    schedules();
-    guidance();
-    loop();
-    cancellation();
-    return check_result();
-}
+int main(int argc, char ** argv) { return run_tests(argc, argv); }

@@ -29,7 +29,7 @@ Json config(const std::string & changes) {
 VaeConfig encoder(const std::string & changes = "") { return VaeConfig::encoder(config(changes)); }
 VaeConfig decoder(const std::string & changes = "") { return VaeConfig::decoder(config(changes)); }
 
-void the_released_kind_is_read() {
+TEST(the_released_kind_is_read) {
     const VaeConfig e = encoder(), d = decoder();
     CHECK(e.time_scale == 8 && e.pixel_scale == 32 && d.time_scale == 8 && d.pixel_scale == 32);
     CHECK(e.first_width == 8 && e.last_width == 64 && e.out_channels == 9 && e.causal);
@@ -41,7 +41,7 @@ void the_released_kind_is_read() {
     CHECK(!decoder(R"("decoder_blocks": [["res_x_y", {}]])").streams());
 }
 
-void what_is_not_supported_is_named() {
+TEST(what_is_not_supported_is_named) {
     CHECK_THROWS(decoder(R"("timestep_conditioning": true)"), "vae.timestep_conditioning");
     CHECK_THROWS(decoder(R"("timestep_conditioning": null)"), "vae.timestep_conditioning");
     CHECK_THROWS(decoder(R"("norm_layer": "group_norm")"), "group_norm");
@@ -54,7 +54,7 @@ void what_is_not_supported_is_named() {
         "decoder_blocks.0: inject_noise");
 }
 
-void sizes_that_do_not_fit_are_refused() {
+TEST(sizes_that_do_not_fit_are_refused) {
     CHECK_THROWS(encoder(R"("encoder_blocks": [["res_x", {}]])"), "num_layers: is missing");
     CHECK_THROWS(encoder(R"("encoder_blocks": [["res_x", -1]])"), "-1 layers");
     CHECK_THROWS(encoder(R"("encoder_blocks": [["res_x"]])"), "name and its options");
@@ -76,9 +76,4 @@ void sizes_that_do_not_fit_are_refused() {
 
 } // namespace
 
-int main() {
-    the_released_kind_is_read();
-    what_is_not_supported_is_named();
-    sizes_that_do_not_fit_are_refused();
-    return check_result();
-}
+int main(int argc, char ** argv) { return run_tests(argc, argv); }
