@@ -23,7 +23,9 @@ from safetensors_file import write_safetensors
 import ltx2
 from ltx2._native import ffi, lib
 
-WRONG = [0, -1, 1, 2, 3, 2**31, 2**63, 1e-300, 1e300, -0.5, None, "x", True, [], {}, [0, -1, 2]]
+WRONG: list[Any] = [
+    0, -1, 1, 2, 3, 2**31, 2**63, 1e-300, 1e300, -0.5, None, "x", True, [], {}, [0, -1, 2],
+]  # fmt: skip
 SMALL: ltx2.Options = {"width": 32, "height": 32, "frames": 1, "steps": 1, "seed": 1}
 
 Tensors = dict[str, tuple[str, Any]]
@@ -233,8 +235,9 @@ def test_latents_that_cannot_be_written_are_refused_before_the_work(
 ) -> None:
     reports: list[ltx2.Progress] = []
     for path in (tmp_path, tmp_path / "none" / "x.npy", tmp_path / ("x" * 300)):
+        options: ltx2.Options = {**SMALL, "latents_path": path}
         with pytest.raises(ltx2.InvalidArgumentError, match="cannot be written"):
-            session.t2v("a dot", latents_path=path, progress=reports.append, **SMALL)
+            session.t2v("a dot", progress=reports.append, **options)
     assert not reports
     assert not list(tmp_path.iterdir())
 
@@ -338,7 +341,6 @@ def test_pictures_from_c_are_checked(raw: Raw) -> None:
 def test_a_session_under_way_refuses_another_call(raw: Raw) -> None:
     seen: list[tuple[int, str]] = []
 
-    @ffi.callback("ltx2_progress_fn")
     def again(_progress: Any, _user_data: Any) -> bool:
         if not seen:
             seen.append(raw.generate(b"a"))
@@ -347,6 +349,7 @@ def test_a_session_under_way_refuses_another_call(raw: Raw) -> None:
             thread.join()
         return True
 
-    assert raw.generate(b"a", progress=again)[0] == lib.LTX2_STATUS_OK
+    progress = ffi.callback("ltx2_progress_fn", again)
+    assert raw.generate(b"a", progress=progress)[0] == lib.LTX2_STATUS_OK
     assert seen == [(lib.LTX2_STATUS_INVALID_ARGUMENT, "session: a call is under way")] * 2
     assert raw.generate(b"a")[0] == lib.LTX2_STATUS_OK
