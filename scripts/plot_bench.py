@@ -16,6 +16,7 @@ import matplotlib as mpl
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt
+from matplotlib.patches import Rectangle
 
 Rows = list[dict[str, Any]]
 COLOURS = {"F16": "#4878a8", "Q8_0": "#6aa84f", "Q4_0": "#e69138", "PyTorch": "#777777"}
@@ -42,8 +43,8 @@ def stages(rows: Rows, path: Path) -> None:
         seconds = [parts[stage] for parts in bars.values()]
         axes.bar(list(bars), seconds, bottom=bottom, color=colour, label=stage)
         bottom = [b + s for b, s in zip(bottom, seconds, strict=True)]
-    for i, seconds in enumerate(bottom):
-        axes.text(i, seconds, f"{seconds:.0f} s", ha="center", va="bottom")
+    for i, total in enumerate(bottom):
+        axes.text(i, total, f"{total:.0f} s", ha="center", va="bottom")
     axes.set_ylabel("seconds")
     axes.set_title("A video of 256 x 256 x 17, 8 steps, 48 blocks")
     axes.legend()
@@ -70,7 +71,7 @@ def ratios(rows: Rows, path: Path) -> None:
         axes.set_title(title)
         axes.set_yticks(range(len(names)), [f"{part} {size}" for part, size in names])
     left.invert_yaxis()
-    handles = [plt.Rectangle((0, 0), 1, 1, color=COLOURS[k]) for k in ("F16", "Q8_0", "Q4_0")]
+    handles = [Rectangle((0, 0), 1, 1, color=COLOURS[k]) for k in ("F16", "Q8_0", "Q4_0")]
     figure.legend(handles, ["F16", "Q8_0", "Q4_0"], loc="outside lower center", ncols=3)
     figure.savefig(path, dpi=120)
 

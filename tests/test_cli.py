@@ -8,6 +8,7 @@ import signal
 import struct
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -39,7 +40,7 @@ def test_every_option_arrives_as_in_python(
 ) -> None:
     noise = np.random.default_rng(0).standard_normal((8, 2, 2, 2)).astype(np.float32)
     np.save(tmp_path / "noise.npy", noise)
-    options = {
+    options: dict[str, Any] = {
         "negative_prompt": "blue", "width": 64, "height": 64, "frames": 9, "fps": 12.0, "steps": 3,
         "guidance": 2.0, "seed": 3, "stg": 0.5, "rescale": 0.25, "schedule": "linear_quadratic",
     }  # fmt: skip
@@ -57,6 +58,7 @@ def test_every_option_arrives_as_in_python(
     with ltx2.Session(tiny_model) as session:
         video = session.t2v(PROMPT, noise=noise, **options)
     assert np.array_equal(np.load(target), video.frames)
+    assert video.latents is not None
     assert np.array_equal(np.load(tmp_path / "latents.npy"), video.latents)
 
     again = tmp_path / "again.npy"
