@@ -47,8 +47,8 @@ def test_options_are_described_in_the_words_of_the_header() -> None:
     source = Path(session.__file__).read_text(encoding="utf-8")
     tree = next(n for n in ast.parse(source).body if getattr(n, "name", "") == "Options")
     assert isinstance(tree, ast.ClassDef)
-    texts = [n.value.value for n in tree.body if isinstance(n, ast.Expr)][1:]
-    documented = dict(zip(ltx2.Options.__annotations__, texts, strict=True))
+    texts = [ast.literal_eval(n.value) for n in tree.body if isinstance(n, ast.Expr)]
+    documented = dict(zip(ltx2.Options.__annotations__, texts[1:], strict=True))
     for name, sentence in _native.sentences("ltx2_video_params").items():
         if name in documented:
             words = " ".join(str(documented[name]).split())

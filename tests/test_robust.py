@@ -162,7 +162,10 @@ MORE = ["compress_all", {"multiplier": 1}]
             [("transformer", "connector_num_attention_heads", 1)],
             "video_aggregate_embed.weight has shape",
         ),
-        ([("vae", "decoder_blocks", MORE)], "tensor vae.decoder.up_blocks.9.conv.weight of the"),
+        (
+            [("vae", "decoder_blocks", MORE)],
+            "tensor vae.decoder.up_blocks.0.conv.conv.weight of the",
+        ),
         ([("vae", "encoder_blocks", ["compress_all", {}])], "vae.encoder.down_blocks.9.conv"),
     ],
 )

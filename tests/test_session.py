@@ -140,10 +140,12 @@ def test_noise_replaces_the_seed_and_latents_are_handed_out_before_they_are_deco
 
 
 def test_latents_that_were_kept_are_decoded_alone(session: ltx2.Session, video: ltx2.Video) -> None:
+    assert video.latents is not None
     seen: list[ltx2.Progress] = []
     again = session.decode(video.latents, fps=video.fps, progress=seen.append)
     assert np.array_equal(again.frames, video.frames)
-    assert np.array_equal(again.latents, video.latents) and again.fps == video.fps
+    assert again.latents is not None and again.fps == video.fps
+    assert np.array_equal(again.latents, video.latents)
     assert {progress.stage for progress in seen} == {"load", "decode"}
     again.frames.copy(), repr(again)  # without a seed
     assert session.decode(video.latents).fps == 24  # the model's own

@@ -329,7 +329,7 @@ def test_norms_in_gguf_already_hold_the_one(tiny: Tiny, tmp_path: Path) -> None:
     assert np.array_equal(norms["output_norm.weight"], theirs + np.float32(1))
     ids = golden("base-gemma")["prompt.ids"]
     models = {"gguf": file, "folder": source}
-    have = [run("gemma", [m], tmp_path / n, ids=ids)["states"] for n, m in models.items()]
+    have = [run("text-encoder", [m], tmp_path / n, ids=ids)["states"] for n, m in models.items()]
     assert np.array_equal(have[0], have[1])
 
 

@@ -44,7 +44,7 @@ def test_what_changes_is_within_reach(
     middle = count // 2
     np.moveaxis(other, 0 if axis == "time" else 2, 0)[middle] += 1.0
     out = [
-        run("vae-chain", [tiny[name]], tmp_path / str(i), patches=x, taps=0)["out"]
+        run("vae-stream", [tiny[name]], tmp_path / str(i), patches=x, taps=0)["out"]
         for i, x in enumerate((latent, other))
     ]
     changed = (
