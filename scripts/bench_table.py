@@ -42,8 +42,8 @@ SUMMARY_COLUMNS = (
     ("weights", "type", "{}"),
     ("ltx2", "ours_s", "{:.2f} s"),
     ("PyTorch", "torch_s", "{:.2f} s"),
-    ("faster than PyTorch", "ratio", "{:.2f}×"),
-    ("than plain ggml", "plain_ratio", "{:.2f}×"),
+    ("vs PyTorch", "ratio", "{:.2f}×"),
+    ("vs plain ggml", "plain_ratio", "{:.2f}×"),
 )
 # file, part, size, types, title
 SUMMARY = (
@@ -56,9 +56,9 @@ SUMMARY = (
         "video unpadded",
         192,
         ("F16", "Q4_0"),
-        "the same, PyTorch without its padding",
+        "the same, without PyTorch's padding",
     ),
-    ("bench-avx2.jsonl", "dit", 2560, ("F16", "Q4_0"), "transformer block, both held to AVX2"),
+    ("bench-avx2.jsonl", "dit", 2560, ("F16", "Q4_0"), "transformer block, both limited to AVX2"),
 )
 
 
