@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Draw what scripts/bench.py measured: plot_bench.py bench.jsonl [FOLDER]
+"""Draw what scripts/bench.py measured: plot_bench.py docs/bench.jsonl [FOLDER]
 
 bench-stages.png (a whole video, stage by stage), bench-ratio.png (each part against PyTorch and
 against plain ggml operations) and bench-tokens.png (a DiT block's cost against its tokens).
@@ -7,18 +7,17 @@ against plain ggml operations) and bench-tokens.png (a DiT block's cost against 
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
-from typing import Any
 
+import bench_table
 import matplotlib as mpl
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt
 from matplotlib.patches import Rectangle
 
-Rows = list[dict[str, Any]]
+Rows = list[bench_table.Row]
 COLOURS = {"F16": "#4878a8", "Q8_0": "#6aa84f", "Q4_0": "#e69138", "PyTorch": "#777777"}
 STAGES = {"gemma": "#9fc5e8", "connector": "#6fa8dc", "denoise": "#e69138", "decode": "#93c47d"}
 
@@ -101,8 +100,8 @@ def tokens(rows: Rows, path: Path) -> None:
 
 def main() -> None:
     if len(sys.argv) not in (2, 3):
-        raise SystemExit("usage: plot_bench.py bench.jsonl [FOLDER]")
-    rows = [json.loads(line) for line in Path(sys.argv[1]).read_text().splitlines()]
+        raise SystemExit("usage: plot_bench.py docs/bench.jsonl [FOLDER]")
+    _, rows = bench_table.read(Path(sys.argv[1]))
     folder = Path(sys.argv[2] if len(sys.argv) > 2 else ".")
     parts = {r["part"].split()[0] for r in rows}
     for part, draw, name in (
