@@ -22,8 +22,11 @@ const Json::Array & Config::array(const char * key) const { return need(key).arr
 
 int Config::integer(const char * key, int least, int most) const {
     const int64_t n = need(key).integer(what(key));
+    const auto value = static_cast<long long>(n);
+    if (least == most && n != most)
+        refuse(key, words("%lld is not supported; %d is", value, most));
     if (n < least || n > most)
-        refuse(key, words("%lld is not in %d..%d", static_cast<long long>(n), least, most));
+        refuse(key, words("%lld is not in %d..%d", value, least, most));
     return static_cast<int>(n);
 }
 
