@@ -1,5 +1,6 @@
-// A bounded JSON reader: the `config` of a checkpoint, a safetensors header, a tokenizer.json.
-// Metadata of every file is held in this form, so that the rest of the library sees one kind.
+// JSON, read within bounds and written: the `config` of a checkpoint, a safetensors header, a
+// tokenizer.json. Metadata of every file is held in this form, so that the rest of the library sees
+// one kind.
 #pragma once
 
 #include "base/error.h"
@@ -39,6 +40,7 @@ public:
     static Json parse(std::string_view text, const std::string & what);
 
     Kind kind() const;
+    bool is_integer() const { return std::holds_alternative<int64_t>(value_); }
     // The value as asked for, or MODEL naming `what`.
     bool boolean(const std::string & what) const;
     double number(const std::string & what) const;
@@ -56,6 +58,10 @@ public:
 private:
     std::variant<std::monostate, bool, int64_t, double, std::string, Array, Object> value_;
 };
+
+// On one line, spaced as Python's json.dumps does. A number with a fraction part in its type keeps
+// it: 8.0 is written so, not as 8.
+std::string write_json(const Json & value);
 
 // The first key that occurs twice, or null.
 const std::string * repeated_key(const Json::Object & object);

@@ -25,17 +25,19 @@ const std::vector<PartRow> & part_rows() {
     static const char * const checkpoint = "an LTX-2.3 checkpoint: the official .safetensors, or "
                                            "the .gguf `ltx2 convert` makes of it";
     static const char * const gemma = "Gemma 3 12B: a .gguf, or its Hugging Face folder";
+    static const char * const inside = "model.diffusion_model.";
     static const std::vector<PartRow> rows = {
-        {"text_encoder", "text encoder", Need::always, gemma, true, {}},
-        {"projection", "text projection", Need::always, checkpoint, false, {"transformer"}},
-        {"connector", "text connector", Need::always, checkpoint, false, {"transformer"}},
+        {"text_encoder", "text encoder", Need::always, gemma, true, {}, ""},
+        {"projection", "text projection", Need::always, checkpoint, false, {"transformer"}, ""},
+        {"connector", "text connector", Need::always, checkpoint, false, {"transformer"}, inside},
         {"dit",
          "diffusion transformer",
          Need::always,
          checkpoint,
          false,
-         {"transformer", "sampling"}},
-        {"video_vae", "video VAE", Need::always, checkpoint, false, {"vae"}},
+         {"transformer", "sampling"},
+         inside},
+        {"video_vae", "video VAE", Need::always, checkpoint, false, {"vae"}, ""},
     };
     return rows;
 }
@@ -137,6 +139,11 @@ static bool is_dit_name(View name) {
     return name == "scale_shift_table" || name == "keyframes_abs_pos_embedding";
 }
 
+static bool is_unread_statistic(View name) {
+    return strip(name, {"per_channel_statistics."}) && name != "mean-of-means" &&
+           name != "std-of-means";
+}
+
 Place Naming::place(const std::string & given) const {
     View name = given;
     if (lora)
@@ -162,7 +169,7 @@ Place Naming::place(const std::string & given) const {
     View part = name;
     const bool prefixed = strip(part, {"vae."});
     for (View half : {"encoder.", "decoder.", "per_channel_statistics."})
-        if (starts(part, half) && (prefixed || bare_vae_))
+        if (starts(part, half) && (prefixed || bare_vae_) && !is_unread_statistic(part))
             return in(video_vae, "vae." + std::string(part));
     return {};
 }

@@ -16,13 +16,14 @@ struct PartRow {
     const char * source;              // where to get it
     bool many_files;                  // the files of one folder may hold it together
     std::vector<const char *> groups; // of a checkpoint's config that are about it
+    const char * prefix;              // of its tensors in the official file; Place leaves it out
 };
 
 const std::vector<PartRow> & part_rows(); // in the order the pipeline needs them
 
 struct Place {
     const PartRow * part = nullptr; // null: a video does not need the tensor (audio, vision)
-    std::string name;               // the official one, without `model.diffusion_model.`
+    std::string name;               // the official one, without the part's prefix
     float added = 0; // Hugging Face stores norms without the 1 that GGUF holds inside
 };
 

@@ -2,6 +2,7 @@
 
 #include "files/paths.h"
 
+#include <algorithm>
 #include <cmath>
 
 namespace ltx2 {
@@ -65,25 +66,28 @@ private:
 
 // The keys of either kind of file for the same numbers.
 struct Spelling {
-    const char *layers, *hidden, *ffn, *heads, *kv_heads, *head_dim, *window, *eps, *base;
+    const char *context, *hidden, *layers, *ffn, *heads, *kv_heads, *head_dim, *window, *eps, *base;
 };
-constexpr Spelling llama = {"block_count",
-                            "embedding_length",
-                            "feed_forward_length",
-                            "attention.head_count",
-                            "attention.head_count_kv",
-                            "attention.key_length",
-                            "attention.sliding_window",
-                            "attention.layer_norm_rms_epsilon",
-                            "rope.freq_base"};
-constexpr Spelling hugging_face = {
-    "num_hidden_layers",   "hidden_size",         "intermediate_size",
-    "num_attention_heads", "num_key_value_heads", "head_dim",
-    "sliding_window",      "rms_norm_eps",        "rope_theta"};
+constexpr Spelling llama = {
+    "context_length",       "embedding_length",         "block_count",
+    "feed_forward_length",  "attention.head_count",     "attention.head_count_kv",
+    "attention.key_length", "attention.sliding_window", "attention.layer_norm_rms_epsilon",
+    "rope.freq_base"};
+constexpr Spelling hugging_face = {"max_position_embeddings",
+                                   "hidden_size",
+                                   "num_hidden_layers",
+                                   "intermediate_size",
+                                   "num_attention_heads",
+                                   "num_key_value_heads",
+                                   "head_dim",
+                                   "sliding_window",
+                                   "rms_norm_eps",
+                                   "rope_theta"};
 constexpr double least_base = 1, most_base = 1e12, most_factor = 1e6;
 
 GemmaConfig sizes(const Keys & k, const Spelling & s) {
     GemmaConfig c;
+    c.context = k.integer(s.context, 1 << 17, 1, 1 << 30);
     c.layers = k.integer(s.layers, 1, 512);
     c.hidden = k.integer(s.hidden, 1, 1 << 16);
     c.ffn = k.integer(s.ffn, 1, 1 << 20);
@@ -214,6 +218,44 @@ GemmaConfig gemma_config(const ModelFile & file) {
     if (!exists(path))
         fail(LTX2_STATUS_MODEL, "%s: there is no config.json beside it", file.path.c_str());
     return from_json(read_json(path), path);
+}
+
+// GGUF has one number for it: every n-th layer is global.
+static int pattern_of(const GemmaConfig & c, const std::string & what) {
+    const auto first = std::find(c.is_global.begin(), c.is_global.end(), true);
+    const int pattern = static_cast<int>(first - c.is_global.begin()) + 1;
+    GemmaConfig repeated;
+    repeated.layers = c.layers;
+    set_pattern(repeated, pattern);
+    if (repeated.is_global != c.is_global)
+        fail(LTX2_STATUS_MODEL, "%s: its global layers are no repeated pattern", what.c_str());
+    return pattern;
+}
+
+void put_gguf_keys(const GemmaConfig & c, const std::string & what, Json & metadata) {
+    const auto put = [&](const char * key, Json value) {
+        metadata.set(std::string("gemma3.") + key, std::move(value));
+    };
+    put(llama.context, Json(c.context));
+    put(llama.hidden, Json(c.hidden));
+    put(llama.layers, Json(c.layers));
+    put(llama.ffn, Json(c.ffn));
+    put(llama.heads, Json(c.heads));
+    put(llama.kv_heads, Json(c.kv_heads));
+    put(llama.head_dim, Json(c.head_dim));
+    put("attention.value_length", Json(c.head_dim));
+    put(llama.window, Json(c.sliding_window));
+    put(llama.eps, Json(double{c.eps}));
+    put(llama.base, Json(c.rope_base));
+    if (c.rope_factor != 1) {
+        put("rope.scaling.type", Json("linear"));
+        put("rope.scaling.factor", Json(c.rope_factor));
+    }
+    if (c.scale != static_cast<float>(1 / std::sqrt(double(c.head_dim))))
+        put("attention.scale", Json(double{c.scale}));
+    // llama.cpp has these two in its code; a file of another geometry must say them.
+    metadata.set("ltx2.rope.freq_base_local", Json(c.rope_base_local));
+    metadata.set("ltx2.attention.sliding_window_pattern", Json(pattern_of(c, what)));
 }
 
 } // namespace ltx2
