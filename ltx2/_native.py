@@ -16,6 +16,7 @@ import atexit
 import logging
 import os
 import platform
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -69,6 +70,14 @@ def _find() -> tuple[Path, Path]:
 def declarations(header: str) -> str:
     """The part of the text of ltx2.h that cffi reads."""
     return header.split(_BEGIN)[1].split(_END)[0].replace("LTX2_API ", "")
+
+
+def sentences(struct: str) -> dict[str, str]:
+    """What the header says of each field of a struct, as a sentence."""
+    body = header_path.read_text(encoding="utf-8").split(f"typedef struct {struct} {{")[1]
+    fields = re.findall(r"(\w+);\s*/\*(.*?)\*/", body.split(f"}} {struct};")[0], re.DOTALL)
+    texts = {name: " ".join(text.split()) for name, text in fields}
+    return {name: f"{text[0].upper()}{text[1:]}." for name, text in texts.items()}
 
 
 ffi: Any = cffi.FFI()

@@ -21,6 +21,7 @@ from tqdm import tqdm
 import ltx2
 
 from . import media
+from ._native import ffi, sentences
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -42,50 +43,54 @@ EXIT_CODES: dict[type[BaseException], int] = {
     ltx2.InternalError: 70,
 }
 
-# The fields of `Options`: what a value is, and what it means.
-_OPTIONS: dict[str, tuple[Any, str]] = {
-    "negative_prompt": (str, "What to keep away from; read only when guidance is not 1."),
-    "width": (int, "Pixels, a multiple of 32."),
-    "height": (int, "Pixels, a multiple of 32."),
-    "frames": (int, "8k + 1."),
-    "fps": (float, "Frames a second."),
-    "steps": (int, "Denoising steps."),
-    "guidance": (float, "How closely to follow the prompt; 1 is off."),
-    "seed": (
-        int,
-        "The same one gives the same video again; chosen by chance, and told, if absent.",
-    ),
-    "stg": (float, "Strength of spatio-temporal guidance; 0 is off."),
-    "rescale": (float, "How much of guidance's gain in contrast to take back; 0 is off."),
-    "schedule": (click.Choice(["distilled", "ltx2", "linear_quadratic"]), "The noise schedule."),
-    "noise": (click.Path(dir_okay=False), "Noise to start from, .npy, instead of the seed's."),
-    "latents_path": (click.Path(dir_okay=False), "Also write the final latents there, as .npy."),
-}
+_SCHEDULES = ["distilled", "ltx2", "linear_quadratic"]
 
 
-def _generation(command: Callable[..., None]) -> Callable[..., None]:
-    """The options that t2v and i2v share."""
-    for name, (kind, words) in reversed(_OPTIONS.items()):
-        flag = "--" + name.replace("_", "-")
-        command = click.option(flag, name, type=kind, help=words)(command)
-    shared = [
-        click.option("-o", "--output", required=True, metavar="FILE",
-                     help=".mp4, .gif, .webp, .png (a folder of frames) or .npy."),
-        click.option("--model", multiple=True, metavar="PATH",
-                     type=click.Path(),
-                     help="GGUF or safetensors, or a folder of them; several times for several "
-                     "files. Default: $LTX2_MODEL, else the demo model."),
-        click.option("--device", help="One of `ltx2 devices`; default: the fastest."),
-        click.option("--threads", type=int, default=0, help="Default: one a physical core."),
-        _json_flag,
-        click.option("-v", "--verbose", is_flag=True, help="Tell more on stderr."),
-    ]  # fmt: skip
-    for option in reversed(shared):
-        command = option(command)
-    return command
+def _field(name: str) -> Callable[[Any], Any]:
+    """The option for a field of `Options`, with the header's words."""
+    field = dict(ffi.typeof("ltx2_video_params").fields)[name].type
+    kind: Any = str
+    if name == "noise":
+        kind = click.Path(dir_okay=False)
+    elif name == "schedule":
+        kind = click.Choice(_SCHEDULES)
+    elif field.kind == "primitive":
+        kind = float if field.cname == "float" else int
+    words = sentences("ltx2_video_params")[name]
+    if name == "seed":
+        words += " Default: a random one, which is printed."
+    return click.option("--" + name.replace("_", "-"), name, type=kind, help=words)
+
+
+def _applied(options: Sequence[Callable[[Any], Any]]) -> Callable[[Any], Any]:
+    """A decorator that adds options in this order."""
+
+    def add(command: Any) -> Any:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return add
 
 
 _json_flag = click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
+_shared = _applied([
+    click.option("-o", "--output", required=True, metavar="FILE",
+                 help=".mp4, .gif, .webp, .png (a folder of frames) or .npy."),
+    click.option("--model", multiple=True, metavar="PATH", type=click.Path(),
+                 help="GGUF or safetensors, or a folder of them; several times for several "
+                 "files. Default: $LTX2_MODEL, else the demo model."),
+    click.option("--device", help="One of `ltx2 devices`; default: the fastest."),
+    click.option("--threads", type=int, default=0, help="Default: one per physical core."),
+    _json_flag,
+    click.option("-v", "--verbose", is_flag=True, help="Print more on stderr."),
+])  # fmt: skip
+_generation = _applied([
+    *map(_field, ltx2.Options.__annotations__),
+    click.option("--latents", metavar="FILE", type=click.Path(dir_okay=False),
+                 help="Also write the final latents there, .npy, before they are decoded."),
+    _shared,
+])  # fmt: skip
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -116,6 +121,16 @@ def i2v(prompt: str, images: Sequence[str], crf: int, **options: Any) -> None:
             raise click.UsageError(f"two images for frame {frame}")
         chosen[frame] = image
     _generate(lambda session, wanted: session.i2v(prompt, chosen, crf=crf, **wanted), options)
+
+
+@cli.command()
+@click.argument("latents", metavar="LATENTS")
+@click.option("--fps", type=float, help=sentences("ltx2_decode_params")["fps"])
+@_shared
+def decode(latents: str, **options: Any) -> None:
+    """Make the video of LATENTS, a .npy that `--latents` wrote."""
+    values = _load_array("latents", latents)
+    _generate(lambda session, wanted: session.decode(values, **wanted), options)
 
 
 @cli.command()
@@ -178,13 +193,15 @@ def _generate(
     media.check_output(output)
     wanted = {name: value for name, value in options.items() if value is not None}
     if "noise" in wanted:
-        wanted["noise"] = _load_noise(wanted["noise"])
+        wanted["noise"] = _load_array("noise", wanted["noise"])
+    if "latents" in wanted:
+        wanted["latents"] = media.array_writer(wanted["latents"])
     with (
         ltx2.Session(list(model) or None, device=device, threads=threads) as session,
         closing(_Bars()) as bars,
     ):
         video = make(session, {**wanted, "progress": bars.show})
-    if not verbose:  # else it was told at the start
+    if not verbose and video.seed is not None:  # else it was logged at the start
         click.echo(f"ltx2: seed {video.seed}", err=True)
     video.save(output)
     answer = {"output": output, **video.metadata}
@@ -199,11 +216,11 @@ def _log_to_stderr(level: int) -> None:
     log.setLevel(level)
 
 
-def _load_noise(path: str) -> Any:
+def _load_array(name: str, path: str) -> Any:
     try:
         return np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
-        raise ltx2.InvalidArgumentError(f"noise: {path} cannot be read: {error}") from None
+        raise ltx2.InvalidArgumentError(f"{name}: {path} cannot be read: {error}") from None
 
 
 class _Bars:

@@ -23,7 +23,7 @@ from .errors import InvalidArgumentError
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from numpy.typing import NDArray
 
@@ -112,17 +112,34 @@ def check_output(path: str | os.PathLike[str]) -> None:
     if target.suffix.lower() not in _WRITERS:
         known = ", ".join(_WRITERS)
         raise InvalidArgumentError(f"{target}: its ending is not one of {known}")
+    frames = target.suffix.lower() == ".png"
+    _check_place(target, folder=frames)
+    if frames:
+        _check_frame_folder(target)
+
+
+def _check_place(target: Path, *, folder: bool = False) -> None:
     if not target.parent.is_dir():
         raise InvalidArgumentError(f"{target}: there is no folder {target.parent}")
-    if target.suffix.lower() != ".png" and target.is_dir():
-        raise InvalidArgumentError(f"{target}: is a folder")
-    if target.suffix.lower() == ".png":
-        _check_frame_folder(target)
     try:
+        if not folder and target.is_dir():
+            raise InvalidArgumentError(f"{target}: is a folder")
         with tempfile.TemporaryFile(dir=target.parent):
             pass
     except OSError as error:
         raise InvalidArgumentError(f"{target}: cannot be written: {error.strerror}") from None
+
+
+def array_writer(path: str | os.PathLike[str]) -> Callable[[Any], None]:
+    """A function that writes an array there, as .npy; refuses now a path it could not write to."""
+    target = Path(path)
+    _check_place(target)
+
+    def write(array: Any) -> None:
+        with _renamed(target) as temporary:
+            _write_npy(temporary, array, 0, {})
+
+    return write
 
 
 def save(

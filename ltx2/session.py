@@ -41,38 +41,42 @@ class Options(TypedDict, total=False):
     """What to make; what is left out takes the model's own value. Fields of ltx2_video_params."""
 
     negative_prompt: str
-    """What to keep away from; read only when guidance is not 1."""
+    """What to keep away from; read only with guidance on; default: empty."""
     width: int
-    """Pixels, a multiple of 32."""
+    """Pixels, a multiple of 32; default: the model's own, 768."""
     height: int
-    """Pixels, a multiple of 32."""
+    """Pixels, a multiple of 32; default: the model's own, 512."""
     frames: int
-    """8k + 1."""
+    """8k + 1; default: the model's own, 121."""
     fps: float
-    """Frames a second."""
-    steps: int
-    """Denoising steps."""
-    guidance: float
-    """How closely to follow the prompt; 1 is off."""
-    seed: int
-    """0 to 2^64 - 1; left out, one is chosen by chance and told in `Video.seed`."""
-    stg: float
-    """Strength of spatio-temporal guidance; 0 is off."""
-    rescale: float
-    """How much of guidance's gain in contrast to take back, 0 to 1; 0 is off."""
+    """Frames per second; default: the model's own, 24."""
     schedule: str
-    """"distilled", "ltx2" or "linear_quadratic"."""
+    """Noise schedule, one of ltx2_capabilities; default: the model's own."""
+    steps: int
+    """Denoising steps; default: the model's own."""
+    guidance: float
+    """How closely to follow the prompt; negative (or 1) is off; default: the model's own."""
+    stg: float
+    """Spatio-temporal guidance; negative is off; default: the model's own."""
+    rescale: float
+    """How much of guidance's gain in contrast to take back, 0..1; negative is off; default: the
+    model's own."""
+    seed: int
+    """Same seed, same device, same video; default: a random one, reported in `Video.seed`."""
     noise: NDArray[np.float32]
-    """In the shape of `Video.latents`; replaces the noise made from the seed."""
-    latents_path: StrPath
-    """The final latents are written there, as .npy, before they are decoded."""
+    """Replaces the seed's; channels x frames x height x width of the latents."""
 
 
 class _Call:
     """One call under way: what the progress function needs, and what it leaves behind."""
 
-    def __init__(self, progress: Callable[[Progress], object] | None) -> None:
+    def __init__(
+        self,
+        progress: Callable[[Progress], object] | None,
+        latents: Callable[[NDArray[np.float32]], object] | None = None,
+    ) -> None:
         self.progress = progress
+        self.latents = latents
         self.thread = threading.get_ident()
         self.cancelled = False
         self.raised: BaseException | None = None
@@ -90,17 +94,25 @@ def _progress(progress: Any, user_data: Any) -> bool:
     return not call.cancelled
 
 
+def _latents(latents: Any, user_data: Any) -> bool:
+    call = ffi.from_handle(user_data)
+    if call.latents and not call.cancelled:
+        call.latents(_latents_view(ffi.NULL, latents).copy())
+    return not call.cancelled
+
+
 _on_progress = ffi.callback("ltx2_progress_fn", _progress, error=False, onerror=_keep)
+_on_latents = ffi.callback("ltx2_latents_fn", _latents, error=False, onerror=_keep)
 
 
 class Session:
     """A model on a device. Opening it reads what the files say of themselves; weights load later.
 
     model        GGUF or safetensors files, or folders of them; None is what the environment
-                 variable LTX2_MODEL names (parted as in PATH), else the demo model of this
+                 variable LTX2_MODEL names (separated as in PATH), else the demo model of this
                  package, a toy of the true architecture that needs no download
     device       one of `devices()`; None is the fastest present
-    threads      on the processor; 0 is one a physical core
+    threads      on the processor; 0 is one per physical core
     keep_loaded  keep every component in memory between calls: faster, and much larger
 
     Several threads may share a session; their calls run one after the other. Raises ModelError,
@@ -138,15 +150,18 @@ class Session:
         prompt: str,
         *,
         progress: Callable[[Progress], object] | None = None,
+        latents: Callable[[NDArray[np.float32]], object] | None = None,
         **options: Unpack[Options],
     ) -> Video:
         """A video from text.
 
-        `progress` is called on this thread, at least at each step. What it raises stops the call
-        and reaches the caller unchanged; so does Ctrl-C. Other errors: InvalidArgumentError,
-        ModelError, OutOfMemoryError, DeviceError, CancelledError after `cancel()`.
+        `progress` is called on this thread, at least at each step; `latents` once, with the final
+        latents before they are decoded, so that nothing is lost if that fails: `decode` takes them.
+        What either raises stops the call and reaches the caller unchanged; so does Ctrl-C. Other
+        errors: InvalidArgumentError, ModelError, OutOfMemoryError, DeviceError, CancelledError
+        after `cancel()`.
         """
-        return self._generate(prompt, [], progress, options)
+        return self._generate(prompt, [], _Call(progress, latents), options)
 
     def i2v(
         self,
@@ -155,6 +170,7 @@ class Session:
         *,
         crf: int = 33,
         progress: Callable[[Progress], object] | None = None,
+        latents: Callable[[NDArray[np.float32]], object] | None = None,
         **options: Unpack[Options],
     ) -> Video:
         """A video from text that passes through pictures.
@@ -174,8 +190,32 @@ class Session:
             raise InvalidArgumentError("image: none is given")
         images = [_image(frame, picture, crf) for frame, picture in chosen.items()]
         strengths = {image["frame"]: image["strength"] for image in images}
-        told = {"images": strengths, "crf": crf}
-        return self._generate(prompt, images, progress, options, told)
+        conditions = {"images": strengths, "crf": crf}
+        return self._generate(prompt, images, _Call(progress, latents), options, conditions)
+
+    def decode(
+        self,
+        latents: NDArray[np.float32],
+        *,
+        fps: float | None = None,
+        progress: Callable[[Progress], object] | None = None,
+    ) -> Video:
+        """The video of latents that were kept: a decode alone.
+
+        `latents` are [channels, frames', height', width'], as `Video.latents` has them; `fps`
+        defaults to the model's own. Errors as in `t2v`.
+        """
+        values = np.ascontiguousarray(latents, np.float32)
+        if values.ndim != 4:
+            raise InvalidArgumentError(f"latents: {values.ndim} dimensions instead of 4")
+        params = ffi.new("ltx2_decode_params *")
+        params.size = ffi.sizeof("ltx2_decode_params")
+        c_values = ffi.from_buffer("float[]", values)
+        params.latents = c_latents = ffi.new("ltx2_latents *", (c_values, *values.shape))
+        _assign(params, "fps", 0 if fps is None else fps)
+        call = _Call(progress)
+        call.inputs = [c_values, c_latents]
+        return _video(self._run(lib.ltx2_session_decode, params, call), {"model": self._model})
 
     def cancel(self) -> None:
         """Stop the call under way, from any thread; that call raises CancelledError."""
@@ -211,23 +251,30 @@ class Session:
         self,
         prompt: str,
         images: list[dict[str, Any]],
-        progress: Callable[[Progress], object] | None,
+        call: _Call,
         options: Options,
-        told: Mapping[str, Any] | None = None,
+        conditions: Mapping[str, Any] | None = None,
     ) -> Video:
         chosen: dict[str, Any] = {"seed": secrets.randbits(32), **options}
-        params, inputs = _params(prompt, images, chosen)
+        params, call.inputs = _params(prompt, images, chosen)
+        params.latents = _on_latents
+        owner = self._run(lib.ltx2_session_generate, params, call)
+        return _video(owner, {**self._metadata(prompt, chosen), **(conditions or {})})
+
+    def _run(self, function: Any, params: Any, call: _Call) -> Any:
+        """The ltx2_video of one call of C, which frees itself."""
         self._refuse_reentry()
         with self._lock:
             if self._session is None:
                 raise InvalidArgumentError("session: it is closed")
-            call = self._call = _Call(progress)
-            call.inputs = inputs
+            self._call = call
+            params.progress = _on_progress
             params.user_data = handle = ffi.new_handle(call)
             try:
-                _log.info("seed: %d", params.seed)
+                if hasattr(params, "seed"):
+                    _log.info("seed: %d", params.seed)
                 out = ffi.new("ltx2_video **")
-                status = lib.ltx2_session_generate(self._session, params, out)
+                status = function(self._session, params, out)
                 owner = ffi.gc(out[0], lib.ltx2_video_free)
                 if call.raised is not None:
                     raise call.raised
@@ -235,16 +282,16 @@ class Session:
             finally:
                 self._call = None
                 del handle
-        return _video(owner, {**self._metadata(prompt, chosen), **(told or {})})
+        return owner
 
     def _metadata(self, prompt: str, options: Mapping[str, Any]) -> dict[str, Any]:
         settings = {name: options[name] for name in _PLAIN if name in options}
         return {"prompt": prompt, "model": self._model, **settings}
 
 
-_PLAIN = [name for name in Options.__annotations__ if name not in ("noise", "latents_path")]
+_PLAIN = [name for name in Options.__annotations__ if name != "noise"]
 _TEXTS = {"negative_prompt", "schedule"}
-_OFF_AT_ZERO = {"stg", "rescale"}  # a zero means the default to C, which writes off as negative
+_OFF_AT_ZERO = {"guidance", "stg", "rescale"}  # to C zero is the default, negative is off
 
 
 def _model_files(model: StrPath | Sequence[StrPath] | None) -> Sequence[StrPath]:
@@ -279,7 +326,6 @@ def _params(
         raise TypeError(f"unknown option: {', '.join(sorted(unknown))}")
     params = ffi.new("ltx2_video_params *")
     params.size = ffi.sizeof("ltx2_video_params")
-    params.progress = _on_progress
     params.prompt = c_prompt = c_text("prompt", prompt)
     params.images = c_images = c_array("ltx2_image[]", images)
     params.image_count = len(images)
@@ -289,8 +335,8 @@ def _params(
             noise = ffi.from_buffer("float[]", np.ascontiguousarray(value, np.float32))
             params.noise, params.noise_count = noise, len(noise)
             inputs.append(noise)
-        elif name in _TEXTS or name == "latents_path":
-            text = c_text(name, value) if name in _TEXTS else c_path(name, value)
+        elif name in _TEXTS:
+            text = c_text(name, value)
             setattr(params, name, text)
             inputs.append(text)
         elif value == 0 and name in _OFF_AT_ZERO:
@@ -330,10 +376,14 @@ def _view(owner: Any, data: Any, dtype: type[np.generic], shape: tuple[int, ...]
     return view
 
 
+def _latents_view(owner: Any, latents: Any) -> NDArray[np.float32]:
+    shape = (latents.channels, latents.frames, latents.height, latents.width)
+    return _view(owner, latents.values, np.float32, shape)
+
+
 def _video(owner: Any, metadata: dict[str, Any]) -> Video:
     frames = _view(owner, owner.pixels, np.uint8, (owner.frames, owner.height, owner.width, 3))
-    shape = (owner.latent_channels, owner.latent_frames, owner.latent_height, owner.latent_width)
-    latents = _view(owner, owner.latents, np.float32, shape)
+    latents = _latents_view(owner, owner.latents)
     size = {"width": owner.width, "height": owner.height, "frames": owner.frames, "fps": owner.fps}
     return Video(frames, owner.fps, latents, {**size, **metadata})
 

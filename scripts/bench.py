@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Time LTX-2.3 at full width, ltx2 and PyTorch turn by turn in one run.
 
-    scripts/bench.py --quick --torch-python ref/bin/python --save bench.jsonl
+    scripts/bench.py --quick --torch-python ref/bin/python --save docs/bench.jsonl
 
 A DiT block, its attention alone, the video VAE's decoder and encoder, a Gemma layer, and a whole
 video from text to frames, with random weights at F16, Q8_0 and Q4_0: against the official modules
@@ -16,6 +16,9 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import platform
+import re
+import shlex
 import shutil
 import statistics
 import subprocess
@@ -27,6 +30,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 import bench_models
+import bench_table
 
 HERE = Path(__file__).parent
 MATRICES = ("F16", "Q8_0", "Q4_0")
@@ -237,27 +241,28 @@ def video_rows(
     return rows
 
 
-def table(rows: list[Row]) -> str:
-    lines = [
-        "| part | weights | size | ltx2 s | PyTorch s | dtype | ratio | plain s | ratio | of peak | MiB | plain MiB |",  # noqa: E501
-        "|---|---|---|---|---|---|---|---|---|---|---|---|",
-    ]
-    for r in rows:
-        torch = f"{r.torch_s:.3f} | {r.torch_dtype} | {r.ratio:.2f}" if r.torch_s else "– | – | –"
-        plain = f"{r.plain_s:.3f} | {r.plain_ratio:.2f}" if r.plain_s else "– | –"
-        lines.append(
-            f"| {r.part} | {r.type} | {r.size} | {r.ours_s:.3f} | {torch} | {plain} "
-            f"| {r.share_of_peak:.2f} {r.peak} | {r.peak_mib:.0f} "
-            f"| {f'{r.plain_mib:.0f}' if r.plain_mib else '–'} |"
-        )
-    return "\n".join(lines)
+def conditions(args: argparse.Namespace) -> dict[str, str]:
+    """The first record of a saved file: where, when and how its rows were measured."""
+    try:
+        found = re.search(r"model name\s*: (.+)", Path("/proc/cpuinfo").read_text())
+    except OSError:
+        found = None
+    machine = f"{args.threads} threads of {found[1] if found else platform.processor()}"
+    machine += f", {platform.system()}"
+    if args.torch_python:
+        version = [args.torch_python, "-c", "import torch; print(torch.__version__)"]
+        machine += f", torch {subprocess.check_output(version, text=True).strip()}"
+    command = shlex.join(["scripts/bench.py", *sys.argv[1:]])
+    if isa := os.environ.get("LTX2_ISA"):
+        command = f"LTX2_ISA={isa} {command}"
+    return {"machine": machine, "date": time.strftime("%Y-%m-%d"), "command": command}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="fewer sizes, a quarter of an hour")
     parser.add_argument("--json", action="store_true", help="one JSON object a row, no table")
-    parser.add_argument("--save", type=Path, help="a file for the JSON rows besides the table")
+    parser.add_argument("--save", type=Path, help="a file for the rows, as bench_table.py reads")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--part", action="append", choices=list(PARTS), help="only this part")
@@ -287,9 +292,10 @@ def main() -> None:
                     seconds = time.monotonic() - begin
                     print(f"{part} {size}: done in {seconds:.0f} s", file=sys.stderr, flush=True)
     if args.save:
-        args.save.write_text("".join(json.dumps(asdict(row)) + "\n" for row in rows))
+        records = [conditions(args), *map(asdict, rows)]
+        args.save.write_text("".join(json.dumps(record) + "\n" for record in records))
     if not args.json:
-        print(table(rows))
+        print(bench_table.table([asdict(row) for row in rows]), end="")
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).parent))
 import bench_models as models
 
+States = tuple[torch.Tensor, ...]
 Laps = list[float]
 Run = Callable[[], Laps]
 
@@ -103,7 +104,7 @@ def _pictures(part: str, size: int, dtype: torch.dtype) -> Run:
     return run
 
 
-def _hidden_states(size: int, dtype: torch.dtype, layers: int) -> Callable[..., tuple]:
+def _hidden_states(size: int, dtype: torch.dtype, layers: int) -> Callable[..., States]:
     from transformers import Gemma3TextConfig, Gemma3TextModel
 
     g = models.GEMMA
@@ -116,14 +117,15 @@ def _hidden_states(size: int, dtype: torch.dtype, layers: int) -> Callable[..., 
     model = Gemma3TextModel(config).to(dtype).eval()
     ids = (torch.arange(size) % 200)[None]
 
-    def states(padding: int = 0) -> tuple:
+    def states(padding: int = 0) -> States:
         """With `padding` positions on the left, masked, as the official encoder has them."""
-        return model(
+        hidden: States = model(
             input_ids=torch.nn.functional.pad(ids, (padding, 0)),
             attention_mask=torch.nn.functional.pad(torch.ones_like(ids), (padding, 0)),
             output_hidden_states=True,
             use_cache=False,
         ).hidden_states
+        return hidden
 
     return states
 
@@ -148,7 +150,7 @@ def _attention(size: int, dtype: torch.dtype, head: int = 128) -> Run:
     return run
 
 
-def _context(dtype: torch.dtype) -> Callable[[tuple], torch.Tensor]:
+def _context(dtype: torch.dtype) -> Callable[[States], torch.Tensor]:
     """Hidden states of the prompt's own tokens -> the rows that the DiT attends to."""
     from ltx_core.model.transformer.rope import LTXRopeType
     from ltx_core.text_encoders.gemma.embeddings_connector import Embeddings1DConnector
@@ -168,7 +170,7 @@ def _context(dtype: torch.dtype) -> Callable[[tuple], torch.Tensor]:
     mask = torch.zeros(1, 1, 1, models.TEXT, dtype=dtype)
     mask[..., :free] = torch.finfo(dtype).min
 
-    def context(states: tuple) -> torch.Tensor:
+    def context(states: States) -> torch.Tensor:
         rows = torch.nn.functional.pad(features(states, tokens)[0], (0, 0, free, 0))
         return connector(rows, mask)[0]
 
@@ -214,7 +216,7 @@ def main() -> None:
     if part in ("decode", "encode"):
         run = _pictures(part, size, kind)
     else:
-        makers = {
+        makers: dict[str, Callable[[int, torch.dtype], Run]] = {
             "dit": _dit,
             "gemma": _gemma,
             "attention": _attention,

@@ -16,6 +16,7 @@ import json
 import platform
 import tempfile
 from contextlib import contextmanager
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,9 +26,14 @@ import make_tiny
 import numpy as np
 import reference as ref
 import torch
+from ltx_core.components.diffusion_steps import EulerDiffusionStep
+from ltx_core.components.guiders import MultiModalGuider, MultiModalGuiderParams
 from ltx_core.components.schedulers import LTX2Scheduler
+from ltx_core.conditioning import VideoConditionByLatentIndex
 from ltx_core.types import VideoPixelShape
-from reference import MultiModalGuider, MultiModalGuiderParams, Reference
+from ltx_pipelines.utils.helpers import post_process_latent
+from reference import Reference
+from tiny_geometries import GEOMETRIES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -112,7 +118,7 @@ def dit(r: Reference) -> Arrays:
     sigma, stg = torch.tensor(0.725), r.config["sampling"]["stg_blocks"]
     mask = state.denoise_mask.clone()
     mask[:, :6], mask[:, 6] = 0.0, 0.3
-    image = ref.replace(state, denoise_mask=mask)
+    image = replace(state, denoise_mask=mask)
     pe = model.video_args_preprocessor.prepare(ref.modality(state, context, sigma))
     out: Arrays = {
         "latent": array(state.latent[0]),
@@ -196,13 +202,13 @@ def sampler(_r: Reference | None = None) -> Arrays:
     z, clean, mask = given("z", 1, 12, 8), given("clean", 1, 12, 8), torch.ones(1, 12, 1)
     mask[:, :4], mask[:, 4:6] = 0.0, 0.3
     steps = ref.sigmas("ltx2", 4)
-    x0 = ref.post_process_latent(cond, mask, clean)
+    x0 = post_process_latent(cond, mask, clean)
     out |= {
         "z": array(z[0]),
         "clean": array(clean[0]),
         "mask": array(mask[0, :, 0]),
         "x0.masked": array(x0[0]),
-        "euler.step1of4": array(ref.EulerDiffusionStep().step(z, x0, steps, 1)[0]),
+        "euler.step1of4": array(EulerDiffusionStep().step(z, x0, steps, 1)[0]),
     }
     return out
 
@@ -246,7 +252,7 @@ def e2e(r: Reference, names: list[str]) -> Arrays:
         for picture, frame, strength in images:
             latent = encoder(ref.image_pixels(out[picture], height, width))
             if frame == 0:
-                state = ref.VideoConditionByLatentIndex(latent, strength, 0).apply_to(state, tools)
+                state = VideoConditionByLatentIndex(latent, strength, 0).apply_to(state, tools)
             else:
                 state = ref.keyframe(state, tools, latent, frame, strength)
                 more = given(
@@ -295,7 +301,7 @@ def write(folder: Path, name: str, arrays: Arrays, about: str, command: str = ""
     folder.mkdir(parents=True, exist_ok=True)
     packages = (*PACKAGES, "gguf") if "--wheel" in command else PACKAGES
     np.savez_compressed(folder / f"{name}.npz", **arrays)  # type: ignore[arg-type]
-    notes = {
+    notes: dict[str, Any] = {
         "command": command or f"python scripts/make_golden.py --only {name}",
         "about": about,
         "versions": {p: version(p) for p in packages} | {"python": platform.python_version()},
@@ -308,7 +314,7 @@ def write(folder: Path, name: str, arrays: Arrays, about: str, command: str = ""
         del notes["prompt"], notes["negative_prompt"]
     if name.endswith("-e2e"):
         notes["fps"] = FPS
-        notes["stg_blocks"] = make_tiny.GEOMETRIES[name.split("-")[0]]["sampling"]["stg_blocks"]
+        notes["stg_blocks"] = GEOMETRIES[name.split("-")[0]]["sampling"]["stg_blocks"]
         notes["cases"] = {
             c: dict(
                 zip(

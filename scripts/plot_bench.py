@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Draw what scripts/bench.py measured: plot_bench.py bench.jsonl [FOLDER]
+"""Draw what scripts/bench.py measured: plot_bench.py docs/bench.jsonl [FOLDER]
 
 bench-stages.png (a whole video, stage by stage), bench-ratio.png (each part against PyTorch and
 against plain ggml operations) and bench-tokens.png (a DiT block's cost against its tokens).
@@ -7,17 +7,17 @@ against plain ggml operations) and bench-tokens.png (a DiT block's cost against 
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
-from typing import Any
 
+import bench_table
 import matplotlib as mpl
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt
+from matplotlib.patches import Rectangle
 
-Rows = list[dict[str, Any]]
+Rows = list[bench_table.Row]
 COLOURS = {"F16": "#4878a8", "Q8_0": "#6aa84f", "Q4_0": "#e69138", "PyTorch": "#777777"}
 STAGES = {"gemma": "#9fc5e8", "connector": "#6fa8dc", "denoise": "#e69138", "decode": "#93c47d"}
 
@@ -42,8 +42,8 @@ def stages(rows: Rows, path: Path) -> None:
         seconds = [parts[stage] for parts in bars.values()]
         axes.bar(list(bars), seconds, bottom=bottom, color=colour, label=stage)
         bottom = [b + s for b, s in zip(bottom, seconds, strict=True)]
-    for i, seconds in enumerate(bottom):
-        axes.text(i, seconds, f"{seconds:.0f} s", ha="center", va="bottom")
+    for i, total in enumerate(bottom):
+        axes.text(i, total, f"{total:.0f} s", ha="center", va="bottom")
     axes.set_ylabel("seconds")
     axes.set_title("A video of 256 x 256 x 17, 8 steps, 48 blocks")
     axes.legend()
@@ -70,7 +70,7 @@ def ratios(rows: Rows, path: Path) -> None:
         axes.set_title(title)
         axes.set_yticks(range(len(names)), [f"{part} {size}" for part, size in names])
     left.invert_yaxis()
-    handles = [plt.Rectangle((0, 0), 1, 1, color=COLOURS[k]) for k in ("F16", "Q8_0", "Q4_0")]
+    handles = [Rectangle((0, 0), 1, 1, color=COLOURS[k]) for k in ("F16", "Q8_0", "Q4_0")]
     figure.legend(handles, ["F16", "Q8_0", "Q4_0"], loc="outside lower center", ncols=3)
     figure.savefig(path, dpi=120)
 
@@ -100,8 +100,8 @@ def tokens(rows: Rows, path: Path) -> None:
 
 def main() -> None:
     if len(sys.argv) not in (2, 3):
-        raise SystemExit("usage: plot_bench.py bench.jsonl [FOLDER]")
-    rows = [json.loads(line) for line in Path(sys.argv[1]).read_text().splitlines()]
+        raise SystemExit("usage: plot_bench.py docs/bench.jsonl [FOLDER]")
+    _, rows = bench_table.read(Path(sys.argv[1]))
     folder = Path(sys.argv[2] if len(sys.argv) > 2 else ".")
     parts = {r["part"].split()[0] for r in rows}
     for part, draw, name in (

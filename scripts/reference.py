@@ -31,7 +31,6 @@ from ltx_core.components.patchifiers import (  # noqa: E402
     get_pixel_coords,
 )
 from ltx_core.components.schedulers import LinearQuadraticScheduler, LTX2Scheduler  # noqa: E402
-from ltx_core.conditioning import VideoConditionByLatentIndex as VideoConditionByLatentIndex  # noqa: E402
 from ltx_core.guidance.perturbations import (  # noqa: E402
     BatchedPerturbationConfig,
     Perturbation,

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ TESTS = Path(__file__).parent
 GOLDEN = TESTS / "golden"
 sys.path.insert(0, str(TESTS.parent / "scripts"))
 
-Arrays = dict[str, NDArray[np.generic]]
+Arrays = dict[str, NDArray[Any]]
 
 
 def build() -> Path:
@@ -31,7 +32,7 @@ def golden(name: str) -> Arrays:
 
 
 def run(component: str, models: list[Path], folder: Path, **inputs: object) -> Arrays:
-    """Run tests/native/tap.cpp; arrays travel as .npy. Gives outputs and taps by name."""
+    """Run tests/native/tap/tap.cpp; arrays travel as .npy. Gives outputs and taps by name."""
     program = build() / "tests" / "ltx2_tap"
     if not program.exists():
         pytest.fail(f"{program} is missing; scripts/check builds it")

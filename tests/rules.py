@@ -101,7 +101,8 @@ def rotate(x: F, table: tuple[F, F], wrong: str = "") -> F:
 
 
 def _split(x: F, heads: int) -> F:
-    return x.reshape(len(x), heads, -1).swapaxes(0, 1)
+    y: F = x.reshape(len(x), heads, -1).swapaxes(0, 1)
+    return y
 
 
 def attention(
@@ -111,7 +112,8 @@ def attention(
 
     def norm(x: F, name: str) -> F:
         if wrong == "q and k norm per head":
-            return rms(_split(x, heads)).swapaxes(0, 1).reshape(x.shape) * w[p + name]
+            x = rms(_split(x, heads)).swapaxes(0, 1).reshape(x.shape)
+            return x * w[p + name]
         return rms(x) * w[p + name]
 
     q = _split(norm(linear(w, p + ".to_q", a), ".q_norm.weight"), heads)
@@ -209,7 +211,7 @@ def features(w: Weights, states: F, wrong: str = "") -> F:
     order = (1, 0, 2) if wrong == "layer slowest" else (1, 2, 0)
     x = n.transpose(order).reshape(n.shape[1], -1)
     name = "text_embedding_projection.video_aggregate_embed"
-    scale = np.sqrt(w[name + ".bias"].size / states.shape[2])
+    scale = float(np.sqrt(w[name + ".bias"].size / states.shape[2]))
     if wrong == "result scaled with the bias":
         return linear(w, name, x) * scale
     return linear(w, name, x * scale)

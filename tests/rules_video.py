@@ -32,7 +32,7 @@ def conv(w: Weights, name: str, x: F, causal: bool, wrong: str = "") -> F:
     kernel = w[name + ".conv.weight"]
     windows = sliding_window_view(x, (3, 3, 3), axis=(1, 2, 3))
     flat = windows.transpose(0, 4, 5, 6, 1, 2, 3).reshape(kernel[0].size, -1)
-    y = (kernel.reshape(len(kernel), -1) @ flat).reshape(-1, *windows.shape[1:4])
+    y: F = (kernel.reshape(len(kernel), -1) @ flat).reshape(-1, *windows.shape[1:4])
     return y + w[name + ".conv.bias"].reshape(-1, 1, 1, 1)
 
 
@@ -49,12 +49,13 @@ def res_blocks(w: Weights, name: str, count: int, x: F, causal: bool, wrong: str
 def to_depth(x: F, step: tuple[int, int, int]) -> F:
     c, f, h, w = x.shape
     t, s, q = step
-    y = x.reshape(c, f // t, t, h // s, s, w // q, q).transpose(0, 2, 4, 6, 1, 3, 5)
+    y: F = x.reshape(c, f // t, t, h // s, s, w // q, q).transpose(0, 2, 4, 6, 1, 3, 5)
     return y.reshape(-1, f // t, h // s, w // q)
 
 
 def to_space(x: F, step: tuple[int, int, int], wrong: str = "") -> F:
     (t, s, q), (f, h, w) = step, x.shape[1:]
+    y: F
     if wrong == "row fastest":
         y = x.reshape(-1, t, q, s, f, h, w).transpose(0, 4, 1, 5, 3, 6, 2)
     elif wrong == "channel fastest":
@@ -68,21 +69,23 @@ def patchify(x: F, wrong: str = "") -> F:
     """[3, frames, height, width] -> 48 channels: colour, column, row."""
     c, f, h, w = x.shape
     order = (0, 3, 5, 1, 2, 4) if wrong == "column fastest" else (0, 5, 3, 1, 2, 4)
-    y = x.reshape(c, f, h // 4, 4, w // 4, 4).transpose(order)
+    y: F = x.reshape(c, f, h // 4, 4, w // 4, 4).transpose(order)
     return y.reshape(-1, f, h // 4, w // 4)
 
 
 def unpatchify(x: F, wrong: str = "") -> F:
     f, h, w = x.shape[1:]
     order = (0, 3, 4, 1, 5, 2) if wrong == "column fastest" else (0, 3, 4, 2, 5, 1)
-    return x.reshape(-1, 4, 4, f, h, w).transpose(order).reshape(-1, f, 4 * h, 4 * w)
+    y: F = x.reshape(-1, 4, 4, f, h, w).transpose(order)
+    return y.reshape(-1, f, 4 * h, 4 * w)
 
 
 def to_bytes(frames: F, wrong: str = "") -> F:
     """[3, frames, height, width] around -1..1 -> bytes, colour last."""
     x = ((frames + 1) / 2).clip(0, 1) * 255
     x = np.rint(x) if wrong == "rounded" else np.floor(x)
-    return x.transpose(1, 2, 3, 0).astype(np.uint8)
+    y: F = x.transpose(1, 2, 3, 0).astype(np.uint8)
+    return y
 
 
 def statistics(w: Weights) -> tuple[F, F]:
@@ -108,8 +111,8 @@ def _down(w: Weights, name: str, kind: str, out: int, x: F, wrong: str) -> F:
         skip = np.concatenate([np.zeros_like(x[:, :1]), x[:, 1:]], 1)
     skip = to_depth(skip, step)
     groups = (-1, out) if wrong == "skip averages strided channels" else (out, -1)
-    skip = skip.reshape(*groups, *skip.shape[1:]).mean(groups.index(-1))
-    return to_depth(main, step) + skip
+    mean: F = skip.reshape(*groups, *skip.shape[1:]).mean(groups.index(-1))
+    return to_depth(main, step) + mean
 
 
 def encode(w: Weights, blocks: list[Any], pixels: F, wrong: str = "") -> F:

@@ -8,6 +8,7 @@ import signal
 import struct
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -39,7 +40,7 @@ def test_every_option_arrives_as_in_python(
 ) -> None:
     noise = np.random.default_rng(0).standard_normal((8, 2, 2, 2)).astype(np.float32)
     np.save(tmp_path / "noise.npy", noise)
-    options = {
+    options: dict[str, Any] = {
         "negative_prompt": "blue", "width": 64, "height": 64, "frames": 9, "fps": 12.0, "steps": 3,
         "guidance": 2.0, "seed": 3, "stg": 0.5, "rescale": 0.25, "schedule": "linear_quadratic",
     }  # fmt: skip
@@ -48,7 +49,7 @@ def test_every_option_arrives_as_in_python(
     target = tmp_path / "clip.npy"
     code, out, _ = run(
         capsys, "t2v", PROMPT, "-o", target, "--json", *flags, *models,
-        "--noise", tmp_path / "noise.npy", "--latents-path", tmp_path / "latents.npy",
+        "--noise", tmp_path / "noise.npy", "--latents", tmp_path / "latents.npy",
     )  # fmt: skip
     assert code == 0
     answer = json.loads(out)
@@ -57,7 +58,26 @@ def test_every_option_arrives_as_in_python(
     with ltx2.Session(tiny_model) as session:
         video = session.t2v(PROMPT, noise=noise, **options)
     assert np.array_equal(np.load(target), video.frames)
+    assert video.latents is not None
     assert np.array_equal(np.load(tmp_path / "latents.npy"), video.latents)
+
+    again = tmp_path / "again.npy"
+    code, out, _ = run(
+        capsys, "decode", tmp_path / "latents.npy", "-o", again, "--fps", "12", *models
+    )
+    assert (code, out) == (0, f"{again}\n")
+    assert np.array_equal(np.load(again), video.frames)
+
+
+@pytest.mark.usefixtures("model")
+def test_latents_that_cannot_be_written_are_refused_before_the_work(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    for path in (tmp_path, tmp_path / "none" / "x.npy", tmp_path / ("x" * 300)):
+        code, out, err = run(capsys, "t2v", PROMPT, "-o", tmp_path / "clip.npy", "--latents", path)
+        assert (code, out) == (2, "")
+        assert str(path) in err
+    assert not list(tmp_path.iterdir())
 
 
 def test_i2v_takes_pictures_at_frames(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import shutil
 import subprocess
@@ -11,13 +12,15 @@ from pathlib import Path
 import pytest
 
 import ltx2
-from ltx2 import _native, cli, errors
+from ltx2 import _native, cli, errors, session
 from ltx2._native import ffi, lib
 
 ROOT = Path(__file__).parent.parent
 
 # Fields of ltx2_video_params that are not options: they travel by other ways.
-NOT_OPTIONS = {"size", "prompt", "images", "image_count", "progress", "user_data", "noise_count"}
+NOT_OPTIONS = {
+    "size", "prompt", "images", "image_count", "noise_count", "progress", "latents", "user_data",
+}  # fmt: skip
 
 
 def test_the_public_names_are_these() -> None:
@@ -30,13 +33,26 @@ def test_the_public_names_are_these() -> None:
 def test_options_are_the_fields_of_the_struct_and_the_flags_of_the_commands() -> None:
     fields = {name for name, _ in ffi.typeof("ltx2_video_params").fields} - NOT_OPTIONS
     assert set(ltx2.Options.__annotations__) == fields
-    own = {"output", "model", "device", "threads", "as_json", "verbose"}
+    own = {"latents", "output", "model", "device", "threads", "as_json", "verbose"}
     for command, positional in (("t2v", {"prompt"}), ("i2v", {"prompt", "images", "crf"})):
         parameters = cli.cli.commands[command].params
         assert {p.name for p in parameters} == fields | own | positional
         for parameter in parameters:
             if parameter.name in fields:
                 assert parameter.opts == ["--" + parameter.name.replace("_", "-")]
+
+
+def test_options_are_described_in_the_words_of_the_header() -> None:
+    """The flags take the header's sentences; an editor shows those in the source of Options."""
+    source = Path(session.__file__).read_text(encoding="utf-8")
+    tree = next(n for n in ast.parse(source).body if getattr(n, "name", "") == "Options")
+    assert isinstance(tree, ast.ClassDef)
+    texts = [ast.literal_eval(n.value) for n in tree.body if isinstance(n, ast.Expr)]
+    documented = dict(zip(ltx2.Options.__annotations__, texts[1:], strict=True))
+    for name, sentence in _native.sentences("ltx2_video_params").items():
+        if name in documented:
+            words = " ".join(str(documented[name]).split())
+            assert words.startswith(sentence.removesuffix(".")), name
 
 
 def test_every_status_has_its_exception_and_every_exception_its_exit_code() -> None:

@@ -417,7 +417,9 @@ def test_a_source_of_gigabytes_needs_little_memory(tmp_path: Path, command: None
         "import resource, sys; from ltx2.convert import convert; convert(*sys.argv[1:]);"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)"
     )
-    line = [sys.executable, "-c", program, source, tmp_path / "a.gguf", "q4_0"]
+    line: list[str | Path] = [
+        sys.executable, "-c", program, source, tmp_path / "a.gguf", "q4_0",
+    ]  # fmt: skip
     done = subprocess.run(line, check=True, capture_output=True, text=True, cwd=tmp_path)
     peak = int(done.stdout)
     rows = gguf.GGUFReader(tmp_path / "a.gguf").tensors[0].data

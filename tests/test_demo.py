@@ -46,7 +46,8 @@ def drawn_square(scene: dict[str, Any]) -> np.ndarray:
     cover = np.clip(0.5 - (np.maximum(abs(x), abs(y)) - 0.85 * 34) / 10.24, 0, 1)
     cover = (cover * cover * (3 - 2 * cover))[..., None]
     ink, paper = (np.array(vision.PALETTE[scene[k]]) for k in ("colour", "background"))
-    return (paper + cover * (ink - paper)).astype(np.uint8)
+    frame: np.ndarray = (paper + cover * (ink - paper)).astype(np.uint8)
+    return frame
 
 
 def test_clips_do_what_their_prompts_say() -> None:

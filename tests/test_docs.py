@@ -3,6 +3,8 @@
 ```python and ```sh blocks of one page run in order, in one empty folder; Python blocks of a page
 share their names. A ```c block is compiled against ltx2.h and, if it has a main, run with the
 model's files. A block that cannot run here has `<!-- not run: why -->` on the line before it.
+
+The messages that docs/troubleshooting.md explains are those that the sources hold.
 """
 
 from __future__ import annotations
@@ -92,3 +94,22 @@ def test_the_blocks_run(
     names: dict[str, Any] = {"__name__": "__main__"}
     for block in blocks(page):
         getattr(block, block.language)(tmp_path, names)
+
+
+def sources() -> str:
+    """All that can print a message, with texts that stand on several lines joined into one."""
+    files = [*ROOT.glob("native/src/**/*.cpp"), *ROOT.glob("native/**/*.h")]
+    files += [*ROOT.glob("ltx2/*.py"), *ROOT.glob("native/cmake/*.cmake")]
+    text = "\n".join(file.read_text(encoding="utf-8") for file in files)
+    return re.sub(r'"\s*\n\s*f?"', "", text).replace('\\"', '"')
+
+
+def test_the_messages_explained_are_those_of_the_sources() -> None:
+    page = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
+    items = re.findall(r"^- (`.+?`):\s", page, re.MULTILINE | re.DOTALL)
+    messages = [" ".join(m.split()) for item in items for m in re.findall(r"`([^`]+)`", item)]
+    assert len(messages) > 30
+    printed = sources()
+    for message in messages:
+        for part in message.split("…"):
+            assert part.strip(" :,") in printed, f"{message}: nothing prints {part!r}"

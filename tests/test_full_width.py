@@ -38,6 +38,7 @@ def test_frames_equal_the_official_codes(
     with np.load(FOLDER / "full-e2e.npz") as data:
         want = dict(data)
     video = generate(FOLDER / "full", notes, want, case)
+    assert video.latents is not None
     dev = nmse(video.latents, want[f"{case}.latents"])
     db = psnr(video.frames, want[f"{case}.pixels"])
     print(f"{case} {kind}: latents NMSE {dev:.2e}, frames {db:.1f} dB")

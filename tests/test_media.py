@@ -12,7 +12,7 @@ import av
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import GifImagePlugin, Image, WebPImagePlugin
 
 import ltx2
 from ltx2 import media
@@ -35,7 +35,7 @@ def picture(width: int = 48, height: int = 32) -> NDArray[np.uint8]:
 
 
 def psnr(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
-    return float(10 * np.log10(255**2 / max(np.mean((a.astype(float) - b) ** 2), 1e-9)))
+    return float(10 * np.log10(255**2 / max(float(np.mean((a.astype(float) - b) ** 2)), 1e-9)))
 
 
 # ---- pictures in
@@ -103,8 +103,9 @@ def through_a_file(pixels: NDArray[np.uint8], crf: int) -> NDArray[np.uint8]:
         out.mux(stream.encode(frame))
         out.mux(stream.encode())
     file.seek(0)
-    with av.open(file) as back:
-        return next(back.decode(video=0)).to_ndarray(format="rgb24")
+    with av.open(file, "r") as back:
+        read: NDArray[Any] = next(back.decode(video=0)).to_ndarray(format="rgb24")
+    return read
 
 
 @pytest.mark.parametrize("crf", [18, 33])
@@ -188,6 +189,7 @@ def test_mp4_of_an_odd_size_is_refused(tmp_path: Path) -> None:
 def test_gif_has_its_times_and_metadata(clip: NDArray[np.uint8], tmp_path: Path) -> None:
     ltx2.Video(clip, 8, metadata=METADATA).save(tmp_path / "clip.gif")
     with Image.open(tmp_path / "clip.gif") as file:
+        assert isinstance(file, GifImagePlugin.GifImageFile)
         comment = file.info["comment"]
         durations = []
         for index in range(file.n_frames):
@@ -203,6 +205,7 @@ def test_gif_has_its_times_and_metadata(clip: NDArray[np.uint8], tmp_path: Path)
 def test_webp_has_its_times_and_metadata(clip: NDArray[np.uint8], tmp_path: Path) -> None:
     ltx2.Video(clip, 8, metadata=METADATA).save(tmp_path / "clip.webp")
     with Image.open(tmp_path / "clip.webp") as file:
+        assert isinstance(file, WebPImagePlugin.WebPImageFile)
         assert file.n_frames == len(clip)
         assert json.loads(file.getexif()[0x010E]) == METADATA
         file.seek(3)

@@ -49,6 +49,7 @@ def generate(model: Path, notes: dict[str, Any], arrays: Arrays, case: str) -> l
 def test_frames_equal_the_official_codes(name: str, case: str, tiny: dict[str, Path]) -> None:
     want = golden(f"{name}-e2e")
     video = generate(tiny[name].parent, NOTES[name], want, case)
+    assert video.latents is not None
     assert nmse(video.latents, want[f"{case}.latents"]) <= NMSE["latents", "F32"].limit
     assert psnr(video.frames, want[f"{case}.pixels"]) >= FRAMES_PSNR["F32"].limit
 

@@ -35,7 +35,7 @@ def test_hidden_states_equal_transformers_on_dequantised_weights(
     monkeypatch.setenv("LTX2_EXACT", str(int(exact)))  # without it, as users run it
     want = golden("gemma270m-states")
     rows = want[f"{prompt}.rows"]
-    states = run("gemma", [model], tmp_path, ids=want[f"{prompt}.ids"])["states"]
+    states = run("text-encoder", [model], tmp_path, ids=want[f"{prompt}.ids"])["states"]
     # Row by row: <bos> is a thousand times as large as the others and would hide them.
     worst = {
         f"S{layer}": max(

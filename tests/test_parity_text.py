@@ -25,7 +25,7 @@ def test_hidden_states_equal_hugging_faces(
     name: str, prompt: str, tiny: dict[str, Path], tmp_path: Path
 ) -> None:
     ids = golden(f"{name}-gemma")[f"{prompt}.ids"]
-    have = run("gemma", [tiny[name].parent], tmp_path, ids=ids)["states"]
+    have = run("text-encoder", [tiny[name].parent], tmp_path, ids=ids)["states"]
     want = states(name, prompt)
     assert have.shape == want.shape
     for layer, (mine, theirs) in enumerate(zip(have, want, strict=True)):

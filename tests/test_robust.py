@@ -23,7 +23,9 @@ from safetensors_file import write_safetensors
 import ltx2
 from ltx2._native import ffi, lib
 
-WRONG = [0, -1, 1, 2, 3, 2**31, 2**63, 1e-300, 1e300, -0.5, None, "x", True, [], {}, [0, -1, 2]]
+WRONG: list[Any] = [
+    0, -1, 1, 2, 3, 2**31, 2**63, 1e-300, 1e300, -0.5, None, "x", True, [], {}, [0, -1, 2],
+]  # fmt: skip
 SMALL: ltx2.Options = {"width": 32, "height": 32, "frames": 1, "steps": 1, "seed": 1}
 
 Tensors = dict[str, tuple[str, Any]]
@@ -155,16 +157,19 @@ MORE = ["compress_all", {"multiplier": 1}]
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ([("transformer", "norm_eps", -1)], "norm_eps is not in 0..1"),
-        ([("transformer", "connector_num_attention_heads", 1)], "the connector gives rows of 64"),
-        ([("vae", "decoder_blocks", MORE)], "the decoder gives 16 of 64 x 64"),
+        ([("transformer", "norm_eps", -1)], "config transformer: norm_eps is not in 0..1"),
         (
-            [("vae", "decoder_blocks", MORE), ("vae", "encoder_blocks", ["compress_all", {}])],
-            "16 frames of 64 x 64 pixels",
+            [("transformer", "connector_num_attention_heads", 1)],
+            "video_aggregate_embed.weight has shape",
         ),
+        (
+            [("vae", "decoder_blocks", MORE)],
+            "tensor vae.decoder.up_blocks.0.conv.conv.weight of the",
+        ),
+        ([("vae", "encoder_blocks", ["compress_all", {}])], "vae.encoder.down_blocks.9.conv"),
     ],
 )
-def test_what_only_the_whole_config_tells_is_refused_when_a_session_opens(
+def test_a_config_that_the_tensors_do_not_fit_is_refused_when_a_session_opens(
     checkpoint: Checkpoint,
     tiny: dict[str, Path],
     tmp_path: Path,
@@ -210,11 +215,9 @@ def test_a_call_can_be_stopped_at_each_of_its_reports(session: ltx2.Session) -> 
     ("options", "words"),
     [
         ({"noise": np.full((8, 1, 1, 1), np.nan, np.float32)}, "not finite"),
-        ({"latents_path": "/no/such/folder/x.npy"}, "/no/such/folder/x.npy"),
         ({"steps": -1}, "steps: -1"),
         ({"steps": 2**31 - 1}, "steps"),
         ({"guidance": float("inf")}, "guidance"),
-        ({"guidance": -1.0}, "guidance"),
         ({"stg": float("nan")}, "stg"),
         ({"fps": 1e9}, "fps"),
         ({"frames": 2**31 - 1}, "frames"),
@@ -226,17 +229,6 @@ def test_arguments_at_the_edge_are_refused(
 ) -> None:
     with pytest.raises(ltx2.InvalidArgumentError, match=words):
         session.t2v("a dot", **{**SMALL, **options})
-
-
-def test_latents_that_cannot_be_written_are_refused_before_the_work(
-    session: ltx2.Session, tmp_path: Path
-) -> None:
-    reports: list[ltx2.Progress] = []
-    for path in (tmp_path, tmp_path / "none" / "x.npy", tmp_path / ("x" * 300)):
-        with pytest.raises(ltx2.InvalidArgumentError, match="cannot be written"):
-            session.t2v("a dot", latents_path=path, progress=reports.append, **SMALL)
-    assert not reports
-    assert not list(tmp_path.iterdir())
 
 
 def test_more_than_the_machine_has_is_refused_at_once(session: ltx2.Session) -> None:
@@ -338,7 +330,6 @@ def test_pictures_from_c_are_checked(raw: Raw) -> None:
 def test_a_session_under_way_refuses_another_call(raw: Raw) -> None:
     seen: list[tuple[int, str]] = []
 
-    @ffi.callback("ltx2_progress_fn")
     def again(_progress: Any, _user_data: Any) -> bool:
         if not seen:
             seen.append(raw.generate(b"a"))
@@ -347,6 +338,7 @@ def test_a_session_under_way_refuses_another_call(raw: Raw) -> None:
             thread.join()
         return True
 
-    assert raw.generate(b"a", progress=again)[0] == lib.LTX2_STATUS_OK
+    progress = ffi.callback("ltx2_progress_fn", again)
+    assert raw.generate(b"a", progress=progress)[0] == lib.LTX2_STATUS_OK
     assert seen == [(lib.LTX2_STATUS_INVALID_ARGUMENT, "session: a call is under way")] * 2
     assert raw.generate(b"a")[0] == lib.LTX2_STATUS_OK

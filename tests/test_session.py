@@ -7,15 +7,19 @@ import logging
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 import ltx2
+from ltx2.session import Conditions
 
 PROMPT = "a red circle moves right"
+Pictures: TypeAlias = "Conditions | Mapping[int, Conditions]"
 
 
 @pytest.fixture(scope="module")
@@ -84,8 +88,9 @@ def test_components_that_stay_loaded_change_no_video(
     tiny_model: list[Path], video: ltx2.Video
 ) -> None:
     picture = np.full((8, 8, 3), 200, np.uint8)
+    loads: list[ltx2.Progress] = []
     with ltx2.Session(tiny_model, keep_loaded=True) as kept, ltx2.Session(tiny_model) as other:
-        first, loads = kept.t2v(PROMPT, seed=5), []
+        first = kept.t2v(PROMPT, seed=5)
         continued = kept.i2v(PROMPT, {0: picture, 8: picture}, seed=5, width=96)
         again = kept.t2v(PROMPT, seed=5, progress=loads.append)
         expected = other.i2v(PROMPT, {0: picture, 8: picture}, seed=5, width=96)
@@ -120,18 +125,50 @@ def test_a_prompt_longer_than_the_text_is_cut_and_told(
     assert not caplog.records
 
 
-def test_noise_replaces_the_seed_and_latents_are_written(
-    session: ltx2.Session, video: ltx2.Video, tmp_path: Path
+def test_noise_replaces_the_seed_and_latents_are_handed_out_before_they_are_decoded(
+    session: ltx2.Session, video: ltx2.Video
 ) -> None:
     assert video.latents is not None
     noise = np.random.default_rng(0).standard_normal(video.latents.shape)
-    path = tmp_path / "latents.npy"
-    first = session.t2v(PROMPT, noise=noise.astype(np.float32), seed=1, latents_path=path)
+    kept: list[NDArray[np.float32]] = []
+    first = session.t2v(PROMPT, noise=noise.astype(np.float32), seed=1, latents=kept.append)
     second = session.t2v(PROMPT, noise=noise.astype(np.float32), seed=2)
     assert np.array_equal(first.frames, second.frames)
     assert not np.array_equal(first.frames, video.frames)
     assert first.latents is not None
-    assert np.array_equal(np.load(path), first.latents)
+    assert len(kept) == 1 and np.array_equal(kept[0], first.latents)
+
+
+def test_latents_that_were_kept_are_decoded_alone(session: ltx2.Session, video: ltx2.Video) -> None:
+    assert video.latents is not None
+    seen: list[ltx2.Progress] = []
+    again = session.decode(video.latents, fps=video.fps, progress=seen.append)
+    assert np.array_equal(again.frames, video.frames)
+    assert again.latents is not None and again.fps == video.fps
+    assert np.array_equal(again.latents, video.latents)
+    assert {progress.stage for progress in seen} == {"load", "decode"}
+    again.frames.copy(), repr(again)  # without a seed
+    assert session.decode(video.latents).fps == 24  # the model's own
+    wrong = np.zeros((7, 2, 2, 2), np.float32)
+    for latents, words in (
+        (wrong[0], "latents: 3 dimensions"),
+        (wrong, "latents: 7 channels, and the model's have 8"),
+        (np.zeros((8, 0, 2, 2), np.float32), "latents: 0 x 2 x 2"),
+        (np.full((8, 2, 2, 2), np.nan, np.float32), "latents: hold a value that is not finite"),
+    ):
+        with pytest.raises(ltx2.InvalidArgumentError, match=words):
+            session.decode(latents)
+
+
+def test_what_latents_raises_stops_the_call_before_decoding(session: ltx2.Session) -> None:
+    seen: list[ltx2.Progress] = []
+
+    def full(_: NDArray[np.float32]) -> None:
+        raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        session.t2v(PROMPT, latents=full, progress=seen.append)
+    assert "decode" not in {progress.stage for progress in seen}
 
 
 def test_options_reach_the_library(session: ltx2.Session, video: ltx2.Video) -> None:
@@ -154,17 +191,20 @@ def test_options_reach_the_library(session: ltx2.Session, video: ltx2.Video) -> 
 def test_a_picture_at_a_frame_changes_the_video(session: ltx2.Session, video: ltx2.Video) -> None:
     picture = np.zeros((80, 100, 3), np.uint8)
     picture[20:60, 30:70] = (255, 0, 0)
-    made = {
-        name: session.i2v(PROMPT, image, seed=5, crf=crf).latents
-        for name, image, crf in [
-            ("first", picture, 33),
-            ("same", {0: picture}, 33),
-            ("weak", (picture, 0.5), 33),
-            ("raw", picture, 0),
-            ("last", {8: picture}, 33),
-            ("both", {0: picture, 8: (picture, 1.0)}, 33),
-        ]
-    }
+    ways: list[tuple[str, Pictures, int]] = [
+        ("first", picture, 33),
+        ("same", {0: picture}, 33),
+        ("weak", (picture, 0.5), 33),
+        ("raw", picture, 0),
+        ("last", {8: picture}, 33),
+        ("both", {0: picture, 8: (picture, 1.0)}, 33),
+    ]
+    made: dict[str, NDArray[np.float32]] = {}
+    for name, image, crf in ways:
+        latents = session.i2v(PROMPT, image, seed=5, crf=crf).latents
+        assert latents is not None
+        made[name] = latents
+    assert video.latents is not None
     assert np.array_equal(made["first"], made.pop("same"))
     different = [*made.values(), video.latents]
     for index, one in enumerate(different):
@@ -183,7 +223,7 @@ def test_a_picture_at_a_frame_changes_the_video(session: ltx2.Session, video: lt
     ],
 )
 def test_pictures_that_cannot_be_used_are_refused(
-    session: ltx2.Session, image: object, words: str
+    session: ltx2.Session, image: Pictures, words: str
 ) -> None:
     with pytest.raises(ltx2.InvalidArgumentError, match=words):
         session.i2v(PROMPT, image)
@@ -219,12 +259,12 @@ def test_arguments_that_cannot_be_used_are_refused_by_name(
 def test_prompts_that_are_no_text_are_refused(session: ltx2.Session) -> None:
     for prompt in ("", "a\0b", "\ud800", None):
         with pytest.raises(ltx2.InvalidArgumentError, match="prompt"):
-            session.t2v(prompt)
+            session.t2v(prompt)  # type: ignore[arg-type]
 
 
 def test_an_unknown_option_is_a_type_error(session: ltx2.Session) -> None:
     with pytest.raises(TypeError, match="colour"):
-        session.t2v(PROMPT, colour="red")
+        session.t2v(PROMPT, colour="red")  # type: ignore[call-arg]
 
 
 def test_models_and_devices_that_are_none_are_refused(

@@ -96,3 +96,12 @@ def test_the_top_level_holds_what_it_says() -> None:
     }  # fmt: skip
     top = {p.relative_to(ROOT).parts[0] for p in tracked()}
     assert {name for name in top if not name.startswith(".")} <= allowed
+
+
+def test_native_tests_lie_as_the_sources_do() -> None:
+    """tests/native/<folder>/test_<unit>.cpp tests native/src/<folder>/<unit>."""
+    tests = ROOT / "tests" / "native"
+    tested = [p.relative_to(tests) for p in tests.rglob("test_*.cpp")]
+    sources = {p.relative_to(SOURCE).with_suffix("") for p in units()}
+    assert tested
+    assert [p for p in tested if p.parent / p.stem.removeprefix("test_") not in sources] == []

@@ -34,7 +34,7 @@ def encoder(tiny: Tiny) -> Encoder:
 @pytest.fixture(scope="module")
 def states(tiny: Tiny, folder: Path) -> Array:
     ids = golden("base-gemma")["long.ids"]
-    return run("gemma", [tiny["base"].parent], folder / "gemma", ids=ids)["states"]
+    return run("text-encoder", [tiny["base"].parent], folder / "gemma", ids=ids)["states"]
 
 
 def tell_states(states: Array, encoder: Encoder, *mistakes: str) -> None:

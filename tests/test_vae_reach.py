@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import make_tiny
 import numpy as np
 import pytest
 from parity import run
+from tiny_geometries import model_config
 
 STRIDES = {"compress_time": (2, 1), "compress_space": (1, 2), "compress_all": (2, 2)}
 
@@ -26,7 +26,7 @@ def reach(blocks: list[list[Any]]) -> tuple[int, int]:
 
 
 def test_of_the_released_model() -> None:
-    blocks = make_tiny.model_config("full")["vae"]["decoder_blocks"]
+    blocks = model_config("full")["vae"]["decoder_blocks"]
     assert reach(blocks) == (14, 16)  # as docs/decisions/0001-streamed-decode.md says
 
 
@@ -35,7 +35,7 @@ def test_of_the_released_model() -> None:
 def test_what_changes_is_within_reach(
     name: str, axis: str, tiny: dict[str, Path], tmp_path: Path
 ) -> None:
-    config = make_tiny.model_config(name)["vae"]
+    config = model_config(name)["vae"]
     side = reach(config["decoder_blocks"])[axis == "space"]
     count, channels = 2 * side + 5, config["latent_channels"]
     shape = (count, 2, 2, channels) if axis == "time" else (1, 2, count, channels)
@@ -44,7 +44,7 @@ def test_what_changes_is_within_reach(
     middle = count // 2
     np.moveaxis(other, 0 if axis == "time" else 2, 0)[middle] += 1.0
     out = [
-        run("vae-chain", [tiny[name]], tmp_path / str(i), patches=x, taps=0)["out"]
+        run("vae-stream", [tiny[name]], tmp_path / str(i), patches=x, taps=0)["out"]
         for i, x in enumerate((latent, other))
     ]
     changed = (

@@ -74,8 +74,11 @@ def training_scene(rng: np.random.Generator) -> Scene:
     """A scene whose combination is not held out and whose two colours differ."""
     while True:
         lists = (SHAPES, COLOURS, BACKGROUNDS, MOTIONS)
-        combination = tuple(names[int(rng.integers(len(names)))] for names in lists)
-        if contrasts(combination[1], combination[2]) and not held_out(combination):
+        shape, colour, background, motion = (
+            names[int(rng.integers(len(names)))] for names in lists
+        )
+        combination = (shape, colour, background, motion)
+        if contrasts(colour, background) and not held_out(combination):
             return _draw_scene(rng, combination)
 
 

@@ -16,7 +16,9 @@ from vision import judge, look, psnr
 
 def to_frames(clips: torch.Tensor) -> np.ndarray:
     """[clips, frames, height, width, 3] uint8, truncated as the decoder's output is."""
-    return ((clips + 1) / 2).clamp(0, 1).mul(255).byte().permute(0, 2, 3, 4, 1).numpy()
+    pixels = ((clips + 1) / 2).clamp(0, 1).mul(255).byte()
+    frames: np.ndarray = pixels.permute(0, 2, 3, 4, 1).numpy()
+    return frames
 
 
 def sheet(frames: np.ndarray, path: Path, columns: int = 4, stills: int = 5) -> None:

@@ -46,7 +46,8 @@ def make_optimizers(
     modules: list[nn.Module], lr: float, muon_lr: float
 ) -> list[torch.optim.Optimizer]:
     """Muon for hidden weights; Adam for vectors, tables, embeddings, first and last layers."""
-    hidden, other = [], []
+    hidden: list[nn.Parameter] = []
+    other: list[nn.Parameter] = []
     plain = (
         "embed_tokens",
         "registers",

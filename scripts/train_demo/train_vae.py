@@ -216,4 +216,5 @@ def train(
 def load(folder: Path) -> Vae:
     vae = Vae()
     vae.load_state_dict(torch.load(folder / "vae.pt"))
-    return vae.eval().requires_grad_(False)
+    vae.eval().requires_grad_(False)
+    return vae

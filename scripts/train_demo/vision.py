@@ -96,8 +96,8 @@ def follows(seen: Seen, motion: str) -> bool:
     if np.isnan(path).any():
         return False
     net = path[-3:].mean(0) - path[:3].mean(0)
-    x_range, y_range = path.max(0) - path.min(0)
-    growth = seen.area[-3:].mean() / max(float(seen.area[:3].mean()), 1e-6)
+    x_range, y_range = map(float, path.max(0) - path.min(0))
+    growth = float(seen.area[-3:].mean()) / max(float(seen.area[:3].mean()), 1e-6)
     if motion in DIRECTIONS:
         length = float(np.linalg.norm(net))
         return length > 0.12 and float(net @ DIRECTIONS[motion]) / length > 0.92

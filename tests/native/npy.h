@@ -54,4 +54,22 @@ inline Array read(const std::string & path) {
     return array;
 }
 
+// C order; `type` as above.
+inline void write(const std::string & path, const std::string & type,
+                  const std::vector<int64_t> & shape, const void * values, size_t bytes) {
+    std::string header = "{'descr': '" + type + "', 'fortran_order': False, 'shape': (";
+    for (int64_t side : shape)
+        header += std::to_string(side) + ", ";
+    header += "), }";
+    header.append(63 - (10 + header.size()) % 64, ' ');
+    header += '\n';
+    std::ofstream out(path, std::ios::binary);
+    out.write("\x93NUMPY\x01\x00", 8);
+    out.put(static_cast<char>(header.size() & 255)).put(static_cast<char>(header.size() >> 8));
+    out << header;
+    out.write(static_cast<const char *>(values), static_cast<std::streamsize>(bytes));
+    if (!out.flush())
+        ltx2::fail(LTX2_STATUS_INVALID_ARGUMENT, "%s: cannot be written", path.c_str());
+}
+
 } // namespace npy

@@ -9,6 +9,10 @@ void Config::refuse(const std::string & problem) const {
     fail(LTX2_STATUS_MODEL, "%s: %s", where_.c_str(), problem.c_str());
 }
 
+void Config::refuse(const char * key, const std::string & problem) const {
+    fail(LTX2_STATUS_MODEL, "%s: %s", what(key).c_str(), problem.c_str());
+}
+
 const Json::Array & Config::array(const char * key) const {
     const Json * value = find(key);
     if (!value)

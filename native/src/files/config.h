@@ -25,7 +25,8 @@ public:
     void require_flag(const char * key, bool wanted, bool otherwise) const;
     const Json::Array & array(const char * key) const; // must be there
     std::string what(const char * key) const { return where_ + "." + key; }
-    [[noreturn]] void refuse(const std::string & problem) const;
+    [[noreturn]] void refuse(const std::string & problem) const; // of the group
+    [[noreturn]] void refuse(const char * key, const std::string & problem) const;
 
 private:
     const Json * find(const char * key) const; // null where absent or null

@@ -14,12 +14,12 @@ static kernels::Border border_of(const Config & vae, const char * otherwise) {
         return kernels::Border::replicate;
     if (mode == "circular")
         return kernels::Border::circular;
-    vae.refuse("spatial_padding_mode is " + mode + ", which is unknown");
+    vae.refuse("spatial_padding_mode", mode + " is unknown");
 }
 
 static VaeConfig common(const Config & vae, const char * border) {
     if (vae.integer("dims", 3, 0, 100) != 3)
-        vae.refuse("dims: only 3 is supported");
+        vae.refuse("dims", "only 3 is supported");
     vae.require("norm_layer", "pixel_norm", "pixel_norm");
     VaeConfig c;
     c.latent_channels = vae.integer("latent_channels", 128, 1, 4096);
@@ -168,7 +168,7 @@ static void set_scales(const Config & vae, VaeConfig & c) {
 VaeConfig VaeConfig::encoder(const Config & vae) {
     VaeConfig c = common(vae, "zeros");
     if (vae.integer("in_channels", 3, 0, 1000) != 3)
-        vae.refuse("in_channels: only 3 is supported");
+        vae.refuse("in_channels", "only 3 is supported");
     c.causal = true;
     c.first_width = c.latent_channels;
     const std::string variance = vae.text("latent_log_var", "uniform");
@@ -177,7 +177,7 @@ VaeConfig VaeConfig::encoder(const Config & vae) {
     else if (variance == "uniform" || variance == "constant")
         c.out_channels = c.latent_channels + 1;
     else // the reference takes half of the channels then, which fits no statistics
-        vae.refuse("latent_log_var: " + variance + " is not supported");
+        vae.refuse("latent_log_var", variance + " is not supported");
     const Json::Array & blocks = blocks_of(vae, "encoder_blocks");
     for (size_t i = 0; i < blocks.size(); ++i)
         c.stages.push_back(encoder_stage(Entry(blocks[i], vae.what("encoder_blocks"), i),
@@ -189,7 +189,7 @@ VaeConfig VaeConfig::encoder(const Config & vae) {
 VaeConfig VaeConfig::decoder(const Config & vae) {
     VaeConfig c = common(vae, "reflect");
     if (vae.integer("out_channels", 3, 0, 1000) != 3)
-        vae.refuse("out_channels: only 3 is supported");
+        vae.refuse("out_channels", "only 3 is supported");
     vae.require_flag("timestep_conditioning", false, true);
     c.causal = vae.flag("causal_decoder", false);
     c.first_width = 8 * vae.integer("decoder_base_channels", 128, 1, most_channels / 8);

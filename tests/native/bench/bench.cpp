@@ -4,9 +4,9 @@
 // peak memory in MiB. scripts/bench.py drives it, turn by turn with PyTorch.
 #include "bench.h"
 #include "dit/dit.h"
-#include "text/gemma3.h"
-#include "text/gemma3_config.h"
-#include "vae/video_vae.h"
+#include "text/encoder.h"
+#include "vae/video_decoder.h"
+#include "vae/video_encoder.h"
 
 #include <algorithm>
 #include <cmath>
@@ -22,54 +22,57 @@ using namespace ltx2;
 
 // SIZE: tokens, as one frame of a row
 static Run dit_run(Device & device, const Model & model, int tokens) {
-    auto dit = std::make_shared<Dit>(device, model.index, model.config, quiet);
+    auto dit = std::make_shared<Dit>(model, device);
+    dit->load(quiet);
     const int width = dit->config().width(), channels = dit->config().in_channels;
-    std::vector<Position> positions;
+    Stream video;
+    video.channels = channels;
     for (int t = 0; t < tokens; ++t)
-        positions.push_back(
+        video.positions.push_back(
             {0.1f * float(t / 64), 16.0f + 32 * float(t / 8 % 8), 16.0f + 32 * float(t % 8)});
-    dit->prepare(positions, random_values(int64_t{1024} * width), {}, {});
-    auto state = std::make_shared<State>();
-    state->tokens = tokens, state->channels = channels;
-    state->latents = state->clean = random_values(int64_t{tokens} * channels);
-    state->mask.assign(static_cast<size_t>(tokens), 1.0f);
-    return [dit, state] {
-        dit->velocity(*state, 0.9f, quiet);
+    video.latents = video.clean = random_values(int64_t{tokens} * channels);
+    video.mask.assign(static_cast<size_t>(tokens), 1.0f);
+    const TextFeatures text = {1024, width, random_values(int64_t{1024} * width)};
+    auto run = std::make_shared<DitRun>(*dit, video.positions, text, nullptr, std::vector<int>());
+    return [dit, run, state = State{video}] {
+        run->velocity(state, 0.9f, quiet);
         return std::vector<double>();
     };
 }
 
 // SIZE: latent rows and columns; three latent frames, 17 frames
 static Run decode_run(Device & device, const Model & model, int cells) {
-    auto vae = std::make_shared<VideoVae>(device, model.index, model.config);
-    const int channels = vae->latent_channels();
-    auto latents =
-        std::make_shared<std::vector<float>>(random_values(int64_t{channels} * 3 * cells * cells));
+    auto vae = std::make_shared<VideoDecoder>(model, device);
+    vae->load(quiet);
+    Latents latents{{3, cells, cells}, static_cast<int>(vae->config().latent_channels), {}};
+    latents.values = random_values(latents.size());
     return [=] {
-        vae->decode(latents->data(), 3, cells, cells, quiet, [](const uint8_t *, int, int) {});
+        vae->decode(latents, quiet, [](const uint8_t *, int, int) {});
         return std::vector<double>();
     };
 }
 
 // SIZE: as for decode; one image
 static Run encode_run(Device & device, const Model & model, int cells) {
-    auto vae = std::make_shared<VideoVae>(device, model.index, model.config);
-    const int side = cells * pixel_scale;
-    auto pixels = std::make_shared<std::vector<float>>(random_values(int64_t{3} * side * side));
+    auto vae = std::make_shared<VideoEncoder>(model, device);
+    vae->load(quiet);
+    const int side = cells * vae->config().scale.space;
+    const std::vector<float> pixels = random_values(int64_t{3} * side * side);
     return [=] {
-        vae->encode(pixels->data(), 1, side, side, quiet);
+        vae->encode(pixels, 1, side, side, quiet);
         return std::vector<double>();
     };
 }
 
 // SIZE: tokens
 static Run gemma_run(Device & device, const Model & model, int tokens) {
-    auto gemma = std::make_shared<Gemma>(device, model.index, gemma_config(model.file), quiet);
+    const std::shared_ptr<TextEncoder> encoder = open_text_encoder(model, device);
+    encoder->load(quiet);
     std::vector<int32_t> ids;
     for (int i = 0; i < tokens; ++i)
         ids.push_back(i % 200);
     return [=] {
-        gemma->encode(ids, quiet);
+        encoder->encode(ids, quiet);
         return std::vector<double>();
     };
 }
@@ -183,8 +186,7 @@ static Run make_run(Device & device, const std::string & part, const std::string
         return attention_run(device, part == "attention" ? 128 : 64, model, size);
     if (part == "video")
         return video_run(device, model, size);
-    static Model parts;
-    parts = Model(model);
+    static const Model parts({model});
     return part == "dit"      ? dit_run(device, parts, size)
            : part == "decode" ? decode_run(device, parts, size)
            : part == "encode" ? encode_run(device, parts, size)

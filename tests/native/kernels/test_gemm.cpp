@@ -8,7 +8,6 @@
 #include "ggml-cpu.h"
 
 #include <cmath>
-#include <random>
 
 #include <sys/mman.h>
 
@@ -17,11 +16,6 @@ using kernels::Arithmetic;
 using kernels::Rounding;
 
 namespace {
-
-std::mt19937 random_bits(11);
-int any(int least, int most) {
-    return least + static_cast<int>(random_bits() % static_cast<unsigned>(most - least + 1));
-}
 
 struct Case {
     ggml_type type;
@@ -59,23 +53,16 @@ struct Tensors {
     std::unique_ptr<Mapped> mapped; // holds the weights
     std::vector<float> plain;       // the weights as F32
 
-    std::vector<float> normal(int64_t count) {
-        std::normal_distribution<float> distribution;
-        std::vector<float> values(static_cast<size_t>(count));
-        for (float & v : values)
-            v = distribution(random_bits);
-        return values;
-    }
     ggml_tensor * tensor(int64_t width, int64_t rows) {
         ggml_tensor * t = ggml_new_tensor_2d(context.get(), GGML_TYPE_F32, width, rows);
-        std::memcpy(t->data, normal(width * rows).data(), ggml_nbytes(t));
+        std::memcpy(t->data, normal_values(width * rows).data(), ggml_nbytes(t));
         return t;
     }
     explicit Tensors(const Case & c) : c(c) {
         weight = ggml_new_tensor_2d(context.get(), c.type, c.k, c.n);
         mapped = std::make_unique<Mapped>(ggml_nbytes(weight));
         weight->data = mapped->data();
-        const std::vector<float> values = normal(c.k * c.n);
+        const std::vector<float> values = normal_values(c.k * c.n);
         ggml_quantize_chunk(c.type, values.data(), weight->data, 0, c.n, c.k, nullptr);
         plain.resize(values.size());
         if (c.type == GGML_TYPE_F32)
@@ -100,7 +87,7 @@ struct Tensors {
         return {out, out + ggml_nelements(plan->out)};
     }
     double error(const std::vector<float> & out) const {
-        double wrong = 0, all = 0;
+        Nmse all;
         for (int64_t r = 0; r < c.rows; ++r)
             for (int64_t i = 0; i < c.n; ++i) {
                 double sum = bias ? static_cast<const float *>(bias->data)[i] : 0;
@@ -109,10 +96,9 @@ struct Tensors {
                            static_cast<const float *>(x->data)[r * c.k + j];
                 if (c.gelu)
                     sum = gelu_plain(sum);
-                wrong += std::pow(sum - out[static_cast<size_t>(r * c.n + i)], 2);
-                all += sum * sum;
+                all.add(double(out[static_cast<size_t>(r * c.n + i)]), sum);
             }
-        return wrong / all;
+        return all.value();
     }
 };
 
@@ -136,7 +122,7 @@ Errors errors(ggml_type type, Rounding rounding) {
     return e;
 }
 
-void equals_its_scalar_twin() {
+TEST(equals_its_scalar_twin) {
     const ggml_type types[] = {GGML_TYPE_F32,  GGML_TYPE_F16,  GGML_TYPE_BF16, GGML_TYPE_Q8_0,
                                GGML_TYPE_Q5_1, GGML_TYPE_Q4_0, GGML_TYPE_Q4_K, GGML_TYPE_Q5_K,
                                GGML_TYPE_Q6_K, GGML_TYPE_Q5_0};
@@ -153,7 +139,7 @@ void equals_its_scalar_twin() {
 
 // With the activations a block has: those behind its norms, and those behind GELU, whose blocks
 // are more uneven and whose mean is not zero.
-void rounding_activations_keeps_its_bar() {
+TEST(rounding_activations_keeps_its_bar) {
     double most = 0;
     for (ggml_type type : {GGML_TYPE_Q8_0, GGML_TYPE_Q5_1, GGML_TYPE_Q4_0, GGML_TYPE_Q4_K,
                            GGML_TYPE_Q5_K, GGML_TYPE_Q6_K, GGML_TYPE_F16, GGML_TYPE_BF16})
@@ -169,7 +155,7 @@ void rounding_activations_keeps_its_bar() {
 }
 
 // Blocks so small that their scale has no inverse count as nothing, which is what they add.
-void tiny_activations_are_no_error() {
+TEST(tiny_activations_are_no_error) {
     for (float tiny : {1e-29f, 1e-37f, 1e-42f})
         for (Rounding rounding : {Rounding::fine, Rounding::free}) {
             Tensors t({GGML_TYPE_Q8_0, 256, 32, 16, rounding, false});
@@ -181,7 +167,7 @@ void tiny_activations_are_no_error() {
 
 // Sums of integers are largest where all values of a block are as large as they may be, with one
 // sign; types with a minimum have one opposite value. An overflow is an error of 0.1 and more.
-void largest_sums_do_not_overflow() {
+TEST(largest_sums_do_not_overflow) {
     double most = 0;
     for (ggml_type type :
          {GGML_TYPE_Q8_0, GGML_TYPE_Q5_1, GGML_TYPE_Q4_0, GGML_TYPE_Q4_K, GGML_TYPE_Q5_K})
@@ -207,7 +193,7 @@ void largest_sums_do_not_overflow() {
 }
 
 // More rows than one block, more outputs than one piece, k in several parts.
-void threads_and_rows_change_no_bit() {
+TEST(threads_and_rows_change_no_bit) {
     for (ggml_type type : {GGML_TYPE_F32, GGML_TYPE_F16, GGML_TYPE_Q8_0, GGML_TYPE_Q4_K}) {
         Tensors t({type, 2304, 300, 521, Rounding::free, true});
         const std::vector<float> all = t.run(1, 521);
@@ -220,13 +206,4 @@ void threads_and_rows_change_no_bit() {
 
 } // namespace
 
-int main() {
-    if (!kernels::variant_runs())
-        return 77;
-    equals_its_scalar_twin();
-    rounding_activations_keeps_its_bar();
-    tiny_activations_are_no_error();
-    largest_sums_do_not_overflow();
-    threads_and_rows_change_no_bit();
-    return check_result();
-}
+int main(int argc, char ** argv) { return kernels::variant_runs() ? run_tests(argc, argv) : 77; }

@@ -1,4 +1,3 @@
-#include "base/utf8.h"
 #include "check.h"
 #include "files/json.h"
 
@@ -8,7 +7,7 @@ using namespace ltx2;
 
 static Json parse(const std::string & text) { return Json::parse(text, "t"); }
 
-static void values() {
+TEST(values_are_read) {
     const Json j = parse(" { \"a\" : [1, -2.5e1, true, false, null, \"x\"] , \"b\":{} }\r\n\t");
     const Json::Array & a = j.find("a")->array("a");
     CHECK(a.size() == 6 && a[0].integer("i") == 1 && a[1].number("n") == -25.0);
@@ -30,7 +29,7 @@ static void values() {
     CHECK_THROWS(parse("null").boolean("n"), "is null, not a boolean");
 }
 
-static void strings() {
+TEST(strings_are_read) {
     CHECK(parse(R"("\"\\\/\b\f\n\r\t")").string("s") == "\"\\/\b\f\n\r\t");
     CHECK(parse(R"("\u0041\u00e9\u20AC\ud83d\ude00")").string("s") ==
           "A\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80");
@@ -48,42 +47,12 @@ static void strings() {
     CHECK_THROWS(parse("\"a"), "without an end");
 }
 
-static void utf8() {
-    const char * good[] = {"",
-                           "abc",
-                           "\xc2\x80",
-                           "\xe0\xa0\x80",
-                           "\xed\x9f\xbf",
-                           "\xee\x80\x80",
-                           "\xf0\x90\x80\x80",
-                           "\xf4\x8f\xbf\xbf",
-                           "12345678\xc3\xa9 12345678"};
-    for (const char * text : good) {
-        CHECK(utf8_error(text) == std::string_view::npos);
-    }
-    const char * bad[] = {"\x80",
-                          "\xc0\x80",
-                          "\xc1\xbf",
-                          "\xc3",
-                          "\xe0\x9f\xbf",
-                          "\xe2\x82",
-                          "\xed\xa0\x80",
-                          "\xf0\x8f\xbf\xbf",
-                          "\xf4\x90\x80\x80",
-                          "\xf5\x80\x80\x80",
-                          "\xff",
-                          "\xc3\x28"};
-    for (const char * text : bad) {
-        CHECK(utf8_error(text) == 0);
-        CHECK(utf8_error(std::string("0123456789") + text) == 10);
+TEST(text_that_is_not_utf8_is_refused) {
+    for (const char * text : {"\x80", "\xc0\x80", "\xe2\x82", "\xed\xa0\x80", "\xf5\x80\x80\x80"})
         CHECK_THROWS(parse(std::string("\"") + text + "\""), "not UTF-8 at byte 1");
-    }
-    CHECK(shown("a\"\n\x01\xff") == "\"a\\\"\\n\\x01\\xff\"");
-    CHECK(shown("abcdef", 3) == "\"abc\"...");
-    CHECK(shown("ab\xe2\x82\xac", 3) == "\"ab\xe2\x82\xac\"");
 }
 
-static void syntax() {
+TEST(wrong_syntax_is_refused) {
     const char * bad[] = {"",        " ",        "{",          "[",
                           "[1",      "[1,",      "[1,]",       "{,}",
                           "{\"a\"}", "{\"a\":}", "{\"a\":1,}", "{\"a\":1 \"b\":2}",
@@ -102,7 +71,7 @@ static void syntax() {
     CHECK_THROWS(parse("{\"a\":1,\"\\u0061\":3}"), "\"a\" occurs twice");
 }
 
-static void bounds() {
+TEST(depth_and_size_are_bounded) {
     const auto nested = [](size_t depth) {
         return std::string(depth, '[') + std::string(depth, ']');
     };
@@ -122,7 +91,7 @@ static void bounds() {
     CHECK(sizeof(Json) <= 40);
 }
 
-static void truncated() {
+TEST(cut_anywhere_it_is_an_error) {
     const std::string whole = R"({"a":[1,-2.5e+3,"\u00e9\ud83d\ude00\n"],"b":{"c":true,"d":null}})";
     CHECK(parse(whole).object("o").size() == 2);
     for (size_t i = 0; i < whole.size(); ++i) {
@@ -133,7 +102,7 @@ static void truncated() {
 }
 
 // As a tokenizer.json of Gemma's: 262144 entries and 514906 merges of two.
-static void tokenizer_size() {
+TEST(a_tokenizer_of_gemma_s_size_is_read) {
     std::string text = "{\"vocab\":{";
     for (int i = 0; i < 262144; ++i) {
         text += (i ? ",\n   \"" : "\n   \"") + std::string("\xe2\x96\x81token") +
@@ -153,7 +122,7 @@ static void tokenizer_size() {
     std::printf("json: %.1f MB in %.2f s\n", static_cast<double>(text.size()) / 1e6, took.count());
 }
 
-static void editing() {
+TEST(values_can_be_set) {
     Json j;
     j.set("a", Json(1));
     j.set("b", Json("x"));
@@ -163,14 +132,4 @@ static void editing() {
     CHECK_THROWS(Json(1.0).set("a", Json()), "not an object");
 }
 
-int main() {
-    values();
-    strings();
-    utf8();
-    syntax();
-    bounds();
-    truncated();
-    tokenizer_size();
-    editing();
-    return check_result();
-}
+int main(int argc, char ** argv) { return run_tests(argc, argv); }

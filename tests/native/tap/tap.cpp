@@ -3,21 +3,16 @@
 // Values are .npy files, numbers or words, as the component takes them; `device` and `threads` are
 // taken by all. What the component gives, and every tapped value, is written as OUT/<name>.npy.
 #include "dit/dit.h"
-#include "files/tensor_file.h"
-#include "graph/weights.h"
-#include "model/model.h"
 #include "npy.h"
-#include "npy_file.h"
 #include "text/connector.h"
-#include "text/gemma3.h"
-#include "text/gemma3_config.h"
+#include "text/encoder.h"
 #include "text/tokenizer.h"
 #include "vae/image.h"
-#include "vae/video_vae.h"
+#include "vae/video_decoder.h"
+#include "vae/video_encoder.h"
 
 #include <cstdio>
 #include <cstdlib>
-#include <deque>
 #include <filesystem>
 #include <map>
 
@@ -27,39 +22,24 @@ namespace {
 
 struct Job {
     std::map<std::string, std::string> options;
-    std::string model, out;
-    std::deque<ModelFile> files; // tensors are pointed at: they must not move
-    Index index;
-    Json config;
+    std::string paths, out;
     Device device;
 
     Job(int argc, char ** argv)
-        : options(parse(argc, argv)), model(argv[2]), out(argv[3]),
+        : options(parse(argc, argv)), paths(argv[2]), out(argv[3]),
           device(text("device", "CPU"), integer("threads", 1)) {
-        std::istringstream paths(argv[2]);
-        for (std::string path; std::getline(paths, path, ',');)
-            if (!std::filesystem::is_directory(path))
-                add(path);
         if (!integer("taps", 1))
             return;
         device.tap = [this](const std::string & name, Shape ne, const float * data) {
             save(name, {ne[3], ne[2], ne[1], ne[0]}, data);
         };
     }
-
-    void add(const std::string & path) {
-        files.push_back(read_model_file(path));
-        const ModelFile & file = files.back();
-        for (const TensorInfo & info : file.tensors) {
-            const std::string prefix = "model.diffusion_model.";
-            const bool inside = info.name.compare(0, prefix.size(), prefix) == 0;
-            Source & source = index[inside ? info.name.substr(prefix.size()) : info.name];
-            source.info = &info;
-            source.mapping = file.mapping;
-            source.path = path;
-        }
-        if (const Json * text = file.metadata.find("config"))
-            config = Json::parse(text->string("config"), path + ": config");
+    Model model() const {
+        std::vector<std::string> files;
+        std::istringstream all(paths);
+        for (std::string path; std::getline(all, path, ',');)
+            files.push_back(path);
+        return Model(files);
     }
     static std::map<std::string, std::string> parse(int argc, char ** argv) {
         std::map<std::string, std::string> options;
@@ -86,37 +66,38 @@ struct Job {
         size_t bytes = sizeof(T);
         for (int64_t side : shape)
             bytes *= static_cast<size_t>(side);
-        write_npy(out + "/" + name + ".npy", type, shape, data, bytes);
+        npy::write(out + "/" + name + ".npy", type, shape, data, bytes);
     }
 };
 
 // latent [tokens, channels], mask [tokens], positions [3, tokens, 2] (start, end), context
 // [rows, width], sigma; stg_blocks [n] perturbs. Gives velocity, perturbed.velocity.
 void dit(Job & job) {
-    const npy::Array latent = job.array("latent");
-    State state;
-    state.tokens = latent.shape.at(0);
-    state.channels = static_cast<int>(latent.shape.at(1));
-    state.latents = latent.floats();
-    state.mask = job.array("mask").floats();
+    const npy::Array latent = job.array("latent"), context = job.array("context");
+    Stream video;
+    video.channels = static_cast<int>(latent.shape.at(1));
+    video.latents = latent.floats();
+    video.mask = job.array("mask").floats();
     const std::vector<float> spans = job.array("positions").floats();
     const auto middle = [&](int64_t axis, int64_t token) {
-        const size_t at = static_cast<size_t>((axis * state.tokens + token) * 2);
+        const size_t at = static_cast<size_t>((axis * video.tokens() + token) * 2);
         return (spans.at(at) + spans.at(at + 1)) / 2;
     };
-    std::vector<Position> positions;
-    for (int64_t t = 0; t < state.tokens; ++t)
-        positions.push_back({middle(0, t), middle(1, t), middle(2, t)});
+    for (int64_t t = 0; t < video.tokens(); ++t)
+        video.positions.push_back({middle(0, t), middle(1, t), middle(2, t)});
     std::vector<int> stg_blocks;
     if (job.options.count("stg_blocks"))
         stg_blocks = job.array("stg_blocks").as<int32_t>("<i4");
 
-    Dit dit(job.device, job.index, job.config, Progress());
-    dit.prepare(positions, job.array("context").floats(), {}, stg_blocks);
-    const Velocities v = dit.velocity(state, job.array("sigma").floats().at(0), Progress());
-    job.save("velocity", latent.shape, v.plain.data());
+    const Model model = job.model();
+    Dit dit(model, job.device);
+    dit.load(Progress());
+    const TextFeatures text = {context.shape.at(0), context.shape.at(1), context.floats()};
+    DitRun run(dit, video.positions, text, nullptr, stg_blocks);
+    const Velocities v = run.velocity({video}, job.array("sigma").floats().at(0), Progress());
+    job.save("velocity", latent.shape, v.plain[0].data());
     if (!v.perturbed.empty())
-        job.save("perturbed.velocity", latent.shape, v.perturbed.data());
+        job.save("perturbed.velocity", latent.shape, v.perturbed[0].data());
 }
 
 // picture, uint8 [height, width, 3]; height, width -> pixels [1, height, width, 3]
@@ -135,85 +116,80 @@ void vae_encode(Job & job) {
     std::vector<float> pixels;
     for (uint8_t byte : clip.as<uint8_t>("|u1"))
         pixels.push_back(static_cast<float>(byte) / 127.5f - 1.0f);
-    const int frames = static_cast<int>(clip.shape.at(0)),
-              height = static_cast<int>(clip.shape.at(1)),
-              width = static_cast<int>(clip.shape.at(2));
-    VideoVae vae(job.device, job.index, job.config);
+    const Model model = job.model();
+    VideoEncoder vae(model, job.device);
+    vae.load(Progress());
     vae.window = static_cast<size_t>(job.integer("window", static_cast<int>(vae.window)));
-    const std::vector<float> latent = vae.encode(pixels.data(), frames, height, width, Progress());
-    job.save("latent",
-             {vae.latent_channels(), 1 + (frames - 1) / vae.time_scale(),
-              height / vae.pixel_scale(), width / vae.pixel_scale()},
-             latent.data());
+    const Latents latents =
+        vae.encode(pixels, static_cast<int>(clip.shape.at(0)), static_cast<int>(clip.shape.at(1)),
+                   static_cast<int>(clip.shape.at(2)), Progress());
+    const Grid & g = latents.grid;
+    job.save("latent", {latents.channels, g.frames, g.height, g.width},
+             to_planes(latents.values.data(), g.cells(), latents.channels).data());
 }
 
 // latent [channels, frames, height, width] -> pixels, uint8 [frames, height, width, 3]
 void vae_decode(Job & job) {
-    const npy::Array latent = job.array("latent");
-    VideoVae vae(job.device, job.index, job.config);
+    const npy::Array planes = job.array("latent");
+    const auto side = [&](size_t i) { return static_cast<int>(planes.shape.at(i)); };
+    Latents latents{{side(1), side(2), side(3)}, side(0), {}};
+    latents.values = from_planes(planes.floats().data(), latents.grid.cells(), latents.channels);
+    const Model model = job.model();
+    VideoDecoder vae(model, job.device);
+    vae.load(Progress());
     vae.window = static_cast<size_t>(job.integer("window", static_cast<int>(vae.window)));
-    const int scale = vae.pixel_scale(), frames = static_cast<int>(latent.shape.at(1)),
-              height = static_cast<int>(latent.shape.at(2)),
-              width = static_cast<int>(latent.shape.at(3));
+    const int height = side(2) * vae.config().scale.space,
+              width = side(3) * vae.config().scale.space;
     std::vector<uint8_t> pixels;
-    vae.decode(latent.floats().data(), frames, height, width, Progress(),
-               [&](const uint8_t * rows, int, int count) {
-                   const int64_t bytes = int64_t{count} * height * width * scale * scale * 3;
-                   pixels.insert(pixels.end(), rows, rows + bytes);
-               });
-    job.save("pixels", {1 + (frames - 1) * vae.time_scale(), height * scale, width * scale, 3},
+    vae.decode(latents, Progress(), [&](const uint8_t * rows, int, int count) {
+        pixels.insert(pixels.end(), rows, rows + int64_t{count} * height * width * 3);
+    });
+    job.save("pixels", {1 + (side(1) - 1) * vae.config().scale.time, height, width, 3},
              pixels.data(), "|u1");
 }
 
 // patches [frames, height, width, channels], what conv_in reads -> what conv_out gives, in windows
-void vae_chain(Job & job) {
+void vae_stream(Job & job) {
     const npy::Array patches = job.array("patches");
     const std::string half = job.text("half", "decoder");
-    const VaeConfig config =
-        half == "decoder" ? VaeConfig::decoder(job.config) : VaeConfig::encoder(job.config);
-    VaeChain chain(job.device, job.index, "vae." + half, config);
-    chain.load(Progress());
+    const Model model = job.model();
+    const Part & part = model.need(VideoDecoder::part);
+    const VaeConfig config = half == "decoder" ? VaeConfig::decoder(part.group("vae"))
+                                               : VaeConfig::encoder(part.group("vae"));
+    VaeStream stream(job.device, part, "vae." + half, config);
+    stream.load(Progress());
     std::vector<float> all;
     Shape ne{};
     const auto & s = patches.shape;
-    chain.run(patches.floats().data(), {s.at(3), s.at(2), s.at(1), s.at(0)},
-              static_cast<size_t>(job.integer("window", 0)), {Progress(), half.c_str(), 1},
-              [&](const std::vector<float> & values, Shape shape) {
-                  all.insert(all.end(), values.begin(), values.end());
-                  ne = {shape[0], shape[1], shape[2], ne[3] + shape[3]};
-              });
+    stream.run(patches.floats().data(), {s.at(3), s.at(2), s.at(1), s.at(0)},
+               static_cast<size_t>(job.integer("window", 0)), {Progress(), half.c_str(), 1},
+               [&](const std::vector<float> & values, Shape shape) {
+                   all.insert(all.end(), values.begin(), values.end());
+                   ne = {shape[0], shape[1], shape[2], ne[3] + shape[3]};
+               });
     job.save("out", {ne[3], ne[2], ne[1], ne[0]}, all.data());
 }
 
-// MODEL is a folder with a checkpoint and a text encoder. ids [tokens] -> states
-// [layers + 1, tokens, hidden].
-void gemma(Job & job, const Index & index, const GemmaConfig & config) {
-    const std::vector<int32_t> ids = job.array("ids").as<int32_t>("<i4");
-    Gemma gemma(job.device, index, config, Progress());
-    const std::vector<float> states = gemma.encode(ids, Progress());
-    job.save("states", {config.layers + 1, static_cast<int64_t>(ids.size()), config.hidden},
-             states.data());
+// ids [tokens] -> states [layers + 1, tokens, hidden]
+void text_encoder(Job & job) {
+    const Model model = job.model();
+    const std::unique_ptr<TextEncoder> encoder = open_text_encoder(model, job.device);
+    encoder->load(Progress());
+    const HiddenStates states = encoder->encode(job.array("ids").as<int32_t>("<i4"), Progress());
+    job.save("states", {states.states, states.tokens, states.width}, states.values.data());
 }
 
-void gemma(Job & job) {
-    if (!job.files.empty()) { // a text encoder alone, in GGUF's own names
-        gemma(job, job.index, gemma_config(job.files.front()));
-        return;
-    }
-    const ModelSet model({job.model});
-    gemma(job, model.index(), model.gemma());
-}
-
-// MODEL likewise. states as above -> context [rows, width], features [tokens, width].
+// states as above -> context [rows, width], features [tokens, width]
 void connector(Job & job) {
-    const ModelSet model({job.model});
     const npy::Array states = job.array("states");
-    Connector connector(job.device, model.index(), model.config(), model.gemma(), Progress());
-    const std::vector<float> rows =
-        connector.project(states.floats(), states.shape.at(1), Progress());
-    job.save("context",
-             {model.text_length(), static_cast<int64_t>(rows.size()) / model.text_length()},
-             rows.data());
+    const Model model = job.model();
+    Connector connector(model, job.device);
+    connector.load(Progress());
+    const TextFeatures text =
+        connector.project({static_cast<int>(states.shape.at(0)), states.shape.at(1),
+                           states.shape.at(2), states.floats()},
+                          Progress());
+    job.save("context", {text.rows, text.width}, text.values.data());
 }
 
 // MODEL is not read. file, one of the three kinds; strings, a JSON list; length -> ids, one after
@@ -246,10 +222,10 @@ void tokenizer(Job & job) {
 
 using Component = void (*)(Job &);
 const std::map<std::string, Component> components = {
-    {"connector", connector},   {"dit", dit},
-    {"gemma", gemma},           {"image", image},
-    {"tokenizer", tokenizer},   {"vae-chain", vae_chain},
-    {"vae-decode", vae_decode}, {"vae-encode", vae_encode},
+    {"connector", connector},       {"dit", dit},
+    {"text-encoder", text_encoder}, {"image", image},
+    {"tokenizer", tokenizer},       {"vae-stream", vae_stream},
+    {"vae-decode", vae_decode},     {"vae-encode", vae_encode},
 };
 
 } // namespace

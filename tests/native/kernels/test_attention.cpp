@@ -4,21 +4,16 @@
 #include "graph/device.h"
 #include "kernels/attention_op.h"
 #include "kernels/variant.h"
+#include "plain.h"
 
 #include "ggml-cpu.h"
 
 #include <cmath>
-#include <random>
 
 using namespace ltx2;
 using kernels::AttentionCall;
 
 namespace {
-
-std::mt19937 random_bits(11);
-int any(int least, int most) {
-    return least + static_cast<int>(random_bits() % static_cast<unsigned>(most - least + 1));
-}
 
 struct Case {
     int64_t head_dim, heads, kv_heads, tokens, keys;
@@ -38,9 +33,8 @@ struct Tensors {
 
     ggml_tensor * values(int64_t a, int64_t b, int64_t c = 1) {
         ggml_tensor * t = ggml_new_tensor_3d(context.get(), GGML_TYPE_F32, a, b, c);
-        std::normal_distribution<float> normal;
-        for (int64_t i = 0; i < ggml_nelements(t); ++i)
-            static_cast<float *>(t->data)[i] = normal(random_bits);
+        const std::vector<float> values = normal_values(ggml_nelements(t));
+        std::copy(values.begin(), values.end(), static_cast<float *>(t->data));
         return t;
     }
     explicit Tensors(const Case & c) {
@@ -97,16 +91,7 @@ Case random_case() {
     return c;
 }
 
-double nmse(const std::vector<float> & mine, const std::vector<float> & right) {
-    double wrong = 0, all = 0;
-    for (size_t i = 0; i < mine.size(); ++i) {
-        wrong += std::pow(double(mine[i]) - right[i], 2);
-        all += std::pow(double(right[i]), 2);
-    }
-    return std::isfinite(wrong) ? wrong / all : INFINITY;
-}
-
-void equals_its_scalar_twin() {
+TEST(equals_its_scalar_twin) {
     double worst = 0, worst_bf16 = 0;
     for (int cases = 0; cases < 80; ++cases) {
         Tensors t(random_case());
@@ -122,7 +107,7 @@ void equals_its_scalar_twin() {
 }
 
 // The DiT's shape, with scores of the spread that norms of weight one give.
-void the_transformers_shape() {
+TEST(the_transformers_shape) {
     Tensors t({128, 2, 2, 500, 500, Case::whole_row, Case::own_angles, true, 0, 1});
     for (ggml_tensor * weight : {t.call.q_norm, t.call.k_norm})
         std::fill_n(static_cast<float *>(weight->data), ggml_nelements(weight), 1.0f);
@@ -135,7 +120,7 @@ void the_transformers_shape() {
     CHECK(bf16 < 4e-5); // measured 1.0e-5
 }
 
-void threads_do_not_change_bits() {
+TEST(threads_do_not_change_bits) {
     Tensors t({128, 3, 3, 300, 300, Case::whole_row, Case::own_angles, true, 0, 1});
     for (const bool bf16 : {false, true}) {
         const std::vector<float> one = t.run(1, bf16);
@@ -146,11 +131,4 @@ void threads_do_not_change_bits() {
 
 } // namespace
 
-int main() {
-    if (!kernels::variant_runs())
-        return 77;
-    equals_its_scalar_twin();
-    the_transformers_shape();
-    threads_do_not_change_bits();
-    return check_result();
-}
+int main(int argc, char ** argv) { return kernels::variant_runs() ? run_tests(argc, argv) : 77; }

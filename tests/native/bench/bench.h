@@ -2,10 +2,8 @@
 #pragma once
 
 #include "base/progress.h"
-#include "files/tensor_file.h"
 #include "graph/device.h"
-#include "graph/weights.h"
-#include "model/parts.h"
+#include "model/model.h"
 #include "sampling/noise.h"
 
 #include <chrono>
@@ -32,24 +30,6 @@ public:
 
 private:
     std::chrono::steady_clock::time_point begin_ = std::chrono::steady_clock::now();
-};
-
-// One file that holds some parts alone.
-struct Model {
-    ModelFile file;
-    Index index;
-    Json config;
-
-    Model() = default;
-    explicit Model(const std::string & path) : file(read_model_file(path)) {
-        const Naming naming(file);
-        for (const TensorInfo & info : file.tensors) {
-            const Place place = naming.place(info.name);
-            index[place.name] = {&info, file.mapping, path, place.added};
-        }
-        if (const Json * text = file.metadata.find("config"))
-            config = Json::parse(text->string("config"), "config");
-    }
 };
 
 // A video of 256 x 256 x 17, distilled, from ltx.gguf and gemma.gguf in a folder: Gemma on 128

@@ -26,12 +26,18 @@ Json config(const std::string & changes) {
     whole.set("vae", vae);
     return whole;
 }
-VaeConfig encoder(const std::string & changes = "") { return VaeConfig::encoder(config(changes)); }
-VaeConfig decoder(const std::string & changes = "") { return VaeConfig::decoder(config(changes)); }
+VaeConfig encoder(const std::string & changes = "") {
+    const Json json = config(changes);
+    return VaeConfig::encoder(Config(json, "vae"));
+}
+VaeConfig decoder(const std::string & changes = "") {
+    const Json json = config(changes);
+    return VaeConfig::decoder(Config(json, "vae"));
+}
 
-void the_released_kind_is_read() {
+TEST(the_released_kind_is_read) {
     const VaeConfig e = encoder(), d = decoder();
-    CHECK(e.time_scale == 8 && e.pixel_scale == 32 && d.time_scale == 8 && d.pixel_scale == 32);
+    CHECK(e.scale.time == 8 && e.scale.space == 32 && d.scale.time == 8 && d.scale.space == 32);
     CHECK(e.first_width == 8 && e.last_width == 64 && e.out_channels == 9 && e.causal);
     CHECK(d.first_width == 64 && d.last_width == 8 && d.out_channels == 48 && !d.causal);
     CHECK(d.stages[0].name == "compress_all" && d.stages[0].out == 32); // reversed
@@ -41,7 +47,7 @@ void the_released_kind_is_read() {
     CHECK(!decoder(R"("decoder_blocks": [["res_x_y", {}]])").streams());
 }
 
-void what_is_not_supported_is_named() {
+TEST(what_is_not_supported_is_named) {
     CHECK_THROWS(decoder(R"("timestep_conditioning": true)"), "vae.timestep_conditioning");
     CHECK_THROWS(decoder(R"("timestep_conditioning": null)"), "vae.timestep_conditioning");
     CHECK_THROWS(decoder(R"("norm_layer": "group_norm")"), "group_norm");
@@ -54,7 +60,7 @@ void what_is_not_supported_is_named() {
         "decoder_blocks.0: inject_noise");
 }
 
-void sizes_that_do_not_fit_are_refused() {
+TEST(sizes_that_do_not_fit_are_refused) {
     CHECK_THROWS(encoder(R"("encoder_blocks": [["res_x", {}]])"), "num_layers: is missing");
     CHECK_THROWS(encoder(R"("encoder_blocks": [["res_x", -1]])"), "-1 layers");
     CHECK_THROWS(encoder(R"("encoder_blocks": [["res_x"]])"), "name and its options");
@@ -76,9 +82,4 @@ void sizes_that_do_not_fit_are_refused() {
 
 } // namespace
 
-int main() {
-    the_released_kind_is_read();
-    what_is_not_supported_is_named();
-    sizes_that_do_not_fit_are_refused();
-    return check_result();
-}
+int main(int argc, char ** argv) { return run_tests(argc, argv); }

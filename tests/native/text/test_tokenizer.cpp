@@ -33,7 +33,7 @@ struct Text {
     }
 };
 
-void merges_go_by_rank_then_from_the_left() {
+TEST(merges_go_by_rank_then_from_the_left) {
     Text t;
     CHECK(t("abc") == (Ids{1, 9}));
     CHECK(t("bcab") == (Ids{1, 6, 5}));
@@ -50,7 +50,7 @@ void merges_go_by_rank_then_from_the_left() {
     CHECK(t("abc") == (Ids{1, 2, 6}));
 }
 
-void spaces_are_stripped_outside_and_marked_inside() {
+TEST(spaces_are_stripped_outside_and_marked_inside) {
     Text t;
     CHECK(t("") == Ids{1});
     CHECK(t(" \n\t\xC2\xA0\xE3\x80\x80\x1C") == Ids{1}); // U+00A0, U+3000, a file separator
@@ -61,7 +61,7 @@ void spaces_are_stripped_outside_and_marked_inside() {
     CHECK(t("\xE2\x80\x8B") == (Ids{1, 10})); // U+200B is no space to Python
 }
 
-void the_end_is_cut() {
+TEST(the_end_is_cut) {
     const Tokenizer t = Text().read();
     CHECK(t.encode("abcabc", 3) == (Ids{1, 9, 9}));
     CHECK(t.encode("abcabc", 2) == (Ids{1, 9}));
@@ -70,7 +70,7 @@ void the_end_is_cut() {
     CHECK_THROWS(t.encode("a", 0), "0 tokens at most");
 }
 
-void what_has_no_piece_becomes_bytes_or_unknown() {
+TEST(what_has_no_piece_becomes_bytes_or_unknown) {
     Text t;
     CHECK(t("axyb") == (Ids{1, 2, 0, 3})); // fused
     t.model = R"("unk_token":"<unk>","fuse_unk":false,"byte_fallback":true)";
@@ -86,7 +86,7 @@ void what_has_no_piece_becomes_bytes_or_unknown() {
     CHECK(t("aéb") == (Ids{1, 2, 0, 3}));
 }
 
-void a_whole_piece_can_go_before_merges() {
+TEST(a_whole_piece_can_go_before_merges) {
     Text t;
     t.merges = R"(["a","b"])";
     CHECK(t("abc") == (Ids{1, 5, 4}));
@@ -95,7 +95,7 @@ void a_whole_piece_can_go_before_merges() {
     CHECK(t("abca") == (Ids{1, 5, 4, 2}));
 }
 
-void the_text_is_cut_where_the_pre_tokenizer_says() {
+TEST(the_text_is_cut_where_the_pre_tokenizer_says) {
     Text t;
     t.pre_tokenizer = R"({"type":"Split","pattern":{"String":"b"},)"
                       R"("behavior":"MergedWithPrevious","invert":false})";
@@ -103,7 +103,7 @@ void the_text_is_cut_where_the_pre_tokenizer_says() {
     CHECK(t("bcbb") == (Ids{1, 3, 4, 3, 3}));
 }
 
-void added_tokens_are_found_whole() {
+TEST(added_tokens_are_found_whole) {
     Text t;
     t.added += R"(,{"id":10,"content":"bc"},{"id":11,"content":"bcc"},{"id":12,"content":"  "})";
     t.vocab = R"("<unk>":0,"<bos>":1,"a":2,"b":3,"c":4,"ab":5,"▁":7,"▁▁":8)";
@@ -115,7 +115,7 @@ void added_tokens_are_found_whole() {
     CHECK(t.read().size() == 13);
 }
 
-void added_tokens_keep_their_rules() {
+TEST(added_tokens_keep_their_rules) {
     const std::string vocab = R"("<unk>":0,"<bos>":1,"a":2,"▁":7)";
     const auto with = [&](const std::string & rules) {
         Text t;
@@ -155,7 +155,7 @@ void added_tokens_keep_their_rules() {
     CHECK(t("a▁ba b") == (Ids{1, 11, 11}));
 }
 
-void bad_prompts_are_refused_with_words() {
+TEST(bad_prompts_are_refused_with_words) {
     const Tokenizer t = Text().read();
     CHECK_THROWS(t.encode("ab\xFF", 9), "prompt: not UTF-8 at byte 2");
     CHECK_THROWS(t.encode("a\xC3", 9), "not UTF-8 at byte 1");
@@ -168,7 +168,7 @@ void bad_prompts_are_refused_with_words() {
     CHECK(t.encode("a" + std::string(1000000, ' ') + "b", 4) == (Ids{1, 2, 8, 8}));
 }
 
-void unsupported_json_is_named() {
+TEST(unsupported_json_is_named) {
     const auto broken = [](auto change) {
         Text t;
         change(t);
@@ -259,7 +259,7 @@ Json gguf(std::vector<Piece> from = pieces) {
     return metadata;
 }
 
-void gguf_metadata_is_read() {
+TEST(gguf_metadata_is_read) {
     check_pieces(Tokenizer::from_gguf(gguf(), "t.gguf"));
     const auto bad = [](const char * key, const Json & value, const char * part) {
         const Json good = gguf();
@@ -320,7 +320,7 @@ std::string listed() {
 }
 std::string one(int number, uint64_t value) { return field(number, value); }
 
-void a_sentencepiece_file_is_read() {
+TEST(a_sentencepiece_file_is_read) {
     const std::string trainer = one(3, 2) + one(35, 1) + one(40, 0) + one(41, 1);
     const std::string normalizer = field(1, std::string("identity")) + one(3, 0) + one(4, 0);
     const auto read = [](const std::string & bytes) {
@@ -352,18 +352,4 @@ void a_sentencepiece_file_is_read() {
 
 } // namespace
 
-int main() {
-    merges_go_by_rank_then_from_the_left();
-    spaces_are_stripped_outside_and_marked_inside();
-    the_end_is_cut();
-    what_has_no_piece_becomes_bytes_or_unknown();
-    a_whole_piece_can_go_before_merges();
-    the_text_is_cut_where_the_pre_tokenizer_says();
-    added_tokens_are_found_whole();
-    added_tokens_keep_their_rules();
-    bad_prompts_are_refused_with_words();
-    unsupported_json_is_named();
-    gguf_metadata_is_read();
-    a_sentencepiece_file_is_read();
-    return check_result();
-}
+int main(int argc, char ** argv) { return run_tests(argc, argv); }

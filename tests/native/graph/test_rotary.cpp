@@ -8,7 +8,7 @@ using namespace ltx2;
 static bool near(float have, double want) { return std::fabs(have - want) < 2e-6; }
 
 // Token (1, 2, 3) at 24 fps of the specification's test vector: every head has its own angles.
-static void three_axes() {
+TEST(three_axes_share_a_head) {
     const RotaryTable t =
         rotary_table({0.20833333f, 80, 112}, 3, {20, 2048, 2048}, 10000, 4096, 32, true);
     CHECK(t.cos.size() == 2048 && t.sin.size() == 2048);
@@ -27,16 +27,15 @@ static void three_axes() {
     at(31, 63, -0.924066, 0.382232);
 }
 
-static void one_axis() {
+TEST(one_axis_fills_a_head) {
     const RotaryTable t = rotary_table({1, 1023}, 1, {4096}, 10000, 4096, 32, true);
     CHECK(near(t.cos[0], 0.000766949) && near(t.sin[0], -0.999999706));
     CHECK(near(t.cos[2048], 0.706564) && near(t.sin[2048], -0.707649));
 }
 
-int main() {
-    three_axes();
-    one_axis();
+TEST(widths_that_do_not_fit_are_refused) {
     CHECK_THROWS(rotary_table({1}, 1, {4096}, 10000, 6, 4, true), "rotary");
     CHECK_THROWS(rotary_table({1}, 1, {}, 10000, 64, 4, true), "rotary");
-    return check_result();
 }
+
+int main(int argc, char ** argv) { return run_tests(argc, argv); }

@@ -1,0 +1,65 @@
+#include "check.h"
+#include "sampling/denoise.h"
+
+#include <cmath>
+
+using namespace ltx2;
+
+// A video's stream of one channel that is given 7 everywhere and has noise 3.
+static State state_of(std::vector<float> mask, float sigma = 1) {
+    Stream video;
+    video.channels = 1;
+    video.clean.assign(mask.size(), 7);
+    video.latents = video.clean;
+    video.mask = std::move(mask);
+    video.add_noise(std::vector<float>(video.mask.size(), 3), sigma);
+    return {video};
+}
+
+static const Guidance none = {1, 0, 0, {}};
+static const std::vector<float> falling = {1, 0.9f, 0.6f, 0.2f, 0};
+
+// A model that knows x0 gives v = (z - x0) / sigma.
+static std::vector<float> knows(const Stream & stream, float sigma, float x0) {
+    return {(stream.latents[0] - x0) / sigma, 1e30f};
+}
+
+TEST(the_loop_reaches_what_the_model_knows) {
+    State state = state_of({1, 0});
+    CHECK(state[0].latents[0] == 3 && state[0].latents[1] == 7);
+    size_t calls = 0;
+    denoise(state, {falling, none}, Progress(), [&](const State & now, float sigma) {
+        CHECK(sigma == falling[calls++]);
+        return Velocities{{knows(now[0], sigma, -1)}, {}, {}};
+    });
+    CHECK(calls == 4);
+    CHECK(std::fabs(state[0].latents[0] + 1) < 1e-5);
+    CHECK(state[0].latents[1] == 7); // given content stays exactly, whatever the model says
+}
+
+TEST(a_second_stage_begins_below_one_and_streams_go_together) {
+    State state = state_of({1, 0.5f}, 0.5f);
+    CHECK(state[0].latents[0] == 5 && state[0].latents[1] == 6); // half of the noise, a quarter
+    state.push_back(state[0]);
+    denoise(state, {{0.5f, 0.25f, 0}, none}, Progress(), [&](const State & now, float sigma) {
+        return Velocities{{knows(now[0], sigma, 1), knows(now[1], sigma, 2)}, {}, {}};
+    });
+    CHECK(std::fabs(state[0].latents[0] - 1) < 1e-5 && std::fabs(state[1].latents[0] - 2) < 1e-5);
+}
+
+TEST(a_caller_can_stop_it) {
+    int calls = 0;
+    const Progress stop(
+        [](const ltx2_progress * p, void * data) {
+            CHECK(std::string(p->stage) == "denoise" && p->total == 4);
+            return ++*static_cast<int *>(data) < 3;
+        },
+        &calls);
+    State state = state_of({1});
+    CHECK_THROWS(denoise(state, {falling, none}, stop,
+                         [](const State &, float) { return Velocities{{{0}}, {}, {}}; }),
+                 "cancelled at 2 of 4");
+    CHECK(calls == 3);
+}
+
+int main(int argc, char ** argv) { return run_tests(argc, argv); }
