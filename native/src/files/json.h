@@ -39,6 +39,10 @@ public:
     // values, a key that occurs twice, a number past double's range, anything after the value.
     static Json parse(std::string_view text, const std::string & what);
 
+    // JSON text in UTF-8, on one line: what is not UTF-8 in a string becomes U+FFFD, what is not a
+    // finite number null.
+    std::string dump() const;
+
     Kind kind() const;
     bool is_integer() const { return std::holds_alternative<int64_t>(value_); }
     // The value as asked for, or MODEL naming `what`.
@@ -56,6 +60,8 @@ public:
     void set(std::string key, Json value); // this must be an object (or null, which becomes one)
 
 private:
+    void dump(std::string & out) const;
+
     std::variant<std::monostate, bool, int64_t, double, std::string, Array, Object> value_;
 };
 
