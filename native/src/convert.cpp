@@ -2,7 +2,6 @@
 
 #include "dit/dit.h"
 #include "files/paths.h"
-#include "model/builtin/ltx_2_3.h"
 #include "request.h"
 #include "text/encoder.h"
 #include "text/gemma3_config.h"
@@ -58,15 +57,20 @@ std::vector<std::string> conversion_variants() {
     return names;
 }
 
-static size_t index_of(const char * field, const std::string & name,
-                       const std::vector<std::string> & names) {
+static int index_of(const char * field, const std::string & name,
+                    const std::vector<std::string> & names) {
     std::string all;
     for (size_t i = 0; i < names.size(); ++i) {
         if (names[i] == name)
-            return i;
+            return static_cast<int>(i);
         all += (i ? ", " : "") + names[i];
     }
     fail(LTX2_STATUS_INVALID_ARGUMENT, "%s: %s is not one of %s", field, name.c_str(), all.c_str());
+}
+
+static const Variant * find_variant(const std::string & name) {
+    const int index = index_of("variant", name, conversion_variants());
+    return &ltx23_variants[static_cast<size_t>(index)];
 }
 
 static bool holds_any(const std::string & name, std::initializer_list<const char *> words) {
@@ -112,8 +116,8 @@ static int stored_type(const Part & part, const std::string & name,
 
 Conversion::Conversion(const std::vector<std::string> & paths, const std::string & type,
                        const std::string & variant)
-    : ltx2_conversion{}, model_(paths) {
-    const size_t wanted = index_of("type", type, conversion_types());
+    : ltx2_conversion{}, wanted_(index_of("type", type, conversion_types())),
+      variant_(variant.empty() ? nullptr : find_variant(variant)), model_(paths) {
     for (const PartRow & row : part_rows())
         if (const Part * part = model_.find(row.id))
             parts_.push_back(part);
@@ -125,9 +129,9 @@ Conversion::Conversion(const std::vector<std::string> & paths, const std::string
              "files: %s holds a %s and %s a %s; each becomes a file of its own",
              parts_[0]->file->path.c_str(), parts_[0]->row->title, parts_[1]->file->path.c_str(),
              parts_[1]->row->title);
-    if (!variant.empty() && !model_.find(Dit::part))
+    if (variant_ && !model_.find(Dit::part))
         fail(LTX2_STATUS_INVALID_ARGUMENT, "variant: a %s has none", parts_[0]->row->title);
-    add_items(static_cast<int>(wanted));
+    add_items();
 
     std::string name = file_name(is_folder(paths[0]) ? resolved(paths[0]) : paths[0]);
     if (!is_folder(paths[0]))
@@ -137,18 +141,18 @@ Conversion::Conversion(const std::vector<std::string> & paths, const std::string
     if (text)
         add_text_metadata(metadata);
     else
-        add_video_metadata(variant, metadata);
+        add_video_metadata(metadata);
     metadata.set("general.quantization_version", Json(GGML_QNT_VERSION));
-    metadata.set("general.file_type", Json(types[wanted].file_type));
+    metadata.set("general.file_type", Json(types[wanted_].file_type));
     all.set("architecture", Json(text ? "gemma3" : "ltxv"));
     all.set("metadata", std::move(metadata));
     add_tensors(all);
-    plan_ = write_json(all);
+    plan_ = all.dump();
     plan = plan_.c_str();
 }
 
 // In the order of the source, so that it is read from its start to its end.
-void Conversion::add_items(int wanted) {
+void Conversion::add_items() {
     for (const Part * part : parts_) {
         const int blocks = count_blocks(*part);
         for (const auto & [name, source] : part->tensors) {
@@ -158,7 +162,7 @@ void Conversion::add_items(int wanted) {
                      source.path.c_str(), source.info->name.c_str(), shape.size(),
                      static_cast<long long>(source.info->elements()));
             check_type(source, source.info->name, shape.back());
-            const int stored = stored_type(*part, name, shape, wanted, blocks);
+            const int stored = stored_type(*part, name, shape, wanted_, blocks);
             if (shape.size() == 5) { // a convolution; GGUF has at most four dimensions
                 shape[0] *= shape[1];
                 shape.erase(shape.begin() + 1);
@@ -172,7 +176,7 @@ void Conversion::add_items(int wanted) {
     });
 }
 
-void Conversion::add_tensors(Json & plan) const {
+void Conversion::add_tensors(Json & all) const {
     Json::Array tensors, files;
     std::set<std::string> paths;
     for (const Item & item : items_) {
@@ -192,8 +196,8 @@ void Conversion::add_tensors(Json & plan) const {
         if (paths.insert(item.source->path).second)
             files.emplace_back(item.source->path);
     }
-    plan.set("tensors", Json(std::move(tensors)));
-    plan.set("files", Json(std::move(files)));
+    all.set("tensors", Json(std::move(tensors)));
+    all.set("files", Json(std::move(files)));
 }
 
 // The component's own checks come first: what could not be opened afterwards is not written.
@@ -222,7 +226,7 @@ static std::string config_text(const std::vector<const Part *> & parts,
         for (const auto & [group, value] : part->config.object(""))
             all.set(group, value);
     }
-    std::string text = stated.size() == 1 ? *stated.begin() : write_json(all);
+    std::string text = stated.size() == 1 ? *stated.begin() : all.dump();
     if (sampling.empty())
         return text;
     text.erase(text.rfind('}'));
@@ -230,7 +234,7 @@ static std::string config_text(const std::vector<const Part *> & parts,
     return text + (empty ? "" : ", ") + "\"sampling\": " + sampling + "}";
 }
 
-void Conversion::add_video_metadata(std::string variant, Json & metadata) const {
+void Conversion::add_video_metadata(Json & metadata) const {
     for (const Part * part : parts_)
         for (const auto & [key, value] : part->file->metadata.object(part->file->path)) {
             const bool text = value.kind() == Json::Kind::string && !value.string(key).empty();
@@ -238,31 +242,26 @@ void Conversion::add_video_metadata(std::string variant, Json & metadata) const 
             if (text && !of_the_file && !metadata.find(key))
                 metadata.set(key, value);
         }
-    metadata.set("config", Json(config_text(parts_, sampling(std::move(variant)))));
+    metadata.set("config", Json(config_text(parts_, sampling())));
 }
 
 // The group to state: none where a file has one already, or nothing tells which it is.
-std::string Conversion::sampling(std::string variant) const {
+std::string Conversion::sampling() const {
     const Part * dit = model_.find(Dit::part);
-    if (dit && variant.empty() && says_distilled(*dit))
-        variant = "distilled";
-    const bool stated = dit && dit->config.find("sampling");
-    if (variant.empty())
-        return "";
-    const std::string group =
-        ltx23_variants[index_of("variant", variant, conversion_variants())].sampling;
-    if (stated)
+    const Variant * variant = variant_;
+    if (!variant && dit && says_distilled(*dit))
+        variant = find_variant("distilled");
+    if (!variant || dit->config.find("sampling"))
         return "";
     const int blocks = count_blocks(*dit);
-    const Json json = Json::parse(group, variant);
-    for (const Json & skipped : json.find("stg_blocks")->array(variant))
-        if (skipped.integer(variant) >= blocks)
+    const Json group = Json::parse(variant->sampling, variant->name);
+    for (const Json & skipped : group.find("stg_blocks")->array(variant->name))
+        if (skipped.integer(variant->name) >= blocks)
             fail(LTX2_STATUS_INVALID_ARGUMENT,
-                 "variant: %s skips block %lld, %s has %d blocks; state config.sampling in the "
-                 "source",
-                 variant.c_str(), static_cast<long long>(skipped.integer(variant)),
+                 "variant: %s skips block %lld, %s has %d blocks; state config.sampling in it",
+                 variant->name, static_cast<long long>(skipped.integer(variant->name)),
                  dit->file->path.c_str(), blocks);
-    return group;
+    return variant->sampling;
 }
 
 // ---- its values

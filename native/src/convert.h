@@ -4,6 +4,7 @@
 #pragma once
 
 #include "ltx2.h"
+#include "model/builtin/ltx_2_3.h"
 #include "model/model.h"
 
 namespace ltx2 {
@@ -29,13 +30,15 @@ private:
         ggml_type type;
     };
 
-    void add_items(int wanted);
+    void add_items();
     void add_text_metadata(Json & metadata) const;
-    void add_video_metadata(std::string variant, Json & metadata) const;
-    std::string sampling(std::string variant) const;
+    void add_video_metadata(Json & metadata) const;
+    std::string sampling() const;
     void add_tensors(Json & plan) const;
     void encode(const Item & item, int64_t first, int64_t count, uint8_t * out) const;
 
+    int wanted_;                        // of the types
+    const Variant * variant_ = nullptr; // as the caller says
     Model model_;
     std::vector<const Part *> parts_;
     std::vector<Item> items_;

@@ -44,7 +44,6 @@ public:
     std::string dump() const;
 
     Kind kind() const;
-    bool is_integer() const { return std::holds_alternative<int64_t>(value_); }
     // The value as asked for, or MODEL naming `what`.
     bool boolean(const std::string & what) const;
     double number(const std::string & what) const;
@@ -64,10 +63,6 @@ private:
 
     std::variant<std::monostate, bool, int64_t, double, std::string, Array, Object> value_;
 };
-
-// On one line, spaced as Python's json.dumps does. A number with a fraction part in its type keeps
-// it: 8.0 is written so, not as 8.
-std::string write_json(const Json & value);
 
 // The first key that occurs twice, or null.
 const std::string * repeated_key(const Json::Object & object);
