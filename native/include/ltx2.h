@@ -160,6 +160,30 @@ LTX2_API ltx2_status ltx2_session_decode(ltx2_session * session, const ltx2_deco
                                          ltx2_video ** out);
 LTX2_API void ltx2_video_free(ltx2_video * video); /* NULL is ignored */
 
+typedef struct ltx2_conversion_params {
+    size_t size;
+    const char * const * files;        /* as a session's: a text encoder, or parts of a checkpoint */
+    size_t file_count;
+    const char * type;                 /* of large matrices, one of ltx2_capabilities; default: q8_0 */
+    const char * variant;              /* whose sampling to state where no file does; default: what
+                                          the file's name says */
+} ltx2_conversion_params;
+/* One GGUF file that replaces others. The caller writes it: keys and table from the plan, then each
+   tensor's values. */
+typedef struct ltx2_conversion {
+    const char * plan;                 /* JSON: architecture; metadata, by key, where an integer is
+                                          u32, i32 in an array, and another number f32; tensors:
+                                          name, type, shape (outermost first), bytes, source_bytes;
+                                          files, that it is made of */
+} ltx2_conversion;
+LTX2_API ltx2_status ltx2_conversion_open(const ltx2_conversion_params * params,
+                                          ltx2_conversion ** out);
+/* Values first .. first + count of a tensor, multiples of 256 or up to its end, as `size` bytes of
+   the new file; computed on all cores. Errors: MODEL where the type cannot hold a value. */
+LTX2_API ltx2_status ltx2_conversion_read(const ltx2_conversion * conversion, int32_t tensor,
+                                          int64_t first, int64_t count, void * out, size_t size);
+LTX2_API void ltx2_conversion_close(ltx2_conversion * conversion); /* NULL is ignored */
+
 /* --- end of declarations --- */
 
 #ifdef __cplusplus

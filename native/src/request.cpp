@@ -59,7 +59,8 @@ static std::vector<int> stg_blocks(const Config & sampling, const std::vector<in
     return blocks;
 }
 
-static bool says_distilled(std::string name) {
+bool says_distilled(const Part & dit) {
+    std::string name = file_name(dit.file->path);
     std::transform(name.begin(), name.end(), name.begin(), [](char c) {
         return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
     });
@@ -72,8 +73,7 @@ Defaults::Defaults(const Part & dit, int layers, const Scale & scale) {
     const auto amount = [&](const char * key, float otherwise) {
         return static_cast<float>(c.number(key, otherwise, 0, most_guidance));
     };
-    schedule =
-        c.text("schedule", says_distilled(file_name(dit.file->path)) ? "distilled" : schedule);
+    schedule = c.text("schedule", says_distilled(dit) ? "distilled" : schedule);
     if (schedule == "distilled") {
         steps = 8;
         guidance = {1, 0, 0, guidance.stg_blocks};

@@ -381,7 +381,8 @@ static void dump_string(std::string & out, std::string_view text) {
     out += '"';
 }
 
-// The shortest text that reads back as the same value; JSON has none for what is not finite.
+// The shortest text that reads back as the same value, of the same kind; JSON has none for what is
+// not finite.
 static std::string number_text(double value) {
     if (!std::isfinite(value))
         return "null";
@@ -396,7 +397,8 @@ static std::string number_text(double value) {
         if (back >> again && again == value)
             break;
     }
-    return text.str();
+    const bool whole = text.str().find_first_of(".e") == std::string::npos;
+    return text.str() + (whole ? ".0" : ""); // else it would read back as an integer
 }
 
 void Json::dump(std::string & out) const {

@@ -3,6 +3,7 @@
 #include "files/config.h"
 #include "files/paths.h"
 
+#include <algorithm>
 #include <cmath>
 
 namespace ltx2 {
@@ -21,21 +22,23 @@ constexpr const char * gemma3_12b_config = R"({
 
 // The keys of either kind of file for the same numbers.
 struct Spelling {
-    const char *layers, *hidden, *ffn, *heads, *kv_heads, *head_dim, *window, *eps, *base;
+    const char *context, *hidden, *layers, *ffn, *heads, *kv_heads, *head_dim, *window, *eps, *base;
 };
-constexpr Spelling llama = {"block_count",
-                            "embedding_length",
-                            "feed_forward_length",
-                            "attention.head_count",
-                            "attention.head_count_kv",
-                            "attention.key_length",
-                            "attention.sliding_window",
-                            "attention.layer_norm_rms_epsilon",
-                            "rope.freq_base"};
-constexpr Spelling hugging_face = {
-    "num_hidden_layers",   "hidden_size",         "intermediate_size",
-    "num_attention_heads", "num_key_value_heads", "head_dim",
-    "sliding_window",      "rms_norm_eps",        "rope_theta"};
+constexpr Spelling llama = {
+    "context_length",       "embedding_length",         "block_count",
+    "feed_forward_length",  "attention.head_count",     "attention.head_count_kv",
+    "attention.key_length", "attention.sliding_window", "attention.layer_norm_rms_epsilon",
+    "rope.freq_base"};
+constexpr Spelling hugging_face = {"max_position_embeddings",
+                                   "hidden_size",
+                                   "num_hidden_layers",
+                                   "intermediate_size",
+                                   "num_attention_heads",
+                                   "num_key_value_heads",
+                                   "head_dim",
+                                   "sliding_window",
+                                   "rms_norm_eps",
+                                   "rope_theta"};
 
 // What each number is called differs from file to file; its default and bounds do not.
 double rope_base(const Config & k, const char * key) { return k.number(key, 1e6, 1, 1e12); }
@@ -44,6 +47,7 @@ double linear_factor(const Config & k, const char * key) { return k.number(key, 
 
 GemmaConfig sizes(const Config & k, const Spelling & s) {
     GemmaConfig c;
+    c.context = k.integer(s.context, 1 << 17, 1, 1 << 30);
     c.layers = k.integer(s.layers, 1, 512);
     c.hidden = k.integer(s.hidden, 1, 1 << 16);
     c.ffn = k.integer(s.ffn, 1, 1 << 20);
@@ -60,8 +64,9 @@ GemmaConfig sizes(const Config & k, const Spelling & s) {
     return c;
 }
 
-void set_pattern(GemmaConfig & c, const Config & k, const char * key) {
-    const int pattern = k.integer(key, 6, 1, 512);
+int read_pattern(const Config & k, const char * key) { return k.integer(key, 6, 1, 512); }
+
+void set_pattern(GemmaConfig & c, int pattern) {
     for (int i = 1; i <= c.layers; ++i)
         c.is_global.push_back(i % pattern == 0);
 }
@@ -83,7 +88,7 @@ GemmaConfig from_gguf(const ModelFile & file) {
     for (const char * key : {"attn_logit_softcapping", "final_logit_softcapping"})
         if (k.find(key))
             k.refuse(key, "is not supported");
-    set_pattern(c, own, "attention.sliding_window_pattern");
+    set_pattern(c, read_pattern(own, "attention.sliding_window_pattern"));
     return c;
 }
 
@@ -124,7 +129,7 @@ void read_rope(const Config & k, GemmaConfig & c) {
 void read_layer_kinds(const Config & k, GemmaConfig & c) {
     const char * pattern =
         k.find("sliding_window_pattern") ? "sliding_window_pattern" : "_sliding_window_pattern";
-    set_pattern(c, k, pattern);
+    set_pattern(c, read_pattern(k, pattern));
     const Json * kinds = k.find("layer_types");
     if (!kinds)
         return;
@@ -177,6 +182,44 @@ GemmaConfig gemma_config(const ModelFile & file) {
     if (!exists(path))
         fail(LTX2_STATUS_MODEL, "%s: there is no config.json beside it", file.path.c_str());
     return from_json(read_json(path), path);
+}
+
+// GGUF has one number for it: every n-th layer is global.
+static int pattern_of(const GemmaConfig & c, const std::string & what) {
+    const auto first = std::find(c.is_global.begin(), c.is_global.end(), true);
+    const int pattern = static_cast<int>(first - c.is_global.begin()) + 1;
+    GemmaConfig repeated;
+    repeated.layers = c.layers;
+    set_pattern(repeated, pattern);
+    if (repeated.is_global != c.is_global)
+        fail(LTX2_STATUS_MODEL, "%s: its global layers are no repeated pattern", what.c_str());
+    return pattern;
+}
+
+void put_gguf_keys(const GemmaConfig & c, const std::string & what, Json & metadata) {
+    const auto put = [&](const char * key, Json value) {
+        metadata.set(std::string("gemma3.") + key, std::move(value));
+    };
+    put(llama.context, Json(c.context));
+    put(llama.hidden, Json(c.hidden));
+    put(llama.layers, Json(c.layers));
+    put(llama.ffn, Json(c.ffn));
+    put(llama.heads, Json(c.heads));
+    put(llama.kv_heads, Json(c.kv_heads));
+    put(llama.head_dim, Json(c.head_dim));
+    put("attention.value_length", Json(c.head_dim));
+    put(llama.window, Json(c.sliding_window));
+    put(llama.eps, Json(double{c.eps}));
+    put(llama.base, Json(c.rope_base));
+    if (c.rope_factor != 1) {
+        put("rope.scaling.type", Json("linear"));
+        put("rope.scaling.factor", Json(c.rope_factor));
+    }
+    if (c.scale != static_cast<float>(1 / std::sqrt(double(c.head_dim))))
+        put("attention.scale", Json(double{c.scale}));
+    // llama.cpp has these two in its code; a file of another geometry must say them.
+    metadata.set("ltx2.rope.freq_base_local", Json(c.rope_base_local));
+    metadata.set("ltx2.attention.sliding_window_pattern", Json(pattern_of(c, what)));
 }
 
 } // namespace ltx2
