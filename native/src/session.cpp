@@ -2,7 +2,6 @@
 
 #include "base/log.h"
 #include "dit/dit.h"
-#include "kernels/variant.h"
 #include "model/model.h"
 #include "npy_file.h"
 #include "sampling/noise.h"
@@ -186,7 +185,7 @@ void Session::Impl::check_memory(const Geometry & g) const {
     const double width = DitConfig(model.config()).width();
     // A block holds the hidden state, its rotary table, and queries, keys, values and their mean.
     const double block = 6 * sizeof(float) * width * static_cast<double>(g.tokens());
-    const double needed = device.is_cpu() ? std::max(pixels, block) : block;
+    const double needed = device.shares_memory() ? std::max(pixels, block) : block;
     const double have = static_cast<double>(device.memory());
     if (have > 0 && needed > have)
         fail(LTX2_STATUS_OUT_OF_MEMORY,
@@ -273,9 +272,7 @@ static std::vector<float> noise_of(const ltx2_video_params & p, const Geometry &
     return noise;
 }
 
-Session::Session(const SessionParams & params) : impl_(std::make_unique<Impl>(params)) {
-    kernels::variant(); // says here, not at the first product, that LTX2_ISA names none
-}
+Session::Session(const SessionParams & params) : impl_(std::make_unique<Impl>(params)) {}
 Session::~Session() = default;
 
 std::unique_ptr<Video> Session::generate(const ltx2_video_params & params) {

@@ -8,10 +8,10 @@
 #include "ggml-cpu.h"
 
 #include <cmath>
+#include <cstdlib>
 #include <random>
 
 using namespace ltx2;
-using kernels::AttentionCall;
 
 namespace {
 
@@ -70,7 +70,10 @@ struct Tensors {
     }
     std::vector<float> run(int threads, bool bf16) {
         call.bf16 = bf16;
-        auto plan = kernels::attention(context.get(), call, threads);
+        Scratch scratch; // with what another kernel may have left there
+        scratch.reserve(1 << 20);
+        std::fill_n(scratch.data(), 1 << 20, NAN);
+        auto plan = kernels::attention(context.get(), call, {threads, scratch});
         ggml_cgraph * graph = ggml_new_graph(context.get());
         ggml_build_forward_expand(graph, plan->out);
         ggml_graph_compute_with_ctx(context.get(), graph, threads);
@@ -147,7 +150,7 @@ void threads_do_not_change_bits() {
 } // namespace
 
 int main() {
-    if (!kernels::variant_runs())
+    if (!kernels::choose_variant(std::getenv("LTX2_ISA")))
         return 77;
     equals_its_scalar_twin();
     the_transformers_shape();

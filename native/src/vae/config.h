@@ -2,7 +2,7 @@
 #pragma once
 
 #include "files/config.h"
-#include "kernels/conv3d.h"
+#include "graph/ops.h"
 
 namespace ltx2 {
 
@@ -24,7 +24,7 @@ struct VaeStage {
 
 struct VaeConfig {
     int64_t latent_channels, patch;
-    kernels::Border border;
+    Border border;
     bool causal;
     std::vector<VaeStage> stages; // in the order they run
     int64_t first_width, last_width;
