@@ -1,43 +1,38 @@
-#include "kernels/frames.h"
-
+// The video VAE's operations beside its convolutions: the norm in front of them, and the shuffles
+// between channels and time, rows, columns.
+#include "kernels/cpu_ops.h"
 #include "kernels/variant.h"
 
 namespace ltx2::kernels {
 
-const float * frame_of(const ggml_tensor * past, const ggml_tensor * x, int64_t t) {
-    const int64_t before = past ? past->ne[3] : 0;
-    const ggml_tensor * from = t < before ? past : x;
-    return reinterpret_cast<const float *>(static_cast<const char *>(from->data) +
-                                           static_cast<size_t>(t < before ? t : t - before) *
-                                               from->nb[3]);
-}
+namespace {
+struct PixelNorm {
+    Tensor past, x;
+};
+} // namespace
 
-static void norm_rows(ggml_tensor * out, int ith, int nth, void *) {
-    const ggml_tensor * x = out->src[0];
-    const ggml_tensor * past = out->ne[3] > x->ne[3] ? out->src[1] : nullptr;
+static void norm_rows(PixelNorm & p, Tensor out, int thread, int threads) {
     const int64_t width = out->ne[0], frame = out->ne[1] * out->ne[2];
     const int64_t rows = frame * out->ne[3];
-    for (int64_t r = rows * ith / nth; r < rows * (ith + 1) / nth; ++r) {
-        const float * from = frame_of(past, x, r / frame) + r % frame * width;
-        float * to = static_cast<float *>(out->data) + r * width;
-        variant().rows.rms_silu(from, to, width, 1e-8f);
+    for (int64_t r = rows * thread / threads; r < rows * (thread + 1) / threads; ++r) {
+        const float * from = frame_of(p.past, p.x, r / frame) + r % frame * width;
+        variant().rows.rms_silu(from, floats(out) + r * width, width, 1e-8f);
     }
 }
 
-ggml_tensor * pixel_norm_silu(ggml_context * ctx, ggml_tensor * past, ggml_tensor * x) {
-    ggml_tensor * args[] = {x, past ? past : x};
+Tensor pixel_norm_silu(Nodes & g, Tensor past, Tensor x) {
     const int64_t frames = x->ne[3] + (past ? past->ne[3] : 0);
-    return ggml_custom_4d(ctx, GGML_TYPE_F32, x->ne[0], x->ne[1], x->ne[2], frames, args, 2,
-                          norm_rows, GGML_N_TASKS_MAX, nullptr);
+    const std::shared_ptr<PixelNorm> plan(new PixelNorm{past, x});
+    return g.node<norm_rows>("norm and SiLU", {x->ne[0], x->ne[1], x->ne[2], frames}, {past, x},
+                             plan);
 }
 
-static void depth_to_space_rows(ggml_tensor * out, int ith, int nth, void * data) {
-    const Shuffle & s = *static_cast<const Shuffle *>(data);
+static void depth_to_space_rows(const ShuffleCall & s, Tensor out, int thread, int threads) {
     const int64_t channels = out->ne[0], parts = int64_t{s.time} * s.space * s.space;
     const int64_t width = s.x->ne[1], skip_width = s.skip ? s.skip->ne[0] / parts : 1;
     const int64_t rows = out->ne[2] * out->ne[3];
-    float * to = static_cast<float *>(out->data) + rows * ith / nth * out->ne[1] * channels;
-    for (int64_t r = rows * ith / nth; r < rows * (ith + 1) / nth; ++r) {
+    float * to = floats(out) + rows * thread / threads * out->ne[1] * channels;
+    for (int64_t r = rows * thread / threads; r < rows * (thread + 1) / threads; ++r) {
         const int64_t t = r / out->ne[2] + s.drop, y = r % out->ne[2];
         const int64_t line = y / s.space * width;
         const float * from = frame_of(nullptr, s.x, t / s.time) + line * s.x->ne[0];
@@ -59,12 +54,11 @@ static void depth_to_space_rows(ggml_tensor * out, int ith, int nth, void * data
     }
 }
 
-static void space_to_depth_rows(ggml_tensor * out, int ith, int nth, void * data) {
-    const Shuffle & s = *static_cast<const Shuffle *>(data);
+static void space_to_depth_rows(const ShuffleCall & s, Tensor out, int thread, int threads) {
     const int64_t parts = int64_t{s.time} * s.space * s.space;
     const int64_t group = s.skip ? s.skip->ne[0] * parts / out->ne[0] : 1;
     const int64_t rows = out->ne[2] * out->ne[3];
-    float * to = static_cast<float *>(out->data) + rows * ith / nth * out->ne[1] * out->ne[0];
+    float * to = floats(out) + rows * thread / threads * out->ne[1] * out->ne[0];
     const auto at = [&](const ggml_tensor * from, int64_t t, int64_t y, int64_t x, int64_t k) {
         const int64_t part = k % parts, channel = k / parts;
         const float * frame = frame_of(nullptr, from, t * s.time + part / (s.space * s.space));
@@ -72,7 +66,7 @@ static void space_to_depth_rows(ggml_tensor * out, int ith, int nth, void * data
         x = x * s.space + part % s.space;
         return frame[(y * from->ne[1] + x) * from->ne[0] + channel];
     };
-    for (int64_t r = rows * ith / nth; r < rows * (ith + 1) / nth; ++r) {
+    for (int64_t r = rows * thread / threads; r < rows * (thread + 1) / threads; ++r) {
         const int64_t t = r / out->ne[2], y = r % out->ne[2];
         for (int64_t x = 0; x < out->ne[1]; ++x)
             for (int64_t n = 0; n < out->ne[0]; ++n) {
@@ -84,26 +78,20 @@ static void space_to_depth_rows(ggml_tensor * out, int ith, int nth, void * data
     }
 }
 
-static std::unique_ptr<Shuffle> shuffle(ggml_context * ctx, const Shuffle & what,
-                                        const int64_t (&ne)[4], ggml_custom_op_t function) {
-    auto call = std::make_unique<Shuffle>(what);
-    ggml_tensor * args[] = {what.x, what.skip ? what.skip : what.x,
-                            what.skip_past ? what.skip_past : what.x};
-    call->out = ggml_custom_4d(ctx, GGML_TYPE_F32, ne[0], ne[1], ne[2], ne[3], args, 3, function,
-                               GGML_N_TASKS_MAX, call.get());
-    return call;
+Tensor depth_to_space(Nodes & g, const ShuffleCall & c) {
+    return g.node<depth_to_space_rows>(
+        "depth to space",
+        {c.x->ne[0] / (c.time * c.space * c.space), c.x->ne[1] * c.space, c.x->ne[2] * c.space,
+         c.x->ne[3] * c.time - c.drop},
+        {c.x, c.skip, c.skip_past}, std::make_shared<ShuffleCall>(c));
 }
 
-std::unique_ptr<Shuffle> depth_to_space(ggml_context * ctx, const Shuffle & s) {
-    const int64_t ne[] = {s.x->ne[0] / (s.time * s.space * s.space), s.x->ne[1] * s.space,
-                          s.x->ne[2] * s.space, s.x->ne[3] * s.time - s.drop};
-    return shuffle(ctx, s, ne, depth_to_space_rows);
-}
-
-std::unique_ptr<Shuffle> space_to_depth(ggml_context * ctx, const Shuffle & s) {
-    const int64_t ne[] = {s.x->ne[0] * s.time * s.space * s.space, s.x->ne[1] / s.space,
-                          s.x->ne[2] / s.space, s.x->ne[3] / s.time};
-    return shuffle(ctx, s, ne, space_to_depth_rows);
+Tensor space_to_depth(Nodes & g, const ShuffleCall & c) {
+    return g.node<space_to_depth_rows>("space to depth",
+                                       {c.x->ne[0] * c.time * c.space * c.space,
+                                        c.x->ne[1] / c.space, c.x->ne[2] / c.space,
+                                        c.x->ne[3] / c.time},
+                                       {c.x, c.skip}, std::make_shared<ShuffleCall>(c));
 }
 
 } // namespace ltx2::kernels

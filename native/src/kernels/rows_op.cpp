@@ -1,78 +1,70 @@
-#include "kernels/rows_op.h"
-
+// Norms, modulation, gates and activations of a block as graph nodes on the CPU: each reads what it
+// needs once, row by row, and writes once. Rows go to threads in small pieces as they get free; no
+// value depends on which thread made it. Tensors are F32 with whole rows, at equal distances.
+#include "kernels/cpu_ops.h"
 #include "kernels/variant.h"
 
 #include <algorithm>
-#include <vector>
+#include <atomic>
+#include <functional>
 
 namespace ltx2::kernels {
 
-static float * row_of(const ggml_tensor * t, int64_t row) {
-    const int64_t outer = row / t->ne[1];
-    const size_t offset = static_cast<size_t>(row % t->ne[1]) * t->nb[1] +
-                          static_cast<size_t>(outer % t->ne[2]) * t->nb[2] +
-                          static_cast<size_t>(outer / t->ne[2]) * t->nb[3];
-    return reinterpret_cast<float *>(static_cast<char *>(t->data) + offset);
-}
+namespace {
+struct RowsPlan {
+    std::function<void(Tensor out, int64_t row)> work;
+    int64_t piece; // rows that a thread takes at once
+    std::atomic<int64_t> next{0};
+};
+} // namespace
 
-const float * TokenRow::of(int64_t token) const {
-    if (!table)
-        return nullptr;
-    const int64_t timestep = index ? static_cast<const int32_t *>(index->data)[token] : 0;
-    return static_cast<const float *>(table->data) + (timestep * table->ne[1] + row) * table->ne[0];
-}
-
-static void run(ggml_tensor * out, int, int, void * data) {
-    RowsNode & node = *static_cast<RowsNode *>(data);
+static void run(RowsPlan & plan, Tensor out, int, int) {
     const int64_t rows = ggml_nrows(out);
-    for (int64_t first; (first = node.next.fetch_add(node.piece)) < rows;)
-        for (int64_t r = first; r < std::min(rows, first + node.piece); ++r)
-            node.work(r);
+    for (int64_t first; (first = plan.next.fetch_add(plan.piece)) < rows;)
+        for (int64_t r = first; r < std::min(rows, first + plan.piece); ++r)
+            plan.work(out, r);
 }
 
 // `place` null: in memory of its own, in the shape of x.
-static std::shared_ptr<RowsNode> make_node(ggml_context * ctx, const char * name, ggml_tensor * x,
-                                           ggml_tensor * place, std::vector<ggml_tensor *> reads) {
-    reads.erase(std::remove(reads.begin(), reads.end(), nullptr), reads.end());
-    auto node = std::make_shared<RowsNode>();
-    const int count = static_cast<int>(reads.size());
-    node->out = place ? ggml_custom_inplace(ctx, place, reads.data(), count, run, GGML_N_TASKS_MAX,
-                                            node.get())
-                      : ggml_custom_4d(ctx, GGML_TYPE_F32, x->ne[0], x->ne[1], x->ne[2], x->ne[3],
-                                       reads.data(), count, run, GGML_N_TASKS_MAX, node.get());
-    ggml_set_name(node->out, name);
-    node->piece = std::max<int64_t>(1, 32768 / x->ne[0]);
-    return node;
+static Tensor each_row(Nodes & g, const char * name, Tensor x, Tensor place,
+                       std::initializer_list<Tensor> from,
+                       std::function<void(Tensor out, int64_t row)> work) {
+    const int64_t piece = std::max<int64_t>(1, 32768 / x->ne[0]);
+    const std::shared_ptr<RowsPlan> plan(new RowsPlan{std::move(work), piece});
+    return g.node<run>(name, shape_of(x), from, plan, place);
 }
 
-std::shared_ptr<RowsNode> norm_rows(ggml_context * ctx, const NormCall & c) {
-    auto node = make_node(ctx, "norm", c.x, c.into,
-                          {c.x, c.scale.table, c.scale.index, c.shift.table, c.shift.index});
-    node->work = [c, out = node->out](int64_t r) {
+// That of a token, null without a table.
+static const float * row_for(const TokenRow & r, int64_t token) {
+    if (!r.table)
+        return nullptr;
+    const int64_t timestep = r.index ? static_cast<const int32_t *>(r.index->data)[token] : 0;
+    return floats(r.table) + (timestep * r.table->ne[1] + r.row) * r.table->ne[0];
+}
+
+Tensor norm(Nodes & g, const NormCall & c) {
+    return each_row(g, "norm", c.x, c.into,
+                    {c.x, c.scale.table, c.scale.index, c.shift.table, c.shift.index},
+                    [c](Tensor out, int64_t r) {
+                        float * to = row_of(out, r);
+                        variant().rows.norm({row_of(c.x, r), row_for(c.scale, r),
+                                             c.into ? to : row_for(c.shift, r), to, c.x->ne[0],
+                                             c.norm, c.eps, c.one_plus_scale ? 1.0f : 0.0f});
+                    });
+}
+
+Tensor add_gated(Nodes & g, Tensor x, Tensor branch, const TokenRow & gate) {
+    return each_row(g, "add", x, x, {branch, gate.table, gate.index}, [=](Tensor out, int64_t r) {
         float * to = row_of(out, r);
-        variant().rows.norm({row_of(c.x, r), c.scale.of(r), c.into ? to : c.shift.of(r), to,
-                             c.x->ne[0], c.norm, c.eps, c.base});
-    };
-    return node;
+        variant().rows.add(to, row_of(branch, r), row_for(gate, r), to, x->ne[0]);
+    });
 }
 
-std::shared_ptr<RowsNode> add_rows(ggml_context * ctx, ggml_tensor * x, ggml_tensor * branch,
-                                   const TokenRow & gate) {
-    auto node = make_node(ctx, "add", x, x, {branch, gate.table, gate.index});
-    node->work = [=](int64_t r) {
-        float * to = row_of(x, r);
-        variant().rows.add(to, row_of(branch, r), gate.of(r), to, x->ne[0]);
-    };
-    return node;
-}
-
-std::shared_ptr<RowsNode> gelu_rows(ggml_context * ctx, ggml_tensor * x, ggml_tensor * factor) {
-    auto node = make_node(ctx, "gelu", x, x, {factor});
-    node->work = [=](int64_t r) {
-        float * to = row_of(x, r);
+Tensor gelu(Nodes & g, Tensor x, Tensor factor) {
+    return each_row(g, "gelu", x, x, {factor}, [=](Tensor out, int64_t r) {
+        float * to = row_of(out, r);
         variant().rows.gelu(to, factor ? row_of(factor, r) : nullptr, to, x->ne[0]);
-    };
-    return node;
+    });
 }
 
 } // namespace ltx2::kernels
