@@ -70,6 +70,33 @@ def test_no_two_files_of_a_folder_include_each_other() -> None:
     assert not below
 
 
+TABLES = {"graph/ops_cpu.cpp", "graph/ops_ggml.cpp"}  # of operations
+
+
+@pytest.mark.parametrize(
+    ("words", "homes"),
+    [
+        ("getenv", {"graph/device.cpp"}),
+        (r"ops\(\)\.matmul", {"graph/layers.cpp"}),
+        ("ggml_mul_mat", {"graph/ops_ggml.cpp"}),
+        (r"\.exact\(\)", TABLES),
+        (r"own_kernels|\b(is|has)_[cg]pu\b", set()),
+        (r"\b(ggml_)?[cg]pu_ops\b", {"graph/device.cpp", "graph/ops.h", *TABLES}),
+        (r"ggml_(init|backend_sched_new|threadpool_new)\b", {"graph/ggml_guard.cpp"}),
+    ],
+)
+def test_some_words_have_one_home(words: str, homes: set[str]) -> None:
+    """Who reads the environment, asks for a product, says which backend computes, ..."""
+    found = {str(p.relative_to(SOURCE)) for p in units() if re.search(words, p.read_text())}
+    assert found == homes
+
+
+def test_only_graphs_include_kernels() -> None:
+    for path in units():
+        if folder(path) not in ("graph", "kernels"):
+            assert "kernels" not in {folder(p) for p in includes(path)}, path
+
+
 def tracked() -> list[Path]:
     done = subprocess.run(
         ["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True,

@@ -41,7 +41,7 @@ add_compile_definitions(GGML_MAX_NAME=128)
 set(BUILD_SHARED_LIBS OFF)
 set(CMAKE_POSITION_INDEPENDENT_CODE ON)
 set(GGML_LLAMAFILE ON CACHE BOOL "" FORCE)
-# OpenMP's threads spin when idle, and it ends the process where it cannot have one: src/graph/threads.h.
+# OpenMP's threads spin when idle, and it ends the process where it cannot have one: src/graph/ggml_guard.h.
 set(GGML_OPENMP OFF CACHE BOOL "" FORCE)
 set(GGML_CCACHE OFF CACHE BOOL "" FORCE)
 set(GGML_ALL_WARNINGS OFF CACHE BOOL "" FORCE)

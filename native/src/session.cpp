@@ -1,7 +1,6 @@
 #include "session.h"
 
 #include "base/log.h"
-#include "kernels/variant.h"
 #include "sampling/noise.h"
 #include "vae/image.h"
 
@@ -47,7 +46,6 @@ void Session::leave() {
 Session::Session(const SessionParams & params)
     : model_(params.files), device_(params.device, params.threads),
       keep_loaded_(params.keep_loaded) {
-    kernels::variant(); // says here, not at the first product, that LTX2_ISA names none
     model_.need_all();
     const auto text = open<TextEncoder>(model_, device_);
     const auto connector = open<Connector>(model_, device_);
@@ -93,7 +91,7 @@ void Session::check_memory(const Request & want) const {
     const double pixels = 3.0 * want.width * want.height * want.frames;
     // A block holds the hidden state, its rotary table, and queries, keys, values and their mean.
     const double block = 6 * sizeof(float) * width_ * static_cast<double>(want.grid.cells());
-    const double needed = device_.is_cpu() ? std::max(pixels, block) : block;
+    const double needed = device_.shares_memory() ? std::max(pixels, block) : block;
     const double have = static_cast<double>(device_.memory());
     if (have > 0 && needed > have)
         fail(LTX2_STATUS_OUT_OF_MEMORY,

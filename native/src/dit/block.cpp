@@ -49,7 +49,7 @@ AdaLayerNormSingle::AdaLayerNormSingle(const Weights & w, int width, int rows)
       linear_2(w / "emb.timestep_embedder.linear_2", width, width),
       linear(w / "linear", width, int64_t{width} * rows) {}
 
-void AdaLayerNormSingle::operator()(const Graph & g, Tensor sinusoids, Tensor & embedded,
+void AdaLayerNormSingle::operator()(Graph & g, Tensor sinusoids, Tensor & embedded,
                                     Tensor & rows) const {
     embedded = linear_2(g, ggml_silu(g.ctx(), linear_1(g, sinusoids)));
     rows = linear(g, ggml_silu(g.ctx(), embedded));
@@ -67,8 +67,8 @@ Block::Block(const Weights & w, const DitConfig & c)
         prompt_scale_shift_table = w("prompt_scale_shift_table", {c.width(), 2}, As::f32);
 }
 
-Tensor Block::operator()(const Graph & g, Tensor x, Tensor context, const Modulation & m,
-                         bool perturbed, const std::string & path) const {
+Tensor Block::operator()(Graph & g, Tensor x, Tensor context, const Modulation & m, bool perturbed,
+                         const std::string & path) const {
     Tensor table = add(g, m.rows, scale_shift_table);
     const auto modulated = [&](int64_t scale, int64_t shift) {
         return modulate(g, Norm::rms, x, eps, {table, scale, m.index}, {table, shift, m.index});
@@ -78,15 +78,15 @@ Tensor Block::operator()(const Graph & g, Tensor x, Tensor context, const Modula
     };
 
     Tensor a = modulated(1, 0);
-    add_branch(".attn1", perturbed ? attn1.values_only(g, a) : attn1(g, a, a, &m.rotary), 2);
+    add_branch(".attn1", perturbed ? attn1.values_only(g, a) : attn1(g, a, a, m.rotary), 2);
 
     if (prompt_scale_shift_table) {
         Tensor prompt = add(g, m.prompt, prompt_scale_shift_table);
         Tensor text = modulate(g, Norm::none, context, eps, {prompt, 1}, {prompt, 0});
-        add_branch(".attn2", attn2(g, modulated(7, 6), text, nullptr), 8);
+        add_branch(".attn2", attn2(g, modulated(7, 6), text), 8);
     } else {
-        x = add_gated(
-            g, x, g.tap(path + ".attn2", attn2(g, normed(g, Norm::rms, x, eps), context, nullptr)));
+        x = add_gated(g, x,
+                      g.tap(path + ".attn2", attn2(g, normed(g, Norm::rms, x, eps), context)));
     }
 
     add_branch(".ff", ff(g, modulated(4, 3)), 5);

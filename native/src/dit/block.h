@@ -25,7 +25,7 @@ struct AdaLayerNormSingle {
 
     AdaLayerNormSingle(const Weights & w, int width, int rows);
     // timesteps [256, n] as sinusoids -> embedded [width, n], rows [width * rows, n]
-    void operator()(const Graph & g, Tensor sinusoids, Tensor & embedded, Tensor & rows) const;
+    void operator()(Graph & g, Tensor sinusoids, Tensor & embedded, Tensor & rows) const;
 };
 
 // What a block reads besides the hidden state, all for one step.
@@ -45,8 +45,8 @@ struct Block {
     Block(const Weights & w, const DitConfig & c);
     // x [width, tokens], which our own kernels overwrite, context [width, rows]; `perturbed`: attn1
     // passes its values through; `path` begins the names of its taps.
-    Tensor operator()(const Graph & g, Tensor x, Tensor context, const Modulation & m,
-                      bool perturbed, const std::string & path) const;
+    Tensor operator()(Graph & g, Tensor x, Tensor context, const Modulation & m, bool perturbed,
+                      const std::string & path) const;
 };
 
 } // namespace ltx2

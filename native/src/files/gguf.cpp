@@ -1,6 +1,7 @@
 // GGUF, versions 2 and 3, little endian: magic, counts, metadata, tensor table, aligned data.
 #include "files/tensor_file.h"
 
+#include "base/round.h"
 #include "base/utf8.h"
 
 #include <cstring>
@@ -285,7 +286,7 @@ private:
 
     // The data begins at the next aligned byte after the table. Holes and a tail are allowed.
     void place(size_t alignment) {
-        const size_t begin = (at_ + alignment - 1) / alignment * alignment; // at_ <= max_header
+        const size_t begin = round_up(at_, alignment); // at_ <= max_header
         for (size_t i = 0; i < file_.tensors.size(); ++i) {
             TensorInfo & info = file_.tensors[i];
             const size_t room = begin < size_ ? size_ - begin : 0;

@@ -1,5 +1,7 @@
 #include "graph/device.h"
 
+#include "kernels/variant.h"
+
 #include <algorithm>
 #include <cstdlib>
 #include <fstream>
@@ -7,14 +9,6 @@
 #include <thread>
 
 namespace ltx2 {
-
-ContextPtr make_context(size_t tensors) {
-    const size_t size =
-        tensors * ggml_tensor_overhead() + ggml_graph_overhead_custom(tensors, false);
-    // Ours, since ggml stops the process where it cannot have its own. Throws std::bad_alloc.
-    void * memory = ::operator new(size);
-    return ContextPtr(ggml_init({size, memory, /*no_alloc=*/true}));
-}
 
 // Hyper-threads share one multiplier: a thread on each only adds waiting.
 static int physical_cores() {
@@ -64,15 +58,20 @@ static bool is_set(const char * variable) {
     return value && *value && *value != '0';
 }
 
+static void choose_kernels(const char * name) {
+    if (kernels::choose_variant(name))
+        return;
+    std::string present;
+    for (const kernels::Variant * variant : kernels::variants())
+        present += (present.empty() ? "" : ", ") + std::string(variant->name);
+    fail(LTX2_STATUS_DEVICE, "LTX2_ISA: %s does not run here; what does: %s", name,
+         present.c_str());
+}
+
 Device::Device(const std::string & name, int threads)
-    : threads_(threads > 0 ? threads : physical_cores()), exact_(is_set("LTX2_EXACT")),
-      plain_(is_set("LTX2_PLAIN_OPS")) {
-#if defined(__x86_64__) // ggml's own code has one instruction set, and would die of what is missing
-    if ((ggml_cpu_has_avx2() && !__builtin_cpu_supports("avx2")) ||
-        (ggml_cpu_has_avx512() && !__builtin_cpu_supports("avx512f")))
-        fail(LTX2_STATUS_DEVICE, "device: this build needs a processor with %s",
-             ggml_cpu_has_avx512() ? "AVX-512" : "AVX2, FMA and F16C");
-#endif
+    : threads_(threads > 0 ? threads : physical_cores()), exact_(is_set("LTX2_EXACT")) {
+    check_processor();
+    choose_kernels(std::getenv("LTX2_ISA"));
     ggml_backend_dev_t chosen = find_device(name);
     ggml_backend_dev_t host = ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_CPU);
     if (!host || !chosen)
@@ -82,6 +81,7 @@ Device::Device(const std::string & name, int threads)
         gpu_.reset(ggml_backend_dev_init(chosen, nullptr));
     if (chosen != host && !gpu_)
         fail(LTX2_STATUS_DEVICE, "device: %s does not start", ggml_backend_dev_name(chosen));
+    ops_ = gpu_ ? &ggml_gpu_ops : is_set("LTX2_PLAIN_OPS") ? &ggml_cpu_ops : &cpu_ops;
 }
 
 void Device::start_cpu() {
@@ -108,7 +108,7 @@ void Device::trim() {
 // std::bad_alloc comes before a graph's first node: the threads are asleep, and can go.
 void Device::replace_cpu() {
     trim();
-    (void)cpu_.release();
+    abandon(cpu_);
     start_cpu();
 }
 
@@ -117,19 +117,8 @@ ggml_backend_sched_t Device::scheduler() {
         pool_ = make_pool(threads_);
         ggml_backend_cpu_set_threadpool(cpu_.get(), pool_.get());
     }
-    if (!scheduler_) {
-        // ggml stops the process where it cannot have the 60 tensors a node that it reserves.
-        const size_t reserved = max_nodes * 64 * sizeof(ggml_tensor);
-        void * volatile probe = std::malloc(reserved);
-        std::free(probe);
-        if (!probe)
-            fail(LTX2_STATUS_OUT_OF_MEMORY, "memory: %zu MiB for a graph do not fit",
-                 reserved >> 20);
-        ggml_backend_t backends[2] = {gpu_.get(), cpu_.get()};
-        ggml_backend_t * first = gpu_ ? backends : backends + 1;
-        scheduler_.reset(ggml_backend_sched_new(first, nullptr, gpu_ ? 2 : 1, max_nodes,
-                                                /*parallel=*/false, /*op_offload=*/false));
-    }
+    if (!scheduler_)
+        scheduler_ = make_scheduler(gpu_.get(), cpu_.get(), max_nodes);
     return scheduler_.get();
 }
 

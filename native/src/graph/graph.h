@@ -4,7 +4,6 @@
 
 #include "base/progress.h"
 #include "graph/device.h"
-#include "kernels/gemm_op.h"
 
 #include <map>
 #include <memory>
@@ -17,8 +16,9 @@ class Graph {
 public:
     Graph(Device & device, const Progress & progress, size_t nodes = 2048);
 
-    ggml_context * ctx() const { return context_.get(); }
-    Device & device() const { return device_; }
+    ggml_context * ctx() { return context_.get(); }
+    Device & device() { return device_; }
+    const Ops & ops() const { return device_.ops(); }
 
     // `data` must stay until run() and is copied then.
     Tensor input(ggml_type type, Shape ne, const void * data);
@@ -27,20 +27,19 @@ public:
     // Writes `value` into a kept tensor of the same shape during run(), unless it was made in its
     // place.
     void keep(Tensor value, Tensor kept);
-    // What a custom operation of this graph points to; lives as long as the graph.
-    void hold(std::shared_ptr<void> thing) const { held_.push_back(std::move(thing)); }
-    // The product of our own kernels; x [k, rows] is prepared once for all that read it alike.
-    Tensor product(kernels::GemmCall call, Tensor x) const;
+    // What a custom operation of this graph points to, or an input's data; lives as long as the
+    // graph.
+    void hold(std::shared_ptr<void> thing) { held_.push_back(std::move(thing)); }
+    // For operations: x in a form, by its number, that all of them that want it share. Null at
+    // first: whoever makes it puts it here.
+    Tensor & form_of(Tensor x, int form) { return forms_[{x, form}]; }
     // Names an intermediate value by the reference's module path; costs nothing without a tap.
-    Tensor tap(const std::string & name, Tensor value) const;
+    Tensor tap(const std::string & name, Tensor value);
 
     // Errors: OUT_OF_MEMORY, DEVICE, CANCELLED (between two nodes on the CPU).
     void run();
 
 private:
-    bool reserve(ggml_backend_sched_t scheduler);
-    ggml_status compute();
-
     struct Transfer {
         Tensor tensor;
         const void * from;
@@ -55,9 +54,18 @@ private:
     ContextPtr context_;
     ggml_cgraph * graph_;
     std::vector<Transfer> inputs_, outputs_;
-    mutable std::vector<Tapped> taps_;
-    mutable std::vector<std::shared_ptr<void>> held_;
-    mutable std::map<std::pair<Tensor, kernels::Arithmetic>, Tensor> prepared_;
+    std::vector<Tapped> taps_;
+    std::vector<std::shared_ptr<void>> held_;
+    std::map<std::pair<Tensor, int>, Tensor> forms_;
 };
+
+// What is the same on every backend.
+
+inline Tensor add(Graph & g, Tensor a, Tensor b) { return ggml_add(g.ctx(), a, b); } // b broadcasts
+inline Tensor mul(Graph & g, Tensor a, Tensor b) { return ggml_mul(g.ctx(), a, b); } // likewise
+// `count` frames of x [channels, width, height, frames] from `first` on: a view.
+Tensor frames_of(Graph & g, Tensor x, int64_t first, int64_t count);
+// x [heads * head_dim, tokens], each head times 2 sigmoid of its logit [heads, tokens].
+Tensor gate_heads(Graph & g, Tensor x, Tensor logits);
 
 } // namespace ltx2

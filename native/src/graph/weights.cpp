@@ -100,8 +100,7 @@ Tensor Store::want(const Source & source, const std::string & name, const std::v
     }
     check_type(source, name, ne[0]);
 
-    // ggml rounds activations to meet the weights; our own kernels need not.
-    const bool expand = device_.exact() && !device_.own_kernels();
+    const bool expand = device_.widens_weights();
     ggml_type type = info.type;
     if (as == As::f32)
         type = GGML_TYPE_F32;
@@ -129,7 +128,7 @@ Tensor Store::want(const Source & source, const std::string & name, const std::v
 
 bool Store::can_map(const Source & source, As as) const {
     const size_t alignment = source.info->type == GGML_TYPE_F32 ? 4 : 2;
-    return device_.is_cpu() && as != As::taps && source.added == 0 &&
+    return device_.shares_memory() && as != As::taps && source.added == 0 &&
            reinterpret_cast<uintptr_t>(source.info->data) % alignment == 0;
 }
 

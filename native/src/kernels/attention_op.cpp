@@ -1,5 +1,6 @@
 #include "kernels/attention_op.h"
 
+#include "kernels/node.h"
 #include "kernels/variant.h"
 
 #include <algorithm>
@@ -9,16 +10,11 @@ namespace ltx2::kernels {
 
 static constexpr double log2_e = 1.4426950408889634;
 
-static const float * row_of(const ggml_tensor * t, int64_t row) {
-    return reinterpret_cast<const float *>(static_cast<const char *>(t->data) +
-                                           static_cast<size_t>(row) * t->nb[1]);
-}
 // The angles of a head at a token.
 static const float * angles_of(const ggml_tensor * t, int64_t head, int64_t token) {
     if (!t)
         return nullptr;
-    return static_cast<const float *>(t->data) +
-           (token * t->ne[1] + (t->ne[1] > 1 ? head : 0)) * t->ne[0];
+    return floats(t) + (token * t->ne[1] + (t->ne[1] > 1 ? head : 0)) * t->ne[0];
 }
 
 static bool whole_row(const AttentionCall & call, const ggml_tensor * x, const ggml_tensor * norm) {
@@ -34,8 +30,7 @@ static HeadRow head_row(const AttentionCall & call, const ggml_tensor * x, const
     const bool whole = whole_row(call, x, norm);
     HeadRow row;
     row.x = row_of(x, token) + head * call.head_dim;
-    row.weight = norm ? static_cast<const float *>(norm->data) + (whole ? head * call.head_dim : 0)
-                      : nullptr;
+    row.weight = norm ? floats(norm) + (whole ? head * call.head_dim : 0) : nullptr;
     row.cos = angles_of(call.cos, head, token);
     row.sin = angles_of(call.sin, head, token);
     row.factor = norm && !whole ? norm_factor(call, row.x, call.head_dim) : factor;
@@ -43,11 +38,11 @@ static HeadRow head_row(const AttentionCall & call, const ggml_tensor * x, const
 }
 
 static float * factors_of(const AttentionPlan & p) {
-    return static_cast<float *>(p.packed->data) + p.call.kv_heads() * (p.k_size + p.v_size);
+    return floats(p.packed) + p.call.kv_heads() * (p.k_size + p.v_size);
 }
 static PackedHead packed_head(const AttentionPlan & p, int64_t head) {
-    float * k = static_cast<float *>(p.packed->data) + head * (p.k_size + p.v_size);
-    return {p.call.head_dim, p.call.keys(), p.bf16, k, k + p.k_size};
+    float * k = floats(p.packed) + head * (p.k_size + p.v_size);
+    return {p.call.head_dim, p.call.keys(), p.call.bf16, k, k + p.k_size};
 }
 
 static void pack_keys(const AttentionPlan & p, int64_t first, float * scratch) {
@@ -84,9 +79,9 @@ static void prepare(ggml_tensor *, int ith, int, void * data) {
     if (ith == 0)
         p.next = 0;
     const int64_t chunk = variant().attention.chunk;
-    const int64_t keys = (p.call.keys() + chunk - 1) / chunk;
-    const int64_t all = keys + (p.call.tokens() + chunk - 1) / chunk;
-    float * scratch = p.scratch.data() + static_cast<size_t>(ith) * p.scratch_size;
+    const int64_t keys = divide_up(p.call.keys(), chunk);
+    const int64_t all = keys + divide_up(p.call.tokens(), chunk);
+    float * scratch = p.workers.room(ith);
     for (int64_t i; (i = p.next_input++) < all;) {
         if (i < keys)
             pack_keys(p, i * chunk, scratch);
@@ -101,7 +96,7 @@ static void attend(ggml_tensor * out, int ith, int, void * data) {
         p.next_input = 0;
     const AttentionCall & call = p.call;
     const int64_t most = variant().attention.queries;
-    const int64_t pieces = (call.tokens() + most - 1) / most;
+    const int64_t pieces = divide_up(call.tokens(), most);
     const float scale = static_cast<float>(call.scale * log2_e);
     std::vector<HeadRow> rows(static_cast<size_t>(most));
     for (int64_t i; (i = p.next++) < pieces * call.heads();) {
@@ -119,44 +114,27 @@ static void attend(ggml_tensor * out, int ith, int, void * data) {
         task.window = call.window;
         task.gate = call.gate ? row_of(call.gate, first) + head : nullptr;
         task.gate_step = call.heads();
-        task.out = static_cast<float *>(out->data) + first * out->ne[0] + head * call.head_dim;
+        task.out = row_of(out, first) + head * call.head_dim;
         task.out_step = out->ne[0];
-        task.scratch = p.scratch.data() + static_cast<size_t>(ith) * p.scratch_size;
+        task.scratch = p.workers.room(ith);
         variant().attention.run(task);
     }
 }
 
-// The arguments of an operation that are there.
-static std::vector<ggml_tensor *> present(std::initializer_list<ggml_tensor *> all) {
-    std::vector<ggml_tensor *> found;
-    for (ggml_tensor * each : all)
-        if (each)
-            found.push_back(each);
-    return found;
-}
-
 std::shared_ptr<AttentionPlan> attention(ggml_context * ctx, const AttentionCall & call,
-                                         int threads) {
+                                         Workers workers) {
     const AttentionKernels & kernels = variant().attention;
-    auto plan = std::make_shared<AttentionPlan>();
+    auto plan = std::make_shared<AttentionPlan>(call, workers);
     AttentionPlan & p = *plan;
-    p.call = call;
-    p.bf16 = call.bf16 && kernels.bf16;
-    p.k_size = kernels.k_size(call.head_dim, call.keys(), p.bf16);
-    p.v_size = kernels.v_size(call.head_dim, call.keys(), p.bf16);
-    p.scratch_size = static_cast<size_t>((kernels.scratch_size(call.head_dim) + 15) / 16 * 16);
-    p.scratch.resize(p.scratch_size * static_cast<size_t>(threads));
-    const auto custom = [&](int64_t width, int64_t height, ggml_custom_op_t function,
-                            std::vector<ggml_tensor *> from) {
-        return ggml_custom_4d(ctx, GGML_TYPE_F32, width, height, 1, 1, from.data(),
-                              static_cast<int>(from.size()), function, GGML_N_TASKS_MAX, &p);
-    };
-    p.packed = custom(call.kv_heads() * (p.k_size + p.v_size) + call.tokens(), 1, prepare,
-                      present({call.q, call.k, call.v, call.k_norm, call.cos, call.sin}));
-    p.out = custom(call.q->ne[0], call.tokens(), attend,
-                   present({call.q, p.packed, call.q_norm, call.cos, call.sin, call.gate}));
-    ggml_set_name(p.packed, "attention inputs");
-    ggml_set_name(p.out, "attention");
+    p.call.bf16 = call.bf16 && kernels.bf16;
+    p.k_size = kernels.k_size(call.head_dim, call.keys(), p.call.bf16);
+    p.v_size = kernels.v_size(call.head_dim, call.keys(), p.call.bf16);
+    p.workers.reserve(static_cast<size_t>(kernels.scratch_size(call.head_dim)));
+    const int64_t packed = call.kv_heads() * (p.k_size + p.v_size) + call.tokens();
+    p.packed = custom(ctx, "attention inputs", GGML_TYPE_F32, {packed, 1, 1, 1},
+                      {call.q, call.k, call.v, call.k_norm, call.cos, call.sin}, prepare, &p);
+    p.out = custom(ctx, "attention", GGML_TYPE_F32, {call.q->ne[0], call.tokens(), 1, 1},
+                   {call.q, p.packed, call.q_norm, call.cos, call.sin, call.gate}, attend, &p);
     return plan;
 }
 
@@ -172,8 +150,7 @@ static std::vector<double> plain_row(const AttentionCall & call, const ggml_tens
     const double factor = norm ? 1 / std::sqrt(squares / double(count) + call.eps) : 1;
     std::vector<double> out;
     for (int64_t i = 0; i < dim; ++i) {
-        const double weight =
-            norm ? static_cast<const float *>(norm->data)[whole ? head * dim + i : i] : 1;
+        const double weight = norm ? floats(norm)[whole ? head * dim + i : i] : 1;
         out.push_back(row[head * dim + i] * factor * weight);
     }
     const float * cos = angles_of(call.cos, head, token);

@@ -36,7 +36,7 @@ void pack_conv3d(ggml_tensor * weight) {
     if (weight->type == GGML_TYPE_F16)
         pack(static_cast<uint16_t *>(weight->data), in, outputs, taps);
     else
-        pack(static_cast<float *>(weight->data), in, outputs, taps);
+        pack(floats(weight), in, outputs, taps);
 }
 
 int64_t packed_offset(const ggml_tensor * weight, int64_t first_out, int64_t width,
@@ -54,8 +54,7 @@ void unpack_block(const ggml_tensor * weight, int64_t first_out, int64_t width, 
             variant().rows.from_f16(static_cast<const uint16_t *>(weight->data) + from, values,
                                     count);
         else
-            std::memcpy(values, static_cast<const float *>(weight->data) + from,
-                        static_cast<size_t>(count) * sizeof(float));
+            std::copy_n(floats(weight) + from, count, values);
     };
     if (width == panel)
         return convert(offset, rows * panel, to);
@@ -127,9 +126,8 @@ static Piece piece_at(const Conv3dPlan & p, int64_t index) {
 }
 
 static int64_t line_length(const Conv3dPlan & p) {
-    const int64_t whole =
-        (p.direct.tile_width + p.direct.tile_rows - 1) / p.direct.tile_rows * p.direct.tile_rows;
-    return (whole - 1) * p.call.stride_space + p.call.kernel;
+    return (round_up(p.direct.tile_width, p.direct.tile_rows) - 1) * p.call.stride_space +
+           p.call.kernel;
 }
 static int64_t lines_of(const Conv3dPlan & p) {
     return (p.direct.tile_height - 1) * p.call.stride_space + p.call.kernel;
@@ -140,10 +138,9 @@ static int64_t lines_of(const Conv3dPlan & p) {
 static void fetch(const Conv3dPlan & p, const float * out, int64_t count, int64_t first_out,
                   int64_t width, bool first, float * sums) {
     const int64_t panel = panel_width();
-    const float * bias = static_cast<const float *>(p.call.bias->data) + first_out;
+    const float * bias = floats(p.call.bias) + first_out;
     for (int64_t m = 0; m < count; ++m)
-        std::memcpy(sums + m * panel, first ? bias : out + m * p.outputs + first_out,
-                    static_cast<size_t>(width) * sizeof(float));
+        std::copy_n(first ? bias : out + m * p.outputs + first_out, width, sums + m * panel);
 }
 static void put(const Conv3dPlan & p, float * out, const float * skip, int64_t count,
                 int64_t first_out, int64_t width, const float * sums) {
@@ -183,7 +180,7 @@ static void add_block(const Conv3dPlan & p, const Piece & piece, int64_t first_i
         for (int64_t y = 0; y < piece.height; ++y) {
             const int64_t row = (piece.y + y) * p.out->ne[1] + piece.x;
             const int64_t frame = p.out->ne[1] * p.out->ne[2];
-            float * out = static_cast<float *>(p.out->data) + (piece.t * frame + row) * p.outputs;
+            float * out = floats(p.out) + (piece.t * frame + row) * p.outputs;
             const float * skip = nullptr;
             if (last && call.skip)
                 skip = frame_of(call.skip_past, call.skip, call.skip_first + piece.t) +
@@ -207,7 +204,7 @@ static void run(ggml_tensor *, int thread, int, void * data) {
         return run_winograd(p, thread);
     const int64_t pieces =
         p.direct.tiles_x * p.direct.tiles_y * p.direct.tiles_t * p.direct.tiles_out;
-    float * scratch = p.scratch().data() + static_cast<size_t>(thread) * p.scratch_size;
+    float * scratch = p.workers.room(thread);
     for (int64_t i; (i = p.next.fetch_add(1)) < pieces;) {
         const Piece piece = piece_at(p, i);
         for (int64_t in = 0; in < p.in; in += block)
@@ -219,14 +216,15 @@ static void run(ggml_tensor *, int thread, int, void * data) {
 static int choose_rows(int64_t width) {
     int best = 4;
     for (int rows : {6, 8, 12}) {
-        const auto cost = [&](int r) { return (width + r - 1) / r * (r + 1); };
+        const auto cost = [&](int r) { return divide_up(width, r) * (r + 1); };
         if (rows <= variant().conv3d.most_rows && cost(rows) <= cost(best))
             best = rows;
     }
     return best;
 }
 
-static void plan_direct(Conv3dPlan & p, int threads) {
+// The floats a thread works in.
+static size_t plan_direct(Conv3dPlan & p) {
     const Conv3dCall & call = p.call;
     const int64_t width = p.out->ne[1], height = p.out->ne[2];
     Conv3dTiling & d = p.direct;
@@ -236,40 +234,34 @@ static void plan_direct(Conv3dPlan & p, int threads) {
     d.tile_rows = choose_rows(d.tile_width);
     d.tile_height = std::min(height, std::max<int64_t>(1, 400 / d.tile_width));
     d.tile_panels = p.panels();
-    d.tiles_x = (width + d.tile_width - 1) / d.tile_width;
-    d.tiles_y = (height + d.tile_height - 1) / d.tile_height;
+    d.tiles_x = divide_up(width, d.tile_width);
+    d.tiles_y = divide_up(height, d.tile_height);
     d.tiles_t = p.out->ne[3];
     const int64_t places = d.tiles_x * d.tiles_y * d.tiles_t;
-    if (threads > 1 && places < 8 * threads) {
-        const int64_t parts = std::min<int64_t>(d.tile_panels, (8 * threads + places - 1) / places);
-        d.tile_panels = (d.tile_panels + parts - 1) / parts;
-    }
-    d.tiles_out = (p.panels() + d.tile_panels - 1) / d.tile_panels;
+    const int threads = p.workers.threads;
+    if (threads > 1 && places < 8 * threads)
+        d.tile_panels =
+            divide_up(d.tile_panels, std::min(d.tile_panels, divide_up(8 * threads, places)));
+    d.tiles_out = divide_up(p.panels(), d.tile_panels);
     const int64_t laid = call.kernel * lines_of(p) * block * line_length(p);
     const int64_t rows = call.weight->ne[2] * block + variant().conv3d.most_rows;
-    p.scratch_size = static_cast<size_t>(laid + rows * p.panel);
+    return static_cast<size_t>(laid + rows * p.panel);
 }
 
-std::unique_ptr<Conv3dPlan> conv3d(ggml_context * ctx, const Conv3dCall & call, int threads) {
-    auto plan = std::make_unique<Conv3dPlan>();
+Conv3dPlan::Conv3dPlan(const Conv3dCall & call, Workers workers)
+    : call(call), workers(workers), in(call.weight->ne[0]), outputs(call.weight->ne[1]),
+      panel(panel_width()) {}
+
+std::shared_ptr<Conv3dPlan> conv3d(ggml_context * ctx, const Conv3dCall & call, bool direct,
+                                   Workers workers) {
+    auto plan = std::make_shared<Conv3dPlan>(call, workers);
     Conv3dPlan & p = *plan;
-    p.call = call;
-    p.in = call.weight->ne[0];
-    p.outputs = call.weight->ne[1];
-    p.panel = panel_width();
-    ggml_tensor * args[] = {
-        call.x,    call.past ? call.past : call.x, call.weight,
-        call.bias, call.skip ? call.skip : call.x, call.skip_past ? call.skip_past : call.x};
-    p.out = ggml_custom_4d(ctx, GGML_TYPE_F32, p.outputs, call.out_width(), call.out_height(),
-                           call.out_frames(), args, 6, run, GGML_N_TASKS_MAX, plan.get());
-    p.winograd = winograd_pays(call);
+    p.out = custom(ctx, "", GGML_TYPE_F32,
+                   {p.outputs, call.out_width(), call.out_height(), call.out_frames()},
+                   {call.x, call.past, call.weight, call.bias, call.skip, call.skip_past}, run, &p);
+    p.winograd = !direct && winograd_pays(call);
     ggml_format_name(p.out, "%s of %d", p.winograd ? "winograd" : "conv3d", int(p.in));
-    if (p.winograd)
-        plan_winograd(p, threads);
-    else
-        plan_direct(p, threads);
-    p.scratch_size = (p.scratch_size + 15) / 16 * 16;
-    p.scratch().reserve(p.scratch_size * static_cast<size_t>(threads));
+    p.workers.reserve(p.winograd ? plan_winograd(p) : plan_direct(p));
     return plan;
 }
 
@@ -277,7 +269,7 @@ void conv3d_plain(const Conv3dCall & call, const float * weight, float * out) {
     const int64_t in = call.x->ne[0], width = call.x->ne[1], height = call.x->ne[2];
     const int64_t outputs = call.bias->ne[0], k = call.kernel;
     const auto one = [&](int64_t t, int64_t y, int64_t x, int64_t o) {
-        double sum = static_cast<const float *>(call.bias->data)[o];
+        double sum = floats(call.bias)[o];
         for (int64_t tap = 0; tap < k * k * k; ++tap) {
             const int64_t at = t * call.stride_time + tap / (k * k) - call.before;
             const int64_t row =

@@ -5,45 +5,13 @@
 // alone: a value is the same bits wherever its window begins, and for any number of threads.
 #pragma once
 
+#include "kernels/calls.h"
 #include "kernels/scratch.h"
 
-#include "ggml.h"
-
 #include <atomic>
-#include <cstdint>
 #include <memory>
 
 namespace ltx2::kernels {
-
-enum class Border { zeros, reflect, replicate, circular }; // in space; time is always replicated
-
-// What one call reads. Frames come from two tensors that are seen as one row of frames: `past`
-// (null: none), then `x`, each [in, width, height, frames].
-struct Conv3dCall {
-    ggml_tensor * x = nullptr;
-    ggml_tensor * past = nullptr;
-    ggml_tensor * weight = nullptr; // packed by `pack_conv3d`
-    ggml_tensor * bias = nullptr;   // [out]
-    ggml_tensor * skip = nullptr;   // added: [out, out width, out height, frames], or null
-    ggml_tensor * skip_past = nullptr;
-    int64_t skip_first = 0; // the frame of (skip_past, skip) that the first output gets
-    int kernel = 3;         // in each direction: 3 or 1
-    int stride_time = 1, stride_space = 1; // 1 or 2
-    int before = 0, after = 0; // copies of the first and of the last frame around the row
-    Border border = Border::zeros;
-    bool direct = false;         // always as a matrix product
-    Scratch * scratch = nullptr; // to work in until the graph has run; null: the plan's own
-
-    int64_t frames() const { return (past ? past->ne[3] : 0) + x->ne[3]; }
-    int64_t out_frames() const { return strided(before + frames() + after, stride_time); }
-    int64_t out_width() const { return strided(x->ne[1] + kernel - 1, stride_space); }
-    int64_t out_height() const { return strided(x->ne[2] + kernel - 1, stride_space); }
-
-private:
-    int64_t strided(int64_t padded, int stride) const {
-        return padded < kernel ? 0 : (padded - kernel) / stride + 1;
-    }
-};
 
 // How an implicit matrix product is cut up.
 struct Conv3dTiling {
@@ -64,25 +32,26 @@ struct WinogradTiling {
 // A call with its pieces of work; must live until the graph has run, once.
 struct Conv3dPlan {
     Conv3dCall call;
+    Workers workers;
+    int64_t in, outputs;
+    int64_t panel;               // output channels that the inner kernel takes at once
     ggml_tensor * out = nullptr; // [out, out width, out height, out frames]
-    int64_t in = 0, outputs = 0;
-    int64_t panel = 0; // output channels that the inner kernel takes at once
     bool winograd = false;
     Conv3dTiling direct;
     WinogradTiling tiling;
-    size_t scratch_size = 0; // floats a thread
-    Scratch own;
     std::atomic<int64_t> next{0}; // the piece of work nobody has taken
 
-    Scratch & scratch() { return call.scratch ? *call.scratch : own; }
-    int64_t panels() const { return (outputs + panel - 1) / panel; }
+    Conv3dPlan(const Conv3dCall & call, Workers workers);
+    int64_t panels() const { return divide_up(outputs, panel); }
 };
 
 // Rewrites a weight [in, out, taps] on the host, F16 or F32, into the order the kernel reads; once.
 void pack_conv3d(ggml_tensor * weight);
 
-// Adds the convolution to a graph. The sizes must fit: the caller has checked them.
-std::unique_ptr<Conv3dPlan> conv3d(ggml_context * ctx, const Conv3dCall & call, int threads);
+// Adds the convolution to a graph; `direct`: always as a matrix product. The sizes must fit: the
+// caller has checked them.
+std::shared_ptr<Conv3dPlan> conv3d(ggml_context * ctx, const Conv3dCall & call, bool direct,
+                                   Workers workers);
 
 // The scalar twin, on weights as they were before packing; for tests.
 void conv3d_plain(const Conv3dCall & call, const float * weight, float * out);

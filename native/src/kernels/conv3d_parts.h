@@ -3,6 +3,7 @@
 
 #include "kernels/conv3d.h"
 #include "kernels/frames.h"
+#include "kernels/node.h"
 
 namespace ltx2::kernels {
 
@@ -21,9 +22,9 @@ int64_t packed_offset(const ggml_tensor * weight, int64_t first_out, int64_t wid
 void unpack_block(const ggml_tensor * weight, int64_t first_out, int64_t width, int64_t first_in,
                   int64_t channels, float * to);
 
-// By Winograd's way, where it pays: conv3d_winograd.cpp.
+// By Winograd's way, where it pays: conv3d_winograd.cpp. The floats a thread works in.
 bool winograd_pays(const Conv3dCall & call);
-void plan_winograd(Conv3dPlan & plan, int threads);
+size_t plan_winograd(Conv3dPlan & plan);
 void run_winograd(Conv3dPlan & plan, int thread);
 
 } // namespace ltx2::kernels

@@ -16,14 +16,12 @@ static constexpr int64_t positions = winograd_positions, depth = winograd_depth;
 static constexpr int64_t block = conv3d_block, block_parts = block / depth;
 static constexpr int64_t group_size = positions / winograd_groups;
 
-static int64_t up(int64_t a, int64_t b) { return (a + b - 1) / b; }
-
 bool winograd_pays(const Conv3dCall & call) {
-    if (call.direct || call.kernel != 3 || call.stride_time != 1 || call.stride_space != 1)
+    if (call.kernel != 3 || call.stride_time != 1 || call.stride_space != 1)
         return false;
     const int64_t width = call.x->ne[1], height = call.x->ne[2];
     // 36 products a tile against 9 a position; transforms are the rest.
-    return 9 * width * height > 47 * up(width, 4) * up(height, 4);
+    return 9 * width * height > 47 * divide_up(width, 4) * divide_up(height, 4);
 }
 
 namespace {
@@ -44,11 +42,11 @@ struct Layout {
         x_part = positions * x_position;
         weights_position = block_parts * 3 * depth * p.panel + depth;
         sums_position = w.piece_tiles * w.piece_frames * p.panel + depth;
-        weights = up(p.in, depth) * x_part;
+        weights = divide_up(p.in, depth) * x_part;
         sums = weights + group_size * weights_position;
         unpacked = sums + positions * sums_position;
         zeros = unpacked + (p.outputs % p.panel ? 27 * block * p.panel : 0);
-        end = zeros + up(p.in, depth) * depth;
+        end = zeros + round_up(p.in, depth);
     }
 };
 
@@ -132,7 +130,7 @@ static void multiply(const Conv3dPlan & p, const Layout & at, const Piece & piec
         WinogradProduct product;
         product.next_block = at.x_part;
         product.next_tap = piece.tiles * depth;
-        product.blocks = up(channels, depth);
+        product.blocks = divide_up(channels, depth);
         product.last_depth = static_cast<int>(channels - (product.blocks - 1) * depth);
         product.taps = piece.still ? 1 : 3;
         product.rows = piece.tiles * piece.frames;
@@ -151,11 +149,11 @@ static void give(const Conv3dPlan & p, const Layout & at, const Piece & piece, i
                  const float * scratch) {
     const int64_t first_out = panel * p.panel, width = std::min(p.panel, p.outputs - first_out);
     const int64_t columns = p.out->ne[1], lines = p.out->ne[2];
-    const float * bias = static_cast<const float *>(p.call.bias->data) + first_out;
+    const float * bias = floats(p.call.bias) + first_out;
     for (int64_t row = 0; row < piece.tiles * piece.frames; ++row) {
         const int64_t t = piece.frame + row / piece.tiles, tile = piece.tile + row % piece.tiles;
         const int64_t x0 = tile % p.tiling.tiles_x * 4, y0 = tile / p.tiling.tiles_x * 4;
-        float * out = static_cast<float *>(p.out->data) + t * columns * lines * p.outputs;
+        float * out = floats(p.out) + t * columns * lines * p.outputs;
         const float * skip = nullptr;
         if (p.call.skip)
             skip = frame_of(p.call.skip_past, p.call.skip, p.call.skip_first + t);
@@ -175,7 +173,7 @@ static void give(const Conv3dPlan & p, const Layout & at, const Piece & piece, i
 void run_winograd(Conv3dPlan & p, int thread) {
     const WinogradTiling & w = p.tiling;
     const Layout at(p);
-    float * scratch = p.scratch().data() + static_cast<size_t>(thread) * p.scratch_size;
+    float * scratch = p.workers.room(thread);
     std::fill(scratch + at.zeros, scratch + at.end, 0.0f);
     const int64_t pieces = w.pieces_tiles * w.pieces_frames * w.pieces_panels;
     for (int64_t i; (i = p.next.fetch_add(1)) < pieces;) {
@@ -201,32 +199,34 @@ static constexpr int64_t most_rows = 192;
 // Transformed pixels of all threads together, in floats.
 static constexpr int64_t most_values = int64_t{6} << 20;
 
-void plan_winograd(Conv3dPlan & p, int threads) {
+size_t plan_winograd(Conv3dPlan & p) {
     WinogradTiling & w = p.tiling;
+    const int threads = p.workers.threads;
     const int64_t frames = p.out->ne[3];
-    w.tiles_x = up(p.out->ne[1], 4);
-    w.tiles = w.tiles_x * up(p.out->ne[2], 4);
+    w.tiles_x = divide_up(p.out->ne[1], 4);
+    w.tiles = w.tiles_x * divide_up(p.out->ne[2], 4);
     w.still =
         p.call.frames() == 1 ? frames : std::min<int64_t>(frames, std::max(0, p.call.before - 1));
     const int64_t moving = std::max<int64_t>(1, frames - w.still);
     const int64_t room =
-        std::max<int64_t>(3, most_values / threads / (positions * up(p.in, depth) * depth));
+        std::max<int64_t>(3, most_values / threads / (positions * divide_up(p.in, depth) * depth));
     w.piece_tiles = std::min(w.tiles, most_rows / std::min<int64_t>(moving, 8));
     w.piece_tiles =
         std::min(w.piece_tiles, std::max<int64_t>(1, room / (std::min<int64_t>(moving, 4) + 2)));
     w.piece_frames = std::min(moving, most_rows / w.piece_tiles);
     w.piece_frames = std::min(w.piece_frames, std::max<int64_t>(1, room / w.piece_tiles - 2));
-    w.pieces_tiles = up(w.tiles, w.piece_tiles);
-    w.piece_tiles = up(w.tiles, w.pieces_tiles);
-    w.pieces_frames = w.still + up(frames - w.still, w.piece_frames);
+    w.pieces_tiles = divide_up(w.tiles, w.piece_tiles);
+    w.piece_tiles = divide_up(w.tiles, w.pieces_tiles);
+    w.pieces_frames = w.still + divide_up(frames - w.still, w.piece_frames);
     if (frames > w.still)
-        w.piece_frames = up(frames - w.still, w.pieces_frames - w.still);
+        w.piece_frames = divide_up(frames - w.still, w.pieces_frames - w.still);
     w.piece_panels = p.panels();
     const int64_t places = w.pieces_tiles * w.pieces_frames;
     if (threads > 1 && places < 4 * threads)
-        w.piece_panels = up(p.panels(), std::min(p.panels(), up(4 * threads, places)));
-    w.pieces_panels = up(p.panels(), w.piece_panels);
-    p.scratch_size = static_cast<size_t>(Layout(p).end);
+        w.piece_panels =
+            divide_up(p.panels(), std::min(p.panels(), divide_up(4 * threads, places)));
+    w.pieces_panels = divide_up(p.panels(), w.piece_panels);
+    return static_cast<size_t>(Layout(p).end);
 }
 
 } // namespace ltx2::kernels

@@ -1,42 +1,39 @@
 #include "kernels/frames.h"
 
+#include "kernels/node.h"
 #include "kernels/variant.h"
 
 namespace ltx2::kernels {
 
 const float * frame_of(const ggml_tensor * past, const ggml_tensor * x, int64_t t) {
     const int64_t before = past ? past->ne[3] : 0;
-    const ggml_tensor * from = t < before ? past : x;
-    return reinterpret_cast<const float *>(static_cast<const char *>(from->data) +
-                                           static_cast<size_t>(t < before ? t : t - before) *
-                                               from->nb[3]);
+    return reinterpret_cast<const float *>(t < before ? at(past, 3, t) : at(x, 3, t - before));
 }
 
 static void norm_rows(ggml_tensor * out, int ith, int nth, void *) {
     const ggml_tensor * x = out->src[0];
-    const ggml_tensor * past = out->ne[3] > x->ne[3] ? out->src[1] : nullptr;
+    const ggml_tensor * past = out->src[1];
     const int64_t width = out->ne[0], frame = out->ne[1] * out->ne[2];
     const int64_t rows = frame * out->ne[3];
     for (int64_t r = rows * ith / nth; r < rows * (ith + 1) / nth; ++r) {
         const float * from = frame_of(past, x, r / frame) + r % frame * width;
-        float * to = static_cast<float *>(out->data) + r * width;
+        float * to = floats(out) + r * width;
         variant().rows.rms_silu(from, to, width, 1e-8f);
     }
 }
 
 ggml_tensor * pixel_norm_silu(ggml_context * ctx, ggml_tensor * past, ggml_tensor * x) {
-    ggml_tensor * args[] = {x, past ? past : x};
     const int64_t frames = x->ne[3] + (past ? past->ne[3] : 0);
-    return ggml_custom_4d(ctx, GGML_TYPE_F32, x->ne[0], x->ne[1], x->ne[2], frames, args, 2,
-                          norm_rows, GGML_N_TASKS_MAX, nullptr);
+    return custom(ctx, "norm and SiLU", GGML_TYPE_F32, {x->ne[0], x->ne[1], x->ne[2], frames},
+                  {x, past}, norm_rows, nullptr);
 }
 
 static void depth_to_space_rows(ggml_tensor * out, int ith, int nth, void * data) {
-    const Shuffle & s = *static_cast<const Shuffle *>(data);
+    const ShuffleCall & s = static_cast<const ShufflePlan *>(data)->call;
     const int64_t channels = out->ne[0], parts = int64_t{s.time} * s.space * s.space;
     const int64_t width = s.x->ne[1], skip_width = s.skip ? s.skip->ne[0] / parts : 1;
     const int64_t rows = out->ne[2] * out->ne[3];
-    float * to = static_cast<float *>(out->data) + rows * ith / nth * out->ne[1] * channels;
+    float * to = floats(out) + rows * ith / nth * out->ne[1] * channels;
     for (int64_t r = rows * ith / nth; r < rows * (ith + 1) / nth; ++r) {
         const int64_t t = r / out->ne[2] + s.drop, y = r % out->ne[2];
         const int64_t line = y / s.space * width;
@@ -60,11 +57,11 @@ static void depth_to_space_rows(ggml_tensor * out, int ith, int nth, void * data
 }
 
 static void space_to_depth_rows(ggml_tensor * out, int ith, int nth, void * data) {
-    const Shuffle & s = *static_cast<const Shuffle *>(data);
+    const ShuffleCall & s = static_cast<const ShufflePlan *>(data)->call;
     const int64_t parts = int64_t{s.time} * s.space * s.space;
     const int64_t group = s.skip ? s.skip->ne[0] * parts / out->ne[0] : 1;
     const int64_t rows = out->ne[2] * out->ne[3];
-    float * to = static_cast<float *>(out->data) + rows * ith / nth * out->ne[1] * out->ne[0];
+    float * to = floats(out) + rows * ith / nth * out->ne[1] * out->ne[0];
     const auto at = [&](const ggml_tensor * from, int64_t t, int64_t y, int64_t x, int64_t k) {
         const int64_t part = k % parts, channel = k / parts;
         const float * frame = frame_of(nullptr, from, t * s.time + part / (s.space * s.space));
@@ -84,26 +81,27 @@ static void space_to_depth_rows(ggml_tensor * out, int ith, int nth, void * data
     }
 }
 
-static std::unique_ptr<Shuffle> shuffle(ggml_context * ctx, const Shuffle & what,
-                                        const int64_t (&ne)[4], ggml_custom_op_t function) {
-    auto call = std::make_unique<Shuffle>(what);
-    ggml_tensor * args[] = {what.x, what.skip ? what.skip : what.x,
-                            what.skip_past ? what.skip_past : what.x};
-    call->out = ggml_custom_4d(ctx, GGML_TYPE_F32, ne[0], ne[1], ne[2], ne[3], args, 3, function,
-                               GGML_N_TASKS_MAX, call.get());
-    return call;
+static std::shared_ptr<ShufflePlan> shuffle(ggml_context * ctx, const char * name,
+                                            const ShuffleCall & call, Shape ne,
+                                            ggml_custom_op_t function) {
+    auto plan = std::make_shared<ShufflePlan>(ShufflePlan{call});
+    plan->out = custom(ctx, name, GGML_TYPE_F32, ne, {call.x, call.skip, call.skip_past}, function,
+                       plan.get());
+    return plan;
 }
 
-std::unique_ptr<Shuffle> depth_to_space(ggml_context * ctx, const Shuffle & s) {
-    const int64_t ne[] = {s.x->ne[0] / (s.time * s.space * s.space), s.x->ne[1] * s.space,
-                          s.x->ne[2] * s.space, s.x->ne[3] * s.time - s.drop};
-    return shuffle(ctx, s, ne, depth_to_space_rows);
+std::shared_ptr<ShufflePlan> depth_to_space(ggml_context * ctx, const ShuffleCall & c) {
+    return shuffle(ctx, "depth to space", c,
+                   {c.x->ne[0] / (c.time * c.space * c.space), c.x->ne[1] * c.space,
+                    c.x->ne[2] * c.space, c.x->ne[3] * c.time - c.drop},
+                   depth_to_space_rows);
 }
 
-std::unique_ptr<Shuffle> space_to_depth(ggml_context * ctx, const Shuffle & s) {
-    const int64_t ne[] = {s.x->ne[0] * s.time * s.space * s.space, s.x->ne[1] / s.space,
-                          s.x->ne[2] / s.space, s.x->ne[3] / s.time};
-    return shuffle(ctx, s, ne, space_to_depth_rows);
+std::shared_ptr<ShufflePlan> space_to_depth(ggml_context * ctx, const ShuffleCall & c) {
+    return shuffle(ctx, "space to depth", c,
+                   {c.x->ne[0] * c.time * c.space * c.space, c.x->ne[1] / c.space,
+                    c.x->ne[2] / c.space, c.x->ne[3] / c.time},
+                   space_to_depth_rows);
 }
 
 } // namespace ltx2::kernels

@@ -1,5 +1,6 @@
 #include "kernels/gemm_op.h"
 
+#include "kernels/node.h"
 #include "kernels/variant.h"
 
 #include <algorithm>
@@ -28,23 +29,18 @@ static int64_t values_a_unit(Arithmetic a) {
 
 static int most_rows(Arithmetic a) { return variant().gemm.most_rows[static_cast<int>(a)]; }
 
-Arithmetic choose_arithmetic(ggml_type weight, int64_t k, int64_t rows, Rounding rounding) {
+Arithmetic choose_arithmetic(ggml_type weight, int64_t k, int64_t rows, Activations activations) {
     const auto has = [](Arithmetic a) { return most_rows(a) > 0; };
-    if (rounding == Rounding::none || weight == GGML_TYPE_F32 || rows < few_rows)
+    if (activations == Activations::f32 || weight == GGML_TYPE_F32 || rows < few_rows)
         return Arithmetic::f32;
-    if (rounding == Rounding::free && k % 32 == 0 &&
-        variant().gemm.unpacker(Arithmetic::int4, weight))
+    const bool bits8 = activations == Activations::bits8;
+    if (bits8 && k % 32 == 0 && variant().gemm.unpacker(Arithmetic::int4, weight))
         return Arithmetic::int4;
-    const Arithmetic whole = rounding == Rounding::fine ? Arithmetic::int16 : Arithmetic::int8;
+    const Arithmetic whole = bits8 ? Arithmetic::int8 : Arithmetic::int16;
     const Decoder decoder = variant().gemm.decoder(weight);
     if (k % 32 == 0 && decoder.decode && variant().gemm.multiplies(whole, decoder.bits))
         return whole;
-    return rounding == Rounding::free && has(Arithmetic::bf16) ? Arithmetic::bf16 : Arithmetic::f32;
-}
-
-static const float * row_of(const ggml_tensor * x, int64_t row) {
-    return reinterpret_cast<const float *>(static_cast<const uint8_t *>(x->data) +
-                                           static_cast<size_t>(row) * x->nb[1]);
+    return bits8 && has(Arithmetic::bf16) ? Arithmetic::bf16 : Arithmetic::f32;
 }
 
 static void prepare_some(ggml_tensor * out, int ith, int nth, void * data) {
@@ -55,17 +51,17 @@ static void prepare_some(ggml_tensor * out, int ith, int nth, void * data) {
     for (int64_t p = panels * ith / nth; p < panels * (ith + 1) / nth; ++p)
         variant().gemm.prepare(arithmetic, row_of(x, p * most), stride,
                                static_cast<int>(std::min(most, rows - p * most)), x->ne[0],
-                               static_cast<uint8_t *>(out->data) +
-                                   static_cast<size_t>(p) * out->nb[1]);
+                               at(out, 1, p));
 }
 
 ggml_tensor * prepare_rows(ggml_context * ctx, Arithmetic arithmetic, ggml_tensor * x) {
     if (x->ne[1] < few_rows)
         return x;
     const int64_t most = most_rows(arithmetic);
-    return ggml_custom_4d(ctx, GGML_TYPE_I8, variant().gemm.rows_bytes(arithmetic, x->ne[0]),
-                          (x->ne[1] + most - 1) / most, 1, 1, &x, 1, prepare_some, GGML_N_TASKS_MAX,
-                          reinterpret_cast<void *>(static_cast<intptr_t>(arithmetic)));
+    const Shape ne = {variant().gemm.rows_bytes(arithmetic, x->ne[0]), divide_up(x->ne[1], most), 1,
+                      1};
+    return custom(ctx, "prepared rows", GGML_TYPE_I8, ne, {x}, prepare_some,
+                  reinterpret_cast<void *>(static_cast<intptr_t>(arithmetic)));
 }
 
 namespace {
@@ -88,7 +84,7 @@ struct Room {
         size_t size = 0;
         const auto take = [&](auto *& pointer, int64_t count) {
             pointer = reinterpret_cast<std::remove_reference_t<decltype(pointer)>>(place + size);
-            size += (static_cast<size_t>(count) * sizeof *pointer + 63) / 64 * 64;
+            size += round_up(static_cast<size_t>(count) * sizeof *pointer, size_t{64});
         };
         take(units, most_units * panel);
         take(scales, blocks * panel);
@@ -101,9 +97,7 @@ struct Room {
         return size;
     }
 };
-} // namespace
 
-namespace {
 // One part of one thread's work.
 struct Product {
     const GemmPlan & plan;
@@ -112,19 +106,14 @@ struct Product {
     const int64_t k = weight->ne[0], n = weight->ne[1], rows = plan.out->ne[1];
     const int64_t panel = kernels.panel;
     const Decoder decoder = kernels.decoder(weight->type);
-    const UnpackFn unpacker = kernels.unpacker(plan.call.arithmetic, weight->type);
+    const UnpackFn unpacker = kernels.unpacker(plan.arithmetic, weight->type);
     Room room;
 
     Product(const GemmPlan & plan, int thread) : plan(plan) {
-        const auto scratch = reinterpret_cast<uintptr_t>(plan.scratch.data());
-        const size_t size = room.cut(scratch, panel);
-        room.cut(scratch + size * static_cast<size_t>(thread), panel);
+        room.cut(reinterpret_cast<uintptr_t>(plan.workers.room(thread)), panel);
     }
 
-    const uint8_t * weight_row(int64_t row) const {
-        return static_cast<const uint8_t *>(weight->data) +
-               static_cast<size_t>(row) * weight->nb[1];
-    }
+    const uint8_t * weight_row(int64_t row) const { return at(weight, 1, row); }
 
     // Values of a row as F32.
     void values_of(const uint8_t * row, int64_t first, int64_t count, float * to) {
@@ -147,7 +136,7 @@ struct Product {
     void decode_row(int64_t column, int64_t first, int64_t count, int64_t i) {
         uint8_t * to = room.decoded + i * Room::decoded_stride;
         const uint8_t * row = weight_row(column);
-        switch (plan.call.arithmetic) {
+        switch (plan.arithmetic) {
         case Arithmetic::f32:
             return values_of(row, first, count, reinterpret_cast<float *>(to));
         case Arithmetic::bf16:
@@ -172,7 +161,7 @@ struct Product {
     // sums of whatever is there, and are not kept.
     GemmPanel unpack(int64_t column, int64_t first, int64_t count) {
         const GemmPanel out = unpack_bytes(column, first, count);
-        if (plan.call.arithmetic == Arithmetic::int16 && kernels.widen)
+        if (plan.arithmetic == Arithmetic::int16 && kernels.widen)
             kernels.widen(room.units, count / 4);
         return out;
     }
@@ -186,9 +175,9 @@ struct Product {
         }
         for (int64_t i = 0; i < std::min(panel, n - column); ++i)
             decode_row(column + i, first, count, i);
-        const int64_t per = values_a_unit(plan.call.arithmetic), blocks = count / 32;
+        const int64_t per = values_a_unit(plan.arithmetic), blocks = count / 32;
         kernels.transpose(reinterpret_cast<const uint32_t *>(room.decoded),
-                          Room::decoded_stride / 4, (count + per - 1) / per, room.units);
+                          Room::decoded_stride / 4, divide_up(count, per), room.units);
         if (per != 4)
             return {room.units, nullptr, nullptr, 0};
         const auto spread = [&](const float * from, float * to) {
@@ -211,9 +200,9 @@ struct Product {
 
     // The bias, then GELU, then to where the output wants them.
     void finish(float * sums, int64_t count, int64_t column, float * out) const {
-        const GemmCall & call = plan.call;
+        const MatmulCall & call = plan.call;
         const int64_t width = std::min(panel, n - column);
-        const float * bias = call.bias ? static_cast<const float *>(call.bias->data) : nullptr;
+        const float * bias = call.bias ? floats(call.bias) : nullptr;
         for (int64_t r = 0; bias && r < count; ++r)
             variant().rows.add(sums + r * panel, bias + column, nullptr, sums + r * panel, width);
         if (call.gelu) // of all at once: one vector after the other would wait for its exponential
@@ -225,7 +214,7 @@ struct Product {
     // All rows, few, times the outputs of the panel at `column`, each of which is read once from
     // beginning to end: the time is that of reading it.
     void multiply_few(int64_t column) {
-        const ggml_tensor * x = plan.call.rows;
+        const ggml_tensor * x = plan.prepared;
         std::fill_n(room.sums, rows * panel, 0.0f);
         for (int64_t i = 0; i < std::min(panel, n - column); ++i)
             for (int64_t first = 0; first < k; first += Room::most_values) {
@@ -235,16 +224,15 @@ struct Product {
                     room.sums[r * panel + i] +=
                         variant().rows.dot(row_of(x, r) + first, room.values, count);
             }
-        finish(room.sums, rows, column, static_cast<float *>(plan.out->data) + column);
+        finish(room.sums, rows, column, floats(plan.out) + column);
     }
 
     // Rows [first_row, last_row) of the panel at `column`, part [first, first + count) of k, into
     // `sums`; `next` is the column of the panel whose turn comes then, if any.
     void multiply(int64_t first_row, int64_t last_row, int64_t column, int64_t first, int64_t count,
                   int64_t next, float * sums) {
-        const int64_t most = most_rows(plan.call.arithmetic);
-        const ggml_tensor * x = plan.call.rows;
-        float * out = static_cast<float *>(plan.out->data) + column;
+        const int64_t most = most_rows(plan.arithmetic);
+        float * out = floats(plan.out) + column;
         GemmTile tile;
         tile.count = count;
         tile.panel = unpack(column, first, count);
@@ -253,21 +241,20 @@ struct Product {
         const size_t end = ggml_row_size(weight->type, first + count);
         // The last tiles bring the next panel's, which come from a file in memory, from as many
         // places as it has outputs; what earlier ones brought would have left the caches.
-        const int64_t tiles = (last_row - first_row + most - 1) / most;
+        const int64_t tiles = divide_up(last_row - first_row, most);
         const int64_t shares = std::min<int64_t>(tiles, 32), width = std::min(panel, n - next);
         int64_t share = shares - tiles;
         for (int64_t row = first_row; row < last_row; row += most, sums += most * panel, ++share) {
             const int64_t some = std::min(most, last_row - row);
             tile.sums = sums;
-            tile.rows = static_cast<const uint8_t *>(x->data) +
-                        static_cast<size_t>(row / most) * x->nb[1] +
-                        kernels.rows_bytes(plan.call.arithmetic, first);
+            tile.rows =
+                at(plan.prepared, 1, row / most) + kernels.rows_bytes(plan.arithmetic, first);
             if (first == 0)
                 std::fill_n(sums, some * panel, 0.0f);
             if (next < n && share >= 0)
                 prefetch(next + width * share / shares, next + width * (share + 1) / shares, begin,
                          end);
-            kernels.tile(plan.call.arithmetic, tile, static_cast<int>(some));
+            kernels.tile(plan.arithmetic, tile, static_cast<int>(some));
             if (first + count == k)
                 finish(sums, some, column, out + row * n);
         }
@@ -278,16 +265,14 @@ struct Product {
 static void run(ggml_tensor *, int thread, int, void * data) {
     GemmPlan & plan = *static_cast<GemmPlan *>(data);
     Product product(plan, thread);
-    const int64_t panels = (product.n + product.panel - 1) / product.panel;
-    const Blocking block = blocking(plan.call.arithmetic);
-    const int64_t columns = (panels + block_panels - 1) / block_panels;
-    const int64_t wanted = (product.rows + block.rows - 1) / block.rows;
+    const int64_t panels = divide_up(product.n, product.panel);
+    const Blocking block = blocking(plan.arithmetic);
+    const int64_t columns = divide_up(panels, block_panels);
+    const int64_t wanted = divide_up(product.rows, block.rows);
     // Parts of equal size, so that the last one is not a small rest, and of whole panels.
-    const int64_t tile_rows = most_rows(plan.call.arithmetic);
-    const int64_t part_tiles = ((product.rows + wanted - 1) / wanted + tile_rows - 1) / tile_rows;
-    const int64_t part_rows = part_tiles * tile_rows;
-    const int64_t parts = (product.rows + part_rows - 1) / part_rows;
-    const int64_t most = block.units * values_a_unit(plan.call.arithmetic);
+    const int64_t part_rows = round_up(divide_up(product.rows, wanted), most_rows(plan.arithmetic));
+    const int64_t parts = divide_up(product.rows, part_rows);
+    const int64_t most = block.units * values_a_unit(plan.arithmetic);
     for (int64_t i; (i = plan.next.fetch_add(1)) < parts * columns;) {
         const int64_t first_row = i / columns * part_rows;
         const int64_t last_row = std::min(product.rows, first_row + part_rows);
@@ -309,14 +294,16 @@ static void run_few(ggml_tensor *, int thread, int, void * data) {
         product.multiply_few(column);
 }
 
-std::unique_ptr<GemmPlan> gemm(ggml_context * ctx, const GemmCall & call, int threads,
-                               Scratch & scratch) {
-    scratch.reserve(Room().cut(0, variant().gemm.panel) * static_cast<size_t>(threads) /
-                    sizeof(float));
-    std::unique_ptr<GemmPlan> plan(new GemmPlan{call, scratch});
-    ggml_tensor * args[] = {call.rows, call.weight, call.bias ? call.bias : call.weight};
-    plan->out = ggml_custom_4d(ctx, GGML_TYPE_F32, call.weight->ne[1], call.count, 1, 1, args, 3,
-                               call.count < few_rows ? run_few : run, GGML_N_TASKS_MAX, plan.get());
+std::shared_ptr<GemmPlan> gemm(ggml_context * ctx, const MatmulCall & call, Arithmetic arithmetic,
+                               ggml_tensor * prepared, Workers workers) {
+    workers.reserve(Room().cut(0, variant().gemm.panel) / sizeof(float));
+    auto plan = std::make_shared<GemmPlan>(call, arithmetic, prepared, workers);
+    const int64_t rows = call.x->ne[1];
+    plan->out =
+        custom(ctx, "", GGML_TYPE_F32, {call.weight->ne[1], rows, 1, 1},
+               {prepared, call.weight, call.bias}, rows < few_rows ? run_few : run, plan.get());
+    ggml_format_name(plan->out, "%s product from %lld", ggml_type_name(call.weight->type),
+                     static_cast<long long>(call.weight->ne[0]));
     return plan;
 }
 

@@ -1,13 +1,9 @@
 // Kernels that go over rows of values once.
 #pragma once
 
-#include <cstdint>
+#include "kernels/calls.h"
 
 namespace ltx2::kernels {
-
-// What a row is divided by: nothing, sqrt(mean of x^2 + eps), or, once its mean has been taken off,
-// sqrt(mean of x^2 + eps).
-enum class Norm { none, rms, layer };
 
 // out = norm(x) * (base + scale) + add. Without `scale`, times one; without `add`, nothing is
 // added; `out` may be `x` or `add`.

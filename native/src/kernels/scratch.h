@@ -2,6 +2,8 @@
 // than many a kernel.
 #pragma once
 
+#include "base/round.h"
+
 #include <cstddef>
 #include <memory>
 #include <new>
@@ -14,8 +16,7 @@ public:
     void reserve(size_t floats) {
         if (floats <= size_)
             return;
-        data_.reset(); // first, so that the two are never there together
-        size_ = 0;
+        release(); // first, so that the two are never there together
         data_.reset(new float[floats + line]);
         size_ = floats;
     }
@@ -29,11 +30,24 @@ public:
         data_.reset();
         size_ = 0;
     }
+    static constexpr size_t line = 16; // of the cache, in floats
 
 private:
-    static constexpr size_t line = 16;
     std::unique_ptr<float[]> data_;
     size_t size_ = 0;
+};
+
+// The threads that compute a node at most, and the room that each has to itself meanwhile.
+struct Workers {
+    int threads;
+    Scratch & scratch; // which other nodes may share
+    size_t each = 0;   // floats a thread
+
+    void reserve(size_t floats) {
+        each = round_up(floats, Scratch::line);
+        scratch.reserve(each * static_cast<size_t>(threads));
+    }
+    float * room(int thread) const { return scratch.data() + each * static_cast<size_t>(thread); }
 };
 
 } // namespace ltx2

@@ -1,8 +1,8 @@
 #include "kernels/variant.h"
 
-#include "base/error.h"
-
-#include <cstdlib>
+#include <algorithm>
+#include <atomic>
+#include <cstring>
 #include <string>
 
 #if defined(__x86_64__)
@@ -113,36 +113,21 @@ std::vector<const Variant *> variants() {
     return list;
 }
 
-static const char * wanted_name() {
-    const char * name = std::getenv("LTX2_ISA");
-    return name ? name : "";
-}
+static std::atomic<const Variant *> chosen{nullptr};
 
-static const Variant * find(const std::string & name) {
+bool choose_variant(const char * name) {
     const std::vector<const Variant *> all = variants();
-    if (name.empty())
-        return all.back();
-    for (const Variant * each : all)
-        if (name == each->name)
-            return each;
-    return nullptr;
+    const bool named = name && *name;
+    const auto found = named ? std::find_if(all.begin(), all.end(),
+                                            [&](auto * v) { return !std::strcmp(v->name, name); })
+                             : all.end() - 1;
+    if (found == all.end())
+        return false;
+    const Variant * none = nullptr;
+    chosen.compare_exchange_strong(none, *found);
+    return true;
 }
 
-bool variant_runs() { return find(wanted_name()) != nullptr; }
-
-static const Variant & choose() {
-    if (const Variant * found = find(wanted_name()))
-        return *found;
-    std::string names;
-    for (const Variant * each : variants())
-        names += (names.empty() ? "" : ", ") + std::string(each->name);
-    fail(LTX2_STATUS_DEVICE, "LTX2_ISA: %s does not run here; what does: %s", wanted_name(),
-         names.c_str());
-}
-
-const Variant & variant() {
-    static const Variant & chosen = choose();
-    return chosen;
-}
+const Variant & variant() { return *chosen.load(std::memory_order_relaxed); }
 
 } // namespace ltx2::kernels

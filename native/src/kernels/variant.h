@@ -21,13 +21,13 @@ struct Variant {
     Winograd winograd;
 };
 
-// The environment's LTX2_ISA names another than the best: for tests and for comparing. DEVICE for
-// one that is not compiled in, or that this processor does not run.
-const Variant & variant();
-
 // All that this processor runs, the best one last.
 std::vector<const Variant *> variants();
-// False where LTX2_ISA names one that this processor lacks.
-bool variant_runs();
+
+// By its name, or the best where that is null or empty. The first choice holds for the process,
+// since weights are packed for it. False where this processor does not run what is named.
+bool choose_variant(const char * name);
+// What has been chosen.
+const Variant & variant();
 
 } // namespace ltx2::kernels

@@ -30,9 +30,9 @@ ConnectorBlock::ConnectorBlock(const Weights & w, const ConnectorConfig & c)
     : attn1(w / "attn1", {c.width(), c.width(), c.heads, c.head_dim, norm_eps, c.gated}),
       ff(w / "ff", c.width(), int64_t{4} * c.width()) {}
 
-Tensor ConnectorBlock::operator()(const Graph & g, Tensor x, const Rotary & rotary) const {
+Tensor ConnectorBlock::operator()(Graph & g, Tensor x, const Rotary & rotary) const {
     Tensor a = normed(g, Norm::rms, x, norm_eps);
-    x = add_gated(g, x, attn1(g, a, a, &rotary));
+    x = add_gated(g, x, attn1(g, a, a, rotary));
     return add_gated(g, x, ff(g, normed(g, Norm::rms, x, norm_eps)));
 }
 

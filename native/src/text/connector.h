@@ -22,7 +22,7 @@ struct ConnectorBlock {
     FeedForward ff;
 
     ConnectorBlock(const Weights & w, const ConnectorConfig & c);
-    Tensor operator()(const Graph & g, Tensor x, const Rotary & rotary) const;
+    Tensor operator()(Graph & g, Tensor x, const Rotary & rotary) const;
 };
 
 class Connector {

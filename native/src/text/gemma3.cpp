@@ -1,9 +1,17 @@
 #include "text/gemma3.h"
 
-#include <algorithm>
 #include <cmath>
 
 namespace ltx2 {
+
+// What meets quantised weights is rounded to 16 bits, not to 8 as elsewhere: Gemma's states have a
+// few values a thousand times the others, which would take all 8.
+// docs/decisions/0002-text-in-16-bits.md has the figures.
+static Linear linear(const Weights & w, int64_t in, int64_t out) {
+    Linear made(w, in, out, /*with_bias=*/false);
+    made.activations = Activations::bits16;
+    return made;
+}
 
 GemmaLayer::GemmaLayer(const Weights & w, const GemmaConfig & c)
     : attn_norm(w / "attn_norm", c.hidden, c.eps),
@@ -12,45 +20,30 @@ GemmaLayer::GemmaLayer(const Weights & w, const GemmaConfig & c)
       post_attention_norm(w / "post_attention_norm", c.hidden, c.eps),
       ffn_norm(w / "ffn_norm", c.hidden, c.eps),
       post_ffw_norm(w / "post_ffw_norm", c.hidden, c.eps),
-      attn_q(w / "attn_q", c.hidden, int64_t{c.heads} * c.head_dim, false),
-      attn_k(w / "attn_k", c.hidden, int64_t{c.kv_heads} * c.head_dim, false),
-      attn_v(w / "attn_v", c.hidden, int64_t{c.kv_heads} * c.head_dim, false),
-      attn_output(w / "attn_output", int64_t{c.heads} * c.head_dim, c.hidden, false),
-      ffn_gate(w / "ffn_gate", c.hidden, c.ffn, false),
-      ffn_up(w / "ffn_up", c.hidden, c.ffn, false),
-      ffn_down(w / "ffn_down", c.ffn, c.hidden, false) {}
+      attn_q(linear(w / "attn_q", c.hidden, int64_t{c.heads} * c.head_dim)),
+      attn_k(linear(w / "attn_k", c.hidden, int64_t{c.kv_heads} * c.head_dim)),
+      attn_v(linear(w / "attn_v", c.hidden, int64_t{c.kv_heads} * c.head_dim)),
+      attn_output(linear(w / "attn_output", int64_t{c.heads} * c.head_dim, c.hidden)),
+      ffn_gate(linear(w / "ffn_gate", c.hidden, c.ffn)),
+      ffn_up(linear(w / "ffn_up", c.hidden, c.ffn)),
+      ffn_down(linear(w / "ffn_down", c.ffn, c.hidden)) {}
 
-// On the CPU what meets quantised weights is rounded to 16 bits, not to 8 as elsewhere: Gemma's
-// states have a few values a thousand times the others, which would take all 8.
-// docs/decisions/0002-text-in-16-bits.md has the figures.
-//
-// GPUs multiply in F16, and the gated product passes 65504; a power of two around the
-// multiplication costs no digit.
-static Tensor product(const Graph & g, const Linear & linear, Tensor x) {
-    if (g.device().is_cpu())
-        return product(g, linear.weight, nullptr, x, /*fine=*/true);
-    const float factor = 64;
-    return ggml_scale(g.ctx(), linear(g, ggml_scale(g.ctx(), x, 1 / factor)), factor);
-}
-
-Tensor GemmaLayer::operator()(const Graph & g, const GemmaConfig & c, Tensor x,
-                              const Rotary & rotary, int64_t window, Tensor mask) const {
+Tensor GemmaLayer::operator()(Graph & g, const GemmaConfig & c, Tensor x, const Rotary & rotary,
+                              int64_t window) const {
     Tensor a = attn_norm(g, x);
-    AttendInputs in;
-    in.q = product(g, attn_q, a), in.k = product(g, attn_k, a), in.v = product(g, attn_v, a);
-    in.head_dim = c.head_dim;
-    in.scale = c.scale;
-    in.q_norm = attn_q_norm.weight, in.k_norm = attn_k_norm.weight;
-    in.eps = c.eps;
-    in.rotary = &rotary;
-    in.window = window;
-    in.mask = mask;
-    Tensor o = product(g, attn_output, attend(g, in));
-    x = post_attention_norm.add(g, x, o);
+    AttentionCall call;
+    call.q = attn_q(g, a), call.k = attn_k(g, a), call.v = attn_v(g, a);
+    call.head_dim = c.head_dim;
+    call.q_norm = attn_q_norm.weight, call.k_norm = attn_k_norm.weight;
+    call.eps = c.eps;
+    call.cos = rotary.cos, call.sin = rotary.sin;
+    call.scale = c.scale;
+    call.window = window;
+    x = post_attention_norm.add(g, x, attn_output(g, g.ops().attention(g, call)));
 
     Tensor m = ffn_norm(g, x);
-    Tensor f = gelu(g, product(g, ffn_gate, m), product(g, ffn_up, m));
-    return post_ffw_norm.add(g, x, product(g, ffn_down, f));
+    Tensor gate = ffn_gate(g, m), up = ffn_up(g, m);
+    return post_ffw_norm.add(g, x, ffn_down(g, gelu(g, gate, up)));
 }
 
 static std::vector<GemmaLayer> make_layers(const Weights & w, const GemmaConfig & c) {
@@ -111,16 +104,6 @@ static void fill_rotary(const GemmaConfig & c, bool global, int64_t tokens,
         }
 }
 
-// Causal; a local layer sees `window` tokens, itself among them.
-static std::vector<ggml_fp16_t> make_mask(int64_t tokens, int64_t window) {
-    const ggml_fp16_t hidden = ggml_fp32_to_fp16(-INFINITY), seen = ggml_fp32_to_fp16(0);
-    std::vector<ggml_fp16_t> mask(static_cast<size_t>(tokens * tokens), hidden);
-    for (int64_t i = 0; i < tokens; ++i)
-        for (int64_t j = std::max<int64_t>(0, i - window + 1); j <= i; ++j)
-            mask[static_cast<size_t>(i * tokens + j)] = seen;
-    return mask;
-}
-
 HiddenStates Gemma3::encode(const std::vector<int32_t> & tokens, const Progress & progress) {
     const int64_t count = static_cast<int64_t>(tokens.size()), hidden = config_.hidden;
     if (tokens.empty())
@@ -131,12 +114,8 @@ HiddenStates Gemma3::encode(const std::vector<int32_t> & tokens, const Progress 
     values.resize(one * (layers_.size() + 1));
 
     std::vector<float> cosines[2], sines[2];
-    std::vector<ggml_fp16_t> masks[2];
-    for (int global = 0; global < 2; ++global) {
+    for (int global = 0; global < 2; ++global)
         fill_rotary(config_, global, count, cosines[global], sines[global]);
-        if (!device_.own_kernels())
-            masks[global] = make_mask(count, global ? count : config_.sliding_window);
-    }
     Kept x = device_.keep(GGML_TYPE_F32, {hidden, count, 1, 1});
     ggml_backend_tensor_set(x.tensor, values.data(), 0, ggml_nbytes(x.tensor));
     const int total = static_cast<int>(layers_.size());
@@ -147,11 +126,8 @@ HiddenStates Gemma3::encode(const std::vector<int32_t> & tokens, const Progress 
         const Shape angles = {config_.head_dim / 2, 1, count, 1};
         const Rotary rotary = {g.input(GGML_TYPE_F32, angles, cosines[global].data()),
                                g.input(GGML_TYPE_F32, angles, sines[global].data())};
-        Tensor mask = device_.own_kernels()
-                          ? nullptr
-                          : g.input(GGML_TYPE_F16, {count, count, 1, 1}, masks[global].data());
         Tensor y = layers_[static_cast<size_t>(i)](g, config_, x.tensor, rotary,
-                                                   global ? count : config_.sliding_window, mask);
+                                                   global ? count : config_.sliding_window);
         const bool last = i + 1 == total;
         g.output(last ? output_norm_(g, y) : y, values.data() + one * static_cast<size_t>(i + 1));
         if (!last)

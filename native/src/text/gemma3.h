@@ -15,9 +15,9 @@ struct GemmaLayer {
     Linear attn_q, attn_k, attn_v, attn_output, ffn_gate, ffn_up, ffn_down;
 
     GemmaLayer(const Weights & w, const GemmaConfig & c);
-    // x [hidden, tokens]; a token sees `window` tokens, itself the last, as the mask says
-    Tensor operator()(const Graph & g, const GemmaConfig & c, Tensor x, const Rotary & rotary,
-                      int64_t window, Tensor mask) const;
+    // x [hidden, tokens]; a token sees `window` tokens, itself the last.
+    Tensor operator()(Graph & g, const GemmaConfig & c, Tensor x, const Rotary & rotary,
+                      int64_t window) const;
 };
 
 class Gemma3 : public TextEncoder {

@@ -32,24 +32,17 @@ std::vector<int32_t> Tokenizer::encode(std::string_view text, int max_tokens) co
         fail(LTX2_STATUS_INVALID_ARGUMENT, "prompt: %zu bytes; at most %zu", text.size(),
              longest_prompt);
     require_utf8(text, LTX2_STATUS_INVALID_ARGUMENT, "prompt");
-    text = without_start(without_end(text, is_python_space), is_python_space);
+    text = stripped(text);
 
     const size_t enough = static_cast<size_t>(max_tokens);
     std::vector<int32_t> out = {parts_->bos};
-    for (const AddedTokens::Part & part : parts_->raw.split(text)) {
+    for (const AddedTokens::Part & part : parts_->added.split(text)) {
         if (out.size() >= enough)
             break;
-        if (part.id != AddedTokens::plain) {
+        if (part.id == AddedTokens::plain)
+            encode_plain(*parts_, parts_->normalize(part.text), enough, out);
+        else
             out.push_back(part.id);
-            continue;
-        }
-        const std::string normal = parts_->normalize(part.text);
-        for (const AddedTokens::Part & inner : parts_->normalized.split(normal)) {
-            if (inner.id != AddedTokens::plain)
-                out.push_back(inner.id);
-            else
-                encode_plain(*parts_, inner.text, enough, out);
-        }
     }
     if (out.size() > enough)
         out.resize(enough);

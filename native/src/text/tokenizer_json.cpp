@@ -161,28 +161,22 @@ void read_model(const Json & model, const std::string & what, TokenizerParts & p
 void read_added_tokens(const Json & tokens, const std::string & what, TokenizerParts & parts) {
     std::unordered_set<std::string> seen;
     for (const Json & each : tokens.array(what)) {
-        AddedToken token;
-        token.content = need(each, "content", what).string(what + ".content");
-        token.id = id_of(need(each, "id", what), what + ".id");
-        const int32_t known = parts.bpe.find(token.content);
-        if (known >= 0 && known != token.id)
+        const std::string & content = need(each, "content", what).string(what + ".content");
+        const int32_t id = id_of(need(each, "id", what), what + ".id");
+        const int32_t known = parts.bpe.find(content);
+        if (known >= 0 && known != id)
             fail(LTX2_STATUS_MODEL, "%s: %s is %d here and %d in the vocabulary", what.c_str(),
-                 shown(token.content).c_str(), token.id, known);
-        if (token.content.size() > longest_piece || !seen.insert(token.content).second)
+                 shown(content).c_str(), id, known);
+        if (content.size() > longest_piece || !seen.insert(content).second)
             fail(LTX2_STATUS_MODEL, "%s: %s occurs twice, or has over %zu bytes", what.c_str(),
-                 shown(token.content).c_str(), longest_piece);
-        token.single_word = flag(each, "single_word", what);
-        token.lstrip = flag(each, "lstrip", what);
-        token.rstrip = flag(each, "rstrip", what);
-        parts.size = std::max(parts.size, static_cast<size_t>(token.id) + 1);
-        if (token.content == "<bos>")
-            parts.bos = token.id;
-        if (flag(each, "normalized", what)) {
-            token.content = parts.normalize(token.content);
-            parts.normalized.add(std::move(token));
-        } else {
-            parts.raw.add(std::move(token));
-        }
+                 shown(content).c_str(), longest_piece);
+        for (const char * rule : {"single_word", "lstrip", "rstrip", "normalized"})
+            if (flag(each, rule, what))
+                unsupported(what + "." + rule, content);
+        parts.size = std::max(parts.size, static_cast<size_t>(id) + 1);
+        if (content == "<bos>")
+            parts.bos = id;
+        parts.added.add(content, id);
     }
 }
 

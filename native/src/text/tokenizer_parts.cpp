@@ -84,7 +84,7 @@ TokenizerParts parts_of_pieces(const std::vector<ScoredPiece> & pieces, int64_t 
         const bool whole =
             piece.type == unknown_piece || piece.type == control || piece.type == user_defined;
         if (whole)
-            parts.raw.add({piece.text, static_cast<int32_t>(id)});
+            parts.added.add(piece.text, static_cast<int32_t>(id));
         // SentencePiece gives such pieces 0, the best score; llama.cpp writes -1000 over it.
         scores[id] = whole ? 0.0f : piece.score;
     }

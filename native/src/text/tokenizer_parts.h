@@ -21,8 +21,7 @@ constexpr const char * space_mark = "\xE2\x96\x81"; // U+2581, what a space beco
 enum PieceType { normal = 1, unknown_piece, control, user_defined, unused, byte_piece };
 
 struct TokenizerParts {
-    AddedTokens raw;                                               // found in the text as typed
-    AddedTokens normalized;                                        // found after the replacements
+    AddedTokens added;                                             // found in the text as typed
     std::vector<std::pair<std::string, std::string>> replacements; // the normalizer, in order
     std::string split_after;                                       // ends a piece; empty: never
     Bpe bpe;

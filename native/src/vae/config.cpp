@@ -4,16 +4,16 @@ namespace ltx2 {
 
 static constexpr int64_t most_channels = 16384;
 
-static kernels::Border border_of(const Config & vae, const char * otherwise) {
+static Border border_of(const Config & vae, const char * otherwise) {
     const std::string mode = vae.text("spatial_padding_mode", otherwise);
     if (mode == "zeros")
-        return kernels::Border::zeros;
+        return Border::zeros;
     if (mode == "reflect")
-        return kernels::Border::reflect;
+        return Border::reflect;
     if (mode == "replicate")
-        return kernels::Border::replicate;
+        return Border::replicate;
     if (mode == "circular")
-        return kernels::Border::circular;
+        return Border::circular;
     vae.refuse("spatial_padding_mode", mode + " is unknown");
 }
 
@@ -208,7 +208,7 @@ void VaeConfig::check(const Grid & latents) const {
 }
 
 void VaeConfig::check_sides(int64_t a, int64_t b) const {
-    if (border == kernels::Border::reflect && (a < 2 || b < 2))
+    if (border == Border::reflect && (a < 2 || b < 2))
         fail(LTX2_STATUS_INVALID_ARGUMENT,
              "video: too small for the model's reflected borders; a side of 64 would do");
 }

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "files/config.h"
-#include "kernels/conv3d.h"
+#include "graph/ops.h"
 #include "sampling/latents.h"
 
 namespace ltx2 {
@@ -25,7 +25,7 @@ struct VaeStage {
 
 struct VaeConfig {
     int64_t latent_channels = 0, patch = 0;
-    kernels::Border border = kernels::Border::zeros;
+    Border border = Border::zeros;
     bool causal = false;
     std::vector<VaeStage> stages; // in the order they run
     int64_t first_width = 0, last_width = 0;

@@ -4,16 +4,13 @@
 
 namespace ltx2 {
 
-using kernels::Conv3dCall;
-using kernels::Shuffle;
-
-VaeConv::VaeConv(const Weights & w, int64_t in, int64_t out, kernels::Border border, int kernel)
+VaeConv::VaeConv(const Weights & w, int64_t in, int64_t out, Border border, int kernel)
     : weight(w("weight", {in, out, int64_t{kernel} * kernel * kernel}, As::taps)),
       bias(w("bias", {out}, As::f32)), kernel(kernel), border(border) {}
 
 void VaeConv::pack(const Device & device) const {
-    if (device.own_kernels())
-        kernels::pack_conv3d(weight);
+    if (device.ops().pack)
+        device.ops().pack(weight);
 }
 
 void Past::start(Shape frame, bool causal) {
@@ -63,12 +60,12 @@ void Past::finish(Graph & g) {
 void VaeConvLayer::start(Shape frame, bool causal) { past.start(frame, causal); }
 
 Tensor VaeConvLayer::operator()(Graph & g, Tensor x, bool last) {
-    const Tensor seen = activated ? pixel_norm_silu(g, nullptr, x) : x;
+    const Tensor seen = activated ? g.ops().pixel_norm_silu(g, nullptr, x) : x;
     const Conv3dCall call = past.call(g, conv, seen, last);
-    return call.out_frames() ? convolve(g, call) : nullptr;
+    return call.out_frames() ? g.ops().convolve(g, call) : nullptr;
 }
 
-VaeResBlock::VaeResBlock(const Weights & w, int64_t in, int64_t out, kernels::Border border)
+VaeResBlock::VaeResBlock(const Weights & w, int64_t in, int64_t out, Border border)
     : conv1(w / "conv1.conv", in, out, border), conv2(w / "conv2.conv", out, out, border) {
     if (in == out)
         return;
@@ -90,18 +87,25 @@ void VaeResBlock::start(Shape frame, bool causal) {
     past2.start(frame, causal);
 }
 
+// Over all channels and positions of all frames together, as nn.GroupNorm(1, channels).
+static Tensor whole_norm(Graph & g, Tensor x, Tensor weight, Tensor bias, float eps) {
+    Tensor row = ggml_reshape_1d(g.ctx(), ggml_cont(g.ctx(), x), ggml_nelements(x));
+    Tensor y = ggml_reshape(g.ctx(), ggml_norm(g.ctx(), row, eps), x);
+    return add(g, mul(g, y, weight), bias);
+}
+
 Tensor VaeResBlock::operator()(Graph & g, Tensor x, bool last) {
     second = false;
     Conv3dCall call1 = past1.call(g, conv1, x, last);
     if (call1.out_frames() == 0)
         return nullptr;
     // The past is kept as it came, for the sum at the end: its two frames are normed once more.
-    call1.x = pixel_norm_silu(g, call1.past, x);
+    call1.x = g.ops().pixel_norm_silu(g, call1.past, x);
     call1.past = nullptr;
-    const Tensor h = convolve(g, call1);
+    const Tensor h = g.ops().convolve(g, call1);
 
     second = true;
-    Conv3dCall call2 = past2.call(g, conv2, pixel_norm_silu(g, nullptr, h), last);
+    Conv3dCall call2 = past2.call(g, conv2, g.ops().pixel_norm_silu(g, nullptr, h), last);
     call2.skip = x;
     call2.skip_past = past1.frames();
     call2.skip_first = past2.given() - past1.first();
@@ -111,9 +115,9 @@ Tensor VaeResBlock::operator()(Graph & g, Tensor x, bool last) {
         side.weight = conv_shortcut[0].weight;
         side.bias = conv_shortcut[0].bias;
         side.kernel = 1;
-        call2.skip = convolve(g, side);
+        call2.skip = g.ops().convolve(g, side);
     }
-    return call2.out_frames() ? convolve(g, call2) : nullptr;
+    return call2.out_frames() ? g.ops().convolve(g, call2) : nullptr;
 }
 
 void VaeResBlock::finish(Graph & g) {
@@ -136,8 +140,8 @@ Tensor VaeUpsample::operator()(Graph & g, Tensor x, bool last) {
     const Conv3dCall call = past.call(g, conv, x, last);
     if (call.out_frames() == 0)
         return nullptr;
-    Shuffle what;
-    what.x = convolve(g, call);
+    ShuffleCall what;
+    what.x = g.ops().convolve(g, call);
     what.time = stage.time;
     what.space = stage.space;
     what.drop = stage.time == 2 && !begun ? 1 : 0;
@@ -147,7 +151,7 @@ Tensor VaeUpsample::operator()(Graph & g, Tensor x, bool last) {
         what.skip_first = past.given() - past.first();
     }
     begun = true;
-    return depth_to_space(g, what);
+    return g.ops().depth_to_space(g, what);
 }
 
 void VaeDownsample::start(Shape frame, bool causal) {
@@ -174,12 +178,12 @@ Tensor VaeDownsample::operator()(Graph & g, Tensor x, bool last) {
     if (!ran)
         return nullptr;
     x = frames_of(g, x, 0, even);
-    Shuffle what;
-    what.x = convolve(g, past.call(g, conv, x, last));
+    ShuffleCall what;
+    what.x = g.ops().convolve(g, past.call(g, conv, x, last));
     what.skip = x;
     what.time = stage.time;
     what.space = stage.space;
-    return space_to_depth(g, what);
+    return g.ops().space_to_depth(g, what);
 }
 
 void VaeDownsample::finish(Graph & g) {

@@ -4,9 +4,9 @@
 // it.
 #pragma once
 
+#include "graph/graph.h"
 #include "graph/weights.h"
 #include "vae/config.h"
-#include "vae/ops.h"
 
 #include <variant>
 
@@ -15,9 +15,9 @@ namespace ltx2 {
 struct VaeConv {
     Tensor weight, bias;
     int kernel, stride_time = 1, stride_space = 1;
-    kernels::Border border;
+    Border border;
 
-    VaeConv(const Weights & w, int64_t in, int64_t out, kernels::Border border, int kernel = 3);
+    VaeConv(const Weights & w, int64_t in, int64_t out, Border border, int kernel = 3);
     void pack(const Device & device) const; // once, after the weights have been loaded
 };
 
@@ -27,7 +27,7 @@ public:
     void start(Shape frame, bool causal);
     void stop() { kept_ = Kept(); } // after the last frames: nothing is needed any more
     // What `conv` reads when frames `x` come; `last` says that none will follow.
-    kernels::Conv3dCall call(Graph & g, const VaeConv & conv, Tensor x, bool last);
+    Conv3dCall call(Graph & g, const VaeConv & conv, Tensor x, bool last);
     Tensor frames() const { return view_; }                // those before x, or null
     int64_t first() const { return seen_ - kept_frames_; } // the index in the video of the first
     int64_t given() const { return given_; }               // how many outputs there have been
@@ -41,7 +41,7 @@ private:
     int64_t kept_frames_ = 0, seen_ = 0, given_ = 0; // frames
     int before_ = 0; // copies of the first frame that still stand in front
     Tensor view_ = nullptr;
-    kernels::Conv3dCall call_;
+    Conv3dCall call_;
     bool last_ = false;
 };
 
@@ -66,7 +66,7 @@ struct VaeResBlock {
     Past past1, past2;
     bool second = false; // conv2 has run in this graph
 
-    VaeResBlock(const Weights & w, int64_t in, int64_t out, kernels::Border border);
+    VaeResBlock(const Weights & w, int64_t in, int64_t out, Border border);
     void start(Shape frame, bool causal);
     Tensor operator()(Graph & g, Tensor x, bool last);
     void finish(Graph & g);

@@ -1,6 +1,6 @@
 // Layers by the kernels over rows against ggml's own operations, for any number of threads.
-#include "check.h"
 #include "graph/layers.h"
+#include "kernels/kernel_tests.h"
 #include "kernels/variant.h"
 #include "plain.h"
 
@@ -46,13 +46,13 @@ TEST(nodes_equal_ggml_s_operations) {
     Nmse error;
     for (const Shape & s : {Shape{100, 37, 1, 0}, Shape{65, 200, 3, 0}, Shape{4096, 5, 2, 0}}) {
         Device one("CPU", 1), two("CPU", 3);
-        CHECK(one.own_kernels());
+        CHECK(&one.ops() == &cpu_ops);
         const std::vector<float> have = block(one, s[0], s[1], s[2]);
         CHECK(block(two, s[0], s[1], s[2]) == have);
         setenv("LTX2_PLAIN_OPS", "1", 1);
         Device plain("CPU", 1);
         unsetenv("LTX2_PLAIN_OPS");
-        CHECK(!plain.own_kernels());
+        CHECK(&plain.ops() == &ggml_cpu_ops);
         error.add(have, block(plain, s[0], s[1], s[2]));
     }
     std::printf("nodes: NMSE %.2g\n", error.value());
@@ -78,4 +78,4 @@ TEST(gelu_node_multiplies) {
 
 } // namespace
 
-int main(int argc, char ** argv) { return kernels::variant_runs() ? run_tests(argc, argv) : 77; }
+int main(int argc, char ** argv) { return run_kernel_tests(argc, argv); }

@@ -1,8 +1,8 @@
 // The convolution kernel against its scalar twin on random ragged shapes, and against itself: the
 // same bits whatever the window and the number of threads.
-#include "check.h"
 #include "graph/device.h"
 #include "kernels/conv3d.h"
+#include "kernels/kernel_tests.h"
 #include "kernels/variant.h"
 #include "plain.h"
 
@@ -11,8 +11,6 @@
 #include <algorithm>
 
 using namespace ltx2;
-using kernels::Border;
-using kernels::Conv3dCall;
 
 namespace {
 
@@ -29,6 +27,7 @@ struct Tensors {
     std::unique_ptr<ggml_context, decltype(&ggml_free)> context{
         ggml_init({memory.size(), memory.data(), false}), ggml_free};
     Conv3dCall call;
+    bool direct = false;
     std::vector<float> plain_weight;
 
     ggml_tensor * frames(int64_t channels, int64_t width, int64_t height, int64_t count) {
@@ -67,7 +66,8 @@ struct Tensors {
         }
     }
     std::vector<float> run(int threads, bool * winograd = nullptr) {
-        auto plan = kernels::conv3d(context.get(), call, threads);
+        Scratch scratch;
+        auto plan = kernels::conv3d(context.get(), call, direct, {threads, scratch});
         if (winograd)
             *winograd = plan->winograd;
         ggml_cgraph * graph = ggml_new_graph(context.get());
@@ -113,7 +113,7 @@ TEST(equals_its_scalar_twin) {
         if (winograd) {
             ++by_winograd;
             worst_winograd = std::max(worst_winograd, nmse(fast, plain));
-            t.call.direct = true;
+            t.direct = true;
         }
         worst = std::max(worst, nmse(winograd ? t.run(1) : fast, plain));
     }
@@ -129,7 +129,7 @@ TEST(equals_its_scalar_twin) {
 void a_window_has_the_same_bits(bool direct, int before) {
     const Case whole{70, 40, 31, 12, 0, 9, 3, 1, 1, before, 2 - before, Border::zeros, true, false};
     Tensors all(whole);
-    all.call.direct = direct;
+    all.direct = direct;
     const std::vector<float> expected = all.run(1);
     CHECK(all.run(3) == expected);
     ggml_tensor * x = all.call.x;
@@ -161,4 +161,4 @@ TEST(windows_and_threads_change_no_bit) {
 
 } // namespace
 
-int main(int argc, char ** argv) { return kernels::variant_runs() ? run_tests(argc, argv) : 77; }
+int main(int argc, char ** argv) { return run_kernel_tests(argc, argv); }

@@ -1,7 +1,7 @@
 // Matrix products against their scalar twin, a sum in double over the weights as ggml unpacks them,
 // on random ragged shapes; and against themselves: the same bits for any number of threads.
-#include "check.h"
 #include "kernels/gemm_op.h"
+#include "kernels/kernel_tests.h"
 #include "kernels/variant.h"
 #include "plain.h"
 
@@ -13,14 +13,13 @@
 
 using namespace ltx2;
 using kernels::Arithmetic;
-using kernels::Rounding;
 
 namespace {
 
 struct Case {
     ggml_type type;
     int64_t k, n, rows;
-    Rounding rounding;
+    Activations activations;
     bool bias;
     bool gelu = false;
 };
@@ -74,12 +73,12 @@ struct Tensors {
             bias = tensor(c.n, 1);
     }
     std::vector<float> run(int threads, int64_t rows) {
-        const Arithmetic arithmetic = kernels::choose_arithmetic(c.type, c.k, 100, c.rounding);
+        const Arithmetic arithmetic = kernels::choose_arithmetic(c.type, c.k, 100, c.activations);
         ggml_tensor * some = ggml_view_2d(context.get(), x, c.k, rows, x->nb[1], 0);
         ggml_tensor * prepared = kernels::prepare_rows(context.get(), arithmetic, some);
         Scratch scratch;
-        auto plan = kernels::gemm(context.get(), {arithmetic, weight, prepared, rows, bias, c.gelu},
-                                  threads, scratch);
+        auto plan = kernels::gemm(context.get(), {weight, some, bias, c.gelu, c.activations},
+                                  arithmetic, prepared, {threads, scratch});
         ggml_cgraph * graph = ggml_new_graph(context.get());
         ggml_build_forward_expand(graph, plan->out);
         ggml_graph_compute_with_ctx(context.get(), graph, threads);
@@ -106,19 +105,19 @@ struct Tensors {
 struct Errors {
     double worst = 0, mean = 0;
 };
-Errors errors(ggml_type type, Rounding rounding) {
+Errors errors(ggml_type type, Activations activations) {
     const int64_t block = ggml_blck_size(type);
     Errors e;
     for (int i = 0; i < 8; ++i) {
         const int64_t k = block == 1 ? any(1, 700) : block * any(1, static_cast<int>(1536 / block));
-        Tensors t({type, k, any(1, 80), any(1, 40), rounding, i % 2 == 0, i % 3 == 0});
+        Tensors t({type, k, any(1, 80), any(1, 40), activations, i % 2 == 0, i % 3 == 0});
         const double error = t.error(t.run(any(1, 3), t.c.rows));
         e.worst = std::max(e.worst, error);
         e.mean += error / 8;
     }
-    const char * names[] = {"none", "fine", "free"};
-    std::printf("gemm %s, rounding %s: NMSE %.2g, at worst %.2g\n", ggml_type_name(type),
-                names[static_cast<int>(rounding)], e.mean, e.worst);
+    const char * names[] = {"F32", "16 bits", "8 bits"};
+    std::printf("gemm %s, activations of %s: NMSE %.2g, at worst %.2g\n", ggml_type_name(type),
+                names[static_cast<int>(activations)], e.mean, e.worst);
     return e;
 }
 
@@ -127,13 +126,13 @@ TEST(equals_its_scalar_twin) {
                                GGML_TYPE_Q5_1, GGML_TYPE_Q4_0, GGML_TYPE_Q4_K, GGML_TYPE_Q5_K,
                                GGML_TYPE_Q6_K, GGML_TYPE_Q5_0};
     for (ggml_type type : types) {
-        CHECK(errors(type, Rounding::none).worst < 2e-12); // measured 7e-13
-        CHECK(errors(type, Rounding::fine).worst < 2e-9);  // measured 6e-10
+        CHECK(errors(type, Activations::f32).worst < 2e-12);   // measured 7e-13
+        CHECK(errors(type, Activations::bits16).worst < 2e-9); // measured 6e-10
         // Means measured: 2.7e-5 with 8-bit activations, 6e-5 where weights of 4 bits are brought
         // to 8, 6e-6 with BF16. The least shapes have few values, and with them any error.
-        const Errors free = errors(type, Rounding::free);
-        CHECK(free.mean < (type == GGML_TYPE_F32 ? 2e-12 : 1e-4));
-        CHECK(free.worst < (type == GGML_TYPE_F32 ? 2e-12 : 3e-4));
+        const Errors bits8 = errors(type, Activations::bits8);
+        CHECK(bits8.mean < (type == GGML_TYPE_F32 ? 2e-12 : 1e-4));
+        CHECK(bits8.worst < (type == GGML_TYPE_F32 ? 2e-12 : 3e-4));
     }
 }
 
@@ -144,7 +143,7 @@ TEST(rounding_activations_keeps_its_bar) {
     for (ggml_type type : {GGML_TYPE_Q8_0, GGML_TYPE_Q5_1, GGML_TYPE_Q4_0, GGML_TYPE_Q4_K,
                            GGML_TYPE_Q5_K, GGML_TYPE_Q6_K, GGML_TYPE_F16, GGML_TYPE_BF16})
         for (bool behind_gelu : {false, true}) {
-            Tensors t({type, 8192, 48, 16, Rounding::free, false});
+            Tensors t({type, 8192, 48, 16, Activations::bits8, false});
             float * x = static_cast<float *>(t.x->data);
             for (int64_t i = 0; behind_gelu && i < 8192 * 16; ++i)
                 x[i] = static_cast<float>(gelu_plain(x[i]));
@@ -157,8 +156,8 @@ TEST(rounding_activations_keeps_its_bar) {
 // Blocks so small that their scale has no inverse count as nothing, which is what they add.
 TEST(tiny_activations_are_no_error) {
     for (float tiny : {1e-29f, 1e-37f, 1e-42f})
-        for (Rounding rounding : {Rounding::fine, Rounding::free}) {
-            Tensors t({GGML_TYPE_Q8_0, 256, 32, 16, rounding, false});
+        for (Activations activations : {Activations::bits16, Activations::bits8}) {
+            Tensors t({GGML_TYPE_Q8_0, 256, 32, 16, activations, false});
             std::fill_n(static_cast<float *>(t.x->data), 256 * 16, tiny);
             for (float v : t.run(1, 16))
                 CHECK(std::fabs(v) < 1e-26f);
@@ -171,8 +170,8 @@ TEST(largest_sums_do_not_overflow) {
     double most = 0;
     for (ggml_type type :
          {GGML_TYPE_Q8_0, GGML_TYPE_Q5_1, GGML_TYPE_Q4_0, GGML_TYPE_Q4_K, GGML_TYPE_Q5_K})
-        for (Rounding rounding : {Rounding::fine, Rounding::free}) {
-            Tensors t({type, 512, 32, 16, rounding, false});
+        for (Activations activations : {Activations::bits16, Activations::bits8}) {
+            Tensors t({type, 512, 32, 16, activations, false});
             std::vector<float> values(512 * 32);
             for (size_t i = 0; i < values.size(); ++i) {
                 const bool opposite = type != GGML_TYPE_Q8_0 && i % 32 == 0;
@@ -195,7 +194,7 @@ TEST(largest_sums_do_not_overflow) {
 // More rows than one block, more outputs than one piece, k in several parts.
 TEST(threads_and_rows_change_no_bit) {
     for (ggml_type type : {GGML_TYPE_F32, GGML_TYPE_F16, GGML_TYPE_Q8_0, GGML_TYPE_Q4_K}) {
-        Tensors t({type, 2304, 300, 521, Rounding::free, true});
+        Tensors t({type, 2304, 300, 521, Activations::bits8, true});
         const std::vector<float> all = t.run(1, 521);
         CHECK(t.run(3, 521) == all);
         CHECK(t.run(3, 5) == t.run(1, 5)); // another way, for few rows
@@ -206,4 +205,4 @@ TEST(threads_and_rows_change_no_bit) {
 
 } // namespace
 
-int main(int argc, char ** argv) { return kernels::variant_runs() ? run_tests(argc, argv) : 77; }
+int main(int argc, char ** argv) { return run_kernel_tests(argc, argv); }

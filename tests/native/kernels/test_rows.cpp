@@ -1,5 +1,5 @@
 // The kernels over rows against their scalar twins in double, on random ragged widths.
-#include "check.h"
+#include "kernels/kernel_tests.h"
 #include "kernels/variant.h"
 #include "plain.h"
 
@@ -8,7 +8,7 @@
 #include <cmath>
 
 using namespace ltx2;
-using kernels::Norm;
+
 using kernels::NormRow;
 
 namespace {
@@ -148,4 +148,4 @@ TEST(gelu_is_right_at_its_ends) {
 
 } // namespace
 
-int main(int argc, char ** argv) { return kernels::variant_runs() ? run_tests(argc, argv) : 77; }
+int main(int argc, char ** argv) { return run_kernel_tests(argc, argv); }

@@ -1,0 +1,121 @@
+// The operations that a layer asks of a backend, as plain descriptions: graph/ops.h has the table
+// of who computes them. Activations are F32, channels fastest. A tensor that may be null says so.
+#pragma once
+
+#include "ggml.h"
+
+#include <array>
+#include <cstdint>
+
+namespace ltx2 {
+
+using Tensor = ggml_tensor *;
+using Shape = std::array<int64_t, 4>; // ggml order, fastest first
+inline Shape shape_of(const ggml_tensor * t) { return {t->ne[0], t->ne[1], t->ne[2], t->ne[3]}; }
+
+// How far activations may be rounded to meet the weights of a matrix product. A backend that has
+// no such arithmetic rounds less.
+enum class Activations {
+    f32,    // not at all
+    bits16, // NMSE 1e-9
+    bits8,  // 8 bits beside quantised weights (NMSE 6e-5; 8e-5 with Q4_0's at a common scale, whose
+            // own rounding is 5e-3), BF16 beside others (1e-5)
+};
+
+// [k, n] times [k, rows] -> [n, rows], then the bias, then GELU in its tanh form.
+struct MatmulCall {
+    Tensor weight = nullptr; // [k, n] of any type
+    Tensor x = nullptr;      // [k, rows]
+    Tensor bias = nullptr;   // [n], or null
+    bool gelu = false;
+    Activations activations = Activations::bits8;
+};
+
+// Softmax attention from the rows of the projections to the heads' weighted means, [heads *
+// head_dim, tokens].
+struct AttentionCall {
+    // [heads * head_dim, tokens], k and v [kv_heads * head_dim, keys]. Query head h looks at key
+    // head h * kv_heads / heads.
+    Tensor q = nullptr, k = nullptr, v = nullptr;
+    int64_t head_dim = 0;
+    // Weights of the RMS norms, or null for no norm: over a head where they are [head_dim], else
+    // over all heads of a row together.
+    Tensor q_norm = nullptr, k_norm = nullptr;
+    float eps = 0;
+    // Angles of q and k, [head_dim / 2, heads or 1, tokens], or null: the pair (j, j + head_dim /
+    // 2) is turned by its angle.
+    Tensor cos = nullptr, sin = nullptr;
+    Tensor gate = nullptr; // logits [heads, tokens]: out times 2 sigmoid of them, or null
+    float scale = 1;
+    int64_t window = 0; // query i sees key j where i - window < j <= i; 0: all of them
+    bool bf16 = false;  // q, k, v and the softmax's values may be rounded to BF16
+
+    int64_t heads() const { return q->ne[0] / head_dim; }
+    int64_t kv_heads() const { return k->ne[0] / head_dim; }
+    int64_t tokens() const { return q->ne[1]; }
+    int64_t keys() const { return k->ne[1]; }
+};
+
+// For each token a row of a table [width, rows, timesteps]: `row` of the token's timestep.
+struct TokenRow {
+    Tensor table = nullptr; // contiguous; null: no row
+    int64_t row = 0;
+    Tensor index = nullptr; // [tokens] I32, which timestep a token has; null: the first
+};
+
+// What a row is divided by: nothing, sqrt(mean of x^2 + eps), or, once its mean has been taken off,
+// sqrt(mean of x^2 + eps).
+enum class Norm { none, rms, layer };
+
+// norm(x), times `scale`, plus `shift`; or, with `into`, whose place it may take, `into` plus the
+// scaled norm.
+struct NormCall {
+    Tensor x = nullptr;
+    Norm norm = Norm::rms;
+    float eps = 0;
+    TokenRow scale = {}, shift = {};
+    bool one_plus_scale = false; // times that
+    Tensor into = nullptr;       // then there is no shift
+};
+
+enum class Border { zeros, reflect, replicate, circular }; // in space; time is always replicated
+
+// A convolution over time, rows and columns. Frames come from two tensors that are seen as one row
+// of frames: `past` (null: none), then `x`, each [in, width, height, frames].
+struct Conv3dCall {
+    Tensor x = nullptr, past = nullptr;
+    Tensor weight = nullptr; // [in, out, taps], packed where the backend packs
+    Tensor bias = nullptr;   // [out]
+    Tensor skip = nullptr;   // added: [out, out width, out height, frames], or null
+    Tensor skip_past = nullptr;
+    int64_t skip_first = 0; // the frame of (skip_past, skip) that the first output gets
+    int kernel = 3;         // in each direction: 3 or 1
+    int stride_time = 1, stride_space = 1; // 1 or 2
+    int before = 0, after = 0; // copies of the first and of the last frame around the row
+    Border border = Border::zeros;
+
+    int64_t frames() const { return (past ? past->ne[3] : 0) + x->ne[3]; }
+    int64_t out_frames() const { return strided(before + frames() + after, stride_time); }
+    int64_t out_width() const { return strided(x->ne[1] + kernel - 1, stride_space); }
+    int64_t out_height() const { return strided(x->ne[2] + kernel - 1, stride_space); }
+
+private:
+    int64_t strided(int64_t padded, int stride) const {
+        return padded < kernel ? 0 : (padded - kernel) / stride + 1;
+    }
+};
+
+// Channels to time, rows and columns, or back. Channel ((c*time + a)*space + b)*space + d and
+// channel c of frame offset a, row offset b, column offset d are the same value.
+struct ShuffleCall {
+    Tensor x = nullptr;
+    // Added, shuffled likewise: to space, its channels are repeated as a whole; to depth, of each
+    // group of its channels the mean. Or null.
+    Tensor skip = nullptr;
+    Tensor skip_past = nullptr; // frames before those of `skip`, or null
+    int64_t skip_first = 0;     // the frame of (skip_past, skip) that belongs to x's first
+    int time = 1, space = 1;    // the strides: 1 or 2
+    int drop = 0;               // output frames left out at the front
+};
+
+} // namespace ltx2
