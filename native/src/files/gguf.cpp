@@ -4,7 +4,9 @@
 #include "base/round.h"
 #include "base/utf8.h"
 
+#include <algorithm>
 #include <cstring>
+#include <map>
 
 namespace ltx2 {
 
@@ -61,6 +63,7 @@ public:
             tensor(i, alignment);
         where_.clear();
         place(alignment);
+        restore_shapes();
         index_by_name(file_);
         refuse_overlap(file_);
         return std::move(file_);
@@ -296,6 +299,30 @@ private:
                         static_cast<unsigned long long>(offsets_[i]), room,
                         "; the file is not complete");
             info.data = data_ + begin + static_cast<size_t>(offsets_[i]);
+        }
+    }
+
+    // ComfyUI-GGUF reshapes what its quantisation cannot take, and keeps the shape in the metadata.
+    void restore_shapes() {
+        const std::string_view prefix = "comfy.gguf.orig_shape.";
+        std::map<std::string_view, const Json *> stated;
+        for (const auto & [key, value] : file_.metadata.object(""))
+            if (key.compare(0, prefix.size(), prefix) == 0)
+                stated[std::string_view(key).substr(prefix.size())] = &value;
+        for (TensorInfo & info : file_.tensors) {
+            const auto found = stated.find(info.name);
+            if (found == stated.end())
+                continue;
+            const std::string what = file_.path + ": " + std::string(prefix) + info.name;
+            std::vector<int64_t> shape;
+            for (const Json & n : found->second->array(what))
+                shape.push_back(std::max<int64_t>(0, n.integer(what)));
+            uint64_t elements = 0;
+            if (shape.size() > 8 || !count_elements(shape, elements) ||
+                elements != static_cast<uint64_t>(info.elements()))
+                fail(LTX2_STATUS_MODEL, "%s: does not hold the tensor's %lld values", what.c_str(),
+                     static_cast<long long>(info.elements()));
+            info.shape = std::move(shape);
         }
     }
 

@@ -1,4 +1,6 @@
-#include "files/tensor_file.h"
+#include "files/mapping.h"
+
+#include "base/error.h"
 
 #include <cerrno>
 #include <cstring>
