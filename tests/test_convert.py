@@ -82,6 +82,7 @@ def six_blocks() -> dict[str, Stored]:
         tensors[block + "attn1.to_q.bias"] = ("F32", normal(64))
         tensors[block + "attn1.q_norm.weight"] = ("F32", normal(64))
         tensors[block + "attn1.to_gate_logits.weight"] = ("F32", normal(4, 64))
+        tensors[block + "ff.net.0.proj.bias"] = ("F32", normal(48))
         tensors[block + "ff.net.2.weight"] = ("F32", normal(64, 48))
         tensors[block + "scale_shift_table"] = ("F32", normal(9, 64))
         tensors[block + "scale_shift_table_a2v_ca_video"] = ("F32", normal(5, 64))
@@ -225,6 +226,7 @@ def with_config(path: Path, blocks: int, **config: Any) -> Path:
     shapes = {
         "patchify_proj.weight": (8, 4), "proj_out.weight": (4, 8), "scale_shift_table": (2, 8),
         last + "attn1.q_norm.weight": (8,), last + "scale_shift_table": (9, 8),
+        last + "ff.net.0.proj.bias": (32,),
     }  # fmt: skip
     tensors: dict[str, Stored] = {DIT + n: ("F32", normal(*shape)) for n, shape in shapes.items()}
     return write_safetensors(path, tensors, METADATA | {"config": json.dumps(config)})
