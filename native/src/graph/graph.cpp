@@ -3,20 +3,16 @@
 namespace ltx2 {
 
 Graph::Graph(Device & device, const Progress & progress, size_t nodes)
-    : device_(device), progress_(progress), context_(make_context(2 * nodes)),
-      graph_(ggml_new_graph_custom(context_.get(), nodes, false)) {}
+    : Graph(device, progress, nodes, make_context(2 * nodes)) {}
 
-Tensor Graph::input(ggml_type type, Shape ne, const void * data) {
-    Tensor tensor = ggml_new_tensor(ctx(), type, 4, ne.data());
-    ggml_set_input(tensor);
-    inputs_.push_back({tensor, data, nullptr});
-    return tensor;
-}
+Graph::Graph(Device & device, const Progress & progress, size_t nodes, ContextPtr context)
+    : Nodes(context.get(), device.workers(), device.exact()), device_(device), progress_(progress),
+      context_(std::move(context)), graph_(ggml_new_graph_custom(ctx(), nodes, false)) {}
 
 void Graph::output(Tensor value, void * data) {
     ggml_set_output(value);
     ggml_build_forward_expand(graph_, value);
-    outputs_.push_back({value, nullptr, data});
+    outputs_.push_back({value, data});
 }
 
 void Graph::keep(Tensor value, Tensor kept) {
@@ -40,7 +36,7 @@ void Graph::run() {
         device_.trim();
         fail(LTX2_STATUS_OUT_OF_MEMORY, "memory: the activations of a graph do not fit");
     }
-    for (const Transfer & t : inputs_)
+    for (const Input & t : inputs_)
         if (t.tensor->buffer) // an input no node reads has none
             ggml_backend_tensor_set(t.tensor, t.from, 0, ggml_nbytes(t.tensor));
     ggml_status status;
@@ -55,26 +51,13 @@ void Graph::run() {
     if (status != GGML_STATUS_SUCCESS)
         fail(status == GGML_STATUS_ALLOC_FAILED ? LTX2_STATUS_OUT_OF_MEMORY : LTX2_STATUS_DEVICE,
              "device: a graph failed: %s", ggml_status_to_string(status));
-    for (const Transfer & t : outputs_)
+    for (const Output & t : outputs_)
         ggml_backend_tensor_get(t.tensor, t.to, 0, ggml_nbytes(t.tensor));
     for (const Tapped & t : taps_) {
         std::vector<float> values(static_cast<size_t>(ggml_nelements(t.tensor)));
         ggml_backend_tensor_get(t.tensor, values.data(), 0, ggml_nbytes(t.tensor));
         device_.tap(t.name, shape_of(t.tensor), values.data());
     }
-}
-
-Tensor frames_of(Graph & g, Tensor x, int64_t first, int64_t count) {
-    return ggml_view_4d(g.ctx(), x, x->ne[0], x->ne[1], x->ne[2], count, x->nb[1], x->nb[2],
-                        x->nb[3], static_cast<size_t>(first) * x->nb[3]);
-}
-
-Tensor gate_heads(Graph & g, Tensor x, Tensor logits) {
-    const int64_t heads = logits->ne[0];
-    Tensor gate = ggml_scale(g.ctx(), ggml_sigmoid(g.ctx(), logits), 2.0f);
-    gate = ggml_reshape_3d(g.ctx(), gate, 1, heads, x->ne[1]);
-    Tensor split = ggml_reshape_3d(g.ctx(), x, x->ne[0] / heads, heads, x->ne[1]);
-    return ggml_reshape_2d(g.ctx(), mul(g, split, gate), x->ne[0], x->ne[1]);
 }
 
 } // namespace ltx2

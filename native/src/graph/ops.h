@@ -2,26 +2,24 @@
 // layer asks which one runs.
 #pragma once
 
-#include "kernels/calls.h"
+#include "kernels/nodes.h"
 
 namespace ltx2 {
 
-class Graph;
-
 // Values come in memory of their own unless said otherwise. F32, channels fastest.
 struct Ops {
-    Tensor (*matmul)(Graph & g, const MatmulCall & call);
-    Tensor (*attention)(Graph & g, const AttentionCall & call);
-    Tensor (*norm)(Graph & g, const NormCall & call);
+    Tensor (*matmul)(Nodes & g, const MatmulCall & call);
+    Tensor (*attention)(Nodes & g, const AttentionCall & call);
+    Tensor (*norm)(Nodes & g, const NormCall & call);
     // x + branch * gate, or x + branch; may be written over x
-    Tensor (*add_gated)(Graph & g, Tensor x, Tensor branch, const TokenRow & gate);
+    Tensor (*add_gated)(Nodes & g, Tensor x, Tensor branch, const TokenRow & gate);
     // gelu(x) * factor (null: 1), in the tanh form; may be written over x
-    Tensor (*gelu)(Graph & g, Tensor x, Tensor factor);
-    Tensor (*convolve)(Graph & g, const Conv3dCall & call);
+    Tensor (*gelu)(Nodes & g, Tensor x, Tensor factor);
+    Tensor (*convolve)(Nodes & g, const Conv3dCall & call);
     // silu(x / sqrt(mean of x^2 over channels + 1e-8)), of the frames of `past` (or null) and x
-    Tensor (*pixel_norm_silu)(Graph & g, Tensor past, Tensor x);
-    Tensor (*depth_to_space)(Graph & g, const ShuffleCall & call);
-    Tensor (*space_to_depth)(Graph & g, const ShuffleCall & call);
+    Tensor (*pixel_norm_silu)(Nodes & g, Tensor past, Tensor x);
+    Tensor (*depth_to_space)(Nodes & g, const ShuffleCall & call);
+    Tensor (*space_to_depth)(Nodes & g, const ShuffleCall & call);
     // Brings a convolution's weight [in, out, taps] into the order that `convolve` reads, in its
     // place, once; null: it stays as it is.
     void (*pack)(Tensor weight);
@@ -29,6 +27,14 @@ struct Ops {
     // arithmetic wants these in F32.
     bool rounds_to_weights;
 };
+
+// What is the same on every backend: sums and products, over which b is broadcast,
+inline Tensor add(Nodes & g, Tensor a, Tensor b) { return ggml_add(g.ctx(), a, b); }
+inline Tensor mul(Nodes & g, Tensor a, Tensor b) { return ggml_mul(g.ctx(), a, b); }
+// a view of `count` frames of x [channels, width, height, frames] from `first` on,
+Tensor frames_of(Nodes & g, Tensor x, int64_t first, int64_t count);
+// and each head of x [heads * head_dim, tokens] times 2 sigmoid of its logit [heads, tokens].
+Tensor gate_heads(Nodes & g, Tensor x, Tensor logits);
 
 extern const Ops cpu_ops;      // our kernels
 extern const Ops ggml_cpu_ops; // ggml's operations, on its CPU backend

@@ -1,50 +1,97 @@
 // ggml's own operations, for its CPU backend and for GPUs: what differs between the two ends in
 // _cpu and _gpu.
-#include "graph/graph.h"
+#include "graph/ops.h"
 
 #include <algorithm>
 #include <cmath>
 
 namespace ltx2 {
 
+Tensor frames_of(Nodes & g, Tensor x, int64_t first, int64_t count) {
+    return ggml_view_4d(g.ctx(), x, x->ne[0], x->ne[1], x->ne[2], count, x->nb[1], x->nb[2],
+                        x->nb[3], static_cast<size_t>(first) * x->nb[3]);
+}
+
+Tensor gate_heads(Nodes & g, Tensor x, Tensor logits) {
+    const int64_t heads = logits->ne[0];
+    Tensor gate = ggml_scale(g.ctx(), ggml_sigmoid(g.ctx(), logits), 2.0f);
+    gate = ggml_reshape_3d(g.ctx(), gate, 1, heads, x->ne[1]);
+    Tensor split = ggml_reshape_3d(g.ctx(), x, x->ne[0] / heads, heads, x->ne[1]);
+    return ggml_reshape_2d(g.ctx(), mul(g, split, gate), x->ne[0], x->ne[1]);
+}
+
+// ---- rows
+
+// [width, 1] where all tokens share it, else [width, tokens]
+static Tensor rows_of(Nodes & g, const TokenRow & r) {
+    Tensor each = ggml_view_2d(g.ctx(), r.table, r.table->ne[0], r.index ? r.table->ne[2] : 1,
+                               r.table->nb[2], static_cast<size_t>(r.row) * r.table->nb[1]);
+    return r.index ? ggml_get_rows(g.ctx(), ggml_cont(g.ctx(), each), r.index) : each;
+}
+
+static Tensor norm(Nodes & g, const NormCall & call) {
+    Tensor y = call.norm == Norm::rms     ? ggml_rms_norm(g.ctx(), call.x, call.eps)
+               : call.norm == Norm::layer ? ggml_norm(g.ctx(), call.x, call.eps)
+                                          : call.x;
+    if (call.scale.table) {
+        Tensor scaled = mul(g, y, rows_of(g, call.scale));
+        y = call.one_plus_scale ? add(g, y, scaled) : scaled;
+    }
+    if (call.shift.table)
+        y = add(g, y, rows_of(g, call.shift));
+    return call.into ? add(g, call.into, y) : y;
+}
+
+static Tensor add_gated(Nodes & g, Tensor x, Tensor branch, const TokenRow & gate) {
+    return add(g, x, gate.table ? mul(g, branch, rows_of(g, gate)) : branch);
+}
+
+static Tensor gelu_gpu(Nodes & g, Tensor x, Tensor factor) {
+    Tensor y = ggml_gelu(g.ctx(), x);
+    return factor ? mul(g, y, factor) : y;
+}
+static Tensor gelu_cpu(Nodes & g, Tensor x, Tensor factor) {
+    return (g.exact() ? cpu_ops.gelu : gelu_gpu)(g, x, factor); // ggml's has three digits
+}
+
 // ---- matrix products
 
-static Tensor product(Graph & g, Tensor weight, Tensor x) {
+static Tensor product(Nodes & g, Tensor weight, Tensor x) {
     Tensor y = ggml_mul_mat(g.ctx(), weight, x);
     ggml_mul_mat_set_prec(y, GGML_PREC_F32);
     return y;
 }
 
-static Tensor finished(Graph & g, const MatmulCall & call, Tensor y) {
-    y = call.bias ? add(g, y, call.bias) : y;
-    return call.gelu ? g.ops().gelu(g, y, nullptr) : y;
+static Tensor with_bias(Nodes & g, const MatmulCall & call, Tensor y) {
+    return call.bias ? add(g, y, call.bias) : y;
 }
 
 // ggml rounds activations to 8 bits beside quantised weights, to 16 beside F16.
-static Tensor matmul_cpu(Graph & g, const MatmulCall & call) {
+static Tensor matmul_cpu(Nodes & g, const MatmulCall & call) {
     const bool widen = call.activations != Activations::bits8 && call.weight->type != GGML_TYPE_F32;
     Tensor weight = widen ? ggml_cast(g.ctx(), call.weight, GGML_TYPE_F32) : call.weight;
-    return finished(g, call, product(g, weight, call.x));
+    Tensor y = with_bias(g, call, product(g, weight, call.x));
+    return call.gelu ? gelu_cpu(g, y, nullptr) : y;
 }
 
 // GPUs multiply in F16, and what may not be rounded to 8 bits may pass its end, 65504; a power of
 // two around the multiplication costs no digit.
-static Tensor matmul_gpu(Graph & g, const MatmulCall & call) {
-    if (call.activations == Activations::bits8)
-        return finished(g, call, product(g, call.weight, call.x));
+static Tensor matmul_gpu(Nodes & g, const MatmulCall & call) {
+    const bool large = call.activations != Activations::bits8;
     const float factor = 64;
-    Tensor y = product(g, call.weight, ggml_scale(g.ctx(), call.x, 1 / factor));
-    return finished(g, call, ggml_scale(g.ctx(), y, factor));
+    Tensor y = product(g, call.weight, large ? ggml_scale(g.ctx(), call.x, 1 / factor) : call.x);
+    y = with_bias(g, call, large ? ggml_scale(g.ctx(), y, factor) : y);
+    return call.gelu ? gelu_gpu(g, y, nullptr) : y;
 }
 
 // ---- attention
 
-static Tensor with_norm(Graph & g, Tensor x, Tensor weight, float eps) {
+static Tensor with_norm(Nodes & g, Tensor x, Tensor weight, float eps) {
     return mul(g, ggml_rms_norm(g.ctx(), x, eps), weight);
 }
 
 // x [head_dim, heads, tokens]
-static Tensor rotate(Graph & g, Tensor x, Tensor cos, Tensor sin) {
+static Tensor rotate(Nodes & g, Tensor x, Tensor cos, Tensor sin) {
     const int64_t half = x->ne[0] / 2;
     const auto part = [&](int64_t first) {
         return ggml_view_3d(g.ctx(), x, half, x->ne[1], x->ne[2], x->nb[1], x->nb[2],
@@ -57,7 +104,7 @@ static Tensor rotate(Graph & g, Tensor x, Tensor cos, Tensor sin) {
 }
 
 // Added to the scores: F16 [keys, tokens].
-static Tensor mask_of(Graph & g, const AttentionCall & call) {
+static Tensor mask_of(Nodes & g, const AttentionCall & call) {
     const int64_t keys = call.keys(), tokens = call.tokens();
     auto mask = std::make_shared<std::vector<ggml_fp16_t>>(static_cast<size_t>(keys * tokens),
                                                            ggml_fp32_to_fp16(-INFINITY));
@@ -70,7 +117,7 @@ static Tensor mask_of(Graph & g, const AttentionCall & call) {
     return g.input(GGML_TYPE_F16, {keys, tokens, 1, 1}, mask->data());
 }
 
-static Tensor attention(Graph & g, const AttentionCall & call, ggml_type kv) {
+static Tensor attention(Nodes & g, const AttentionCall & call, ggml_type kv) {
     const auto in_heads = [&](Tensor t) {
         return ggml_reshape_3d(g.ctx(), t, call.head_dim, t->ne[0] / call.head_dim, t->ne[1]);
     };
@@ -97,55 +144,21 @@ static Tensor attention(Graph & g, const AttentionCall & call, ggml_type kv) {
     return call.gate ? gate_heads(g, out, call.gate) : out;
 }
 
-static Tensor attention_cpu(Graph & g, const AttentionCall & call) {
+static Tensor attention_cpu(Nodes & g, const AttentionCall & call) {
     return attention(g, call, GGML_TYPE_F32);
 }
-static Tensor attention_gpu(Graph & g, const AttentionCall & call) { // their kernels want 16 bits
+static Tensor attention_gpu(Nodes & g, const AttentionCall & call) { // their kernels want 16 bits
     return attention(g, call, GGML_TYPE_F16);
-}
-
-// ---- rows
-
-// [width, 1] where all tokens share it, else [width, tokens]
-static Tensor rows_of(Graph & g, const TokenRow & r) {
-    Tensor each = ggml_view_2d(g.ctx(), r.table, r.table->ne[0], r.index ? r.table->ne[2] : 1,
-                               r.table->nb[2], static_cast<size_t>(r.row) * r.table->nb[1]);
-    return r.index ? ggml_get_rows(g.ctx(), ggml_cont(g.ctx(), each), r.index) : each;
-}
-
-static Tensor norm(Graph & g, const NormCall & call) {
-    Tensor y = call.norm == Norm::rms     ? ggml_rms_norm(g.ctx(), call.x, call.eps)
-               : call.norm == Norm::layer ? ggml_norm(g.ctx(), call.x, call.eps)
-                                          : call.x;
-    if (call.scale.table) {
-        Tensor scaled = mul(g, y, rows_of(g, call.scale));
-        y = call.one_plus_scale ? add(g, y, scaled) : scaled;
-    }
-    if (call.shift.table)
-        y = add(g, y, rows_of(g, call.shift));
-    return call.into ? add(g, call.into, y) : y;
-}
-
-static Tensor add_gated(Graph & g, Tensor x, Tensor branch, const TokenRow & gate) {
-    return add(g, x, gate.table ? mul(g, branch, rows_of(g, gate)) : branch);
-}
-
-static Tensor gelu_gpu(Graph & g, Tensor x, Tensor factor) {
-    Tensor y = ggml_gelu(g.ctx(), x);
-    return factor ? mul(g, y, factor) : y;
-}
-static Tensor gelu_cpu(Graph & g, Tensor x, Tensor factor) {
-    return (g.device().exact() ? cpu_ops.gelu : gelu_gpu)(g, x, factor); // ggml's has three digits
 }
 
 // ---- frames
 
-static Tensor join(Graph & g, Tensor a, Tensor b, int axis) {
+static Tensor join(Nodes & g, Tensor a, Tensor b, int axis) {
     return a ? ggml_concat(g.ctx(), a, b, axis) : b;
 }
 
 // `count` positions of an axis (1: columns, 2: rows) from `first`.
-static Tensor part(Graph & g, Tensor x, int axis, int64_t first, int64_t count) {
+static Tensor part(Nodes & g, Tensor x, int axis, int64_t first, int64_t count) {
     Shape ne = shape_of(x);
     ne[axis] = count;
     return ggml_view_4d(g.ctx(), x, ne[0], ne[1], ne[2], ne[3], x->nb[1], x->nb[2], x->nb[3],
@@ -153,7 +166,7 @@ static Tensor part(Graph & g, Tensor x, int axis, int64_t first, int64_t count) 
 }
 
 // One more position at both ends of an axis.
-static Tensor with_border(Graph & g, Tensor x, int axis, Border border) {
+static Tensor with_border(Nodes & g, Tensor x, int axis, Border border) {
     const int64_t n = x->ne[axis];
     if (border == Border::zeros)
         return ggml_pad_ext(g.ctx(), x, 0, 0, axis == 1, axis == 1, axis == 2, axis == 2, 0, 0);
@@ -162,7 +175,7 @@ static Tensor with_border(Graph & g, Tensor x, int axis, Border border) {
     return join(g, join(g, ggml_cont(g.ctx(), front), x, axis), ggml_cont(g.ctx(), back), axis);
 }
 
-static Tensor with_copies(Graph & g, Tensor x, int before, int after) {
+static Tensor with_copies(Nodes & g, Tensor x, int before, int after) {
     const Tensor first = frames_of(g, x, 0, 1), last = frames_of(g, x, x->ne[3] - 1, 1);
     for (int i = 0; i < before; ++i)
         x = join(g, first, x, 3);
@@ -172,7 +185,7 @@ static Tensor with_copies(Graph & g, Tensor x, int before, int after) {
 }
 
 // Every `stride`-th position of columns, rows and frames, from (x, y, t), in memory of its own.
-static Tensor sampled(Graph & g, Tensor a, const Conv3dCall & call, int64_t x, int64_t y,
+static Tensor sampled(Nodes & g, Tensor a, const Conv3dCall & call, int64_t x, int64_t y,
                       int64_t t) {
     const size_t space = static_cast<size_t>(call.stride_space);
     const size_t offset = static_cast<size_t>(x) * a->nb[1] + static_cast<size_t>(y) * a->nb[2] +
@@ -184,7 +197,7 @@ static Tensor sampled(Graph & g, Tensor a, const Conv3dCall & call, int64_t x, i
 }
 
 // A sum over taps: each a matrix product of the shifted input.
-static Tensor convolve(Graph & g, const Conv3dCall & call, bool widen) {
+static Tensor convolve(Nodes & g, const Conv3dCall & call, bool widen) {
     const int k = call.kernel;
     Tensor x = with_copies(g, join(g, call.past, call.x, 3), call.before, call.after);
     if (k > 1)
@@ -205,25 +218,25 @@ static Tensor convolve(Graph & g, const Conv3dCall & call, bool widen) {
     return add(g, sum, frames_of(g, skip, call.skip_first, call.out_frames()));
 }
 
-static Tensor convolve_cpu(Graph & g, const Conv3dCall & call) { // else it rounds activations
+static Tensor convolve_cpu(Nodes & g, const Conv3dCall & call) { // else it rounds activations
     return convolve(g, call, /*widen=*/true);
 }
-static Tensor convolve_gpu(Graph & g, const Conv3dCall & call) { return convolve(g, call, false); }
+static Tensor convolve_gpu(Nodes & g, const Conv3dCall & call) { return convolve(g, call, false); }
 
-static Tensor pixel_norm_silu(Graph & g, Tensor past, Tensor x) {
+static Tensor pixel_norm_silu(Nodes & g, Tensor past, Tensor x) {
     return ggml_silu(g.ctx(), ggml_rms_norm(g.ctx(), join(g, past, x, 3), 1e-8f));
 }
 
 // x as [a, b, d, e], where the axes stand for several, since ggml has four; then the first two of
 // them change places, or the second and the third.
-static Tensor swapped(Graph & g, Tensor x, bool first, Shape ne) {
+static Tensor swapped(Nodes & g, Tensor x, bool first, Shape ne) {
     x = ggml_reshape_4d(g.ctx(), x, ne[0], ne[1], ne[2], ne[3]);
     return ggml_cont(g.ctx(), first ? ggml_permute(g.ctx(), x, 1, 0, 2, 3)
                                     : ggml_permute(g.ctx(), x, 0, 2, 1, 3));
 }
 
 // [parts*c, width, height, frames] -> [c, width*space, height*space, frames*time].
-static Tensor spread(Graph & g, Tensor x, int time, int space) {
+static Tensor spread(Nodes & g, Tensor x, int time, int space) {
     const int64_t w = x->ne[1], h = x->ne[2], n = x->ne[3];
     const int64_t parts = int64_t{time} * space * space, c = x->ne[0] / parts;
     x = swapped(g, x, true, {parts, c, w * h, n});
@@ -232,7 +245,7 @@ static Tensor spread(Graph & g, Tensor x, int time, int space) {
     return ggml_reshape_4d(g.ctx(), x, c, w * space, h * space, n * time);
 }
 
-static Tensor depth_to_space_cpu(Graph & g, const ShuffleCall & call) {
+static Tensor depth_to_space_cpu(Nodes & g, const ShuffleCall & call) {
     Tensor y = spread(g, call.x, call.time, call.space);
     if (call.skip) {
         Tensor skip = join(g, call.skip_past, call.skip, 3);
@@ -243,14 +256,14 @@ static Tensor depth_to_space_cpu(Graph & g, const ShuffleCall & call) {
     return call.drop ? ggml_cont(g.ctx(), frames_of(g, y, call.drop, y->ne[3] - call.drop)) : y;
 }
 
-static Tensor depth_to_space_gpu(Graph & g, const ShuffleCall & call) {
+static Tensor depth_to_space_gpu(Nodes & g, const ShuffleCall & call) {
     ShuffleCall copied = call;
     copied.x = ggml_cont(g.ctx(), call.x);
     return depth_to_space_cpu(g, copied);
 }
 
 // The inverse of `spread`.
-static Tensor gathered(Graph & g, Tensor x, int time, int space) {
+static Tensor gathered(Nodes & g, Tensor x, int time, int space) {
     const int64_t c = x->ne[0], w = x->ne[1] / space, h = x->ne[2] / space, n = x->ne[3] / time;
     const int64_t parts = int64_t{time} * space * space;
     x = swapped(g, x, false, {c * space * w * space, h, time, n});
@@ -259,7 +272,7 @@ static Tensor gathered(Graph & g, Tensor x, int time, int space) {
     return ggml_reshape_4d(g.ctx(), x, c * parts, w, h, n);
 }
 
-static Tensor space_to_depth(Graph & g, const ShuffleCall & call) {
+static Tensor space_to_depth(Nodes & g, const ShuffleCall & call) {
     Tensor y = gathered(g, call.x, call.time, call.space);
     if (!call.skip)
         return y;

@@ -1,14 +1,25 @@
-#include "kernels/attention_op.h"
-
-#include "kernels/node.h"
+// Softmax attention on the CPU, flash style: never tokens x tokens in memory. Norms of q and k,
+// rotary angles, scale and gate are part of it. Scores, softmax and sums are F32.
+#include "kernels/cpu_ops.h"
 #include "kernels/variant.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 
 namespace ltx2::kernels {
 
 static constexpr double log2_e = 1.4426950408889634;
+
+namespace {
+struct AttentionPlan {
+    AttentionCall call;
+    Workers workers;
+    Tensor packed = nullptr;        // keys, values, and the factors of the queries' norm
+    int64_t k_size = 0, v_size = 0; // of a head
+    std::atomic<int64_t> next_input{0}, next{0}; // the pieces of work nobody has taken
+};
+} // namespace
 
 // The angles of a head at a token.
 static const float * angles_of(const ggml_tensor * t, int64_t head, int64_t token) {
@@ -74,14 +85,13 @@ static void measure_queries(const AttentionPlan & p, int64_t first, int64_t coun
 }
 
 // The two operations run one after the other, so each can set the other's counter back.
-static void prepare(ggml_tensor *, int ith, int, void * data) {
-    AttentionPlan & p = *static_cast<AttentionPlan *>(data);
-    if (ith == 0)
+static void prepare(AttentionPlan & p, Tensor, int thread, int) {
+    if (thread == 0)
         p.next = 0;
     const int64_t chunk = variant().attention.chunk;
     const int64_t keys = divide_up(p.call.keys(), chunk);
     const int64_t all = keys + divide_up(p.call.tokens(), chunk);
-    float * scratch = p.workers.room(ith);
+    float * scratch = p.workers.room(thread);
     for (int64_t i; (i = p.next_input++) < all;) {
         if (i < keys)
             pack_keys(p, i * chunk, scratch);
@@ -90,9 +100,8 @@ static void prepare(ggml_tensor *, int ith, int, void * data) {
     }
 }
 
-static void attend(ggml_tensor * out, int ith, int, void * data) {
-    AttentionPlan & p = *static_cast<AttentionPlan *>(data);
-    if (ith == 0)
+static void attend(AttentionPlan & p, Tensor out, int thread, int) {
+    if (thread == 0)
         p.next_input = 0;
     const AttentionCall & call = p.call;
     const int64_t most = variant().attention.queries;
@@ -116,26 +125,24 @@ static void attend(ggml_tensor * out, int ith, int, void * data) {
         task.gate_step = call.heads();
         task.out = row_of(out, first) + head * call.head_dim;
         task.out_step = out->ne[0];
-        task.scratch = p.workers.room(ith);
+        task.scratch = p.workers.room(thread);
         variant().attention.run(task);
     }
 }
 
-std::shared_ptr<AttentionPlan> attention(ggml_context * ctx, const AttentionCall & call,
-                                         Workers workers) {
+Tensor attention(Nodes & g, const AttentionCall & call) {
     const AttentionKernels & kernels = variant().attention;
-    auto plan = std::make_shared<AttentionPlan>(call, workers);
+    const std::shared_ptr<AttentionPlan> plan(new AttentionPlan{call, g.workers()});
     AttentionPlan & p = *plan;
-    p.call.bf16 = call.bf16 && kernels.bf16;
+    p.call.bf16 = call.bf16 && kernels.bf16 && !g.exact();
     p.k_size = kernels.k_size(call.head_dim, call.keys(), p.call.bf16);
     p.v_size = kernels.v_size(call.head_dim, call.keys(), p.call.bf16);
     p.workers.reserve(static_cast<size_t>(kernels.scratch_size(call.head_dim)));
-    const int64_t packed = call.kv_heads() * (p.k_size + p.v_size) + call.tokens();
-    p.packed = custom(ctx, "attention inputs", GGML_TYPE_F32, {packed, 1, 1, 1},
-                      {call.q, call.k, call.v, call.k_norm, call.cos, call.sin}, prepare, &p);
-    p.out = custom(ctx, "attention", GGML_TYPE_F32, {call.q->ne[0], call.tokens(), 1, 1},
-                   {call.q, p.packed, call.q_norm, call.cos, call.sin, call.gate}, attend, &p);
-    return plan;
+    p.packed = g.node<prepare>("attention inputs",
+                               {call.kv_heads() * (p.k_size + p.v_size) + call.tokens(), 1, 1, 1},
+                               {call.q, call.k, call.v, call.k_norm, call.cos, call.sin}, plan);
+    return g.node<attend>("attention", {call.q->ne[0], call.tokens(), 1, 1},
+                          {call.q, p.packed, call.q_norm, call.cos, call.sin, call.gate}, plan);
 }
 
 static std::vector<double> plain_row(const AttentionCall & call, const ggml_tensor * x,

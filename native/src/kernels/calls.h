@@ -2,10 +2,11 @@
 // of who computes them. Activations are F32, channels fastest. A tensor that may be null says so.
 #pragma once
 
+#include "kernels/rows.h"
+
 #include "ggml.h"
 
 #include <array>
-#include <cstdint>
 
 namespace ltx2 {
 
@@ -62,10 +63,6 @@ struct TokenRow {
     int64_t row = 0;
     Tensor index = nullptr; // [tokens] I32, which timestep a token has; null: the first
 };
-
-// What a row is divided by: nothing, sqrt(mean of x^2 + eps), or, once its mean has been taken off,
-// sqrt(mean of x^2 + eps).
-enum class Norm { none, rms, layer };
 
 // norm(x), times `scale`, plus `shift`; or, with `into`, whose place it may take, `into` plus the
 // scaled norm.

@@ -1,4 +1,11 @@
+// Convolutions over time, rows and columns on the CPU, with F32 sums over F32 activations and F16
+// or F32 weights: by Winograd's F(4x4, 3x3) where that pays, else as an implicit matrix product.
+// Borders are made while the input is laid out, so there is no padded copy. Every output is summed
+// in one order that depends on the layer and the size of a frame alone: a value is the same bits
+// wherever its window begins.
+#include "base/error.h"
 #include "kernels/conv3d_parts.h"
+#include "kernels/cpu_ops.h"
 #include "kernels/variant.h"
 
 #include <algorithm>
@@ -198,10 +205,7 @@ static void add_block(const Conv3dPlan & p, const Piece & piece, int64_t first_i
     }
 }
 
-static void run(ggml_tensor *, int thread, int, void * data) {
-    Conv3dPlan & p = *static_cast<Conv3dPlan *>(data);
-    if (p.winograd)
-        return run_winograd(p, thread);
+static void run_direct(Conv3dPlan & p, Tensor, int thread, int) {
     const int64_t pieces =
         p.direct.tiles_x * p.direct.tiles_y * p.direct.tiles_t * p.direct.tiles_out;
     float * scratch = p.workers.room(thread);
@@ -248,24 +252,20 @@ static size_t plan_direct(Conv3dPlan & p) {
     return static_cast<size_t>(laid + rows * p.panel);
 }
 
-Conv3dPlan::Conv3dPlan(const Conv3dCall & call, Workers workers)
-    : call(call), workers(workers), in(call.weight->ne[0]), outputs(call.weight->ne[1]),
-      panel(panel_width()) {}
-
-std::shared_ptr<Conv3dPlan> conv3d(ggml_context * ctx, const Conv3dCall & call, bool direct,
-                                   Workers workers) {
-    auto plan = std::make_shared<Conv3dPlan>(call, workers);
-    Conv3dPlan & p = *plan;
-    p.out = custom(ctx, "", GGML_TYPE_F32,
-                   {p.outputs, call.out_width(), call.out_height(), call.out_frames()},
-                   {call.x, call.past, call.weight, call.bias, call.skip, call.skip_past}, run, &p);
-    p.winograd = !direct && winograd_pays(call);
-    ggml_format_name(p.out, "%s of %d", p.winograd ? "winograd" : "conv3d", int(p.in));
-    p.workers.reserve(p.winograd ? plan_winograd(p) : plan_direct(p));
-    return plan;
+Tensor convolve(Nodes & g, const Conv3dCall & call) {
+    const std::shared_ptr<Conv3dPlan> plan(
+        new Conv3dPlan{call, g.workers(), call.weight->ne[0], call.weight->ne[1], panel_width()});
+    const bool winograd = winograd_pays(call) && !g.exact();
+    const std::string name = words("%s of %d", winograd ? "winograd" : "conv3d", int(plan->in));
+    const Shape ne = {plan->outputs, call.out_width(), call.out_height(), call.out_frames()};
+    const auto from = {call.x, call.past, call.weight, call.bias, call.skip, call.skip_past};
+    plan->out = winograd ? g.node<run_winograd>(name.c_str(), ne, from, plan)
+                         : g.node<run_direct>(name.c_str(), ne, from, plan);
+    plan->workers.reserve(winograd ? plan_winograd(*plan) : plan_direct(*plan));
+    return plan->out;
 }
 
-void conv3d_plain(const Conv3dCall & call, const float * weight, float * out) {
+void convolve_plain(const Conv3dCall & call, const float * weight, float * out) {
     const int64_t in = call.x->ne[0], width = call.x->ne[1], height = call.x->ne[2];
     const int64_t outputs = call.bias->ne[0], k = call.kernel;
     const auto one = [&](int64_t t, int64_t y, int64_t x, int64_t o) {

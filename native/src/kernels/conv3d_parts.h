@@ -1,11 +1,41 @@
-// What the two ways of conv3d share: where values come from, and the order of packed weights.
+// What the two ways of a convolution share: their plan, where values come from, and the order of
+// packed weights.
 #pragma once
 
-#include "kernels/conv3d.h"
-#include "kernels/frames.h"
-#include "kernels/node.h"
+#include "kernels/nodes.h"
+
+#include <atomic>
 
 namespace ltx2::kernels {
+
+// How an implicit matrix product is cut up.
+struct Conv3dTiling {
+    int64_t tile_width = 0, tile_height = 0, tile_panels = 0; // of one piece of work
+    int64_t tiles_x = 0, tiles_y = 0, tiles_t = 0, tiles_out = 0;
+    int tile_rows = 0; // positions that the inner kernel takes at once
+};
+
+// How Winograd's way is: frames into tiles of 4x4 pixels, and those into pieces of work, each some
+// tiles of some frames times some panels.
+struct WinogradTiling {
+    int64_t tiles_x = 0, tiles = 0; // of a frame
+    int64_t still = 0;              // the first outputs, which see one frame three times
+    int64_t piece_tiles = 0, piece_frames = 0, piece_panels = 0; // at most
+    int64_t pieces_tiles = 0, pieces_frames = 0, pieces_panels = 0;
+};
+
+struct Conv3dPlan {
+    Conv3dCall call;
+    Workers workers;
+    int64_t in, outputs;
+    int64_t panel;        // output channels that the inner kernel takes at once
+    Tensor out = nullptr; // [out, out width, out height, out frames]
+    Conv3dTiling direct = {};
+    WinogradTiling tiling = {};
+    std::atomic<int64_t> next{0}; // the piece of work nobody has taken
+
+    int64_t panels() const { return divide_up(outputs, panel); }
+};
 
 // Input channels that lie together in packed weights.
 constexpr int64_t conv3d_block = 32;
@@ -22,9 +52,10 @@ int64_t packed_offset(const ggml_tensor * weight, int64_t first_out, int64_t wid
 void unpack_block(const ggml_tensor * weight, int64_t first_out, int64_t width, int64_t first_in,
                   int64_t channels, float * to);
 
-// By Winograd's way, where it pays: conv3d_winograd.cpp. The floats a thread works in.
+// By Winograd's way, where it pays: conv3d_winograd.cpp. To plan gives the floats a thread works
+// in.
 bool winograd_pays(const Conv3dCall & call);
 size_t plan_winograd(Conv3dPlan & plan);
-void run_winograd(Conv3dPlan & plan, int thread);
+void run_winograd(Conv3dPlan & plan, Tensor out, int thread, int threads);
 
 } // namespace ltx2::kernels

@@ -170,7 +170,7 @@ static void give(const Conv3dPlan & p, const Layout & at, const Piece & piece, i
     }
 }
 
-void run_winograd(Conv3dPlan & p, int thread) {
+void run_winograd(Conv3dPlan & p, Tensor, int thread, int) {
     const WinogradTiling & w = p.tiling;
     const Layout at(p);
     float * scratch = p.workers.room(thread);

@@ -1,9 +1,13 @@
-#include "kernels/gemm_op.h"
-
-#include "kernels/node.h"
+// Matrix products for many rows on the CPU. Weights stay where they are, in a mapped file if they
+// came from one: each panel is unpacked into the first cache when its turn comes, which some
+// hundred rows of activations share. Activations are prepared once for all the matrices that they
+// meet. The order of sums depends on k and on whether rows are few.
+#include "base/error.h"
+#include "kernels/cpu_ops.h"
 #include "kernels/variant.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
 
 namespace ltx2::kernels {
@@ -29,7 +33,10 @@ static int64_t values_a_unit(Arithmetic a) {
 
 static int most_rows(Arithmetic a) { return variant().gemm.most_rows[static_cast<int>(a)]; }
 
-Arithmetic choose_arithmetic(ggml_type weight, int64_t k, int64_t rows, Activations activations) {
+// The fastest arithmetic of this processor that rounds activations no further; F32 for F32 weights
+// and for a few rows. 16 bits stand beside types that `Gemm::decoder` knows, F32 beside others.
+static Arithmetic choose_arithmetic(ggml_type weight, int64_t k, int64_t rows,
+                                    Activations activations) {
     const auto has = [](Arithmetic a) { return most_rows(a) > 0; };
     if (activations == Activations::f32 || weight == GGML_TYPE_F32 || rows < few_rows)
         return Arithmetic::f32;
@@ -43,28 +50,36 @@ Arithmetic choose_arithmetic(ggml_type weight, int64_t k, int64_t rows, Activati
     return bits8 && has(Arithmetic::bf16) ? Arithmetic::bf16 : Arithmetic::f32;
 }
 
-static void prepare_some(ggml_tensor * out, int ith, int nth, void * data) {
+static void prepare_some(Arithmetic & arithmetic, Tensor out, int thread, int threads) {
     const ggml_tensor * x = out->src[0];
-    const auto arithmetic = static_cast<Arithmetic>(reinterpret_cast<intptr_t>(data));
     const int64_t most = most_rows(arithmetic), rows = x->ne[1], panels = out->ne[1];
     const int64_t stride = static_cast<int64_t>(x->nb[1] / sizeof(float));
-    for (int64_t p = panels * ith / nth; p < panels * (ith + 1) / nth; ++p)
+    for (int64_t p = panels * thread / threads; p < panels * (thread + 1) / threads; ++p)
         variant().gemm.prepare(arithmetic, row_of(x, p * most), stride,
                                static_cast<int>(std::min(most, rows - p * most)), x->ne[0],
                                at(out, 1, p));
 }
 
-ggml_tensor * prepare_rows(ggml_context * ctx, Arithmetic arithmetic, ggml_tensor * x) {
+// x [k, rows] F32, rows contiguous -> [bytes, panels] of I8; x itself where its rows are few.
+static Tensor prepare_rows(Nodes & g, Arithmetic arithmetic, Tensor x) {
     if (x->ne[1] < few_rows)
         return x;
-    const int64_t most = most_rows(arithmetic);
-    const Shape ne = {variant().gemm.rows_bytes(arithmetic, x->ne[0]), divide_up(x->ne[1], most), 1,
-                      1};
-    return custom(ctx, "prepared rows", GGML_TYPE_I8, ne, {x}, prepare_some,
-                  reinterpret_cast<void *>(static_cast<intptr_t>(arithmetic)));
+    const int64_t panels = divide_up(x->ne[1], most_rows(arithmetic));
+    return g.node<prepare_some>(
+        "prepared rows", {variant().gemm.rows_bytes(arithmetic, x->ne[0]), panels, 1, 1}, {x},
+        std::make_shared<Arithmetic>(arithmetic), nullptr, GGML_TYPE_I8);
 }
 
 namespace {
+struct GemmPlan {
+    MatmulCall call;
+    Arithmetic arithmetic;
+    Tensor prepared; // the rows
+    Workers workers;
+    Tensor out = nullptr; // [n, rows]
+    std::atomic<int64_t> next{0};
+};
+
 // A thread's memory, cut up.
 struct Room {
     uint32_t * units;               // [most_units][panel]
@@ -262,8 +277,7 @@ struct Product {
 };
 } // namespace
 
-static void run(ggml_tensor *, int thread, int, void * data) {
-    GemmPlan & plan = *static_cast<GemmPlan *>(data);
+static void run(GemmPlan & plan, Tensor, int thread, int) {
     Product product(plan, thread);
     const int64_t panels = divide_up(product.n, product.panel);
     const Blocking block = blocking(plan.arithmetic);
@@ -287,24 +301,29 @@ static void run(ggml_tensor *, int thread, int, void * data) {
     }
 }
 
-static void run_few(ggml_tensor *, int thread, int, void * data) {
-    GemmPlan & plan = *static_cast<GemmPlan *>(data);
+static void run_few(GemmPlan & plan, Tensor, int thread, int) {
     Product product(plan, thread);
     for (int64_t column; (column = product.panel * plan.next.fetch_add(1)) < product.n;)
         product.multiply_few(column);
 }
 
-std::shared_ptr<GemmPlan> gemm(ggml_context * ctx, const MatmulCall & call, Arithmetic arithmetic,
-                               ggml_tensor * prepared, Workers workers) {
-    workers.reserve(Room().cut(0, variant().gemm.panel) / sizeof(float));
-    auto plan = std::make_shared<GemmPlan>(call, arithmetic, prepared, workers);
-    const int64_t rows = call.x->ne[1];
-    plan->out =
-        custom(ctx, "", GGML_TYPE_F32, {call.weight->ne[1], rows, 1, 1},
-               {prepared, call.weight, call.bias}, rows < few_rows ? run_few : run, plan.get());
-    ggml_format_name(plan->out, "%s product from %lld", ggml_type_name(call.weight->type),
-                     static_cast<long long>(call.weight->ne[0]));
-    return plan;
+Tensor matmul(Nodes & g, const MatmulCall & call) {
+    const Tensor weight = call.weight;
+    const int64_t k = weight->ne[0], rows = call.x->ne[1];
+    const Arithmetic arithmetic =
+        choose_arithmetic(weight->type, k, rows, g.exact() ? Activations::f32 : call.activations);
+    Tensor & prepared = g.form_of(call.x, static_cast<int>(arithmetic));
+    if (!prepared)
+        prepared = prepare_rows(g, arithmetic, call.x);
+    const std::shared_ptr<GemmPlan> plan(new GemmPlan{call, arithmetic, prepared, g.workers()});
+    plan->workers.reserve(Room().cut(0, variant().gemm.panel) / sizeof(float));
+    const std::string name =
+        words("%s product from %lld", ggml_type_name(weight->type), static_cast<long long>(k));
+    const Shape ne = {weight->ne[1], rows, 1, 1};
+    plan->out = rows < few_rows
+                    ? g.node<run_few>(name.c_str(), ne, {prepared, weight, call.bias}, plan)
+                    : g.node<run>(name.c_str(), ne, {prepared, weight, call.bias}, plan);
+    return plan->out;
 }
 
 } // namespace ltx2::kernels

@@ -1,9 +1,15 @@
 // Kernels that go over rows of values once.
 #pragma once
 
-#include "kernels/calls.h"
+#include <cstdint>
 
-namespace ltx2::kernels {
+namespace ltx2 {
+
+// What a row is divided by: nothing, sqrt(mean of x^2 + eps), or, once its mean has been taken off,
+// sqrt(mean of x^2 + eps).
+enum class Norm { none, rms, layer };
+
+namespace kernels {
 
 // out = norm(x) * (base + scale) + add. Without `scale`, times one; without `add`, nothing is
 // added; `out` may be `x` or `add`.
@@ -29,4 +35,5 @@ struct Rows {
     float (*dot)(const float * a, const float * b, int64_t n);
 };
 
-} // namespace ltx2::kernels
+} // namespace kernels
+} // namespace ltx2

@@ -1,7 +1,7 @@
 // Attention against its scalar twin on random ragged shapes, and against itself: the same bits for
 // any number of threads.
 #include "graph/device.h"
-#include "kernels/attention_op.h"
+#include "kernels/cpu_ops.h"
 #include "kernels/kernel_tests.h"
 #include "kernels/variant.h"
 #include "plain.h"
@@ -66,12 +66,13 @@ struct Tensors {
         Scratch scratch; // with what another kernel may have left there
         scratch.reserve(1 << 20);
         std::fill_n(scratch.data(), 1 << 20, NAN);
-        auto plan = kernels::attention(context.get(), call, {threads, scratch});
+        Nodes nodes(context.get(), {threads, scratch}, /*exact=*/false);
+        ggml_tensor * out = kernels::attention(nodes, call);
         ggml_cgraph * graph = ggml_new_graph(context.get());
-        ggml_build_forward_expand(graph, plan->out);
+        ggml_build_forward_expand(graph, out);
         ggml_graph_compute_with_ctx(context.get(), graph, threads);
-        const float * values = static_cast<const float *>(plan->out->data);
-        return {values, values + ggml_nelements(plan->out)};
+        const float * values = kernels::floats(out);
+        return {values, values + ggml_nelements(out)};
     }
 };
 

@@ -1,7 +1,8 @@
 // The convolution kernel against its scalar twin on random ragged shapes, and against itself: the
 // same bits whatever the window and the number of threads.
 #include "graph/device.h"
-#include "kernels/conv3d.h"
+#include "kernels/conv3d_parts.h"
+#include "kernels/cpu_ops.h"
 #include "kernels/kernel_tests.h"
 #include "kernels/variant.h"
 #include "plain.h"
@@ -65,16 +66,15 @@ struct Tensors {
             call.skip = frames(c.out, call.out_width(), call.out_height(), call.out_frames());
         }
     }
-    std::vector<float> run(int threads, bool * winograd = nullptr) {
+    std::vector<float> run(int threads) {
         Scratch scratch;
-        auto plan = kernels::conv3d(context.get(), call, direct, {threads, scratch});
-        if (winograd)
-            *winograd = plan->winograd;
+        Nodes nodes(context.get(), {threads, scratch}, /*exact=*/direct);
+        ggml_tensor * out = kernels::convolve(nodes, call);
         ggml_cgraph * graph = ggml_new_graph(context.get());
-        ggml_build_forward_expand(graph, plan->out);
+        ggml_build_forward_expand(graph, out);
         ggml_graph_compute_with_ctx(context.get(), graph, threads);
-        const float * values = static_cast<const float *>(plan->out->data);
-        return {values, values + ggml_nelements(plan->out)};
+        const float * values = kernels::floats(out);
+        return {values, values + ggml_nelements(out)};
     }
 };
 
@@ -106,10 +106,10 @@ TEST(equals_its_scalar_twin) {
         if (t.call.out_frames() < 1)
             continue;
         ++cases;
-        bool winograd;
-        const std::vector<float> fast = t.run(any(1, 3), &winograd);
+        const bool winograd = kernels::winograd_pays(t.call);
+        const std::vector<float> fast = t.run(any(1, 3));
         std::vector<float> plain(fast.size());
-        kernels::conv3d_plain(t.call, t.plain_weight.data(), plain.data());
+        kernels::convolve_plain(t.call, t.plain_weight.data(), plain.data());
         if (winograd) {
             ++by_winograd;
             worst_winograd = std::max(worst_winograd, nmse(fast, plain));

@@ -1,6 +1,6 @@
 // Matrix products against their scalar twin, a sum in double over the weights as ggml unpacks them,
 // on random ragged shapes; and against themselves: the same bits for any number of threads.
-#include "kernels/gemm_op.h"
+#include "kernels/cpu_ops.h"
 #include "kernels/kernel_tests.h"
 #include "kernels/variant.h"
 #include "plain.h"
@@ -12,7 +12,6 @@
 #include <sys/mman.h>
 
 using namespace ltx2;
-using kernels::Arithmetic;
 
 namespace {
 
@@ -73,17 +72,15 @@ struct Tensors {
             bias = tensor(c.n, 1);
     }
     std::vector<float> run(int threads, int64_t rows) {
-        const Arithmetic arithmetic = kernels::choose_arithmetic(c.type, c.k, 100, c.activations);
         ggml_tensor * some = ggml_view_2d(context.get(), x, c.k, rows, x->nb[1], 0);
-        ggml_tensor * prepared = kernels::prepare_rows(context.get(), arithmetic, some);
         Scratch scratch;
-        auto plan = kernels::gemm(context.get(), {weight, some, bias, c.gelu, c.activations},
-                                  arithmetic, prepared, {threads, scratch});
+        Nodes nodes(context.get(), {threads, scratch}, /*exact=*/false);
+        ggml_tensor * y = kernels::matmul(nodes, {weight, some, bias, c.gelu, c.activations});
         ggml_cgraph * graph = ggml_new_graph(context.get());
-        ggml_build_forward_expand(graph, plan->out);
+        ggml_build_forward_expand(graph, y);
         ggml_graph_compute_with_ctx(context.get(), graph, threads);
-        const float * out = static_cast<const float *>(plan->out->data);
-        return {out, out + ggml_nelements(plan->out)};
+        const float * out = static_cast<const float *>(y->data);
+        return {out, out + ggml_nelements(y)};
     }
     double error(const std::vector<float> & out) const {
         Nmse all;

@@ -1,0 +1,26 @@
+// Our own operations on the CPU, as nodes of a graph: graph/ops.h says what each computes. Every
+// sum is taken in one order that depends on the shapes alone, so its bits are the same for any
+// number of threads.
+#pragma once
+
+#include "kernels/nodes.h"
+
+namespace ltx2::kernels {
+
+Tensor matmul(Nodes & g, const MatmulCall & call);
+Tensor attention(Nodes & g, const AttentionCall & call);
+Tensor norm(Nodes & g, const NormCall & call);
+Tensor add_gated(Nodes & g, Tensor x, Tensor branch, const TokenRow & gate);
+Tensor gelu(Nodes & g, Tensor x, Tensor factor);
+Tensor convolve(Nodes & g, const Conv3dCall & call);
+Tensor pixel_norm_silu(Nodes & g, Tensor past, Tensor x);
+Tensor depth_to_space(Nodes & g, const ShuffleCall & call);
+Tensor space_to_depth(Nodes & g, const ShuffleCall & call);
+void pack_conv3d(Tensor weight); // on the host, F16 or F32
+
+// The scalar twins, for tests: attention in double, and convolutions of weights as they were before
+// packing.
+void attention_plain(const AttentionCall & call, float * out);
+void convolve_plain(const Conv3dCall & call, const float * weight, float * out);
+
+} // namespace ltx2::kernels
