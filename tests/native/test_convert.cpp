@@ -5,6 +5,8 @@
 
 #include "ggml.h"
 
+#include <algorithm>
+
 using namespace ltx2;
 
 static const int64_t rows = 12, width = 64, values = rows * width;
