@@ -1,6 +1,7 @@
 // The C boundary, nothing else: every body runs in guard(), every struct comes in by received().
 #include "base/error.h"
 #include "base/log.h"
+#include "capabilities.h"
 #include "convert.h"
 #include "graph/device.h"
 #include "model/describe.h"
@@ -97,17 +98,28 @@ const char * ltx2_device_name(int32_t index) {
     return name;
 }
 
+static char * copied(const std::string & text) {
+    char * copy = static_cast<char *>(std::malloc(text.size() + 1));
+    if (!copy)
+        throw std::bad_alloc();
+    std::memcpy(copy, text.c_str(), text.size() + 1);
+    return copy;
+}
+
+ltx2_status ltx2_capabilities(char ** out) {
+    return guard([&] {
+        need(out, "out");
+        *out = nullptr;
+        *out = copied(capabilities().dump());
+    });
+}
+
 ltx2_status ltx2_file_describe(const char * file, char ** out) {
     return guard([&] {
         need(out, "out");
         *out = nullptr;
         need(file, "file");
-        const std::string text = describe(read_model_file(file));
-        char * copy = static_cast<char *>(std::malloc(text.size() + 1));
-        if (!copy)
-            throw std::bad_alloc();
-        std::memcpy(copy, text.c_str(), text.size() + 1);
-        *out = copy;
+        *out = copied(describe(read_model_file(file)).dump());
     });
 }
 

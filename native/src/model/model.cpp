@@ -94,12 +94,13 @@ static Json stated_config(const ModelFile & file) {
 
 void Model::add(const FileSet & set) {
     std::list<ModelFile> files;
+    std::vector<const ModelFile *> pointers;
     Contents contents;
     Json config;
     try {
         for (const std::string & path : set.paths)
-            files.push_back(read_model_file(path));
-        contents = recognise(files);
+            pointers.push_back(&files.emplace_back(read_model_file(path)));
+        contents = recognise(pointers);
         if (contents.problem.empty())
             config = stated_config(files.front());
     } catch (const Error & e) {
@@ -108,11 +109,11 @@ void Model::add(const FileSet & set) {
         return skip(set, e.what(), false, true);
     }
     const bool stranger = std::none_of(contents.parts.begin(), contents.parts.end(), is_needed);
-    if (!contents.problem.empty())
-        return skip(set, contents.problem, stranger, contents.refused);
     if (!set.missing.empty())
         return skip(set, set.missing[0] + ", which belongs to it, is missing; give the folder",
-                    false, true);
+                    stranger, true);
+    if (!contents.problem.empty())
+        return skip(set, contents.problem, stranger, contents.refused);
     for (const Found & found : contents.parts)
         if (const Part * other = find(found.row->id);
             other && other->whole == folder_of(files.front().path))

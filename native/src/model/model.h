@@ -6,6 +6,8 @@
 #include "files/paths.h"
 #include "model/recognise.h"
 
+#include <list>
+
 namespace ltx2 {
 
 // One part of an opened model.

@@ -62,11 +62,11 @@ static std::optional<std::string> official_name(const PartRow & row, View given,
 }
 
 // All tensors as they are called; `twice` names one that two files hold.
-static Index given_names(const std::list<ModelFile> & files, std::string & twice) {
+static Index given_names(const std::vector<const ModelFile *> & files, std::string & twice) {
     Index all;
-    for (const ModelFile & file : files)
-        for (const TensorInfo & tensor : file.tensors)
-            if (!all.emplace(tensor.name, Source{&tensor, file.mapping, file.path}).second)
+    for (const ModelFile * file : files)
+        for (const TensorInfo & tensor : file->tensors)
+            if (!all.emplace(tensor.name, Source{&tensor, file->mapping, file->path}).second)
                 twice = tensor.name;
     return all;
 }
@@ -234,7 +234,7 @@ static void say_what_it_is(Contents & contents) {
                                       : "holds nothing that is used (" + titles + ")";
 }
 
-Contents recognise(const std::list<ModelFile> & files) {
+Contents recognise(const std::vector<const ModelFile *> & files) {
     Contents contents;
     std::string twice;
     bool needed = false;
@@ -248,13 +248,13 @@ Contents recognise(const std::list<ModelFile> & files) {
             continue;
         needed = needed || is_needed;
         if (is_needed && contents.problem.empty())
-            contents.problem = twice.empty() ? part_problem(found, files.front())
+            contents.problem = twice.empty() ? part_problem(found, *files.front())
                                              : "holds tensor " + twice + " twice";
         contents.parts.push_back(std::move(found));
     }
     if (!needed)
         say_what_it_is(contents);
-    else if (const std::string problem = file_problem(files.front()); !problem.empty())
+    else if (const std::string problem = file_problem(*files.front()); !problem.empty())
         contents.problem = problem;
     return contents;
 }

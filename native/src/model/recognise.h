@@ -4,7 +4,6 @@
 #include "files/tensor_file.h"
 #include "model/parts.h"
 
-#include <list>
 #include <map>
 
 namespace ltx2 {
@@ -33,6 +32,6 @@ struct Contents {
 };
 
 // What one file holds, or the shards of one together.
-Contents recognise(const std::list<ModelFile> & files);
+Contents recognise(const std::vector<const ModelFile *> & files);
 
 } // namespace ltx2

@@ -64,8 +64,9 @@ GemmaConfig sizes(const Config & k, const Spelling & s) {
     return c;
 }
 
-void set_pattern(GemmaConfig & c, const Config & k, const char * key) {
-    const int pattern = k.integer(key, 6, 1, 512);
+int read_pattern(const Config & k, const char * key) { return k.integer(key, 6, 1, 512); }
+
+void set_pattern(GemmaConfig & c, int pattern) {
     for (int i = 1; i <= c.layers; ++i)
         c.is_global.push_back(i % pattern == 0);
 }
@@ -87,7 +88,7 @@ GemmaConfig from_gguf(const ModelFile & file) {
     for (const char * key : {"attn_logit_softcapping", "final_logit_softcapping"})
         if (k.find(key))
             k.refuse(key, "is not supported");
-    set_pattern(c, own, "attention.sliding_window_pattern");
+    set_pattern(c, read_pattern(own, "attention.sliding_window_pattern"));
     return c;
 }
 
@@ -128,7 +129,7 @@ void read_rope(const Config & k, GemmaConfig & c) {
 void read_layer_kinds(const Config & k, GemmaConfig & c) {
     const char * pattern =
         k.find("sliding_window_pattern") ? "sliding_window_pattern" : "_sliding_window_pattern";
-    set_pattern(c, k, pattern);
+    set_pattern(c, read_pattern(k, pattern));
     const Json * kinds = k.find("layer_types");
     if (!kinds)
         return;
