@@ -15,7 +15,7 @@ from .errors import (
     ModelError,
     OutOfMemoryError,
 )
-from .session import Options, Session, describe, devices
+from .session import Options, Session, capabilities, describe, devices
 from .video import Progress, Video
 
 __version__ = "0.1.0"
@@ -33,6 +33,7 @@ __all__ = [
     "Session",
     "Video",
     "__version__",
+    "capabilities",
     "describe",
     "devices",
 ]

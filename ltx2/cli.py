@@ -24,7 +24,7 @@ from . import media
 from ._native import ffi, sentences
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from .video import Progress
 
@@ -43,7 +43,7 @@ EXIT_CODES: dict[type[BaseException], int] = {
     ltx2.InternalError: 70,
 }
 
-_SCHEDULES = ["distilled", "ltx2", "linear_quadratic"]
+_KNOWN = ltx2.capabilities()
 
 
 def _field(name: str) -> Callable[[Any], Any]:
@@ -53,7 +53,7 @@ def _field(name: str) -> Callable[[Any], Any]:
     if name == "noise":
         kind = click.Path(dir_okay=False)
     elif name == "schedule":
-        kind = click.Choice(_SCHEDULES)
+        kind = click.Choice(_KNOWN["schedules"])
     elif field.kind == "primitive":
         kind = float if field.cname == "float" else int
     words = sentences("ltx2_video_params")[name]
@@ -140,10 +140,46 @@ def info(files: Sequence[str], as_json: bool) -> None:
     """Tell what model FILEs hold."""
     described = {file: ltx2.describe(file) for file in files}
     if as_json:
-        click.echo(json.dumps({file: text.splitlines() for file, text in described.items()}))
+        click.echo(json.dumps(described))
         return
-    for file, text in described.items():
-        click.echo(f"{file}\n{text.rstrip()}")
+    for file, about in described.items():
+        click.echo("\n".join([file, *_lines(about)]))
+
+
+def _lines(about: dict[str, Any]) -> Iterator[str]:
+    """What `describe` gave, as lines "key: value", a tensor a line at the end."""
+    unused = {True: "", False: " (not used)"}
+    parts = [part["id"] + unused[part["needed"]] for part in about["parts"]]
+    for key in ("file", "format"):
+        yield f"{key}: {about[key]}"
+    yield f"parts: {', '.join(parts) or 'none known'}"
+    if about["problem"]:
+        yield f"problem: {about['problem']}"
+    for key in ("tensors", "parameters", "bytes"):
+        yield f"{key}: {about[key]}"
+    for kind, count in about["types"].items():
+        yield f"type {kind}: " + ", ".join(f"{number} {key}" for key, number in count.items())
+    for key, value in about["metadata"].items():
+        yield f"metadata {_visible(key)}: {_short(value)}"
+    for tensor in about["tensor_list"]:
+        yield f"tensor {_visible(tensor['name'])}: {tensor['type']} {tensor['shape']}"
+
+
+def _visible(name: str) -> str:
+    """A name from a file, with control characters escaped."""
+    return json.dumps(name, ensure_ascii=False)[1:-1]
+
+
+def _short(value: Any) -> str:
+    """One line for a value of the metadata."""
+    if isinstance(value, float):
+        return f"{value:.9g}"
+    if not isinstance(value, dict):
+        return json.dumps(value, ensure_ascii=False)
+    begins, length = value["begins"], value["length"]
+    if isinstance(begins, str):
+        return f"{_short(begins)}... ({length} bytes)"
+    return f"[{', '.join(map(_short, begins))}, ...] ({length} values)"
 
 
 @cli.command()
@@ -158,9 +194,9 @@ def devices(as_json: bool) -> None:
 @click.argument("source")
 @click.option("-o", "--output", required=True, metavar="FILE", help="The .gguf to write.")
 @click.option("--type", "kind", default="q8_0", show_default=True,
-              type=click.Choice(["f32", "f16", "q8_0", "q5_1", "q4_0"], case_sensitive=False),
+              type=click.Choice(_KNOWN["types"], case_sensitive=False),
               help="How the large matrices are stored.")  # fmt: skip
-@click.option("--variant", type=click.Choice(["distilled", "dev"]),
+@click.option("--variant", type=click.Choice(_KNOWN["variants"]),
               help="The sampling defaults to state, where SOURCE states none.")  # fmt: skip
 @_json_flag
 def convert(source: str, output: str, kind: str, variant: str | None, as_json: bool) -> None:

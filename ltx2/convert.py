@@ -1,48 +1,34 @@
-"""Turns the official checkpoint, or a Hugging Face Gemma 3 folder, into one GGUF file, quantised.
+"""Turns an official checkpoint, or a Gemma 3 folder, into one GGUF file, quantised.
 
-Names stay what they are: the official ones for LTX-2.3, llama.cpp's for Gemma. docs/gguf.md states
-the layout. Nothing that generates imports this file.
+What the file holds is the library's to say, and the library quantises; this writes it.
+docs/gguf.md states the layout. Nothing that generates imports this file.
 """
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
-import re
+import math
+import os
+import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
-from .convert_gemma import plan_gemma
-from .errors import InvalidArgumentError, ModelError
-from .gguf_out import BLOCK, FILE_TYPES, TYPES, Item, Key, Plan, Type, write
-from .safetensors import SafetensorsFile
+import gguf
+import numpy as np
+
+from . import _native
+from ._native import check, ffi, lib
+from .errors import InvalidArgumentError
+from .video import Progress
 
 if TYPE_CHECKING:
-    import os
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+    from typing import BinaryIO
 
-    from .video import Progress
-
-_DIT = "model.diffusion_model."
-_BLOCK_NAME = re.compile(r"model\.diffusion_model\.transformer_blocks\.(\d+)\.")
-_PROJECTION = "text_embedding_projection."
-_STATISTICS = "vae.per_channel_statistics."
-_VIDEO = (_DIT, _PROJECTION, "vae.encoder.", "vae.decoder.", _STATISTICS)
-_AUDIO = ("audio_vae.", "vocoder.")
-_AUDIO_WITHIN = re.compile(r"audio|av_ca_|a2v")
-_KEPT_STATISTICS = ("mean-of-means", "std-of-means")
-
-# Small, and every token passes through them: rounding them costs more than it saves.
-_TABLES = re.compile(r"scale_shift_table|learnable_registers|per_channel_statistics")
-_PRECISE = re.compile(r"adaln|to_gate_logits|\.(patchify_proj|proj_out)\.")
-_ONE_STEP_HIGHER = {Type.Q4_0: Type.Q5_1, Type.Q5_1: Type.Q8_0, Type.Q8_0: Type.F16}
-
-_SAMPLING: dict[str, dict[str, Any]] = {
-    "distilled": {"schedule": "distilled", "steps": 8, "guidance": 1.0, "stg": 0.0}
-    | {"rescale": 0.0, "stg_blocks": []},
-    "dev": {"schedule": "ltx2", "steps": 30, "guidance": 3.0, "stg": 1.0}
-    | {"rescale": 0.7, "stg_blocks": [28]},
-}
-VARIANTS = tuple(_SAMPLING)
+_PIECE = 1 << 22  # values read at once: some 16 MB of memory, and work for many cores
+_ALIGNMENT = 32
 
 
 def convert(
@@ -55,8 +41,9 @@ def convert(
 ) -> Path:
     """Convert a model for use by `Session`; returns the path of the new file.
 
-    source: the official single file (.safetensors), or a folder with Gemma 3 as Hugging Face
-        publishes it: config.json, one or several .safetensors, tokenizer.json or tokenizer.model.
+    source: the official single file, any other file of LTX-2.3 or Gemma 3 that `Session` reads, or
+        a folder with Gemma 3 as Hugging Face publishes it: config.json, one or several
+        .safetensors, tokenizer.json or tokenizer.model.
     target: the GGUF file; it appears, or is replaced, only when it is whole.
     type: "f32", "f16", "q8_0", "q5_1" or "q4_0": how large matrices are stored. Audio and vision
         tensors are left out.
@@ -65,105 +52,124 @@ def convert(
     progress: gets stage "convert", `done` of `total` bytes of the source; what it raises stops the
         work.
 
-    Memory stays far below 1 GB whatever the size of the source; time is a minute for some 5 GB.
+    Memory stays far below 1 GB whatever the size of the source; it takes all cores.
 
     Raises InvalidArgumentError for a bad argument, ModelError for a source that is missing,
     damaged or another model, and OSError where the system refuses, as when the disk is full.
     """
-    source, target = Path(source), Path(target)
-    wanted = TYPES.get(type.lower())
-    if wanted is None:
-        raise InvalidArgumentError(f"type: {type} is not one of {', '.join(TYPES)}")
-    if variant is not None and variant not in VARIANTS:
-        raise InvalidArgumentError(f"variant: {variant} is not one of {', '.join(VARIANTS)}")
-    if source.is_dir():
-        if variant is not None:
-            raise InvalidArgumentError(f"variant: {source} is a text encoder and has none")
-        plan = plan_gemma(source, wanted)
-    else:
-        plan = _plan_ltx(SafetensorsFile(source), wanted, variant)
-    plan.add_key("general.quantization_version", 2, Key.UINT32)
-    plan.add_key("general.file_type", FILE_TYPES[wanted], Key.UINT32)
-    write(plan, target, progress)
+    target = Path(target)
+    with _opened(source, type.lower(), variant) as conversion:
+        plan: _Plan = json.loads(ffi.string(conversion.plan).decode())
+        _check_target(plan, target)
+        temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
+        try:
+            _write_head(plan, temporary)
+            with temporary.open("ab") as file:
+                _pad(file)
+                _write_values(conversion, plan, file, progress)
+                file.flush()
+                os.fsync(file.fileno())  # a full disk may show itself only here
+            temporary.replace(target)
+        finally:
+            with contextlib.suppress(FileNotFoundError):
+                temporary.unlink()
     return target
 
 
-def _plan_ltx(source: SafetensorsFile, wanted: Type, variant: str | None) -> Plan:
-    """The new file for an official checkpoint: its video tensors, under the same names."""
-    config = _config(source)
-    kept = [tensor for name, tensor in source.tensors.items() if _is_video(source, name)]
-    if not kept:
-        raise ModelError(f"{source.path}: holds no tensor of LTX-2.3")
-    blocks = [int(match[1]) for t in kept if (match := _BLOCK_NAME.match(t.name))]
-    count = max(blocks, default=-1) + 1
-    edges = {0, 1, count - 2, count - 1}
-    plan = Plan("ltxv")
-    plan.add_key("general.name", source.path.stem, Key.STRING)
-    changed = _with_sampling(source, config, variant, count)
-    metadata = source.metadata | ({"config": json.dumps(config)} if changed else {})
-    for key, value in metadata.items():
-        if key != "format" and value and not key.startswith("general."):  # "pt" says nothing here
-            plan.add_key(key, value, Key.STRING)
-    for tensor in kept:
-        if len(tensor.shape) > 5 or not tensor.size:
-            raise ModelError(f"{source.path}: {tensor.name} has shape {list(tensor.shape)}")
-        stored = _stored_type(tensor.name, tensor.shape, wanted, edges)
-        plan.items.append(Item(source, tensor, tensor.name, stored))
-    return plan
+class _Tensor(TypedDict):
+    name: str
+    type: str
+    shape: list[int]
+    bytes: int
+    source_bytes: int
 
 
-def _config(source: SafetensorsFile) -> dict[str, Any]:
-    text, version = source.metadata.get("config"), source.metadata.get("model_version", "")
-    if text is None:
-        raise ModelError(f"{source.path}: its header has no config; not an official LTX-2.3 file")
+class _Plan(TypedDict):
+    """What ltx2_conversion.plan holds."""
+
+    architecture: str
+    metadata: dict[str, Any]
+    tensors: list[_Tensor]
+    files: list[str]
+
+
+@contextlib.contextmanager
+def _opened(source: str | os.PathLike[str], kind: str, variant: str | None) -> Iterator[Any]:
+    params = ffi.new("ltx2_conversion_params *", {"size": ffi.sizeof("ltx2_conversion_params")})
+    path = _native.c_path("source", source)
+    files = ffi.new("char *[]", [path])
+    texts = [_native.c_text("type", kind), _native.c_text("variant", variant or "")]
+    params.files, params.file_count = files, 1
+    params.type, params.variant = texts
+    out = ffi.new("ltx2_conversion **")
+    check(lib.ltx2_conversion_open(params, out))
     try:
-        config = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise ModelError(f"{source.path}: config in its header is not JSON ({error})") from None
-    if not isinstance(config, dict):
-        raise ModelError(f"{source.path}: config in its header is not an object")
-    if not version.startswith("2.3"):
-        raise ModelError(f"{source.path}: is version {version or 'unknown'}; only 2.3 is supported")
-    return config
+        yield out[0]
+    finally:
+        lib.ltx2_conversion_close(out[0])
 
 
-def _is_video(source: SafetensorsFile, name: str) -> bool:
-    """Whether a tensor is needed to make video; a name no LTX-2.3 file has is an error."""
-    if name.startswith(_AUDIO):
-        return False
-    if not name.startswith(_VIDEO):
-        raise ModelError(f"{source.path}: {name} is not a tensor of an official LTX-2.3 file")
-    if name.startswith(_STATISTICS):
-        return name.removeprefix(_STATISTICS) in _KEPT_STATISTICS
-    return name.startswith("vae.") or not _AUDIO_WITHIN.search(name)
+def _check_target(plan: _Plan, target: Path) -> None:
+    if not target.parent.is_dir():
+        raise InvalidArgumentError(f"{target}: there is no folder {target.parent}")
+    if target.is_dir():
+        raise InvalidArgumentError(f"{target}: is a folder; name a file")
+    if target.exists() and any(target.samefile(file) for file in plan["files"]):
+        raise InvalidArgumentError(f"{target}: is the source itself; name another file")
+    need = sum(tensor["bytes"] for tensor in plan["tensors"])
+    free = shutil.disk_usage(target.parent).free
+    if need > free:
+        words = f"needs {need / 2**30:.1f} GiB, {free / 2**30:.1f} GiB are free"
+        raise OSError(errno.ENOSPC, words, str(target))
 
 
-def _with_sampling(
-    source: SafetensorsFile, config: dict[str, Any], variant: str | None, blocks: int
-) -> bool:
-    """Adds `sampling` to `config` where there is none and the variant is known."""
-    if variant is None and "distilled" in source.path.name:
-        variant = "distilled"
-    if variant is None or "sampling" in config:
-        return False
-    skipped = _SAMPLING[variant]["stg_blocks"]
-    if any(block >= blocks for block in skipped):
-        raise InvalidArgumentError(
-            f"variant: {variant} skips block {max(skipped)}, {source.path} has {blocks} blocks; "
-            "state config.sampling in the source"
+def _write_head(plan: _Plan, path: Path) -> None:
+    writer = gguf.GGUFWriter(path, plan["architecture"])
+    kinds = {
+        bool: gguf.GGUFValueType.BOOL,
+        int: gguf.GGUFValueType.UINT32,
+        float: gguf.GGUFValueType.FLOAT32,
+        str: gguf.GGUFValueType.STRING,
+        list: gguf.GGUFValueType.ARRAY,
+    }
+    for key, value in plan["metadata"].items():
+        writer.add_key_value(key, value, kinds[type(value)])
+    for tensor in plan["tensors"]:
+        kind = gguf.GGMLQuantizationType[tensor["type"].upper()]
+        writer.add_tensor_info(
+            tensor["name"], tensor["shape"], np.dtype(np.float32), tensor["bytes"], raw_dtype=kind
         )
-    config["sampling"] = _SAMPLING[variant]
-    return True
+    try:
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_ti_data_to_file()
+    finally:
+        writer.close()
 
 
-def _stored_type(name: str, shape: tuple[int, ...], wanted: Type, edges: set[int]) -> Type:
-    """How one tensor is stored when matrices are to be `wanted`."""
-    if wanted == Type.F32 or len(shape) < 2 or _TABLES.search(name):
-        return Type.F32
-    quantised = len(shape) == 2 and not name.startswith("vae.") and not _PRECISE.search(name)
-    if not quantised or shape[-1] % BLOCK:
-        return Type.F16
-    block = _BLOCK_NAME.match(name)
-    if block and int(block[1]) in edges:
-        return _ONE_STEP_HIGHER.get(wanted, wanted)
-    return wanted
+def _write_values(
+    conversion: Any,
+    plan: _Plan,
+    file: BinaryIO,
+    progress: Callable[[Progress], object] | None,
+) -> None:
+    """Values come and go in pieces, and after each one `progress` is told."""
+    buffer = bytearray(4 * _PIECE)
+    out = ffi.from_buffer(buffer)
+    before, total = 0, sum(tensor["source_bytes"] for tensor in plan["tensors"])
+    for index, tensor in enumerate(plan["tensors"]):
+        values = math.prod(tensor["shape"])
+        for first in range(0, values, _PIECE):
+            count = min(_PIECE, values - first)
+            size = tensor["bytes"] * count // values
+            check(lib.ltx2_conversion_read(conversion, index, first, count, out, size))
+            file.write(memoryview(buffer)[:size])
+            if progress:
+                read = tensor["source_bytes"] * (first + count) // values
+                progress(Progress("convert", before + read, total))
+        before += tensor["source_bytes"]
+        _pad(file)
+
+
+def _pad(file: BinaryIO) -> None:
+    file.write(bytes(-file.tell() % _ALIGNMENT))

@@ -8,6 +8,7 @@ sake, and for `cancel`, a progress function is always installed.
 
 from __future__ import annotations
 
+import json
 import logging
 import math
 import os
@@ -393,11 +394,26 @@ def devices() -> list[str]:
     return [string(lib.ltx2_device_name(index)) for index in range(lib.ltx2_device_count())]
 
 
-def describe(file: StrPath) -> str:
-    """What a model file holds, as lines "key: value", a tensor a line at the end. Loads no weights.
+def describe(file: StrPath) -> dict[str, Any]:
+    """What a model file holds; no weight is loaded.
 
-    Raises ModelError.
+    `parts` lists which parts of a model it holds, each with `id`, `title` and `needed`; `problem`
+    says why it cannot be used, or is None. `tensors`, `parameters` and `bytes` are counts, `types`
+    has them by type. Of a long text or list in `metadata` there is {"begins", "length"}.
+    `tensor_list` has `name`, `type` and `shape` of each tensor. Raises ModelError.
     """
+    return _json(lambda out: lib.ltx2_file_describe(c_path("file", file), out))
+
+
+def capabilities() -> dict[str, Any]:
+    """What this library knows: `version`, `schedules`, `stages` of progress, `parts` of a model,
+    `types` and `variants` of a conversion, `instruction_sets` that run here, the best last.
+    """
+    return _json(lib.ltx2_capabilities)
+
+
+def _json(call: Callable[[Any], int]) -> dict[str, Any]:
     out = ffi.new("char **")
-    check(lib.ltx2_file_describe(c_path("file", file), out))
-    return string(ffi.gc(out[0], lib.ltx2_text_free))
+    check(call(out))
+    answer: dict[str, Any] = json.loads(string(ffi.gc(out[0], lib.ltx2_text_free)))
+    return answer

@@ -59,8 +59,14 @@ LTX2_API void ltx2_log_set(ltx2_log_fn log, void * user_data); /* for the proces
 LTX2_API int32_t ltx2_device_count(void);
 LTX2_API const char * ltx2_device_name(int32_t index); /* "Vulkan0", "CPU"; NULL out of range */
 
-/* What a model file holds, as text lines "key: value" (one tensor a line at the end), without
-   loading weights. Released by ltx2_text_free. Errors: MODEL, OUT_OF_MEMORY. */
+/* What this library knows, as JSON: {"version", "schedules", "stages" of progress, "parts" of a
+   model with "id", "title", "needed"; "types" and "variants" of a conversion, "instruction_sets"
+   that run here, the best last}. Released by ltx2_text_free. Errors: OUT_OF_MEMORY. */
+LTX2_API ltx2_status ltx2_capabilities(char ** out);
+/* What a model file holds, as JSON, without loading weights: {"file", "format", "parts", "problem"
+   (why it cannot be used, or null), "tensors", "parameters", "bytes", "types" with the same counts,
+   "metadata", "tensor_list" with "name", "type", "shape" (outermost first)}. Of long metadata
+   {"begins", "length"}. Released by ltx2_text_free. Errors: MODEL, OUT_OF_MEMORY. */
 LTX2_API ltx2_status ltx2_file_describe(const char * file, char ** out);
 LTX2_API void ltx2_text_free(char * text); /* NULL is ignored */
 
@@ -159,6 +165,30 @@ LTX2_API ltx2_status ltx2_session_generate(ltx2_session * session, const ltx2_vi
 LTX2_API ltx2_status ltx2_session_decode(ltx2_session * session, const ltx2_decode_params * params,
                                          ltx2_video ** out);
 LTX2_API void ltx2_video_free(ltx2_video * video); /* NULL is ignored */
+
+typedef struct ltx2_conversion_params {
+    size_t size;
+    const char * const * files;        /* as a session's: a text encoder, or parts of a checkpoint */
+    size_t file_count;
+    const char * type;                 /* of large matrices, one of ltx2_capabilities; default: q8_0 */
+    const char * variant;              /* whose sampling to state where no file does; default: what
+                                          the file's name says */
+} ltx2_conversion_params;
+/* One GGUF file that replaces others. The caller writes it: keys and table from the plan, then each
+   tensor's values. */
+typedef struct ltx2_conversion {
+    const char * plan;                 /* JSON: architecture; metadata, by key, where an integer is
+                                          u32, i32 in an array, and another number f32; tensors:
+                                          name, type, shape (outermost first), bytes, source_bytes;
+                                          files, that it is made of */
+} ltx2_conversion;
+LTX2_API ltx2_status ltx2_conversion_open(const ltx2_conversion_params * params,
+                                          ltx2_conversion ** out);
+/* Values first .. first + count of a tensor, multiples of 256 or up to its end, as `size` bytes of
+   the new file; computed on all cores. Errors: MODEL where the type cannot hold a value. */
+LTX2_API ltx2_status ltx2_conversion_read(const ltx2_conversion * conversion, int32_t tensor,
+                                          int64_t first, int64_t count, void * out, size_t size);
+LTX2_API void ltx2_conversion_close(ltx2_conversion * conversion); /* NULL is ignored */
 
 /* --- end of declarations --- */
 

@@ -1,6 +1,8 @@
 // The C boundary, nothing else: every body runs in guard(), every struct comes in by received().
 #include "base/error.h"
 #include "base/log.h"
+#include "capabilities.h"
+#include "convert.h"
 #include "graph/device.h"
 #include "model/describe.h"
 #include "session.h"
@@ -96,21 +98,45 @@ const char * ltx2_device_name(int32_t index) {
     return name;
 }
 
+static char * copied(const std::string & text) {
+    char * copy = static_cast<char *>(std::malloc(text.size() + 1));
+    if (!copy)
+        throw std::bad_alloc();
+    std::memcpy(copy, text.c_str(), text.size() + 1);
+    return copy;
+}
+
+ltx2_status ltx2_capabilities(char ** out) {
+    return guard([&] {
+        need(out, "out");
+        *out = nullptr;
+        *out = copied(capabilities().dump());
+    });
+}
+
 ltx2_status ltx2_file_describe(const char * file, char ** out) {
     return guard([&] {
         need(out, "out");
         *out = nullptr;
         need(file, "file");
-        const std::string text = describe(read_model_file(file));
-        char * copy = static_cast<char *>(std::malloc(text.size() + 1));
-        if (!copy)
-            throw std::bad_alloc();
-        std::memcpy(copy, text.c_str(), text.size() + 1);
-        *out = copy;
+        *out = copied(describe(read_model_file(file)).dump());
     });
 }
 
 void ltx2_text_free(char * text) { std::free(text); }
+
+static std::vector<std::string> paths(const char * const * files, size_t count) {
+    std::vector<std::string> out;
+    if (count)
+        need(files, "files");
+    for (size_t i = 0; i < count; ++i) {
+        need(files[i], "files[i]");
+        out.emplace_back(files[i]);
+    }
+    if (out.empty())
+        fail(LTX2_STATUS_INVALID_ARGUMENT, "files: none given");
+    return out;
+}
 
 ltx2_status ltx2_session_open(const ltx2_session_params * params, ltx2_session ** out) {
     return guard([&] {
@@ -119,14 +145,7 @@ ltx2_status ltx2_session_open(const ltx2_session_params * params, ltx2_session *
         const ltx2_session_params p =
             received(params, sizeof(ltx2_session_params), "ltx2_session_params");
         SessionParams want;
-        if (p.file_count)
-            need(p.files, "files");
-        for (size_t i = 0; i < p.file_count; ++i) {
-            need(p.files[i], "files[i]");
-            want.files.emplace_back(p.files[i]);
-        }
-        if (want.files.empty())
-            fail(LTX2_STATUS_INVALID_ARGUMENT, "files: none given");
+        want.files = paths(p.files, p.file_count);
         if (p.threads < 0 || p.threads > 512)
             fail(LTX2_STATUS_INVALID_ARGUMENT, "threads: %d is not in 0..512", p.threads);
         want.device = p.device ? p.device : "";
@@ -181,4 +200,28 @@ ltx2_status ltx2_session_decode(ltx2_session * session, const ltx2_decode_params
 
 void ltx2_video_free(ltx2_video * video) {
     guard([&] { delete static_cast<Video *>(video); });
+}
+
+ltx2_status ltx2_conversion_open(const ltx2_conversion_params * params, ltx2_conversion ** out) {
+    return guard([&] {
+        need(out, "out");
+        *out = nullptr;
+        const ltx2_conversion_params p =
+            received(params, sizeof(ltx2_conversion_params), "ltx2_conversion_params");
+        *out = new Conversion(paths(p.files, p.file_count), p.type ? p.type : "q8_0",
+                              p.variant ? p.variant : "");
+    });
+}
+
+ltx2_status ltx2_conversion_read(const ltx2_conversion * conversion, int32_t tensor, int64_t first,
+                                 int64_t count, void * out, size_t size) {
+    return guard([&] {
+        need(conversion, "conversion");
+        need(out, "out");
+        static_cast<const Conversion *>(conversion)->read(tensor, first, count, out, size);
+    });
+}
+
+void ltx2_conversion_close(ltx2_conversion * conversion) {
+    guard([&] { delete static_cast<Conversion *>(conversion); });
 }

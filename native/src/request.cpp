@@ -13,6 +13,7 @@ namespace ltx2 {
 static constexpr int largest_side = 8192; // positions range over 2048 pixels
 static constexpr int most_latent_frames = 513;
 static constexpr float most_guidance = 100;
+static constexpr float least_fps = 1, most_fps = 240;
 
 static void check_side(const char * name, int value, int step) {
     if (value >= step && value <= largest_side && value % step == 0)
@@ -24,8 +25,8 @@ static void check_side(const char * name, int value, int step) {
 }
 
 float checked_fps(float fps) {
-    if (!(fps >= 1 && fps <= 240))
-        fail(LTX2_STATUS_INVALID_ARGUMENT, "fps: %g is not in 1..240", fps);
+    if (!(fps >= least_fps && fps <= most_fps))
+        fail(LTX2_STATUS_INVALID_ARGUMENT, "fps: %g is not in %g..%g", fps, least_fps, most_fps);
     return fps;
 }
 
@@ -44,30 +45,22 @@ static Grid grid_of(int width, int height, int frames, float fps, const Scale & 
 
 // ---- the model's own
 
-static float amount(const Config & sampling, const char * key, float otherwise) {
-    const double value = sampling.number(key, otherwise);
-    if (!(value >= 0 && value <= most_guidance))
-        fail(LTX2_STATUS_MODEL, "%s: %g is not in 0..%g", sampling.what(key).c_str(), value,
-             most_guidance);
-    return static_cast<float>(value);
-}
-
 static std::vector<int> stg_blocks(const Config & sampling, const std::vector<int> & usual,
                                    int layers) {
-    const bool stated = sampling.has("stg_blocks");
+    const bool stated = sampling.find("stg_blocks");
     std::vector<int> blocks;
     for (double block : sampling.numbers("stg_blocks", {usual.begin(), usual.end()})) {
         const bool fits = block >= 0 && block < layers && block == std::floor(block);
         if (fits)
             blocks.push_back(static_cast<int>(block));
         else if (stated)
-            fail(LTX2_STATUS_MODEL, "%s: %g is not in 0..%d", sampling.what("stg_blocks").c_str(),
-                 block, layers - 1);
+            sampling.refuse("stg_blocks", words("%g is not in 0..%d", block, layers - 1));
     }
     return blocks;
 }
 
-static bool says_distilled(std::string name) {
+bool says_distilled(const Part & dit) {
+    std::string name = file_name(dit.file->path);
     std::transform(name.begin(), name.end(), name.begin(), [](char c) {
         return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
     });
@@ -77,27 +70,29 @@ static bool says_distilled(std::string name) {
 // Nothing in the tensors tells a distilled model apart: the config does, or else the file's name.
 Defaults::Defaults(const Part & dit, int layers, const Scale & scale) {
     const Config c = dit.group("sampling");
-    schedule =
-        c.text("schedule", says_distilled(file_name(dit.file->path)) ? "distilled" : schedule);
+    const auto amount = [&](const char * key, float otherwise) {
+        return static_cast<float>(c.number(key, otherwise, 0, most_guidance));
+    };
+    schedule = c.text("schedule", says_distilled(dit) ? "distilled" : schedule);
     if (schedule == "distilled") {
         steps = 8;
         guidance = {1, 0, 0, guidance.stg_blocks};
     }
     try {
-        steps = static_cast<int>(c.integer("steps", steps, 1, 1000));
-        guidance = {amount(c, "guidance", guidance.scale), amount(c, "stg", guidance.stg),
-                    amount(c, "rescale", guidance.rescale),
+        steps = c.integer("steps", steps, 1, 1000);
+        guidance = {amount("guidance", guidance.scale), amount("stg", guidance.stg),
+                    amount("rescale", guidance.rescale),
                     stg_blocks(c, guidance.stg_blocks, layers)};
         sigmas(schedule, steps); // a schedule that does not exist is refused here
-        width = static_cast<int>(c.integer("width", width, 1, largest_side));
-        height = static_cast<int>(c.integer("height", height, 1, largest_side));
-        frames = static_cast<int>(c.integer("frames", frames, 1, 1 << 20));
-        fps = static_cast<float>(c.number("fps", fps));
+        width = c.integer("width", width, 1, largest_side);
+        height = c.integer("height", height, 1, largest_side);
+        frames = c.integer("frames", frames, 1, 1 << 20);
+        fps = static_cast<float>(c.number("fps", fps, least_fps, most_fps));
         grid_of(width, height, frames, fps, scale);
     } catch (const Error & e) {
         if (e.status() != LTX2_STATUS_INVALID_ARGUMENT)
             throw;
-        c.refuse(e.what());
+        fail(LTX2_STATUS_MODEL, "%s%s", c.what("").c_str(), e.what());
     }
 }
 

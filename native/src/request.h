@@ -22,7 +22,8 @@ struct Defaults {
     Defaults(const Part & dit, int layers, const Scale & scale);
 };
 
-float checked_fps(float fps); // INVALID_ARGUMENT
+bool says_distilled(const Part & dit); // the name of its file
+float checked_fps(float fps);          // INVALID_ARGUMENT
 
 struct Request {
     std::string prompt, negative;

@@ -8,6 +8,9 @@
 
 namespace ltx2 {
 
+// What `stage` may be, in the order of a generation.
+inline constexpr const char * progress_stages[] = {"load", "text", "image", "denoise", "decode"};
+
 class Progress {
 public:
     Progress() = default;

@@ -1,5 +1,7 @@
 #include "dit/block.h"
 
+#include "graph/rotary.h"
+
 namespace ltx2 {
 
 DitConfig::DitConfig(const Part & part) {
@@ -14,34 +16,31 @@ DitConfig::DitConfig(const Part & part) {
     c.require("qk_norm", "rms_norm", "rms_norm");
     c.require("standardization_norm", "rms_norm", "rms_norm");
     c.require("positional_embedding_type", "rope", "rope");
-    c.require("rope_type", "split", "interleaved");
     c.require_flag("caption_proj_before_connector", true, false);
-    layers = static_cast<int>(c.integer("num_layers", 48, 1, 512));
-    heads = static_cast<int>(c.integer("num_attention_heads", 32, 1, 256));
-    head_dim = static_cast<int>(c.integer("attention_head_dim", 128, 2, 1024));
-    in_channels = static_cast<int>(c.integer("in_channels", 128, 1, 4096));
-    out_channels = static_cast<int>(c.integer("out_channels", 128, 1, 4096));
-    context_width = static_cast<int>(c.integer("cross_attention_dim", 4096, 1, 1 << 16));
-    eps = static_cast<float>(c.number("norm_eps", 1e-6));
-    theta = c.number("positional_embedding_theta", 10000);
+    layers = c.integer("num_layers", 48, 1, 512);
+    heads = c.integer("num_attention_heads", 32, 1, 256);
+    head_dim = c.integer("attention_head_dim", 128, 2, 1024);
+    in_channels = c.integer("in_channels", 128, 1, 4096);
+    out_channels = c.integer("out_channels", 128, 1, 4096);
+    context_width = c.integer("cross_attention_dim", 4096, 1, 1 << 16);
+    eps = static_cast<float>(c.number("norm_eps", 1e-6, 0, 1));
+    theta = c.number("positional_embedding_theta", 10000, 1, 1e12);
     max_pos = c.numbers("positional_embedding_max_pos", {20, 2048, 2048});
-    timestep_scale = c.number("timestep_scale_multiplier", 1000);
+    timestep_scale = c.number("timestep_scale_multiplier", 1000, 0, 1e9);
     gated = c.flag("apply_gated_attention", false);
     adaln_text = c.flag("cross_attention_adaln", false);
-    float64_grid = c.text("frequencies_precision", "") == "float64";
+    float64_grid = has_float64_grid(c);
     if (head_dim % 2)
-        c.refuse("attention_head_dim is odd");
+        c.refuse("attention_head_dim", words("%d is odd", head_dim));
     if (out_channels != in_channels)
-        c.refuse("out_channels differs from in_channels");
+        c.refuse("out_channels", "differs from in_channels");
     if (context_width != width())
-        c.refuse("cross_attention_dim differs from the width");
-    if (!(eps >= 0 && eps <= 1)) // ggml stops the process at a negative one
-        c.refuse("norm_eps is not in 0..1");
+        c.refuse("cross_attention_dim", "differs from the width");
     if (max_pos.size() != 3 || width() < 6)
-        c.refuse("positional_embedding_max_pos wants three numbers and a width of 6 or more");
+        c.refuse("positional_embedding_max_pos", "wants three numbers and a width of 6 or more");
     for (double m : max_pos)
         if (!(m > 0))
-            c.refuse("positional_embedding_max_pos is not positive");
+            c.refuse("positional_embedding_max_pos", "is not positive");
 }
 
 AdaLayerNormSingle::AdaLayerNormSingle(const Weights & w, int width, int rows)

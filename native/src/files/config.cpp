@@ -2,42 +2,44 @@
 
 namespace ltx2 {
 
-Config::Config(const Json & config, const std::string & name, const std::string & path)
-    : group_(config.find(name)), where_((path.empty() ? "" : path + ": ") + "config " + name) {}
-
-void Config::refuse(const std::string & problem) const {
-    fail(LTX2_STATUS_MODEL, "%s: %s", where_.c_str(), problem.c_str());
-}
-
 void Config::refuse(const char * key, const std::string & problem) const {
     fail(LTX2_STATUS_MODEL, "%s: %s", what(key).c_str(), problem.c_str());
 }
 
-const Json::Array & Config::array(const char * key) const {
-    const Json * value = find(key);
-    if (!value)
-        fail(LTX2_STATUS_MODEL, "%s: is missing", what(key).c_str());
-    return value->array(what(key));
-}
-
 const Json * Config::find(const char * key) const {
-    const Json * value = group_ ? group_->find(key) : nullptr;
+    const Json * value = object_ ? object_->find(prefix_ + key) : nullptr;
     return value && value->kind() != Json::Kind::null ? value : nullptr;
 }
 
-int64_t Config::integer(const char * key, int64_t otherwise, int64_t least, int64_t most) const {
+const Json & Config::need(const char * key) const {
     const Json * value = find(key);
-    const int64_t n = value ? value->integer(what(key)) : otherwise;
-    if (n < least || n > most)
-        fail(LTX2_STATUS_MODEL, "%s: %lld is not in %lld..%lld", what(key).c_str(),
-             static_cast<long long>(n), static_cast<long long>(least),
-             static_cast<long long>(most));
-    return n;
+    if (!value)
+        refuse(key, "is missing");
+    return *value;
 }
 
-double Config::number(const char * key, double otherwise) const {
+const Json::Array & Config::array(const char * key) const { return need(key).array(what(key)); }
+
+int Config::integer(const char * key, int least, int most) const {
+    const int64_t n = need(key).integer(what(key));
+    const auto value = static_cast<long long>(n);
+    if (least == most && n != most)
+        refuse(key, words("%lld is not supported; %d is", value, most));
+    if (n < least || n > most)
+        refuse(key, words("%lld is not in %d..%d", value, least, most));
+    return static_cast<int>(n);
+}
+
+int Config::integer(const char * key, int otherwise, int least, int most) const {
+    return find(key) ? integer(key, least, most) : otherwise;
+}
+
+double Config::number(const char * key, double otherwise, double least, double most) const {
     const Json * value = find(key);
-    return value ? value->number(what(key)) : otherwise;
+    const double n = value ? value->number(what(key)) : otherwise;
+    if (!(n >= least && n <= most)) // what is not a number is neither
+        refuse(key, words("%g is not in %g..%g", n, least, most));
+    return n;
 }
 
 bool Config::flag(const char * key, bool otherwise) const {
@@ -64,14 +66,12 @@ void Config::require(const char * key, const std::string & wanted,
                      const std::string & otherwise) const {
     const std::string have = text(key, otherwise);
     if (have != wanted)
-        fail(LTX2_STATUS_MODEL, "%s: %s is not supported; LTX-2.3 has %s", what(key).c_str(),
-             have.c_str(), wanted.c_str());
+        refuse(key, have + " is not supported; " + wanted + " is");
 }
 
 void Config::require_flag(const char * key, bool wanted, bool otherwise) const {
     if (flag(key, otherwise) != wanted)
-        fail(LTX2_STATUS_MODEL, "%s: %s is not supported", what(key).c_str(),
-             wanted ? "false" : "true");
+        refuse(key, wanted ? "false is not supported" : "true is not supported");
 }
 
 } // namespace ltx2

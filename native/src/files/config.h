@@ -1,5 +1,5 @@
-// A group of a checkpoint's `config` JSON, read key by key with the reference's defaults and with
-// bounds, so that no number from a file reaches an allocation or a ggml shape unchecked.
+// Numbers and words under keys of a file, read with defaults and within bounds, so that no number
+// from a file reaches an allocation or a ggml shape unchecked.
 #pragma once
 
 #include "files/json.h"
@@ -11,27 +11,31 @@ namespace ltx2 {
 
 class Config {
 public:
-    // The group `name` of `config`, of the file `path`; a missing group is an empty one.
-    Config(const Json & config, const std::string & name, const std::string & path = "");
+    // The keys of `object` (null: there are none) that begin with `prefix`; errors call a key
+    // `where` + prefix + key. `object` must outlive this.
+    Config(const Json * object, std::string where, std::string prefix = "")
+        : object_(object), where_(std::move(where)), prefix_(std::move(prefix)) {}
 
-    bool has(const char * key) const { return find(key) != nullptr; }
-    // Errors: MODEL naming `name.key` (wrong kind, out of bounds, another value than `wanted`).
-    int64_t integer(const char * key, int64_t otherwise, int64_t least, int64_t most) const;
-    double number(const char * key, double otherwise) const;
+    const Json * find(const char * key) const; // null where absent or null
+    // Errors: MODEL naming the key: missing without a default, of the wrong kind, out of bounds.
+    int integer(const char * key, int least, int most) const;
+    int integer(const char * key, int otherwise, int least, int most) const;
+    double number(const char * key, double otherwise, double least, double most) const;
     bool flag(const char * key, bool otherwise) const;
     std::string text(const char * key, const std::string & otherwise) const;
     std::vector<double> numbers(const char * key, const std::vector<double> & otherwise) const;
+    const Json::Array & array(const char * key) const; // must be there
+    // MODEL where the value, or the default, is another than the one that is supported.
     void require(const char * key, const std::string & wanted, const std::string & otherwise) const;
     void require_flag(const char * key, bool wanted, bool otherwise) const;
-    const Json::Array & array(const char * key) const; // must be there
-    std::string what(const char * key) const { return where_ + "." + key; }
-    [[noreturn]] void refuse(const std::string & problem) const; // of the group
+
+    std::string what(const char * key) const { return where_ + prefix_ + key; }
     [[noreturn]] void refuse(const char * key, const std::string & problem) const;
 
 private:
-    const Json * find(const char * key) const; // null where absent or null
-    const Json * group_;
-    std::string where_; // "FILE: config NAME"
+    const Json & need(const char * key) const;
+    const Json * object_;
+    std::string where_, prefix_;
 };
 
 } // namespace ltx2

@@ -4,7 +4,9 @@
 #include "base/round.h"
 #include "base/utf8.h"
 
+#include <algorithm>
 #include <cstring>
+#include <map>
 
 namespace ltx2 {
 
@@ -48,22 +50,20 @@ public:
         const uint64_t entries = counts();
         Json::Object metadata;
         metadata.reserve(static_cast<size_t>(entries));
-        for (uint64_t i = 0; i < entries; ++i) {
+        for (uint64_t i = 0; i < entries; ++i)
             metadata.push_back(entry(i));
-        }
         where_.clear();
-        if (const std::string * key = repeated_key(metadata)) {
+        if (const std::string * key = repeated_key(metadata))
             problem("key %s occurs twice", shown(*key).c_str());
-        }
         file_.metadata = Json(std::move(metadata));
         const size_t alignment = read_alignment();
         file_.tensors.reserve(static_cast<size_t>(tensor_count_));
         offsets_.reserve(static_cast<size_t>(tensor_count_));
-        for (uint64_t i = 0; i < tensor_count_; ++i) {
+        for (uint64_t i = 0; i < tensor_count_; ++i)
             tensor(i, alignment);
-        }
         where_.clear();
         place(alignment);
+        restore_shapes();
         index_by_name(file_);
         refuse_overlap(file_);
         return std::move(file_);
@@ -78,13 +78,11 @@ private:
     [[noreturn]] void problem(const char * text) const { problem("%s", text); }
 
     const uint8_t * take(uint64_t count) {
-        if (count > size_ - at_) {
+        if (count > size_ - at_)
             problem("the file ends too early: %llu bytes wanted at offset %zu of %zu",
                     static_cast<unsigned long long>(count), at_, size_);
-        }
-        if (count > max_header - at_) {
+        if (count > max_header - at_)
             problem("the header is over %zu bytes", max_header);
-        }
         const uint8_t * bytes = data_ + at_;
         at_ += static_cast<size_t>(count);
         return bytes;
@@ -107,58 +105,50 @@ private:
         const size_t start = at_ + 8;
         const std::string_view out = bytes();
         const size_t bad = utf8_error(out);
-        if (bad != std::string_view::npos) {
+        if (bad != std::string_view::npos)
             problem("text is not UTF-8 at offset %zu", start + bad);
-        }
         return std::string(out);
     }
 
     std::string name() {
         std::string out = text();
-        if (out.empty() || out.size() > max_name || out.find('\0') != std::string::npos) {
+        if (out.empty() || out.size() > max_name || out.find('\0') != std::string::npos)
             problem("a name is empty, over %llu bytes, or holds a zero byte: %s",
                     static_cast<unsigned long long>(max_name), shown(out).c_str());
-        }
         return out;
     }
 
     // A count that the rest of the file could hold, so that reserving for it is safe.
     void check_count(uint64_t count, size_t least, const char * of) const {
-        if (count > (size_ - at_) / least) {
+        if (count > (size_ - at_) / least)
             problem("%llu %s cannot be: %zu bytes are left at offset %zu",
                     static_cast<unsigned long long>(count), of, size_ - at_, at_);
-        }
     }
 
     // Reads up to the counts; gives that of the metadata entries.
     uint64_t counts() {
-        if (std::memcmp(take(4), "GGUF", 4) != 0) {
+        if (std::memcmp(take(4), "GGUF", 4) != 0)
             problem("not a GGUF file: it does not begin with \"GGUF\"");
-        }
         const auto version = value<uint32_t>();
-        if ((version & 0xFFFF) == 0 && version != 0) {
+        if ((version & 0xFFFF) == 0 && version != 0)
             problem("a big endian GGUF file, which is not read");
-        }
-        if (version != 2 && version != 3) {
+        if (version != 2 && version != 3)
             problem("GGUF version %u is not read; 2 and 3 are", version);
-        }
         file_.format = words("GGUF v%u", version);
         tensor_count_ = value<uint64_t>();
         const auto entries = value<uint64_t>();
         check_count(entries, least_entry, "metadata entries");
         check_count(tensor_count_, least_tensor, "tensors");
-        if (tensor_count_ > max_tensors) {
+        if (tensor_count_ > max_tensors)
             problem("more than %llu tensors", static_cast<unsigned long long>(max_tensors));
-        }
         add_values(entries);
         return entries;
     }
 
     void add_values(uint64_t count) {
         values_ += count;
-        if (count > Json::max_values || values_ > Json::max_values) {
+        if (count > Json::max_values || values_ > Json::max_values)
             problem("more than %zu metadata values", Json::max_values);
-        }
     }
 
     std::pair<std::string, Json> entry(uint64_t index) {
@@ -171,9 +161,8 @@ private:
 
     ValueType value_type() {
         const auto type = value<uint32_t>();
-        if (type >= static_cast<uint32_t>(ValueType::count)) {
+        if (type >= static_cast<uint32_t>(ValueType::count))
             problem("value type %u is unknown", type);
-        }
         return static_cast<ValueType>(type);
     }
 
@@ -213,9 +202,8 @@ private:
 
     Json boolean() {
         const auto byte = value<uint8_t>();
-        if (byte > 1) {
+        if (byte > 1)
             problem("a boolean is %d", int{byte});
-        }
         return Json(byte == 1);
     }
 
@@ -226,31 +214,27 @@ private:
     }
 
     Json array(int depth) {
-        if (depth >= Json::max_depth) {
+        if (depth >= Json::max_depth)
             problem("arrays nested over %d deep", Json::max_depth);
-        }
         const ValueType type = value_type();
         const auto count = value<uint64_t>();
         check_count(count, least_size[static_cast<size_t>(type)], "array elements");
         add_values(count);
         Json::Array out;
         out.reserve(static_cast<size_t>(count));
-        for (uint64_t i = 0; i < count; ++i) {
+        for (uint64_t i = 0; i < count; ++i)
             out.push_back(json(type, depth + 1));
-        }
         return Json(std::move(out));
     }
 
     size_t read_alignment() const {
         const Json * stated = file_.metadata.find("general.alignment");
-        if (stated == nullptr) {
+        if (stated == nullptr)
             return 32;
-        }
         const int64_t value = stated->integer(file_.path + ": general.alignment");
-        if (value < 8 || value > int64_t{max_alignment} || (value & (value - 1)) != 0) {
+        if (value < 8 || value > int64_t{max_alignment} || (value & (value - 1)) != 0)
             problem("general.alignment: %lld is not a power of two from 8 to %llu",
                     static_cast<long long>(value), static_cast<unsigned long long>(max_alignment));
-        }
         return static_cast<size_t>(value);
     }
 
@@ -260,23 +244,20 @@ private:
         info.name = name();
         where_ = words("tensor %s: ", shown(info.name, 200).c_str());
         const auto rank = value<uint32_t>();
-        if (rank > GGML_MAX_DIMS) {
+        if (rank > GGML_MAX_DIMS)
             problem("%u dimensions; at most %d can be", rank, GGML_MAX_DIMS);
-        }
         info.shape.resize(rank);
         for (uint32_t i = 0; i < rank; ++i) {
             const auto dimension = value<uint64_t>();
-            if (dimension == 0 || dimension > static_cast<uint64_t>(INT64_MAX)) {
+            if (dimension == 0 || dimension > static_cast<uint64_t>(INT64_MAX))
                 problem("dimension %u is %llu", i, static_cast<unsigned long long>(dimension));
-            }
             info.shape[rank - 1 - i] = static_cast<int64_t>(dimension);
         }
         type_and_size(info);
         const auto offset = value<uint64_t>();
-        if (offset % alignment != 0) {
+        if (offset % alignment != 0)
             problem("offset %llu is not a multiple of the alignment, %zu",
                     static_cast<unsigned long long>(offset), alignment);
-        }
         offsets_.push_back(offset);
         file_.tensors.push_back(std::move(info));
     }
@@ -292,20 +273,17 @@ private:
         info.dtype = ggml_type_name(info.type);
         const int64_t row = info.shape.empty() ? 1 : info.shape.back();
         const int64_t block = ggml_blck_size(info.type);
-        if (row % block != 0) {
+        if (row % block != 0)
             problem("rows of %lld values are not whole blocks of %s, which are %lld",
                     static_cast<long long>(row), info.dtype.c_str(), static_cast<long long>(block));
-        }
         uint64_t elements = 0;
-        if (!count_elements(info.shape, elements)) {
+        if (!count_elements(info.shape, elements))
             problem("more elements than 63 bits count");
-        }
         const uint64_t blocks = elements / static_cast<uint64_t>(block);
         const size_t each = ggml_type_size(info.type);
-        if (blocks > size_ / each) {
+        if (blocks > size_ / each)
             problem("is larger than the file: %llu values of %s",
                     static_cast<unsigned long long>(elements), info.dtype.c_str());
-        }
         info.size = static_cast<size_t>(blocks) * each;
     }
 
@@ -315,13 +293,36 @@ private:
         for (size_t i = 0; i < file_.tensors.size(); ++i) {
             TensorInfo & info = file_.tensors[i];
             const size_t room = begin < size_ ? size_ - begin : 0;
-            if (offsets_[i] > room || info.size > room - static_cast<size_t>(offsets_[i])) {
+            if (offsets_[i] > room || info.size > room - static_cast<size_t>(offsets_[i]))
                 problem("tensor %s: %zu bytes at offset %llu of %zu bytes of data%s",
                         shown(info.name, 200).c_str(), info.size,
                         static_cast<unsigned long long>(offsets_[i]), room,
                         "; the file is not complete");
-            }
             info.data = data_ + begin + static_cast<size_t>(offsets_[i]);
+        }
+    }
+
+    // ComfyUI-GGUF reshapes what its quantisation cannot take, and keeps the shape in the metadata.
+    void restore_shapes() {
+        const std::string_view prefix = "comfy.gguf.orig_shape.";
+        std::map<std::string_view, const Json *> stated;
+        for (const auto & [key, value] : file_.metadata.object(""))
+            if (key.compare(0, prefix.size(), prefix) == 0)
+                stated[std::string_view(key).substr(prefix.size())] = &value;
+        for (TensorInfo & info : file_.tensors) {
+            const auto found = stated.find(info.name);
+            if (found == stated.end())
+                continue;
+            const std::string what = file_.path + ": " + std::string(prefix) + info.name;
+            std::vector<int64_t> shape;
+            for (const Json & n : found->second->array(what))
+                shape.push_back(std::max<int64_t>(0, n.integer(what)));
+            uint64_t elements = 0;
+            if (shape.size() > 8 || !count_elements(shape, elements) ||
+                elements != static_cast<uint64_t>(info.elements()))
+                fail(LTX2_STATUS_MODEL, "%s: does not hold the tensor's %lld values", what.c_str(),
+                     static_cast<long long>(info.elements()));
+            info.shape = std::move(shape);
         }
     }
 

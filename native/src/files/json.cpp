@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <iomanip>
 #include <limits>
 #include <locale>
 #include <sstream>
@@ -12,21 +13,9 @@
 namespace ltx2 {
 
 static const char * kind_name(Json::Kind kind) {
-    switch (kind) {
-    case Json::Kind::null:
-        return "null";
-    case Json::Kind::boolean:
-        return "a boolean";
-    case Json::Kind::number:
-        return "a number";
-    case Json::Kind::string:
-        return "a string";
-    case Json::Kind::array:
-        return "an array";
-    case Json::Kind::object:
-        return "an object";
-    }
-    return "unknown";
+    static constexpr const char * names[] = {"null",     "a boolean", "a number",
+                                             "a string", "an array",  "an object"};
+    return names[static_cast<size_t>(kind)];
 }
 
 Json::Kind Json::kind() const {
@@ -40,75 +29,62 @@ Json::Kind Json::kind() const {
 }
 
 bool Json::boolean(const std::string & what) const {
-    if (const bool * value = std::get_if<bool>(&value_)) {
+    if (const bool * value = std::get_if<bool>(&value_))
         return *value;
-    }
     wrong_kind(what, kind(), Kind::boolean);
 }
 
 double Json::number(const std::string & what) const {
-    if (const double * value = std::get_if<double>(&value_)) {
+    if (const double * value = std::get_if<double>(&value_))
         return *value;
-    }
-    if (const int64_t * value = std::get_if<int64_t>(&value_)) {
+    if (const int64_t * value = std::get_if<int64_t>(&value_))
         return static_cast<double>(*value);
-    }
     wrong_kind(what, kind(), Kind::number);
 }
 
 int64_t Json::integer(const std::string & what) const {
-    if (const int64_t * value = std::get_if<int64_t>(&value_)) {
+    if (const int64_t * value = std::get_if<int64_t>(&value_))
         return *value;
-    }
     const double value = number(what);
     const double limit = 9007199254740992.0; // 2^53: above it a double skips integers
-    if (!(std::fabs(value) <= limit) || value != std::floor(value)) {
+    if (!(std::fabs(value) <= limit) || value != std::floor(value))
         fail(LTX2_STATUS_MODEL, "%s: %.17g is not an integer that can be held", what.c_str(),
              value);
-    }
     return static_cast<int64_t>(value);
 }
 
 const std::string & Json::string(const std::string & what) const {
-    if (const std::string * value = std::get_if<std::string>(&value_)) {
+    if (const std::string * value = std::get_if<std::string>(&value_))
         return *value;
-    }
     wrong_kind(what, kind(), Kind::string);
 }
 
 const Json::Array & Json::array(const std::string & what) const {
-    if (const Array * value = std::get_if<Array>(&value_)) {
+    if (const Array * value = std::get_if<Array>(&value_))
         return *value;
-    }
     wrong_kind(what, kind(), Kind::array);
 }
 
 const Json::Object & Json::object(const std::string & what) const {
-    if (const Object * value = std::get_if<Object>(&value_)) {
+    if (const Object * value = std::get_if<Object>(&value_))
         return *value;
-    }
     wrong_kind(what, kind(), Kind::object);
 }
 
 const Json * Json::find(std::string_view key) const {
-    if (const Object * object = std::get_if<Object>(&value_)) {
-        for (const auto & [name, value] : *object) {
-            if (name == key) {
+    if (const Object * object = std::get_if<Object>(&value_))
+        for (const auto & [name, value] : *object)
+            if (name == key)
                 return &value;
-            }
-        }
-    }
     return nullptr;
 }
 
 void Json::set(std::string key, Json value) {
-    if (kind() == Kind::null) {
+    if (kind() == Kind::null)
         value_ = Object();
-    }
     Object * object = std::get_if<Object>(&value_);
-    if (object == nullptr) {
+    if (object == nullptr)
         wrong_kind(key, kind(), Kind::object);
-    }
     for (auto & [name, old] : *object) {
         if (name == key) {
             old = std::move(value);
@@ -122,9 +98,8 @@ const std::string * repeated_key(const Json::Object & object) {
     // Sorted, not hashed: a file cannot choose keys that make it slow.
     std::vector<const std::string *> keys;
     keys.reserve(object.size());
-    for (const auto & entry : object) {
+    for (const auto & entry : object)
         keys.push_back(&entry.first);
-    }
     const auto less = [](const std::string * a, const std::string * b) { return *a < *b; };
     const auto same = [](const std::string * a, const std::string * b) { return *a == *b; };
     std::sort(keys.begin(), keys.end(), less);
@@ -133,6 +108,10 @@ const std::string * repeated_key(const Json::Object & object) {
 }
 
 namespace {
+
+// After a backslash, and what it stands for.
+constexpr std::pair<char, char> escapes[] = {{'"', '"'},  {'\\', '\\'}, {'/', '/'},  {'b', '\b'},
+                                             {'f', '\f'}, {'n', '\n'},  {'r', '\r'}, {'t', '\t'}};
 
 class Parser {
 public:
@@ -146,9 +125,8 @@ public:
         }
         Json value = read(0);
         space();
-        if (at_ != text_.size()) {
+        if (at_ != text_.size())
             problem("something follows the value");
-        }
         return value;
     }
 
@@ -161,9 +139,8 @@ private:
     char here() const { return at_ < text_.size() ? text_[at_] : '\0'; }
 
     void space() {
-        while (here() == ' ' || here() == '\n' || here() == '\t' || here() == '\r') {
+        while (here() == ' ' || here() == '\n' || here() == '\t' || here() == '\r')
             ++at_;
-        }
     }
 
     bool take(char wanted) {
@@ -180,9 +157,8 @@ private:
     }
 
     Json read(int depth) {
-        if (++values_ > Json::max_values) {
+        if (++values_ > Json::max_values)
             problem("too many values");
-        }
         space();
         switch (here()) {
         case '{':
@@ -203,17 +179,15 @@ private:
     }
 
     Json deeper(int depth, Json (Parser::*reader)(int)) {
-        if (depth >= Json::max_depth) {
+        if (depth >= Json::max_depth)
             problem("nested too deep");
-        }
         ++at_; // the bracket
         return (this->*reader)(depth + 1);
     }
 
     Json word(std::string_view wanted, Json value) {
-        if (text_.substr(at_, wanted.size()) != wanted) {
+        if (text_.substr(at_, wanted.size()) != wanted)
             problem("no JSON value");
-        }
         at_ += wanted.size();
         return value;
     }
@@ -221,15 +195,13 @@ private:
     Json array(int depth) {
         Json::Array values;
         space();
-        if (take(']')) {
+        if (take(']'))
             return Json(std::move(values));
-        }
         while (true) {
             values.push_back(read(depth));
             space();
-            if (take(']')) {
+            if (take(']'))
                 return Json(std::move(values));
-            }
             expect(',');
         }
     }
@@ -237,9 +209,8 @@ private:
     Json object(int depth) {
         Json::Object entries;
         space();
-        if (take('}')) {
+        if (take('}'))
             return Json(std::move(entries));
-        }
         while (true) {
             space();
             std::string key = string();
@@ -247,14 +218,12 @@ private:
             expect(':');
             entries.emplace_back(std::move(key), read(depth));
             space();
-            if (take('}')) {
+            if (take('}'))
                 break;
-            }
             expect(',');
         }
-        if (const std::string * key = repeated_key(entries)) {
+        if (const std::string * key = repeated_key(entries))
             problem(("key " + shown(*key) + " occurs twice in the object that ends").c_str());
-        }
         return Json(std::move(entries));
     }
 
@@ -268,13 +237,11 @@ private:
                 ++at_;
             }
             out.append(text_.substr(start, at_ - start));
-            if (take('"')) {
+            if (take('"'))
                 return out;
-            }
-            if (!take('\\')) {
+            if (!take('\\'))
                 problem(at_ < text_.size() ? "a bare control character in a string"
                                            : "a string without an end");
-            }
             escape(out);
         }
     }
@@ -282,33 +249,14 @@ private:
     void escape(std::string & out) {
         const char c = here();
         at_ += at_ < text_.size();
-        switch (c) {
-        case '"':
-        case '\\':
-        case '/':
-            out += c;
-            return;
-        case 'b':
-            out += '\b';
-            return;
-        case 'f':
-            out += '\f';
-            return;
-        case 'n':
-            out += '\n';
-            return;
-        case 'r':
-            out += '\r';
-            return;
-        case 't':
-            out += '\t';
-            return;
-        case 'u':
-            append_utf8(out, code_point());
-            return;
-        default:
-            problem("an unknown escape in a string");
-        }
+        if (c == 'u')
+            return append_utf8(out, code_point());
+        for (const auto & [letter, meaning] : escapes)
+            if (c == letter) {
+                out += meaning;
+                return;
+            }
+        problem("an unknown escape in a string");
     }
 
     uint32_t hex4() {
@@ -319,9 +267,8 @@ private:
                               : c >= 'a' && c <= 'f' ? c - 'a' + 10
                               : c >= 'A' && c <= 'F' ? c - 'A' + 10
                                                      : -1;
-            if (digit < 0) {
+            if (digit < 0)
                 problem("\\u without four hexadecimal digits");
-            }
             value = value * 16 + static_cast<uint32_t>(digit);
             ++at_;
         }
@@ -330,14 +277,12 @@ private:
 
     uint32_t code_point() {
         const uint32_t high = hex4();
-        if (high < 0xD800 || high > 0xDFFF) {
+        if (high < 0xD800 || high > 0xDFFF)
             return high;
-        }
         if (high < 0xDC00 && take('\\') && take('u')) {
             const uint32_t low = hex4();
-            if (low >= 0xDC00 && low <= 0xDFFF) {
+            if (low >= 0xDC00 && low <= 0xDFFF)
                 return 0x10000 + ((high - 0xD800) << 10) + (low - 0xDC00);
-            }
         }
         problem("half of a surrogate pair");
     }
@@ -363,30 +308,26 @@ private:
     }
 
     void digits() {
-        if (here() < '0' || here() > '9') {
+        if (here() < '0' || here() > '9')
             problem("no JSON value");
-        }
-        while (here() >= '0' && here() <= '9') {
+        while (here() >= '0' && here() <= '9')
             ++at_;
-        }
     }
 
     Json number() {
         const size_t start = at_;
         bool whole = true;
         take('-');
-        if (!take('0')) {
+        if (!take('0'))
             digits();
-        }
         if (take('.')) {
             whole = false;
             digits();
         }
         if (take('e') || take('E')) {
             whole = false;
-            if (!take('+')) {
+            if (!take('+'))
                 take('-');
-            }
             digits();
         }
         const std::string_view text = text_.substr(start, at_ - start);
@@ -409,9 +350,8 @@ private:
         stream.imbue(std::locale::classic());
         const bool ok = static_cast<bool>(stream >> value);
 #endif
-        if (!ok) {
+        if (!ok)
             problem("a number past double's range ends");
-        }
         return value;
     }
 
@@ -422,6 +362,82 @@ private:
 };
 
 } // namespace
+
+static void dump_string(std::string & out, std::string_view text) {
+    out += '"';
+    while (!text.empty()) {
+        const char c = text.front();
+        const size_t length = utf8_length(text);
+        const auto * escape = std::find_if(std::begin(escapes), std::end(escapes),
+                                           [&](auto pair) { return pair.second == c && c != '/'; });
+        if (escape != std::end(escapes))
+            (out += '\\') += escape->first;
+        else if (static_cast<uint8_t>(c) < 0x20)
+            out += words("\\u%04x", c);
+        else
+            out += length ? text.substr(0, length) : "\xef\xbf\xbd"; // U+FFFD for what is no text
+        text.remove_prefix(length ? length : 1);
+    }
+    out += '"';
+}
+
+// The shortest text that reads back as the same value, of the same kind; JSON has none for what is
+// not finite.
+static std::string number_text(double value) {
+    if (!std::isfinite(value))
+        return "null";
+    std::ostringstream text;
+    text.imbue(std::locale::classic());
+    for (int digits : {15, 17}) {
+        text.str("");
+        text << std::setprecision(digits) << value;
+        double again = 0;
+        std::istringstream back(text.str());
+        back.imbue(std::locale::classic());
+        if (back >> again && again == value)
+            break;
+    }
+    const bool whole = text.str().find_first_of(".e") == std::string::npos;
+    return text.str() + (whole ? ".0" : ""); // else it would read back as an integer
+}
+
+void Json::dump(std::string & out) const {
+    const char * between = "";
+    if (const Object * object = std::get_if<Object>(&value_)) {
+        out += '{';
+        for (const auto & [key, value] : *object) {
+            out += between;
+            dump_string(out, key);
+            out += ": ";
+            value.dump(out);
+            between = ", ";
+        }
+        out += '}';
+    } else if (const Array * array = std::get_if<Array>(&value_)) {
+        out += '[';
+        for (const Json & value : *array) {
+            out += between;
+            value.dump(out);
+            between = ", ";
+        }
+        out += ']';
+    } else if (const std::string * text = std::get_if<std::string>(&value_))
+        dump_string(out, *text);
+    else if (const int64_t * integer = std::get_if<int64_t>(&value_))
+        out += std::to_string(*integer);
+    else if (const double * number = std::get_if<double>(&value_))
+        out += number_text(*number);
+    else if (const bool * boolean = std::get_if<bool>(&value_))
+        out += *boolean ? "true" : "false";
+    else
+        out += "null";
+}
+
+std::string Json::dump() const {
+    std::string out;
+    dump(out);
+    return out;
+}
 
 Json Json::parse(std::string_view text, const std::string & what) {
     return Parser(text, what).parse();

@@ -1,5 +1,6 @@
-// A bounded JSON reader: the `config` of a checkpoint, a safetensors header, a tokenizer.json.
-// Metadata of every file is held in this form, so that the rest of the library sees one kind.
+// JSON, read within bounds and written: the `config` of a checkpoint, a safetensors header, a
+// tokenizer.json. Metadata of every file is held in this form, so that the rest of the library sees
+// one kind.
 #pragma once
 
 #include "base/error.h"
@@ -38,6 +39,10 @@ public:
     // values, a key that occurs twice, a number past double's range, anything after the value.
     static Json parse(std::string_view text, const std::string & what);
 
+    // JSON text in UTF-8, on one line: what is not UTF-8 in a string becomes U+FFFD, what is not a
+    // finite number null.
+    std::string dump() const;
+
     Kind kind() const;
     // The value as asked for, or MODEL naming `what`.
     bool boolean(const std::string & what) const;
@@ -54,6 +59,8 @@ public:
     void set(std::string key, Json value); // this must be an object (or null, which becomes one)
 
 private:
+    void dump(std::string & out) const;
+
     std::variant<std::monostate, bool, int64_t, double, std::string, Array, Object> value_;
 };
 

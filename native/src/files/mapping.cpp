@@ -1,4 +1,6 @@
-#include "files/tensor_file.h"
+#include "files/mapping.h"
+
+#include "base/error.h"
 
 #include <cerrno>
 #include <cstring>
@@ -34,9 +36,8 @@ namespace {
 struct Handle {
     HANDLE value;
     ~Handle() {
-        if (value != nullptr && value != INVALID_HANDLE_VALUE) {
+        if (value != nullptr && value != INVALID_HANDLE_VALUE)
             CloseHandle(value);
-        }
     }
 };
 } // namespace
@@ -44,26 +45,21 @@ struct Handle {
 Mapping::Mapping(const std::string & path) {
     const std::wstring name = wide(path);
     const DWORD attributes = GetFileAttributesW(name.c_str());
-    if (attributes == INVALID_FILE_ATTRIBUTES) {
+    if (attributes == INVALID_FILE_ATTRIBUTES)
         fail(LTX2_STATUS_MODEL, "%s: there is no such file", path.c_str());
-    }
-    if ((attributes & FILE_ATTRIBUTE_DIRECTORY) != 0) {
+    if ((attributes & FILE_ATTRIBUTE_DIRECTORY) != 0)
         fail(LTX2_STATUS_MODEL, "%s: is a folder, not a file", path.c_str());
-    }
     const Handle file{CreateFileW(name.c_str(), GENERIC_READ, FILE_SHARE_READ | FILE_SHARE_DELETE,
                                   nullptr, OPEN_EXISTING, FILE_ATTRIBUTE_NORMAL, nullptr)};
     LARGE_INTEGER size;
-    if (file.value == INVALID_HANDLE_VALUE || !GetFileSizeEx(file.value, &size)) {
+    if (file.value == INVALID_HANDLE_VALUE || !GetFileSizeEx(file.value, &size))
         cannot(path, "opened");
-    }
-    if (size.QuadPart == 0) {
+    if (size.QuadPart == 0)
         fail(LTX2_STATUS_MODEL, "%s: the file is empty", path.c_str());
-    }
     const Handle map{CreateFileMappingW(file.value, nullptr, PAGE_READONLY, 0, 0, nullptr)};
     void * view = map.value ? MapViewOfFile(map.value, FILE_MAP_READ, 0, 0, 0) : nullptr;
-    if (view == nullptr) {
+    if (view == nullptr)
         cannot(path, "mapped");
-    }
     data_ = static_cast<const uint8_t *>(view);
     size_ = static_cast<size_t>(size.QuadPart);
 }
@@ -81,9 +77,8 @@ namespace {
 struct Descriptor {
     int value;
     ~Descriptor() {
-        if (value >= 0) {
+        if (value >= 0)
             close(value);
-        }
     }
 };
 } // namespace
@@ -95,30 +90,23 @@ struct Descriptor {
 Mapping::Mapping(const std::string & path) {
     // Without O_NONBLOCK, opening a pipe would wait for its writer.
     const Descriptor file{open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
-    if (file.value < 0 && errno == ENOENT) {
+    if (file.value < 0 && errno == ENOENT)
         fail(LTX2_STATUS_MODEL, "%s: there is no such file", path.c_str());
-    }
     struct stat info;
-    if (file.value < 0 || fstat(file.value, &info) != 0) {
+    if (file.value < 0 || fstat(file.value, &info) != 0)
         cannot(path, "opened");
-    }
-    if (S_ISDIR(info.st_mode)) {
+    if (S_ISDIR(info.st_mode))
         fail(LTX2_STATUS_MODEL, "%s: is a folder, not a file", path.c_str());
-    }
-    if (!S_ISREG(info.st_mode)) {
+    if (!S_ISREG(info.st_mode))
         fail(LTX2_STATUS_MODEL, "%s: is not a regular file", path.c_str());
-    }
-    if (info.st_size <= 0) {
+    if (info.st_size <= 0)
         fail(LTX2_STATUS_MODEL, "%s: the file is empty", path.c_str());
-    }
-    if (static_cast<uint64_t>(info.st_size) > SIZE_MAX) {
+    if (static_cast<uint64_t>(info.st_size) > SIZE_MAX)
         fail(LTX2_STATUS_MODEL, "%s: too large for this machine's address space", path.c_str());
-    }
     const size_t size = static_cast<size_t>(info.st_size);
     void * view = mmap(nullptr, size, PROT_READ, MAP_PRIVATE, file.value, 0);
-    if (view == MAP_FAILED) {
+    if (view == MAP_FAILED)
         cannot(path, "mapped");
-    }
     data_ = static_cast<const uint8_t *>(view);
     size_ = size;
 }
@@ -126,9 +114,8 @@ Mapping::Mapping(const std::string & path) {
 Mapping::~Mapping() { munmap(const_cast<uint8_t *>(data_), size_); }
 
 void Mapping::release(const uint8_t * begin, size_t size) const {
-    if (begin < data_ || begin > data_ + size_ || size == 0) {
+    if (begin < data_ || begin > data_ + size_ || size == 0)
         return;
-    }
     // Whole pages, the partly covered ones too: what a neighbour still needs is read again.
     const size_t page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
     const size_t first = static_cast<size_t>(begin - data_) / page * page;

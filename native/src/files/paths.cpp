@@ -1,9 +1,12 @@
 #include "files/paths.h"
 
-#include "files/tensor_file.h"
+#include "base/log.h"
+#include "files/mapping.h"
 
 #include <algorithm>
 #include <filesystem>
+#include <map>
+#include <regex>
 
 namespace ltx2 {
 
@@ -30,7 +33,8 @@ static void look(const fs::path & folder, bool below, std::vector<std::string> &
              error.message().c_str());
 }
 
-std::vector<std::string> model_files(const std::string & path) {
+// The path itself, or of a folder the model files in it and one level below, sorted.
+static std::vector<std::string> model_files(const std::string & path) {
     if (!is_folder(path))
         return {path};
     std::vector<std::string> found;
@@ -71,20 +75,88 @@ Json read_json(const std::string & path) {
     return Json::parse({reinterpret_cast<const char *>(mapping.data()), mapping.size()}, path);
 }
 
-std::vector<std::string> shards_beside(const std::string & path) {
-    const std::string index = beside(path, "model.safetensors.index.json");
-    if (!exists(index))
-        return {};
-    const Json json = read_json(index);
-    const Json * map = json.find("weight_map");
-    if (!map)
-        fail(LTX2_STATUS_MODEL, "%s: has no weight_map", index.c_str());
+// The names of the shards that the table next to them lists; empty without one.
+static std::vector<std::string> listed_shards(const std::string & folder) {
+    const std::string index = (fs::u8path(folder) / "model.safetensors.index.json").u8string();
     std::vector<std::string> names;
-    for (const auto & entry : map->object(index + ": weight_map"))
-        names.push_back(entry.second.string(index + ": weight_map"));
+    try {
+        const Json json = exists(index) ? read_json(index) : Json();
+        if (const Json * map = json.find("weight_map"))
+            for (const auto & entry : map->object(index + ": weight_map"))
+                names.push_back(entry.second.string(index + ": weight_map"));
+    } catch (const Error & e) { // the shards' own names say the same
+        if (e.status() != LTX2_STATUS_MODEL)
+            throw;
+        log(Level::warning, "%s", e.what());
+        return {};
+    }
     std::sort(names.begin(), names.end());
     names.erase(std::unique(names.begin(), names.end()), names.end());
     return names;
+}
+
+// All names of a file named model-00002-of-00005.safetensors; of another, its own.
+static std::vector<std::string> numbered_shards(const std::string & name) {
+    static const std::regex form("(.*-)([0-9]{5})-of-([0-9]{5})(\\.safetensors)");
+    std::smatch match;
+    if (!std::regex_match(name, match, form))
+        return {name};
+    std::vector<std::string> names;
+    for (int i = 1, count = std::min(std::stoi(match[3]), 1000); i <= count; ++i)
+        names.push_back(words("%s%05d-of-%s%s", match[1].str().c_str(), i, match[3].str().c_str(),
+                              match[4].str().c_str()));
+    return names;
+}
+
+static std::vector<std::string> shards_of(const std::string & folder, const std::string & name) {
+    const std::vector<std::string> listed = listed_shards(folder);
+    return std::binary_search(listed.begin(), listed.end(), name) ? listed : numbered_shards(name);
+}
+
+namespace {
+struct File {
+    std::string path;
+    bool asked_for;
+};
+} // namespace
+
+// Each file once. Of two names of one, the link: it was laid where the file is wanted.
+static std::vector<File> files_of(const std::vector<std::string> & paths) {
+    std::vector<File> files;
+    std::map<std::string, size_t> known;
+    for (const std::string & path : paths) {
+        const bool asked_for = !is_folder(path);
+        for (const std::string & file : model_files(path)) {
+            const auto [at, fresh] = known.emplace(resolved(file), files.size());
+            if (fresh)
+                files.push_back({file, asked_for});
+            File & same = files[at->second];
+            same.asked_for = same.asked_for || asked_for;
+            std::error_code error;
+            if (fs::is_symlink(fs::u8path(file), error))
+                same.path = file;
+        }
+    }
+    return files;
+}
+
+std::vector<FileSet> file_sets(const std::vector<std::string> & paths) {
+    std::vector<FileSet> sets;
+    std::map<std::pair<std::string, std::string>, size_t> known; // by folder and first shard
+    for (const File & file : files_of(paths)) {
+        const std::string name = file_name(file.path), parent = folder_of(file.path);
+        const std::string folder = resolved(parent.empty() ? "." : parent);
+        const std::vector<std::string> shards = shards_of(folder, name);
+        const auto [at, fresh] = known.emplace(std::pair(folder, shards[0]), sets.size());
+        if (fresh)
+            sets.push_back({{}, shards, false});
+        FileSet & set = sets[at->second];
+        set.paths.push_back(file.path);
+        set.asked_for = set.asked_for || file.asked_for;
+        set.missing.erase(std::remove(set.missing.begin(), set.missing.end(), name),
+                          set.missing.end());
+    }
+    return sets;
 }
 
 } // namespace ltx2

@@ -8,18 +8,23 @@
 
 namespace ltx2 {
 
-// The path itself, or of a folder the model files in it and one level below, sorted. MODEL: a
-// folder without any, or that cannot be read.
-std::vector<std::string> model_files(const std::string & path);
 bool is_folder(const std::string & path);
 bool exists(const std::string & path);
 std::string file_name(const std::string & path);
 std::string folder_of(const std::string & path);
-std::string beside(const std::string & path, const std::string & name); // a neighbour's path
 std::string resolved(const std::string & path); // equal for two ways to the same file
-Json read_json(const std::string & path);       // MODEL naming the file
+std::string beside(const std::string & path, const std::string & name); // a neighbour's path
+Json read_json(const std::string & path);                               // MODEL naming the file
 
-// The names that model.safetensors.index.json beside `path` lists; empty without one.
-std::vector<std::string> shards_beside(const std::string & path);
+// Files that make one: a file by itself, or the shards of one.
+struct FileSet {
+    std::vector<std::string> paths;
+    std::vector<std::string> missing; // shards that belong to it
+    bool asked_for = false;           // the caller named one of them, not just their folder
+};
+
+// What `paths`, files or folders of them, stand for; a file once, however often it is named. Shards
+// lie together by name, wherever links lead. MODEL: a folder without any model file.
+std::vector<FileSet> file_sets(const std::vector<std::string> & paths);
 
 } // namespace ltx2

@@ -45,13 +45,11 @@ public:
         const Json::Object & entries = header.object(file_.path + ": header");
         file_.metadata = Json(Json::Object());
         file_.tensors.reserve(entries.size());
-        for (const auto & [name, value] : entries) {
-            if (name == "__metadata__") {
+        for (const auto & [name, value] : entries)
+            if (name == "__metadata__")
                 metadata(value);
-            } else {
+            else
                 tensor(name, value);
-            }
-        }
         refuse_holes();
         index_by_name(file_);
         return std::move(file_);
@@ -64,27 +62,23 @@ private:
 
     std::string_view read_header() {
         uint64_t length = 0;
-        if (size_ < sizeof length) {
+        if (size_ < sizeof length)
             problem(words("not a safetensors file: %zu bytes", size_));
-        }
         std::memcpy(&length, data_, sizeof length);
-        if (length > max_header || length > size_ - sizeof length) {
+        if (length > max_header || length > size_ - sizeof length)
             problem(words("the header is said to be %llu bytes long, the file is %zu",
                           static_cast<unsigned long long>(length), size_));
-        }
         const char * text = reinterpret_cast<const char *>(data_) + sizeof length;
-        if (length == 0 || text[0] != '{') {
+        if (length == 0 || text[0] != '{')
             problem("not a safetensors file: the header does not begin with '{'");
-        }
         begin_ = sizeof length + static_cast<size_t>(length);
         return {text, static_cast<size_t>(length)};
     }
 
     void metadata(const Json & value) {
         const std::string where = file_.path + ": __metadata__";
-        for (const auto & [key, text] : value.object(where)) {
+        for (const auto & [key, text] : value.object(where))
             text.string(where + ": " + shown(key)); // the format allows nothing else
-        }
         file_.metadata = value;
     }
 
@@ -93,23 +87,20 @@ private:
         const std::string where = file_.path + ": " + label;
         const auto field = [&](const char * key) -> const Json & {
             const Json * found = value.find(key);
-            if (found == nullptr) {
+            if (found == nullptr)
                 problem(label + ": no " + key);
-            }
             return *found;
         };
         value.object(where);
         TensorInfo info;
         info.name = name;
-        if (name.empty() || name.find('\0') != std::string::npos) {
+        if (name.empty() || name.find('\0') != std::string::npos)
             problem(label + ": an empty name or a zero byte in it");
-        }
         info.dtype = field("dtype").string(where + ": dtype");
         const auto dtype = std::find_if(std::begin(dtypes), std::end(dtypes),
                                         [&](const Dtype & d) { return info.dtype == d.name; });
-        if (dtype == std::end(dtypes)) {
+        if (dtype == std::end(dtypes))
             problem(label + ": dtype " + shown(info.dtype) + " is unknown");
-        }
         info.type = dtype->type;
         read_shape(info, field("shape").array(where + ": shape"), label);
         place(info, field("data_offsets").array(where + ": data_offsets"), dtype->bits, label);
@@ -117,32 +108,28 @@ private:
     }
 
     void read_shape(TensorInfo & info, const Json::Array & shape, const std::string & label) const {
-        if (shape.size() > max_rank) {
+        if (shape.size() > max_rank)
             problem(label + words(": %zu dimensions; at most %zu can be", shape.size(), max_rank));
-        }
         for (const Json & dimension : shape) {
             const int64_t value = dimension.integer(file_.path + ": " + label + ": shape");
-            if (value < 0) {
+            if (value < 0)
                 problem(label + words(": a dimension is %lld", static_cast<long long>(value)));
-            }
             info.shape.push_back(value);
         }
     }
 
     void place(TensorInfo & info, const Json::Array & offsets, uint64_t bits,
                const std::string & label) const {
-        if (offsets.size() != 2) {
+        if (offsets.size() != 2)
             problem(label + words(": %zu data_offsets, not 2", offsets.size()));
-        }
         const std::string where = file_.path + ": " + label + ": data_offsets";
         const int64_t first = offsets[0].integer(where);
         const int64_t last = offsets[1].integer(where);
         const size_t room = size_ - begin_;
-        if (first < 0 || last < first || static_cast<uint64_t>(last) > room) {
+        if (first < 0 || last < first || static_cast<uint64_t>(last) > room)
             problem(label + words(": data_offsets [%lld, %lld] of %zu bytes of data%s",
                                   static_cast<long long>(first), static_cast<long long>(last), room,
                                   last > first ? "; the file is not complete" : ""));
-        }
         info.data = data_ + begin_ + first;
         info.size = static_cast<size_t>(last - first);
         uint64_t elements = 0;
@@ -160,25 +147,22 @@ private:
         refuse_overlap(file_);
         std::vector<const TensorInfo *> sorted;
         sorted.reserve(file_.tensors.size());
-        for (const TensorInfo & tensor : file_.tensors) {
+        for (const TensorInfo & tensor : file_.tensors)
             sorted.push_back(&tensor);
-        }
         std::sort(sorted.begin(), sorted.end(), [](const TensorInfo * a, const TensorInfo * b) {
             return a->data != b->data ? a->data < b->data : a->size < b->size;
         });
         const uint8_t * end = data_ + begin_;
         for (const TensorInfo * tensor : sorted) {
-            if (tensor->data != end) {
+            if (tensor->data != end)
                 problem(
                     "tensor " + shown(tensor->name, 200) +
                     words(": begins at %zu, where %zu was due", offset(tensor->data), offset(end)));
-            }
             end += tensor->size;
         }
-        if (end != data_ + size_) {
+        if (end != data_ + size_)
             problem(words("%zu bytes follow the last tensor",
                           static_cast<size_t>(data_ + size_ - end)));
-        }
     }
 
     size_t offset(const uint8_t * at) const { return static_cast<size_t>(at - data_) - begin_; }

@@ -31,28 +31,24 @@ void index_by_name(ModelFile & file) {
         std::adjacent_find(file.by_name.begin(), file.by_name.end(), [&](uint32_t a, uint32_t b) {
             return tensors[a].name == tensors[b].name;
         });
-    if (twice != file.by_name.end()) {
+    if (twice != file.by_name.end())
         fail(LTX2_STATUS_MODEL, "%s: tensor %s occurs twice", file.path.c_str(),
              shown(tensors[*twice].name, 200).c_str());
-    }
 }
 
 void refuse_overlap(const ModelFile & file) {
     std::vector<const TensorInfo *> sorted;
     sorted.reserve(file.tensors.size());
-    for (const TensorInfo & tensor : file.tensors) {
-        if (tensor.size > 0) {
+    for (const TensorInfo & tensor : file.tensors)
+        if (tensor.size > 0)
             sorted.push_back(&tensor);
-        }
-    }
     std::sort(sorted.begin(), sorted.end(),
               [](const TensorInfo * a, const TensorInfo * b) { return a->data < b->data; });
     for (size_t i = 1; i < sorted.size(); ++i) {
         const TensorInfo & one = *sorted[i - 1];
-        if (static_cast<size_t>(sorted[i]->data - one.data) < one.size) {
+        if (static_cast<size_t>(sorted[i]->data - one.data) < one.size)
             fail(LTX2_STATUS_MODEL, "%s: tensors %s and %s overlap", file.path.c_str(),
                  shown(one.name, 200).c_str(), shown(sorted[i]->name, 200).c_str());
-        }
     }
 }
 
@@ -62,9 +58,8 @@ bool count_elements(const std::vector<int64_t> & shape, uint64_t & out) {
     out = 1;
     for (const int64_t dimension : shape) {
         const auto factor = static_cast<uint64_t>(dimension == 0 ? 1 : dimension);
-        if (factor > static_cast<uint64_t>(INT64_MAX) / out) {
+        if (factor > static_cast<uint64_t>(INT64_MAX) / out)
             return false;
-        }
         out *= factor;
     }
     out = empty ? 0 : out;
@@ -73,12 +68,10 @@ bool count_elements(const std::vector<int64_t> & shape, uint64_t & out) {
 
 ModelFile read_model_file(const uint8_t * data, size_t size, const std::string & path) {
     const std::string_view text(reinterpret_cast<const char *>(data), size);
-    if (text.substr(0, 4) == "GGUF") {
+    if (text.substr(0, 4) == "GGUF")
         return read_gguf(data, size, path);
-    }
-    if (size > 8 && text[8] == '{') {
+    if (size > 8 && text[8] == '{')
         return read_safetensors(data, size, path);
-    }
     const std::string start = shown(text.substr(0, 12));
     const bool pointer = text.substr(0, 20) == "version https://git-";
     fail(LTX2_STATUS_MODEL, "%s: neither GGUF nor safetensors; it begins with %s%s", path.c_str(),

@@ -49,4 +49,9 @@ RotaryTable rotary_table(const std::vector<float> & positions, int axes,
     return table;
 }
 
+bool has_float64_grid(const Config & transformer) {
+    transformer.require("rope_type", "split", "interleaved");
+    return transformer.text("frequencies_precision", "") == "float64";
+}
+
 } // namespace ltx2

@@ -2,6 +2,8 @@
 // not a ggml operation. Shared by the connector (one axis) and the DiT (time, row, column).
 #pragma once
 
+#include "files/config.h"
+
 #include <cstdint>
 #include <vector>
 
@@ -19,5 +21,8 @@ struct RotaryTable {
 RotaryTable rotary_table(const std::vector<float> & positions, int axes,
                          const std::vector<double> & max_pos, double theta, int width, int heads,
                          bool float64_grid);
+
+// What a checkpoint's config says of it. MODEL where the form is not the split one.
+bool has_float64_grid(const Config & transformer);
 
 } // namespace ltx2

@@ -1,137 +1,101 @@
 #include "model/describe.h"
 
 #include "base/utf8.h"
-
-#include <cinttypes>
-#include <map>
+#include "model/recognise.h"
 
 namespace ltx2 {
 
-namespace {
-
-struct Sign {
-    const char * role;
-    const char * name; // how a tensor's name ends, or begins, without model.diffusion_model.
-    bool begins;
-};
-
-// A tensor that each part has, in every naming that is accepted.
-constexpr Sign signs[] = {
-    {"text encoder", "token_embd.weight", false},
-    {"text encoder", "embed_tokens.weight", false},
-    {"text encoder", ".attn_norm.weight", false}, // a further file of a split one
-    {"text encoder", ".input_layernorm.weight", false},
-    {"projection", "video_aggregate_embed.weight", false},
-    {"projection", "text_embedding_projection.aggregate_embed.weight", false},
-    {"connector", "video_embeddings_connector.", true},
-    {"connector", "embeddings_connector.", true},
-    {"dit", "transformer_blocks.0.attn1.to_q.weight", true},
-    {"video vae", "vae.encoder.", true},
-    {"video vae", "vae.decoder.", true},
-    {"video vae", "encoder.down_blocks.", true},
-    {"video vae", "decoder.up_blocks.", true},
-    {"audio vae", "audio_vae.", true},
-    {"vocoder", "vocoder.", true},
-    {"lora", ".lora_A.weight", false},
-};
-
-bool matches(const Sign & sign, std::string_view name) {
-    const std::string_view wanted = sign.name;
-    return wanted.size() <= name.size() &&
-           name.substr(sign.begins ? 0 : name.size() - wanted.size(), wanted.size()) == wanted;
-}
-
-std::string short_value(const Json & value) {
-    switch (value.kind()) {
-    case Json::Kind::null:
-        return "null";
-    case Json::Kind::boolean:
-        return value.boolean("") ? "true" : "false";
-    case Json::Kind::number:
-        break;
-    case Json::Kind::string:
-        return shown(value.string(""), 60);
-    case Json::Kind::object:
-        return words("{%zu keys}", value.object("").size());
-    case Json::Kind::array: {
-        const Json::Array & values = value.array("");
-        std::string out = "[";
-        for (size_t i = 0; i < values.size() && i < 6; ++i) {
-            const bool nested = values[i].kind() == Json::Kind::array;
-            out += (i > 0 ? ", " : "") + (nested ? "[...]" : short_value(values[i]));
-        }
-        return out + (values.size() > 6 ? words(", ...] (%zu values)", values.size()) : "]");
-    }
-    }
-    return words("%.9g", value.number(""));
-}
-
-std::string joined(const std::vector<std::string> & parts) {
-    std::string out;
-    for (const std::string & part : parts) {
-        out += (out.empty() ? "" : ", ") + part;
-    }
-    return out.empty() ? "none known" : out;
-}
-
-} // namespace
-
-std::vector<std::string> roles(const ModelFile & file) {
-    std::vector<std::string> out;
-    for (const Sign & sign : signs) {
-        if (!out.empty() && out.back() == sign.role) {
-            continue;
-        }
-        for (const TensorInfo & tensor : file.tensors) {
-            std::string_view name = tensor.name;
-            const std::string_view prefix = "model.diffusion_model.";
-            if (name.substr(0, prefix.size()) == prefix) {
-                name.remove_prefix(prefix.size());
-            }
-            if (matches(sign, name)) {
-                out.push_back(sign.role);
-                break;
-            }
-        }
-    }
+static Json object(std::initializer_list<std::pair<const char *, Json>> entries) {
+    Json out{Json::Object()};
+    for (const auto & [key, value] : entries)
+        out.set(key, value);
     return out;
 }
 
-std::string describe(const ModelFile & file) {
-    struct Sum {
-        uint64_t tensors = 0, elements = 0, bytes = 0;
-    };
+static Json number(uint64_t n) { return Json(static_cast<int64_t>(n)); }
+
+static Json row_of(const PartRow & row) {
+    return object({{"id", Json(row.id)},
+                   {"title", Json(row.title)},
+                   {"needed", Json(row.need == Need::always)}});
+}
+
+Json part_table() {
+    Json::Array rows;
+    for (const PartRow & row : part_rows())
+        rows.push_back(row_of(row));
+    return Json(std::move(rows));
+}
+
+// A vocabulary has 262144 entries, a chat template some thousand letters.
+static Json shortened(const Json & value) {
+    const size_t most_bytes = 60, most_values = 6;
+    if (value.kind() == Json::Kind::string && value.string("").size() > most_bytes) {
+        const std::string & text = value.string("");
+        size_t end = most_bytes;
+        while (end && (static_cast<uint8_t>(text[end]) & 0xC0) == 0x80) // within a character
+            --end;
+        return object({{"begins", Json(text.substr(0, end))}, {"length", number(text.size())}});
+    }
+    if (value.kind() != Json::Kind::array)
+        return value;
+    const Json::Array & all = value.array("");
+    Json::Array first;
+    for (size_t i = 0; i < all.size() && i < most_values; ++i)
+        first.push_back(shortened(all[i]));
+    if (all.size() <= most_values)
+        return Json(std::move(first));
+    return object({{"begins", Json(std::move(first))}, {"length", number(all.size())}});
+}
+
+namespace {
+struct Sum {
+    uint64_t tensors = 0, elements = 0, bytes = 0;
+
+    void add(const TensorInfo & tensor) {
+        tensors += 1;
+        elements += static_cast<uint64_t>(tensor.elements());
+        bytes += tensor.size;
+    }
+    void put(Json & out) const {
+        out.set("tensors", number(tensors));
+        out.set("parameters", number(elements));
+        out.set("bytes", number(bytes));
+    }
+};
+} // namespace
+
+Json describe(const ModelFile & file) {
+    Json::Array parts, tensors;
+    const Contents contents = recognise({&file});
+    for (const Found & found : contents.parts)
+        parts.push_back(row_of(*found.row));
+    Json metadata{Json::Object()}, types{Json::Object()};
+    for (const auto & [key, value] : file.metadata.object(file.path + ": metadata"))
+        metadata.set(key, shortened(value));
     std::map<std::string, Sum> by_type;
     Sum all;
     for (const TensorInfo & tensor : file.tensors) {
-        for (Sum * sum : {&all, &by_type[tensor.dtype]}) {
-            sum->tensors += 1;
-            sum->elements += static_cast<uint64_t>(tensor.elements());
-            sum->bytes += tensor.size;
-        }
+        all.add(tensor);
+        by_type[tensor.dtype].add(tensor);
+        Json::Array shape(tensor.shape.begin(), tensor.shape.end());
+        tensors.push_back(object({{"name", Json(tensor.name)},
+                                  {"type", Json(tensor.dtype)},
+                                  {"shape", Json(std::move(shape))}}));
     }
-    std::string out = "file: " + file.path + "\n";
-    out += "format: " + file.format + "\n";
-    out += "roles: " + joined(roles(file)) + "\n";
-    out += words("tensors: %" PRIu64 "\nparameters: %" PRIu64 "\nbytes: %" PRIu64 "\n", all.tensors,
-                 all.elements, all.bytes);
     for (const auto & [type, sum] : by_type) {
-        out += words("type %s: %" PRIu64 " tensors, %" PRIu64 " parameters, %" PRIu64 " bytes\n",
-                     type.c_str(), sum.tensors, sum.elements, sum.bytes);
+        Json entry;
+        sum.put(entry);
+        types.set(type, std::move(entry));
     }
-    for (const auto & [key, value] : file.metadata.object(file.path + ": metadata")) {
-        const std::string name = shown(key, 200);
-        out += "metadata " + name.substr(1, name.size() - 2) + ": " + short_value(value) + "\n";
-    }
-    for (const TensorInfo & tensor : file.tensors) {
-        std::string shape;
-        for (const int64_t dimension : tensor.shape) {
-            shape += (shape.empty() ? "" : ", ") + std::to_string(dimension);
-        }
-        const std::string name = shown(tensor.name, 1000);
-        out += "tensor " + name.substr(1, name.size() - 2) + ": " + tensor.dtype + " [" + shape +
-               "]\n";
-    }
+    Json out = object({{"file", Json(file.path)},
+                       {"format", Json(file.format)},
+                       {"parts", Json(std::move(parts))},
+                       {"problem", contents.problem.empty() ? Json() : Json(contents.problem)}});
+    all.put(out);
+    out.set("types", std::move(types));
+    out.set("metadata", std::move(metadata));
+    out.set("tensor_list", Json(std::move(tensors)));
     return out;
 }
 

@@ -1,17 +1,19 @@
-// What a model file holds, in words, from its table alone: no weight is read.
+// What a model file holds, from its table alone: no weight is read.
 #pragma once
 
 #include "files/tensor_file.h"
 
 namespace ltx2 {
 
-// Which parts of the model the tensors' names tell of, in the order the pipeline needs them:
-// "text encoder", "projection", "connector", "dit", "video vae", and what is not yet used:
-// "audio vae", "vocoder", "lora".
-std::vector<std::string> roles(const ModelFile & file);
+// {"file", "format",
+//  "parts": [{"id", "title", "needed"}, ...], recognised by its own tensors,
+//  "problem": why it cannot be used, or null,
+//  "tensors", "parameters", "bytes": counts,
+//  "types": {"q8_0": {"tensors", "parameters", "bytes"}, ...},
+//  "metadata": {KEY: VALUE}; of a long text or list {"begins": its first part, "length": of all},
+//  "tensor_list": [{"name", "type", "shape": outermost first}, ...]}
+Json describe(const ModelFile & file);
 
-// Lines `key: value`: format, roles, counts, bytes by type; then `metadata KEY: VALUE`, long values
-// shortened; then `tensor NAME: TYPE [SHAPE]`.
-std::string describe(const ModelFile & file);
+Json part_table(); // [{"id", "title", "needed"}, ...] of all parts there are
 
 } // namespace ltx2

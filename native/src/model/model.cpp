@@ -1,30 +1,25 @@
 #include "model/model.h"
 
 #include "base/log.h"
-#include "files/paths.h"
 #include "model/builtin/ltx_2_3.h"
 
 #include <algorithm>
 
 namespace ltx2 {
 
-static std::string text_of(const ModelFile & file, const char * key) {
-    const Json * value = file.metadata.find(key);
-    return value ? value->string(file.path + ": " + key) : "";
-}
-
 Model::Model(const std::vector<std::string> & paths) {
     if (paths.empty())
         fail(LTX2_STATUS_INVALID_ARGUMENT, "files: none given");
-    for (const std::string & path : paths) {
-        const bool folder = is_folder(path);
-        for (const std::string & file : model_files(path))
-            add(file, !folder);
-    }
-    check_versions();
-    check_shards();
+    std::vector<FileSet> sets = file_sets(paths);
+    // The shards of one first: a file next to them that holds the same is a copy of them.
+    std::stable_partition(sets.begin(), sets.end(),
+                          [](const FileSet & set) { return set.paths.size() > 1; });
+    for (const FileSet & set : sets)
+        add(set);
     read_configs();
 }
+
+static bool is_needed(const Found & found) { return found.row->need == Need::always; }
 
 const Part * Model::find(std::string_view id) const {
     const auto found = parts_.find(id);
@@ -49,7 +44,7 @@ void Model::need_all() const {
 }
 
 void Model::fail_missing(const std::vector<const PartRow *> & missing) const {
-    std::string given, titles, sources;
+    std::string given, titles, sources, skipped;
     for (const ModelFile & file : files_)
         given += (given.empty() ? "" : ", ") + file.path;
     for (const PartRow * row : missing) {
@@ -57,164 +52,91 @@ void Model::fail_missing(const std::vector<const PartRow *> & missing) const {
         if (sources.find(row->source) == std::string::npos)
             sources += (sources.empty() ? "" : "; and ") + std::string(row->source);
     }
-    fail(LTX2_STATUS_MODEL, "model: no %s in %s; give %s", titles.c_str(),
-         given.empty() ? "the files given" : given.c_str(), sources.c_str());
+    std::vector<Skipped> sorted = skipped_;
+    std::stable_partition(sorted.begin(), sorted.end(),
+                          [](const Skipped & s) { return !s.stranger; });
+    const size_t most = 8;
+    for (size_t i = 0; i < sorted.size() && i < most; ++i)
+        skipped += (i ? ", " : "; skipped: ") + sorted[i].path + " (" + sorted[i].why + ")";
+    if (sorted.size() > most)
+        skipped += words(" and %zu more", sorted.size() - most);
+    fail(LTX2_STATUS_MODEL, "model: no %s in %s; give %s%s", titles.c_str(),
+         given.empty() ? "the files given" : given.c_str(), sources.c_str(), skipped.c_str());
 }
 
 // ---- files
 
-// In a folder, what is no part of a video is passed over; a file that was asked for must be one.
-void Model::add(const std::string & path, bool asked_for) {
-    if (!seen_.insert(resolved(path)).second)
-        return;
-    files_.push_back(read_model_file(path));
-    const ModelFile & file = files_.back();
-    const Naming naming(file);
-    std::string problem;
-    if (naming.lora)
-        problem = "is a LoRA, which is not supported";
-    else if (naming.gemma && file.is_gguf() && text_of(file, "general.architecture") != "gemma3")
-        problem = "has the architecture \"" + text_of(file, "general.architecture") +
-                  "\"; the text encoder is Gemma 3, \"gemma3\"";
-    if (naming.gemma && !file.is_gguf()) {
-        const std::vector<std::string> shards = shards_beside(path);
-        if (!shards.empty() && !std::binary_search(shards.begin(), shards.end(), file_name(path)))
-            problem = "is not among the files of model.safetensors.index.json";
-    }
-    const Json * parts = file.metadata.find("split.count");
-    if (problem.empty() && parts && parts->integer(path + ": split.count") > 1)
-        fail(LTX2_STATUS_MODEL, "%s: is one of several parts; join them with llama-gguf-split",
-             path.c_str());
-    const auto count = [&] {
-        size_t tensors = 0;
-        for (const auto & [id, part] : parts_)
-            tensors += part.tensors.size();
-        return tensors;
-    };
-    const size_t before = count();
-    if (problem.empty()) {
-        add_tensors(file, naming);
-        if (count() > before)
-            return;
-        problem = naming.audio ? "holds sound alone, which is not used"
-                               : "holds no part of LTX-2.3 that is known";
-        if (naming.gemma)
-            return; // a shard of pictures
-    }
-    if (asked_for && !naming.audio)
-        fail(LTX2_STATUS_MODEL, "%s: %s", path.c_str(), problem.c_str());
-    log(Level::info, "%s: passed over: %s", path.c_str(), problem.c_str());
-    files_.pop_back();
+// In a folder, what cannot be used is skipped; a file that was asked for must be of use.
+void Model::skip(const FileSet & set, const std::string & why, bool stranger, bool refused) {
+    const std::string & path = set.paths[0];
+    const std::string own = path + ": ";
+    const std::string text = why.compare(0, own.size(), own) == 0 ? why.substr(own.size()) : why;
+    if (set.asked_for && refused)
+        fail(LTX2_STATUS_MODEL, "%s: %s", path.c_str(), text.c_str());
+    log(Level::info, "%s: skipped: %s", path.c_str(), text.c_str());
+    skipped_.push_back({path, text, stranger});
 }
 
-// Two files may not hold the same part; the files of one folder hold a text encoder together.
-Part & Model::claim(const PartRow & row, const ModelFile & file) {
-    const auto [at, fresh] = parts_.try_emplace(row.id);
+static Json stated_config(const ModelFile & file) {
+    const Json * text = file.metadata.find("config");
+    const std::string what = file.path + ": config";
+    if (!text || text->string(what).empty())
+        return Json(Json::Object());
+    Json config = Json::parse(text->string(what), what);
+    for (const auto & [group, value] : config.object(what))
+        if (value.kind() != Json::Kind::null)
+            for (const PartRow & row : part_rows())
+                for (const char * wanted : row.groups)
+                    if (group == wanted)
+                        value.object(what + " " + group);
+    return config;
+}
+
+void Model::add(const FileSet & set) {
+    std::list<ModelFile> files;
+    std::vector<const ModelFile *> pointers;
+    Contents contents;
+    Json config;
+    try {
+        for (const std::string & path : set.paths)
+            pointers.push_back(&files.emplace_back(read_model_file(path)));
+        contents = recognise(pointers);
+        if (contents.problem.empty())
+            config = stated_config(files.front());
+    } catch (const Error & e) {
+        if (e.status() != LTX2_STATUS_MODEL)
+            throw;
+        return skip(set, e.what(), false, true);
+    }
+    const bool stranger = std::none_of(contents.parts.begin(), contents.parts.end(), is_needed);
+    if (!set.missing.empty())
+        return skip(set, set.missing[0] + ", which belongs to it, is missing; give the folder",
+                    stranger, true);
+    if (!contents.problem.empty())
+        return skip(set, contents.problem, stranger, contents.refused);
+    for (const Found & found : contents.parts)
+        if (const Part * other = find(found.row->id);
+            other && other->whole == folder_of(files.front().path))
+            return skip(set, "holds what the shards next to it hold", false, true);
+    for (Found & found : contents.parts)
+        if (is_needed(found))
+            claim(found, set, files.front());
+    stated_[&files.front()] = std::move(config);
+    files_.splice(files_.end(), files);
+}
+
+// Two files may not hold the same part.
+void Model::claim(Found & found, const FileSet & set, const ModelFile & file) {
+    const auto [at, fresh] = parts_.try_emplace(found.row->id);
     Part & part = at->second;
-    const bool shared = row.many_files && !file.is_gguf();
-    const std::string whole = shared ? folder_of(resolved(file.path)) : file.path;
-    if (!fresh && part.whole != whole)
+    if (!fresh)
         fail(LTX2_STATUS_MODEL, "%s: holds a %s, and so does %s; give one of them",
-             file.path.c_str(), row.title, part.file->path.c_str());
-    if (fresh)
-        part.row = &row, part.file = &file, part.whole = whole;
-    return part;
-}
-
-// ComfyUI-GGUF reshapes what its quantisation cannot take, and keeps the shape in the metadata.
-static std::map<std::string_view, const Json *> stated_shapes(const ModelFile & file) {
-    const std::string_view prefix = "comfy.gguf.orig_shape.";
-    std::map<std::string_view, const Json *> shapes;
-    for (const auto & [key, value] : file.metadata.object(file.path + ": metadata"))
-        if (key.compare(0, prefix.size(), prefix) == 0)
-            shapes[std::string_view(key).substr(prefix.size())] = &value;
-    return shapes;
-}
-
-static std::vector<int64_t> stated_shape(const Json & value, const TensorInfo & info,
-                                         const std::string & path) {
-    const std::string what = path + ": comfy.gguf.orig_shape." + info.name;
-    std::vector<int64_t> shape;
-    for (const Json & n : value.array(what))
-        shape.push_back(std::max<int64_t>(0, n.integer(what)));
-    uint64_t elements = 0;
-    if (shape.size() > 8 || !count_elements(shape, elements) ||
-        elements != static_cast<uint64_t>(info.elements()))
-        fail(LTX2_STATUS_MODEL, "%s: does not hold the tensor's %lld values", what.c_str(),
-             static_cast<long long>(info.elements()));
-    return shape;
-}
-
-void Model::add_tensors(const ModelFile & file, const Naming & naming) {
-    const auto shapes = stated_shapes(file);
-    for (const TensorInfo & tensor : file.tensors) {
-        const Place place = naming.place(tensor.name);
-        if (!place.part)
-            continue;
-        Part & part = claim(*place.part, file);
-        const TensorInfo * info = &tensor;
-        const auto stated = shapes.find(tensor.name);
-        if (stated != shapes.end()) {
-            reshaped_.push_back(tensor);
-            reshaped_.back().shape = stated_shape(*stated->second, tensor, file.path);
-            info = &reshaped_.back();
-        }
-        const auto [at, added] =
-            part.tensors.emplace(place.name, Source{info, file.mapping, file.path, place.added});
-        if (!added)
-            fail(LTX2_STATUS_MODEL, "%s: tensor %s: %s holds it as well", file.path.c_str(),
-                 tensor.name.c_str(), at->second.path.c_str());
-        if (tensor.type == GGML_TYPE_COUNT)
-            fail(LTX2_STATUS_MODEL, "%s: tensor %s is %s, which is not computed with",
-                 file.path.c_str(), tensor.name.c_str(), tensor.dtype.c_str());
-    }
-}
-
-// ---- is it LTX-2.3, and all of it
-
-void Model::check_versions() const {
-    const auto find_tensor = [&](std::string_view name) -> const Source * {
-        for (const auto & [id, part] : parts_)
-            if (const auto at = part.tensors.find(name); at != part.tensors.end())
-                return &at->second;
-        return nullptr;
-    };
-    const auto refuse_if = [](const Source * source, const char * version, const char * sign) {
-        if (source)
-            fail(LTX2_STATUS_MODEL, "%s: is LTX-%s (%s), which is not supported; LTX-2.3 is",
-                 source->path.c_str(), version, sign);
-    };
-    const char * position = "keyframes_abs_pos_embedding";
-    refuse_if(find_tensor(position), "2.5", position);
-    if (!find_tensor("transformer_blocks.0.ff.net.0.proj.bias"))
-        refuse_if(find_tensor("transformer_blocks.0.ff.net.0.proj.weight"), "2.5",
-                  "feed-forward without a bias");
-    const char * old = "2.0 or older";
-    for (const char * name :
-         {"caption_projection.linear_1.weight", "text_embedding_projection.aggregate_embed.weight"})
-        refuse_if(find_tensor(name), old, name);
-    const Source * table = find_tensor("transformer_blocks.0.scale_shift_table");
-    if (table && table->info->shape.size() == 2 && table->info->shape[0] == 6)
-        refuse_if(table, old, "six rows of modulation");
-    for (const ModelFile & file : files_) {
-        const std::string version = text_of(file, "model_version");
-        if (!version.empty() && version.compare(0, 3, "2.3") != 0)
-            fail(LTX2_STATUS_MODEL, "%s: states model_version %s; LTX-2.3 is supported",
-                 file.path.c_str(), version.c_str());
-    }
-}
-
-// A text encoder in several files is whole, or says which is missing.
-void Model::check_shards() const {
-    for (const auto & [id, part] : parts_) {
-        if (!part.row->many_files || part.file->is_gguf())
-            continue;
-        const std::string & path = part.file->path;
-        for (const std::string & shard : shards_beside(path))
-            if (!seen_.count(resolved(beside(path, shard))))
-                fail(LTX2_STATUS_MODEL, "%s: %s, which belongs to it, is missing; give the folder",
-                     path.c_str(), shard.c_str());
-    }
+             file.path.c_str(), found.row->title, part.file->path.c_str());
+    part.row = found.row;
+    part.file = &file;
+    part.whole = set.paths.size() > 1 ? folder_of(file.path) : file.path;
+    part.tensors = std::move(found.tensors);
+    part.architecture = std::move(found.architecture);
 }
 
 // ---- what files state
@@ -222,21 +144,11 @@ void Model::check_shards() const {
 // A group is taken from the part's own file, else from that of the first part that states it, else
 // from the table of LTX-2.3.
 void Model::read_configs() {
-    std::map<const ModelFile *, Json> stated;
-    for (const ModelFile & file : files_) {
-        const std::string text = text_of(file, "config"), what = file.path + ": config";
-        Json & config = stated[&file] = Json(Json::Object());
-        if (text.empty())
-            continue;
-        config = Json::parse(text, what);
-        config.object(what);
-    }
     const Json table = Json::parse(ltx23_config, "the built-in config of LTX-2.3");
     const auto state = [&](Part & part, const char * group, const ModelFile & file) {
-        const Json * value = stated[&file].find(group);
+        const Json * value = stated_[&file].find(group);
         if (!value || value->kind() == Json::Kind::null)
             return false;
-        value->object(file.path + ": config " + group);
         part.config.set(group, *value);
         part.config_path = file.path;
         return true;

@@ -3,23 +3,12 @@
 #pragma once
 
 #include "files/config.h"
-#include "model/parts.h"
+#include "files/paths.h"
+#include "model/recognise.h"
 
-#include <deque>
-#include <map>
-#include <set>
+#include <list>
 
 namespace ltx2 {
-
-// Where a tensor's bytes are. `added` goes onto every value: Hugging Face stores Gemma's norms
-// without the 1 that GGUF holds inside.
-struct Source {
-    const TensorInfo * info = nullptr;
-    std::shared_ptr<Mapping> mapping;
-    std::string path;
-    float added = 0;
-};
-using Index = std::map<std::string, Source, std::less<>>; // by the reference's names
 
 // One part of an opened model.
 struct Part {
@@ -29,16 +18,19 @@ struct Part {
     Json config = Json(Json::Object());
     std::string config_path; // the file that states the config
     Index tensors;
+    std::string architecture; // "gemma3", of a part that has several kinds
 
-    Config group(const char * name) const { return Config(config, name, config_path); }
+    Config group(const char * name) const { // of the config, empty where it is not stated
+        return Config(config.find(name), config_path + ": config " + name + ".");
+    }
 };
 
 class Model {
 public:
     // Files, or folders of them: a folder stands for its *.gguf and *.safetensors files and for
-    // those of the folders inside it. Each file says what it holds, by metadata or by its tensors'
-    // names. Any parts will do. Errors: MODEL naming the file: unreadable, not LTX-2.3, a part
-    // twice.
+    // those of the folders inside it. Each file says what it holds. Any parts will do; what a
+    // folder holds besides is skipped and logged. Errors: MODEL naming the file: one that was asked
+    // for cannot be read or is no part of LTX-2.3, or two hold the same part.
     explicit Model(const std::vector<std::string> & paths);
 
     const Part * find(std::string_view id) const;
@@ -46,17 +38,19 @@ public:
     void need_all() const;                        // the same of all parts that a video needs
 
 private:
-    void add(const std::string & path, bool asked_for);
-    void add_tensors(const ModelFile & file, const Naming & naming);
-    Part & claim(const PartRow & row, const ModelFile & file);
-    void check_versions() const;
-    void check_shards() const;
+    struct Skipped {
+        std::string path, why;
+        bool stranger; // it is no part at all
+    };
+    void add(const FileSet & set);
+    void skip(const FileSet & set, const std::string & why, bool stranger, bool refused);
+    void claim(Found & found, const FileSet & set, const ModelFile & file);
     void read_configs();
     [[noreturn]] void fail_missing(const std::vector<const PartRow *> & missing) const;
 
-    std::deque<ModelFile> files_; // tensors are pointed at
-    std::deque<TensorInfo> reshaped_;
-    std::set<std::string> seen_;             // files, however they were named
+    std::list<ModelFile> files_;               // tensors are pointed at
+    std::map<const ModelFile *, Json> stated_; // configs
+    std::vector<Skipped> skipped_;
     std::map<std::string_view, Part> parts_; // by id
 };
 

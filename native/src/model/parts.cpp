@@ -1,170 +1,190 @@
 #include "model/parts.h"
 
-#include <initializer_list>
-#include <utility>
-
 namespace ltx2 {
 
-using View = std::string_view;
+static const char * const checkpoint =
+    "an LTX-2.3 checkpoint: the official .safetensors, or the .gguf `ltx2 convert` makes of it";
+static const char * const ltx_2_0 = "LTX-2.0 or older";
+static const char * const ltx_2_5 = "LTX-2.5";
 
-static bool starts(View text, View part) { return text.substr(0, part.size()) == part; }
-static bool holds(View text, View part) { return text.find(part) != View::npos; }
-
-static bool strip(View & name, std::initializer_list<const char *> prefixes) {
-    for (const char * prefix : prefixes)
-        if (starts(name, prefix)) {
-            name.remove_prefix(View(prefix).size());
-            return true;
-        }
-    return false;
+static PartRow text_encoder() {
+    PartRow row{"text_encoder", "text encoder", Need::always, 3};
+    row.signs = {{"blk.#.attn_q_norm.weight", "H"},
+                 {"blk.#.attn_k_norm.weight", "H"},
+                 {"blk.#.ffn_norm.weight", "D"},
+                 {"blk.#.post_ffw_norm.weight", "D"}};
+    row.source = "Gemma 3 12B: a .gguf, or its Hugging Face folder";
+    row.architectures = {"gemma3", "gemma3_text"};
+    row.others = {{{"blk.#.layer_output_scale.weight", ""}, false, "Gemma 4, LTX-2.5's"}};
+    row.namings = {
+        {{""}, "", {{"token_embd.weight"}, {"output_norm.weight"}, {"blk.#.*"}}}, // llama.cpp's
+        {{"language_model.model.", "model.language_model.", "model.", ""},        // Hugging Face's
+         "",
+         {{"embed_tokens.weight", "token_embd.weight"},
+          {"norm.weight", "output_norm.weight", 1},
+          {"layers.#.input_layernorm.weight", "blk.#.attn_norm.weight", 1},
+          {"layers.#.self_attn.q_proj.weight", "blk.#.attn_q.weight"},
+          {"layers.#.self_attn.k_proj.weight", "blk.#.attn_k.weight"},
+          {"layers.#.self_attn.v_proj.weight", "blk.#.attn_v.weight"},
+          {"layers.#.self_attn.o_proj.weight", "blk.#.attn_output.weight"},
+          {"layers.#.self_attn.q_norm.weight", "blk.#.attn_q_norm.weight", 1},
+          {"layers.#.self_attn.k_norm.weight", "blk.#.attn_k_norm.weight", 1},
+          {"layers.#.post_attention_layernorm.weight", "blk.#.post_attention_norm.weight", 1},
+          {"layers.#.pre_feedforward_layernorm.weight", "blk.#.ffn_norm.weight", 1},
+          {"layers.#.mlp.gate_proj.weight", "blk.#.ffn_gate.weight"},
+          {"layers.#.mlp.up_proj.weight", "blk.#.ffn_up.weight"},
+          {"layers.#.mlp.down_proj.weight", "blk.#.ffn_down.weight"},
+          {"layers.#.post_feedforward_layernorm.weight", "blk.#.post_ffw_norm.weight", 1},
+          {"layers.#.layer_scalar", "blk.#.layer_output_scale.weight"}}}};
+    return row;
 }
 
-enum Row { text_encoder, projection, connector, dit, video_vae };
+static PartRow projection() {
+    PartRow row{"projection", "text projection", Need::always, 1};
+    row.signs = {{"text_embedding_projection.video_aggregate_embed.weight", "D ?"},
+                 {"text_embedding_projection.video_aggregate_embed.bias", "D"},
+                 {"text_embedding_projection.aggregate_embed.weight", "D ?"}};
+    row.source = checkpoint;
+    row.groups = {"transformer"};
+    row.namings = {{{"text_embedding_projection.", ""},
+                    "text_embedding_projection.",
+                    {{"video_aggregate_embed.*"}, {"aggregate_embed.*"}}}};
+    row.others = {{{"text_embedding_projection.aggregate_embed.weight", ""}, false, ltx_2_0}};
+    row.sizes = {{"text_embedding_projection.video_aggregate_embed.bias", "4096"}};
+    return row;
+}
+
+static PartRow connector() {
+    PartRow row{"connector", "text connector", Need::always, 2};
+    row.signs = {{"video_embeddings_connector.learnable_registers", "? D"},
+                 {"video_embeddings_connector.transformer_1d_blocks.#.attn1.q_norm.weight", "D"},
+                 {"video_embeddings_connector.transformer_1d_blocks.#.attn1.k_norm.weight", "D"},
+                 {"video_embeddings_connector.transformer_1d_blocks.#.ff.net.0.proj.bias", "4D"}};
+    row.source = checkpoint;
+    row.prefix = "model.diffusion_model.";
+    row.groups = {"transformer"};
+    row.namings = {
+        {{"model.diffusion_model.video_embeddings_connector.",
+          "model.diffusion_model.embeddings_connector.",
+          "diffusion_model.video_embeddings_connector.", "diffusion_model.embeddings_connector.",
+          "video_embeddings_connector.", "embeddings_connector."},
+         "video_embeddings_connector.",
+         {{"learnable_registers"}, {"transformer_1d_blocks.#.*"}}}};
+    row.sizes = {{"video_embeddings_connector.learnable_registers", "128 4096"}};
+    return row;
+}
+
+static PartRow dit() {
+    PartRow row{"dit", "diffusion transformer", Need::always, 4};
+    row.signs = {{"patchify_proj.weight", "D C"},
+                 {"proj_out.weight", "C D"},
+                 {"scale_shift_table", "2 D"},
+                 {"adaln_single.linear.bias", "9D"},
+                 {"prompt_adaln_single.linear.bias", "2D"},
+                 {"transformer_blocks.#.scale_shift_table", "9 D"},
+                 {"transformer_blocks.#.attn1.q_norm.weight", "D"}};
+    row.source = checkpoint;
+    row.prefix = "model.diffusion_model.";
+    row.groups = {"transformer", "sampling"};
+    row.namings = {{{"model.diffusion_model.", "diffusion_model.", ""},
+                    "",
+                    {{"patchify_proj.*"},
+                     {"adaln_single.*"},
+                     {"prompt_adaln_single.*"},
+                     {"caption_projection.*"},
+                     {"keyframes_abs_pos_embedding"},
+                     {"scale_shift_table"},
+                     {"proj_out.*"},
+                     {"transformer_blocks.#.attn1.*"},
+                     {"transformer_blocks.#.attn2.*"},
+                     {"transformer_blocks.#.ff.*"},
+                     {"transformer_blocks.#.scale_shift_table"},
+                     {"transformer_blocks.#.prompt_scale_shift_table"}}}};
+    row.others = {{{"keyframes_abs_pos_embedding", ""}, false, ltx_2_5},
+                  {{"transformer_blocks.#.ff.net.0.proj.bias", ""}, true, ltx_2_5},
+                  {{"caption_projection.linear_1.weight", ""}, false, ltx_2_0},
+                  {{"transformer_blocks.#.scale_shift_table", "6 ?"}, false, ltx_2_0}};
+    row.sizes = {{"scale_shift_table", "2 4096"}, {"proj_out.bias", "128"}};
+    return row;
+}
+
+static PartRow video_vae() {
+    PartRow row{"video_vae", "video VAE", Need::always, 3};
+    row.signs = {{"vae.encoder.down_blocks.#.res_blocks.#.conv1.conv.bias", "?"},
+                 {"vae.decoder.up_blocks.#.res_blocks.#.conv1.conv.bias", "?"},
+                 {"vae.per_channel_statistics.mean-of-means", "C"},
+                 {"vae.per_channel_statistics.std-of-means", "C"}};
+    row.source = checkpoint;
+    row.groups = {"vae"};
+    row.namings = {{{"vae.", ""},
+                    "vae.",
+                    {{"encoder.*"},
+                     {"decoder.*"},
+                     {"per_channel_statistics.mean-of-means"},
+                     {"per_channel_statistics.std-of-means"}}}};
+    row.others = {{{"vae.decoder.last_time_embedder.*", ""}, false, ltx_2_0},
+                  {{"vae.decoder.det_stages.*", ""}, false, ltx_2_5}};
+    row.sizes = {{"vae.encoder.down_blocks.8.res_blocks.0.conv1.conv.bias", "1024"},
+                 {"vae.decoder.conv_in.conv.bias", "1024"},
+                 {"vae.decoder.up_blocks.7.conv.conv.bias", "512"}};
+    return row;
+}
+
+static PartRow unused(const char * id, const char * title, std::vector<Sign> signs,
+                      const char * refusal = nullptr, int enough = 1) {
+    PartRow row{id, title, Need::never, enough, std::move(signs)};
+    row.refusal = refusal;
+    return row;
+}
 
 const std::vector<PartRow> & part_rows() {
-    static const char * const checkpoint = "an LTX-2.3 checkpoint: the official .safetensors, or "
-                                           "the .gguf `ltx2 convert` makes of it";
-    static const char * const gemma = "Gemma 3 12B: a .gguf, or its Hugging Face folder";
     static const std::vector<PartRow> rows = {
-        {"text_encoder", "text encoder", Need::always, gemma, true, {}},
-        {"projection", "text projection", Need::always, checkpoint, false, {"transformer"}},
-        {"connector", "text connector", Need::always, checkpoint, false, {"transformer"}},
-        {"dit",
-         "diffusion transformer",
-         Need::always,
-         checkpoint,
-         false,
-         {"transformer", "sampling"}},
-        {"video_vae", "video VAE", Need::always, checkpoint, false, {"vae"}},
+        text_encoder(),
+        projection(),
+        connector(),
+        dit(),
+        video_vae(),
+        unused("audio_stream", "audio stream of the transformer",
+               {{"*audio_patchify_proj.*", ""},
+                {"*audio_embeddings_connector.*", ""},
+                {"*audio_aggregate_embed.*", ""},
+                {"*transformer_blocks.#.audio_*", ""},
+                {"*av_ca_*", ""}}),
+        unused("audio_vae", "audio VAE",
+               {{"audio_vae.*", ""},
+                {"encoder.mid.block_#.conv1.conv.weight", ""},
+                {"decoder.mid.block_#.conv1.conv.weight", ""}}),
+        unused("vocoder", "vocoder", {{"vocoder.*", ""}, {"bwe_generator.*", ""}}),
+        unused("vision", "vision tower of the text encoder",
+               {{"*vision_tower.vision_model.*", ""},
+                {"*multi_modal_projector.mm_*", ""},
+                {"mm.input_projection.weight", ""}}),
+        unused("upsampler", "latent upsampler",
+               {{"initial_conv.weight", "M C 3 3 3"},
+                {"final_conv.weight", "C M 3 3 3"},
+                {"res_blocks.#.conv1.weight", "M M 3 3 3"},
+                {"post_upsample_res_blocks.#.conv1.weight", "M M 3 3 3"}},
+               "is a latent upsampler, which is not supported", 3),
+        unused("diffusers_dit", "diffusion transformer with diffusers' names",
+               {{"transformer_blocks.#.attn1.norm_q.weight", "D"},
+                {"transformer_blocks.#.scale_shift_table", "9 D"},
+                {"time_embed.linear.bias", "9D"},
+                {"proj_in.weight", "D ?"}},
+               "has the tensor names of diffusers, which are not read; the single-file checkpoint "
+               "of LTX-2.3 is",
+               2),
+        unused("adapter", "adapter (LoRA)",
+               {{"*lora*", ""},
+                {"*.lokr_*", ""},
+                {"*.hada_*", ""},
+                {"*.oft_*", ""},
+                {"*.diff", ""},
+                {"*.diff_b", ""},
+                {"*.dora_scale", ""},
+                {"*.on_input", ""}},
+               "is an adapter (LoRA), which is not supported"),
     };
     return rows;
-}
-
-static Place in(Row row, std::string name, float added = 0) {
-    return {&part_rows()[static_cast<size_t>(row)], std::move(name), added};
-}
-
-static bool is_llama_name(View name) {
-    return starts(name, "token_embd.") || starts(name, "blk.") || starts(name, "output_norm.");
-}
-
-// A name that only Hugging Face's Gemma has; a shard may hold any part of it.
-static bool is_hugging_face_name(View name) {
-    if (strip(name, {"language_model.model.", "model.language_model."}))
-        return true;
-    strip(name, {"model."});
-    return name == "embed_tokens.weight" ||
-           (starts(name, "layers.") && (holds(name, ".self_attn.") || holds(name, ".mlp.") ||
-                                        holds(name, "layernorm.weight")));
-}
-
-// Names of sound, inside the DiT and beside it.
-static bool is_audio(View name) {
-    return starts(name, "vocoder.") || holds(name, "audio") || holds(name, "av_ca_") ||
-           holds(name, "a2v");
-}
-
-Naming::Naming(const ModelFile & file) {
-    bool llama = false;
-    for (const TensorInfo & tensor : file.tensors) {
-        View name = tensor.name;
-        strip(name, {"model.diffusion_model.", "diffusion_model."});
-        lora = lora || holds(name, ".lora_A.") || holds(name, ".lora_down.");
-        audio = audio || is_audio(name);
-        gemma = gemma || is_hugging_face_name(name);
-        llama = llama || is_llama_name(name);
-        bare_vae_ =
-            bare_vae_ || starts(name, "encoder.down_blocks.") || starts(name, "decoder.up_blocks.");
-        if (starts(name, "transformer_blocks.") && holds(name, ".attn1.norm_q."))
-            fail(LTX2_STATUS_MODEL,
-                 "%s: has the tensor names of diffusers, which are not read; "
-                 "the single-file checkpoint of LTX-2.3 is",
-                 file.path.c_str());
-    }
-    gemma = gemma || llama;
-}
-
-static std::string gemma_layer_part(View part) {
-    static const std::pair<View, const char *> names[] = {
-        {"input_layernorm", "attn_norm"},
-        {"self_attn.q_proj", "attn_q"},
-        {"self_attn.k_proj", "attn_k"},
-        {"self_attn.v_proj", "attn_v"},
-        {"self_attn.o_proj", "attn_output"},
-        {"self_attn.q_norm", "attn_q_norm"},
-        {"self_attn.k_norm", "attn_k_norm"},
-        {"post_attention_layernorm", "post_attention_norm"},
-        {"pre_feedforward_layernorm", "ffn_norm"},
-        {"mlp.gate_proj", "ffn_gate"},
-        {"mlp.up_proj", "ffn_up"},
-        {"mlp.down_proj", "ffn_down"},
-        {"post_feedforward_layernorm", "post_ffw_norm"},
-    };
-    const View ending = ".weight";
-    if (part.size() <= ending.size() || part.substr(part.size() - ending.size()) != ending)
-        return "";
-    part.remove_suffix(ending.size());
-    for (const auto & pair : names)
-        if (part == pair.first)
-            return pair.second;
-    return "";
-}
-
-static Place gemma_place(View name) {
-    if (is_llama_name(name))
-        return in(text_encoder, std::string(name));
-    strip(name, {"language_model.model.", "model.language_model.", "model."});
-    if (name == "embed_tokens.weight")
-        return in(text_encoder, "token_embd.weight");
-    if (name == "norm.weight")
-        return in(text_encoder, "output_norm.weight", 1);
-    if (!strip(name, {"layers."}))
-        return {};
-    const size_t dot = name.find('.');
-    const std::string part = dot == View::npos ? "" : gemma_layer_part(name.substr(dot + 1));
-    if (part.empty())
-        return {};
-    const float added = holds(part, "norm") ? 1.0f : 0.0f;
-    return in(text_encoder, "blk." + std::string(name.substr(0, dot)) + "." + part + ".weight",
-              added);
-}
-
-static bool is_dit_name(View name) {
-    for (View part : {"transformer_blocks.", "patchify_proj.", "adaln_single.",
-                      "prompt_adaln_single.", "caption_projection.", "proj_out."})
-        if (starts(name, part))
-            return true;
-    return name == "scale_shift_table" || name == "keyframes_abs_pos_embedding";
-}
-
-Place Naming::place(const std::string & given) const {
-    View name = given;
-    if (lora)
-        return {};
-    if (gemma)
-        return gemma_place(name);
-    const bool inside = strip(name, {"model.diffusion_model.", "diffusion_model."});
-    if (is_audio(name))
-        return {};
-    const std::string text(name);
-    if (starts(name, "video_embeddings_connector."))
-        return in(connector, text);
-    if (starts(name, "embeddings_connector."))
-        return in(connector, "video_" + text);
-    if (is_dit_name(name))
-        return in(dit, text);
-    if (inside)
-        return {};
-    if (starts(name, "text_embedding_projection."))
-        return in(projection, text);
-    if (starts(name, "video_aggregate_embed."))
-        return in(projection, "text_embedding_projection." + text);
-    View part = name;
-    const bool prefixed = strip(part, {"vae."});
-    for (View half : {"encoder.", "decoder.", "per_channel_statistics."})
-        if (starts(part, half) && (prefixed || bare_vae_))
-            return in(video_vae, "vae." + std::string(part));
-    return {};
 }
 
 } // namespace ltx2

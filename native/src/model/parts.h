@@ -1,43 +1,60 @@
-// The parts of a model: the one list of them, and what the makers of files call their tensors.
+// The parts of a model: the one list of them, what the makers of files call their tensors, and by
+// which tensors each is known. Data; model/recognise reads it.
+//
+// In names, `#` stands for a number and `*` for anything. A shape is outermost first, as PyTorch
+// prints it: a number, a letter (equal wherever it occurs in one file), a multiple of one ("9D"),
+// or "?" for any size; "" is any shape.
 #pragma once
 
-#include "files/tensor_file.h"
-
-#include <string_view>
+#include <cstddef>
+#include <vector>
 
 namespace ltx2 {
 
 enum class Need { always, never }; // never: recognised and named in messages, not loaded
 
+struct Sign {
+    const char * name; // official
+    const char * shape;
+};
+
+// One tensor, or many: as a maker calls them, and officially.
+struct Name {
+    const char * given;
+    const char * official = nullptr; // the same
+    float added = 0; // onto every value: Hugging Face stores norms without the 1 that GGUF has
+};
+
+struct Naming {
+    std::vector<const char *> prefixes; // before each name, any of these
+    const char * official;              // the prefix that the reference has in their place
+    std::vector<Name> names;
+};
+
+// Another member of the family: what it has, or lacks where our model has it.
+struct Other {
+    Sign sign;
+    bool lacks;
+    const char * what; // it is
+};
+
 struct PartRow {
     const char * id;    // as `info` prints it
     const char * title; // as a message says it
     Need need;
-    const char * source;              // where to get it
-    bool many_files;                  // the files of one folder may hold it together
-    std::vector<const char *> groups; // of a checkpoint's config that are about it
+    int enough;                   // of the signs must be there: one that is damaged does not decide
+    std::vector<Sign> signs = {}; // that only this part has; of official names, else of given ones
+    const char * source = "";     // where to get it
+    const char * prefix = ""; // of its tensors in the official file, before their official names
+    const char * refusal = nullptr;        // never: what a file that was asked for is refused with
+    std::vector<const char *> groups = {}; // of a checkpoint's config that are about it
+    std::vector<Naming> namings = {};
+    std::vector<Other> others = {};
+    std::vector<Sign> sizes = {}; // LTX-2.3's, where a file does not state its model_version
+    // Which general.architecture or model_type may be stated; empty: any.
+    std::vector<const char *> architectures = {};
 };
 
 const std::vector<PartRow> & part_rows(); // in the order the pipeline needs them
-
-struct Place {
-    const PartRow * part = nullptr; // null: a video does not need the tensor (audio, vision)
-    std::string name;               // the official one, without `model.diffusion_model.`
-    float added = 0; // Hugging Face stores norms without the 1 that GGUF holds inside
-};
-
-// How one file names its tensors, judged by all of them.
-class Naming {
-public:
-    explicit Naming(const ModelFile & file); // MODEL: a layout that is known and not read
-    Place place(const std::string & name) const;
-
-    bool gemma = false; // the file is a text encoder's, or a shard of one
-    bool lora = false;
-    bool audio = false; // some tensors are the sound's
-
-private:
-    bool bare_vae_ = false;
-};
 
 } // namespace ltx2

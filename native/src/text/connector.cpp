@@ -13,18 +13,18 @@ static constexpr double theta = 10000;
 
 ConnectorConfig::ConnectorConfig(const Part & part) {
     const Config c = part.group("transformer");
-    c.require("rope_type", "split", "interleaved");
-    layers = static_cast<int>(c.integer("connector_num_layers", 2, 1, 256));
-    heads = static_cast<int>(c.integer("connector_num_attention_heads", 30, 1, 256));
-    head_dim = static_cast<int>(c.integer("connector_attention_head_dim", 128, 2, 1024));
-    text_length = static_cast<int>(c.integer("connector_text_length", 1024, 1, 16384));
+    layers = c.integer("connector_num_layers", 2, 1, 256);
+    heads = c.integer("connector_num_attention_heads", 30, 1, 256);
+    head_dim = c.integer("connector_attention_head_dim", 128, 2, 1024);
+    text_length = c.integer("connector_text_length", 1024, 1, 16384);
     const std::vector<double> range = c.numbers("connector_positional_embedding_max_pos", {1});
-    if (range.size() != 1 || !(range[0] > 0) || head_dim % 2)
-        c.refuse("the connector wants an even head width and one positive "
-                 "connector_positional_embedding_max_pos");
+    if (range.size() != 1 || !(range[0] > 0))
+        c.refuse("connector_positional_embedding_max_pos", "is not one positive number");
+    if (head_dim % 2)
+        c.refuse("connector_attention_head_dim", words("%d is odd", head_dim));
     max_pos = range[0];
     gated = c.flag("connector_apply_gated_attention", false);
-    float64_grid = c.text("frequencies_precision", "") == "float64";
+    float64_grid = has_float64_grid(c);
 }
 
 ConnectorBlock::ConnectorBlock(const Weights & w, const ConnectorConfig & c)
@@ -60,12 +60,14 @@ Connector::Connector(const Model & model, Device & device)
     blocks_ = make_blocks(w / "transformer_1d_blocks", config_);
     const Config c = own.group("transformer");
     const char * key = "connector_num_learnable_registers";
-    if (c.integer(key, registers, 1, 16384) != registers)
-        c.refuse(words("%s is not the %lld that %s has", key, static_cast<long long>(registers),
-                       own.file->path.c_str()));
+    const int most = 16384;
+    if (registers > most || c.integer(key, static_cast<int>(registers), 1, most) != registers)
+        c.refuse(key, words("%s has %lld, and at most %d can be", own.file->path.c_str(),
+                            static_cast<long long>(registers), most));
     if (config_.text_length % registers)
-        c.refuse(words("connector_text_length: %d is no multiple of the %lld registers",
-                       config_.text_length, static_cast<long long>(registers)));
+        c.refuse("connector_text_length",
+                 words("%d is no multiple of the %lld registers", config_.text_length,
+                       static_cast<long long>(registers)));
 }
 
 void Connector::load(const Progress & progress) { store_.load(progress); }

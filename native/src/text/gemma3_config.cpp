@@ -1,7 +1,9 @@
 #include "text/gemma3_config.h"
 
+#include "files/config.h"
 #include "files/paths.h"
 
+#include <algorithm>
 #include <cmath>
 
 namespace ltx2 {
@@ -18,72 +20,34 @@ constexpr const char * gemma3_12b_config = R"({
   "rope_scaling": {"rope_type": "linear", "factor": 8.0}}
 })";
 
-// Numbers by key, each within bounds; `path` and key are in every error.
-class Keys {
-public:
-    Keys(const Json & json, std::string path, std::string prefix = "")
-        : json_(json), path_(std::move(path)), prefix_(std::move(prefix)) {}
-
-    const Json * find(const char * key) const {
-        const Json * value = json_.find(prefix_ + key);
-        return value && value->kind() != Json::Kind::null ? value : nullptr;
-    }
-    std::string what(const char * key) const { return path_ + ": " + prefix_ + key; }
-
-    int integer(const char * key, int least, int most) const {
-        const Json * value = find(key);
-        if (!value)
-            fail(LTX2_STATUS_MODEL, "%s is missing", what(key).c_str());
-        const int64_t n = value->integer(what(key));
-        if (n < least || n > most)
-            fail(LTX2_STATUS_MODEL, "%s: %lld is not in %d..%d", what(key).c_str(),
-                 static_cast<long long>(n), least, most);
-        return static_cast<int>(n);
-    }
-    int integer(const char * key, int otherwise, int least, int most) const {
-        return find(key) ? integer(key, least, most) : otherwise;
-    }
-    double number(const char * key, double otherwise, double least, double most) const {
-        const Json * value = find(key);
-        const double n = value ? value->number(what(key)) : otherwise;
-        if (!(n >= least && n <= most)) // not a number is neither
-            fail(LTX2_STATUS_MODEL, "%s: %g is not in %g..%g", what(key).c_str(), n, least, most);
-        return n;
-    }
-    std::string text(const char * key, const char * otherwise) const {
-        const Json * value = find(key);
-        return value ? value->string(what(key)) : otherwise;
-    }
-    [[noreturn]] void refuse(const char * key, const std::string & why) const {
-        fail(LTX2_STATUS_MODEL, "%s: %s", what(key).c_str(), why.c_str());
-    }
-
-private:
-    const Json & json_;
-    std::string path_, prefix_;
-};
-
 // The keys of either kind of file for the same numbers.
 struct Spelling {
-    const char *layers, *hidden, *ffn, *heads, *kv_heads, *head_dim, *window, *eps, *base;
+    const char *context, *hidden, *layers, *ffn, *heads, *kv_heads, *head_dim, *window, *eps, *base;
 };
-constexpr Spelling llama = {"block_count",
-                            "embedding_length",
-                            "feed_forward_length",
-                            "attention.head_count",
-                            "attention.head_count_kv",
-                            "attention.key_length",
-                            "attention.sliding_window",
-                            "attention.layer_norm_rms_epsilon",
-                            "rope.freq_base"};
-constexpr Spelling hugging_face = {
-    "num_hidden_layers",   "hidden_size",         "intermediate_size",
-    "num_attention_heads", "num_key_value_heads", "head_dim",
-    "sliding_window",      "rms_norm_eps",        "rope_theta"};
-constexpr double least_base = 1, most_base = 1e12, most_factor = 1e6;
+constexpr Spelling llama = {
+    "context_length",       "embedding_length",         "block_count",
+    "feed_forward_length",  "attention.head_count",     "attention.head_count_kv",
+    "attention.key_length", "attention.sliding_window", "attention.layer_norm_rms_epsilon",
+    "rope.freq_base"};
+constexpr Spelling hugging_face = {"max_position_embeddings",
+                                   "hidden_size",
+                                   "num_hidden_layers",
+                                   "intermediate_size",
+                                   "num_attention_heads",
+                                   "num_key_value_heads",
+                                   "head_dim",
+                                   "sliding_window",
+                                   "rms_norm_eps",
+                                   "rope_theta"};
 
-GemmaConfig sizes(const Keys & k, const Spelling & s) {
+// What each number is called differs from file to file; its default and bounds do not.
+double rope_base(const Config & k, const char * key) { return k.number(key, 1e6, 1, 1e12); }
+double rope_base_local(const Config & k, const char * key) { return k.number(key, 1e4, 1, 1e12); }
+double linear_factor(const Config & k, const char * key) { return k.number(key, 1, 1e-3, 1e6); }
+
+GemmaConfig sizes(const Config & k, const Spelling & s) {
     GemmaConfig c;
+    c.context = k.integer(s.context, 1 << 17, 1, 1 << 30);
     c.layers = k.integer(s.layers, 1, 512);
     c.hidden = k.integer(s.hidden, 1, 1 << 16);
     c.ffn = k.integer(s.ffn, 1, 1 << 20);
@@ -92,7 +56,7 @@ GemmaConfig sizes(const Keys & k, const Spelling & s) {
     c.head_dim = k.integer(s.head_dim, 256, 2, 1024);
     c.sliding_window = k.integer(s.window, 1, 1 << 30);
     c.eps = static_cast<float>(k.number(s.eps, 1e-6, 1e-12, 1));
-    c.rope_base = k.number(s.base, 1e6, least_base, most_base);
+    c.rope_base = rope_base(k, s.base);
     if (c.heads % c.kv_heads)
         k.refuse(s.kv_heads, words("%d heads cannot share %d", c.heads, c.kv_heads));
     if (c.head_dim % 2)
@@ -100,13 +64,16 @@ GemmaConfig sizes(const Keys & k, const Spelling & s) {
     return c;
 }
 
+int read_pattern(const Config & k, const char * key) { return k.integer(key, 6, 1, 512); }
+
 void set_pattern(GemmaConfig & c, int pattern) {
     for (int i = 1; i <= c.layers; ++i)
         c.is_global.push_back(i % pattern == 0);
 }
 
 GemmaConfig from_gguf(const ModelFile & file) {
-    const Keys k(file.metadata, file.path, "gemma3."), own(file.metadata, file.path, "ltx2.");
+    const Config k(&file.metadata, file.path + ": ", "gemma3.");
+    const Config own(&file.metadata, file.path + ": ", "ltx2.");
     GemmaConfig c = sizes(k, llama);
     if (k.integer("attention.value_length", c.head_dim, 1, 4096) != c.head_dim)
         k.refuse("attention.value_length", "differs from attention.key_length");
@@ -115,31 +82,31 @@ GemmaConfig from_gguf(const ModelFile & file) {
     const std::string scaling = k.text("rope.scaling.type", "linear");
     if (scaling != "linear" && scaling != "none")
         k.refuse("rope.scaling.type", scaling + " is not supported; linear is");
-    const double factor = k.number("rope.scaling.factor", 1, 1e-3, most_factor);
+    const double factor = linear_factor(k, "rope.scaling.factor");
     c.rope_factor = scaling == "none" ? 1 : factor;
-    c.rope_base_local = own.number("rope.freq_base_local", 1e4, least_base, most_base);
+    c.rope_base_local = rope_base_local(own, "rope.freq_base_local");
     for (const char * key : {"attn_logit_softcapping", "final_logit_softcapping"})
         if (k.find(key))
             k.refuse(key, "is not supported");
-    set_pattern(c, own.integer("attention.sliding_window_pattern", 6, 1, 512));
+    set_pattern(c, read_pattern(own, "attention.sliding_window_pattern"));
     return c;
 }
 
 // The factor of the global layers' positions; only what transformers calls linear, or none.
 double rope_factor(const Json & scaling, const std::string & path) {
     scaling.object(path);
-    const Keys k(scaling, path);
-    const std::string kind = k.text("rope_type", k.text("type", "default").c_str());
+    const Config k(&scaling, path + ": ");
+    const std::string kind = k.text("rope_type", k.text("type", "default"));
     if (kind != "linear" && kind != "default")
         k.refuse("rope_type", kind + " is not supported; linear is");
     if (kind == "linear" && !k.find("factor"))
         k.refuse("factor", "is missing");
-    return kind == "linear" ? k.number("factor", 1, 1e-3, most_factor) : 1;
+    return kind == "linear" ? linear_factor(k, "factor") : 1;
 }
 
 // transformers 4 has rope_theta, rope_local_base_freq and rope_scaling; 5 has rope_parameters.
-void read_rope(const Keys & k, GemmaConfig & c) {
-    c.rope_base_local = k.number("rope_local_base_freq", 1e4, least_base, most_base);
+void read_rope(const Config & k, GemmaConfig & c) {
+    c.rope_base_local = rope_base_local(k, "rope_local_base_freq");
     const Json * scaling = k.find("rope_scaling");
     c.rope_factor = scaling ? rope_factor(*scaling, k.what("rope_scaling")) : 1;
     const Json * both = k.find("rope_parameters");
@@ -147,21 +114,22 @@ void read_rope(const Keys & k, GemmaConfig & c) {
         return;
     const std::string path = k.what("rope_parameters");
     both->object(path);
-    const Keys kinds(*both, path);
+    const Config kinds(both, path + ": ");
     const Json *global = kinds.find("full_attention"), *local = kinds.find("sliding_attention");
     if (!global || !local)
         k.refuse("rope_parameters", "wants full_attention and sliding_attention");
     c.rope_factor = rope_factor(*global, path + ": full_attention");
     if (rope_factor(*local, path + ": sliding_attention") != 1)
         k.refuse("rope_parameters", "sliding_attention is scaled, which is not supported");
-    c.rope_base = Keys(*global, path).number("rope_theta", 1e6, least_base, most_base);
-    c.rope_base_local = Keys(*local, path).number("rope_theta", 1e4, least_base, most_base);
+    c.rope_base = rope_base(Config(global, path + ": full_attention: "), "rope_theta");
+    c.rope_base_local =
+        rope_base_local(Config(local, path + ": sliding_attention: "), "rope_theta");
 }
 
-void read_layer_kinds(const Keys & k, GemmaConfig & c) {
+void read_layer_kinds(const Config & k, GemmaConfig & c) {
     const char * pattern =
         k.find("sliding_window_pattern") ? "sliding_window_pattern" : "_sliding_window_pattern";
-    set_pattern(c, k.integer(pattern, 6, 1, 512));
+    set_pattern(c, read_pattern(k, pattern));
     const Json * kinds = k.find("layer_types");
     if (!kinds)
         return;
@@ -177,7 +145,7 @@ void read_layer_kinds(const Keys & k, GemmaConfig & c) {
 }
 
 GemmaConfig from_json(const Json & json, const std::string & path) {
-    const Keys whole(json, path);
+    const Config whole(&json, path + ": ");
     const std::string kind = whole.text("model_type", "");
     if (kind != "gemma3" && kind != "gemma3_text")
         whole.refuse("model_type", (kind.empty() ? "none stated" : kind + " is not supported") +
@@ -185,7 +153,7 @@ GemmaConfig from_json(const Json & json, const std::string & path) {
     const Json * text = whole.find("text_config");
     if (text)
         text->object(whole.what("text_config"));
-    const Keys k(text ? *text : json, text ? path + ": text_config" : path);
+    const Config k(text ? text : &json, path + (text ? ": text_config: " : ": "));
     GemmaConfig c = sizes(k, hugging_face);
     c.scale = static_cast<float>(1 / std::sqrt(k.number("query_pre_attn_scalar", 256, 1e-3, 1e9)));
     for (const char * key : {"attn_logit_softcapping", "final_logit_softcapping"})
@@ -214,6 +182,42 @@ GemmaConfig gemma_config(const ModelFile & file) {
     if (!exists(path))
         fail(LTX2_STATUS_MODEL, "%s: there is no config.json beside it", file.path.c_str());
     return from_json(read_json(path), path);
+}
+
+// GGUF has one number for it: every n-th layer is global.
+static int pattern_of(const GemmaConfig & c, const std::string & what) {
+    const auto first = std::find(c.is_global.begin(), c.is_global.end(), true);
+    const int pattern = static_cast<int>(first - c.is_global.begin()) + 1;
+    for (int i = 0; i < c.layers; ++i)
+        if (c.is_global[static_cast<size_t>(i)] != ((i + 1) % pattern == 0))
+            fail(LTX2_STATUS_MODEL, "%s: its global layers are no repeated pattern", what.c_str());
+    return pattern;
+}
+
+void put_gguf_keys(const GemmaConfig & c, const std::string & what, Json & metadata) {
+    const auto put = [&](const char * key, Json value) {
+        metadata.set(std::string("gemma3.") + key, std::move(value));
+    };
+    put(llama.context, Json(c.context));
+    put(llama.hidden, Json(c.hidden));
+    put(llama.layers, Json(c.layers));
+    put(llama.ffn, Json(c.ffn));
+    put(llama.heads, Json(c.heads));
+    put(llama.kv_heads, Json(c.kv_heads));
+    put(llama.head_dim, Json(c.head_dim));
+    put("attention.value_length", Json(c.head_dim));
+    put(llama.window, Json(c.sliding_window));
+    put(llama.eps, Json(double{c.eps}));
+    put(llama.base, Json(c.rope_base));
+    if (c.rope_factor != 1) {
+        put("rope.scaling.type", Json("linear"));
+        put("rope.scaling.factor", Json(c.rope_factor));
+    }
+    if (c.scale != static_cast<float>(1 / std::sqrt(double(c.head_dim))))
+        put("attention.scale", Json(double{c.scale}));
+    // llama.cpp has these two in its code; a file of another geometry must say them.
+    metadata.set("ltx2.rope.freq_base_local", Json(c.rope_base_local));
+    metadata.set("ltx2.attention.sliding_window_pattern", Json(pattern_of(c, what)));
 }
 
 } // namespace ltx2

@@ -7,7 +7,7 @@ namespace ltx2 {
 
 struct GemmaConfig {
     int layers = 0, heads = 0, kv_heads = 0, head_dim = 0, hidden = 0, ffn = 0;
-    int sliding_window = 0;
+    int context = 0, sliding_window = 0; // tokens; the first is a statement, not a bound here
     std::vector<bool>
         is_global; // one a layer: sees everything, and turns by rope_base / rope_factor
     float eps = 1e-6f;
@@ -19,5 +19,9 @@ struct GemmaConfig {
 // carries its own tokenizer, the 12B model's. MODEL naming the file and the key: missing, out of
 // bounds, or a variant of the architecture that is not done here.
 GemmaConfig gemma_config(const ModelFile & file);
+
+// The keys by which a GGUF states the same, added to `metadata`. MODEL with `what` in its words
+// where they cannot say which layers are global.
+void put_gguf_keys(const GemmaConfig & config, const std::string & what, Json & metadata);
 
 } // namespace ltx2

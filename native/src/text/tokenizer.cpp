@@ -60,21 +60,22 @@ void Tokenizer::check(const Part & part) {
          file.path.c_str());
 }
 
-Tokenizer Tokenizer::open(const Part & part) {
+Tokenizer Tokenizer::open(const Part & part, std::vector<ScoredPiece> * pieces) {
     check(part);
     const ModelFile & file = *part.file;
     if (file.is_gguf())
-        return from_gguf(file.metadata, file.path);
-    if (const TensorInfo * pieces = file.find("spiece_model"))
-        return from_sentencepiece({reinterpret_cast<const char *>(pieces->data), pieces->size},
-                                  file.path);
+        return from_gguf(file.metadata, file.path, pieces);
+    if (const TensorInfo * model = file.find("spiece_model"))
+        return from_sentencepiece({reinterpret_cast<const char *>(model->data), model->size},
+                                  file.path, Json(), pieces);
     const std::string json = beside(file.path, "tokenizer.json");
     if (exists(json))
-        return from_json(read_json(json), json);
-    const std::string pieces = beside(file.path, "tokenizer.model");
-    const Mapping mapping(pieces);
+        return from_json(read_json(json), json, pieces);
+    const std::string model = beside(file.path, "tokenizer.model");
+    const std::string added = beside(file.path, "added_tokens.json");
+    const Mapping mapping(model);
     return from_sentencepiece({reinterpret_cast<const char *>(mapping.data()), mapping.size()},
-                              pieces);
+                              model, exists(added) ? read_json(added) : Json(), pieces);
 }
 
 } // namespace ltx2

@@ -12,20 +12,27 @@
 
 namespace ltx2 {
 
+struct ScoredPiece;
 struct TokenizerParts;
 
 // Immutable; a copy shares the tables, and many threads may use it at once.
 class Tokenizer {
 public:
     // From wherever a text encoder's part keeps it: its GGUF's metadata, a tensor `spiece_model`,
-    // or tokenizer.json or tokenizer.model next to it. MODEL.
-    static Tokenizer open(const Part & part);
+    // or tokenizer.json or tokenizer.model next to it. `pieces`, where given, gets the vocabulary
+    // by id, as a GGUF states it. MODEL.
+    static Tokenizer open(const Part & part, std::vector<ScoredPiece> * pieces = nullptr);
     static void check(const Part & part); // MODEL where there is none; reads nothing
     // Each throws MODEL with `path` in its words where the file is damaged or asks for something
     // that is not done here. With Gemma's 262144 pieces a call takes about half a second.
-    static Tokenizer from_gguf(const Json & metadata, const std::string & path);
-    static Tokenizer from_json(const Json & tokenizer_json, const std::string & path);
-    static Tokenizer from_sentencepiece(std::string_view bytes, const std::string & path);
+    static Tokenizer from_gguf(const Json & metadata, const std::string & path,
+                               std::vector<ScoredPiece> * pieces = nullptr);
+    static Tokenizer from_json(const Json & tokenizer_json, const std::string & path,
+                               std::vector<ScoredPiece> * pieces = nullptr);
+    // `added`: the table of added_tokens.json, or null.
+    static Tokenizer from_sentencepiece(std::string_view bytes, const std::string & path,
+                                        const Json & added = Json(),
+                                        std::vector<ScoredPiece> * pieces = nullptr);
 
     // At least <bos>, at most `max_tokens`. INVALID_ARGUMENT where `text` is not UTF-8 or is longer
     // than 1 MiB: the work stays O(n log n) in something that fits.

@@ -6,6 +6,7 @@
 #include "text/tokenizer_parts.h"
 
 #include <limits>
+#include <map>
 #include <unordered_set>
 
 namespace ltx2 {
@@ -179,9 +180,73 @@ void read_added_tokens(const Json & tokens, const std::string & what, TokenizerP
     }
 }
 
+bool is_byte_token(const std::string & text) {
+    const auto hex = [&](size_t i) {
+        return (text[i] >= '0' && text[i] <= '9') || (text[i] >= 'A' && text[i] <= 'F');
+    };
+    return text.size() == 6 && text.compare(0, 3, "<0x") == 0 && hex(3) && hex(4) && text[5] == '>';
+}
+
+// By id: text and type. What is neither added nor a byte is joined from its neighbours.
+std::vector<ScoredPiece> typed_pieces(const Json & json, const TokenizerParts & parts,
+                                      const std::string & path) {
+    std::map<int32_t, ScoredPiece> by_id; // no id of a damaged file becomes a size
+    for (const auto & [text, id] : parts.bpe.vocabulary)
+        by_id[id] = {text, 0, is_byte_token(text) ? byte_piece : normal};
+    if (const Json * added = optional(json, "added_tokens"))
+        for (const Json & each : added->array(path)) {
+            const int type = flag(each, "special", path) ? control : user_defined;
+            by_id[id_of(need(each, "id", path), path)] = {need(each, "content", path).string(path),
+                                                          0, type};
+        }
+    if (parts.bpe.unknown >= 0)
+        by_id[parts.bpe.unknown].type = unknown_piece;
+    if (by_id.size() != parts.size)
+        fail(LTX2_STATUS_MODEL, "%s: its token ids are not 0 to %zu, each once", path.c_str(),
+             parts.size - 1);
+    std::vector<ScoredPiece> pieces;
+    for (auto & [id, piece] : by_id)
+        pieces.push_back(std::move(piece));
+    return pieces;
+}
+
+// A GGUF's tokenizer joins, again and again, the two neighbours whose joined token has the highest
+// score; tokenizer.json lists pairs by rank. So a token's score is minus its place among the tokens
+// by their first pair: the same pair wins. For Gemma's own file these are the scores its published
+// GGUF files have. A list in which a token's pairs stand apart cannot be said so.
+std::vector<ScoredPiece> scored_pieces(const Json & json, const TokenizerParts & parts,
+                                       const std::string & path) {
+    std::vector<ScoredPiece> pieces = typed_pieces(json, parts, path);
+    if (parts.replacements != TokenizerParts::spaces_marked())
+        fail(LTX2_STATUS_MODEL, "%s: normalizer: is not Gemma 3's, which is all a GGUF can state",
+             path.c_str());
+    std::vector<bool> placed(pieces.size());
+    size_t places = 0;
+    int32_t last = -1;
+    const std::string what = path + ": model.merges";
+    for (const Json & merge : json.find("model")->find("merges")->array(what)) {
+        const auto [left, right] = merge_pair(merge, what);
+        const int32_t id = parts.bpe.find(left + right);
+        const auto at = static_cast<size_t>(id);
+        if (id == last || pieces[at].type != normal)
+            continue;
+        if (placed[at])
+            fail(LTX2_STATUS_MODEL, "%s: the pairs of %s do not stand together", what.c_str(),
+                 shown(pieces[at].text).c_str());
+        pieces[at].score = -static_cast<float>(places++);
+        placed[at] = true;
+        last = id;
+    }
+    for (size_t id = 0; id < pieces.size(); ++id)
+        if (!placed[id]) // a character by itself
+            pieces[id].score = -static_cast<float>(places);
+    return pieces;
+}
+
 } // namespace
 
-Tokenizer Tokenizer::from_json(const Json & json, const std::string & path) {
+Tokenizer Tokenizer::from_json(const Json & json, const std::string & path,
+                               std::vector<ScoredPiece> * pieces) {
     TokenizerParts parts;
     const auto at = [&](const char * key) { return path + ": " + key; };
     read_model(need(json, "model", path), at("model"), parts);
@@ -195,6 +260,8 @@ Tokenizer Tokenizer::from_json(const Json & json, const std::string & path) {
     // The post-processor is not read: transformers replaces Gemma's by <bos> before the text.
     if (parts.bos < 0)
         fail(LTX2_STATUS_MODEL, "%s: no token <bos>; not Gemma's", path.c_str());
+    if (pieces)
+        *pieces = scored_pieces(json, parts, path);
     return Tokenizer(std::make_shared<const TokenizerParts>(std::move(parts)));
 }
 

@@ -64,7 +64,7 @@ std::string TokenizerParts::normalize(std::string_view text) const {
 TokenizerParts parts_of_pieces(const std::vector<ScoredPiece> & pieces, int64_t bos,
                                int64_t unknown, const std::string & what) {
     TokenizerParts parts;
-    parts.replacements = {{" ", space_mark}};
+    parts.replacements = TokenizerParts::spaces_marked();
     parts.size = pieces.size();
     parts.bos = checked_id(bos, pieces.size(), "the id of <bos>", what);
     parts.bpe.unknown = checked_id(unknown, pieces.size(), "the id of <unk>", what);

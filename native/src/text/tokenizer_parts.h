@@ -29,9 +29,14 @@ struct TokenizerParts {
     size_t size = 0;
 
     std::string normalize(std::string_view text) const;
+
+    // Gemma 3's, and all that SentencePiece and GGUF can state.
+    static std::vector<std::pair<std::string, std::string>> spaces_marked() {
+        return {{" ", space_mark}};
+    }
 };
 
-// A vocabulary with scores, as SentencePiece and GGUF keep it.
+// Of a vocabulary with scores, as SentencePiece and GGUF keep it.
 struct ScoredPiece {
     std::string text;
     float score = 0;
@@ -41,6 +46,12 @@ struct ScoredPiece {
 // The parts Hugging Face's conversion gives them. `what` begins the words of an error.
 TokenizerParts parts_of_pieces(const std::vector<ScoredPiece> & pieces, int64_t bos,
                                int64_t unknown, const std::string & what);
+
+// The keys by which a GGUF states a vocabulary, added to `metadata`: exactly `rows` tokens, as the
+// embedding has. Rows without a token become unused ones; special tokens without a row, which only
+// pictures need, go. MODEL with `what` in its words.
+void put_gguf_keys(std::vector<ScoredPiece> pieces, size_t rows, const std::string & what,
+                   Json & metadata);
 
 // INVALID_ARGUMENT or MODEL as the caller says, naming the offset of the first bad byte.
 void require_utf8(std::string_view text, ltx2_status status, const std::string & what);

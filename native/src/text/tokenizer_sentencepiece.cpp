@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <map>
 
 namespace ltx2 {
 
@@ -169,9 +170,25 @@ void check_normalizer(std::string_view bytes, const std::string & what) {
              what.c_str(), wrong);
 }
 
+// Hugging Face keeps tokens beside the file: text -> id, some of them also in the file.
+void add_tokens(const Json & table, const std::string & what, std::vector<ScoredPiece> & pieces) {
+    std::map<int64_t, std::string> by_id;
+    for (const auto & [text, id] : table.object(what))
+        by_id[id.integer(what)] = text;
+    for (const auto & [id, text] : by_id) {
+        const auto next = static_cast<int64_t>(pieces.size());
+        if (id > next)
+            fail(LTX2_STATUS_MODEL, "%s: id %lld leaves a gap after %lld", what.c_str(),
+                 static_cast<long long>(id), static_cast<long long>(next - 1));
+        if (id == next)
+            pieces.push_back({text, 0, control});
+    }
+}
+
 } // namespace
 
-Tokenizer Tokenizer::from_sentencepiece(std::string_view bytes, const std::string & path) {
+Tokenizer Tokenizer::from_sentencepiece(std::string_view bytes, const std::string & path,
+                                        const Json & added, std::vector<ScoredPiece> * out) {
     std::vector<ScoredPiece> pieces;
     std::string_view trainer, normalizer;
     for (Wire wire(bytes, path); wire.next();) {
@@ -188,9 +205,13 @@ Tokenizer Tokenizer::from_sentencepiece(std::string_view bytes, const std::strin
         fail(LTX2_STATUS_MODEL, "%s: model_type %llu is not supported; Gemma 3 has 2, BPE",
              path.c_str(), static_cast<unsigned long long>(trained.model_type));
     check_normalizer(normalizer, path);
+    if (added.kind() != Json::Kind::null)
+        add_tokens(added, path + ": added_tokens.json", pieces);
     TokenizerParts parts = parts_of_pieces(pieces, trained.bos, trained.unknown, path);
     if (trained.byte_fallback)
         parts.bpe.use_byte_fallback();
+    if (out)
+        *out = std::move(pieces);
     return Tokenizer(std::make_shared<const TokenizerParts>(std::move(parts)));
 }
 

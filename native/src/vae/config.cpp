@@ -18,8 +18,7 @@ static Border border_of(const Config & vae, const char * otherwise) {
 }
 
 static VaeConfig common(const Config & vae, const char * border) {
-    if (vae.integer("dims", 3, 0, 100) != 3)
-        vae.refuse("dims", "only 3 is supported");
+    vae.integer("dims", 3, 3, 3);
     vae.require("norm_layer", "pixel_norm", "pixel_norm");
     VaeConfig c;
     c.latent_channels = vae.integer("latent_channels", 128, 1, 4096);
@@ -39,43 +38,31 @@ namespace {
 // One entry of a block list: [name, layers] or [name, {options}].
 struct Entry {
     std::string key, name;
-    const Json * options; // object or number
-    Json::Object none;
+    const Json * value; // object or number
+    Config options;
 
     Entry(const Json & json, const std::string & list, size_t i)
-        : key(list + "." + std::to_string(i)) {
-        const Json::Array & pair = json.array(key);
-        if (pair.size() != 2)
+        : key(list + "." + std::to_string(i)), name(pair(json)[0].string(key)),
+          value(&pair(json)[1]), options(value, key + ".") {
+        if (value->kind() != Json::Kind::number)
+            value->object(key);
+    }
+    const Json::Array & pair(const Json & json) const {
+        const Json::Array & both = json.array(key);
+        if (both.size() != 2)
             fail(LTX2_STATUS_MODEL, "%s: is not a name and its options", key.c_str());
-        name = pair[0].string(key);
-        options = &pair[1];
-        if (options->kind() != Json::Kind::number)
-            options->object(key);
+        return both;
     }
-    int64_t integer(const char * option, int64_t otherwise, int64_t least, int64_t most) const {
-        const Json * value = options->find(option);
-        const int64_t n = value ? value->integer(key + "." + option) : otherwise;
-        if (n < least || n > most)
-            fail(LTX2_STATUS_MODEL, "%s.%s: %lld is not in %lld..%lld", key.c_str(), option,
-                 static_cast<long long>(n), static_cast<long long>(least),
-                 static_cast<long long>(most));
-        return n;
-    }
-    bool flag(const char * option) const {
-        const Json * value = options->find(option);
-        return value && value->boolean(key + "." + option);
-    }
+    int multiplier(int otherwise) const { return options.integer("multiplier", otherwise, 1, 64); }
     int layers() const {
-        if (options->kind() == Json::Kind::number) {
-            const int64_t n = options->integer(key);
-            if (n < 0 || n > 64)
-                fail(LTX2_STATUS_MODEL, "%s: %lld layers are not in 0..64", key.c_str(),
-                     static_cast<long long>(n));
-            return static_cast<int>(n);
-        }
-        if (!options->find("num_layers"))
-            fail(LTX2_STATUS_MODEL, "%s.num_layers: is missing", key.c_str());
-        return static_cast<int>(integer("num_layers", 0, 0, 64));
+        const int most = 64;
+        if (value->kind() != Json::Kind::number)
+            return options.integer("num_layers", 0, most);
+        const int64_t n = value->integer(key);
+        if (n < 0 || n > most)
+            fail(LTX2_STATUS_MODEL, "%s: %lld layers are not in 0..%d", key.c_str(),
+                 static_cast<long long>(n), most);
+        return static_cast<int>(n);
     }
     [[noreturn]] void unsupported(const std::string & what) const {
         fail(LTX2_STATUS_MODEL, "%s: %s is not supported", key.c_str(), what.c_str());
@@ -96,18 +83,18 @@ static VaeStage encoder_stage(const Entry & entry, int64_t in) {
         stage.layers = entry.layers();
     } else if (name == "res_x_y") {
         stage.kind = VaeStage::Kind::res_to;
-        stage.out = in * entry.integer("multiplier", 2, 1, 64);
+        stage.out = in * entry.multiplier(2);
     } else if (name == "compress_time" || name == "compress_space" || name == "compress_all" ||
                name == "compress_all_x_y") {
         stage.kind = VaeStage::Kind::strided;
         set_strides(stage);
         if (name == "compress_all_x_y")
-            stage.out = in * entry.integer("multiplier", 2, 1, 64);
+            stage.out = in * entry.multiplier(2);
     } else if (name == "compress_time_res" || name == "compress_space_res" ||
                name == "compress_all_res") {
         stage.kind = VaeStage::Kind::shuffled;
         set_strides(stage);
-        stage.out = in * entry.integer("multiplier", 2, 1, 64);
+        stage.out = in * entry.multiplier(2);
         entry.divides(stage.out, stage.parts());
         entry.divides(in * stage.parts(), stage.out);
     } else {
@@ -120,20 +107,20 @@ static VaeStage encoder_stage(const Entry & entry, int64_t in) {
 static VaeStage decoder_stage(const Entry & entry, int64_t in) {
     VaeStage stage{VaeStage::Kind::res, entry.name, in, in};
     const std::string & name = entry.name;
-    if (entry.flag("inject_noise"))
+    if (entry.options.flag("inject_noise", false))
         entry.unsupported("inject_noise");
     if (name == "res_x") {
         stage.layers = entry.layers();
     } else if (name == "res_x_y") {
         stage.kind = VaeStage::Kind::res_to;
-        stage.out = in / entry.integer("multiplier", 2, 1, 64);
+        stage.out = in / entry.multiplier(2);
     } else if (name == "compress_time" || name == "compress_space" || name == "compress_all") {
         stage.kind = VaeStage::Kind::shuffled;
         set_strides(stage);
-        const int64_t less = entry.integer("multiplier", 1, 1, 64);
+        const int less = entry.multiplier(1);
         entry.divides(in, less);
         stage.out = in / less;
-        stage.residual = name == "compress_all" && entry.flag("residual");
+        stage.residual = name == "compress_all" && entry.options.flag("residual", false);
         if (stage.residual) { // the input's channels, shuffled, are repeated to fill the output's
             entry.divides(in, stage.parts());
             entry.divides(stage.parts(), less);
@@ -148,18 +135,17 @@ static VaeStage decoder_stage(const Entry & entry, int64_t in) {
 static const Json::Array & blocks_of(const Config & vae, const char * list) {
     const Json::Array & array = vae.array(list);
     if (array.size() > 64)
-        fail(LTX2_STATUS_MODEL, "%s: %zu blocks are more than 64", vae.what(list).c_str(),
-             array.size());
+        vae.refuse(list, words("%zu blocks are more than 64", array.size()));
     return array;
 }
 
-static void set_scales(const Config & vae, VaeConfig & c) {
+static void set_scales(const Config & vae, const char * list, VaeConfig & c) {
     int64_t time = 1, space = c.patch;
     for (const VaeStage & stage : c.stages) {
         time *= stage.time;
         space *= stage.space;
         if (time > 256 || space > 1024)
-            vae.refuse("scales over 256 frames or 1024 pixels");
+            vae.refuse(list, "scales over 256 frames or 1024 pixels");
     }
     c.scale = {static_cast<int>(time), static_cast<int>(space)};
     c.last_width = c.stages.empty() ? c.first_width : c.stages.back().out;
@@ -167,8 +153,7 @@ static void set_scales(const Config & vae, VaeConfig & c) {
 
 VaeConfig VaeConfig::encoder(const Config & vae) {
     VaeConfig c = common(vae, "zeros");
-    if (vae.integer("in_channels", 3, 0, 1000) != 3)
-        vae.refuse("in_channels", "only 3 is supported");
+    vae.integer("in_channels", 3, 3, 3);
     c.causal = true;
     c.first_width = c.latent_channels;
     const std::string variance = vae.text("latent_log_var", "uniform");
@@ -182,14 +167,13 @@ VaeConfig VaeConfig::encoder(const Config & vae) {
     for (size_t i = 0; i < blocks.size(); ++i)
         c.stages.push_back(encoder_stage(Entry(blocks[i], vae.what("encoder_blocks"), i),
                                          i ? c.stages.back().out : c.first_width));
-    set_scales(vae, c);
+    set_scales(vae, "encoder_blocks", c);
     return c;
 }
 
 VaeConfig VaeConfig::decoder(const Config & vae) {
     VaeConfig c = common(vae, "reflect");
-    if (vae.integer("out_channels", 3, 0, 1000) != 3)
-        vae.refuse("out_channels", "only 3 is supported");
+    vae.integer("out_channels", 3, 3, 3);
     vae.require_flag("timestep_conditioning", false, true);
     c.causal = vae.flag("causal_decoder", false);
     c.first_width = 8 * vae.integer("decoder_base_channels", 128, 1, most_channels / 8);
@@ -198,7 +182,7 @@ VaeConfig VaeConfig::decoder(const Config & vae) {
     for (size_t i = blocks.size(); i-- > 0;) // the list is in the encoder's order
         c.stages.push_back(decoder_stage(Entry(blocks[i], vae.what("decoder_blocks"), i),
                                          c.stages.empty() ? c.first_width : c.stages.back().out));
-    set_scales(vae, c);
+    set_scales(vae, "decoder_blocks", c);
     return c;
 }
 

@@ -32,4 +32,11 @@ const char * const ltx23_config = R"({
     ["res_x", {"num_layers": 2}]]}
 })";
 
+const std::vector<Variant> ltx23_variants = {
+    {"distilled", R"({"schedule": "distilled", "steps": 8, "guidance": 1.0, "stg": 0.0, )"
+                  R"("rescale": 0.0, "stg_blocks": []})"},
+    {"dev", R"({"schedule": "ltx2", "steps": 30, "guidance": 3.0, "stg": 1.0, )"
+            R"("rescale": 0.7, "stg_blocks": [28]})"},
+};
+
 } // namespace ltx2

@@ -1,8 +1,16 @@
-// What community files leave unsaid: the config of the official LTX-2.3 files, in their own form.
+// What files leave unsaid: the config of the official LTX-2.3 files, in their own form.
 #pragma once
+
+#include <vector>
 
 namespace ltx2 {
 
 extern const char * const ltx23_config;
+
+// The two models there are, and the `sampling` group that each is made for.
+struct Variant {
+    const char *name, *sampling;
+};
+extern const std::vector<Variant> ltx23_variants;
 
 } // namespace ltx2

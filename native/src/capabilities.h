@@ -1,0 +1,13 @@
+// What this library can do, so that a caller need not know it: names, no numbers.
+#pragma once
+
+#include "files/json.h"
+
+namespace ltx2 {
+
+// {"version", "schedules": [NAME, ...], "stages": [NAME, ...] of progress,
+//  "parts": [{"id", "title", "needed"}, ...], "types": [NAME, ...] and "variants": [NAME, ...] of a
+//  conversion, "instruction_sets": [NAME, ...] that the processor runs, the best last}
+Json capabilities();
+
+} // namespace ltx2

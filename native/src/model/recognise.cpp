@@ -1,0 +1,262 @@
+#include "model/recognise.h"
+
+#include "files/paths.h"
+
+#include <algorithm>
+#include <cstring>
+#include <optional>
+
+namespace ltx2 {
+
+using View = std::string_view;
+
+static bool is_digit(char c) { return c >= '0' && c <= '9'; }
+
+// Whether a name is of the pattern; `number` receives what the first `#` stands for.
+static bool matches(const char * pattern, View name, View * number = nullptr) {
+    for (; *pattern; ++pattern) {
+        if (*pattern == '*') {
+            if (!pattern[1])
+                return true;
+            for (; !name.empty(); name.remove_prefix(1))
+                if (matches(pattern + 1, name))
+                    return true;
+            return matches(pattern + 1, name);
+        }
+        size_t length = !name.empty() && name[0] == *pattern;
+        if (*pattern == '#') {
+            while (length < name.size() && is_digit(name[length]))
+                ++length;
+            if (number && length)
+                *std::exchange(number, nullptr) = name.substr(0, length);
+        }
+        if (!length)
+            return false;
+        name.remove_prefix(length);
+    }
+    return name.empty();
+}
+
+// ---- names
+
+// The official name of a tensor of this part, or nothing.
+static std::optional<std::string> official_name(const PartRow & row, View given, float & added) {
+    for (const Naming & naming : row.namings)
+        for (const char * prefix : naming.prefixes) {
+            const size_t length = std::strlen(prefix);
+            if (given.compare(0, length, prefix) != 0)
+                continue;
+            const View rest = given.substr(length);
+            View number;
+            for (const Name & name : naming.names) {
+                if (!matches(name.given, rest, &number))
+                    continue;
+                added = name.added;
+                std::string official = name.official ? name.official : std::string(rest);
+                if (const size_t at = official.find('#'); at != std::string::npos)
+                    official.replace(at, 1, number);
+                return naming.official + official;
+            }
+        }
+    return {};
+}
+
+// All tensors as they are called; `twice` names one that two files hold.
+static Index given_names(const std::vector<const ModelFile *> & files, std::string & twice) {
+    Index all;
+    for (const ModelFile * file : files)
+        for (const TensorInfo & tensor : file->tensors)
+            if (!all.emplace(tensor.name, Source{&tensor, file->mapping, file->path}).second)
+                twice = tensor.name;
+    return all;
+}
+
+// Those that may be the part's, as the reference calls them.
+static Index official_names(const PartRow & row, const Index & all, std::string & twice) {
+    Index found;
+    for (const auto & [given, source] : all) {
+        Source own = source;
+        const auto name = official_name(row, given, own.added);
+        if (name && !found.emplace(*name, own).second)
+            twice = given;
+    }
+    return found;
+}
+
+// ---- signs
+
+namespace {
+struct Side {
+    int64_t factor; // 0: any size
+    char letter;    // 0: the size is the factor
+};
+} // namespace
+
+static std::vector<Side> sides_of(const char * shape) {
+    std::vector<Side> sides;
+    for (const char * at = shape; *at; at += *at == ' ') {
+        Side side{0, 0};
+        for (; is_digit(*at); ++at)
+            side.factor = side.factor * 10 + (*at - '0');
+        if (*at && *at != ' ') {
+            side.letter = *at == '?' ? 0 : *at;
+            side.factor = *at++ == '?' ? 0 : std::max<int64_t>(side.factor, 1);
+        }
+        sides.push_back(side);
+    }
+    return sides;
+}
+
+using Letters = std::map<char, int64_t>;
+
+// What the letters are if a tensor has this shape, or nothing where it cannot have it.
+static std::optional<Letters> solve(const char * shape, const std::vector<int64_t> & have) {
+    const std::vector<Side> sides = sides_of(shape);
+    Letters letters;
+    if (sides.size() != have.size())
+        return *shape ? std::nullopt : std::optional(letters);
+    for (size_t i = 0; i < sides.size(); ++i) {
+        const auto [factor, letter] = sides[i];
+        if (!factor)
+            continue;
+        if (!letter ? have[i] != factor : have[i] % factor != 0)
+            return {};
+        if (letter && letters.emplace(letter, have[i] / factor).first->second != have[i] / factor)
+            return {};
+    }
+    return letters;
+}
+
+static const Source * find(const char * pattern, const Index & tensors) {
+    if (const auto at = tensors.find(pattern); at != tensors.end())
+        return &at->second;
+    if (std::strpbrk(pattern, "#*"))
+        for (const auto & [name, source] : tensors)
+            if (matches(pattern, name))
+                return &source;
+    return nullptr;
+}
+
+static bool holds(const Sign & sign, const Index & tensors) {
+    const Source * source = find(sign.name, tensors);
+    return source && solve(sign.shape, source->info->shape);
+}
+
+// How many of the signs hold together: for each letter, the size that most of them agree on.
+static int count_signs(const std::vector<Sign> & signs, const Index & tensors) {
+    std::vector<Letters> solved;
+    std::map<char, std::map<int64_t, int>> votes;
+    for (const Sign & sign : signs) {
+        const Source * source = find(sign.name, tensors);
+        const auto letters = source ? solve(sign.shape, source->info->shape) : std::nullopt;
+        if (!letters)
+            continue;
+        for (const auto & [letter, size] : *letters)
+            ++votes[letter][size];
+        solved.push_back(*letters);
+    }
+    const auto less = [](const auto & a, const auto & b) { return a.second < b.second; };
+    Letters agreed;
+    for (const auto & [letter, sizes] : votes)
+        agreed[letter] = std::max_element(sizes.begin(), sizes.end(), less)->first;
+    return static_cast<int>(
+        std::count_if(solved.begin(), solved.end(), [&](const Letters & letters) {
+            return std::all_of(letters.begin(), letters.end(),
+                               [&](const auto & l) { return agreed[l.first] == l.second; });
+        }));
+}
+
+// ---- is it LTX-2.3's, and can it be computed with
+
+static std::string text_of(const ModelFile & file, const char * key) {
+    const Json * value = file.metadata.find(key);
+    return value ? value->string(file.path + ": " + key) : "";
+}
+
+static std::string architecture_of(const ModelFile & file) {
+    const std::string config = beside(file.path, "config.json");
+    if (file.is_gguf())
+        return text_of(file, "general.architecture");
+    if (file.find("spiece_model") || !exists(config)) // what there is to say is in the file itself
+        return "";
+    const Json json = read_json(config);
+    const Json * kind = json.find("model_type");
+    return kind ? kind->string(config + ": model_type") : "none";
+}
+
+static std::string part_problem(Found & found, const ModelFile & file) {
+    const PartRow & row = *found.row;
+    for (const Other & other : row.others)
+        if (holds(other.sign, found.tensors) != other.lacks)
+            return words("is %s (%s%s), which is not supported; LTX-2.3 is", other.what,
+                         other.lacks ? "no " : "", other.sign.name);
+    if (!row.architectures.empty()) {
+        found.architecture = architecture_of(file);
+        const bool ours = std::find(row.architectures.begin(), row.architectures.end(),
+                                    found.architecture) != row.architectures.end();
+        if (!ours && (file.is_gguf() || !found.architecture.empty()))
+            return words("has the architecture \"%s\"; the %s of LTX-2.3 is \"%s\"",
+                         found.architecture.c_str(), row.title, row.architectures[0]);
+    }
+    if (text_of(file, "model_version").empty() &&
+        count_signs(row.sizes, found.tensors) * 2 < static_cast<int>(row.sizes.size()))
+        return words("its %s has other sizes than LTX-2.3's, and it states no model_version",
+                     row.title);
+    for (const auto & [name, source] : found.tensors)
+        if (source.info->type == GGML_TYPE_COUNT)
+            return words("tensor %s is %s, which is not computed with", source.info->name.c_str(),
+                         source.info->dtype.c_str());
+    return "";
+}
+
+static std::string file_problem(const ModelFile & file) {
+    const std::string version = text_of(file, "model_version");
+    if (!version.empty() && version.compare(0, 3, "2.3") != 0)
+        return words("states model_version %s; LTX-2.3 is supported", version.c_str());
+    const Json * parts = file.metadata.find("split.count");
+    if (parts && parts->integer(file.path + ": split.count") > 1)
+        return "is one of several parts; join them with llama-gguf-split";
+    return "";
+}
+
+// Where no part is needed: what the file is instead.
+static void say_what_it_is(Contents & contents) {
+    std::string titles;
+    for (const Found & found : contents.parts) {
+        if (found.row->refusal) {
+            contents.problem = found.row->refusal;
+            return;
+        }
+        titles += (titles.empty() ? "" : ", ") + std::string(found.row->title);
+    }
+    contents.refused = titles.empty();
+    contents.problem = titles.empty() ? "holds no part of LTX-2.3 that is known"
+                                      : "holds nothing that is used (" + titles + ")";
+}
+
+Contents recognise(const std::vector<const ModelFile *> & files) {
+    Contents contents;
+    std::string twice;
+    bool needed = false;
+    const Index all = given_names(files, twice);
+    for (const PartRow & row : part_rows()) {
+        Found found{&row, {}, ""};
+        const bool is_needed = row.need == Need::always;
+        if (is_needed)
+            found.tensors = official_names(row, all, twice);
+        if (count_signs(row.signs, is_needed ? found.tensors : all) < row.enough)
+            continue;
+        needed = needed || is_needed;
+        if (is_needed && contents.problem.empty())
+            contents.problem = twice.empty() ? part_problem(found, *files.front())
+                                             : "holds tensor " + twice + " twice";
+        contents.parts.push_back(std::move(found));
+    }
+    if (!needed)
+        say_what_it_is(contents);
+    else if (const std::string problem = file_problem(*files.front()); !problem.empty())
+        contents.problem = problem;
+    return contents;
+}
+
+} // namespace ltx2

@@ -1,0 +1,37 @@
+// Which parts of a model a file holds, judged by all of its tensors against the table of parts.
+#pragma once
+
+#include "files/tensor_file.h"
+#include "model/parts.h"
+
+#include <map>
+
+namespace ltx2 {
+
+// Where a tensor's bytes are. `added` goes onto every value: Hugging Face stores Gemma's norms
+// without the 1 that GGUF holds inside.
+struct Source {
+    const TensorInfo * info = nullptr;
+    std::shared_ptr<Mapping> mapping;
+    std::string path;
+    float added = 0;
+};
+using Index = std::map<std::string, Source, std::less<>>; // by the reference's names
+
+struct Found {
+    const PartRow * row;
+    Index tensors;            // of a part that is needed
+    std::string architecture; // of a part that has several kinds, as its file states it
+};
+
+struct Contents {
+    std::vector<Found> parts; // in the table's order
+    // Why nothing of it can be used, empty if it can: "is LTX-2.5, which is not supported; ...".
+    std::string problem;
+    bool refused = true; // where the caller named the file: false if it is merely of no use
+};
+
+// What one file holds, or the shards of one together.
+Contents recognise(const std::vector<const ModelFile *> & files);
+
+} // namespace ltx2
