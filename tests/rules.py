@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors_file import read_safetensors
 from tolerance import nmse
-
-from ltx2.safetensors import SafetensorsFile
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,10 +36,8 @@ def load(*paths: Path) -> Weights:
     """Every tensor that is read, Gemma's under the names of a text-only model."""
     out: Weights = {}
     for path in paths:
-        file = SafetensorsFile(path)
-        for name, tensor in file.tensors.items():
-            values = np.concatenate(list(file.pieces(tensor, tensor.size)))
-            out[name.removeprefix("language_model.model.")] = values.reshape(tensor.shape)
+        for name, (_, values) in read_safetensors(path)[0].items():
+            out[name.removeprefix("language_model.model.")] = values
     return out
 
 

@@ -1,9 +1,11 @@
-"""Writes safetensors files for tests, BF16 and damaged values included."""
+"""Reads safetensors files as F32, and writes them for tests, BF16 and damaged values included."""
 
 from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,3 +37,21 @@ def write_safetensors(
     text = json.dumps(header).encode()
     path.write_bytes(len(text).to_bytes(8, "little") + text + data)
     return path
+
+
+def read_safetensors(path: Path) -> tuple[dict[str, Stored], dict[str, str]]:
+    """Every tensor of a file with its values in F32, and the metadata."""
+    data = path.read_bytes()
+    begin = 8 + int.from_bytes(data[:8], "little")
+    header = json.loads(data[8:begin])
+    metadata = header.pop("__metadata__", {})
+    tensors = {}
+    for name, entry in header.items():
+        first, last = (begin + offset for offset in entry["data_offsets"])
+        part = data[first:last]
+        if entry["dtype"] == "BF16":
+            values = (np.frombuffer(part, "<u2").astype("<u4") << 16).view("<f4")
+        else:
+            values = np.frombuffer(part, _NUMPY[entry["dtype"]]).astype("<f4")
+        tensors[name] = (entry["dtype"], values.reshape(entry["shape"]))
+    return tensors, metadata

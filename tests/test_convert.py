@@ -1,4 +1,4 @@
-"""ltx2.convert: the official single file, quantised, and what is refused."""
+"""ltx2.convert: a checkpoint of LTX-2.3, quantised, and what is refused."""
 
 from __future__ import annotations
 
@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING, Any
 import gguf
 import numpy as np
 import pytest
-from safetensors_file import Stored, bf16, write_safetensors
+from safetensors_file import Stored, bf16, read_safetensors, write_safetensors
 
 import ltx2
 from ltx2.convert import convert
-from ltx2.safetensors import SafetensorsFile
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -70,6 +69,9 @@ def six_blocks() -> dict[str, Stored]:
         "video_embeddings_connector.transformer_1d_blocks.0.attn1.to_q.weight": (
             "F32", normal(64, 64),
         ),
+        "video_embeddings_connector.transformer_1d_blocks.0.attn1.q_norm.weight": (
+            "F32", normal(64),
+        ),
         "audio_embeddings_connector.learnable_registers": ("F32", normal(8, 32)),
         "av_ca_a2v_gate_adaln_single.linear.weight": ("F32", normal(64, 64)),
         "audio_patchify_proj.weight": ("F32", normal(32, 32)),
@@ -80,6 +82,7 @@ def six_blocks() -> dict[str, Stored]:
         tensors[block + "attn1.to_q.bias"] = ("F32", normal(64))
         tensors[block + "attn1.q_norm.weight"] = ("F32", normal(64))
         tensors[block + "attn1.to_gate_logits.weight"] = ("F32", normal(4, 64))
+        tensors[block + "ff.net.0.proj.bias"] = ("F32", normal(48))
         tensors[block + "ff.net.2.weight"] = ("F32", normal(64, 48))
         tensors[block + "scale_shift_table"] = ("F32", normal(9, 64))
         tensors[block + "scale_shift_table_a2v_ca_video"] = ("F32", normal(5, 64))
@@ -90,7 +93,9 @@ def six_blocks() -> dict[str, Stored]:
         "text_embedding_projection.audio_aggregate_embed.weight": ("F32", normal(32, 96)),
         "vae.encoder.conv_in.conv.weight": ("F32", normal(8, 6, 3, 3, 3)),
         "vae.encoder.conv_in.conv.bias": ("F32", normal(8)),
+        "vae.encoder.down_blocks.0.res_blocks.0.conv1.conv.bias": ("F32", normal(8)),
         "vae.per_channel_statistics.mean-of-means": ("F32", normal(8)),
+        "vae.per_channel_statistics.std-of-means": ("F32", normal(8)),
         "vae.per_channel_statistics.mean-of-stds": ("F32", normal(8)),
         "audio_vae.decoder.conv_in.conv.weight": ("F32", normal(8, 6, 3, 3)),
         "vocoder.conv_pre.weight": ("F32", normal(8, 6, 3)),
@@ -153,13 +158,12 @@ def test_audio_is_left_out_and_nothing_else(source: Path, tmp_path: Path) -> Non
 
 
 def test_a_tiny_checkpoint_keeps_every_video_value(tiny: dict[str, Path], tmp_path: Path) -> None:
-    checkpoint = SafetensorsFile(tiny["base"])
+    tensors, _ = read_safetensors(tiny["base"])
     made = values(convert(tiny["base"], tmp_path / "a.gguf", "f32"))
     assert len(made) > 100
     for name, got in made.items():
-        [want] = checkpoint.pieces(checkpoint.tensors[name], 1 << 30)
-        assert got.tobytes() == want.tobytes(), name
-    left = set(checkpoint.tensors) - set(made)
+        assert got.tobytes() == tensors[name][1].tobytes(), name
+    left = set(tensors) - set(made)
     assert left
     assert all("audio" in n or "av_ca_" in n or "a2v" in n or "vocoder" in n for n in left)
 
@@ -172,16 +176,38 @@ def test_a_convolution_is_folded_to_four_dimensions(source: Path, tmp_path: Path
     assert values(made)[name].tobytes() == six_blocks()[name][1].tobytes()
 
 
-@pytest.mark.parametrize("dtype", ["BF16", "F16", "F32", "F64"])
+@pytest.mark.parametrize("dtype", ["BF16", "F16", "F32"])
 def test_every_float_type_is_read(dtype: str, tmp_path: Path) -> None:
     numbers = np.array([0, -0.0, 1, -2.5, 0.15625, 65280], np.float32)  # exact in all of them
-    tensors = {DIT + "proj_out.bias": (dtype, numbers)}
+    tensors = six_blocks() | {DIT + "proj_out.bias": (dtype, numbers)}
     made = convert(
         write_safetensors(tmp_path / "a.safetensors", tensors, METADATA), tmp_path / "a.gguf"
     )
     assert values(made)[DIT + "proj_out.bias"].tobytes() == numbers.tobytes()
     if dtype == "BF16":
         assert bf16(np.array([-2.5], np.float32)) == b"\x20\xc0"
+
+
+@pytest.mark.parametrize("kind", TYPES)
+def test_a_converted_file_can_be_converted_again(kind: str, source: Path, tmp_path: Path) -> None:
+    """In the same type bit by bit; else from what the file holds."""
+    first = convert(source, tmp_path / "six.gguf", kind)
+    (tmp_path / "again").mkdir()
+    again = convert(first, tmp_path / "again" / "six.gguf", kind)
+    assert again.read_bytes() == first.read_bytes()
+    name = DIT + "transformer_blocks.2.attn1.to_q.weight"
+    full = values(convert(first, tmp_path / "full.gguf", "f32"))[name]
+    assert full.tobytes() == values(first)[name].tobytes()
+
+
+def test_one_part_can_be_converted_alone(tmp_path: Path) -> None:
+    vae = {name: stored for name, stored in six_blocks().items() if name.startswith("vae.")}
+    path = write_safetensors(tmp_path / "vae.safetensors", vae, METADATA)
+    assert set(types(convert(path, tmp_path / "a.gguf"))) == set(vae) - {
+        "vae.per_channel_statistics.mean-of-stds"
+    }
+    with pytest.raises(ltx2.InvalidArgumentError, match="variant: a video VAE has none"):
+        convert(path, tmp_path / "a.gguf", variant="dev")
 
 
 # ---- metadata
@@ -196,9 +222,13 @@ def test_metadata_is_kept(source: Path, tmp_path: Path) -> None:
 
 
 def with_config(path: Path, blocks: int, **config: Any) -> Path:
-    tensors: dict[str, Stored] = {
-        f"{DIT}transformer_blocks.{blocks - 1}.attn1.to_q.bias": ("F32", normal(8))
-    }
+    last = f"transformer_blocks.{blocks - 1}."
+    shapes = {
+        "patchify_proj.weight": (8, 4), "proj_out.weight": (4, 8), "scale_shift_table": (2, 8),
+        last + "attn1.q_norm.weight": (8,), last + "scale_shift_table": (9, 8),
+        last + "ff.net.0.proj.bias": (32,),
+    }  # fmt: skip
+    tensors: dict[str, Stored] = {DIT + n: ("F32", normal(*shape)) for n, shape in shapes.items()}
     return write_safetensors(path, tensors, METADATA | {"config": json.dumps(config)})
 
 
@@ -227,39 +257,49 @@ def test_the_variant_states_sampling_where_the_source_does_not(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("metadata", "words"),
     [
-        ({"model_version": "2.3.0"}, "has no config"),
-        ({"model_version": "2.3.0", "config": "{"}, "not JSON"),
-        ({"model_version": "2.3.0", "config": "[]"}, "not an object"),
-        ({"model_version": "2.0.0", "config": "{}"}, "is version 2.0.0; only 2.3"),
-        ({"config": "{}"}, "is version unknown"),
+        ({"config": "{"}, "config: no .* at byte 1"),
+        ({"config": "[]"}, "config: is an array, not an object"),
+        ({"model_version": "2.0.0"}, "2.0.0"),
     ],
 )
 def test_a_header_of_another_model_is_refused(
     metadata: dict[str, str], words: str, tmp_path: Path
 ) -> None:
-    path = write_safetensors(tmp_path / "a.safetensors", six_blocks(), metadata)
+    path = write_safetensors(tmp_path / "a.safetensors", six_blocks(), METADATA | metadata)
     with pytest.raises(ltx2.ModelError, match=words):
         convert(path, tmp_path / "a.gguf")
     assert not (tmp_path / "a.gguf").exists()
 
 
+def test_a_config_that_the_source_leaves_unsaid_is_stated(tmp_path: Path) -> None:
+    metadata = {"model_version": "2.3.0"}
+    path = write_safetensors(tmp_path / "a.safetensors", six_blocks(), metadata)
+    config = json.loads(key(convert(path, tmp_path / "a.gguf", variant="distilled"), "config"))
+    assert config["transformer"]["norm_eps"] == 1e-6
+    assert config["vae"]["latent_channels"] == 128
+    assert config["sampling"]["schedule"] == "distilled"
+
+
 @pytest.mark.parametrize(
     ("name", "stored", "words"),
     [
-        ("model.other.weight", ("F32", normal(4)), "model.other.weight is not a tensor of"),
-        (DIT + "x.weight", ("F32", np.array([1, np.nan], np.float32)), "is not finite"),
-        (DIT + "x.weight", ("F64", np.array([1, 1e300])), "is not finite"),
-        (DIT + "x.weight", ("F32", np.full((2, 32), 7e4, np.float32)), "too large for Q8_0"),
-        (DIT + "x.weight", ("I32", np.ones(4, np.int32)), "x.weight is I32"),
-        (DIT + "x.weight", ("F32", normal(0, 4)), r"shape \[0, 4\]"),
+        (DIT + "proj_out.bias", ("F32", np.array([1, np.nan], np.float32)), "is not finite"),
+        (DIT + "proj_out.bias", ("F32", np.array([1, -np.inf], np.float32)), "is not finite"),
+        (DIT + "transformer_blocks.2.attn1.to_k.weight",
+         ("F32", np.full((2, 32), -7e4, np.float32)), "values over 65504, too large for q8_0"),
+        (DIT + "proj_out.bias", ("I32", np.ones(4, np.int32)), "proj_out.bias is I32"),
+        (DIT + "proj_out.bias", ("F64", np.ones(4)), "proj_out.bias is F64"),
+        (DIT + "proj_out.bias", ("F32", normal(0, 4)), "2 dimensions, 0 values"),
     ],
-)
+)  # fmt: skip
 def test_a_tensor_that_cannot_be_stored_is_refused(
     name: str, stored: Stored, words: str, tmp_path: Path
 ) -> None:
     path = write_safetensors(tmp_path / "a.safetensors", six_blocks() | {name: stored}, METADATA)
-    with pytest.raises(ltx2.ModelError, match=words):
+    with pytest.raises(ltx2.ModelError, match=words) as caught:
         convert(path, tmp_path / "a.gguf")
+    assert str(path) in str(caught.value)
+    assert name in str(caught.value)
     assert [p.name for p in tmp_path.iterdir()] == ["a.safetensors"]
 
 
@@ -273,30 +313,14 @@ def entry(begin: int, end: int, shape: list[int], dtype: str = "F32") -> dict[st
 
 
 @pytest.mark.parametrize(
-    ("data", "words"),
-    [
-        (b"", "not a safetensors file"),
-        (b"just text, and more of it", "not a safetensors file"),
-        (header(b"{]"), "not JSON"),
-        (header(b'{"a": 1, "a": 2}'), "occurs twice"),
-        (header(b"[" * 90000), "not JSON"),
-        (header([]), "not an object"),
-        (header({"__metadata__": {"a": 1}}), "table of strings"),
-        (header({"a": {"dtype": "F32"}}), "malformed"),
-        (header({"a": entry(0, 16, [4], "F99")}), "dtype F99"),
-        (header({"a": entry(0, 16, [-4])}), "not known"),
-        (header({"a": entry(0, 16, [3])}), "its shape needs 12"),
-        (header({"a": entry(0, 8, [2]), "b": entry(4, 12, [2])}), "starts at byte"),
-        (header({"a": entry(4, 16, [3])}), "starts at byte"),
-        (header({"a": entry(0, 20, [5])}), "cut short"),
-        (header({"a": entry(0, 12, [3])}), "4 bytes follow"),
-    ],
+    "data",
+    [b"", b"just text, and more of it", header(b"{]"), header({"a": entry(0, 20, [5])})],
 )
-def test_a_damaged_header_is_one_line_of_error(data: bytes, words: str, tmp_path: Path) -> None:
+def test_a_damaged_file_is_one_line_of_error(data: bytes, tmp_path: Path) -> None:
     path = tmp_path / "a.safetensors"
     path.write_bytes(data)
-    with pytest.raises(ltx2.ModelError, match=words) as caught:
-        SafetensorsFile(path)
+    with pytest.raises(ltx2.ModelError) as caught:
+        convert(path, tmp_path / "a.gguf")
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -306,16 +330,8 @@ def test_a_truncated_file_is_refused_at_every_length(source: Path, tmp_path: Pat
     cut = tmp_path / "cut.safetensors"
     for length in (0, 4, 8, 100, len(whole) // 2, len(whole) - 1):
         cut.write_bytes(whole[:length])
-        with pytest.raises(ltx2.ModelError, match=r"cut short|not a safetensors"):
+        with pytest.raises(ltx2.ModelError, match=r"cut\.safetensors"):
             convert(cut, tmp_path / "a.gguf")
-
-
-def test_a_file_that_shrinks_while_it_is_read_is_refused(source: Path, tmp_path: Path) -> None:
-    opened = SafetensorsFile(source)
-    os.truncate(source, source.stat().st_size - 8)
-    last = max(opened.tensors.values(), key=lambda tensor: tensor.offset)
-    with pytest.raises(ltx2.ModelError, match="is cut short at byte"):
-        list(opened.pieces(last, 32))
 
 
 def test_arguments_are_checked(source: Path, tmp_path: Path) -> None:
@@ -378,7 +394,7 @@ def test_a_full_disk_leaves_no_file(source: Path, tmp_path: Path, command: None)
 def test_too_little_space_is_told_before_any_work(
     source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ltx2.gguf_out.shutil.disk_usage", lambda _: _Usage(1000))
+    monkeypatch.setattr("ltx2.convert.shutil.disk_usage", lambda _: _Usage(1000))
     with pytest.raises(OSError, match=r"needs .* GiB, 0\.0 GiB are free"):
         convert(source, tmp_path / "a.gguf")
 

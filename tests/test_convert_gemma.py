@@ -11,18 +11,19 @@ from typing import TYPE_CHECKING, Any
 import gguf
 import numpy as np
 import pytest
+from safetensors_file import read_safetensors, write_safetensors
 from test_convert import key, types, values
 
 import ltx2
 from ltx2.convert import convert
-from ltx2.convert_tokenizer import CONTROL, NORMAL, UNKNOWN, USER_DEFINED, read_vocabulary
-from ltx2.safetensors import SafetensorsFile
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 GOLDEN = Path(__file__).parent / "golden"
 SPACE = "\u2581"
+Kind = gguf.TokenType
+EMBEDDING = "language_model.model.embed_tokens.weight"
 
 
 @pytest.fixture
@@ -46,10 +47,8 @@ def source_values(folder: Path) -> dict[str, NDArray[np.float32]]:
     """Name without prefix -> values, over all shards."""
     out = {}
     for path in folder.glob("*.safetensors"):
-        file = SafetensorsFile(path)
-        for name, tensor in file.tensors.items():
-            [flat] = file.pieces(tensor, 1 << 30)
-            out[name.removeprefix("language_model.model.")] = flat.reshape(tensor.shape)
+        for name, (_, array) in read_safetensors(path)[0].items():
+            out[name.removeprefix("language_model.model.")] = array
     return out
 
 
@@ -163,6 +162,13 @@ def test_what_config_json_states_is_kept(folder: Path, tmp_path: Path) -> None:
 # ---- tokenizer
 
 
+def last_id(folder: Path) -> int:
+    """The highest id of tokenizer.json, which is that of <image_soft_token>."""
+    table = json.loads((folder / "tokenizer.json").read_text())
+    last: int = max(token["id"] for token in table["added_tokens"])
+    return last
+
+
 class Plain:
     """A plain tokenizer over a file's arrays: whole tokens first, then the best pair's turn."""
 
@@ -171,9 +177,9 @@ class Plain:
             key(path, f"tokenizer.ggml.{name}") for name in ("tokens", "scores", "token_type")
         )
         self.ids = {token.replace(" ", SPACE): i for i, token in enumerate(tokens)}
-        whole = (CONTROL, USER_DEFINED, UNKNOWN)
+        whole = (Kind.CONTROL, Kind.USER_DEFINED, Kind.UNKNOWN)
         self.whole = sorted((t for t, i in self.ids.items() if kinds[i] in whole), key=len)[::-1]
-        self.joined = {t: scores[i] for t, i in self.ids.items() if kinds[i] == NORMAL}
+        self.joined = {t: scores[i] for t, i in self.ids.items() if kinds[i] == Kind.NORMAL}
 
     def encode(self, text: str) -> list[int]:
         text, out = text.strip().replace(" ", SPACE), [2]
@@ -204,7 +210,7 @@ class Plain:
 def test_both_tokenizer_files_give_hugging_faces_ids(
     kept: str, folder: Path, tmp_path: Path
 ) -> None:
-    image = len(read_vocabulary(folder).tokens) - 1
+    image = last_id(folder)
     (folder / "added_tokens.json").write_text(json.dumps({"<image_soft_token>": image}))
     for name in {"tokenizer.json", "tokenizer.model"} - {kept}:
         (folder / name).unlink()
@@ -221,38 +227,65 @@ def test_both_tokenizer_files_give_hugging_faces_ids(
     assert checked > 20
 
 
+def vocabulary(folder: Path) -> tuple[list[str], list[int]]:
+    """Tokens and types of the converted folder."""
+    made = convert(folder, folder / "made.gguf_", "q8_0")
+    return key(made, "tokenizer.ggml.tokens"), key(made, "tokenizer.ggml.token_type")
+
+
 def test_both_tokenizer_files_give_the_same_tokens_and_types(folder: Path) -> None:
-    first = read_vocabulary(folder)
+    first, image = vocabulary(folder), last_id(folder)
     (folder / "tokenizer.json").unlink()
-    second = read_vocabulary(folder)
     # <image_soft_token> stands in tokenizer.json alone, or in added_tokens.json.
-    assert first.tokens[:-1] == second.tokens
-    assert first.types[:-1] == second.types
-    (folder / "added_tokens.json").write_text(json.dumps({first.tokens[-1]: len(second.tokens)}))
-    assert read_vocabulary(folder).tokens == first.tokens
-    assert read_vocabulary(folder).types == first.types
+    second = vocabulary(folder)
+    assert [i for i, token in enumerate(second[0]) if token != first[0][i]] == [image]
+    (folder / "added_tokens.json").write_text(json.dumps({first[0][image]: image}))
+    assert vocabulary(folder) == first
+    (folder / "added_tokens.json").write_text(json.dumps({first[0][image]: image + 1}))
+    with pytest.raises(ltx2.ModelError, match=f"id {image + 1} leaves a gap after {image - 1}"):
+        convert(folder, folder / "made.gguf_")
+
+
+def give_rows(folder: Path, rows: int) -> None:
+    """Cuts or repeats the embedding."""
+    for path in folder.glob("*.safetensors"):
+        tensors, metadata = read_safetensors(path)
+        if EMBEDDING in tensors:
+            dtype, array = tensors[EMBEDDING]
+            tensors[EMBEDDING] = dtype, np.resize(array, (rows, array.shape[1]))
+            write_safetensors(path, tensors, metadata)
 
 
 def test_the_vocabulary_gets_the_embeddings_size(folder: Path) -> None:
-    vocabulary = read_vocabulary(folder)
-    size = len(vocabulary.tokens)
-    longer = vocabulary.sized(size + 2)
-    assert longer.tokens[size:] == [f"[PAD{size}]", f"[PAD{size + 1}]"]
-    assert longer.types[size:] == [5, 5]
-    assert len(longer.scores) == size + 2
-    assert vocabulary.sized(size - 1).tokens == vocabulary.tokens[:-1]  # <image_soft_token>
+    size = last_id(folder) + 1
+    give_rows(folder, size)
+    tokens, kinds = vocabulary(folder)
+    give_rows(folder, size + 2)
+    more = [f"[PAD{size}]", f"[PAD{size + 1}]"]
+    assert vocabulary(folder) == (tokens + more, [*kinds, Kind.UNUSED, Kind.UNUSED])
+    give_rows(folder, size - 1)  # without <image_soft_token>
+    assert vocabulary(folder) == (tokens[:-1], kinds[:-1])
+    give_rows(folder, 900)
     with pytest.raises(ltx2.ModelError, match=f"{size} tokens for 900 rows"):
-        vocabulary.sized(900)
+        vocabulary(folder)
 
 
-def test_pairs_that_scores_cannot_say_are_refused(folder: Path) -> None:
+def test_pairs_that_scores_cannot_say_are_refused(folder: Path, tmp_path: Path) -> None:
     path = folder / "tokenizer.json"
     table = json.loads(path.read_text())
-    # "the" from two pairs with another token's pair between them.
-    table["model"]["merges"] += [["t", "he"], ["q", "z"], ["th", "e"], ["t", "he"]]
+    merges = table["model"]["merges"]
+    # A token's pair once more, with other tokens' pairs between.
+    merges.append(next(pair for pair in merges if "".join(pair).isalpha()))
     path.write_text(json.dumps(table))
     with pytest.raises(ltx2.ModelError, match="do not stand together"):
-        read_vocabulary(folder)
+        convert(folder, tmp_path / "a.gguf")
+
+
+def test_a_converted_encoder_can_be_converted_again(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "again").mkdir()
+    first = convert(folder, tmp_path / "gemma.gguf", "q4_0")
+    again = convert(first, tmp_path / "again" / "gemma.gguf", "q4_0")
+    assert again.read_bytes() == first.read_bytes()
 
 
 # ---- what is refused
@@ -261,17 +294,18 @@ def test_pairs_that_scores_cannot_say_are_refused(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"hidden_size": 128}, r"is \[\d+, 64\], by config.json it is \[\d+, 128\]"),
-        ({"num_hidden_layers": 8}, "tensor layers.7.input_layernorm.weight is missing"),
-        ({"num_hidden_layers": 6}, "tensor layers.6.* is not one of Gemma 3"),
-        ({"num_hidden_layers": "7"}, "num_hidden_layers is 7, not a positive integer"),
-        ({"rms_norm_eps": -1}, "rms_norm_eps is -1, not a positive number"),
-        ({"num_key_value_heads": 3}, "no multiple of num_key_value_heads"),
-        ({"rope_scaling": {"rope_type": "yarn"}}, "rope_type yarn is not supported"),
-        ({"rope_scaling": [1]}, "rope settings are malformed"),
-        ({"rope_scaling": {"rope_type": "linear"}}, "factor is None"),
-        ({"attn_logit_softcapping": 50.0}, "attn_logit_softcapping is not supported"),
-        ({"layer_types": ["full_attention", "sliding_attention"] * 3 + ["x"]}, "no repeated"),
+        ({"hidden_size": 128}, r"blk.0.attn_norm.weight has shape \[64\], not \[128\]"),
+        ({"num_hidden_layers": 8}, "blk.7.attn_norm.weight"),
+        ({"num_hidden_layers": 6}, "blk.6"),
+        ({"num_hidden_layers": "7"}, "num_hidden_layers: is a string, not a number"),
+        ({"rms_norm_eps": -1}, "rms_norm_eps: -1 is not in"),
+        ({"num_key_value_heads": 3}, "4 heads cannot share 3"),
+        ({"rope_scaling": {"rope_type": "yarn"}}, "rope_type: yarn is not supported"),
+        ({"rope_scaling": [1]}, "rope_scaling: is an array, not an object"),
+        ({"rope_scaling": {"rope_type": "linear"}}, "factor: is missing"),
+        ({"attn_logit_softcapping": 50.0}, "attn_logit_softcapping: is not supported"),
+        ({"layer_types": ["full_attention", "sliding_attention"] * 3 + ["x"]}, "x is not supp"),
+        ({"layer_types": ["sliding_attention"] * 2 + ["full_attention"] * 5}, "no repeated"),
     ],
 )
 def test_a_config_that_does_not_fit_is_refused(
@@ -286,8 +320,8 @@ def test_a_config_that_does_not_fit_is_refused(
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("config.json", "config.json: no such file"),
-        ("model-00002-of-00002.safetensors", "model-00002-of-00002.safetensors: no such file"),
+        ("config.json", "config.json"),
+        ("model-00002-of-00002.safetensors", "model-00002-of-00002.safetensors.* is missing"),
     ],
 )
 def test_a_missing_file_is_named(name: str, words: str, folder: Path, tmp_path: Path) -> None:
@@ -297,31 +331,35 @@ def test_a_missing_file_is_named(name: str, words: str, folder: Path, tmp_path: 
 
 
 def test_another_folder_is_refused(folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(ltx2.InvalidArgumentError, match="has none"):
+    with pytest.raises(ltx2.InvalidArgumentError, match="variant: a text encoder has none"):
         convert(folder, tmp_path / "a.gguf", variant="dev")
     for name in ("tokenizer.json", "tokenizer.model"):
         (folder / name).unlink()
-    with pytest.raises(ltx2.ModelError, match=r"neither tokenizer\.json nor tokenizer\.model"):
+    with pytest.raises(ltx2.ModelError, match=r"no tokenizer\.json or tokenizer\.model"):
         convert(folder, tmp_path / "a.gguf")
     (folder / "config.json").write_text('{"model_type": "llama"}')
-    with pytest.raises(ltx2.ModelError, match="model_type is llama; only gemma3"):
+    with pytest.raises(ltx2.ModelError, match="has the architecture \"llama\""):
         convert(folder, tmp_path / "a.gguf")
 
 
 @pytest.mark.parametrize("data", [b"", b"\x0a\xff\x01", b"\x0a\x03\x0a\x01", b"text", b"\xff" * 20])
-def test_a_damaged_tokenizer_model_is_one_line_of_error(data: bytes, folder: Path) -> None:
+def test_a_damaged_tokenizer_model_is_one_line_of_error(
+    data: bytes, folder: Path, tmp_path: Path
+) -> None:
     (folder / "tokenizer.json").unlink()
     (folder / "tokenizer.model").write_bytes(data)
     with pytest.raises(ltx2.ModelError) as caught:
-        read_vocabulary(folder)
+        convert(folder, tmp_path / "a.gguf")
     assert "tokenizer.model" in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"model": {"type": "Unigram"}}', "[" * 90000])
-def test_a_damaged_tokenizer_json_is_one_line_of_error(text: str, folder: Path) -> None:
+def test_a_damaged_tokenizer_json_is_one_line_of_error(
+    text: str, folder: Path, tmp_path: Path
+) -> None:
     (folder / "tokenizer.json").write_text(text)
     with pytest.raises(ltx2.ModelError) as caught:
-        read_vocabulary(folder)
+        convert(folder, tmp_path / "a.gguf")
     assert "tokenizer.json" in str(caught.value)
     assert "\n" not in str(caught.value)

@@ -122,7 +122,7 @@ Conversion::Conversion(const std::vector<std::string> & paths, const std::string
         if (const Part * part = model_.find(row.id))
             parts_.push_back(part);
     if (parts_.empty())
-        fail(LTX2_STATUS_MODEL, "%s: holds no part of a model", paths[0].c_str());
+        model_.need_all(); // says why
     const bool text = model_.find(TextEncoder::part);
     if (text && parts_.size() > 1)
         fail(LTX2_STATUS_INVALID_ARGUMENT,

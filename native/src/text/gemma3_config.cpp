@@ -188,11 +188,9 @@ GemmaConfig gemma_config(const ModelFile & file) {
 static int pattern_of(const GemmaConfig & c, const std::string & what) {
     const auto first = std::find(c.is_global.begin(), c.is_global.end(), true);
     const int pattern = static_cast<int>(first - c.is_global.begin()) + 1;
-    GemmaConfig repeated;
-    repeated.layers = c.layers;
-    set_pattern(repeated, pattern);
-    if (repeated.is_global != c.is_global)
-        fail(LTX2_STATUS_MODEL, "%s: its global layers are no repeated pattern", what.c_str());
+    for (int i = 0; i < c.layers; ++i)
+        if (c.is_global[static_cast<size_t>(i)] != ((i + 1) % pattern == 0))
+            fail(LTX2_STATUS_MODEL, "%s: its global layers are no repeated pattern", what.c_str());
     return pattern;
 }
 
