@@ -135,6 +135,9 @@ bool Store::can_map(const Source & source, As as) const {
 void Store::load(const Progress & progress) {
     map_tensors();
     copy_tensors(progress);
+    for (const Wanted & w : wanted_)
+        if (w.as == As::taps && device_.ops().pack)
+            device_.ops().pack(w.tensor);
 }
 
 void Store::map_tensors() {

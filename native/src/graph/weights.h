@@ -22,7 +22,7 @@ void read_values(const Source & source, int64_t first, int64_t count, float * ou
 enum class As {
     matrix, // as the file has it: any type that multiplies
     f32,    // converted: norms, biases, tables
-    taps    // a convolution [O, I, kt, kh, kw], as ggml [I, O, kt*kh*kw]: one matrix a tap
+    taps    // a convolution [O, I, kt, kh, kw], as ggml [I, O, kt*kh*kw], in its operation's order
 };
 
 class Store;

@@ -2,6 +2,7 @@
 
 #include "graph/rotary.h"
 
+#include <algorithm>
 #include <cmath>
 
 namespace ltx2 {
@@ -71,33 +72,48 @@ Connector::Connector(const Model & model, Device & device)
 
 void Connector::load(const Progress & progress) { store_.load(progress); }
 
-std::vector<float> Connector::features(const HiddenStates & in, const Progress & progress) {
-    // The layer is the fastest index: feature d of layer l is column d * layers + l.
-    const int64_t states = in.states, tokens = in.tokens, hidden = in.width;
-    std::vector<float> flat(in.values.size());
-    const float rescale = static_cast<float>(std::sqrt(double(config_.width()) / double(hidden)));
-    std::vector<float> norms(static_cast<size_t>(states));
-    float * to = flat.data();
-    for (int64_t t = 0; t < tokens; ++t) {
-        const float * first = in.values.data() + t * hidden;
-        for (int64_t l = 0; l < states; ++l) {
-            const float * state = first + l * tokens * hidden;
-            double squares = 0;
-            for (int64_t d = 0; d < hidden; ++d)
-                squares += double(state[d]) * state[d];
-            norms[static_cast<size_t>(l)] =
-                static_cast<float>(1 / std::sqrt(squares / double(hidden) + norm_eps)) * rescale;
-        }
-        for (int64_t d = 0; d < hidden; ++d)
-            for (int64_t l = 0; l < states; ++l)
-                *to++ = first[l * tokens * hidden + d] * norms[static_cast<size_t>(l)];
+// Rows `first`.. of x [width, rows].
+static Tensor rows_of(Graph & g, Tensor x, int64_t first, int64_t count) {
+    return ggml_view_2d(g.ctx(), x, x->ne[0], count, x->nb[1],
+                        static_cast<size_t>(first) * x->nb[1]);
+}
+
+// Of some tokens, the states of all layers, normed, side by side: feature d of layer l is column
+// d * layers + l of what the projection reads.
+Tensor Connector::features(Graph & g, const HiddenStates & in, int64_t first, int64_t count) const {
+    const Tensor all = in.values.tensor;
+    Tensor x = ggml_view_3d(g.ctx(), all, in.width, count, in.states, all->nb[1], all->nb[2],
+                            static_cast<size_t>(first) * all->nb[1]);
+    x = ggml_reshape_2d(g.ctx(), ggml_cont(g.ctx(), x), in.width, count * in.states);
+    x = normed(g, Norm::rms, x, norm_eps);
+    x = ggml_scale(g.ctx(), x, std::sqrt(static_cast<float>(config_.width()) / float(in.width)));
+    x = ggml_reshape_3d(g.ctx(), x, in.width, count, in.states);
+    x = ggml_cont(g.ctx(), ggml_permute(g.ctx(), x, 1, 2, 0, 3)); // [states, width, count]
+    x = ggml_reshape_2d(g.ctx(), x, in.states * in.width, count);
+    return g.tap("features", video_aggregate_embed_(g, x));
+}
+
+// [width, text length]: the text first; a register fills each further row, chosen by the row's
+// absolute position.
+Kept Connector::filled(const HiddenStates & states, const Progress & progress) const {
+    const int64_t length = config_.text_length, registers = learnable_registers_->ne[1];
+    const int64_t some = 256; // tokens at once: what a graph holds stays small
+    Kept x = device_.keep(GGML_TYPE_F32, {config_.width(), length, 1, 1});
+    int64_t row = 0;
+    for (int64_t count = 0; row < states.tokens; row += count) {
+        count = std::min(some, states.tokens - row);
+        Graph g(device_, progress, 64);
+        g.keep(features(g, states, row, count), rows_of(g, x.tensor, row, count));
+        g.run();
     }
-    std::vector<float> rows(static_cast<size_t>(tokens * config_.width()));
-    Graph g(device_, progress, 64);
-    Tensor x = g.input(GGML_TYPE_F32, {hidden * states, tokens, 1, 1}, flat.data());
-    g.output(g.tap("features", video_aggregate_embed_(g, x)), rows.data());
+    Graph g(device_, progress);
+    for (int64_t count = 0; row < length; row += count) {
+        const int64_t first = row % registers;
+        count = std::min(registers - first, length - row);
+        g.keep(rows_of(g, learnable_registers_, first, count), rows_of(g, x.tensor, row, count));
+    }
     g.run();
-    return rows;
+    return x;
 }
 
 TextFeatures Connector::project(const HiddenStates & states, const Progress & progress) {
@@ -107,25 +123,14 @@ TextFeatures Connector::project(const HiddenStates & states, const Progress & pr
              static_cast<long long>(tokens), states.states, static_cast<long long>(states.width),
              static_cast<long long>(length));
     progress("text", 0, 1);
-    // Text first; a register fills each further row, chosen by the row's absolute position.
-    std::vector<float> rows = features(states, progress);
-    const int64_t registers = learnable_registers_->ne[1];
-    std::vector<float> learned(static_cast<size_t>(width * registers));
-    ggml_backend_tensor_get(learnable_registers_, learned.data(), 0,
-                            ggml_nbytes(learnable_registers_));
-    for (int64_t row = tokens; row < length; ++row) {
-        const auto first = learned.begin() + row % registers * width;
-        rows.insert(rows.end(), first, first + width);
-    }
-
+    const Kept x = filled(states, progress);
     std::vector<float> positions;
     for (int64_t row = 0; row < length; ++row)
         positions.push_back(static_cast<float>(row));
     const RotaryTable table =
         rotary_table(positions, 1, {config_.max_pos}, theta, static_cast<int>(width), config_.heads,
                      config_.float64_grid);
-    Kept x = device_.keep(GGML_TYPE_F32, {width, length, 1, 1});
-    ggml_backend_tensor_set(x.tensor, rows.data(), 0, ggml_nbytes(x.tensor));
+    TextFeatures out{length, width, std::vector<float>(static_cast<size_t>(length * width))};
     for (size_t i = 0; i < blocks_.size(); ++i) {
         Graph g(device_, progress, 256);
         const Shape angles = {config_.head_dim / 2, config_.heads, length, 1};
@@ -133,13 +138,13 @@ TextFeatures Connector::project(const HiddenStates & states, const Progress & pr
                                g.input(GGML_TYPE_F32, angles, table.sin.data())};
         Tensor y = g.tap(words("transformer_1d_blocks.%zu", i), blocks_[i](g, x.tensor, rotary));
         if (i + 1 == blocks_.size())
-            g.output(normed(g, Norm::rms, y, norm_eps), rows.data());
+            g.output(normed(g, Norm::rms, y, norm_eps), out.values.data());
         else
             g.keep(y, x.tensor);
         g.run();
     }
     progress("text", 1, 1);
-    return {length, width, std::move(rows)};
+    return out;
 }
 
 } // namespace ltx2

@@ -5,6 +5,7 @@
 
 #include "graph/layers.h"
 #include "sampling/text_features.h"
+#include "text/encoder.h"
 
 namespace ltx2 {
 
@@ -41,7 +42,8 @@ public:
     TextFeatures project(const HiddenStates & states, const Progress & progress);
 
 private:
-    std::vector<float> features(const HiddenStates & states, const Progress & progress);
+    Tensor features(Graph & g, const HiddenStates & states, int64_t first, int64_t count) const;
+    Kept filled(const HiddenStates & states, const Progress & progress) const;
 
     Device & device_;
     ConnectorConfig config_;

@@ -4,6 +4,12 @@
 
 namespace ltx2 {
 
+Tensor HiddenStates::state(Nodes & g, int which) const {
+    const Tensor t = values.tensor;
+    return ggml_view_2d(g.ctx(), t, t->ne[0], t->ne[1], t->nb[1],
+                        static_cast<size_t>(which) * t->nb[2]);
+}
+
 std::unique_ptr<TextEncoder> open_text_encoder(const Model & model, Device & device) {
     return std::make_unique<Gemma3>(model.need(TextEncoder::part), device);
 }

@@ -4,9 +4,18 @@
 #include "base/progress.h"
 #include "graph/device.h"
 #include "model/model.h"
-#include "sampling/text_features.h"
 
 namespace ltx2 {
+
+// The residual stream of each token, after the embedding and after every layer. They stay on the
+// device: of 1024 tokens of Gemma 3 12B they take 770 MB.
+struct HiddenStates {
+    int states = 0; // layers + 1
+    int64_t tokens = 0, width = 0;
+    Kept values; // [width, tokens, states]
+
+    Tensor state(Nodes & g, int which) const; // a view, [width, tokens]
+};
 
 class TextEncoder {
 public:

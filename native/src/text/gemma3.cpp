@@ -108,16 +108,15 @@ HiddenStates Gemma3::encode(const std::vector<int32_t> & tokens, const Progress 
     const int64_t count = static_cast<int64_t>(tokens.size()), hidden = config_.hidden;
     if (tokens.empty())
         fail(LTX2_STATUS_INTERNAL, "gemma: no tokens");
-    HiddenStates out{states(), count, hidden, embed(tokens)};
-    std::vector<float> & values = out.values;
-    const size_t one = values.size();
-    values.resize(one * (layers_.size() + 1));
-
+    HiddenStates out{states(), count, hidden,
+                     device_.keep(GGML_TYPE_F32, {hidden, count, states(), 1})};
+    const std::vector<float> embedded = embed(tokens);
     std::vector<float> cosines[2], sines[2];
     for (int global = 0; global < 2; ++global)
         fill_rotary(config_, global, count, cosines[global], sines[global]);
     Kept x = device_.keep(GGML_TYPE_F32, {hidden, count, 1, 1});
-    ggml_backend_tensor_set(x.tensor, values.data(), 0, ggml_nbytes(x.tensor));
+    for (Tensor first : {out.values.tensor, x.tensor})
+        ggml_backend_tensor_set(first, embedded.data(), 0, embedded.size() * sizeof(float));
     const int total = static_cast<int>(layers_.size());
     for (int i = 0; i < total; ++i) {
         progress("text", i, total);
@@ -128,10 +127,8 @@ HiddenStates Gemma3::encode(const std::vector<int32_t> & tokens, const Progress 
                                g.input(GGML_TYPE_F32, angles, sines[global].data())};
         Tensor y = layers_[static_cast<size_t>(i)](g, config_, x.tensor, rotary,
                                                    global ? count : config_.sliding_window);
-        const bool last = i + 1 == total;
-        g.output(last ? output_norm_(g, y) : y, values.data() + one * static_cast<size_t>(i + 1));
-        if (!last)
-            g.keep(y, x.tensor);
+        g.keep(y, x.tensor);
+        g.keep(i + 1 == total ? output_norm_(g, y) : y, out.state(g, i + 1));
         g.run();
     }
     progress("text", total, total);

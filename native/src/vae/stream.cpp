@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <optional>
 
 namespace ltx2 {
 
@@ -11,68 +12,73 @@ VaeStream::VaeStream(Device & device, const Part & part, const std::string & pre
     const Weights w(store_, part, prefix), statistics(store_, part, "vae.per_channel_statistics");
     mean_ = statistics("mean-of-means", {config.latent_channels}, As::f32);
     deviation_ = statistics("std-of-means", {config.latent_channels}, As::f32);
-    std::vector<VaeLayer> layers =
-        prefix == "vae.encoder" ? encoder_layers(w, config) : decoder_layers(w, config);
-    for (VaeLayer & layer : layers)
-        links_.push_back({std::move(layer), 1, 0, Kept()});
+    layers_ = prefix == "vae.encoder" ? encoder_layers(w, config) : decoder_layers(w, config);
 }
 
 void VaeStream::load(const Progress & progress) {
     store_.load(progress);
-    for (const Link & link : links_)
-        std::visit([&](const auto & act) { act.pack(device_); }, link.layer.act);
     for (auto [tensor, values] : {std::pair(mean_, &means_), std::pair(deviation_, &deviations_)}) {
         values->resize(static_cast<size_t>(tensor->ne[0]));
         ggml_backend_tensor_get(tensor, values->data(), 0, ggml_nbytes(tensor));
     }
 }
 
+namespace {
+// One video on its way through the layers.
+class StreamRun {
+public:
+    StreamRun(Device & device, const std::vector<VaeLayer> & layers, const VaeConfig & config,
+              const std::string & prefix, const VaeStream::Report & report,
+              const VaeStream::Sink & sink)
+        : device_(device), layers_(layers), config_(config), prefix_(prefix), report_(report),
+          sink_(sink) {}
+    ~StreamRun() { device_.trim(); }
+    void prepare(Shape ne, size_t window);
+    void push(size_t index, Tensor frames, int64_t first, int64_t count, bool last);
+
+private:
+    struct Link {
+        const VaeLayer & layer;
+        std::optional<VaeLayerRun> run; // until the last frames have passed
+        int64_t window = 0;             // frames at once
+        double work = 0;                // of one frame
+        Kept out = {};
+    };
+    int64_t step(Link & link, Tensor frames, int64_t first, int64_t count, bool last);
+
+    Device & device_;
+    const std::vector<VaeLayer> & layers_;
+    const VaeConfig & config_;
+    const std::string & prefix_;
+    const VaeStream::Report & report_;
+    const VaeStream::Sink & sink_;
+    std::vector<Link> links_;
+    double work_ = 0, done_ = 0; // all of it, and so far
+};
+} // namespace
+
 // Sizes of every layer's frames, how many of them it takes at once, and what they cost.
-void VaeStream::prepare(Shape ne, size_t window) {
-    work_ = done_ = 0;
-    for (Link & link : links_) {
-        const VaeLayer & layer = link.layer;
+void StreamRun::prepare(Shape ne, size_t window) {
+    for (const VaeLayer & layer : layers_) {
         config_.check_sides(ne[1], ne[2]);
-        std::visit([&](auto & act) { act.start(ne, config_.causal); }, link.layer.act);
+        Link link{layer, begin(layer, ne, config_.causal)};
         const int64_t area = ne[1] * ne[2];
         const int64_t spread = layer.up_space * layer.up_space * layer.up_time;
         const int64_t grown = area * spread / (layer.down_space * layer.down_space);
         const int64_t bytes = 4 * std::max(layer.in * area, layer.out * grown);
         link.window = window ? std::max<int64_t>(1, static_cast<int64_t>(window) / bytes)
                              : std::numeric_limits<int64_t>::max();
-        const bool res = std::holds_alternative<VaeResBlock>(layer.act);
+        const bool res = std::holds_alternative<VaeResBlock>(layer.weights);
         link.work = double(area) * static_cast<double>(layer.in * layer.out * spread) * (res + 1);
         work_ += link.work * static_cast<double>(ne[3]);
         ne = {layer.out, ne[1] * layer.up_space / layer.down_space,
               ne[2] * layer.up_space / layer.down_space,
               (ne[3] * layer.up_time - (layer.up_time - 1) - 1) / layer.down_time + 1};
+        links_.push_back(std::move(link));
     }
 }
 
-void VaeStream::run(const float * values, Shape ne, size_t window, const Report & report,
-                    const Sink & sink) {
-    report_ = &report;
-    sink_ = &sink;
-    const bool whole = device_.tap || !config_.streams();
-    prepare(ne, whole ? 0 : window);
-    const Kept input = device_.keep(GGML_TYPE_F32, ne);
-    ggml_backend_tensor_set(input.tensor, values, 0, ggml_nbytes(input.tensor));
-    struct Release {
-        VaeStream & chain;
-        ~Release() { chain.release(); }
-    } release{*this};
-    push(0, input.tensor, 0, ne[3], true);
-}
-
-void VaeStream::release() {
-    for (Link & link : links_) {
-        link.out = Kept();
-        std::visit([](auto & act) { act.stop(); }, link.layer.act);
-    }
-    device_.trim();
-}
-
-void VaeStream::push(size_t index, Tensor frames, int64_t first, int64_t count, bool last) {
+void StreamRun::push(size_t index, Tensor frames, int64_t first, int64_t count, bool last) {
     Link & link = links_[index];
     const int64_t end = first + count;
     while (first < end) {
@@ -88,11 +94,10 @@ void VaeStream::push(size_t index, Tensor frames, int64_t first, int64_t count, 
 }
 
 // Runs one layer. How many frames came out, into link.out; the last layer's go to the sink.
-int64_t VaeStream::step(Link & link, Tensor frames, int64_t first, int64_t count, bool last) {
-    Graph g(device_, report_->progress);
-    const Tensor out =
-        std::visit([&](auto & act) { return act(g, frames_of(g, frames, first, count), last); },
-                   link.layer.act);
+int64_t StreamRun::step(Link & link, Tensor frames, int64_t first, int64_t count, bool last) {
+    Graph g(device_, report_.progress);
+    const Tensor in = frames_of(g, frames, first, count);
+    const Tensor out = std::visit([&](auto & run) { return run(g, in, last); }, *link.run);
     const bool final = &link == &links_.back();
     std::vector<float> values;
     Shape ne{};
@@ -101,27 +106,36 @@ int64_t VaeStream::step(Link & link, Tensor frames, int64_t first, int64_t count
         g.tap(prefix_ + "." + link.layer.name, out);
         if (!link.layer.stage.empty() && link.layer.stage != link.layer.name)
             g.tap(prefix_ + "." + link.layer.stage, out);
-        if (final) {
-            values.resize(static_cast<size_t>(ggml_nelements(out)));
-            g.output(out, values.data());
-        } else {
-            const Tensor have = link.out.tensor;
-            if (!have || have->ne[3] < ne[3])
-                link.out = device_.keep(GGML_TYPE_F32, ne);
-            g.keep(out, frames_of(g, link.out.tensor, 0, ne[3]));
-        }
     }
-    std::visit([&](auto & act) { act.finish(g); }, link.layer.act);
+    if (out && final) {
+        values.resize(static_cast<size_t>(ggml_nelements(out)));
+        g.output(out, values.data());
+    } else if (out) {
+        if (!link.out.tensor || link.out.tensor->ne[3] < ne[3])
+            link.out = device_.keep(GGML_TYPE_F32, ne);
+        g.keep(out, frames_of(g, link.out.tensor, 0, ne[3]));
+    }
+    std::visit([&](auto & run) { run.finish(g); }, *link.run);
     g.run();
     if (last)
-        std::visit([](auto & act) { act.stop(); }, link.layer.act);
+        link.run.reset(); // with the frames that it kept
     done_ += link.work * static_cast<double>(count);
-    if (report_->stage)
-        report_->progress(report_->stage, static_cast<int>(report_->total * (done_ / work_) + 1e-3),
-                          report_->total);
+    if (report_.stage)
+        report_.progress(report_.stage, static_cast<int>(report_.total * (done_ / work_) + 1e-3),
+                         report_.total);
     if (out && final)
-        (*sink_)(values, ne);
+        sink_(values, ne);
     return ne[3];
+}
+
+void VaeStream::run(const float * values, Shape ne, size_t window, const Report & report,
+                    const Sink & sink) const {
+    StreamRun run(device_, layers_, config_, prefix_, report, sink);
+    const bool whole = device_.tap || !config_.streams();
+    run.prepare(ne, whole ? 0 : window);
+    const Kept input = device_.keep(GGML_TYPE_F32, ne);
+    ggml_backend_tensor_set(input.tensor, values, 0, ggml_nbytes(input.tensor));
+    run.push(0, input.tensor, 0, ne[3], true);
 }
 
 } // namespace ltx2

@@ -176,19 +176,24 @@ void text_encoder(Job & job) {
     const std::unique_ptr<TextEncoder> encoder = open_text_encoder(model, job.device);
     encoder->load(Progress());
     const HiddenStates states = encoder->encode(job.array("ids").as<int32_t>("<i4"), Progress());
-    job.save("states", {states.states, states.tokens, states.width}, states.values.data());
+    const Tensor kept = states.values.tensor;
+    std::vector<float> values(static_cast<size_t>(ggml_nelements(kept)));
+    ggml_backend_tensor_get(kept, values.data(), 0, ggml_nbytes(kept));
+    job.save("states", {states.states, states.tokens, states.width}, values.data());
 }
 
 // states as above -> context [rows, width], features [tokens, width]
 void connector(Job & job) {
-    const npy::Array states = job.array("states");
+    const npy::Array given = job.array("states");
+    const auto side = [&](size_t i) { return given.shape.at(i); };
+    const std::vector<float> values = given.floats();
+    HiddenStates states{static_cast<int>(side(0)), side(1), side(2),
+                        job.device.keep(GGML_TYPE_F32, {side(2), side(1), side(0), 1})};
+    ggml_backend_tensor_set(states.values.tensor, values.data(), 0, values.size() * sizeof(float));
     const Model model = job.model();
     Connector connector(model, job.device);
     connector.load(Progress());
-    const TextFeatures text =
-        connector.project({static_cast<int>(states.shape.at(0)), states.shape.at(1),
-                           states.shape.at(2), states.floats()},
-                          Progress());
+    const TextFeatures text = connector.project(states, Progress());
     job.save("context", {text.rows, text.width}, text.values.data());
 }
 
