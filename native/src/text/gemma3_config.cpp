@@ -146,10 +146,6 @@ void read_layer_kinds(const Config & k, GemmaConfig & c) {
 
 GemmaConfig from_json(const Json & json, const std::string & path) {
     const Config whole(&json, path + ": ");
-    const std::string kind = whole.text("model_type", "");
-    if (kind != "gemma3" && kind != "gemma3_text")
-        whole.refuse("model_type", (kind.empty() ? "none stated" : kind + " is not supported") +
-                                       "; the text encoder is Gemma 3 (gemma3, gemma3_text)");
     const Json * text = whole.find("text_config");
     if (text)
         text->object(whole.what("text_config"));
