@@ -210,6 +210,13 @@ def test_one_part_can_be_converted_alone(tmp_path: Path) -> None:
         convert(path, tmp_path / "a.gguf", variant="dev")
 
 
+def test_a_text_encoder_and_a_checkpoint_become_two_files(
+    tiny: dict[str, Path], tmp_path: Path
+) -> None:
+    with pytest.raises(ltx2.InvalidArgumentError, match="each becomes a file of its own"):
+        convert(tiny["base"].parent, tmp_path / "a.gguf")
+
+
 # ---- metadata
 
 

@@ -338,7 +338,7 @@ def test_another_folder_is_refused(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(ltx2.ModelError, match=r"no tokenizer\.json or tokenizer\.model"):
         convert(folder, tmp_path / "a.gguf")
     (folder / "config.json").write_text('{"model_type": "llama"}')
-    with pytest.raises(ltx2.ModelError, match="has the architecture \"llama\""):
+    with pytest.raises(ltx2.ModelError, match='has the architecture "llama"'):
         convert(folder, tmp_path / "a.gguf")
 
 
