@@ -101,7 +101,7 @@ TEST(defaults_come_from_the_file) {
     CHECK_THROWS(open(R"({"guidance": -1})"), "sampling.guidance");
     CHECK_THROWS(open(R"({"stg_blocks": [2]})"), "sampling.stg_blocks: 2 is not in 0..1");
     CHECK_THROWS(open(R"({"stg_blocks": [0.5]})"), "sampling.stg_blocks: 0.5");
-    CHECK_THROWS(open(R"({"frames": 16})"), "config sampling: frames: 16");
+    CHECK_THROWS(open(R"({"frames": 16})"), "config sampling.frames: 16");
     CHECK_THROWS(open(R"({"width": "wide"})"), "sampling.width");
 }
 

@@ -184,28 +184,49 @@ static std::string architecture_of(const ModelFile & file) {
     return kind ? kind->string(config + ": model_type") : "none";
 }
 
-static std::string part_problem(Found & found, const ModelFile & file) {
-    const PartRow & row = *found.row;
-    for (const Other & other : row.others)
+static std::string other_version(Found & found, const ModelFile &) {
+    for (const Other & other : found.row->others)
         if (holds(other.sign, found.tensors) != other.lacks)
             return words("is %s (%s%s), which is not supported; LTX-2.3 is", other.what,
                          other.lacks ? "no " : "", other.sign.name);
-    if (!row.architectures.empty()) {
-        found.architecture = architecture_of(file);
-        const bool ours = std::find(row.architectures.begin(), row.architectures.end(),
-                                    found.architecture) != row.architectures.end();
-        if (!ours && (file.is_gguf() || !found.architecture.empty()))
-            return words("has the architecture \"%s\"; the %s of LTX-2.3 is \"%s\"",
-                         found.architecture.c_str(), row.title, row.architectures[0]);
-    }
-    if (text_of(file, "model_version").empty() &&
-        count_signs(row.sizes, found.tensors) * 2 < static_cast<int>(row.sizes.size()))
-        return words("its %s has other sizes than LTX-2.3's, and it states no model_version",
-                     row.title);
+    return "";
+}
+
+static std::string other_architecture(Found & found, const ModelFile & file) {
+    const auto & ours = found.row->architectures;
+    if (ours.empty())
+        return "";
+    found.architecture = architecture_of(file);
+    if (std::find(ours.begin(), ours.end(), found.architecture) != ours.end() ||
+        (!file.is_gguf() && found.architecture.empty()))
+        return "";
+    return words("has the architecture \"%s\"; the %s of LTX-2.3 is \"%s\"",
+                 found.architecture.c_str(), found.row->title, ours[0]);
+}
+
+static std::string other_sizes(Found & found, const ModelFile & file) {
+    const auto & sizes = found.row->sizes;
+    const bool few = count_signs(sizes, found.tensors) * 2 < static_cast<int>(sizes.size());
+    if (!few || !text_of(file, "model_version").empty())
+        return "";
+    return words("its %s has other sizes than LTX-2.3's, and it states no model_version",
+                 found.row->title);
+}
+
+static std::string unknown_type(Found & found, const ModelFile &) {
     for (const auto & [name, source] : found.tensors)
         if (source.info->type == GGML_TYPE_COUNT)
             return words("tensor %s is %s, which is not computed with", source.info->name.c_str(),
                          source.info->dtype.c_str());
+    return "";
+}
+
+// Of several problems, the one that says most.
+static std::string parts_problem(std::vector<Found> & parts, const ModelFile & file) {
+    for (const auto check : {other_version, other_architecture, other_sizes, unknown_type})
+        for (Found & found : parts)
+            if (const std::string problem = check(found, file); !problem.empty())
+                return problem;
     return "";
 }
 
@@ -238,24 +259,28 @@ Contents recognise(const std::vector<const ModelFile *> & files) {
     Contents contents;
     std::string twice;
     bool needed = false;
+    const ModelFile & file = *files.front();
     const Index all = given_names(files, twice);
     for (const PartRow & row : part_rows()) {
-        Found found{&row, {}, ""};
         const bool is_needed = row.need == Need::always;
-        if (is_needed)
-            found.tensors = official_names(row, all, twice);
+        std::string again;
+        Found found{&row, is_needed ? official_names(row, all, again) : Index(), ""};
         if (count_signs(row.signs, is_needed ? found.tensors : all) < row.enough)
             continue;
         needed = needed || is_needed;
-        if (is_needed && contents.problem.empty())
-            contents.problem = twice.empty() ? part_problem(found, *files.front())
-                                             : "holds tensor " + twice + " twice";
+        if (twice.empty())
+            twice = again;
         contents.parts.push_back(std::move(found));
     }
-    if (!needed)
+    if (!needed) {
         say_what_it_is(contents);
-    else if (const std::string problem = file_problem(*files.front()); !problem.empty())
-        contents.problem = problem;
+        return contents;
+    }
+    contents.problem = file_problem(file);
+    if (contents.problem.empty())
+        contents.problem = parts_problem(contents.parts, file);
+    if (contents.problem.empty() && !twice.empty())
+        contents.problem = "holds tensor " + twice + " twice";
     return contents;
 }
 

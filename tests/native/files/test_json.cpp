@@ -2,6 +2,7 @@
 #include "files/json.h"
 
 #include <chrono>
+#include <limits>
 
 using namespace ltx2;
 
@@ -130,6 +131,24 @@ TEST(values_can_be_set) {
     CHECK(j.object("o").size() == 2 && j.find("a")->boolean("a"));
     CHECK(Json("text").kind() == Json::Kind::string);
     CHECK_THROWS(Json(1.0).set("a", Json()), "not an object");
+}
+
+TEST(what_is_written_is_read_again) {
+    const std::string text =
+        R"({"a": [1, -2.5, 1e+300, true, null], "b": {}, "c": "\"\\\b\f\n\r\t/"})";
+    CHECK(parse(text).dump() == text);
+    CHECK(Json("\x01\x1f\x7f").dump() == "\"\\u0001\\u001f\x7f\"");
+    CHECK(Json("gr\xc3\xbc\xc3\x9f \xf0\x9f\x98\x80").dump() ==
+          "\"gr\xc3\xbc\xc3\x9f \xf0\x9f\x98\x80\"");
+    CHECK(Json("a\xff\xc3").dump() == "\"a\xef\xbf\xbd\xef\xbf\xbd\"");
+    CHECK(Json(std::string("a\0b", 3)).dump() == "\"a\\u0000b\"");
+    CHECK(Json(INT64_MIN).dump() == "-9223372036854775808");
+    CHECK(Json(0.1).dump() == "0.1" && Json(-0.0).dump() == "-0.0" && Json(8.0).dump() == "8.0");
+    for (const double n : {1.0 / 3, 5e-324, 1.7976931348623157e308, 123456789012345680.0})
+        CHECK(parse(Json(n).dump()).number("n") == n);
+    CHECK(Json(std::numeric_limits<double>::quiet_NaN()).dump() == "null");
+    CHECK(Json(std::numeric_limits<double>::infinity()).dump() == "null");
+    CHECK(Json(Json::Array()).dump() == "[]" && Json().dump() == "null");
 }
 
 int main(int argc, char ** argv) { return run_tests(argc, argv); }

@@ -54,7 +54,11 @@ inline Shapes operator+(Shapes a, const Shapes & b) {
 }
 
 inline const Shapes dit_tensors = {{"patchify_proj.weight", {8, 4}},
+                                   {"proj_out.weight", {4, 8}},
+                                   {"adaln_single.linear.bias", {72}},
+                                   {"prompt_adaln_single.linear.bias", {16}},
                                    {"transformer_blocks.0.scale_shift_table", {9, 8}},
+                                   {"transformer_blocks.0.attn1.q_norm.weight", {8}},
                                    {"transformer_blocks.0.attn1.to_q.weight", {8, 8}},
                                    {"transformer_blocks.0.ff.net.0.proj.weight", {8, 8}},
                                    {"transformer_blocks.0.ff.net.0.proj.bias", {8}},
@@ -68,11 +72,14 @@ inline const Shapes sound = {{"model.diffusion_model.audio_patchify_proj.weight"
                              {"audio_vae.encoder.conv_in.conv.weight", {2, 2}},
                              {"vocoder.vocoder.conv_pre.weight", {2, 2}},
                              {"text_embedding_projection.audio_aggregate_embed.bias", {2}}};
-inline const Shapes connector_tensors = {{"learnable_registers", {16, 8}}};
+inline const Shapes connector_tensors = {{"learnable_registers", {16, 8}},
+                                         {"transformer_1d_blocks.0.attn1.q_norm.weight", {8}}};
 inline const Shapes projection_tensors = {{"video_aggregate_embed.weight", {8, 24}}};
-inline const Shapes vae_tensors = {{"encoder.down_blocks.0.res_blocks.0.conv1.conv.weight", {1}},
+inline const Shapes vae_tensors = {{"encoder.down_blocks.0.res_blocks.0.conv1.conv.bias", {8}},
+                                   {"decoder.up_blocks.0.res_blocks.0.conv1.conv.bias", {8}},
                                    {"decoder.conv_in.conv.weight", {4, 4, 1, 1, 1}},
-                                   {"per_channel_statistics.mean-of-means", {4}}};
+                                   {"per_channel_statistics.mean-of-means", {4}},
+                                   {"per_channel_statistics.std-of-means", {4}}};
 inline const std::string config = R"({"transformer": {"num_layers": 2, "in_channels": 4,
     "connector_text_length": 32, "connector_num_layers": 1},
     "vae": {"latent_channels": 4}})";
@@ -88,7 +95,10 @@ inline Shapes gemma_tensors(int layers = 2) {
     Shapes t = {{"embed_tokens.weight", {20, 8}}, {"norm.weight", {8}}};
     for (int i = 0; i < layers; ++i) {
         const std::string layer = "layers." + std::to_string(i) + ".";
-        t[layer + "input_layernorm.weight"] = t[layer + "self_attn.q_norm.weight"] = {8};
+        for (const char * norm :
+             {"input_layernorm", "pre_feedforward_layernorm", "post_feedforward_layernorm",
+              "self_attn.q_norm", "self_attn.k_norm"})
+            t[layer + norm + ".weight"] = {8};
         t[layer + "self_attn.q_proj.weight"] = t[layer + "mlp.down_proj.weight"] = {8, 8};
     }
     return t;
@@ -133,5 +143,10 @@ inline Gguf llama_gemma(const std::string & architecture = "gemma3", uint32_t la
     g.tensor("output_norm.weight", {8}, GGML_TYPE_F32, 640).bytes(32);
     g.tensor("blk.0.attn_q.weight", {8, 2}, GGML_TYPE_F32, 672).bytes(64);
     g.tensor("blk.1.attn_q.weight", {8, 2}, GGML_TYPE_F32, 736).bytes(64);
+    uint64_t end = 800;
+    for (const char * norm : {"attn_q_norm", "attn_k_norm", "ffn_norm", "post_ffw_norm"}) {
+        g.tensor(std::string("blk.0.") + norm + ".weight", {8}, GGML_TYPE_F32, end).bytes(32);
+        end += 32;
+    }
     return g;
 }

@@ -1,7 +1,7 @@
 // What is reported about a file.
-#include "bytes.h"
 #include "check.h"
 #include "model/describe.h"
+#include "model/model_folder.h"
 
 using namespace ltx2;
 
@@ -16,48 +16,55 @@ static Gguf small_gguf() {
     return g.bytes(108);
 }
 
-TEST(a_file_is_described) {
-    const std::string bytes = small_gguf().build();
+static Json described(const std::string & bytes) {
     const auto * data = reinterpret_cast<const uint8_t *>(bytes.data());
-    const ModelFile f = read_gguf(data, bytes.size(), "m.gguf");
-    CHECK(describe(f) ==
-          "file: m.gguf\nformat: GGUF v3\nroles: dit, video vae\ntensors: 2\nparameters: 67\n"
-          "bytes: 80\ntype f32: 1 tensors, 3 parameters, 12 bytes\n"
-          "type q8_0: 1 tensors, 64 parameters, 68 bytes\n"
-          "metadata general.architecture: \"ltxv\"\n"
-          "metadata list: [97, 98, 99, 100, 101, 102, ...] (8 values)\n"
-          "metadata note: \"line\\n" +
-              std::string(55, 'x') +
-              "\"...\n"
-              "tensor model.diffusion_model.transformer_blocks.0.attn1.to_q.weight: q8_0 [2, 32]\n"
-              "tensor vae.decoder.conv_in.conv.bias: f32 [3]\n");
+    return describe(read_model_file(data, bytes.size(), "m"));
 }
 
-TEST(roles_are_read_off_names) {
-    const auto of = [](const std::string & name) {
-        Gguf g;
-        const std::string bytes = g.tensor(name, {1}, GGML_TYPE_F32, 0).bytes(4).build();
-        const auto * data = reinterpret_cast<const uint8_t *>(bytes.data());
-        const std::vector<std::string> found = roles(read_gguf(data, bytes.size(), "m"));
-        CHECK(found.size() < 2);
-        return found.empty() ? std::string() : found[0];
-    };
-    CHECK(of("transformer_blocks.0.attn1.to_q.weight") == "dit");
-    CHECK(of("model.diffusion_model.video_embeddings_connector.learnable_registers") ==
-          "connector");
-    CHECK(of("video_embeddings_connector.transformer_1d_blocks.0.attn1.to_q.weight") ==
-          "connector");
-    CHECK(of("text_embedding_projection.video_aggregate_embed.weight") == "projection");
-    CHECK(of("vae.encoder.conv_in.conv.weight") == "video vae");
-    CHECK(of("decoder.up_blocks.0.res_blocks.0.conv1.conv.weight") == "video vae");
-    CHECK(of("token_embd.weight") == "text encoder");
-    CHECK(of("language_model.model.embed_tokens.weight") == "text encoder");
-    CHECK(of("language_model.model.layers.3.input_layernorm.weight") == "text encoder");
-    CHECK(of("blk.3.attn_norm.weight") == "text encoder");
-    CHECK(of("audio_vae.decoder.conv_in.conv.weight") == "audio vae");
-    CHECK(of("model.diffusion_model.audio_embeddings_connector.learnable_registers").empty());
-    CHECK(of("diffusion_model.transformer_blocks.0.attn1.to_q.lora_A.weight") == "lora");
-    CHECK(of("something.else").empty());
+TEST(a_file_is_described) {
+    const Json json = described(small_gguf().build());
+    CHECK(Json::parse(json.dump(), "again").dump() == json.dump());
+    CHECK(json.dump() ==
+          R"({"file": "m", "format": "GGUF v3", "parts": [], )"
+          R"("problem": "holds no part of LTX-2.3 that is known", )"
+          R"("tensors": 2, "parameters": 67, "bytes": 80, )"
+          R"("types": {"f32": {"tensors": 1, "parameters": 3, "bytes": 12}, )"
+          R"("q8_0": {"tensors": 1, "parameters": 64, "bytes": 68}}, )"
+          R"("metadata": {"general.architecture": "ltxv", )"
+          R"("list": {"begins": [97, 98, 99, 100, 101, 102], "length": 8}, )"
+          R"("note": {"begins": "line\n)" +
+              std::string(55, 'x') +
+              R"(", "length": 105}}, "tensor_list": [)"
+              R"({"name": "model.diffusion_model.transformer_blocks.0.attn1.to_q.weight", )"
+              R"("type": "q8_0", "shape": [2, 32]}, )"
+              R"({"name": "vae.decoder.conv_in.conv.bias", "type": "f32", "shape": [3]}]})");
+}
+
+TEST(a_text_is_cut_between_characters) {
+    Gguf g;
+    std::string text = "x"; // the 60th byte is within a character
+    for (int i = 0; i < 40; ++i)
+        text += "\xc3\xa9";
+    g.entry("name", gguf_string).text(text);
+    const Json json = described(g.build());
+    const Json * name = json.find("metadata")->find("name");
+    CHECK(name->find("begins")->string("") == text.substr(0, 59));
+    CHECK(name->find("length")->integer("") == 81);
+}
+
+TEST(parts_are_listed_with_what_is_not_used) {
+    const Json json = described(file_of(checkpoint_tensors(), {{"model_version", "2.3"}}));
+    std::string ids, titles;
+    for (const Json & part : json.find("parts")->array("parts")) {
+        ids += part.find("id")->string("") + " ";
+        titles += part.find("needed")->boolean("") ? part.find("title")->string("") + "; " : "";
+    }
+    CHECK(ids == "projection connector dit video_vae audio_stream audio_vae vocoder ");
+    CHECK(titles == "text projection; text connector; diffusion transformer; video VAE; ");
+    CHECK(json.find("problem")->kind() == Json::Kind::null);
+    const Json other = described(file_of(checkpoint_tensors(), {{"model_version", "2.5"}}));
+    CHECK(other.find("parts")->array("").size() == 7);
+    CHECK(other.find("problem")->string("") == "states model_version 2.5; LTX-2.3 is supported");
 }
 
 int main(int argc, char ** argv) { return run_tests(argc, argv); }

@@ -3,6 +3,7 @@
 #include "model_folder.h"
 
 using namespace ltx2;
+namespace fs = std::filesystem;
 
 static ModelFolder & whole(ModelFolder & f) { return f.checkpoint().gemma(); }
 
@@ -31,27 +32,34 @@ TEST(a_folder_is_found) {
     Model({f.path.string(), f.at("ltx-2.3.safetensors"), f.at("gemma")});
 }
 
+// Parts that state no version have LTX-2.3's sizes, as those of others would not.
+static const Shapes real_dit = dit_tensors + Shapes{{"proj_out.bias", {128}}};
+static const Shapes real_projection = {{"video_aggregate_embed.bias", {4096}}};
+static const Shapes real_connector = {{"learnable_registers", {128, 4096}},
+                                      {"transformer_1d_blocks.0.attn1.q_norm.weight", {4096}}};
+static const Shapes real_vae = {{"encoder.down_blocks.8.res_blocks.0.conv1.conv.bias", {1024}},
+                                {"decoder.up_blocks.0.res_blocks.0.conv1.conv.bias", {1024}},
+                                {"decoder.conv_in.conv.bias", {1024}},
+                                {"decoder.up_blocks.7.conv.conv.bias", {512}},
+                                {"per_channel_statistics.mean-of-means", {128}},
+                                {"per_channel_statistics.std-of-means", {128}}};
+
 TEST(split_files_are_one_model) {
     ModelFolder f;
     f.gemma("", {}).put("gemma/model.safetensors",
                         file_of(prefixed("language_model.model.", gemma_tensors())));
-    f.put("dit.safetensors",
-          file_of(prefixed("diffusion_model.", dit_tensors), {{"config", config}}));
+    f.put("dit.safetensors", file_of(prefixed("diffusion_model.", real_dit), {{"config", config}}));
     f.put("text.safetensors",
-          file_of(projection_tensors + prefixed("embeddings_connector.", connector_tensors)));
+          file_of(real_projection + prefixed("embeddings_connector.", real_connector)));
     f.put("vae.safetensors",
-          file_of(vae_tensors, {{"config", R"({"vae": {"latent_channels": 4, "x": 1}})"}}));
-    f.put("upscaler.safetensors",
-          file_of({{"res_blocks.0.conv1.weight", {1}}}, {{"config", "[]"}}));
-    f.put("a-distilled-lora.safetensors",
-          file_of({{"diffusion_model.transformer_blocks.0.attn1.to_q.lora_A.weight", {1}}}));
+          file_of(real_vae, {{"config", R"({"vae": {"latent_channels": 4, "x": 1}})"}}));
     f.put(".hidden/broken.gguf", "?");
     const Model m = f.open();
     m.need_all();
     CHECK(tensors(m, "connector").count("video_embeddings_connector.learnable_registers"));
-    CHECK(tensors(m, "video_vae").count("vae.decoder.conv_in.conv.weight"));
-    CHECK(m.need("video_vae").group("vae").has("x")); // the VAE's own file speaks for it
-    CHECK(m.need("connector").group("transformer").has("num_layers")); // the DiT's file for both
+    CHECK(tensors(m, "video_vae").count("vae.decoder.conv_in.conv.bias"));
+    CHECK(m.need("video_vae").group("vae").find("x")); // the VAE's own file speaks for it
+    CHECK(m.need("connector").group("transformer").find("num_layers")); // the DiT's file for both
 }
 
 TEST(what_is_missing_is_named) {
@@ -69,70 +77,103 @@ TEST(what_is_missing_is_named) {
     CHECK_THROWS(empty.open(), "holds no .gguf or .safetensors file");
     CHECK_THROWS(Model({}), "files: none given");
     CHECK_THROWS(Model({empty.at("none.gguf")}), "there is no such file");
-    ModelFolder other;
-    other.put("x.safetensors", file_of({{"res_blocks.0.conv1.weight", {1}}}));
-    other.put("l.safetensors", file_of({{"a.lora_A.weight", {1}}}));
-    CHECK_THROWS(Model({other.at("x.safetensors")}), "no part of LTX-2.3");
-    CHECK_THROWS(Model({other.at("l.safetensors")}), "is a LoRA");
 }
 
 TEST(two_of_a_part_are_refused) {
     ModelFolder f;
     whole(f).checkpoint(config, checkpoint_tensors(), "other.safetensors");
-    CHECK_THROWS(f.open(), "other.safetensors: holds a diffusion transformer, and so does ");
+    CHECK_THROWS(f.open(), "other.safetensors: holds a text projection, and so does ");
     CHECK_THROWS(f.open(), "ltx-2.3.safetensors; give one of them");
     ModelFolder g;
-    whole(g).put("more/config.json", "{}");
+    whole(g).put("more/config.json", R"({"model_type": "gemma3"})");
     g.put("more/model.safetensors", file_of(prefixed("model.", gemma_tensors())));
     CHECK_THROWS(g.open(), "holds a text encoder, and so does ");
-    ModelFolder h;
-    h.checkpoint(config, checkpoint_tensors() + dit_tensors);
-    CHECK_THROWS(h.open(), "holds it as well");
 }
 
-TEST(other_versions_are_refused) {
-    const auto open = [](const Shapes & more, const char * without = "") {
-        ModelFolder f;
-        Shapes t = checkpoint_tensors() + more;
+// What is skipped in a folder is refused where it is named, in the same words; and where a part is
+// missing, they are said again.
+static void check_skipped(const std::string & name, const std::string & bytes,
+                          const char * problem) {
+    ModelFolder f;
+    whole(f).put(name, bytes);
+    f.open().need_all();
+    CHECK_THROWS(Model({f.at("ltx-2.3.safetensors"), f.at(name)}), problem);
+    ModelFolder alone;
+    alone.put(name, bytes);
+    const std::string again = "skipped: " + alone.at(name) + " (";
+    CHECK_THROWS(alone.open().need("dit"), again.c_str());
+    CHECK_THROWS(alone.open().need("dit"), problem);
+}
+
+TEST(what_is_no_model_file_is_skipped) {
+    const std::string file = file_of(checkpoint_tensors());
+    check_skipped("a.safetensors", "", "the file is empty");
+    check_skipped("a.safetensors", file.substr(0, file.size() - 1), "the file is not complete");
+    check_skipped("a.safetensors", file.substr(0, 100), "the header is said to be");
+    const std::string gguf = llama_gemma().build();
+    check_skipped("a.gguf", gguf.substr(0, gguf.size() - 1), "the file is not complete");
+    check_skipped("a.gguf", gguf.substr(0, 700), "the file ends too early");
+    check_skipped("a.gguf", std::string(4096, '\0'), "neither GGUF nor safetensors");
+    check_skipped("a.safetensors",
+                  "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 46000000000\n",
+                  "a git-lfs pointer");
+    check_skipped("a.gguf", "PK\3\4 an archive", "neither GGUF nor safetensors");
+    check_skipped("a.safetensors", "<html>404</html>", "neither GGUF nor safetensors");
+}
+
+TEST(other_versions_are_skipped) {
+    const auto check = [](const Shapes & shapes, const char * problem,
+                          const std::map<std::string, std::string> & meta = {}) {
+        check_skipped("other.safetensors", file_of(shapes, meta), problem);
+    };
+    const auto with = [](const Shapes & more, const char * without = "") {
+        Shapes t = more + checkpoint_tensors();
         t.erase(without);
-        f.gemma().checkpoint(config, t).open();
+        return t;
     };
     const std::string dit = "model.diffusion_model.";
-    CHECK_THROWS(open({{dit + "keyframes_abs_pos_embedding", {1, 8}}}), "is LTX-2.5");
-    CHECK_THROWS(open({}, "model.diffusion_model.transformer_blocks.0.ff.net.0.proj.bias"),
-                 "is LTX-2.5");
-    CHECK_THROWS(open({{dit + "caption_projection.linear_1.weight", {8, 8}}}), "is LTX-2.0");
-    CHECK_THROWS(open({{"text_embedding_projection.aggregate_embed.weight", {8, 8}}}),
-                 "is LTX-2.0");
-    ModelFolder six;
-    Shapes t = checkpoint_tensors();
-    t[dit + "transformer_blocks.0.scale_shift_table"] = {6, 8};
-    CHECK_THROWS(six.gemma().checkpoint(config, t).open(), "six rows of modulation");
-    ModelFolder f;
-    f.gemma().put("m.safetensors", file_of(checkpoint_tensors(), {{"model_version", "2.0"}}));
-    CHECK_THROWS(f.open(), "m.safetensors: states model_version 2.0");
-    ModelFolder d;
-    d.put("d.safetensors", file_of({{"transformer_blocks.0.attn1.norm_q.weight", {1}}}));
-    CHECK_THROWS(d.open(), "names of diffusers");
-    ModelFolder e;
-    e.gemma().put("m.safetensors", file_of(checkpoint_tensors(), {{"config", config}}, "F8_E4M3"));
-    CHECK_THROWS(e.open(), "is F8_E4M3");
+    check(with({{dit + "keyframes_abs_pos_embedding", {1, 8}}}), "is LTX-2.5");
+    check(with({}, "model.diffusion_model.transformer_blocks.0.ff.net.0.proj.bias"),
+          "is LTX-2.5 (no transformer_blocks.#.ff.net.0.proj.bias)");
+    check(with({{dit + "caption_projection.linear_1.weight", {8, 8}}}), "is LTX-2.0 or older");
+    check(with({{"text_embedding_projection.aggregate_embed.weight", {8, 8}}}), "is LTX-2.0");
+    check(with({{"vae.decoder.last_time_embedder.linear_1.bias", {8}}}), "is LTX-2.0 or older");
+    Shapes six = checkpoint_tensors();
+    six[dit + "transformer_blocks.0.scale_shift_table"] = {6, 8};
+    check(six, "is LTX-2.0 or older (transformer_blocks.#.scale_shift_table)");
+    check(checkpoint_tensors(), "states model_version 2.0", {{"model_version", "2.0"}});
+    check(checkpoint_tensors(), "states model_version 2.5.0", {{"model_version", "2.5.0"}});
+    check(prefixed("vae.", vae_tensors),
+          "its video VAE has other sizes than LTX-2.3's, and it states no model_version");
+    check_skipped("other.safetensors",
+                  file_of(checkpoint_tensors(), {{"model_version", "2.3"}}, "F8_E4M3"),
+                  "is F8_E4M3, which is not computed with");
 }
 
 TEST(config_comes_from_the_file_or_the_table) {
-    const auto open = [](const std::string & text) {
-        return ModelFolder().gemma().checkpoint(text).open();
+    const auto with = [](const std::string & text) {
+        return file_of(checkpoint_tensors(), {{"config", text}, {"model_version", "2.3"}});
     };
-    CHECK_THROWS(open("{"), "ltx-2.3.safetensors: config");
-    CHECK_THROWS(open("[]"), "ltx-2.3.safetensors: config");
-    CHECK_THROWS(open(R"({"sampling": 7})"), "config sampling: is a number");
+    check_skipped("x.safetensors", with("{"), "config: ");
+    check_skipped("x.safetensors", with("[]"), "config: is an array");
+    check_skipped("x.safetensors", with(R"({"sampling": 7})"), "config sampling: is a number");
     // Without a config the table of LTX-2.3 stands in: 48 layers.
     ModelFolder f;
-    f.gemma().put("m.safetensors", file_of(checkpoint_tensors()));
+    f.gemma().put("m.safetensors", file_of(checkpoint_tensors(), {{"model_version", "2.3"}}));
     const Model m = f.open();
     CHECK(m.need("dit").group("transformer").integer("num_layers", 0, 0, 99) == 48);
     CHECK(m.need("video_vae").group("vae").integer("latent_channels", 0, 0, 999) == 128);
-    CHECK(!m.need("dit").group("sampling").has("steps"));
+    CHECK(!m.need("dit").group("sampling").find("steps"));
+}
+
+static const Shapes last = {{"model.norm.weight", {8}},
+                            {"model.layers.1.self_attn.q_proj.weight", {8, 8}}};
+
+static Shapes all_but_last() {
+    Shapes first = prefixed("model.", gemma_tensors());
+    for (const auto & entry : last)
+        first.erase(entry.first);
+    return first;
 }
 
 TEST(shards_belong_together) {
@@ -140,24 +181,77 @@ TEST(shards_belong_together) {
     f.checkpoint().gemma();
     f.put("gemma/model.safetensors.index.json", R"({"weight_map": {"a": "one.safetensors",
         "b": "two.safetensors", "c": "one.safetensors"}})");
-    const Shapes last = {{"model.norm.weight", {8}},
-                         {"model.layers.1.self_attn.q_proj.weight", {8, 8}}};
-    Shapes first = prefixed("model.", gemma_tensors());
-    for (const auto & entry : last)
-        first.erase(entry.first);
-    f.put("gemma/one.safetensors", file_of(first));
-    CHECK_THROWS(f.open(), "two.safetensors, which belongs to it, is missing");
-    f.put("gemma/two.safetensors", file_of({{"vision_tower.x.weight", {1}}}));
+    fs::remove(f.at("gemma/model.safetensors"));
+    f.put("gemma/one.safetensors", file_of(all_but_last()));
+    const char * missing = "two.safetensors, which belongs to it, is missing";
+    CHECK_THROWS(f.open().need_all(), missing);
+    CHECK_THROWS(Model({f.at("gemma/one.safetensors")}), missing);
     f.put("gemma/two.safetensors", file_of(last));
-    CHECK(tensors(f.open(), "text_encoder")
-              .count("blk.1.attn_q.weight")); // model.safetensors is not in the list
-    CHECK_THROWS(Model({f.at("ltx-2.3.safetensors"), f.at("gemma/model.safetensors")}),
-                 "is not among the files of");
+    CHECK(tensors(f.open(), "text_encoder").count("blk.1.attn_q.weight"));
+    CHECK(f.open().need("text_encoder").whole == f.at("gemma"));
+    Model({f.at("gemma/one.safetensors"), f.at("gemma/two.safetensors")}).need("text_encoder");
+    // A copy of the whole next to its shards is no second text encoder.
+    f.gemma();
+    CHECK(f.open().need("text_encoder").whole == f.at("gemma"));
     f.put("gemma/model.safetensors.index.json", R"({"weight_map": {"a": "one.safetensors",
         "b": "two.safetensors", "c": "three.safetensors"}})");
-    CHECK_THROWS(f.open(), "three.safetensors, which belongs to it, is missing");
-    f.put("gemma/model.safetensors.index.json", "{}");
-    CHECK_THROWS(f.open(), "index.json: has no weight_map");
+    fs::remove(f.at("gemma/model.safetensors"));
+    CHECK_THROWS(f.open().need_all(), "three.safetensors, which belongs to it, is missing");
+}
+
+TEST(shards_are_known_by_their_names_too) {
+    ModelFolder f;
+    f.checkpoint().gemma();
+    fs::remove(f.at("gemma/model.safetensors"));
+    f.put("gemma/model-00001-of-00002.safetensors", file_of(all_but_last()));
+    CHECK_THROWS(f.open().need_all(), "model-00002-of-00002.safetensors, which belongs to it");
+    f.put("gemma/model.safetensors.index.json", "{"); // a table that is damaged
+    f.put("gemma/model-00002-of-00002.safetensors", file_of(last));
+    f.open().need_all();
+    f.put("gemma/model-00002-of-00002.safetensors", file_of(last).substr(0, 60));
+    CHECK_THROWS(f.open().need_all(), "model-00002-of-00002.safetensors: the header");
+}
+
+TEST(shards_lie_together_by_name) {
+    ModelFolder f;
+    f.checkpoint().gemma();
+    fs::remove(f.at("gemma/model.safetensors"));
+    const std::string one = "model-00001-of-00002.safetensors";
+    const std::string two = "model-00002-of-00002.safetensors";
+    f.put("a/" + one, file_of(all_but_last())).put("b/" + two, file_of(last));
+    fs::create_symlink(f.at("a/" + one), f.at("gemma/" + one));
+    fs::create_symlink("../b/" + two, f.at("gemma/" + two));
+    const std::string checkpoint = f.at("ltx-2.3.safetensors");
+    const auto check = [&](const std::vector<std::string> & paths) {
+        const Model m(paths);
+        m.need_all();
+        CHECK(m.need("text_encoder").whole == f.at("gemma"));
+    };
+    check({checkpoint, f.at("gemma")});
+    check({checkpoint, f.at("gemma/" + one), f.at("gemma/" + two)});
+    check({f.path.string()}); // where the links lead is in it as well
+    check({f.at("a"), f.at("b"), checkpoint, f.at("gemma")});
+    // A folder of another name, of links one by one, and a blob without an ending behind them.
+    fs::rename(f.at("a/" + one), f.at("a/blob"));
+    fs::remove(f.at("gemma/" + one));
+    fs::create_symlink(f.at("a/blob"), f.at("gemma/" + one));
+    check({f.path.string()});
+    fs::create_directory_symlink(f.at("gemma"), f.at("other"));
+    Model({checkpoint, f.at("other")}).need_all();
+    f.open().need_all(); // the same folder by two names
+    // Nothing is where the link leads.
+    fs::remove(f.at("a/blob"));
+    CHECK_THROWS(f.open().need_all(), "there is no such file");
+}
+
+TEST(a_long_list_of_what_was_skipped_is_cut) {
+    ModelFolder f;
+    f.gemma();
+    for (int i = 0; i < 30; ++i)
+        f.put(words("a%02d.safetensors", i), file_of({{"a.lora_A.weight", {1}}}));
+    f.put("z.safetensors", file_of(checkpoint_tensors(), {{"model_version", "2.0"}}));
+    CHECK_THROWS(f.open().need_all(), " and 23 more");
+    CHECK_THROWS(f.open().need_all(), "z.safetensors (states model_version 2.0"); // first
 }
 
 TEST(stated_shapes_hold) {
@@ -175,6 +269,9 @@ TEST(stated_shapes_hold) {
         g.tensor("output_norm.weight", {8}, GGML_TYPE_F32, 640);
         g.tensor("blk.0.attn_q.weight", {8, 2}, GGML_TYPE_F32, 672);
         g.tensor("blk.1.attn_q.weight", {8, 2}, GGML_TYPE_F32, 736);
+        g.tensor("blk.0.attn_q_norm.weight", {8}, GGML_TYPE_F32, 800);
+        g.tensor("blk.0.attn_k_norm.weight", {8}, GGML_TYPE_F32, 832);
+        g.tensor("blk.0.post_ffw_norm.weight", {8}, GGML_TYPE_F32, 864);
         const Model m = f.put("gemma.gguf", g.build()).open();
         return tensors(m, "text_encoder").at("token_embd.weight").info->shape;
     };

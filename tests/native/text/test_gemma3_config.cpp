@@ -60,8 +60,8 @@ TEST(gemma_config_is_read) {
     CHECK_THROWS(sizes("\"head_dim\": 6", "\"head_dim\": 7"), "config.json: head_dim: 7 is odd");
     CHECK_THROWS(sizes("\"num_hidden_layers\": 2", "\"num_hidden_layers\": 1e9"),
                  "is not in 1..512");
-    CHECK_THROWS(sizes("\"hidden_size\": 8,", ""), "config.json: hidden_size is missing");
-    CHECK_THROWS(sizes("gemma3_text", "llama"), "config.json: model_type: llama");
+    CHECK_THROWS(sizes("\"hidden_size\": 8,", ""), "config.json: hidden_size: is missing");
+    CHECK_THROWS(sizes("gemma3_text", "llama"), "has the architecture \"llama\"");
 }
 
 TEST(gguf_files_are_read) {

@@ -28,11 +28,11 @@ Json config(const std::string & changes) {
 }
 VaeConfig encoder(const std::string & changes = "") {
     const Json json = config(changes);
-    return VaeConfig::encoder(Config(json, "vae"));
+    return VaeConfig::encoder(Config(json.find("vae"), "config vae."));
 }
 VaeConfig decoder(const std::string & changes = "") {
     const Json json = config(changes);
-    return VaeConfig::decoder(Config(json, "vae"));
+    return VaeConfig::decoder(Config(json.find("vae"), "config vae."));
 }
 
 TEST(the_released_kind_is_read) {
