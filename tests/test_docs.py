@@ -4,7 +4,7 @@
 share their names. A ```c block is compiled against ltx2.h and, if it has a main, run with the
 model's files. A block that cannot run here has `<!-- not run: why -->` on the line before it.
 
-The messages that docs/troubleshooting.md explains are those that the sources hold, and a block after
+The messages that docs/troubleshooting.md explains are those that the sources hold. A block after
 `<!-- of FILE -->` quotes lines of that file.
 """
 
