@@ -114,10 +114,14 @@ def test_info_and_devices(
 ) -> None:
     code, out, _ = run(capsys, "info", tiny_model[0])
     assert code == 0
-    assert out.startswith(f"{tiny_model[0]}\n")
-    assert "model.diffusion_model." in out
+    lines = out.splitlines()
+    assert lines[:3] == [str(tiny_model[0]), f"file: {tiny_model[0]}", "format: safetensors"]
+    assert lines[3].startswith("parts: projection, connector, dit, video_vae, ")
+    assert lines[3].endswith(", vocoder (not used)")
+    assert 'metadata model_version: "2.3.0"' in lines
+    assert "tensor vae.decoder.conv_in.conv.bias: F32 [64]" in lines
     code, out, _ = run(capsys, "info", "--json", tiny_model[0])
-    assert json.loads(out)[str(tiny_model[0])]
+    assert json.loads(out) == {str(tiny_model[0]): ltx2.describe(tiny_model[0])}
     code, out, _ = run(capsys, "devices")
     assert out.splitlines() == ltx2.devices()
     code, out, _ = run(capsys, "devices", "--json")

@@ -157,7 +157,7 @@ MORE = ["compress_all", {"multiplier": 1}]
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ([("transformer", "norm_eps", -1)], "config transformer: norm_eps is not in 0..1"),
+        ([("transformer", "norm_eps", -1)], "config transformer.norm_eps: -1 is not in 0..1"),
         (
             [("transformer", "connector_num_attention_heads", 1)],
             "video_aggregate_embed.weight has shape",

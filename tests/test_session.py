@@ -280,11 +280,35 @@ def test_models_and_devices_that_are_none_are_refused(
 
 def test_devices_and_files_are_described(tiny_model: list[Path]) -> None:
     assert "CPU" in ltx2.devices()
-    text = ltx2.describe(tiny_model[0])
-    assert all(": " in line for line in text.splitlines())
-    assert "model.diffusion_model." in text
+    about = ltx2.describe(tiny_model[0])
+    assert about["file"] == str(tiny_model[0])
+    assert about["problem"] is None
+    needed = [part["id"] for part in about["parts"] if part["needed"]]
+    assert needed == ["projection", "connector", "dit", "video_vae"]
+    assert {"id": "vocoder", "title": "vocoder", "needed": False} in about["parts"]
+    assert about["metadata"]["model_version"] == "2.3.0"
+    assert set(about["metadata"]["config"]) == {"begins", "length"}
+    shapes = {tensor["name"]: tensor["shape"] for tensor in about["tensor_list"]}
+    assert len(shapes) == about["tensors"]
+    assert shapes["vae.decoder.conv_in.conv.weight"] == [64, 8, 3, 3, 3]
+    assert sum(kind["bytes"] for kind in about["types"].values()) == about["bytes"]
     with pytest.raises(ltx2.ModelError):
         ltx2.describe(__file__)
+
+
+def test_capabilities_are_listed() -> None:
+    known = ltx2.capabilities()
+    assert known["version"] == ltx2.__version__
+    assert known["schedules"][:2] == ["distilled", "ltx2"]
+    assert known["stages"] == ["load", "text", "image", "denoise", "decode"]
+    assert {"q4_0", "f16"} < set(known["types"])
+    assert set(known["variants"]) == {"distilled", "dev"}
+    assert known["instruction_sets"]
+    ids = [part["id"] for part in known["parts"]]
+    assert len(set(ids)) == len(ids)
+    assert [part["id"] for part in known["parts"] if part["needed"]] == [
+        "text_encoder", "projection", "connector", "dit", "video_vae",
+    ]  # fmt: skip
 
 
 # ---- how a call ends early

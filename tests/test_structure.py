@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+import ltx2
+
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "native" / "src"
 
@@ -86,6 +88,22 @@ def test_some_words_have_one_home(words: str, homes: set[str]) -> None:
     """Who reads the environment, asks for a product, says which backend computes, ..."""
     found = {str(p.relative_to(SOURCE)) for p in units() if re.search(words, p.read_text())}
     assert found == homes
+
+
+def test_a_part_is_named_in_the_table_and_in_its_own_folder() -> None:
+    """Elsewhere it is `Component::part`."""
+    for part in ltx2.capabilities()["parts"]:
+        quoted = f'"{part["id"]}"'
+        homes = [p for p in units() if quoted in p.read_text()]
+        own = {folder(p) for p in homes if p != SOURCE / "model" / "parts.cpp"}
+        assert SOURCE / "model" / "parts.cpp" in homes
+        assert len(own) <= 1, f"{quoted} is in {homes}"
+        assert not own & {".", "base", "files", "graph", "kernels", "model", "sampling"}, homes
+
+
+def test_every_stage_that_is_reported_is_listed() -> None:
+    calls = (re.findall(r'progress\("(\w+)"', p.read_text()) for p in units())
+    assert {stage for stages in calls for stage in stages} == set(ltx2.capabilities()["stages"])
 
 
 def test_only_graphs_include_kernels() -> None:

@@ -2,32 +2,28 @@
 
 #include "base/progress.h"
 #include "convert.h"
-#include "kernels/variant.h"
+#include "graph/device.h"
 #include "model/describe.h"
 #include "sampling/schedules.h"
 
 namespace ltx2 {
 
+static Json list(const std::vector<std::string> & names) {
+    return Json(Json::Array(names.begin(), names.end()));
+}
+
 Json capabilities() {
-    Json::Array names, stages, types, variants, sets;
+    std::vector<std::string> names;
     for (const Schedule & schedule : schedules())
         names.emplace_back(schedule.name);
-    for (const char * stage : progress_stages)
-        stages.emplace_back(stage);
-    for (const std::string & type : conversion_types())
-        types.emplace_back(type);
-    for (const std::string & variant : conversion_variants())
-        variants.emplace_back(variant);
-    for (const kernels::Variant * set : kernels::variants())
-        sets.emplace_back(set->name);
     Json out;
     out.set("version", Json(LTX2_VERSION));
-    out.set("schedules", Json(std::move(names)));
-    out.set("stages", Json(std::move(stages)));
+    out.set("schedules", list(names));
+    out.set("stages", list({std::begin(progress_stages), std::end(progress_stages)}));
     out.set("parts", part_table());
-    out.set("types", Json(std::move(types)));
-    out.set("variants", Json(std::move(variants)));
-    out.set("instruction_sets", Json(std::move(sets)));
+    out.set("types", list(conversion_types()));
+    out.set("variants", list(conversion_variants()));
+    out.set("instruction_sets", list(Device::instruction_sets()));
     return out;
 }
 

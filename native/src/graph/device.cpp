@@ -36,6 +36,13 @@ std::vector<std::string> Device::names() {
     return names;
 }
 
+std::vector<std::string> Device::instruction_sets() {
+    std::vector<std::string> names;
+    for (const kernels::Variant * variant : kernels::variants())
+        names.emplace_back(variant->name);
+    return names;
+}
+
 static ggml_backend_dev_t find_device(const std::string & name) {
     if (name.empty()) {
         ggml_backend_dev_t gpu = ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_GPU);
@@ -62,8 +69,8 @@ static void choose_kernels(const char * name) {
     if (kernels::choose_variant(name))
         return;
     std::string present;
-    for (const kernels::Variant * variant : kernels::variants())
-        present += (present.empty() ? "" : ", ") + std::string(variant->name);
+    for (const std::string & other : Device::instruction_sets())
+        present += (present.empty() ? "" : ", ") + other;
     fail(LTX2_STATUS_DEVICE, "LTX2_ISA: %s does not run here; what does: %s", name,
          present.c_str());
 }

@@ -26,6 +26,7 @@ private:
 class Device {
 public:
     static std::vector<std::string> names();
+    static std::vector<std::string> instruction_sets(); // of kernels that run here, the best last
 
     // `name` empty: the first GPU, else the CPU. `threads` 0: one a physical core. DEVICE.
     //
