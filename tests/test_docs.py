@@ -4,7 +4,8 @@
 share their names. A ```c block is compiled against ltx2.h and, if it has a main, run with the
 model's files. A block that cannot run here has `<!-- not run: why -->` on the line before it.
 
-The messages that docs/troubleshooting.md explains are those that the sources hold.
+The messages that docs/troubleshooting.md explains are those that the sources hold. A block after
+`<!-- of FILE -->` quotes lines of that file.
 """
 
 from __future__ import annotations
@@ -113,3 +114,13 @@ def test_the_messages_explained_are_those_of_the_sources() -> None:
     for message in messages:
         for part in message.split("…"):
             assert part.strip(" :,") in printed, f"{message}: nothing prints {part!r}"
+
+
+def test_quoted_lines_stand_in_the_file_they_are_of() -> None:
+    quoted = r"^<!-- of (\S+) -->\n```\w+\n(.*?)^```$"
+    page = (ROOT / "docs" / "add-a-component.md").read_text(encoding="utf-8")
+    blocks = re.findall(quoted, page, re.MULTILINE | re.DOTALL)
+    assert len(blocks) == 7
+    for file, code in blocks:
+        source = (ROOT / file).read_text(encoding="utf-8").splitlines()
+        assert [line for line in code.splitlines() if line not in source] == [], file

@@ -1,7 +1,6 @@
 #include "graph/ggml_guard.h"
 
 #include <algorithm>
-#include <array>
 #include <cstdlib>
 #include <mutex>
 #include <new>
@@ -80,16 +79,16 @@ SchedulerPtr make_scheduler(ggml_backend_t gpu, ggml_backend_t cpu, size_t nodes
 }
 
 // sched_alloc_graph goes on with a null buffer where memory is short; sched_reserve says so. It
-// lets nodes read copies where devices meet, for the graph it splits: ours is split once more.
+// lets nodes read copies where devices meet, and brings them into another order, for the graph it
+// splits: ours is split once more.
 bool allocate(ggml_backend_sched_t scheduler, ggml_cgraph * graph) {
     ggml_backend_sched_reset(scheduler);
-    const int nodes = ggml_graph_n_nodes(graph);
-    std::vector<std::array<ggml_tensor *, GGML_MAX_SRC>> sources(static_cast<size_t>(nodes));
-    for (int i = 0; i < nodes; ++i)
-        std::copy_n(ggml_graph_node(graph, i)->src, GGML_MAX_SRC, sources[i].begin());
+    std::vector<std::pair<ggml_tensor *, ggml_tensor>> before;
+    for (int i = 0; i < ggml_graph_n_nodes(graph); ++i)
+        before.emplace_back(ggml_graph_node(graph, i), *ggml_graph_node(graph, i));
     const bool fits = ggml_backend_sched_reserve(scheduler, graph);
-    for (int i = 0; i < nodes; ++i)
-        std::copy(sources[i].begin(), sources[i].end(), ggml_graph_node(graph, i)->src);
+    for (const auto & [node, was] : before)
+        std::copy_n(was.src, GGML_MAX_SRC, node->src);
     return fits && ggml_backend_sched_alloc_graph(scheduler, graph);
 }
 
