@@ -119,7 +119,7 @@ ltx2_status ltx2_file_describe(const char * file, char ** out) {
         need(out, "out");
         *out = nullptr;
         need(file, "file");
-        *out = copied(describe(read_model_file(file)).dump());
+        *out = copied(describe(read_tensor_file(file)).dump());
     });
 }
 

@@ -46,7 +46,7 @@ public:
         file_.path = path;
     }
 
-    ModelFile read() {
+    TensorFile read() {
         const uint64_t entries = counts();
         Json::Object metadata;
         metadata.reserve(static_cast<size_t>(entries));
@@ -333,12 +333,12 @@ private:
     uint64_t values_ = 0;
     std::vector<uint64_t> offsets_;
     std::string where_; // what is being read, for messages
-    ModelFile file_;
+    TensorFile file_;
 };
 
 } // namespace
 
-ModelFile read_gguf(const uint8_t * data, size_t size, const std::string & path) {
+TensorFile read_gguf(const uint8_t * data, size_t size, const std::string & path) {
     return Reader(data, size, path).read();
 }
 

@@ -40,7 +40,7 @@ public:
         file_.format = "safetensors";
     }
 
-    ModelFile read() {
+    TensorFile read() {
         const Json header = Json::parse(read_header(), file_.path + ": header");
         const Json::Object & entries = header.object(file_.path + ": header");
         file_.metadata = Json(Json::Object());
@@ -170,12 +170,12 @@ private:
     const uint8_t * data_;
     size_t size_;
     size_t begin_ = 0; // of the data
-    ModelFile file_;
+    TensorFile file_;
 };
 
 } // namespace
 
-ModelFile read_safetensors(const uint8_t * data, size_t size, const std::string & path) {
+TensorFile read_safetensors(const uint8_t * data, size_t size, const std::string & path) {
     return Reader(data, size, path).read();
 }
 

@@ -13,7 +13,7 @@ int64_t TensorInfo::elements() const {
                            [](int64_t a, int64_t b) { return a * b; });
 }
 
-const TensorInfo * ModelFile::find(std::string_view name) const {
+const TensorInfo * TensorFile::find(std::string_view name) const {
     const auto before = [&](uint32_t i, std::string_view wanted) {
         return tensors[i].name < wanted;
     };
@@ -21,7 +21,7 @@ const TensorInfo * ModelFile::find(std::string_view name) const {
     return at != by_name.end() && tensors[*at].name == name ? &tensors[*at] : nullptr;
 }
 
-void index_by_name(ModelFile & file) {
+void index_by_name(TensorFile & file) {
     const std::vector<TensorInfo> & tensors = file.tensors;
     file.by_name.resize(tensors.size());
     std::iota(file.by_name.begin(), file.by_name.end(), 0);
@@ -36,7 +36,7 @@ void index_by_name(ModelFile & file) {
              shown(tensors[*twice].name, 200).c_str());
 }
 
-void refuse_overlap(const ModelFile & file) {
+void refuse_overlap(const TensorFile & file) {
     std::vector<const TensorInfo *> sorted;
     sorted.reserve(file.tensors.size());
     for (const TensorInfo & tensor : file.tensors)
@@ -66,7 +66,7 @@ bool count_elements(const std::vector<int64_t> & shape, uint64_t & out) {
     return true;
 }
 
-ModelFile read_model_file(const uint8_t * data, size_t size, const std::string & path) {
+TensorFile read_tensor_file(const uint8_t * data, size_t size, const std::string & path) {
     const std::string_view text(reinterpret_cast<const char *>(data), size);
     if (text.substr(0, 4) == "GGUF")
         return read_gguf(data, size, path);
@@ -78,16 +78,20 @@ ModelFile read_model_file(const uint8_t * data, size_t size, const std::string &
          start.c_str(), pointer ? ", a git-lfs pointer: fetch the file itself" : "");
 }
 
-static ModelFile read_mapped(const std::string & path,
-                             ModelFile (*reader)(const uint8_t *, size_t, const std::string &)) {
+static TensorFile read_mapped(const std::string & path,
+                              TensorFile (*reader)(const uint8_t *, size_t, const std::string &)) {
     auto mapping = std::make_shared<Mapping>(path);
-    ModelFile file = reader(mapping->data(), mapping->size(), path);
+    TensorFile file = reader(mapping->data(), mapping->size(), path);
     file.mapping = std::move(mapping);
     return file;
 }
 
-ModelFile read_gguf(const std::string & path) { return read_mapped(path, read_gguf); }
-ModelFile read_safetensors(const std::string & path) { return read_mapped(path, read_safetensors); }
-ModelFile read_model_file(const std::string & path) { return read_mapped(path, read_model_file); }
+TensorFile read_gguf(const std::string & path) { return read_mapped(path, read_gguf); }
+TensorFile read_safetensors(const std::string & path) {
+    return read_mapped(path, read_safetensors);
+}
+TensorFile read_tensor_file(const std::string & path) {
+    return read_mapped(path, read_tensor_file);
+}
 
 } // namespace ltx2

@@ -1,5 +1,5 @@
 // GGUF or safetensors: bytes -> a checked table of tensors and metadata. Nothing is copied: tensors
-// point into the mapped file, which lives as long as the ModelFile. Whatever the bytes, reading
+// point into the mapped file, which lives as long as the TensorFile. Whatever the bytes, reading
 // ends in a table whose every tensor lies within the file, or in Error MODEL that names the file
 // and what is wrong; memory stays in proportion to the file's header.
 #pragma once
@@ -26,7 +26,7 @@ struct TensorInfo {
     int64_t elements() const;
 };
 
-struct ModelFile {
+struct TensorFile {
     std::string path;
     std::string format;               // "GGUF v3", "safetensors"
     std::shared_ptr<Mapping> mapping; // null where the bytes are the caller's
@@ -38,19 +38,19 @@ struct ModelFile {
     const TensorInfo * find(std::string_view name) const; // null if there is none
 };
 
-ModelFile read_gguf(const std::string & path); // v2, v3, little endian
-ModelFile read_safetensors(const std::string & path);
-ModelFile read_model_file(const std::string & path); // by its first bytes; MODEL if neither
+TensorFile read_gguf(const std::string & path); // v2, v3, little endian
+TensorFile read_safetensors(const std::string & path);
+TensorFile read_tensor_file(const std::string & path); // by its first bytes; MODEL if neither
 
 // The same on bytes that the caller keeps; `path` only names them in errors.
-ModelFile read_gguf(const uint8_t * data, size_t size, const std::string & path);
-ModelFile read_safetensors(const uint8_t * data, size_t size, const std::string & path);
-ModelFile read_model_file(const uint8_t * data, size_t size, const std::string & path);
+TensorFile read_gguf(const uint8_t * data, size_t size, const std::string & path);
+TensorFile read_safetensors(const uint8_t * data, size_t size, const std::string & path);
+TensorFile read_tensor_file(const uint8_t * data, size_t size, const std::string & path);
 
 // For the readers: fills by_name (MODEL if a name occurs twice); refuses two tensors whose bytes
 // overlap (MODEL).
-void index_by_name(ModelFile & file);
-void refuse_overlap(const ModelFile & file);
+void index_by_name(TensorFile & file);
+void refuse_overlap(const TensorFile & file);
 
 // The number of elements; false where that passes 2^63 - 1.
 bool count_elements(const std::vector<int64_t> & shape, uint64_t & out); // dimensions >= 0

@@ -65,7 +65,7 @@ struct Sum {
 };
 } // namespace
 
-Json describe(const ModelFile & file) {
+Json describe(const TensorFile & file) {
     Json::Array parts, tensors;
     const Contents contents = recognise({&file});
     for (const Found & found : contents.parts)

@@ -12,7 +12,7 @@ namespace ltx2 {
 //  "types": {"q8_0": {"tensors", "parameters", "bytes"}, ...},
 //  "metadata": {KEY: VALUE}; of a long text or list {"begins": its first part, "length": of all},
 //  "tensor_list": [{"name", "type", "shape": outermost first}, ...]}
-Json describe(const ModelFile & file);
+Json describe(const TensorFile & file);
 
 Json part_table(); // [{"id", "title", "needed"}, ...] of all parts there are
 

@@ -45,7 +45,7 @@ void Model::need_all() const {
 
 void Model::fail_missing(const std::vector<const PartRow *> & missing) const {
     std::string given, titles, sources, skipped;
-    for (const ModelFile & file : files_)
+    for (const TensorFile & file : files_)
         given += (given.empty() ? "" : ", ") + file.path;
     for (const PartRow * row : missing) {
         titles += (titles.empty() ? "" : ", ") + std::string(row->title);
@@ -77,7 +77,7 @@ void Model::skip(const FileSet & set, const std::string & why, bool stranger, bo
     skipped_.push_back({path, text, stranger});
 }
 
-static Json stated_config(const ModelFile & file) {
+static Json stated_config(const TensorFile & file) {
     const Json * text = file.metadata.find("config");
     const std::string what = file.path + ": config";
     if (!text || text->string(what).empty())
@@ -93,13 +93,13 @@ static Json stated_config(const ModelFile & file) {
 }
 
 void Model::add(const FileSet & set) {
-    std::list<ModelFile> files;
-    std::vector<const ModelFile *> pointers;
+    std::list<TensorFile> files;
+    std::vector<const TensorFile *> pointers;
     Contents contents;
     Json config;
     try {
         for (const std::string & path : set.paths)
-            pointers.push_back(&files.emplace_back(read_model_file(path)));
+            pointers.push_back(&files.emplace_back(read_tensor_file(path)));
         contents = recognise(pointers);
         if (contents.problem.empty())
             config = stated_config(files.front());
@@ -126,7 +126,7 @@ void Model::add(const FileSet & set) {
 }
 
 // Two files may not hold the same part.
-void Model::claim(Found & found, const FileSet & set, const ModelFile & file) {
+void Model::claim(Found & found, const FileSet & set, const TensorFile & file) {
     const auto [at, fresh] = parts_.try_emplace(found.row->id);
     Part & part = at->second;
     if (!fresh)
@@ -145,7 +145,7 @@ void Model::claim(Found & found, const FileSet & set, const ModelFile & file) {
 // from the table of LTX-2.3.
 void Model::read_configs() {
     const Json table = Json::parse(ltx23_config, "the built-in config of LTX-2.3");
-    const auto state = [&](Part & part, const char * group, const ModelFile & file) {
+    const auto state = [&](Part & part, const char * group, const TensorFile & file) {
         const Json * value = stated_[&file].find(group);
         if (!value || value->kind() == Json::Kind::null)
             return false;

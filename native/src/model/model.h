@@ -13,8 +13,8 @@ namespace ltx2 {
 // One part of an opened model.
 struct Part {
     const PartRow * row = nullptr;
-    const ModelFile * file = nullptr; // that holds it; of several, the first
-    std::string whole;                // that file, or the folder that several make the part in
+    const TensorFile * file = nullptr; // that holds it; of several, the first
+    std::string whole;                 // that file, or the folder that several make the part in
     Json config = Json(Json::Object());
     std::string config_path; // the file that states the config
     Index tensors;
@@ -44,12 +44,12 @@ private:
     };
     void add(const FileSet & set);
     void skip(const FileSet & set, const std::string & why, bool stranger, bool refused);
-    void claim(Found & found, const FileSet & set, const ModelFile & file);
+    void claim(Found & found, const FileSet & set, const TensorFile & file);
     void read_configs();
     [[noreturn]] void fail_missing(const std::vector<const PartRow *> & missing) const;
 
-    std::list<ModelFile> files_;               // tensors are pointed at
-    std::map<const ModelFile *, Json> stated_; // configs
+    std::list<TensorFile> files_;               // tensors are pointed at
+    std::map<const TensorFile *, Json> stated_; // configs
     std::vector<Skipped> skipped_;
     std::map<std::string_view, Part> parts_; // by id
 };

@@ -62,9 +62,9 @@ static std::optional<std::string> official_name(const PartRow & row, View given,
 }
 
 // All tensors as they are called; `twice` names one that two files hold.
-static Index given_names(const std::vector<const ModelFile *> & files, std::string & twice) {
+static Index given_names(const std::vector<const TensorFile *> & files, std::string & twice) {
     Index all;
-    for (const ModelFile * file : files)
+    for (const TensorFile * file : files)
         for (const TensorInfo & tensor : file->tensors)
             if (!all.emplace(tensor.name, Source{&tensor, file->mapping, file->path}).second)
                 twice = tensor.name;
@@ -168,12 +168,12 @@ static int count_signs(const std::vector<Sign> & signs, const Index & tensors) {
 
 // ---- is it LTX-2.3's, and can it be computed with
 
-static std::string text_of(const ModelFile & file, const char * key) {
+static std::string text_of(const TensorFile & file, const char * key) {
     const Json * value = file.metadata.find(key);
     return value ? value->string(file.path + ": " + key) : "";
 }
 
-static std::string architecture_of(const ModelFile & file) {
+static std::string architecture_of(const TensorFile & file) {
     const std::string config = beside(file.path, "config.json");
     if (file.is_gguf())
         return text_of(file, "general.architecture");
@@ -184,7 +184,7 @@ static std::string architecture_of(const ModelFile & file) {
     return kind ? kind->string(config + ": model_type") : "none";
 }
 
-static std::string other_version(Found & found, const ModelFile &) {
+static std::string other_version(Found & found, const TensorFile &) {
     for (const Other & other : found.row->others)
         if (holds(other.sign, found.tensors) != other.lacks)
             return words("is %s (%s%s), which is not supported; LTX-2.3 is", other.what,
@@ -192,7 +192,7 @@ static std::string other_version(Found & found, const ModelFile &) {
     return "";
 }
 
-static std::string other_architecture(Found & found, const ModelFile & file) {
+static std::string other_architecture(Found & found, const TensorFile & file) {
     const auto & ours = found.row->architectures;
     if (ours.empty())
         return "";
@@ -204,7 +204,7 @@ static std::string other_architecture(Found & found, const ModelFile & file) {
                  found.architecture.c_str(), found.row->title, ours[0]);
 }
 
-static std::string other_sizes(Found & found, const ModelFile & file) {
+static std::string other_sizes(Found & found, const TensorFile & file) {
     const auto & sizes = found.row->sizes;
     const bool few = count_signs(sizes, found.tensors) * 2 < static_cast<int>(sizes.size());
     if (!few || !text_of(file, "model_version").empty())
@@ -213,7 +213,7 @@ static std::string other_sizes(Found & found, const ModelFile & file) {
                  found.row->title);
 }
 
-static std::string unknown_type(Found & found, const ModelFile &) {
+static std::string unknown_type(Found & found, const TensorFile &) {
     for (const auto & [name, source] : found.tensors)
         if (source.info->type == GGML_TYPE_COUNT)
             return words("tensor %s is %s, which is not computed with", source.info->name.c_str(),
@@ -222,7 +222,7 @@ static std::string unknown_type(Found & found, const ModelFile &) {
 }
 
 // Of several problems, the one that says most.
-static std::string parts_problem(std::vector<Found> & parts, const ModelFile & file) {
+static std::string parts_problem(std::vector<Found> & parts, const TensorFile & file) {
     for (const auto check : {other_version, other_architecture, other_sizes, unknown_type})
         for (Found & found : parts)
             if (const std::string problem = check(found, file); !problem.empty())
@@ -230,7 +230,7 @@ static std::string parts_problem(std::vector<Found> & parts, const ModelFile & f
     return "";
 }
 
-static std::string file_problem(const ModelFile & file) {
+static std::string file_problem(const TensorFile & file) {
     const std::string version = text_of(file, "model_version");
     if (!version.empty() && version.compare(0, 3, "2.3") != 0)
         return words("states model_version %s; LTX-2.3 is supported", version.c_str());
@@ -255,11 +255,11 @@ static void say_what_it_is(Contents & contents) {
                                       : "holds nothing that is used (" + titles + ")";
 }
 
-Contents recognise(const std::vector<const ModelFile *> & files) {
+Contents recognise(const std::vector<const TensorFile *> & files) {
     Contents contents;
     std::string twice;
     bool needed = false;
-    const ModelFile & file = *files.front();
+    const TensorFile & file = *files.front();
     const Index all = given_names(files, twice);
     for (const PartRow & row : part_rows()) {
         const bool is_needed = row.need == Need::always;

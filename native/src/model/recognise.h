@@ -32,6 +32,6 @@ struct Contents {
 };
 
 // What one file holds, or the shards of one together.
-Contents recognise(const std::vector<const ModelFile *> & files);
+Contents recognise(const std::vector<const TensorFile *> & files);
 
 } // namespace ltx2

@@ -71,7 +71,7 @@ void set_pattern(GemmaConfig & c, int pattern) {
         c.is_global.push_back(i % pattern == 0);
 }
 
-GemmaConfig from_gguf(const ModelFile & file) {
+GemmaConfig from_gguf(const TensorFile & file) {
     const Config k(&file.metadata, file.path + ": ", "gemma3.");
     const Config own(&file.metadata, file.path + ": ", "ltx2.");
     GemmaConfig c = sizes(k, llama);
@@ -169,7 +169,7 @@ GemmaConfig from_json(const Json & json, const std::string & path) {
 
 } // namespace
 
-GemmaConfig gemma_config(const ModelFile & file) {
+GemmaConfig gemma_config(const TensorFile & file) {
     if (file.format.compare(0, 4, "GGUF") == 0)
         return from_gguf(file);
     if (file.find("spiece_model"))

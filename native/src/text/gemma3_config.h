@@ -18,7 +18,7 @@ struct GemmaConfig {
 // From the gemma3.* keys of a GGUF, else the config.json beside the file, else, in a file that
 // carries its own tokenizer, the 12B model's. MODEL naming the file and the key: missing, out of
 // bounds, or a variant of the architecture that is not done here.
-GemmaConfig gemma_config(const ModelFile & file);
+GemmaConfig gemma_config(const TensorFile & file);
 
 // The keys by which a GGUF states the same, added to `metadata`. MODEL with `what` in its words
 // where they cannot say which layers are global.

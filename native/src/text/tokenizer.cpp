@@ -52,7 +52,7 @@ std::vector<int32_t> Tokenizer::encode(std::string_view text, int max_tokens) co
 size_t Tokenizer::size() const { return parts_->size; }
 
 void Tokenizer::check(const Part & part) {
-    const ModelFile & file = *part.file;
+    const TensorFile & file = *part.file;
     if (file.is_gguf() || file.find("spiece_model") ||
         exists(beside(file.path, "tokenizer.json")) || exists(beside(file.path, "tokenizer.model")))
         return;
@@ -62,7 +62,7 @@ void Tokenizer::check(const Part & part) {
 
 Tokenizer Tokenizer::open(const Part & part, std::vector<ScoredPiece> * pieces) {
     check(part);
-    const ModelFile & file = *part.file;
+    const TensorFile & file = *part.file;
     if (file.is_gguf())
         return from_gguf(file.metadata, file.path, pieces);
     if (const TensorInfo * model = file.find("spiece_model"))

@@ -11,7 +11,7 @@
 struct Held {
     explicit Held(const std::string & bytes) : copy(bytes.begin(), bytes.end()) {}
     std::vector<uint8_t> copy;
-    ltx2::ModelFile file() const { return ltx2::read_model_file(copy.data(), copy.size(), "m"); }
+    ltx2::TensorFile file() const { return ltx2::read_tensor_file(copy.data(), copy.size(), "m"); }
 };
 
 inline void read(const std::string & bytes) { Held(bytes).file(); }

@@ -15,7 +15,7 @@ TEST(a_gguf_file_is_read) {
         Gguf g = valid_gguf();
         g.version = version;
         const Held held(g.build());
-        const ModelFile f = held.file();
+        const TensorFile f = held.file();
         CHECK(f.format == (version == 2 ? "GGUF v2" : "GGUF v3") && f.path == "m");
         CHECK(f.metadata.find("general.architecture")->string("s") == "ltxv");
         CHECK(f.metadata.find("n")->integer("i") == 7);
@@ -61,7 +61,7 @@ TEST(value_types_are_read) {
     g.entry("empty", gguf_array).u32(gguf_string).u64(0);
     g.entry("bytes", gguf_array).u32(gguf_u8).u64(3).raw("abc");
     const Held held(g.build());
-    const ModelFile f = held.file();
+    const TensorFile f = held.file();
     const auto integer = [&](const char * key) { return f.metadata.find(key)->integer(key); };
     const auto number = [&](const char * key) { return f.metadata.find(key)->number(key); };
     CHECK(integer("u8") == 255 && integer("i8") == -128 && integer("u16") == 65535);
@@ -248,7 +248,7 @@ TEST(a_vocabulary_of_gemma_s_size_is_read) {
     const std::string bytes = g.build();
     const auto start = std::chrono::steady_clock::now();
     const auto * data = reinterpret_cast<const uint8_t *>(bytes.data());
-    const ModelFile f = read_gguf(data, bytes.size(), "m");
+    const TensorFile f = read_gguf(data, bytes.size(), "m");
     const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
     CHECK(f.metadata.find("tokenizer.ggml.scores")->array("a")[9].number("n") == -9.0);
     CHECK(f.metadata.find("tokenizer.ggml.tokens")->array("a").size() == count);

@@ -8,7 +8,7 @@ TEST(a_file_is_mapped) {
     Folder folder;
     const std::string bytes = valid_gguf().build();
     const std::string path = folder.put("ünicode name.gguf", bytes).at("ünicode name.gguf");
-    const ModelFile f = read_model_file(path);
+    const TensorFile f = read_tensor_file(path);
     CHECK(f.path == path && f.mapping->size() == bytes.size());
     CHECK(std::memcmp(f.mapping->data(), bytes.data(), bytes.size()) == 0);
     const TensorInfo & t = f.tensors[1];

@@ -11,7 +11,7 @@ static void read_tensor(const std::string & fields, size_t data = 4) {
 
 TEST(a_safetensors_file_is_read) {
     const Held held(safetensors(valid_header, 20));
-    const ModelFile f = held.file();
+    const TensorFile f = held.file();
     CHECK(f.format == "safetensors" && f.tensors.size() == 4);
     CHECK(f.metadata.find("model_version")->string("s") == "2.3");
     CHECK(f.metadata.find("config")->string("s") == "{\"a\":1}");
@@ -37,7 +37,7 @@ TEST(dtypes_are_read) {
                                    "\",\"shape\":[3,5],\"data_offsets\":[0," +
                                    std::to_string(15 * size) + "]}}";
         const Held held(safetensors(header, 15 * size));
-        const ModelFile file = held.file();
+        const TensorFile file = held.file();
         const TensorInfo & t = file.tensors[0];
         CHECK(t.dtype == name && t.size == 15 * size);
         CHECK(t.type == GGML_TYPE_COUNT || ggml_type_size(t.type) == size);

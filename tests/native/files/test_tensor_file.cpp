@@ -12,9 +12,9 @@ using namespace ltx2;
 TEST(the_format_is_read_off_the_first_bytes) {
     Folder folder;
     folder.put("a", valid_gguf().build()).put("b", safetensors("{}", 0)).put("c", "plain words");
-    CHECK(read_model_file(folder.at("a")).format == "GGUF v3");
-    CHECK(read_model_file(folder.at("b")).format == "safetensors");
-    CHECK_THROWS(read_model_file(folder.at("c")), "neither GGUF");
+    CHECK(read_tensor_file(folder.at("a")).format == "GGUF v3");
+    CHECK(read_tensor_file(folder.at("b")).format == "safetensors");
+    CHECK_THROWS(read_tensor_file(folder.at("c")), "neither GGUF");
     CHECK(read_gguf(folder.at("a")).tensors.size() == 2);
     CHECK_THROWS(read_safetensors(folder.at("a")), "header");
 }
@@ -31,7 +31,7 @@ TEST(cut_anywhere_it_is_an_error) {
 
 // Every tensor of a file that was read lies within it: touch the first and last byte.
 static void touch(const std::vector<uint8_t> & bytes) {
-    const ModelFile f = read_model_file(bytes.data(), bytes.size(), "m");
+    const TensorFile f = read_tensor_file(bytes.data(), bytes.size(), "m");
     std::set<std::string> names;
     for (const TensorInfo & t : f.tensors) {
         CHECK(names.insert(t.name).second && f.find(t.name) == &t);

@@ -18,7 +18,7 @@ static Gguf small_gguf() {
 
 static Json described(const std::string & bytes) {
     const auto * data = reinterpret_cast<const uint8_t *>(bytes.data());
-    return describe(read_model_file(data, bytes.size(), "m"));
+    return describe(read_tensor_file(data, bytes.size(), "m"));
 }
 
 TEST(a_file_is_described) {

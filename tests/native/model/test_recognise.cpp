@@ -10,10 +10,10 @@ static const std::map<std::string, std::string> version = {{"model_version", "2.
 
 static Contents contents_of(const Shapes & shapes,
                             const std::map<std::string, std::string> & meta = version) {
-    static std::list<std::pair<std::string, ModelFile>> files; // contents point at them
-    std::string & bytes = files.emplace_back(file_of(shapes, meta), ModelFile()).first;
-    ModelFile & file = files.back().second;
-    file = read_model_file(reinterpret_cast<const uint8_t *>(bytes.data()), bytes.size(), "m");
+    static std::list<std::pair<std::string, TensorFile>> files; // contents point at them
+    std::string & bytes = files.emplace_back(file_of(shapes, meta), TensorFile()).first;
+    TensorFile & file = files.back().second;
+    file = read_tensor_file(reinterpret_cast<const uint8_t *>(bytes.data()), bytes.size(), "m");
     return recognise({&file});
 }
 
@@ -212,14 +212,14 @@ TEST(relatives_are_named) {
 TEST(another_text_encoder_is_told_by_its_architecture) {
     for (const char * name : {"llama", "qwen3", "gemma2", "gemma4", ""}) {
         const std::string bytes = llama_gemma(name).build();
-        const ModelFile file =
-            read_model_file(reinterpret_cast<const uint8_t *>(bytes.data()), bytes.size(), "m");
+        const TensorFile file =
+            read_tensor_file(reinterpret_cast<const uint8_t *>(bytes.data()), bytes.size(), "m");
         CHECK(recognise({&file}).problem == "has the architecture \"" + std::string(name) +
                                                 "\"; the text encoder of LTX-2.3 is \"gemma3\"");
     }
     ModelFolder f;
     f.gemma().put("gemma/config.json", R"({"model_type": "gemma3n"})");
-    const ModelFile file = read_model_file(f.at("gemma/model.safetensors"));
+    const TensorFile file = read_tensor_file(f.at("gemma/model.safetensors"));
     CHECK(recognise({&file}).problem.find("has the architecture \"gemma3n\"") == 0);
 }
 

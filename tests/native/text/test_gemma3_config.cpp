@@ -73,7 +73,7 @@ TEST(gguf_files_are_read) {
     CHECK(c.rope_base_local == 1e4 &&
           m.need("text_encoder").tensors.at("output_norm.weight").added == 0);
     f.put("gemma.gguf", llama_gemma("gemma3", 6).build());
-    const GemmaConfig deep = gemma_config(read_model_file(f.at("gemma.gguf")));
+    const GemmaConfig deep = gemma_config(read_tensor_file(f.at("gemma.gguf")));
     CHECK((deep.is_global == std::vector<bool>{0, 0, 0, 0, 0, 1})); // every sixth by default
     Gguf ours = llama_gemma();
     ours.entry("ltx2.rope.freq_base_local", gguf_f32).put(5000.0f);
