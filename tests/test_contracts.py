@@ -69,7 +69,7 @@ def test_a_session_is_described_in_the_words_of_the_header() -> None:
         sentence = header["files" if name == "model" else name]
         assert text.casefold().startswith(sentence.removesuffix(".").casefold()), name
         flag = next((p for p in cli.cli.commands["t2v"].params if p.name == name), None)
-        assert flag is None or flag.help.startswith(sentence), name
+        assert flag is None or str(flag.help).startswith(sentence), name
 
 
 def test_every_status_has_its_exception_and_every_exception_its_exit_code() -> None:

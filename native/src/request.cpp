@@ -98,16 +98,11 @@ Defaults::Defaults(const Part & dit, int layers, const Scale & scale) {
 
 // ---- the caller's
 
-static float number(const char * name, float value) {
-    if (!std::isfinite(value) || value > most_guidance)
-        fail(LTX2_STATUS_INVALID_ARGUMENT, "%s: %g is not a number up to %g", name, value,
-             most_guidance);
-    return value;
-}
-
 // One rule for the three: zero is the model's own, negative is off.
 static float strength(const char * name, float wanted, float otherwise, float off) {
-    number(name, wanted);
+    if (!std::isfinite(wanted) || wanted > most_guidance)
+        fail(LTX2_STATUS_INVALID_ARGUMENT, "%s: %g is not a number up to %g", name, wanted,
+             most_guidance);
     return wanted == 0 ? otherwise : wanted < 0 ? off : wanted;
 }
 

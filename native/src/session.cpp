@@ -43,9 +43,9 @@ void Session::leave() {
 
 // ---- what each part alone would take, and what the parts together cannot
 
-Session::Session(const SessionParams & params)
-    : model_(params.files), device_(params.device, params.threads),
-      keep_loaded_(params.keep_loaded) {
+Session::Session(const std::vector<std::string> & files, const std::string & device, int threads,
+                 bool keep_loaded)
+    : model_(files), device_(device, threads), keep_loaded_(keep_loaded) {
     model_.need_all();
     const auto text = open<TextEncoder>(model_, device_);
     const auto connector = open<Connector>(model_, device_);

@@ -34,6 +34,8 @@ public:
     const std::vector<float> & deviations() const { return deviations_; }
 
 private:
+    class Run;
+
     Device & device_;
     const VaeConfig & config_;
     std::string prefix_;
