@@ -67,7 +67,7 @@ bool says_distilled(const Part & dit) {
     return name.find("distilled") != std::string::npos;
 }
 
-// Nothing in the tensors tells a distilled model apart: the config does, or else the file's name.
+// No tensor distinguishes a distilled model: the config does, or else the file's name.
 Defaults::Defaults(const Part & dit, int layers, const Scale & scale) {
     const Config c = dit.group("sampling");
     const auto amount = [&](const char * key, float otherwise) {
