@@ -73,7 +73,7 @@ def declarations(header: str) -> str:
 
 
 def sentences(struct: str) -> dict[str, str]:
-    """What the header says of each field of a struct, as a sentence."""
+    """What the header says about the fields of a struct, as sentences by name."""
     body = header_path.read_text(encoding="utf-8").split(f"typedef struct {struct} {{")[1]
     fields = re.findall(r"(\w+);\s*/\*(.*?)\*/", body.split(f"}} {struct};")[0], re.DOTALL)
     texts = {name: " ".join(text.split()) for name, text in fields}

@@ -1,7 +1,7 @@
 """The command line: `ltx2` is in the shell what it is in Python, with the same names.
 
-stdout carries the answer alone (the path of what was written, or JSON); what is told along the way
-goes to stderr. Exit codes are `EXIT_CODES`, and 130 for Ctrl-C.
+stdout carries the answer alone (the path of what was written, or JSON); progress, warnings and
+errors go to stderr. Exit codes are `EXIT_CODES`, and 130 for Ctrl-C.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import os
 import re
 import sys
 from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -44,6 +45,7 @@ EXIT_CODES: dict[type[BaseException], int] = {
 }
 
 _KNOWN = ltx2.capabilities()
+_OPENING = sentences("ltx2_session_params")
 
 
 def _field(name: str) -> Callable[[Any], Any]:
@@ -78,10 +80,10 @@ _shared = _applied([
     click.option("-o", "--output", required=True, metavar="FILE",
                  help=".mp4, .gif, .webp, .png (a folder of frames) or .npy."),
     click.option("--model", multiple=True, metavar="PATH", type=click.Path(),
-                 help="GGUF or safetensors, or a folder of them; several times for several "
-                 "files. Default: $LTX2_MODEL, else the demo model."),
-    click.option("--device", help="One of `ltx2 devices`; default: the fastest."),
-    click.option("--threads", type=int, default=0, help="Default: one per physical core."),
+                 help=_OPENING["files"] + " Give it once per PATH. Default: $LTX2_MODEL, else the "
+                 "demo model."),
+    click.option("--device", help=_OPENING["device"] + " `ltx2 devices` lists them."),
+    click.option("--threads", type=int, default=0, help=_OPENING["threads"]),
     _json_flag,
     click.option("-v", "--verbose", is_flag=True, help="Print more on stderr."),
 ])  # fmt: skip
@@ -137,7 +139,7 @@ def decode(latents: str, **options: Any) -> None:
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 @_json_flag
 def info(files: Sequence[str], as_json: bool) -> None:
-    """Tell what model FILEs hold."""
+    """Print what model FILEs hold."""
     described = {file: ltx2.describe(file) for file in files}
     if as_json:
         click.echo(json.dumps(described))
@@ -147,7 +149,7 @@ def info(files: Sequence[str], as_json: bool) -> None:
 
 
 def _lines(about: dict[str, Any]) -> Iterator[str]:
-    """What `describe` gave, as lines "key: value", a tensor a line at the end."""
+    """What `describe` gave, as lines "key: value", one per tensor at the end."""
     unused = {True: "", False: " (not used)"}
     parts = [part["id"] + unused[part["needed"]] for part in about["parts"]]
     for key in ("file", "format"):
@@ -220,7 +222,7 @@ def parse_image(argument: str) -> tuple[int, tuple[str, float]]:
 def _generate(
     make: Callable[[ltx2.Session, dict[str, Any]], ltx2.Video], options: dict[str, Any]
 ) -> None:
-    """Everything around the call itself: check the output, open, tell, save."""
+    """Everything around the call itself: check the output, open, report, save."""
     output = options.pop("output")
     model, device = options.pop("model"), options.pop("device")
     threads, as_json = options.pop("threads"), options.pop("as_json")
@@ -254,13 +256,14 @@ def _log_to_stderr(level: int) -> None:
 
 def _load_array(name: str, path: str) -> Any:
     try:
-        return np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+        with Path(path).open("rb") as file:
+            return np.lib.format.read_array(file, allow_pickle=False)
+    except Exception as error:  # a damaged header raises whatever NumPy's parser meets
         raise ltx2.InvalidArgumentError(f"{name}: {path} cannot be read: {error}") from None
 
 
 class _Bars:
-    """One bar a stage on stderr, if that is a terminal."""
+    """One bar per stage on stderr, if that is a terminal."""
 
     def __init__(self) -> None:
         self.stage = ""

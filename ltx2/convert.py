@@ -1,4 +1,4 @@
-"""Turns an official checkpoint, or a Gemma 3 folder, into one GGUF file, quantised.
+"""Converts an official checkpoint, or a Gemma 3 folder, into one GGUF file, quantised.
 
 What the file holds is the library's to say, and the library quantises; this writes it.
 docs/gguf.md states the layout. Nothing that generates imports this file.
@@ -44,7 +44,7 @@ def convert(
     source: the official single file, any other file of LTX-2.3 or Gemma 3 that `Session` reads, or
         a folder with Gemma 3 as Hugging Face publishes it: config.json, one or several
         .safetensors, tokenizer.json or tokenizer.model.
-    target: the GGUF file; it appears, or is replaced, only when it is whole.
+    target: the GGUF file; it appears, or is replaced, only when it is complete.
     type: "f32", "f16", "q8_0", "q5_1" or "q4_0": how large matrices are stored. Audio and vision
         tensors are left out.
     variant: "distilled" or "dev": which sampling defaults the new file states, where the source
@@ -153,7 +153,7 @@ def _write_values(
     file: BinaryIO,
     progress: Callable[[Progress], object] | None,
 ) -> None:
-    """Values come and go in pieces, and after each one `progress` is told."""
+    """Values come and go in pieces, and `progress` is called after each one."""
     buffer = bytearray(4 * _PIECE)
     out = ffi.from_buffer(buffer)
     before, total = 0, sum(tensor["source_bytes"] for tensor in plan["tensors"])

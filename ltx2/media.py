@@ -42,7 +42,7 @@ _DESCRIPTION = 0x010E  # EXIF's ImageDescription
 
 
 def read_image(image: ImageLike) -> Pixels:
-    """[height, width, 3], RGB, turned upright as EXIF says; transparency is dropped."""
+    """[height, width, 3], RGB, rotated upright as EXIF says; transparency is dropped."""
     if isinstance(image, np.ndarray):
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
             shape = "x".join(map(str, image.shape))
@@ -219,7 +219,7 @@ def _rate(fps: float) -> Fraction:
 
 
 def _write_pillow(path: Path, frames: Pixels, fps: float, **options: Any) -> None:
-    """An animation; a frame's times are rounded each on its own, so that no error adds up."""
+    """An animation; the times at which frames begin are rounded, so that no error adds up."""
     unit = 10 if path.suffix.lower() == ".gif" else 1  # milliseconds that the format counts in
     ticks = [round(1000 * index / fps / unit) * unit for index in range(len(frames) + 1)]
     durations = [end - start for start, end in itertools.pairwise(ticks)]
@@ -248,7 +248,7 @@ def _write_png(path: Path, frames: Pixels, _fps: float, metadata: Mapping[str, A
 
 
 def _check_frame_folder(path: Path) -> None:
-    """A folder is replaced whole, so only one that holds frames and nothing else."""
+    """The folder is replaced, so it may hold frames and nothing else."""
     if path.exists() and not path.is_dir():
         raise InvalidArgumentError(f"{path}: is a file; .png writes a folder of frames")
     if path.is_dir() and any(

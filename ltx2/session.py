@@ -42,7 +42,7 @@ class Options(TypedDict, total=False):
     """What to make; what is left out takes the model's own value. Fields of ltx2_video_params."""
 
     negative_prompt: str
-    """What to keep away from; read only with guidance on; default: empty."""
+    """What to avoid, where guidance is on; default: empty."""
     width: int
     """Pixels, a multiple of 32; default: the model's own, 768."""
     height: int
@@ -52,11 +52,11 @@ class Options(TypedDict, total=False):
     fps: float
     """Frames per second; default: the model's own, 24."""
     schedule: str
-    """Noise schedule, one of ltx2_capabilities; default: the model's own."""
+    """Noise schedule, by name; default: the model's own. `capabilities()` lists them."""
     steps: int
     """Denoising steps; default: the model's own."""
     guidance: float
-    """How closely to follow the prompt; negative (or 1) is off; default: the model's own."""
+    """How closely to follow the prompt; 1 or negative is off; default: the model's own."""
     stg: float
     """Spatio-temporal guidance; negative is off; default: the model's own."""
     rescale: float
@@ -65,7 +65,7 @@ class Options(TypedDict, total=False):
     seed: int
     """Same seed, same device, same video; default: a random one, reported in `Video.seed`."""
     noise: NDArray[np.float32]
-    """Replaces the seed's; channels x frames x height x width of the latents."""
+    """Replaces the seed's; in the shape of the latents, [channels, frames', height', width']."""
 
 
 class _Call:
@@ -109,12 +109,13 @@ _on_latents = ffi.callback("ltx2_latents_fn", _latents, error=False, onerror=_ke
 class Session:
     """A model on a device. Opening it reads what the files say of themselves; weights load later.
 
-    model        GGUF or safetensors files, or folders of them; None is what the environment
+    model        GGUF or safetensors files, or folders of them; default: what the environment
                  variable LTX2_MODEL names (separated as in PATH), else the demo model of this
                  package, a toy of the true architecture that needs no download
-    device       one of `devices()`; None is the fastest present
-    threads      on the processor; 0 is one per physical core
-    keep_loaded  keep every component in memory between calls: faster, and much larger
+    device       what computes, by name; default: the fastest present; `devices()` lists them
+    threads      on the processor; default: one per physical core
+    keep_loaded  keep every component in memory between calls: faster, and much larger; default:
+                 each leaves after its stage
 
     Several threads may share a session; their calls run one after the other. Raises ModelError,
     DeviceError, OutOfMemoryError.
@@ -206,7 +207,7 @@ class Session:
         `latents` are [channels, frames', height', width'], as `Video.latents` has them; `fps`
         defaults to the model's own. Errors as in `t2v`.
         """
-        values = np.ascontiguousarray(latents, np.float32)
+        values = _floats("latents", latents)
         if values.ndim != 4:
             raise InvalidArgumentError(f"latents: {values.ndim} dimensions instead of 4")
         params = ffi.new("ltx2_decode_params *")
@@ -310,13 +311,20 @@ def _model_files(model: StrPath | Sequence[StrPath] | None) -> Sequence[StrPath]
 
 
 def _assign(struct: Any, name: str, value: Any) -> None:
-    """Set a number, with the field's name in what is said of a wrong one."""
+    """Set a number; an error names the field."""
     try:
         setattr(struct, name, value)
     except OverflowError:
         raise InvalidArgumentError(f"{name}: {value} is out of range") from None
     except TypeError:
         raise InvalidArgumentError(f"{name}: {value!r} is not a number it can take") from None
+
+
+def _floats(name: str, values: Any) -> NDArray[np.float32]:
+    array = np.asarray(values)
+    if not np.can_cast(array.dtype, np.float32, "same_kind"):
+        raise InvalidArgumentError(f"{name}: holds {array.dtype}, not numbers")
+    return np.ascontiguousarray(array, np.float32)
 
 
 def _params(
@@ -333,7 +341,7 @@ def _params(
     inputs: list[Any] = [c_prompt, c_images, images]
     for name, value in options.items():
         if name == "noise":
-            noise = ffi.from_buffer("float[]", np.ascontiguousarray(value, np.float32))
+            noise = ffi.from_buffer("float[]", _floats(name, value))
             params.noise, params.noise_count = noise, len(noise)
             inputs.append(noise)
         elif name in _TEXTS:

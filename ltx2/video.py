@@ -36,7 +36,7 @@ class Video:
     """[frames, height, width, 3], RGB, read-only; the library's own memory, not a copy."""
 
     fps: float
-    """Frames a second."""
+    """Frames per second."""
 
     latents: NDArray[np.float32] | None = None
     """[channels, frames', height', width'], normalised, read-only: what was decoded to `frames`."""
@@ -56,10 +56,10 @@ class Video:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the clip; the ending of `path` says how.
 
-        .mp4 (H.264), .gif, .webp (animated), .png (a folder of that name with one picture a
-        frame), .npy (the array). The file appears under its name only when it is whole; until then
-        one that was there before stays. `metadata` goes into the file, except into .npy, which has
-        no place for it.
+        .mp4 (H.264), .gif, .webp (animated), .png (a folder of that name with one picture per
+        frame), .npy (the array). The file appears under its name only when it is complete; until
+        then one that was there before stays. `metadata` goes into the file, except into .npy, which
+        has no place for it.
 
         Raises InvalidArgumentError for another ending and OSError where the system refuses.
         """

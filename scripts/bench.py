@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Time LTX-2.3 at full width, ltx2 and PyTorch turn by turn in one run.
+"""Time LTX-2.3 at full width, ltx2 and PyTorch alternating in one run.
 
     scripts/bench.py --quick --torch-python ref/bin/python --save docs/bench.jsonl
 
@@ -138,7 +138,7 @@ class Bench:
         return self.dtype
 
     def rounds(self, often: list[Worker], seldom: list[Worker]) -> None:
-        """Turn by turn; `seldom`, the slow ones, in every third round only."""
+        """Alternating; `seldom`, the slow ones, in every third round only."""
         for worker in [*often, *seldom]:
             worker.run(warm=True)
         for i in range(self.args.rounds):

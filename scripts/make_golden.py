@@ -6,7 +6,7 @@
     python scripts/make_golden.py --full-width build/full   # true widths, not committed
 
 Needs the reference environment (tests/golden/README.md). Each <geometry>-<component>.npz holds
-C-contiguous float32, int32 or uint8 arrays; the .json beside it says what made them.
+C-contiguous float32, int32 or uint8 arrays; the .json next to it says what made them.
 """
 
 from __future__ import annotations

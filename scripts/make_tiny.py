@@ -140,7 +140,7 @@ def _write_gemma(name: str, folder: Path) -> None:
 
 
 def _write_shards(folder: Path, source: str, dtype: str, shapes: Shapes) -> None:
-    """Two shards and their index; the vision tower's tensors are there to be passed over."""
+    """Two shards and their index; the vision tower's tensors are there to be skipped."""
     names = {"language_model.model." + n: s for n, s in shapes.items()}
     names["vision_tower.vision_model.post_layernorm.weight"] = (16,)
     names["multi_modal_projector.mm_soft_emb_norm.weight"] = (16,)

@@ -9,7 +9,7 @@ import fixed_header
 
 Config = dict[str, Any]
 
-# Of the sound, which is passed over.
+# Of the sound, which is skipped.
 _AUDIO: Config = {
     "audio_num_attention_heads": 4,
     "audio_attention_head_dim": 8,

@@ -26,7 +26,7 @@ def ctrl_c() -> None:
 
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Geometry -> its tiny checkpoint; `gemma/` lies beside each."""
+    """Geometry -> its tiny checkpoint; `gemma/` lies next to each."""
     folder = tmp_path_factory.mktemp("tiny")
     return {
         name: make_tiny.generate(name, folder / name) / f"ltx-tiny-{name}.safetensors"

@@ -23,7 +23,7 @@ CONNECTOR = DIT + "video_embeddings_connector."
 RIGHT, WRONG = 2e-11, 2.5e-4  # NMSE at most and at least; measured 4e-12 and 9.6e-4
 
 
-def tells(have: F, rule: Callable[[str], F], *mistakes: str) -> None:
+def follows(have: F, rule: Callable[[str], F], *mistakes: str) -> None:
     """`have` follows the rule; each mistake would show."""
     error = nmse(have, rule(""))
     assert error <= RIGHT, error

@@ -25,7 +25,7 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, st
     return code, printed.out, printed.err
 
 
-def test_t2v_prints_the_path_alone_and_tells_the_seed(
+def test_t2v_prints_the_path_on_stdout_and_the_seed_on_stderr(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, model: str
 ) -> None:
     target = tmp_path / "clip.npy"
@@ -145,6 +145,13 @@ def bad(tmp_path: Path, tiny: dict[str, Path]) -> Path:
     (tmp_path / "truncated.safetensors").write_bytes(data[: len(data) // 2])
     (tmp_path / "stub.safetensors").write_bytes(data[:1000])
     (tmp_path / "empty.gguf").touch()
+    np.savez(tmp_path / "arrays.npz", noise=np.zeros((8, 2, 2, 2), np.float32))
+    np.save(tmp_path / "words.npy", np.array(["a", "b"]))
+    np.save(tmp_path / "complex.npy", np.zeros((8, 2, 2, 2), complex))
+    numbers = tmp_path / "numbers.npy"
+    np.save(numbers, np.zeros((8, 2, 2, 2), np.float32))
+    (tmp_path / "damaged.npy").write_bytes(numbers.read_bytes().replace(b"}", b" "))
+    numbers.unlink()
     return tmp_path
 
 
@@ -165,6 +172,14 @@ def bad(tmp_path: Path, tiny: dict[str, Path]) -> Path:
         ("t2v p -o none/a.mp4", 2, "none"),
         ("t2v p -o a.mp4 --noise none.npy", 2, "none.npy"),
         ("t2v p -o a.mp4 --noise text.png", 2, "text.png"),
+        ("t2v p -o a.mp4 --noise arrays.npz", 2, "noise: arrays.npz"),
+        ("t2v p -o a.mp4 --noise words.npy", 2, "noise: holds <U1, not numbers"),
+        ("t2v p -o a.mp4 --noise damaged.npy", 2, "noise: damaged.npy"),
+        ("decode arrays.npz -o a.mp4", 2, "latents: arrays.npz"),
+        ("decode words.npy -o a.mp4", 2, "latents: holds <U1, not numbers"),
+        ("decode complex.npy -o a.mp4", 2, "latents: holds complex128"),
+        ("decode damaged.npy -o a.mp4", 2, "latents: damaged.npy"),
+        ("decode none.npy -o a.mp4", 2, "none.npy"),
         ("t2v p -o a.mp4 --model none.gguf", 3, "none.gguf"),
         ("t2v p -o a.mp4 --model text.gguf", 3, "text.gguf"),
         ("t2v p -o a.mp4 --model empty.gguf", 3, "empty.gguf"),
@@ -205,7 +220,7 @@ def test_bad_input_is_one_clear_line_and_its_code(
     assert sorted(bad.iterdir()) == before
 
 
-def test_an_output_nobody_can_write_is_refused_before_work(
+def test_an_output_that_cannot_be_written_is_refused_before_the_work(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, model: str
 ) -> None:
     if Path("/proc/self").exists():
@@ -219,7 +234,7 @@ def test_an_output_nobody_can_write_is_refused_before_work(
     assert "seed" not in err
 
 
-def test_a_disk_that_fills_is_told_and_the_seed_is_not_lost(
+def test_a_full_disk_is_reported_and_the_seed_is_not_lost(
     capsys: pytest.CaptureFixture[str],
     tmp_path: Path,
     model: str,
@@ -253,7 +268,7 @@ def test_ctrl_c_ends_with_130_and_leaves_no_file(
     assert not list(tmp_path.iterdir())
 
 
-def test_progress_has_a_bar_a_stage_on_a_terminal(
+def test_progress_has_one_bar_per_stage_on_a_terminal(
     tmp_path: Path, model: str, command: None
 ) -> None:
     fcntl, pty, termios = map(pytest.importorskip, ("fcntl", "pty", "termios"))

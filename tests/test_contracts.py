@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import re
 import shutil
 import subprocess
@@ -55,6 +56,22 @@ def test_options_are_described_in_the_words_of_the_header() -> None:
             assert words.startswith(sentence.removesuffix(".")), name
 
 
+def test_a_session_is_described_in_the_words_of_the_header() -> None:
+    """Of the parameters of Session; the flags take the sentences themselves."""
+    listed = re.findall(
+        r"^(\w+)  +(.+(?:\n {4,}.+)*)", inspect.getdoc(ltx2.Session) or "", re.MULTILINE
+    )
+    documented = {name: " ".join(text.split()) for name, text in listed}
+    header = _native.sentences("ltx2_session_params")
+    assert documented.keys() == {"model", "device", "threads", "keep_loaded"}
+    assert documented.keys() == inspect.signature(ltx2.Session).parameters.keys()
+    for name, text in documented.items():
+        sentence = header["files" if name == "model" else name]
+        assert text.casefold().startswith(sentence.removesuffix(".").casefold()), name
+        flag = next((p for p in cli.cli.commands["t2v"].params if p.name == name), None)
+        assert flag is None or str(flag.help).startswith(sentence), name
+
+
 def test_every_status_has_its_exception_and_every_exception_its_exit_code() -> None:
     header = _native.header_path.read_text(encoding="utf-8")
     names = re.findall(r"LTX2_STATUS_(\w+) = -?[1-9]", header)
@@ -89,7 +106,7 @@ def test_the_library_has_the_version_of_the_package() -> None:
     assert _native.string(lib.ltx2_version()) == ltx2.__version__
 
 
-def test_the_header_beside_the_library_is_the_header_of_the_source() -> None:
+def test_the_header_next_to_the_library_is_the_header_of_the_source() -> None:
     source = ROOT / "native" / "include" / "ltx2.h"
     assert _native.header_path.read_bytes() == source.read_bytes()
 
@@ -120,7 +137,7 @@ def test_the_header_compiles_alone(language: str, standard: str, tmp_path: Path)
     subprocess.run(command, check=True)
 
 
-def test_a_missing_library_is_told_with_the_places_looked_at(tmp_path: Path) -> None:
+def test_a_missing_library_is_reported_with_the_places_looked_at(tmp_path: Path) -> None:
     command = [sys.executable, "-c", "import ltx2"]
     path = str(Path(ltx2.__file__).parents[1])
     environment = {"LTX2_LIBRARY": str(tmp_path), "PYTHONPATH": path}

@@ -35,17 +35,19 @@ def test_every_example_has_a_test_and_is_short() -> None:
 
 
 def test_t2v_then_i2v(tmp_path: Path, model: str, command: None) -> None:
-    told = example(tmp_path, "t2v.py", "a red circle moves right", "t2v.png")
-    assert "t2v.png: Video(" in told
-    told = example(tmp_path, "i2v.py", "t2v.png/0000.png", "a red circle moves right", "i2v.webp")
-    assert "i2v.webp: Video(" in told
+    printed = example(tmp_path, "t2v.py", "a red circle moves right", "t2v.png")
+    assert "t2v.png: Video(" in printed
+    printed = example(
+        tmp_path, "i2v.py", "t2v.png/0000.png", "a red circle moves right", "i2v.webp"
+    )
+    assert "i2v.webp: Video(" in printed
     assert (tmp_path / "i2v.webp").stat().st_size > 0
 
 
 def test_cancel(tmp_path: Path, model: str, command: None) -> None:
-    told = example(tmp_path, "cancel.py").splitlines()
-    assert told[0] == "cancelled"
-    assert told[1].startswith("Video(")
+    printed = example(tmp_path, "cancel.py").splitlines()
+    assert printed[0] == "cancelled"
+    assert printed[1].startswith("Video(")
 
 
 def test_an_external_cmake_project_builds_the_c_example(tmp_path: Path, model: str) -> None:

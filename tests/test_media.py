@@ -128,7 +128,7 @@ def test_crf_zero_skips_the_codec_step() -> None:
         media.codec_round_trip(pixels, 52)
 
 
-def test_a_codec_step_left_out_is_told(
+def test_a_skipped_codec_step_is_reported(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(av, "codecs_available", {"mpeg4"})

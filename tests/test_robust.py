@@ -89,7 +89,7 @@ def replaced(value: Any, path: tuple[Any, ...], new: Any) -> Any:
 
 
 def drawn(count: int, *lists: list[Any]) -> Iterator[tuple[Any, ...]]:
-    """Combinations, by chance but always the same ones, each first entry at least once."""
+    """Combinations, random but always the same ones, each first entry at least once."""
     random = np.random.default_rng(0)
     for i in range(max(count, len(lists[0]))):
         yield lists[0][i % len(lists[0])], *(x[random.integers(len(x))] for x in lists[1:])

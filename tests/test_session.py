@@ -100,7 +100,7 @@ def test_components_that_stay_loaded_change_no_video(
     assert "load" not in {progress.stage for progress in loads}
 
 
-def test_a_seed_not_given_is_chosen_and_told(
+def test_a_seed_that_is_not_given_is_random_and_reported(
     session: ltx2.Session, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.INFO, "ltx2"):
@@ -111,7 +111,7 @@ def test_a_seed_not_given_is_chosen_and_told(
     assert np.array_equal(session.t2v(PROMPT, seed=first.seed).frames, first.frames)
 
 
-def test_a_prompt_longer_than_the_text_is_cut_and_told(
+def test_a_prompt_that_is_too_long_is_cut_and_reported(
     session: ltx2.Session, caplog: pytest.LogCaptureFixture
 ) -> None:
     long = session.t2v("a red circle " * 1024, seed=1)

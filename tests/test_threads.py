@@ -130,7 +130,7 @@ whole = one.t2v("a dot", **options)
 with open("/proc/self/statm") as file:
     used = int(file.read().split()[0]) * resource.getpagesize()
 refused = []
-for more in (200, 400, 800, 1600): # a thread takes 9 MiB: its stack, what products work in
+for more in (200, 400, 800, 1600): # a thread takes 9 MiB: its stack, what matmuls work in
     resource.setrlimit(resource.RLIMIT_AS, (used + more * 2**20, -1))
     try:
         many.t2v("a dot", **options)

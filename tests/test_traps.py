@@ -14,7 +14,7 @@ import pytest
 import rules
 from numpy.typing import NDArray
 from parity import Arrays, golden, run, run_dit
-from rules import Weights, tells
+from rules import Weights, follows
 from tolerance import nmse
 
 Array = NDArray[np.generic]
@@ -39,7 +39,7 @@ def states(tiny: Tiny, folder: Path) -> Array:
 
 def tell_states(states: Array, encoder: Encoder, *mistakes: str) -> None:
     ids = golden("base-gemma")["long.ids"]
-    tells(states, lambda wrong: rules.gemma(*encoder, ids, wrong), *mistakes)
+    follows(states, lambda wrong: rules.gemma(*encoder, ids, wrong), *mistakes)
 
 
 def test_gemma_scales_attention_once(states: Array, encoder: Encoder) -> None:
@@ -82,7 +82,7 @@ def context(tiny: Tiny, folder: Path) -> Arrays:
 
 
 def test_the_projection_s_columns_have_the_layer_fastest(context: Arrays, weights: Weights) -> None:
-    tells(
+    follows(
         context["features"].squeeze(),
         lambda wrong: rules.features(weights, context["states"], wrong),
         "layer slowest",
@@ -92,7 +92,7 @@ def test_the_projection_s_columns_have_the_layer_fastest(context: Arrays, weight
 
 def tell_context(context: Arrays, weights: Weights, *mistakes: str) -> None:
     text = rules.features(weights, context["states"])
-    tells(
+    follows(
         context["context"],
         lambda wrong: rules.connector(weights, text, 32, 2, wrong),
         *mistakes,
@@ -136,7 +136,7 @@ def tell_velocity(
     middles = g["positions"].mean(-1, dtype=np.float64)
     text = g["context"] if context is None else context
     given = (weights, g["latent"], g["mask"], middles, text, float(g["sigma"][0]), 4)
-    tells(have, lambda wrong: rules.dit(*given, wrong), *mistakes)
+    follows(have, lambda wrong: rules.dit(*given, wrong), *mistakes)
 
 
 def test_the_head_subtracts_the_mean(image: Array, weights: Weights) -> None:

@@ -20,7 +20,7 @@ import rules_video as video
 from golden_text import LONG
 from numpy.typing import NDArray
 from parity import Arrays, golden, run
-from rules import WRONG, Weights, tells
+from rules import WRONG, Weights, follows
 from safetensors_file import read_safetensors, write_safetensors
 from tiny_geometries import model_config
 from tolerance import NMSE, nmse
@@ -56,7 +56,7 @@ def decoded(tiny: Tiny, folder: Path) -> Arrays:
 def tell_decoder(decoded: Arrays, weights: Weights, *mistakes: str) -> None:
     latent = golden("base-vae")["decode.latent"]
     have = decoded["vae.decoder.conv_out"].transpose(3, 0, 1, 2)
-    tells(have, lambda w: video.decode(weights, VAE["decoder_blocks"], latent, w), *mistakes)
+    follows(have, lambda w: video.decode(weights, VAE["decoder_blocks"], latent, w), *mistakes)
 
 
 def test_the_decoder_normalises_and_activates_before_conv_out(
@@ -135,7 +135,7 @@ def encoded(tiny: Tiny, folder: Path, clip: Array) -> Array:
 
 def tell_encoder(encoded: Array, weights: Weights, clip: Array, *mistakes: str) -> None:
     pixels = clip.transpose(3, 0, 1, 2) / np.float32(127.5) - 1
-    tells(encoded, lambda w: video.encode(weights, VAE["encoder_blocks"], pixels, w), *mistakes)
+    follows(encoded, lambda w: video.encode(weights, VAE["encoder_blocks"], pixels, w), *mistakes)
 
 
 def test_the_encoder_normalises_before_conv_out_and_its_latent_after(
@@ -223,7 +223,7 @@ def euler(weights: Weights, sigmas: list[float]) -> Array:
     return z
 
 
-def tells_apart(have: Array | None, right: Array, *mistakes: Array) -> None:
+def distinguishes(have: Array | None, right: Array, *mistakes: Array) -> None:
     assert have is not None
     assert nmse(tokens(have), right) <= NMSE["latents", "F32"].limit
     assert all(nmse(tokens(have), wrong) >= WRONG for wrong in mistakes)
@@ -237,13 +237,13 @@ def test_positions_are_middles_in_seconds_and_pixels(
         x0(weights, tokens(NOISE), 1.0, at=video.middles((3, 2, 2), 10.0, wrong))
         for wrong in ("", *names, "cells for pixels")
     ]
-    tells_apart(session.t2v(PROMPT, **PLAIN).latents, *made)
+    distinguishes(session.t2v(PROMPT, **PLAIN).latents, *made)
 
 
 def test_the_schedule_is_that_of_4096_tokens(session: ltx2.Session, weights: Weights) -> None:
     latents = session.t2v(PROMPT, **{**PLAIN, "steps": 3}).latents
     counts = (4096, NOISE[0].size)
-    tells_apart(latents, *(euler(weights, video.ltx2_sigmas(3, n)) for n in counts))
+    distinguishes(latents, *(euler(weights, video.ltx2_sigmas(3, n)) for n in counts))
 
 
 def test_the_distilled_recipe_has_fixed_sigmas_and_no_negative_prompt(
@@ -255,7 +255,7 @@ def test_the_distilled_recipe_has_fixed_sigmas_and_no_negative_prompt(
         other = distilled.t2v(PROMPT, negative_prompt=LONG, **size).latents
     assert latents is not None and other is not None
     assert np.array_equal(latents, other)
-    tells_apart(latents, *(euler(weights, s) for s in (DISTILLED, video.ltx2_sigmas(8))))
+    distinguishes(latents, *(euler(weights, s) for s in (DISTILLED, video.ltx2_sigmas(8))))
 
 
 def test_guidance_has_no_term_for_the_missing_audio(
@@ -266,7 +266,7 @@ def test_guidance_has_no_term_for_the_missing_audio(
     z = tokens(NOISE)
     cond, uncond = (x0(weights, z, 1.0, text) for text in ("prompt", "long"))
     right = cond + 2 * (cond - uncond) + (cond - x0(weights, z, 1.0, values_only=1))
-    tells_apart(latents, right, right + 2 * cond)
+    distinguishes(latents, right, right + 2 * cond)
 
 
 def test_what_is_given_wholly_comes_out_exactly(

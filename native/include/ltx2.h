@@ -1,18 +1,25 @@
-/* ltx2: video from a prompt, and from a prompt and images, with LTX-2.3 on the machine at hand.
+/* ltx2: video from a prompt, or from a prompt and images, with LTX-2.3 on the machine at hand.
  *
- *   ltx2_session_params open = {.size = sizeof open, .files = (const char *[]){"models"}, .file_count = 1};
- *   ltx2_session * session;
- *   ltx2_session_open(&open, &session);
+ *   const char * files[] = {"models"};
+ *   ltx2_session_params open = {.size = sizeof open, .files = files, .file_count = 1};
  *   ltx2_video_params want = {.size = sizeof want, .prompt = "a red circle moves right"};
- *   ltx2_video * video;
- *   ltx2_session_generate(session, &want, &video);     // video->pixels: frames x height x width x 3
+ *   ltx2_session * session = NULL;
+ *   ltx2_video * video = NULL;
+ *   if (ltx2_session_open(&open, &session) == LTX2_STATUS_OK &&
+ *       ltx2_session_generate(session, &want, &video) == LTX2_STATUS_OK)
+ *       show(video->pixels); // frames x height x width x 3
+ *   else
+ *       puts(ltx2_last_error());
  *   ltx2_video_free(video);
  *   ltx2_session_close(session);
  *
- * A field left zero takes the default its comment names. `size` is sizeof the struct; structs grow
- * at the end only. Inputs are read during the call and never kept. Outputs are the caller's,
- * released by the function named at the type. Errors are a status, with words in ltx2_last_error().
- * A session serves one thread at a time; sessions are independent of each other. */
+ * Fields: zero is the default, which the comment names; what can be off is off when negative.
+ * Structs: set `size` to sizeof the struct. Structs with a size, and those that only the library
+ * makes, grow at the end only; the others never change. So a newer library serves older programs.
+ * Memory: inputs are read during the call and never kept. Outputs are the caller's, released by the
+ * function named at the type; a call that fails leaves its output NULL.
+ * Errors: a status, with words in ltx2_last_error().
+ * Threads: a session serves one at a time; sessions are independent of each other. */
 #ifndef LTX2_H
 #define LTX2_H
 
@@ -22,12 +29,10 @@
 
 #if defined(LTX2_STATIC) /* linked into the program itself */
 #define LTX2_API
-#elif defined(_WIN32)
-#if defined(LTX2_BUILD)
+#elif defined(_WIN32) && defined(LTX2_BUILD)
 #define LTX2_API __declspec(dllexport)
-#else
+#elif defined(_WIN32)
 #define LTX2_API __declspec(dllimport)
-#endif
 #else
 #define LTX2_API __attribute__((visibility("default")))
 #endif
@@ -40,7 +45,7 @@ extern "C" {
 
 typedef enum ltx2_status {
     LTX2_STATUS_OK = 0,
-    LTX2_STATUS_CANCELLED = 1,         /* the progress function said stop */
+    LTX2_STATUS_CANCELLED = 1,         /* by the progress or latents function */
     LTX2_STATUS_INVALID_ARGUMENT = -1,
     LTX2_STATUS_MODEL = -2,            /* missing, unreadable, or not LTX-2.3 */
     LTX2_STATUS_OUT_OF_MEMORY = -3,
@@ -73,22 +78,22 @@ LTX2_API void ltx2_text_free(char * text); /* NULL is ignored */
 typedef struct ltx2_session ltx2_session; /* opening reads metadata; weights load when needed */
 typedef struct ltx2_session_params {
     size_t size;
-    const char * const * files;        /* GGUF or safetensors files, or folders of them; each says
-                                          what it holds; required */
-    size_t file_count;
-    const char * device;               /* default: the fastest present */
-    int32_t threads;                   /* default: one a physical core */
-    bool keep_loaded;                  /* default: a component leaves memory after its stage */
+    const char * const * files;        /* GGUF or safetensors files, or folders of them */
+    size_t file_count;                 /* at least 1 */
+    const char * device;               /* what computes, by name; default: the fastest present */
+    int32_t threads;                   /* on the processor; default: one per physical core */
+    bool keep_loaded;                  /* keep every component in memory between calls: faster, and
+                                          much larger; default: each leaves after its stage */
 } ltx2_session_params;
 
 LTX2_API ltx2_status ltx2_session_open(const ltx2_session_params * params, ltx2_session ** out);
 LTX2_API void ltx2_session_close(ltx2_session * session); /* NULL is ignored */
 
-typedef struct ltx2_image {            /* the video must pass through it */
+typedef struct ltx2_image {            /* a picture that the video passes through */
     const uint8_t * pixels;            /* height x width x 3, RGB; any size, fitted to cover */
     int32_t width, height;
-    int32_t frame;                     /* default: the first */
-    float strength;                    /* 0..1, default 1 */
+    int32_t frame;                     /* of the video; default: the first */
+    float strength;                    /* above 0, up to 1; default: 1 */
 } ltx2_image;
 
 /* stage: "load", "text", "image", "denoise" or "decode". Called on the calling thread, at least at
@@ -99,7 +104,7 @@ typedef struct ltx2_progress {
 } ltx2_progress;
 typedef bool (*ltx2_progress_fn)(const ltx2_progress * progress, void * user_data);
 
-/* What a decoder makes frames of. Made by the library, it is the library's. */
+/* What a decoder makes frames of. Made by the library, it is freed by the library. */
 typedef struct ltx2_latents {
     const float * values;              /* normalised: channels x frames x height x width */
     int32_t channels, frames, height, width;
@@ -113,8 +118,7 @@ typedef struct ltx2_video_params {
 
     /* what it shows */
     const char * prompt;               /* UTF-8, required */
-    const char * negative_prompt;      /* what to keep away from; read only with guidance on;
-                                          default: empty */
+    const char * negative_prompt;      /* what to avoid, where guidance is on; default: empty */
     const ltx2_image * images;         /* default: none, the text alone */
     size_t image_count;
 
@@ -125,27 +129,25 @@ typedef struct ltx2_video_params {
     float fps;                         /* frames per second; default: the model's own, 24 */
 
     /* how it is sampled */
-    const char * schedule;             /* noise schedule, one of ltx2_capabilities; default: the
-                                          model's own */
+    const char * schedule;             /* noise schedule, by name; default: the model's own */
     int32_t steps;                     /* denoising steps; default: the model's own */
-    float guidance;                    /* how closely to follow the prompt; negative (or 1) is off;
+    float guidance;                    /* how closely to follow the prompt; 1 or negative is off;
                                           default: the model's own */
     float stg;                         /* spatio-temporal guidance; negative is off; default: the
                                           model's own */
     float rescale;                     /* how much of guidance's gain in contrast to take back,
                                           0..1; negative is off; default: the model's own */
     uint64_t seed;                     /* same seed, same device, same video */
-    const float * noise;               /* replaces the seed's; channels x frames x height x width of
-                                          the latents */
-    size_t noise_count;                /* of floats in noise */
+    const float * noise;               /* replaces the seed's; in the shape of the latents */
+    size_t noise_count;                /* floats in noise */
 
     /* while it is made */
     ltx2_progress_fn progress;
     ltx2_latents_fn latents;
-    void * user_data;                  /* for both */
+    void * user_data;                  /* for both functions */
 } ltx2_video_params;
 
-typedef struct ltx2_decode_params {    /* for latents that were kept: a decode alone */
+typedef struct ltx2_decode_params {    /* a decode alone, of latents that were kept */
     size_t size;
     const ltx2_latents * latents;      /* required */
     float fps;                         /* default: the model's own, 24 */
@@ -153,11 +155,11 @@ typedef struct ltx2_decode_params {    /* for latents that were kept: a decode a
     void * user_data;
 } ltx2_decode_params;
 
-typedef struct ltx2_video {            /* made by the library only, so it may grow at the end */
+typedef struct ltx2_video {            /* made by the library only */
     const uint8_t * pixels;            /* frames x height x width x 3, RGB */
     int32_t frames, height, width;
     float fps;
-    const ltx2_latents * latents;      /* that were decoded */
+    const ltx2_latents * latents;      /* what was decoded */
 } ltx2_video;
 
 LTX2_API ltx2_status ltx2_session_generate(ltx2_session * session, const ltx2_video_params * params,
@@ -168,9 +170,9 @@ LTX2_API void ltx2_video_free(ltx2_video * video); /* NULL is ignored */
 
 typedef struct ltx2_conversion_params {
     size_t size;
-    const char * const * files;        /* as a session's: a text encoder, or parts of a checkpoint */
+    const char * const * files;        /* a text encoder, or parts of a checkpoint */
     size_t file_count;
-    const char * type;                 /* of large matrices, one of ltx2_capabilities; default: q8_0 */
+    const char * type;                 /* of large matrices, by name; default: q8_0 */
     const char * variant;              /* whose sampling to state where no file does; default: what
                                           the file's name says */
 } ltx2_conversion_params;

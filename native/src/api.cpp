@@ -67,8 +67,17 @@ static void need(const void * pointer, const char * name) {
         fail(LTX2_STATUS_INVALID_ARGUMENT, "%s: null", name);
 }
 
+// guard() of a call that makes something: `out` is null until it is made.
+template <class Out, class Make>
+static ltx2_status guard_out(Out ** out, Make && make) {
+    return guard([&] {
+        need(out, "out");
+        *out = nullptr;
+        *out = make();
+    });
+}
+
 struct ltx2_session {
-    explicit ltx2_session(const SessionParams & params) : session(params) {}
     Session session;
     std::atomic_flag busy = ATOMIC_FLAG_INIT;
 };
@@ -107,19 +116,13 @@ static char * copied(const std::string & text) {
 }
 
 ltx2_status ltx2_capabilities(char ** out) {
-    return guard([&] {
-        need(out, "out");
-        *out = nullptr;
-        *out = copied(capabilities().dump());
-    });
+    return guard_out(out, [] { return copied(capabilities().dump()); });
 }
 
 ltx2_status ltx2_file_describe(const char * file, char ** out) {
-    return guard([&] {
-        need(out, "out");
-        *out = nullptr;
+    return guard_out(out, [&] {
         need(file, "file");
-        *out = copied(describe(read_tensor_file(file)).dump());
+        return copied(describe(read_tensor_file(file)).dump());
     });
 }
 
@@ -139,19 +142,12 @@ static std::vector<std::string> paths(const char * const * files, size_t count) 
 }
 
 ltx2_status ltx2_session_open(const ltx2_session_params * params, ltx2_session ** out) {
-    return guard([&] {
-        need(out, "out");
-        *out = nullptr;
-        const ltx2_session_params p =
-            received(params, sizeof(ltx2_session_params), "ltx2_session_params");
-        SessionParams want;
-        want.files = paths(p.files, p.file_count);
+    return guard_out(out, [&] {
+        const auto p = received(params, sizeof(ltx2_session_params), "ltx2_session_params");
+        const std::vector<std::string> files = paths(p.files, p.file_count);
         if (p.threads < 0 || p.threads > 512)
             fail(LTX2_STATUS_INVALID_ARGUMENT, "threads: %d is not in 0..512", p.threads);
-        want.device = p.device ? p.device : "";
-        want.threads = p.threads;
-        want.keep_loaded = p.keep_loaded;
-        *out = new ltx2_session(want);
+        return new ltx2_session{{files, p.device ? p.device : "", p.threads, p.keep_loaded}};
     });
 }
 
@@ -162,7 +158,7 @@ void ltx2_session_close(ltx2_session * session) {
 // One call at a time: from its own progress function, or from another thread, a second one would
 // find half a state.
 template <class Call>
-static void in_session(ltx2_session * session, Call && call) {
+static auto in_session(ltx2_session * session, Call && call) {
     need(session, "session");
     if (session->busy.test_and_set())
         fail(LTX2_STATUS_INVALID_ARGUMENT, "session: a call is under way");
@@ -170,31 +166,25 @@ static void in_session(ltx2_session * session, Call && call) {
         ltx2_session & session;
         ~Idle() { session.busy.clear(); }
     } idle{*session};
-    call(session->session);
+    return call(session->session);
 }
 
 ltx2_status ltx2_session_generate(ltx2_session * session, const ltx2_video_params * params,
                                   ltx2_video ** out) {
-    return guard([&] {
-        need(out, "out");
-        *out = nullptr;
-        const ltx2_video_params p =
-            received(params, sizeof(ltx2_video_params), "ltx2_video_params");
+    return guard_out(out, [&] {
+        const auto p = received(params, sizeof(ltx2_video_params), "ltx2_video_params");
         need(p.prompt, "prompt");
-        in_session(session, [&](Session & s) { *out = s.generate(p).release(); });
+        return in_session(session, [&](Session & s) { return s.generate(p).release(); });
     });
 }
 
 ltx2_status ltx2_session_decode(ltx2_session * session, const ltx2_decode_params * params,
                                 ltx2_video ** out) {
-    return guard([&] {
-        need(out, "out");
-        *out = nullptr;
-        const ltx2_decode_params p =
-            received(params, sizeof(ltx2_decode_params), "ltx2_decode_params");
+    return guard_out(out, [&] {
+        const auto p = received(params, sizeof(ltx2_decode_params), "ltx2_decode_params");
         need(p.latents, "latents");
         need(p.latents->values, "latents.values");
-        in_session(session, [&](Session & s) { *out = s.decode(p).release(); });
+        return in_session(session, [&](Session & s) { return s.decode(p).release(); });
     });
 }
 
@@ -203,12 +193,9 @@ void ltx2_video_free(ltx2_video * video) {
 }
 
 ltx2_status ltx2_conversion_open(const ltx2_conversion_params * params, ltx2_conversion ** out) {
-    return guard([&] {
-        need(out, "out");
-        *out = nullptr;
-        const ltx2_conversion_params p =
-            received(params, sizeof(ltx2_conversion_params), "ltx2_conversion_params");
-        *out = new Conversion(paths(p.files, p.file_count), p.type ? p.type : "q8_0",
+    return guard_out(out, [&] {
+        const auto p = received(params, sizeof(ltx2_conversion_params), "ltx2_conversion_params");
+        return new Conversion(paths(p.files, p.file_count), p.type ? p.type : "q8_0",
                               p.variant ? p.variant : "");
     });
 }

@@ -67,7 +67,7 @@ bool says_distilled(const Part & dit) {
     return name.find("distilled") != std::string::npos;
 }
 
-// Nothing in the tensors tells a distilled model apart: the config does, or else the file's name.
+// No tensor distinguishes a distilled model: the config does, or else the file's name.
 Defaults::Defaults(const Part & dit, int layers, const Scale & scale) {
     const Config c = dit.group("sampling");
     const auto amount = [&](const char * key, float otherwise) {
@@ -98,16 +98,11 @@ Defaults::Defaults(const Part & dit, int layers, const Scale & scale) {
 
 // ---- the caller's
 
-static float number(const char * name, float value) {
-    if (!std::isfinite(value) || value > most_guidance)
-        fail(LTX2_STATUS_INVALID_ARGUMENT, "%s: %g is not a number up to %g", name, value,
-             most_guidance);
-    return value;
-}
-
 // One rule for the three: zero is the model's own, negative is off.
 static float strength(const char * name, float wanted, float otherwise, float off) {
-    number(name, wanted);
+    if (!std::isfinite(wanted) || wanted > most_guidance)
+        fail(LTX2_STATUS_INVALID_ARGUMENT, "%s: %g is not a number up to %g", name, wanted,
+             most_guidance);
     return wanted == 0 ? otherwise : wanted < 0 ? off : wanted;
 }
 

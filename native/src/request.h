@@ -27,7 +27,7 @@ float checked_fps(float fps);          // INVALID_ARGUMENT
 
 struct Request {
     std::string prompt, negative;
-    std::vector<ltx2_image> images;        // each at a frame of its own
+    std::vector<ltx2_image> images;        // at different frames
     int width = 0, height = 0, frames = 0; // pixels
     float fps = 0;
     Grid grid;

@@ -41,11 +41,11 @@ void Session::leave() {
     device_.trim();
 }
 
-// ---- what each part alone would take, and what the parts together cannot
+// ---- opening: every part is checked, then whether they fit together
 
-Session::Session(const SessionParams & params)
-    : model_(params.files), device_(params.device, params.threads),
-      keep_loaded_(params.keep_loaded) {
+Session::Session(const std::vector<std::string> & files, const std::string & device, int threads,
+                 bool keep_loaded)
+    : model_(files), device_(device, threads), keep_loaded_(keep_loaded) {
     model_.need_all();
     const auto text = open<TextEncoder>(model_, device_);
     const auto connector = open<Connector>(model_, device_);
@@ -118,7 +118,8 @@ std::vector<TextFeatures> Session::encode(const std::vector<std::string> & promp
     return texts;
 }
 
-// An image becomes latents of one frame: at frame 0 in place of the first, else as tokens behind.
+// An image becomes latents of one frame: at frame 0 in place of the first, else as tokens after the
+// video's.
 static void pin(Stream & stream, const ltx2_image & image, const Latents & latents,
                 const std::vector<Position> & positions) {
     const std::vector<float> & values = latents.values;

@@ -13,13 +13,6 @@
 
 namespace ltx2 {
 
-struct SessionParams {
-    std::vector<std::string> files;
-    std::string device;
-    int threads = 0;
-    bool keep_loaded = false;
-};
-
 // What ltx2_video points into.
 struct Video : ltx2_video {
     std::vector<uint8_t> pixel_data;
@@ -29,9 +22,9 @@ struct Video : ltx2_video {
 
 class Session {
 public:
-    // Reads metadata, and checks every tensor of every part. Errors: MODEL, DEVICE,
-    // INVALID_ARGUMENT.
-    explicit Session(const SessionParams & params);
+    // Reads metadata, and checks every tensor of every part. MODEL, DEVICE, INVALID_ARGUMENT.
+    Session(const std::vector<std::string> & files, const std::string & device, int threads,
+            bool keep_loaded);
 
     std::unique_ptr<Video> generate(const ltx2_video_params & params);
     std::unique_ptr<Video> decode(const ltx2_decode_params & params);

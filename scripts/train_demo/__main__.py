@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE), str(HERE.parent)]  # fixed_header is beside this folder
+sys.path[:0] = [str(HERE), str(HERE.parent)]  # fixed_header is next to this folder
 
 
 def main() -> None:

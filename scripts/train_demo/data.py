@@ -51,7 +51,7 @@ class Scene:
 
 
 def contrasts(colour: str, background: str) -> bool:
-    """Whether a viewer tells the two apart at once."""
+    """Whether a viewer distinguishes the two at once."""
     difference = np.subtract(PALETTE[colour], PALETTE[background])
     return float(np.linalg.norm(difference)) > 130
 
@@ -142,9 +142,9 @@ def trajectory(scene: Scene, frames: int, height: int, width: int) -> np.ndarray
         x += dx * scene.travel * side * (s - 0.5)
         y += dy * scene.travel * side * (s - 0.5)
     elif scene.motion == "circle":
-        turn = 2 * math.pi * s - math.pi / 2
-        x += 0.42 * scene.travel * side * np.cos(turn)
-        y += 0.42 * scene.travel * side * np.sin(turn)
+        angle = 2 * math.pi * s - math.pi / 2
+        x += 0.42 * scene.travel * side * np.cos(angle)
+        y += 0.42 * scene.travel * side * np.sin(angle)
     elif scene.motion == "bounce":
         y += scene.travel * side * (0.5 - np.abs(np.sin(2 * math.pi * s)))
     elif scene.motion == "grow":

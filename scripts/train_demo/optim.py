@@ -1,4 +1,4 @@
-"""What both trainings share: Muon with Adam beside it, a schedule, averages, checkpoints."""
+"""What both trainings share: Muon and Adam, a schedule, averages, checkpoints."""
 
 import math
 from pathlib import Path
@@ -91,7 +91,7 @@ class Average:
 
 
 def save(path: Path, content: dict[str, Any]) -> None:
-    """Writes beside the target and renames, so that a reader never sees half a file."""
+    """Writes next to the target and renames, so that a reader never sees half a file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".part")
     torch.save(content, partial)
@@ -106,7 +106,7 @@ class Threads:
         self.quick: list[float] = []
 
     def step(self, seconds: float) -> None:
-        """Told each step's time: twice the usual means that a core is shared."""
+        """Takes the time of a step: twice the usual means that a core is shared."""
         if self.most == 1:
             return
         if self.rest:

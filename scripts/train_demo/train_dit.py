@@ -113,7 +113,7 @@ class Trainer:
         clean = to_tokens(latents[torch.from_numpy(chosen)].float())
         noise = torch.from_numpy(rng.standard_normal(clean.shape, dtype=np.float32))
         sigma = draw_sigmas(rng, count)
-        # A batch is all of one kind: one timestep a clip is far cheaper than one a token.
+        # A batch is all of one kind: one timestep per clip is far cheaper than one per token.
         mask = None
         level, weight = sigma[:, None, None], torch.ones(tokens)
         if rng.random() < FIRST_FRAMES:

@@ -1,4 +1,4 @@
-// Hand-made model files, whole or wrong in one place.
+// Hand-made model files, valid or wrong in one place.
 #pragma once
 
 #include <cstdint>
@@ -23,9 +23,8 @@ struct Bytes {
     Bytes & text(const std::string & text) { return u64(text.size()).raw(text); }
     Bytes & key(const std::string & name, uint32_t type) { return text(name).u32(type); }
     Bytes & pad(size_t alignment) {
-        while (data.size() % alignment != 0) {
+        while (data.size() % alignment != 0)
             data.push_back('\0');
-        }
         return *this;
     }
 };
@@ -61,9 +60,8 @@ struct Gguf {
                   uint64_t offset) {
         ++tensor_count;
         tensors.text(name).u32(static_cast<uint32_t>(ne.size()));
-        for (const uint64_t n : ne) {
+        for (const uint64_t n : ne)
             tensors.u64(n);
-        }
         tensors.u32(type).u64(offset);
         return *this;
     }
@@ -75,9 +73,8 @@ struct Gguf {
         Bytes out;
         out.raw("GGUF").u32(version).u64(tensor_count).u64(entry_count);
         out.raw(entries.data).raw(tensors.data);
-        if (!content.data.empty()) {
+        if (!content.data.empty())
             out.pad(alignment).raw(content.data);
-        }
         return out.data;
     }
 };

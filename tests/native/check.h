@@ -1,4 +1,4 @@
-// The whole test framework. A file has tests, and a main that runs them:
+// The test framework. A file has tests, and a main that runs them:
 //
 //     TEST(a_missing_file_is_named) { CHECK_THROWS(read("no.gguf"), "no.gguf"); }
 //     int main(int argc, char ** argv) { return run_tests(argc, argv); }

@@ -105,7 +105,7 @@ TEST(defaults_come_from_the_file) {
     CHECK_THROWS(open(R"({"width": "wide"})"), "sampling.width");
 }
 
-TEST(without_a_word_the_kind_is_told_by_the_name) {
+TEST(without_a_statement_the_file_name_decides) {
     const Defaults dev = defaults(ModelFolder().checkpoint());
     CHECK(dev.schedule == "ltx2" && dev.steps == 30 && dev.width == 768 && dev.fps == 24);
     CHECK(dev.guidance.stg_blocks.empty()); // block 28 of 2

@@ -22,7 +22,7 @@ public:
         last_ = {stage, done, total};
         reported_ = std::chrono::steady_clock::now();
         if (function_ && (stopped_ = stopped_ || !function_(&last_, user_data_)))
-            fail(LTX2_STATUS_CANCELLED, "%s: cancelled at %d of %d", stage, done, total);
+            fail_stopped();
     }
 
     // Repeats the last report when some time has passed; true: stop. For places inside a long

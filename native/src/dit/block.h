@@ -44,7 +44,7 @@ struct Block {
 
     Block(const Weights & w, const DitConfig & c);
     // x [width, tokens], which our own kernels overwrite, context [width, rows]; `perturbed`: attn1
-    // passes its values through; `path` begins the names of its taps.
+    // passes its values through; `path` prefixes the names of its taps.
     Tensor operator()(Graph & g, Tensor x, Tensor context, const Modulation & m, bool perturbed,
                       const std::string & path) const;
 };

@@ -127,12 +127,10 @@ void DitRun::begin(const Stream & video, float sigma, const Progress & progress)
     g.run();
 }
 
-Modulation DitRun::modulation() const {
-    return {rows_.tensor, prompt_rows_.tensor, index_.tensor, {cos_.tensor, sin_.tensor}};
-}
-
 void DitRun::run_blocks(Kept & x, const Kept & context, int first, int last, bool perturbed,
                         const Progress & progress) {
+    const Modulation modulation = {
+        rows_.tensor, prompt_rows_.tensor, index_.tensor, {cos_.tensor, sin_.tensor}};
     for (int i = first; i < last; ++i) {
         const bool here =
             perturbed && std::find(stg_blocks_.begin(), stg_blocks_.end(), i) != stg_blocks_.end();
@@ -140,7 +138,7 @@ void DitRun::run_blocks(Kept & x, const Kept & context, int first, int last, boo
         const std::string path =
             (perturbed ? "perturbed.transformer_blocks." : "transformer_blocks.") +
             std::to_string(i);
-        g.keep(dit_.blocks_[i](g, x.tensor, context.tensor, modulation(), here, path), x.tensor);
+        g.keep(dit_.blocks_[i](g, x.tensor, context.tensor, modulation, here, path), x.tensor);
         g.run();
     }
 }

@@ -54,7 +54,6 @@ private:
                     const Progress & progress);
     std::vector<float> finish(const Kept & x, const Progress & progress);
     void copy(const Kept & from, Kept & to, const Progress & progress);
-    Modulation modulation() const;
 
     const Dit & dit_;
     Device & device_;

@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cmath>
+#include <utility>
 
 namespace ltx2 {
 
@@ -35,7 +36,7 @@ static double natural_log(double x) {
 }
 
 // Cosine and sine of 2 pi u, 0 <= u < 1: the quadrant is exact, then Taylor on [-pi/4, pi/4].
-static void turn(double u, double & cosine, double & sine) {
+static std::pair<double, double> cosine_and_sine(double u) {
     const int quadrant = static_cast<int>(u * 4 + 0.5);
     const double x = (u - quadrant * 0.25) * 6.283185307179586, x2 = x * x;
     double c = 0, s = 0;
@@ -44,20 +45,8 @@ static void turn(double u, double & cosine, double & sine) {
         s = 1 - x2 * s / ((2.0 * k + 2) * (2.0 * k + 3));
     }
     s *= x;
-    switch (quadrant & 3) {
-    case 0:
-        cosine = c, sine = s;
-        break;
-    case 1:
-        cosine = -s, sine = c;
-        break;
-    case 2:
-        cosine = -c, sine = -s;
-        break;
-    default:
-        cosine = s, sine = -c;
-        break;
-    }
+    const double sign = quadrant & 2 ? -1 : 1;
+    return quadrant & 1 ? std::pair(-s * sign, c * sign) : std::pair(c * sign, s * sign);
 }
 
 std::vector<float> normal_noise(uint64_t seed, uint32_t stream, int64_t count) {
@@ -70,8 +59,7 @@ std::vector<float> normal_noise(uint64_t seed, uint32_t stream, int64_t count) {
         for (int pair = 0; pair < 2; ++pair) {
             const double u = (bits[2 * pair] + 0.5) / 4294967296.0;
             const double radius = std::sqrt(-2 * natural_log(u));
-            double cosine, sine;
-            turn(bits[2 * pair + 1] / 4294967296.0, cosine, sine);
+            const auto [cosine, sine] = cosine_and_sine(bits[2 * pair + 1] / 4294967296.0);
             const int64_t at = i + 2 * pair;
             if (at < count)
                 out[static_cast<size_t>(at)] = static_cast<float>(radius * cosine);

@@ -7,17 +7,10 @@ namespace ltx2 {
 Past::Past(Shape frame, bool causal)
     : frame_{frame[0], frame[1], frame[2], 2}, causal_(causal), before_(causal ? 2 : 1) {}
 
-Conv3dCall Past::call(Graph & g, const VaeConv & conv, Tensor x, bool last) {
-    view_ = kept_frames_ ? frames_of(g, kept_.tensor, 0, kept_frames_) : nullptr;
-    call_ = Conv3dCall();
+Conv3dCall Past::call(Graph & g, const Conv3dCall & conv, Tensor x, bool last) {
+    call_ = conv;
     call_.x = x;
-    call_.past = view_;
-    call_.weight = conv.weight;
-    call_.bias = conv.bias;
-    call_.kernel = conv.kernel;
-    call_.stride_time = conv.stride_time;
-    call_.stride_space = conv.stride_space;
-    call_.border = conv.border;
+    call_.past = kept_frames_ ? frames_of(g, kept_.tensor, 0, kept_frames_) : nullptr;
     call_.before = before_;
     call_.after = last && !causal_ ? 1 : 0;
     last_ = last;
@@ -79,12 +72,9 @@ Tensor VaeResRun::operator()(Graph & g, Tensor x, bool last) {
     call2.skip = x;
     call2.skip_past = past1.frames();
     call2.skip_first = past2.given() - past1.first();
-    if (!layer.conv_shortcut.empty()) { // the whole video at once, so there is no past
-        Conv3dCall side;
+    if (layer.conv_shortcut) { // the whole video at once, so there is no past
+        Conv3dCall side = *layer.conv_shortcut;
         side.x = whole_norm(g, x, layer.norm3_weight, layer.norm3_bias, 1e-6f);
-        side.weight = layer.conv_shortcut[0].weight;
-        side.bias = layer.conv_shortcut[0].bias;
-        side.kernel = 1;
         call2.skip = g.ops().convolve(g, side);
     }
     return call2.out_frames() ? g.ops().convolve(g, call2) : nullptr;

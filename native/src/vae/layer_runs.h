@@ -1,7 +1,6 @@
-// What passes through the layers of the video VAE, a few frames at a time: each keeps the last
+// What passes through the layers of the video VAE, a few frames at a time: a layer keeps the last
 // frames that its convolutions will see again, so that a video in pieces gives, frame for frame,
-// the same bits as the whole. Convolutions that look ahead hand out a frame later than they take
-// it.
+// the same bits as in one piece. Convolutions that look ahead give a frame later than they take it.
 #pragma once
 
 #include "graph/graph.h"
@@ -14,8 +13,8 @@ class Past {
 public:
     Past(Shape frame, bool causal);
     // What `conv` reads when frames `x` come; `last` says that none will follow.
-    Conv3dCall call(Graph & g, const VaeConv & conv, Tensor x, bool last);
-    Tensor frames() const { return view_; }                // those before x, or null
+    Conv3dCall call(Graph & g, const Conv3dCall & conv, Tensor x, bool last);
+    Tensor frames() const { return call_.past; }           // those before x, or null
     int64_t first() const { return seen_ - kept_frames_; } // the index in the video of the first
     int64_t given() const { return given_; }               // how many outputs there have been
     // Keeps what the next call needs. The nodes that read the past must be in the graph before.
@@ -27,12 +26,11 @@ private:
     bool causal_;
     int64_t kept_frames_ = 0, seen_ = 0, given_ = 0; // frames
     int before_; // copies of the first frame that still stand in front
-    Tensor view_ = nullptr;
     Conv3dCall call_;
     bool last_ = false;
 };
 
-// Each run passes one video through one layer: the call takes frames, `last` says that none will
+// A run passes one video through one layer: the call takes frames, `last` says that none will
 // follow, and gives those that are finished, or null; then finish() keeps what the next call needs.
 struct VaeConvRun {
     const VaeConvLayer & layer;

@@ -5,35 +5,29 @@
 #include "graph/weights.h"
 #include "vae/config.h"
 
+#include <optional>
 #include <variant>
 
 namespace ltx2 {
-
-struct VaeConv {
-    Tensor weight, bias;
-    int kernel, stride_time = 1, stride_space = 1;
-    Border border;
-
-    VaeConv(const Weights & w, int64_t in, int64_t out, Border border, int kernel = 3);
-};
 
 struct VaeConvRun; // of layer_runs.h
 struct VaeResRun;
 struct VaeUpsampleRun;
 struct VaeDownsampleRun;
 
-// A convolution; with `activated`, behind PixelNorm and SiLU.
+// In these, a convolution is a call without its frames. With `activated`, it comes after PixelNorm
+// and SiLU.
 struct VaeConvLayer {
     using Run = VaeConvRun;
-    VaeConv conv;
+    Conv3dCall conv;
     bool activated;
 };
 
 // conv2(silu(norm(conv1(silu(norm(x)))))) + x, or + conv_shortcut(norm3(x)) where widths differ.
 struct VaeResBlock {
     using Run = VaeResRun;
-    VaeConv conv1, conv2;
-    std::vector<VaeConv> conv_shortcut; // none or one
+    Conv3dCall conv1, conv2;
+    std::optional<Conv3dCall> conv_shortcut;
     Tensor norm3_weight = nullptr, norm3_bias = nullptr;
 
     VaeResBlock(const Weights & w, int64_t in, int64_t out, Border border);
@@ -42,23 +36,23 @@ struct VaeResBlock {
 // A convolution whose channels become time, rows and columns.
 struct VaeUpsample {
     using Run = VaeUpsampleRun;
-    VaeConv conv;
+    Conv3dCall conv;
     VaeStage stage;
 };
 
 // Time, rows and columns become channels, of a convolution and, as means, of its input.
 struct VaeDownsample {
     using Run = VaeDownsampleRun;
-    VaeConv conv;
+    Conv3dCall conv;
     VaeStage stage;
 };
 
 struct VaeLayer {
-    std::string name;  // the reference's module path
-    std::string stage; // the stage that ends here, or empty
-    int64_t in, out;   // channels
-    int down_time = 1, down_space = 1, up_time = 1, up_space = 1;
+    std::string name; // the reference's module path
+    int64_t in, out;  // channels
     std::variant<VaeConvLayer, VaeResBlock, VaeUpsample, VaeDownsample> weights;
+    int down_time = 1, down_space = 1, up_time = 1, up_space = 1;
+    std::string stage = {}; // the stage that ends here, or empty
 };
 
 // `w` is at "vae.encoder" or "vae.decoder". Errors: MODEL.

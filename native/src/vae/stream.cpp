@@ -23,16 +23,12 @@ void VaeStream::load(const Progress & progress) {
     }
 }
 
-namespace {
 // One video on its way through the layers.
-class StreamRun {
+class VaeStream::Run {
 public:
-    StreamRun(Device & device, const std::vector<VaeLayer> & layers, const VaeConfig & config,
-              const std::string & prefix, const VaeStream::Report & report,
-              const VaeStream::Sink & sink)
-        : device_(device), layers_(layers), config_(config), prefix_(prefix), report_(report),
-          sink_(sink) {}
-    ~StreamRun() { device_.trim(); }
+    Run(const VaeStream & stream, const Report & report, const Sink & sink)
+        : stream_(stream), report_(report), sink_(sink) {}
+    ~Run() { stream_.device_.trim(); }
     void prepare(Shape ne, size_t window);
     void push(size_t index, Tensor frames, int64_t first, int64_t count, bool last);
 
@@ -46,22 +42,18 @@ private:
     };
     int64_t step(Link & link, Tensor frames, int64_t first, int64_t count, bool last);
 
-    Device & device_;
-    const std::vector<VaeLayer> & layers_;
-    const VaeConfig & config_;
-    const std::string & prefix_;
-    const VaeStream::Report & report_;
-    const VaeStream::Sink & sink_;
+    const VaeStream & stream_;
+    const Report & report_;
+    const Sink & sink_;
     std::vector<Link> links_;
     double work_ = 0, done_ = 0; // all of it, and so far
 };
-} // namespace
 
 // Sizes of every layer's frames, how many of them it takes at once, and what they cost.
-void StreamRun::prepare(Shape ne, size_t window) {
-    for (const VaeLayer & layer : layers_) {
-        config_.check_sides(ne[1], ne[2]);
-        Link link{layer, begin(layer, ne, config_.causal)};
+void VaeStream::Run::prepare(Shape ne, size_t window) {
+    for (const VaeLayer & layer : stream_.layers_) {
+        stream_.config_.check_sides(ne[1], ne[2]);
+        Link link{layer, begin(layer, ne, stream_.config_.causal)};
         const int64_t area = ne[1] * ne[2];
         const int64_t spread = layer.up_space * layer.up_space * layer.up_time;
         const int64_t grown = area * spread / (layer.down_space * layer.down_space);
@@ -78,7 +70,7 @@ void StreamRun::prepare(Shape ne, size_t window) {
     }
 }
 
-void StreamRun::push(size_t index, Tensor frames, int64_t first, int64_t count, bool last) {
+void VaeStream::Run::push(size_t index, Tensor frames, int64_t first, int64_t count, bool last) {
     Link & link = links_[index];
     const int64_t end = first + count;
     while (first < end) {
@@ -94,8 +86,8 @@ void StreamRun::push(size_t index, Tensor frames, int64_t first, int64_t count, 
 }
 
 // Runs one layer. How many frames came out, into link.out; the last layer's go to the sink.
-int64_t StreamRun::step(Link & link, Tensor frames, int64_t first, int64_t count, bool last) {
-    Graph g(device_, report_.progress);
+int64_t VaeStream::Run::step(Link & link, Tensor frames, int64_t first, int64_t count, bool last) {
+    Graph g(stream_.device_, report_.progress);
     const Tensor in = frames_of(g, frames, first, count);
     const Tensor out = std::visit([&](auto & run) { return run(g, in, last); }, *link.run);
     const bool final = &link == &links_.back();
@@ -103,16 +95,16 @@ int64_t StreamRun::step(Link & link, Tensor frames, int64_t first, int64_t count
     Shape ne{};
     if (out) {
         std::copy_n(out->ne, 4, ne.begin());
-        g.tap(prefix_ + "." + link.layer.name, out);
+        g.tap(stream_.prefix_ + "." + link.layer.name, out);
         if (!link.layer.stage.empty() && link.layer.stage != link.layer.name)
-            g.tap(prefix_ + "." + link.layer.stage, out);
+            g.tap(stream_.prefix_ + "." + link.layer.stage, out);
     }
     if (out && final) {
         values.resize(static_cast<size_t>(ggml_nelements(out)));
         g.output(out, values.data());
     } else if (out) {
         if (!link.out.tensor || link.out.tensor->ne[3] < ne[3])
-            link.out = device_.keep(GGML_TYPE_F32, ne);
+            link.out = stream_.device_.keep(GGML_TYPE_F32, ne);
         g.keep(out, frames_of(g, link.out.tensor, 0, ne[3]));
     }
     std::visit([&](auto & run) { run.finish(g); }, *link.run);
@@ -130,7 +122,7 @@ int64_t StreamRun::step(Link & link, Tensor frames, int64_t first, int64_t count
 
 void VaeStream::run(const float * values, Shape ne, size_t window, const Report & report,
                     const Sink & sink) const {
-    StreamRun run(device_, layers_, config_, prefix_, report, sink);
+    Run run(*this, report, sink);
     const bool whole = device_.tap || !config_.streams();
     run.prepare(ne, whole ? 0 : window);
     const Kept input = device_.keep(GGML_TYPE_F32, ne);

@@ -18,7 +18,7 @@ public:
 
     // What leaves the last layer, F32 [channels, width, height, frames]; the tensor is the host's.
     using Sink = std::function<void(const std::vector<float> & values, Shape ne)>;
-    // What is reported: so many of `total`, as `stage` (null: nothing is).
+    // Progress is reported as `stage`, from 0 to `total`; null: it is not.
     struct Report {
         const Progress & progress;
         const char * stage;
@@ -29,11 +29,13 @@ public:
     // CANCELLED.
     void run(const float * values, Shape ne, size_t window, const Report & report,
              const Sink & sink) const;
-    // mean-of-means and std-of-means, one of each a latent channel.
+    // mean-of-means and std-of-means, one value per latent channel.
     const std::vector<float> & means() const { return means_; }
     const std::vector<float> & deviations() const { return deviations_; }
 
 private:
+    class Run;
+
     Device & device_;
     const VaeConfig & config_;
     std::string prefix_;

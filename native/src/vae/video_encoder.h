@@ -17,7 +17,7 @@ public:
     void load(const Progress & progress); // OUT_OF_MEMORY, CANCELLED
 
     // `pixels` [frames][height][width][3] in [-1, 1], 1 + k * scale.time frames. Reports nothing,
-    // and stops when told to. Errors: INVALID_ARGUMENT, OUT_OF_MEMORY, CANCELLED.
+    // but can be stopped. Errors: INVALID_ARGUMENT, OUT_OF_MEMORY, CANCELLED.
     Latents encode(const std::vector<float> & pixels, int frames, int height, int width,
                    const Progress & progress);
 

@@ -4,31 +4,12 @@
 using namespace ltx2;
 
 TEST(what_is_not_utf8_is_found) {
-    const char * good[] = {"",
-                           "abc",
-                           "\xc2\x80",
-                           "\xe0\xa0\x80",
-                           "\xed\x9f\xbf",
-                           "\xee\x80\x80",
-                           "\xf0\x90\x80\x80",
-                           "\xf4\x8f\xbf\xbf",
-                           "12345678\xc3\xa9 12345678"};
-    for (const char * text : good) {
+    for (const char * text : {"", "abc", "\xc2\x80", "\xe0\xa0\x80", "\xed\x9f\xbf", "\xee\x80\x80",
+                              "\xf0\x90\x80\x80", "\xf4\x8f\xbf\xbf", "12345678\xc3\xa9 12345678"})
         CHECK(utf8_error(text) == std::string_view::npos);
-    }
-    const char * bad[] = {"\x80",
-                          "\xc0\x80",
-                          "\xc1\xbf",
-                          "\xc3",
-                          "\xe0\x9f\xbf",
-                          "\xe2\x82",
-                          "\xed\xa0\x80",
-                          "\xf0\x8f\xbf\xbf",
-                          "\xf4\x90\x80\x80",
-                          "\xf5\x80\x80\x80",
-                          "\xff",
-                          "\xc3\x28"};
-    for (const char * text : bad) {
+    for (const char * text :
+         {"\x80", "\xc0\x80", "\xc1\xbf", "\xc3", "\xe0\x9f\xbf", "\xe2\x82", "\xed\xa0\x80",
+          "\xf0\x8f\xbf\xbf", "\xf4\x90\x80\x80", "\xf5\x80\x80\x80", "\xff", "\xc3\x28"}) {
         CHECK(utf8_error(text) == 0);
         CHECK(utf8_error(std::string("0123456789") + text) == 10);
     }

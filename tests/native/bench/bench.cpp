@@ -1,7 +1,7 @@
 // One part of the model at full width, timed on demand: `bench PART MODEL THREADS SIZE`. It loads
-// once, then for each line on stdin runs once and prints the seconds, behind them those of its
-// stages; for the line "profile" the share of each kind of node; at the end of input it prints the
-// peak memory in MiB. scripts/bench.py drives it, turn by turn with PyTorch.
+// once. For each line on stdin it runs once and prints the seconds, then those of its stages; for
+// the line "profile", the share of each kind of node; at the end of input, the peak memory in MiB.
+// scripts/bench.py drives it, alternating with PyTorch.
 #include "bench.h"
 #include "dit/dit.h"
 #include "text/encoder.h"
@@ -78,7 +78,7 @@ static Run gemma_run(Device & device, const Model & model, int tokens) {
 }
 
 // The DiT's attention over itself between its projections, or one with heads of 64. KIND: F32, or
-// BF16 where products of those may be. SIZE: tokens
+// BF16 where matmuls may use it. SIZE: tokens
 static Run attention_run(Device & device, int64_t head_dim, const std::string & kind, int tokens) {
     const int64_t width = 4096, heads = width / head_dim;
     struct Values {

@@ -212,9 +212,9 @@ void tokenizer(Job & job) {
                           : Tokenizer::from_sentencepiece(all(path), path);
     const Json list = Json::parse(all(strings), strings);
     std::vector<int32_t> ids, ends;
-    for (const Json & each : list.array(strings)) {
+    for (const Json & text : list.array(strings)) {
         const std::vector<int32_t> one =
-            tokenizer.encode(each.string(strings), job.integer("length", 1024));
+            tokenizer.encode(text.string(strings), job.integer("length", 1024));
         ids.insert(ids.end(), one.begin(), one.end());
         ends.push_back(static_cast<int32_t>(ids.size()));
     }
