@@ -265,37 +265,4 @@ Tensor convolve(Nodes & g, const Conv3dCall & call) {
     return plan->out;
 }
 
-void convolve_plain(const Conv3dCall & call, const float * weight, float * out) {
-    const int64_t in = call.x->ne[0], width = call.x->ne[1], height = call.x->ne[2];
-    const int64_t outputs = call.bias->ne[0], k = call.kernel;
-    const auto one = [&](int64_t t, int64_t y, int64_t x, int64_t o) {
-        double sum = floats(call.bias)[o];
-        for (int64_t tap = 0; tap < k * k * k; ++tap) {
-            const int64_t at = t * call.stride_time + tap / (k * k) - call.before;
-            const int64_t row =
-                at_border(y * call.stride_space + tap / k % k - k / 2, height, call.border);
-            const int64_t column =
-                at_border(x * call.stride_space + tap % k - k / 2, width, call.border);
-            if (row < 0 || column < 0)
-                continue;
-            const int64_t frame = std::max<int64_t>(0, std::min(at, call.frames() - 1));
-            const float * from = frame_of(call.past, call.x, frame) + (row * width + column) * in;
-            for (int64_t i = 0; i < in; ++i)
-                sum += double(from[i]) * weight[(tap * outputs + o) * in + i];
-        }
-        return sum;
-    };
-    const int64_t out_width = call.out_width(), out_height = call.out_height();
-    for (int64_t t = 0; t < call.out_frames(); ++t)
-        for (int64_t y = 0; y < out_height; ++y)
-            for (int64_t x = 0; x < out_width; ++x) {
-                const int64_t row = (y * out_width + x) * outputs;
-                const float * skip =
-                    call.skip ? frame_of(call.skip_past, call.skip, call.skip_first + t) + row
-                              : nullptr;
-                for (int64_t o = 0; o < outputs; ++o)
-                    *out++ = static_cast<float>(one(t, y, x, o) + (skip ? skip[o] : 0.0f));
-            }
-}
-
 } // namespace ltx2::kernels
