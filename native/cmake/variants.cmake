@@ -44,7 +44,8 @@ endforeach()
 set(ltx2_variant_list "")
 foreach(variant ${ltx2_variants})
     add_library(ltx2_kernels_${variant} OBJECT ${ltx2_variant_sources})
-    target_compile_definitions(ltx2_kernels_${variant} PRIVATE LTX2_VARIANT=${variant})
+    target_compile_definitions(ltx2_kernels_${variant} PRIVATE LTX2_VARIANT=${variant}
+        LTX2_VARIANT_NAME="${variant}")
     # Multiply-adds may be fused: where the instruction set has them, that is the faster and the
     # more exact way. Values that are not finite never meet a branch.
     target_compile_options(ltx2_kernels_${variant} PRIVATE -O3 -ffp-contract=fast -fno-math-errno

@@ -29,6 +29,12 @@ constexpr int lanes = 4, registers = 32;
 constexpr int lanes = 4, registers = 16;
 #endif
 
+#if defined(__AVX512BF16__) // products of pairs of BF16 values
+constexpr bool has_bf16 = true;
+#else
+constexpr bool has_bf16 = false;
+#endif
+
 typedef float Vec __attribute__((vector_size(lanes * sizeof(float))));
 typedef int32_t IVec __attribute__((vector_size(lanes * sizeof(int32_t))));
 

@@ -14,11 +14,11 @@ namespace ltx2::kernels {
 
 struct Variant {
     const char * name;
-    AttentionKernels attention;
-    Conv3dTiles conv3d;
-    Gemm gemm;
-    Rows rows;
-    Winograd winograd;
+    const AttentionKernels & attention;
+    const Conv3dTiles & conv3d;
+    const Gemm & gemm;
+    const Rows & rows;
+    const Winograd & winograd;
 };
 
 // All that this processor runs, the best one last.

@@ -364,17 +364,7 @@ static int64_t v_size(int64_t head_dim, int64_t keys, bool bf16) {
     return up_to(keys, block) / (bf16 ? 2 : 1) * up_to(head_dim, rows);
 }
 
-void fill(AttentionKernels & kernels) {
-#if defined(__AVX512BF16__)
-    kernels.bf16 = true;
-#endif
-    kernels.queries = tiles * tile;
-    kernels.chunk = chunk;
-    kernels.pack = pack_head;
-    kernels.run = run;
-    kernels.k_size = k_size;
-    kernels.v_size = v_size;
-    kernels.scratch_size = scratch_size;
-}
+extern constexpr AttentionKernels attention_kernels = {
+    has_bf16, tiles * tile, chunk, pack_head, run, k_size, v_size, scratch_size};
 
 } // namespace ltx2::kernels::LTX2_VARIANT

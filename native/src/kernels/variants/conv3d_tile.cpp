@@ -54,10 +54,6 @@ static Conv3dTileFn tile_for(int stride, int taps, int rows) {
     return stride == 1 ? tile_for<1, 3>(rows) : tile_for<2, 3>(rows);
 }
 
-void fill(Conv3dTiles & tiles) {
-    tiles.panel = panel;
-    tiles.most_rows = registers == 32 ? 12 : 6;
-    tiles.tile_for = tile_for;
-}
+extern constexpr Conv3dTiles conv3d_kernels = {panel, registers == 32 ? 12 : 6, tile_for};
 
 } // namespace ltx2::kernels::LTX2_VARIANT

@@ -2,12 +2,6 @@
 
 namespace ltx2::kernels::LTX2_VARIANT {
 
-#if defined(__AVX512BF16__)
-static constexpr bool has_bf16 = true;
-#else
-static constexpr bool has_bf16 = false;
-#endif
-
 // Rows of a tile, so that its sums, two vectors of weights and one value stay in registers.
 static constexpr int rows_f32 = registers == 32 ? 12 : 6, rows_bf16 = 12;
 
@@ -197,23 +191,12 @@ static void tile(Arithmetic a, const GemmTile & t, int rows) {
     with_count<rows_f32>(rows, [&](auto r) { tile_f32<r>(t); });
 }
 
-void fill(Gemm & gemm) {
-    gemm.panel = panel;
-    gemm.most_rows[static_cast<int>(Arithmetic::f32)] = rows_f32;
-    gemm.most_rows[static_cast<int>(Arithmetic::bf16)] = has_bf16 ? rows_bf16 : 0;
-    gemm.most_rows[static_cast<int>(Arithmetic::int8)] = rows_int8;
-    gemm.most_rows[static_cast<int>(Arithmetic::int16)] = rows_int8;
-    gemm.most_rows[static_cast<int>(Arithmetic::int4)] = rows_int8;
-    gemm.rows_bytes = rows_bytes;
-    gemm.prepare = prepare;
-    gemm.to_bf16 = to_bf16;
-    gemm.scaled = scaled;
-    gemm.transpose = transpose;
-    gemm.widen = int16_pairs ? widen : nullptr;
-    gemm.tile = tile;
-    gemm.multiplies = multiplies;
-    gemm.decoder = decoder;
-    gemm.unpacker = unpacker;
-}
+extern constexpr Gemm gemm_kernels = {
+    panel,      {rows_f32, has_bf16 ? rows_bf16 : 0, rows_int8, rows_int8, rows_int8},
+    rows_bytes, prepare,
+    to_bf16,    scaled,
+    transpose,  int16_pairs ? widen : nullptr,
+    tile,       multiplies,
+    decoder,    unpacker};
 
 } // namespace ltx2::kernels::LTX2_VARIANT

@@ -96,13 +96,6 @@ static void from_f16(const uint16_t * x, float * out, int64_t n) {
     }
 }
 
-void fill(Rows & rows) {
-    rows.norm = norm;
-    rows.add = add;
-    rows.gelu = gelu;
-    rows.rms_silu = rms_silu;
-    rows.from_f16 = from_f16;
-    rows.dot = dot;
-}
+extern constexpr Rows row_kernels = {norm, add, gelu, rms_silu, from_f16, dot};
 
 } // namespace ltx2::kernels::LTX2_VARIANT

@@ -210,12 +210,6 @@ static void output(const float * sums, int64_t stride, const float * bias,
         output_of(sums, stride, bias, skip, to, at, width - at);
 }
 
-void fill(Winograd & winograd) {
-    winograd.panel = panel;
-    winograd.input = input;
-    winograd.weights = weights;
-    winograd.multiply = multiply;
-    winograd.output = output;
-}
+extern constexpr Winograd winograd_kernels = {panel, input, weights, multiply, output};
 
 } // namespace ltx2::kernels::LTX2_VARIANT
