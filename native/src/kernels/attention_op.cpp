@@ -17,7 +17,7 @@ struct AttentionPlan {
     Workers workers;
     Tensor packed = nullptr;        // keys, values, and the factors of the queries' norm
     int64_t k_size = 0, v_size = 0; // of a head
-    std::atomic<int64_t> next_input{0}, next{0}; // the pieces of work nobody has taken
+    std::atomic<int64_t> next_input{0}, next{0}; // the next pieces of work
 };
 } // namespace
 
@@ -35,7 +35,7 @@ static float norm_factor(const AttentionCall & call, const float * x, int64_t n)
     const float mean = variant().rows.dot(x, x, n) / static_cast<float>(n);
     return 1.0f / std::sqrt(mean + call.eps);
 }
-// `factor` is that of the whole row, where the norm is over it.
+// `factor` is the whole row's, where the norm is over it.
 static HeadRow head_row(const AttentionCall & call, const ggml_tensor * x, const ggml_tensor * norm,
                         int64_t head, int64_t token, float factor) {
     const bool whole = whole_row(call, x, norm);
@@ -84,7 +84,7 @@ static void measure_queries(const AttentionPlan & p, int64_t first, int64_t coun
                                    : 1.0f;
 }
 
-// The two operations run one after the other, so each can set the other's counter back.
+// The two operations run one after the other, so each can reset the other's counter.
 static void prepare(AttentionPlan & p, Tensor, int thread, int) {
     if (thread == 0)
         p.next = 0;
