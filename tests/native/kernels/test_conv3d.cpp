@@ -136,7 +136,7 @@ std::vector<float> convolve_plain(const Conv3dCall & call, const std::vector<flo
 }
 
 TEST(equals_the_scalar_reference) {
-    random_bits.seed(7); // one that often draws shapes for Winograd's way
+    random_bits.seed(7); // one that often draws shapes for Winograd
     double worst = 0, worst_winograd = 0;
     int cases = 0, by_winograd = 0;
     while (cases < 120) {
