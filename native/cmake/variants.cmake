@@ -7,10 +7,9 @@ set(ltx2_variant_sources
     src/kernels/variants/conv3d_tile.cpp
     src/kernels/variants/gemm.cpp
     src/kernels/variants/gemm_decode.cpp
-    src/kernels/variants/gemm_int4.cpp
     src/kernels/variants/gemm_int8.cpp
-    src/kernels/variants/gemm_int8_narrow.cpp
     src/kernels/variants/gemm_int8_neon.cpp
+    src/kernels/variants/gemm_int8_x86.cpp
     src/kernels/variants/gemm_unpack.cpp
     src/kernels/variants/rows.cpp
     src/kernels/variants/table.cpp
@@ -44,9 +43,10 @@ endforeach()
 set(ltx2_variant_list "")
 foreach(variant ${ltx2_variants})
     add_library(ltx2_kernels_${variant} OBJECT ${ltx2_variant_sources})
-    target_compile_definitions(ltx2_kernels_${variant} PRIVATE LTX2_VARIANT=${variant})
+    target_compile_definitions(ltx2_kernels_${variant} PRIVATE LTX2_VARIANT=${variant}
+        LTX2_VARIANT_NAME="${variant}")
     # Multiply-adds may be fused: where the instruction set has them, that is the faster and the
-    # more exact way. Values that are not finite never meet a branch.
+    # more exact way. No branch depends on a value that may not be finite.
     target_compile_options(ltx2_kernels_${variant} PRIVATE -O3 -ffp-contract=fast -fno-math-errno
         -fno-trapping-math -Wall -Wextra -Werror ${ltx2_variant_flags_${variant}})
     if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU") # what it says of its own avx512fintrin.h

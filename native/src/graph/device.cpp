@@ -10,7 +10,7 @@
 
 namespace ltx2 {
 
-// Hyper-threads share one multiplier: a thread on each only adds waiting.
+// Hyper-threads share one multiplier: more threads than cores only add waiting.
 static int physical_cores() {
     std::set<std::pair<std::string, std::string>> cores;
 #if defined(__linux__)
@@ -43,6 +43,13 @@ std::vector<std::string> Device::instruction_sets() {
     return names;
 }
 
+static std::string joined(const std::vector<std::string> & names) {
+    std::string text;
+    for (const std::string & name : names)
+        text += (text.empty() ? "" : ", ") + name;
+    return text;
+}
+
 static ggml_backend_dev_t find_device(const std::string & name) {
     if (name.empty()) {
         ggml_backend_dev_t gpu = ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_GPU);
@@ -53,11 +60,8 @@ static ggml_backend_dev_t find_device(const std::string & name) {
     const std::vector<std::string> names = Device::names();
     if (std::find(names.begin(), names.end(), name) != names.end())
         return ggml_backend_dev_by_name(name.c_str());
-    std::string present;
-    for (const std::string & other : names)
-        present += (present.empty() ? "" : ", ") + other;
     fail(LTX2_STATUS_DEVICE, "device: there is no %s; present are %s", name.c_str(),
-         present.c_str());
+         joined(names).c_str());
 }
 
 static bool is_set(const char * variable) {
@@ -66,13 +70,9 @@ static bool is_set(const char * variable) {
 }
 
 static void choose_kernels(const char * name) {
-    if (kernels::choose_variant(name))
-        return;
-    std::string present;
-    for (const std::string & other : Device::instruction_sets())
-        present += (present.empty() ? "" : ", ") + other;
-    fail(LTX2_STATUS_DEVICE, "LTX2_ISA: %s does not run here; what does: %s", name,
-         present.c_str());
+    if (!kernels::choose_variant(name))
+        fail(LTX2_STATUS_DEVICE, "LTX2_ISA: %s does not run here; what does: %s", name,
+             joined(Device::instruction_sets()).c_str());
 }
 
 Device::Device(const std::string & name, int threads)

@@ -28,9 +28,9 @@ public:
     static std::vector<std::string> names();
     static std::vector<std::string> instruction_sets(); // of kernels that run here, the best last
 
-    // `name` empty: the first GPU, else the CPU. `threads` 0: one a physical core. DEVICE.
+    // `name` empty: the first GPU, else the CPU. `threads` 0: one per physical core. DEVICE.
     //
-    // The environment is read here and nowhere else: LTX2_PLAIN_OPS=1 takes ggml's operations on
+    // The environment is read here and nowhere else: LTX2_PLAIN_OPS=1 uses ggml's operations on
     // the CPU as well, LTX2_EXACT=1 makes all arithmetic F32, LTX2_ISA names a variant of the
     // kernels.
     Device(const std::string & name, int threads);
@@ -39,10 +39,10 @@ public:
     int threads() const { return threads_; }
     ggml_backend_t backend() const { return gpu_ ? gpu_.get() : cpu_.get(); }
     ggml_backend_t cpu() const { return cpu_.get(); }
-    size_t memory() const; // bytes the device has in all; 0: it does not say
+    size_t memory() const; // bytes of the device in all; 0: unknown
     // Whether that is the program's own memory: files are then mapped, not copied.
     bool shares_memory() const { return !gpu_; }
-    // The scheduler with its compute memory, what kernels work in, and the threads stay for the
+    // The scheduler with its compute memory, the kernels' memory, and the threads are kept for the
     // next graph until `trim`. OUT_OF_MEMORY.
     ggml_backend_sched_t scheduler();
     Workers workers() { return {threads_, scratch_}; }
@@ -53,10 +53,10 @@ public:
 
     Kept keep(ggml_type type, Shape ne) const; // zeroed; OUT_OF_MEMORY
 
-    // Whether all arithmetic is F32, for comparing implementations: activations are not rounded to
-    // meet the weights. Only operations ask.
+    // Whether all arithmetic is F32, for comparing implementations: activations are not rounded.
+    // Only operations ask.
     bool exact() const { return exact_; }
-    // Whether every matrix is loaded as F32 for it, up to eight times the memory.
+    // Whether every matrix is loaded as F32 for that, up to eight times the memory.
     bool widens_weights() const { return exact_ && ops_->rounds_to_weights; }
 
     // For tests: is called with every tapped value, F32, contiguous, in ggml order.

@@ -21,7 +21,7 @@ void check_processor() {
 ContextPtr make_context(size_t tensors) {
     const size_t size =
         tensors * ggml_tensor_overhead() + ggml_graph_overhead_custom(tensors, false);
-    void * memory = ::operator new(size); // ggml's own would be an abort
+    void * memory = ::operator new(size); // where ggml's own allocation would abort
     return ContextPtr(ggml_init({size, memory, /*no_alloc=*/true}));
 }
 
@@ -58,7 +58,7 @@ static bool can_have_threads(int threads) {
 }
 
 PoolPtr make_pool(int threads) {
-    const size_t notes = 1024; // more than what ggml keeps of a thread
+    const size_t notes = 1024; // bytes; more than ggml keeps per thread
     // One thread more than needed is tried: another program may take one in between.
     if (!can_have(static_cast<size_t>(threads + 8) * notes) ||
         (threads > 1 && !can_have_threads(threads)))
@@ -78,9 +78,9 @@ SchedulerPtr make_scheduler(ggml_backend_t gpu, ggml_backend_t cpu, size_t nodes
                                                nodes, /*parallel=*/false, /*op_offload=*/false));
 }
 
-// sched_alloc_graph goes on with a null buffer where memory is short; sched_reserve says so. It
-// lets nodes read copies where devices meet, and brings them into another order, for the graph it
-// splits: ours is split once more.
+// Where memory is short, sched_alloc_graph goes on with a null buffer; sched_reserve reports it.
+// But to split the graph among devices, sched_reserve reorders its nodes and lets some read copies:
+// their sources are restored, since sched_alloc_graph splits the graph once more.
 bool allocate(ggml_backend_sched_t scheduler, ggml_cgraph * graph) {
     ggml_backend_sched_reset(scheduler);
     std::vector<std::pair<ggml_tensor *, ggml_tensor>> before;

@@ -1,6 +1,6 @@
-// ggml ends the process where it cannot have the memory or the threads that it wants. What it
-// wants goes through here, where it is tried first, or had by us:
-// docs/decisions/0004-ggml-guard.md has each case.
+// ggml ends the process where it does not get the memory or the threads that it asks for. So this
+// file tries first whether they can be had, or gets them itself:
+// docs/decisions/0004-ggml-guard.md lists the cases.
 #pragma once
 
 #include "base/progress.h"
@@ -33,7 +33,7 @@ void check_processor();
 ContextPtr make_context(size_t tensors);
 
 // The threads that compute a session's graphs, the caller's and `threads` - 1 more: made for a
-// stage, asleep between its graphs, gone after it, so that a program that waits has none and may
+// stage, asleep between its graphs, ended after it, so that a waiting program has none and may
 // fork. OUT_OF_MEMORY where the system does not give them.
 PoolPtr make_pool(int threads);
 

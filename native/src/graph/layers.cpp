@@ -4,19 +4,11 @@
 
 namespace ltx2 {
 
-Tensor normed(Graph & g, Norm norm, Tensor x, float eps) {
-    NormCall call;
-    call.x = x, call.norm = norm, call.eps = eps;
-    return g.ops().norm(g, call);
-}
+Tensor normed(Graph & g, Norm norm, Tensor x, float eps) { return g.ops().norm(g, {x, norm, eps}); }
 
 Tensor modulate(Graph & g, Norm norm, Tensor x, float eps, const TokenRow & scale,
                 const TokenRow & shift) {
-    NormCall call;
-    call.x = x, call.norm = norm, call.eps = eps;
-    call.scale = scale, call.shift = shift;
-    call.one_plus_scale = true;
-    return g.ops().norm(g, call);
+    return g.ops().norm(g, {x, norm, eps, scale, shift, /*one_plus_scale=*/true});
 }
 
 Tensor add_gated(Graph & g, Tensor x, Tensor branch, const TokenRow & gate) {
@@ -39,10 +31,8 @@ RmsNorm::RmsNorm(const Weights & w, int64_t width, float eps)
 Tensor RmsNorm::operator()(Graph & g, Tensor x) const { return add(g, nullptr, x); }
 
 Tensor RmsNorm::add(Graph & g, Tensor x, Tensor branch) const {
-    NormCall call;
-    call.x = branch, call.into = x;
-    call.eps = eps;
-    call.scale = {weight};
+    NormCall call{branch, Norm::rms, eps, {weight}};
+    call.into = x;
     return g.ops().norm(g, call);
 }
 

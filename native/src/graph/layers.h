@@ -19,13 +19,13 @@ Tensor add_gated(Graph & g, Tensor x, Tensor branch, const TokenRow & gate = {})
 // gelu(x) * factor, in the tanh form; may be written over x.
 Tensor gelu(Graph & g, Tensor x, Tensor factor = nullptr);
 
-// The one door to a matrix product.
+// Every matrix product of a layer goes through it.
 struct Linear {
     Tensor weight, bias; // [in, out], [out] or null
     Activations activations = Activations::bits8;
 
     Linear(const Weights & w, int64_t in, int64_t out, bool with_bias = true);
-    // [in, rows] -> [out, rows], behind it GELU, if asked for.
+    // [in, rows] -> [out, rows], then GELU if asked for.
     Tensor operator()(Graph & g, Tensor x, bool with_gelu = false) const;
 };
 
@@ -40,8 +40,8 @@ struct RmsNorm {
     Tensor add(Graph & g, Tensor x, Tensor branch) const;
 };
 
-// Cosines and sines of the split rotary embedding, [head_dim/2, heads or 1, tokens] each: angles of
-// a head's own, or shared.
+// Cosines and sines of the split rotary embedding, both [head_dim/2, heads or 1, tokens]: each head
+// has its own angles, or all share them.
 struct Rotary {
     Tensor cos = nullptr, sin = nullptr;
 };
@@ -65,7 +65,7 @@ struct Attention {
     Attention(const Weights & w, const AttentionConfig & config);
     // x [width, tokens], context [context_width, keys] (x itself for self-attention).
     Tensor operator()(Graph & g, Tensor x, Tensor context, const Rotary & rotary = {}) const;
-    // Spatio-temporal guidance: the values pass through in place of their weighted mean.
+    // For spatio-temporal guidance: the values themselves instead of their weighted means.
     Tensor values_only(Graph & g, Tensor x) const;
 };
 

@@ -20,15 +20,15 @@ struct Ops {
     Tensor (*pixel_norm_silu)(Nodes & g, Tensor past, Tensor x);
     Tensor (*depth_to_space)(Nodes & g, const ShuffleCall & call);
     Tensor (*space_to_depth)(Nodes & g, const ShuffleCall & call);
-    // Brings a convolution's weight [in, out, taps] into the order that `convolve` reads, in its
-    // place, once; null: it stays as it is.
+    // Rearranges a convolution's weight [in, out, taps] in place, once, into the order that
+    // `convolve` reads; null: it stays as it is.
     void (*pack)(Tensor weight);
-    // Whether activations are rounded to the type of the weights they meet, so that exact
-    // arithmetic wants these in F32.
+    // Whether activations are rounded to the type of the weights, so that exact arithmetic needs
+    // the weights in F32.
     bool rounds_to_weights;
 };
 
-// What is the same on every backend: sums and products, over which b is broadcast,
+// What is the same on every backend: sums and products, where b is broadcast,
 inline Tensor add(Nodes & g, Tensor a, Tensor b) { return ggml_add(g.ctx(), a, b); }
 inline Tensor mul(Nodes & g, Tensor a, Tensor b) { return ggml_mul(g.ctx(), a, b); }
 // a view of `count` frames of x [channels, width, height, frames] from `first` on,

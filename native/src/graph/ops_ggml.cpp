@@ -24,9 +24,9 @@ Tensor gate_heads(Nodes & g, Tensor x, Tensor logits) {
 
 // [width, 1] where all tokens share it, else [width, tokens]
 static Tensor rows_of(Nodes & g, const TokenRow & r) {
-    Tensor each = ggml_view_2d(g.ctx(), r.table, r.table->ne[0], r.index ? r.table->ne[2] : 1,
+    Tensor rows = ggml_view_2d(g.ctx(), r.table, r.table->ne[0], r.index ? r.table->ne[2] : 1,
                                r.table->nb[2], static_cast<size_t>(r.row) * r.table->nb[1]);
-    return r.index ? ggml_get_rows(g.ctx(), ggml_cont(g.ctx(), each), r.index) : each;
+    return r.index ? ggml_get_rows(g.ctx(), ggml_cont(g.ctx(), rows), r.index) : rows;
 }
 
 static Tensor norm(Nodes & g, const NormCall & call) {
@@ -51,7 +51,7 @@ static Tensor gelu_gpu(Nodes & g, Tensor x, Tensor factor) {
     return factor ? mul(g, y, factor) : y;
 }
 static Tensor gelu_cpu(Nodes & g, Tensor x, Tensor factor) {
-    return (g.exact() ? cpu_ops.gelu : gelu_gpu)(g, x, factor); // ggml's has three digits
+    return (g.exact() ? cpu_ops.gelu : gelu_gpu)(g, x, factor); // ggml's is right to three digits
 }
 
 // ---- matrix products
@@ -66,7 +66,7 @@ static Tensor with_bias(Nodes & g, const MatmulCall & call, Tensor y) {
     return call.bias ? add(g, y, call.bias) : y;
 }
 
-// ggml rounds activations to 8 bits beside quantised weights, to 16 beside F16.
+// ggml rounds activations to 8 bits for quantised weights, to 16 for F16.
 static Tensor matmul_cpu(Nodes & g, const MatmulCall & call) {
     const bool widen = call.activations != Activations::bits8 && call.weight->type != GGML_TYPE_F32;
     Tensor weight = widen ? ggml_cast(g.ctx(), call.weight, GGML_TYPE_F32) : call.weight;
@@ -74,8 +74,8 @@ static Tensor matmul_cpu(Nodes & g, const MatmulCall & call) {
     return call.gelu ? gelu_cpu(g, y, nullptr) : y;
 }
 
-// GPUs multiply in F16, and what may not be rounded to 8 bits may pass its end, 65504; a power of
-// two around the multiplication costs no digit.
+// GPUs multiply in F16, and activations that may not be rounded to 8 bits may exceed its largest
+// value, 65504. Scaling by a power of two before and after the product loses no digit.
 static Tensor matmul_gpu(Nodes & g, const MatmulCall & call) {
     const bool large = call.activations != Activations::bits8;
     const float factor = 64;
@@ -98,9 +98,9 @@ static Tensor rotate(Nodes & g, Tensor x, Tensor cos, Tensor sin) {
                             static_cast<size_t>(first) * x->nb[0]);
     };
     Tensor a = part(0), b = part(half);
-    Tensor turned_a = ggml_sub(g.ctx(), mul(g, a, cos), mul(g, b, sin));
-    Tensor turned_b = add(g, mul(g, b, cos), mul(g, a, sin));
-    return ggml_concat(g.ctx(), turned_a, turned_b, 0);
+    Tensor rotated_a = ggml_sub(g.ctx(), mul(g, a, cos), mul(g, b, sin));
+    Tensor rotated_b = add(g, mul(g, b, cos), mul(g, a, sin));
+    return ggml_concat(g.ctx(), rotated_a, rotated_b, 0);
 }
 
 // Added to the scores: F16 [keys, tokens].
@@ -196,7 +196,7 @@ static Tensor sampled(Nodes & g, Tensor a, const Conv3dCall & call, int64_t x, i
     return ggml_cont(g.ctx(), view);
 }
 
-// A sum over taps: each a matrix product of the shifted input.
+// A sum over the kernel's taps, each a matrix product of the shifted input.
 static Tensor convolve(Nodes & g, const Conv3dCall & call, bool widen) {
     const int k = call.kernel;
     Tensor x = with_copies(g, join(g, call.past, call.x, 3), call.before, call.after);
@@ -227,8 +227,8 @@ static Tensor pixel_norm_silu(Nodes & g, Tensor past, Tensor x) {
     return ggml_silu(g.ctx(), ggml_rms_norm(g.ctx(), join(g, past, x, 3), 1e-8f));
 }
 
-// x as [a, b, d, e], where the axes stand for several, since ggml has four; then the first two of
-// them change places, or the second and the third.
+// x as `ne`, where an axis may stand for several, since ggml has four; then the first two of them
+// change places, or the second and the third.
 static Tensor swapped(Nodes & g, Tensor x, bool first, Shape ne) {
     x = ggml_reshape_4d(g.ctx(), x, ne[0], ne[1], ne[2], ne[3]);
     return ggml_cont(g.ctx(), first ? ggml_permute(g.ctx(), x, 1, 0, 2, 3)
@@ -240,7 +240,7 @@ static Tensor spread(Nodes & g, Tensor x, int time, int space) {
     const int64_t w = x->ne[1], h = x->ne[2], n = x->ne[3];
     const int64_t parts = int64_t{time} * space * space, c = x->ne[0] / parts;
     x = swapped(g, x, true, {parts, c, w * h, n});
-    x = swapped(g, x, false, {c * space, space * time, w, h * n}); // columns beside their offset
+    x = swapped(g, x, false, {c * space, space * time, w, h * n}); // columns next to their offset
     x = swapped(g, x, false, {c * space * w * space, time, h, n}); // rows too
     return ggml_reshape_4d(g.ctx(), x, c, w * space, h * space, n * time);
 }
@@ -282,28 +282,13 @@ static Tensor space_to_depth(Nodes & g, const ShuffleCall & call) {
     return add(g, y, ggml_reshape(g.ctx(), ggml_mean(g.ctx(), skip), y));
 }
 
-const Ops ggml_cpu_ops = {matmul_cpu,
-                          attention_cpu,
-                          norm,
-                          add_gated,
-                          gelu_cpu,
-                          convolve_cpu,
-                          pixel_norm_silu,
-                          depth_to_space_cpu,
-                          space_to_depth,
-                          /*pack=*/nullptr,
-                          /*rounds_to_weights=*/true};
+// No pack; activations are rounded to the weights' type.
+const Ops ggml_cpu_ops = {
+    matmul_cpu,      attention_cpu,      norm,           add_gated, gelu_cpu, convolve_cpu,
+    pixel_norm_silu, depth_to_space_cpu, space_to_depth, nullptr,   true};
 
-const Ops ggml_gpu_ops = {matmul_gpu,
-                          attention_gpu,
-                          norm,
-                          add_gated,
-                          gelu_gpu,
-                          convolve_gpu,
-                          pixel_norm_silu,
-                          depth_to_space_gpu,
-                          space_to_depth,
-                          /*pack=*/nullptr,
-                          /*rounds_to_weights=*/true};
+const Ops ggml_gpu_ops = {
+    matmul_gpu,      attention_gpu,      norm,           add_gated, gelu_gpu, convolve_gpu,
+    pixel_norm_silu, depth_to_space_gpu, space_to_depth, nullptr,   true};
 
 } // namespace ltx2

@@ -100,18 +100,9 @@ Tensor Store::want(const Source & source, const std::string & name, const std::v
     }
     check_type(source, name, ne[0]);
 
-    const bool expand = device_.widens_weights();
-    ggml_type type = info.type;
-    if (as == As::f32)
-        type = GGML_TYPE_F32;
-    if (as == As::taps)
-        type = info.type == GGML_TYPE_F16 && source.added == 0 && !expand ? GGML_TYPE_F16
-                                                                          : GGML_TYPE_F32;
-    if (as == As::matrix && (source.added != 0 || expand))
-        type = GGML_TYPE_F32;
-    if (ne.size() > 4 || ne[0] % ggml_blck_size(type))
-        fail(LTX2_STATUS_MODEL, "%s: tensor %s has rows that are no multiple of %lld",
-             source.path.c_str(), name.c_str(), static_cast<long long>(ggml_blck_size(type)));
+    const bool plain = source.added == 0 && !device_.widens_weights();
+    const bool kept = as == As::matrix || (as == As::taps && info.type == GGML_TYPE_F16);
+    const ggml_type type = kept && plain ? info.type : GGML_TYPE_F32;
 
     if (contexts_.empty() || context_used_ == context_tensors) {
         contexts_.push_back(make_context(context_tensors));
@@ -148,7 +139,7 @@ void Store::map_tensors() {
         const Mapping & mapping = *w.source->mapping;
         ggml_backend_buffer_t & buffer = maps_[&mapping];
         if (!buffer) {
-            // ggml wants a pointer it might write through; nothing here does.
+            // ggml asks for a pointer to non-const; nothing writes through it.
             void * base = const_cast<uint8_t *>(mapping.data());
             buffer =
                 ggml_backend_dev_buffer_from_host_ptr(device, base, mapping.size(), mapping.size());
@@ -179,7 +170,7 @@ void read_values(const Source & source, int64_t first, int64_t count, float * ou
 }
 
 // [O, I, taps] -> [taps, O, I], some outputs at a time: as many whole blocks of the file's type as
-// stay in the second cache, where each is read once a tap. read(first, count, values)
+// stay in the L2 cache, where they are read once per tap. read(first, count, values)
 template <class Value, class Read>
 static void copy_taps(ggml_type from, Tensor tensor, Read read) {
     const int64_t in = tensor->ne[0], outputs = tensor->ne[1], taps = tensor->ne[2];
@@ -231,7 +222,7 @@ void Store::copy_tensors(const Progress & progress) {
     const int total = static_cast<int>(wanted_.size());
     size_t first = 0;
     while (first < wanted_.size()) {
-        // Buffers of a gigabyte: small enough for every device's limit, few enough to be free.
+        // Buffers of a gigabyte: small enough for every device's limit, few enough to cost nothing.
         size_t end = first, size = 0;
         for (; end < wanted_.size(); ++end) {
             const size_t more = wanted_[end].mapped ? 0 : padded(wanted_[end].tensor);

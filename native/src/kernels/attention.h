@@ -1,5 +1,5 @@
 // The inner kernels of attention: keys and values into their packed form, and some queries of one
-// head against all of its keys, with the softmax taken on the way.
+// head against all of its keys, including the softmax.
 //
 // Queries lie across the vectors, so that maxima and sums of the softmax are plain vector
 // operations. A packed head is [keys][head_dim], and for the values [blocks][head_dim / rows][keys
@@ -12,8 +12,8 @@
 
 namespace ltx2::kernels {
 
-// A head's part of a row of q or k, and what is done to it: times the factor and the norm's
-// weights, then each pair (j, j + head_dim / 2) turned by its angle.
+// A head's part of a row of q or k, and what is done to it: it is multiplied by the factor and the
+// norm's weights, then each pair (j, j + head_dim / 2) is rotated by its angle.
 struct HeadRow {
     const float * x;
     const float * weight;   // [head_dim] or null
@@ -33,7 +33,7 @@ struct AttentionTask {
     PackedHead head;
     // Query i, counted from first_query, sees key j where i - window < j <= i; all where it is 0.
     int64_t first_query, window;
-    const float * gate; // logits, one a query at gate_step, or null: out times 2 sigmoid(logit)
+    const float * gate; // logits, one per query at gate_step, or null: out times 2 sigmoid(logit)
     int64_t gate_step;
     float * out; // [queries] at out_step
     int64_t out_step;
@@ -41,10 +41,10 @@ struct AttentionTask {
 };
 
 struct AttentionKernels {
-    bool bf16;   // whether there are products of BF16 values, summed in F32
+    bool bf16;   // whether pairs of BF16 values can be multiplied, with sums in F32
     int queries; // of a task, at most
-    // Keys of one head, `count` of them from `first`, a multiple of `chunk`; count is below it at
-    // the last. `scratch` as below.
+    // Keys of one head, `count` of them from `first`, a multiple of `chunk`; count is less than
+    // `chunk` only at the end. `scratch` as below.
     int chunk;
     void (*pack)(const HeadRow * k, const float * const * v, int count, int64_t first,
                  const PackedHead & head, float * scratch);

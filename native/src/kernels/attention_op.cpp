@@ -17,7 +17,7 @@ struct AttentionPlan {
     Workers workers;
     Tensor packed = nullptr;        // keys, values, and the factors of the queries' norm
     int64_t k_size = 0, v_size = 0; // of a head
-    std::atomic<int64_t> next_input{0}, next{0}; // the pieces of work nobody has taken
+    std::atomic<int64_t> next_input{0}, next{0}; // the next pieces of work
 };
 } // namespace
 
@@ -35,7 +35,7 @@ static float norm_factor(const AttentionCall & call, const float * x, int64_t n)
     const float mean = variant().rows.dot(x, x, n) / static_cast<float>(n);
     return 1.0f / std::sqrt(mean + call.eps);
 }
-// `factor` is that of the whole row, where the norm is over it.
+// `factor` is the whole row's, where the norm is over it.
 static HeadRow head_row(const AttentionCall & call, const ggml_tensor * x, const ggml_tensor * norm,
                         int64_t head, int64_t token, float factor) {
     const bool whole = whole_row(call, x, norm);
@@ -84,7 +84,7 @@ static void measure_queries(const AttentionPlan & p, int64_t first, int64_t coun
                                    : 1.0f;
 }
 
-// The two operations run one after the other, so each can set the other's counter back.
+// The two operations run one after the other, so each can reset the other's counter.
 static void prepare(AttentionPlan & p, Tensor, int thread, int) {
     if (thread == 0)
         p.next = 0;
@@ -143,67 +143,6 @@ Tensor attention(Nodes & g, const AttentionCall & call) {
                                {call.q, call.k, call.v, call.k_norm, call.cos, call.sin}, plan);
     return g.node<attend>("attention", {call.q->ne[0], call.tokens(), 1, 1},
                           {call.q, p.packed, call.q_norm, call.cos, call.sin, call.gate}, plan);
-}
-
-static std::vector<double> plain_row(const AttentionCall & call, const ggml_tensor * x,
-                                     const ggml_tensor * norm, int64_t head, int64_t token) {
-    const int64_t dim = call.head_dim, half = dim / 2;
-    const float * row = row_of(x, token);
-    const bool whole = whole_row(call, x, norm);
-    const int64_t first = whole ? 0 : head * dim, count = whole ? x->ne[0] : dim;
-    double squares = 0;
-    for (int64_t i = first; i < first + count; ++i)
-        squares += double(row[i]) * row[i];
-    const double factor = norm ? 1 / std::sqrt(squares / double(count) + call.eps) : 1;
-    std::vector<double> out;
-    for (int64_t i = 0; i < dim; ++i) {
-        const double weight = norm ? floats(norm)[whole ? head * dim + i : i] : 1;
-        out.push_back(row[head * dim + i] * factor * weight);
-    }
-    const float * cos = angles_of(call.cos, head, token);
-    const float * sin = angles_of(call.sin, head, token);
-    for (int64_t i = 0; cos && i < half; ++i) {
-        const double a = out[static_cast<size_t>(i)], b = out[static_cast<size_t>(half + i)];
-        out[static_cast<size_t>(i)] = a * cos[i] - b * sin[i];
-        out[static_cast<size_t>(half + i)] = b * cos[i] + a * sin[i];
-    }
-    return out;
-}
-
-void attention_plain(const AttentionCall & call, float * out) {
-    const int64_t dim = call.head_dim, heads = call.heads();
-    for (int64_t head = 0; head < heads; ++head) {
-        const int64_t kv_head = head * call.kv_heads() / heads;
-        std::vector<std::vector<double>> keys;
-        for (int64_t j = 0; j < call.keys(); ++j)
-            keys.push_back(plain_row(call, call.k, call.k_norm, kv_head, j));
-        for (int64_t i = 0; i < call.tokens(); ++i) {
-            const std::vector<double> q = plain_row(call, call.q, call.q_norm, head, i);
-            std::vector<double> sums(static_cast<size_t>(dim)), scores(keys.size(), -INFINITY);
-            double top = -INFINITY, total = 0;
-            for (size_t j = 0; j < keys.size(); ++j) {
-                const int64_t key = static_cast<int64_t>(j);
-                if (call.window && (key > i || key <= i - call.window))
-                    continue;
-                scores[j] = 0;
-                for (size_t d = 0; d < q.size(); ++d)
-                    scores[j] += q[d] * keys[j][d] * call.scale;
-                top = std::max(top, scores[j]);
-            }
-            for (size_t j = 0; j < keys.size(); ++j) {
-                const double p = std::exp(scores[j] - top);
-                const float * v = row_of(call.v, static_cast<int64_t>(j)) + kv_head * dim;
-                total += p;
-                for (size_t d = 0; d < sums.size(); ++d)
-                    sums[d] += p * v[d];
-            }
-            const double gate =
-                call.gate ? 2 / (1 + std::exp(-double(row_of(call.gate, i)[head]))) : 1;
-            for (int64_t d = 0; d < dim; ++d)
-                out[(i * heads + head) * dim + d] =
-                    static_cast<float>(sums[static_cast<size_t>(d)] / total * gate);
-        }
-    }
 }
 
 } // namespace ltx2::kernels

@@ -1,9 +1,8 @@
-// The products of attention and its exponential. Only files under variants/ include this, as
-// simd.h.
+// The matrix products of attention and its exponential. Like simd.h, only for files under
+// variants/.
 #pragma once
 
 #include "kernels/simd.h"
-#include "kernels/unroll.h"
 
 namespace ltx2::kernels::LTX2_VARIANT {
 
@@ -37,7 +36,7 @@ static inline Vec exp2(Vec x) {
     return times_power(p, n);
 }
 
-// How values enter a product: one a step in F32, or a pair.
+// What one step of a product multiplies: one F32 value, or a pair of BF16 values.
 struct Singles {
     using Value = float;
     static constexpr int pair = 1;
@@ -67,8 +66,8 @@ struct Pairs {
 };
 #endif
 
-// sums[r][n] = sums[r][n] * scale[n] + the sum over steps of a[r] * b[n]; without a scale what was
-// there is forgotten. a is [rows][lda] steps, or where Panel, [steps][rows]; b [steps][tile].
+// sums[r][n] = sums[r][n] * scale[n] + the sum over steps of a[r] * b[n]; without a scale the old
+// sums are dropped. a is [rows][lda] steps, or where Panel, [steps][rows]; b [steps][tile].
 template <class M, bool Panel, int N>
 static inline void product(const typename M::Value * a, int64_t lda, const float * b, int64_t steps,
                            const float * scale, float * sums) {
@@ -80,15 +79,11 @@ static inline void product(const typename M::Value * a, int64_t lda, const float
     });
     LTX2_UNROLL_STEPS
     for (int64_t step = 0; step < steps; ++step, b += tile) {
-        const Vec b0 = load(b), b1 = N > 1 ? load(b + lanes) : b0,
-                  b2 = N > 2 ? load(b + 2 * lanes) : b0;
+        Vec queries[N];
+        each<N>([&](auto n) { queries[n] = load(b + n * lanes); });
         each<rows>([&](auto r) {
             const Vec v = M::spread(Panel ? a[step * rows + r] : a[r * lda + step]);
-            c[r][0] = M::add(c[r][0], v, b0);
-            if constexpr (N > 1)
-                c[r][1] = M::add(c[r][1], v, b1);
-            if constexpr (N > 2)
-                c[r][2] = M::add(c[r][2], v, b2);
+            each<N>([&](auto n) { c[r][n] = M::add(c[r][n], v, queries[n]); });
         });
     }
     each<rows>(

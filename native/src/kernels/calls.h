@@ -14,13 +14,13 @@ using Tensor = ggml_tensor *;
 using Shape = std::array<int64_t, 4>; // ggml order, fastest first
 inline Shape shape_of(const ggml_tensor * t) { return {t->ne[0], t->ne[1], t->ne[2], t->ne[3]}; }
 
-// How far activations may be rounded to meet the weights of a matrix product. A backend that has
-// no such arithmetic rounds less.
+// How far activations may be rounded for a matrix product. A backend without such arithmetic rounds
+// less.
 enum class Activations {
     f32,    // not at all
     bits16, // NMSE 1e-9
-    bits8,  // 8 bits beside quantised weights (NMSE 6e-5; 8e-5 with Q4_0's at a common scale, whose
-            // own rounding is 5e-3), BF16 beside others (1e-5)
+    bits8,  // 8 bits for quantised weights (NMSE 6e-5; 8e-5 where Q4_0 weights share a scale, whose
+            // own rounding is 5e-3), BF16 for others (1e-5)
 };
 
 // [k, n] times [k, rows] -> [n, rows], then the bias, then GELU in its tanh form.
@@ -44,7 +44,7 @@ struct AttentionCall {
     Tensor q_norm = nullptr, k_norm = nullptr;
     float eps = 0;
     // Angles of q and k, [head_dim / 2, heads or 1, tokens], or null: the pair (j, j + head_dim /
-    // 2) is turned by its angle.
+    // 2) is rotated by its angle.
     Tensor cos = nullptr, sin = nullptr;
     Tensor gate = nullptr; // logits [heads, tokens]: out times 2 sigmoid of them, or null
     float scale = 1;
@@ -64,20 +64,20 @@ struct TokenRow {
     Tensor index = nullptr; // [tokens] I32, which timestep a token has; null: the first
 };
 
-// norm(x), times `scale`, plus `shift`; or, with `into`, whose place it may take, `into` plus the
-// scaled norm.
+// norm(x), times `scale`, plus `shift`; or, with `into`, `into` plus the scaled norm, which may be
+// written over `into`.
 struct NormCall {
     Tensor x = nullptr;
     Norm norm = Norm::rms;
     float eps = 0;
     TokenRow scale = {}, shift = {};
-    bool one_plus_scale = false; // times that
+    bool one_plus_scale = false; // times 1 + scale
     Tensor into = nullptr;       // then there is no shift
 };
 
 enum class Border { zeros, reflect, replicate, circular }; // in space; time is always replicated
 
-// A convolution over time, rows and columns. Frames come from two tensors that are seen as one row
+// A convolution over time, rows and columns. Frames come from two tensors that count as one row
 // of frames: `past` (null: none), then `x`, each [in, width, height, frames].
 struct Conv3dCall {
     Tensor x = nullptr, past = nullptr;
@@ -112,7 +112,7 @@ struct ShuffleCall {
     Tensor skip_past = nullptr; // frames before those of `skip`, or null
     int64_t skip_first = 0;     // the frame of (skip_past, skip) that belongs to x's first
     int time = 1, space = 1;    // the strides: 1 or 2
-    int drop = 0;               // output frames left out at the front
+    int drop = 0;               // output frames left out at the start
 };
 
 } // namespace ltx2

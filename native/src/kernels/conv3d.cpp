@@ -1,6 +1,6 @@
 // Convolutions over time, rows and columns on the CPU, with F32 sums over F32 activations and F16
 // or F32 weights: by Winograd's F(4x4, 3x3) where that pays, else as an implicit matrix product.
-// Borders are made while the input is laid out, so there is no padded copy. Every output is summed
+// Borders are added while the input is laid out, so there is no padded copy. Every output is summed
 // in one order that depends on the layer and the size of a frame alone: a value is the same bits
 // wherever its window begins.
 #include "base/error.h"
@@ -14,7 +14,7 @@
 
 namespace ltx2::kernels {
 
-// The panel's weights and a row's values of one block stay in the first and second cache. The order
+// The panel's weights and a row's values of one block stay in the L1 and L2 caches. The order
 // of sums depends on it, and on nothing else.
 static constexpr int64_t block = conv3d_block;
 
@@ -74,6 +74,8 @@ void unpack_block(const ggml_tensor * weight, int64_t first_out, int64_t width, 
 int64_t at_border(int64_t i, int64_t n, Border border) {
     if (i >= 0 && i < n)
         return i;
+    if (i > n)
+        return -1;
     switch (border) {
     case Border::zeros:
         return -1;
@@ -87,7 +89,7 @@ int64_t at_border(int64_t i, int64_t n, Border border) {
     return -1;
 }
 
-// One line of the input, [positions][channels] -> [channels][ld], borders made.
+// One line of the input, [positions][channels] -> [channels][ld], with its borders.
 static void lay_out(const Conv3dPlan & p, const float * frame, int64_t row, int64_t first_x,
                     int64_t first_in, int64_t channels, int64_t ld, float * to) {
     const int64_t width = p.call.x->ne[1], height = p.call.x->ne[2];
@@ -97,8 +99,7 @@ static void lay_out(const Conv3dPlan & p, const float * frame, int64_t row, int6
         return;
     }
     for (int64_t i = 0; i < ld; ++i) {
-        // Positions past the border's one are read by no output; they only fill a tile.
-        const int64_t x = first_x + i > width ? -1 : at_border(first_x + i, width, p.call.border);
+        const int64_t x = at_border(first_x + i, width, p.call.border);
         if (x < 0) {
             for (int64_t c = 0; c < channels; ++c)
                 to[c * ld + i] = 0.0f;
@@ -142,15 +143,15 @@ static int64_t lines_of(const Conv3dPlan & p) {
 
 // The sums so far of a row's positions and one panel, from the output tensor (at first: the bias)
 // into `sums`, or back (at last: with the skip added).
-static void fetch(const Conv3dPlan & p, const float * out, int64_t count, int64_t first_out,
-                  int64_t width, bool first, float * sums) {
+static void read_sums(const Conv3dPlan & p, const float * out, int64_t count, int64_t first_out,
+                      int64_t width, bool first, float * sums) {
     const int64_t panel = panel_width();
     const float * bias = floats(p.call.bias) + first_out;
     for (int64_t m = 0; m < count; ++m)
         std::copy_n(first ? bias : out + m * p.outputs + first_out, width, sums + m * panel);
 }
-static void put(const Conv3dPlan & p, float * out, const float * skip, int64_t count,
-                int64_t first_out, int64_t width, const float * sums) {
+static void write_sums(const Conv3dPlan & p, float * out, const float * skip, int64_t count,
+                       int64_t first_out, int64_t width, const float * sums) {
     const int64_t panel = panel_width();
     for (int64_t m = 0; m < count; ++m) {
         float * to = out + m * p.outputs + first_out;
@@ -170,9 +171,7 @@ static void add_block(const Conv3dPlan & p, const Piece & piece, int64_t first_i
     float * weights = laid + k * lines * block * ld;
     float * sums = weights + call.weight->ne[2] * block * panel;
     for (int64_t dt = 0; dt < k; ++dt) {
-        const int64_t t = piece.t * call.stride_time + dt - call.before;
-        const float * frame =
-            frame_of(call.past, call.x, std::max<int64_t>(0, std::min(t, call.frames() - 1)));
+        const float * frame = input_frame(call, piece.t * call.stride_time + dt - call.before);
         for (int64_t line = 0; line < (piece.height - 1) * s + k; ++line)
             lay_out(p, frame, piece.y * s + line - k / 2, piece.x * s - k / 2, first_in, channels,
                     ld, laid + (dt * lines + line) * block * ld);
@@ -188,18 +187,17 @@ static void add_block(const Conv3dPlan & p, const Piece & piece, int64_t first_i
             const int64_t row = (piece.y + y) * p.out->ne[1] + piece.x;
             const int64_t frame = p.out->ne[1] * p.out->ne[2];
             float * out = floats(p.out) + (piece.t * frame + row) * p.outputs;
-            const float * skip = nullptr;
-            if (last && call.skip)
-                skip = frame_of(call.skip_past, call.skip, call.skip_first + piece.t) +
-                       row * p.outputs;
+            const float * skip = last ? skip_frame(call, piece.t) : nullptr;
+            if (skip)
+                skip += row * p.outputs;
             for (int64_t x = 0; x < piece.width; x += p.direct.tile_rows) {
                 for (int64_t line = 0; line < k * k; ++line)
                     rows[line] = laid + (line / k * lines + y * s + line % k) * block * ld + x * s;
                 const int64_t count = std::min<int64_t>(p.direct.tile_rows, piece.width - x);
-                fetch(p, out + x * p.outputs, count, n * panel, width, first, sums);
+                read_sums(p, out + x * p.outputs, count, n * panel, width, first, sums);
                 tile({rows, static_cast<int>(k * k), channels, ld, weights}, sums);
-                put(p, out + x * p.outputs, skip ? skip + x * p.outputs : nullptr, count, n * panel,
-                    width, sums);
+                write_sums(p, out + x * p.outputs, skip ? skip + x * p.outputs : nullptr, count,
+                           n * panel, width, sums);
             }
         }
     }
@@ -232,8 +230,8 @@ static size_t plan_direct(Conv3dPlan & p) {
     const Conv3dCall & call = p.call;
     const int64_t width = p.out->ne[1], height = p.out->ne[2];
     Conv3dTiling & d = p.direct;
-    // Some 400 positions share what a panel's weights cost to bring; the input of a block then
-    // stays in the second cache.
+    // Some 400 positions share the cost of unpacking a panel's weights; the input of a block then
+    // stays in the L2 cache.
     d.tile_width = std::min<int64_t>(width, 48);
     d.tile_rows = choose_rows(d.tile_width);
     d.tile_height = std::min(height, std::max<int64_t>(1, 400 / d.tile_width));
@@ -263,39 +261,6 @@ Tensor convolve(Nodes & g, const Conv3dCall & call) {
                          : g.node<run_direct>(name.c_str(), ne, from, plan);
     plan->workers.reserve(winograd ? plan_winograd(*plan) : plan_direct(*plan));
     return plan->out;
-}
-
-void convolve_plain(const Conv3dCall & call, const float * weight, float * out) {
-    const int64_t in = call.x->ne[0], width = call.x->ne[1], height = call.x->ne[2];
-    const int64_t outputs = call.bias->ne[0], k = call.kernel;
-    const auto one = [&](int64_t t, int64_t y, int64_t x, int64_t o) {
-        double sum = floats(call.bias)[o];
-        for (int64_t tap = 0; tap < k * k * k; ++tap) {
-            const int64_t at = t * call.stride_time + tap / (k * k) - call.before;
-            const int64_t row =
-                at_border(y * call.stride_space + tap / k % k - k / 2, height, call.border);
-            const int64_t column =
-                at_border(x * call.stride_space + tap % k - k / 2, width, call.border);
-            if (row < 0 || column < 0)
-                continue;
-            const int64_t frame = std::max<int64_t>(0, std::min(at, call.frames() - 1));
-            const float * from = frame_of(call.past, call.x, frame) + (row * width + column) * in;
-            for (int64_t i = 0; i < in; ++i)
-                sum += double(from[i]) * weight[(tap * outputs + o) * in + i];
-        }
-        return sum;
-    };
-    const int64_t out_width = call.out_width(), out_height = call.out_height();
-    for (int64_t t = 0; t < call.out_frames(); ++t)
-        for (int64_t y = 0; y < out_height; ++y)
-            for (int64_t x = 0; x < out_width; ++x) {
-                const int64_t row = (y * out_width + x) * outputs;
-                const float * skip =
-                    call.skip ? frame_of(call.skip_past, call.skip, call.skip_first + t) + row
-                              : nullptr;
-                for (int64_t o = 0; o < outputs; ++o)
-                    *out++ = static_cast<float>(one(t, y, x, o) + (skip ? skip[o] : 0.0f));
-            }
 }
 
 } // namespace ltx2::kernels

@@ -1,9 +1,9 @@
 // Winograd's F(4x4, 3x3) in rows and columns; the three frames of a weight are summed among the
-// transformed values. A tile of 4x4 outputs needs 36 products a channel, frame and output in place
-// of 144. A thread takes some tiles of some frames, transforms them once, and goes through the
-// panels of output channels; of each panel it transforms the weights a block at a time, which costs
-// less than keeping them would cost in memory. Tiles begin at multiples of four pixels and all sums
-// run in one order, so windows and threads change no bits.
+// transformed values. A tile of 4x4 outputs needs 36 multiplications per channel, frame and
+// output instead of 144. A thread takes some tiles of some frames, transforms them once, and goes
+// through the panels of output channels; of each panel it transforms the weights a block at a time,
+// which costs less than keeping them would cost in memory. Tiles begin at multiples of four pixels
+// and all sums run in one order, so windows and threads change no bits.
 #include "kernels/conv3d_parts.h"
 #include "kernels/variant.h"
 
@@ -20,7 +20,7 @@ bool winograd_pays(const Conv3dCall & call) {
     if (call.kernel != 3 || call.stride_time != 1 || call.stride_space != 1)
         return false;
     const int64_t width = call.x->ne[1], height = call.x->ne[2];
-    // 36 products a tile against 9 a position; transforms are the rest.
+    // 36 multiplications per tile against 9 per position; the transforms cost the rest.
     return 9 * width * height > 47 * divide_up(width, 4) * divide_up(height, 4);
 }
 
@@ -34,7 +34,7 @@ struct Layout {
     int64_t sums_position; // of sums [position][row][panel]
     int64_t weights, sums, unpacked, zeros, end;
 
-    // Odd multiples of a line from position to position: even ones meet in the same cache sets.
+    // Positions lie odd multiples of a cache line apart: even ones would fall into the same sets.
     explicit Layout(const Conv3dPlan & p) {
         const WinogradTiling & w = p.tiling;
         rows = w.piece_tiles * (w.piece_frames + 2);
@@ -77,11 +77,10 @@ static void transform_tile(const Conv3dPlan & p, const Layout & at, const float 
                            int64_t tile, int64_t row, float * scratch) {
     const int64_t width = p.call.x->ne[1], height = p.call.x->ne[2];
     const int64_t x0 = tile % p.tiling.tiles_x * 4 - 1, y0 = tile / p.tiling.tiles_x * 4 - 1;
-    // Positions past the border's one are read by no output; they only fill a tile.
     int64_t xs[6], ys[6];
     for (int64_t i = 0; i < 6; ++i) {
-        xs[i] = x0 + i > width ? -1 : at_border(x0 + i, width, p.call.border);
-        ys[i] = y0 + i > height ? -1 : at_border(y0 + i, height, p.call.border);
+        xs[i] = at_border(x0 + i, width, p.call.border);
+        ys[i] = at_border(y0 + i, height, p.call.border);
     }
     const float * pixels[positions];
     for (int64_t i = 0; i < positions; ++i) {
@@ -145,8 +144,8 @@ static void multiply(const Conv3dPlan & p, const Layout & at, const Piece & piec
     }
 }
 
-static void give(const Conv3dPlan & p, const Layout & at, const Piece & piece, int64_t panel,
-                 const float * scratch) {
+static void write_outputs(const Conv3dPlan & p, const Layout & at, const Piece & piece,
+                          int64_t panel, const float * scratch) {
     const int64_t first_out = panel * p.panel, width = std::min(p.panel, p.outputs - first_out);
     const int64_t columns = p.out->ne[1], lines = p.out->ne[2];
     const float * bias = floats(p.call.bias) + first_out;
@@ -154,9 +153,7 @@ static void give(const Conv3dPlan & p, const Layout & at, const Piece & piece, i
         const int64_t t = piece.frame + row / piece.tiles, tile = piece.tile + row % piece.tiles;
         const int64_t x0 = tile % p.tiling.tiles_x * 4, y0 = tile / p.tiling.tiles_x * 4;
         float * out = floats(p.out) + t * columns * lines * p.outputs;
-        const float * skip = nullptr;
-        if (p.call.skip)
-            skip = frame_of(p.call.skip_past, p.call.skip, p.call.skip_first + t);
+        const float * skip = skip_frame(p.call, t);
         float * to[16];
         const float * add[16];
         for (int64_t i = 0; i < 16; ++i) {
@@ -179,22 +176,20 @@ void run_winograd(Conv3dPlan & p, Tensor, int thread, int) {
     for (int64_t i; (i = p.next.fetch_add(1)) < pieces;) {
         const Piece piece = piece_at(p, i);
         for (int64_t j = 0; j < piece.frames + (piece.still ? 0 : 2); ++j) {
-            const int64_t t = piece.frame + j - p.call.before;
-            const float * frame = frame_of(p.call.past, p.call.x,
-                                           std::max<int64_t>(0, std::min(t, p.call.frames() - 1)));
+            const float * frame = input_frame(p.call, piece.frame + j - p.call.before);
             for (int64_t n = 0; n < piece.tiles; ++n)
                 transform_tile(p, at, frame, piece.tile + n, j * piece.tiles + n, scratch);
         }
         for (int64_t panel = piece.panel; panel < piece.last_panel; ++panel) {
             for (int group = 0; group < winograd_groups; ++group)
                 multiply(p, at, piece, panel, group, scratch);
-            give(p, at, piece, panel, scratch);
+            write_outputs(p, at, piece, panel, scratch);
         }
     }
 }
 
 // Tiles that share a panel's transformed weights: enough that these cost little, few enough that
-// their sums stay in the second cache.
+// their sums stay in the L2 cache.
 static constexpr int64_t most_rows = 192;
 // Transformed pixels of all threads together, in floats.
 static constexpr int64_t most_values = int64_t{6} << 20;

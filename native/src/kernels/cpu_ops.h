@@ -18,9 +18,4 @@ Tensor depth_to_space(Nodes & g, const ShuffleCall & call);
 Tensor space_to_depth(Nodes & g, const ShuffleCall & call);
 void pack_conv3d(Tensor weight); // on the host, F16 or F32
 
-// The scalar twins, for tests: attention in double, and convolutions of weights as they were before
-// packing.
-void attention_plain(const AttentionCall & call, float * out);
-void convolve_plain(const Conv3dCall & call, const float * weight, float * out);
-
 } // namespace ltx2::kernels

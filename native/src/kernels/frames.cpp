@@ -1,31 +1,7 @@
-// The video VAE's operations beside its convolutions: the norm in front of them, and the shuffles
-// between channels and time, rows, columns.
+// The video VAE's shuffles between channels and time, rows, columns.
 #include "kernels/cpu_ops.h"
-#include "kernels/variant.h"
 
 namespace ltx2::kernels {
-
-namespace {
-struct PixelNorm {
-    Tensor past, x;
-};
-} // namespace
-
-static void norm_rows(PixelNorm & p, Tensor out, int thread, int threads) {
-    const int64_t width = out->ne[0], frame = out->ne[1] * out->ne[2];
-    const int64_t rows = frame * out->ne[3];
-    for (int64_t r = rows * thread / threads; r < rows * (thread + 1) / threads; ++r) {
-        const float * from = frame_of(p.past, p.x, r / frame) + r % frame * width;
-        variant().rows.rms_silu(from, floats(out) + r * width, width, 1e-8f);
-    }
-}
-
-Tensor pixel_norm_silu(Nodes & g, Tensor past, Tensor x) {
-    const int64_t frames = x->ne[3] + (past ? past->ne[3] : 0);
-    const std::shared_ptr<PixelNorm> plan(new PixelNorm{past, x});
-    return g.node<norm_rows>("norm and SiLU", {x->ne[0], x->ne[1], x->ne[2], frames}, {past, x},
-                             plan);
-}
 
 static void depth_to_space_rows(const ShuffleCall & s, Tensor out, int thread, int threads) {
     const int64_t channels = out->ne[0], parts = int64_t{s.time} * s.space * s.space;

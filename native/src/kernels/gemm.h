@@ -1,6 +1,6 @@
 // The inner kernels of matrix products between weights [k, n] and activations [k, rows]. Both are
-// brought into panels, [k][panel] of so many outputs and [k][rows] of so many rows, so that a tile
-// of rows x outputs reads two streams and keeps its sums in registers. The unit of a panel is four
+// rearranged into panels, [k][panel] of some outputs and [k][rows] of some rows, so that a tile of
+// rows x outputs reads two streams and keeps its sums in registers. The unit of a panel is four
 // bytes: one F32, two BF16 or four 8-bit values.
 #pragma once
 
@@ -12,10 +12,10 @@ namespace ltx2::kernels {
 enum class Arithmetic {
     f32,
     bf16,  // pairs
-    int8,  // blocks of 32 with a scale each, exact in between
+    int8,  // blocks of 32 with one scale, exact within a block
     int16, // likewise, with activations of 16 bits
-    // Likewise, for weights of Q4_0: brought to 8 bits under one scale for 128 of them, which adds
-    // a hundredth to their own rounding.
+    // Likewise, for weights of Q4_0: they become 8 bits with one scale for 128 of them, which adds
+    // 1% to their own rounding error.
     int4,
 };
 constexpr int arithmetics = 5;
@@ -40,7 +40,7 @@ struct GemmTile {
 };
 
 // Unpacks `count` values of one row of weights, whole blocks, from `first` on, to 8 bits as the
-// variant's products want them; scales and minima (where it has them) one a block of 32.
+// variant multiplies them; one scale, and one minimum where the type has minima, per block of 32.
 using DecodeFn = void (*)(const uint8_t * row, int64_t first, int64_t count, uint8_t * values,
                           float * scales, float * minima);
 struct Decoder {
@@ -69,13 +69,12 @@ struct Gemm {
     // from [panel][stride] to [count][panel], in units
     void (*transpose)(const uint32_t * from, int64_t stride, int64_t count, uint32_t * to);
     // Units of 4 bytes, [count][panel], in place to pairs of 16-bit values, [2 count][panel]: the
-    // bytes 0 and 2, then 1 and 3. What the panels of int16 become; null where they stay bytes.
+    // bytes 0 and 2, then 1 and 3. For panels of int16; null where they stay bytes.
     void (*widen)(uint32_t * units, int64_t count);
     void (*tile)(Arithmetic, const GemmTile &, int rows);
     bool (*multiplies)(Arithmetic, int bits); // int8 or int16, faster than F32
     Decoder (*decoder)(int ggml_type);        // for int8 and int16
-    // What unpacks faster than decoding row by row and transposing, if anything; for int4 the only
-    // way.
+    // What unpacks faster than decoding row by row and transposing, or null; int4 has no other.
     UnpackFn (*unpacker)(Arithmetic, int ggml_type);
 };
 

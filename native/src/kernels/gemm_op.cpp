@@ -1,7 +1,7 @@
-// Matrix products for many rows on the CPU. Weights stay where they are, in a mapped file if they
-// came from one: each panel is unpacked into the first cache when its turn comes, which some
-// hundred rows of activations share. Activations are prepared once for all the matrices that they
-// meet. The order of sums depends on k and on whether rows are few.
+// Matrix products for many rows on the CPU. Weights stay where they are, usually in a mapped file:
+// each panel is unpacked into the L1 cache when it is needed, once for some hundred rows of
+// activations. Activations are prepared once for all matrices that they are multiplied with. The
+// order of sums depends on k and on whether rows are few.
 #include "base/error.h"
 #include "kernels/cpu_ops.h"
 #include "kernels/variant.h"
@@ -13,9 +13,9 @@
 namespace ltx2::kernels {
 
 // What is worked on at once: the rows that share an unpacked panel, the panels that share these
-// rows while they are in the second cache, and the units of the part of k, of which a panel stays
-// in the first cache. Measured at 1,024 rows; blocks of 8-bit values have half the bytes (before
-// they are widened), so that twice the rows take as long to leave the cache.
+// rows while they are in the L2 cache, and the units of a part of k, so that a panel of them stays
+// in the L1 cache. Measured at 1,024 rows; 8-bit values have half the bytes (before they are
+// widened), so twice as many rows fit.
 struct Blocking {
     int64_t rows, units;
 };
@@ -24,17 +24,18 @@ static Blocking blocking(Arithmetic a) {
     const bool bytes = a != Arithmetic::f32 && a != Arithmetic::bf16;
     return bytes ? Blocking{most_rows_at_once, most_units / 2} : Blocking{504, most_units};
 }
-// For fewer rows the time is that of reading the weights, whatever the arithmetic.
+// With fewer rows, reading the weights takes all the time, whatever the arithmetic.
 static constexpr int64_t few_rows = 8;
 
-static int64_t values_a_unit(Arithmetic a) {
+static int64_t values_per_unit(Arithmetic a) {
     return a == Arithmetic::f32 ? 1 : a == Arithmetic::bf16 ? 2 : 4;
 }
 
 static int most_rows(Arithmetic a) { return variant().gemm.most_rows[static_cast<int>(a)]; }
 
 // The fastest arithmetic of this processor that rounds activations no further; F32 for F32 weights
-// and for a few rows. 16 bits stand beside types that `Gemm::decoder` knows, F32 beside others.
+// and for a few rows. Activations of 16 bits go with types that `Gemm::decoder` knows, F32
+// with others.
 static Arithmetic choose_arithmetic(ggml_type weight, int64_t k, int64_t rows,
                                     Activations activations) {
     const auto has = [](Arithmetic a) { return most_rows(a) > 0; };
@@ -80,21 +81,21 @@ struct GemmPlan {
     std::atomic<int64_t> next{0};
 };
 
-// A thread's memory, cut up.
+// A thread's memory, divided into arrays.
 struct Room {
     uint32_t * units;               // [most_units][panel]
     float *scales, *minima;         // [blocks][panel]
     uint8_t * decoded;              // [panel][decoded_stride]
     float *row_scales, *row_minima; // [panel][blocks]
     float * values;                 // of one row, [most_values]
-    // [panels][rows][panel]: rows of the output lie a power of two apart, and would push each other
-    // out of the caches.
+    // [panels][rows][panel]: rows of the output lie a power of two apart, and would evict each
+    // other from the caches.
     float * sums;
 
     static constexpr int64_t blocks = most_units / 8; // of 32 8-bit values
     static constexpr int64_t most_values = most_units * 4, decoded_stride = most_values + 64;
 
-    // Cuts up what begins at `place`; the bytes it takes.
+    // Divides what begins at `place`; returns its bytes.
     size_t cut(uintptr_t place, int64_t panel) {
         size_t size = 0;
         const auto take = [&](auto *& pointer, int64_t count) {
@@ -166,7 +167,7 @@ struct Product {
             return;
         case Arithmetic::int8:
         case Arithmetic::int16:
-        case Arithmetic::int4: // the variants that have it unpack it whole
+        case Arithmetic::int4: // never: variants with int4 have an unpacker
             return decoder.decode(row, first, count, to, room.row_scales + i * count / 32,
                                   room.row_minima + i * count / 32);
         }
@@ -190,7 +191,7 @@ struct Product {
         }
         for (int64_t i = 0; i < std::min(panel, n - column); ++i)
             decode_row(column + i, first, count, i);
-        const int64_t per = values_a_unit(plan.arithmetic), blocks = count / 32;
+        const int64_t per = values_per_unit(plan.arithmetic), blocks = count / 32;
         kernels.transpose(reinterpret_cast<const uint32_t *>(room.decoded),
                           Room::decoded_stride / 4, divide_up(count, per), room.units);
         if (per != 4)
@@ -205,7 +206,7 @@ struct Product {
         return {room.units, room.scales, decoder.has_minima ? room.minima : nullptr, decoder.bits};
     }
 
-    // Brings bytes [begin, end) of the weights of outputs [first, last) nearer.
+    // Bytes [begin, end) of the weights of outputs [first, last).
     void prefetch(int64_t first, int64_t last, size_t begin, size_t end) const {
         for (int64_t i = first; i < last; ++i)
             for (const uint8_t *at = weight_row(i) + begin, *to = weight_row(i) + end + 63; at < to;
@@ -213,21 +214,21 @@ struct Product {
                 __builtin_prefetch(at);
     }
 
-    // The bias, then GELU, then to where the output wants them.
+    // Adds the bias, applies GELU, and copies to the output.
     void finish(float * sums, int64_t count, int64_t column, float * out) const {
         const MatmulCall & call = plan.call;
         const int64_t width = std::min(panel, n - column);
         const float * bias = call.bias ? floats(call.bias) : nullptr;
         for (int64_t r = 0; bias && r < count; ++r)
             variant().rows.add(sums + r * panel, bias + column, nullptr, sums + r * panel, width);
-        if (call.gelu) // of all at once: one vector after the other would wait for its exponential
+        if (call.gelu) // all rows in one call: a single vector waits for its exponential
             variant().rows.gelu(sums, nullptr, sums, count * panel);
         for (int64_t r = 0; r < count; ++r)
             std::memcpy(out + r * n, sums + r * panel, static_cast<size_t>(width) * sizeof(float));
     }
 
-    // All rows, few, times the outputs of the panel at `column`, each of which is read once from
-    // beginning to end: the time is that of reading it.
+    // All rows, which are few, times the outputs of the panel at `column`. Each output's weights
+    // are read once from beginning to end, which takes nearly all the time.
     void multiply_few(int64_t column) {
         const ggml_tensor * x = plan.prepared;
         std::fill_n(room.sums, rows * panel, 0.0f);
@@ -243,7 +244,7 @@ struct Product {
     }
 
     // Rows [first_row, last_row) of the panel at `column`, part [first, first + count) of k, into
-    // `sums`; `next` is the column of the panel whose turn comes then, if any.
+    // `sums`; `next` is the column of the panel that comes next, if any.
     void multiply(int64_t first_row, int64_t last_row, int64_t column, int64_t first, int64_t count,
                   int64_t next, float * sums) {
         const int64_t most = most_rows(plan.arithmetic);
@@ -254,8 +255,8 @@ struct Product {
         tile.sums_stride = panel;
         const size_t begin = ggml_row_size(weight->type, first);
         const size_t end = ggml_row_size(weight->type, first + count);
-        // The last tiles bring the next panel's, which come from a file in memory, from as many
-        // places as it has outputs; what earlier ones brought would have left the caches.
+        // The last tiles prefetch the next panel's weights, which lie in as many places of a mapped
+        // file as it has outputs; what earlier tiles prefetched would have left the caches.
         const int64_t tiles = divide_up(last_row - first_row, most);
         const int64_t shares = std::min<int64_t>(tiles, 32), width = std::min(panel, n - next);
         int64_t share = shares - tiles;
@@ -286,7 +287,7 @@ static void run(GemmPlan & plan, Tensor, int thread, int) {
     // Parts of equal size, so that the last one is not a small rest, and of whole panels.
     const int64_t part_rows = round_up(divide_up(product.rows, wanted), most_rows(plan.arithmetic));
     const int64_t parts = divide_up(product.rows, part_rows);
-    const int64_t most = block.units * values_a_unit(plan.arithmetic);
+    const int64_t most = block.units * values_per_unit(plan.arithmetic);
     for (int64_t i; (i = plan.next.fetch_add(1)) < parts * columns;) {
         const int64_t first_row = i / columns * part_rows;
         const int64_t last_row = std::min(product.rows, first_row + part_rows);

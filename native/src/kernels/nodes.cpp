@@ -12,9 +12,9 @@ Tensor Nodes::input(ggml_type type, Shape ne, const void * data) {
 Tensor Nodes::add(const char * name, Shape ne, std::initializer_list<Tensor> from,
                   ggml_custom_op_t run, std::shared_ptr<void> plan, Tensor place, ggml_type type) {
     std::vector<Tensor> args;
-    for (Tensor each : from)
-        if (each)
-            args.push_back(each);
+    for (Tensor arg : from)
+        if (arg)
+            args.push_back(arg);
     const int count = static_cast<int>(args.size());
     Tensor out = place ? ggml_custom_inplace(ctx_, place, args.data(), count, run, GGML_N_TASKS_MAX,
                                              plan.get())

@@ -1,5 +1,5 @@
-// The nodes of a graph that is being made, as operations see it, and where the values of a tensor
-// lie when a node of our own runs.
+// The nodes of a graph under construction, as operations see it, and where the values of a tensor
+// lie when one of our own nodes runs.
 #pragma once
 
 #include "kernels/calls.h"
@@ -12,7 +12,7 @@ namespace ltx2 {
 
 class Nodes {
 public:
-    // `exact`: all arithmetic is F32, for comparing implementations; nothing is rounded on the way.
+    // `exact`: all arithmetic is F32, for comparing implementations; nothing is rounded in between.
     Nodes(ggml_context * ctx, Workers workers, bool exact)
         : ctx_(ctx), workers_(workers), exact_(exact) {}
 
@@ -24,12 +24,12 @@ public:
     Tensor input(ggml_type type, Shape ne, const void * data);
     // What must live as long as the graph.
     void hold(std::shared_ptr<void> thing) { held_.push_back(std::move(thing)); }
-    // x in a form, by its number, that all operations that want it share. Null at first: whoever
-    // makes it puts it here.
+    // x in another form (by a number), shared by all operations that need it. Null at first: the
+    // first that needs it makes it and stores it here.
     Tensor & form_of(Tensor x, int form) { return forms_[{x, form}]; }
 
-    // A node that Run(plan, out, thread, threads) computes; it reads `from`, as far as they are
-    // there. With `place` it writes there, else into memory of its own.
+    // A node that Run(plan, out, thread, threads) computes; it reads those of `from` that are not
+    // null. With `place` it writes there, else into memory of its own.
     template <auto Run, class Plan>
     Tensor node(const char * name, Shape ne, std::initializer_list<Tensor> from,
                 std::shared_ptr<Plan> plan, Tensor place = nullptr,

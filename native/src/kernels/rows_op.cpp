@@ -1,6 +1,6 @@
-// Norms, modulation, gates and activations of a block as graph nodes on the CPU: each reads what it
-// needs once, row by row, and writes once. Rows go to threads in small pieces as they get free; no
-// value depends on which thread made it. Tensors are F32 with whole rows, at equal distances.
+// Norms, modulation, gates and activations as graph nodes on the CPU: they read what they need
+// once, row by row, and write once. Threads take rows in small pieces; no value depends on which
+// thread computed it. Tensors are F32 with whole rows, at equal distances.
 #include "kernels/cpu_ops.h"
 #include "kernels/variant.h"
 
@@ -25,16 +25,16 @@ static void run(RowsPlan & plan, Tensor out, int, int) {
             plan.work(out, r);
 }
 
-// `place` null: in memory of its own, in the shape of x.
-static Tensor each_row(Nodes & g, const char * name, Tensor x, Tensor place,
+// `place` null: in memory of its own.
+static Tensor for_rows(Nodes & g, const char * name, Shape ne, Tensor place,
                        std::initializer_list<Tensor> from,
                        std::function<void(Tensor out, int64_t row)> work) {
-    const int64_t piece = std::max<int64_t>(1, 32768 / x->ne[0]);
+    const int64_t piece = std::max<int64_t>(1, 32768 / ne[0]);
     const std::shared_ptr<RowsPlan> plan(new RowsPlan{std::move(work), piece});
-    return g.node<run>(name, shape_of(x), from, plan, place);
+    return g.node<run>(name, ne, from, plan, place);
 }
 
-// That of a token, null without a table.
+// The row of a token, null without a table.
 static const float * row_for(const TokenRow & r, int64_t token) {
     if (!r.table)
         return nullptr;
@@ -43,7 +43,7 @@ static const float * row_for(const TokenRow & r, int64_t token) {
 }
 
 Tensor norm(Nodes & g, const NormCall & c) {
-    return each_row(g, "norm", c.x, c.into,
+    return for_rows(g, "norm", shape_of(c.x), c.into,
                     {c.x, c.scale.table, c.scale.index, c.shift.table, c.shift.index},
                     [c](Tensor out, int64_t r) {
                         float * to = row_of(out, r);
@@ -54,16 +54,27 @@ Tensor norm(Nodes & g, const NormCall & c) {
 }
 
 Tensor add_gated(Nodes & g, Tensor x, Tensor branch, const TokenRow & gate) {
-    return each_row(g, "add", x, x, {branch, gate.table, gate.index}, [=](Tensor out, int64_t r) {
-        float * to = row_of(out, r);
-        variant().rows.add(to, row_of(branch, r), row_for(gate, r), to, x->ne[0]);
-    });
+    return for_rows(g, "add", shape_of(x), x, {branch, gate.table, gate.index},
+                    [=](Tensor out, int64_t r) {
+                        float * to = row_of(out, r);
+                        variant().rows.add(to, row_of(branch, r), row_for(gate, r), to, x->ne[0]);
+                    });
 }
 
 Tensor gelu(Nodes & g, Tensor x, Tensor factor) {
-    return each_row(g, "gelu", x, x, {factor}, [=](Tensor out, int64_t r) {
+    return for_rows(g, "gelu", shape_of(x), x, {factor}, [=](Tensor out, int64_t r) {
         float * to = row_of(out, r);
         variant().rows.gelu(to, factor ? row_of(factor, r) : nullptr, to, x->ne[0]);
+    });
+}
+
+Tensor pixel_norm_silu(Nodes & g, Tensor past, Tensor x) {
+    Shape ne = shape_of(x);
+    ne[3] += past ? past->ne[3] : 0;
+    return for_rows(g, "norm and SiLU", ne, nullptr, {past, x}, [=](Tensor out, int64_t r) {
+        const int64_t width = ne[0], frame = ne[1] * ne[2];
+        const float * from = frame_of(past, x, r / frame) + r % frame * width;
+        variant().rows.rms_silu(from, floats(out) + r * width, width, 1e-8f);
     });
 }
 

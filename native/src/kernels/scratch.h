@@ -1,5 +1,5 @@
-// Memory that kernels work in, one node after the other: taken once, since fresh pages cost more
-// than many a kernel.
+// Memory that kernels work in, one node after the other. It is allocated once, since fresh pages
+// cost more time than some kernels take.
 #pragma once
 
 #include "base/round.h"
@@ -12,15 +12,15 @@ namespace ltx2 {
 
 class Scratch {
 public:
-    // At least so many floats from now on; what they were is lost. Throws std::bad_alloc.
+    // At least so many floats from now on; their old values are lost. Throws std::bad_alloc.
     void reserve(size_t floats) {
         if (floats <= size_)
             return;
-        release(); // first, so that the two are never there together
+        release(); // first, so that both never exist together
         data_.reset(new float[floats + line]);
         size_ = floats;
     }
-    // Begins on a line of the cache.
+    // Starts at a cache line.
     float * data() const {
         void * at = data_.get();
         size_t space = (size_ + line) * sizeof(float);
@@ -30,24 +30,26 @@ public:
         data_.reset();
         size_ = 0;
     }
-    static constexpr size_t line = 16; // of the cache, in floats
+    static constexpr size_t line = 16; // a cache line, in floats
 
 private:
     std::unique_ptr<float[]> data_;
     size_t size_ = 0;
 };
 
-// The threads that compute a node at most, and the room that each has to itself meanwhile.
+// The most threads that compute a node, and the memory that each has to itself meanwhile.
 struct Workers {
     int threads;
-    Scratch & scratch; // which other nodes may share
-    size_t each = 0;   // floats a thread
+    Scratch & scratch;     // shared with other nodes, which run before or after
+    size_t per_thread = 0; // floats
 
     void reserve(size_t floats) {
-        each = round_up(floats, Scratch::line);
-        scratch.reserve(each * static_cast<size_t>(threads));
+        per_thread = round_up(floats, Scratch::line);
+        scratch.reserve(per_thread * static_cast<size_t>(threads));
     }
-    float * room(int thread) const { return scratch.data() + each * static_cast<size_t>(thread); }
+    float * room(int thread) const {
+        return scratch.data() + per_thread * static_cast<size_t>(thread);
+    }
 };
 
 } // namespace ltx2

@@ -17,7 +17,7 @@ namespace ltx2::kernels {
 
 #define LTX2_VARIANT_ENTRY(name)                                                                   \
     namespace name {                                                                               \
-    void fill(Variant & table);                                                                    \
+    extern const Variant table;                                                                    \
     }
 #include "kernel_variants.inc"
 #undef LTX2_VARIANT_ENTRY
@@ -80,36 +80,15 @@ static bool supported(const std::string & name) {
     return false;
 }
 
-namespace {
-struct Entry {
-    const char * name;
-    void (*fill)(Variant &);
-};
-} // namespace
-
-static const std::vector<Entry> & entries() {
-    static const std::vector<Entry> all = {
-#define LTX2_VARIANT_ENTRY(name) {#name, name::fill},
+std::vector<const Variant *> variants() {
+    std::vector<const Variant *> list;
+    for (const Variant * compiled : {
+#define LTX2_VARIANT_ENTRY(name) &name::table,
 #include "kernel_variants.inc"
 #undef LTX2_VARIANT_ENTRY
-    };
-    return all;
-}
-
-std::vector<const Variant *> variants() {
-    static const std::vector<Variant> tables = [] {
-        std::vector<Variant> list;
-        for (const Entry & entry : entries())
-            if (supported(entry.name)) {
-                list.push_back({});
-                list.back().name = entry.name;
-                entry.fill(list.back());
-            }
-        return list;
-    }();
-    std::vector<const Variant *> list;
-    for (const Variant & table : tables)
-        list.push_back(&table);
+         })
+        if (supported(compiled->name))
+            list.push_back(compiled);
     return list;
 }
 

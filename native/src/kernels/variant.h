@@ -1,5 +1,5 @@
 // The inner kernels, one table of them for every instruction set; the best that this processor runs
-// is chosen once. Loops over threads, memory and shapes lie outside, in files compiled once.
+// is chosen once. Loops over threads, memory and shapes are in files that are compiled once.
 #pragma once
 
 #include "kernels/attention.h"
@@ -14,20 +14,20 @@ namespace ltx2::kernels {
 
 struct Variant {
     const char * name;
-    AttentionKernels attention;
-    Conv3dTiles conv3d;
-    Gemm gemm;
-    Rows rows;
-    Winograd winograd;
+    const AttentionKernels & attention;
+    const Conv3dTiles & conv3d;
+    const Gemm & gemm;
+    const Rows & rows;
+    const Winograd & winograd;
 };
 
 // All that this processor runs, the best one last.
 std::vector<const Variant *> variants();
 
 // By its name, or the best where that is null or empty. The first choice holds for the process,
-// since weights are packed for it. False where this processor does not run what is named.
+// since weights are packed for it. False where this processor cannot run the named one.
 bool choose_variant(const char * name);
-// What has been chosen.
+// The chosen one.
 const Variant & variant();
 
 } // namespace ltx2::kernels

@@ -1,6 +1,6 @@
 // The inner kernels of a convolution by Winograd's F(4x4, 3x3): 6x6 pixels and 3x3 weights become
-// 36 values each, whose products, summed over channels and frames, become 4x4 outputs. A quarter of
-// the multiplications; docs/decisions/0003-winograd.md has the points and the error.
+// 36 values each, whose products, summed over channels and frames, become 4x4 outputs. That is a
+// quarter of the multiplications; docs/decisions/0003-winograd.md has the points and the error.
 #pragma once
 
 #include <cstdint>
@@ -10,8 +10,8 @@ namespace ltx2::kernels {
 // Positions of a transformed tile, and input channels that lie together in transformed pixels and
 // weights.
 constexpr int winograd_positions = 36, winograd_depth = 16;
-// Weights are transformed for a third of the positions at a time, so that the sums of these and the
-// weights share the second cache.
+// Weights are transformed for a third of the positions at a time, so that their sums and the
+// weights fit into the L2 cache together.
 constexpr int winograd_groups = 3;
 
 // A panel's weights of some channels, F16 or F32.
@@ -21,7 +21,7 @@ struct WinogradWeights {
     int64_t line;
     int channels; // at most winograd_depth
     int group;
-    bool still; // the frames' sum
+    bool still; // the sum of the three frames: one frame is all that its outputs see
     float * to; // of position i of the group at i * stride: [frame][winograd_depth][panel]
     int64_t stride;
 };
@@ -37,7 +37,7 @@ struct WinogradProduct {
     const float * weights;
     float * sums;
     int64_t rows;
-    bool first; // the sums begin at zero
+    bool first; // the sums start from zero
 };
 
 struct Winograd {

@@ -10,7 +10,7 @@ using namespace ltx2;
 
 namespace {
 
-// All of it as in a block: a modulated norm, a gate, a norm behind a branch, GELU, a sum.
+// As in a transformer block: a modulated norm, a gate, a norm of a branch, a sum.
 std::vector<float> block(Device & device, int64_t width, int64_t tokens, int64_t timesteps) {
     random_bits.seed(5);
     const Progress quiet;

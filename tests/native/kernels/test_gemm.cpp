@@ -1,5 +1,5 @@
-// Matrix products against their scalar twin, a sum in double over the weights as ggml unpacks them,
-// on random ragged shapes; and against themselves: the same bits for any number of threads.
+// Matrix products against their scalar reference, a sum in double over the weights as ggml unpacks
+// them, on random ragged shapes; and against themselves: the same bits for any number of threads.
 #include "kernels/cpu_ops.h"
 #include "kernels/kernel_tests.h"
 #include "kernels/variant.h"
@@ -23,7 +23,7 @@ struct Case {
     bool gelu = false;
 };
 
-// Memory that ends where no one may read, as a mapped file does at worst.
+// Memory that ends at an unreadable page, as a mapped file may.
 class Mapped {
 public:
     explicit Mapped(size_t size) : whole_((size + page - 1) / page * page + page), size_(size) {
@@ -118,39 +118,39 @@ Errors errors(ggml_type type, Activations activations) {
     return e;
 }
 
-TEST(equals_its_scalar_twin) {
+TEST(equals_the_scalar_reference) {
     const ggml_type types[] = {GGML_TYPE_F32,  GGML_TYPE_F16,  GGML_TYPE_BF16, GGML_TYPE_Q8_0,
                                GGML_TYPE_Q5_1, GGML_TYPE_Q4_0, GGML_TYPE_Q4_K, GGML_TYPE_Q5_K,
                                GGML_TYPE_Q6_K, GGML_TYPE_Q5_0};
     for (ggml_type type : types) {
         CHECK(errors(type, Activations::f32).worst < 2e-12);   // measured 7e-13
         CHECK(errors(type, Activations::bits16).worst < 2e-9); // measured 6e-10
-        // Means measured: 2.7e-5 with 8-bit activations, 6e-5 where weights of 4 bits are brought
-        // to 8, 6e-6 with BF16. The least shapes have few values, and with them any error.
+        // Means measured: 2.7e-5 with 8-bit activations, 6e-5 where weights of 4 bits become
+        // 8 bits, 6e-6 with BF16. The least shapes have few values, and with them any error.
         const Errors bits8 = errors(type, Activations::bits8);
         CHECK(bits8.mean < (type == GGML_TYPE_F32 ? 2e-12 : 1e-4));
         CHECK(bits8.worst < (type == GGML_TYPE_F32 ? 2e-12 : 3e-4));
     }
 }
 
-// With the activations a block has: those behind its norms, and those behind GELU, whose blocks
-// are more uneven and whose mean is not zero.
-TEST(rounding_activations_keeps_its_bar) {
+// With the activations of a transformer block: after its norms, and after GELU, where blocks of
+// values are more uneven and their mean is not zero.
+TEST(rounding_activations_stays_within_its_limit) {
     double most = 0;
     for (ggml_type type : {GGML_TYPE_Q8_0, GGML_TYPE_Q5_1, GGML_TYPE_Q4_0, GGML_TYPE_Q4_K,
                            GGML_TYPE_Q5_K, GGML_TYPE_Q6_K, GGML_TYPE_F16, GGML_TYPE_BF16})
-        for (bool behind_gelu : {false, true}) {
+        for (bool after_gelu : {false, true}) {
             Tensors t({type, 8192, 48, 16, Activations::bits8, false});
             float * x = static_cast<float *>(t.x->data);
-            for (int64_t i = 0; behind_gelu && i < 8192 * 16; ++i)
+            for (int64_t i = 0; after_gelu && i < 8192 * 16; ++i)
                 x[i] = static_cast<float>(gelu_plain(x[i]));
             most = std::max(most, t.error(t.run(1, 16)));
         }
     std::printf("gemm, 8192 normal values or their GELU: worst NMSE %.2g\n", most);
-    CHECK(most < 1e-4); // measured 7.9e-5 where 4 bits are brought to 8, else 5.9e-5
+    CHECK(most < 1e-4); // measured 7.9e-5 where 4 bits become 8, else 5.9e-5
 }
 
-// Blocks so small that their scale has no inverse count as nothing, which is what they add.
+// Blocks of values so small that their scale has no inverse count as zero.
 TEST(tiny_activations_are_no_error) {
     for (float tiny : {1e-29f, 1e-37f, 1e-42f})
         for (Activations activations : {Activations::bits16, Activations::bits8}) {
@@ -185,7 +185,7 @@ TEST(largest_sums_do_not_overflow) {
             most = std::max(most, t.error(t.run(1, 16)));
         }
     std::printf("gemm, largest sums: worst NMSE %.2g\n", most);
-    CHECK(most < 1e-4); // measured 1.4e-6 where 4 bits are brought to 8, else 1.5e-11
+    CHECK(most < 1e-4); // measured 1.4e-6 where 4 bits become 8, else 1.5e-11
 }
 
 // More rows than one block, more outputs than one piece, k in several parts.
@@ -194,7 +194,7 @@ TEST(threads_and_rows_change_no_bit) {
         Tensors t({type, 2304, 300, 521, Activations::bits8, true});
         const std::vector<float> all = t.run(1, 521);
         CHECK(t.run(3, 521) == all);
-        CHECK(t.run(3, 5) == t.run(1, 5)); // another way, for few rows
+        CHECK(t.run(3, 5) == t.run(1, 5)); // another algorithm, for few rows
         const std::vector<float> some = t.run(2, 100);
         CHECK(std::equal(some.begin(), some.end(), all.begin()));
     }

@@ -1,4 +1,4 @@
-// The kernels over rows against their scalar twins in double, on random ragged widths.
+// The kernels over rows against their scalar references in double, on random ragged widths.
 #include "kernels/kernel_tests.h"
 #include "kernels/variant.h"
 #include "plain.h"
@@ -39,7 +39,7 @@ std::vector<int64_t> widths() {
 // One value past the end must stay as it is.
 constexpr float untouched = 12345;
 
-TEST(norms_equal_their_scalar_twin) {
+TEST(norms_equal_the_scalar_reference) {
     Nmse error;
     for (int64_t n : widths())
         for (Norm norm : {Norm::none, Norm::rms, Norm::layer})
@@ -70,7 +70,7 @@ TEST(norms_equal_their_scalar_twin) {
     CHECK(error.value() < 9e-15); // measured 2.2e-15
 }
 
-TEST(sums_and_gelu_equal_their_scalar_twins) {
+TEST(sums_and_gelu_equal_the_scalar_references) {
     Nmse add, gelu;
     for (int64_t n : widths())
         for (int form = 0; form < 2; ++form) {
@@ -97,7 +97,7 @@ TEST(sums_and_gelu_equal_their_scalar_twins) {
     CHECK(gelu.value() < 6e-15); // measured 1.4e-15
 }
 
-TEST(rms_silu_and_dot_equal_their_scalar_twins) {
+TEST(rms_silu_and_dot_equal_the_scalar_references) {
     Nmse normed, dots;
     for (int64_t n : widths()) {
         const std::vector<float> x = normal_values(n, 0, 3), y = normal_values(n, 1);

@@ -3,8 +3,8 @@
 
 namespace ltx2::kernels::LTX2_VARIANT {
 
-static constexpr int tiles = 4;         // of a task, that share a block of keys
-static constexpr int64_t block = 256;   // keys between two looks at the maximum
+static constexpr int tiles = 4;         // of a task; they share a block of keys
+static constexpr int64_t block = 256;   // keys between two updates of the maximum
 static constexpr int chunk = 8;         // keys are padded to it
 static constexpr float lowest = -1e30f; // below every score
 
@@ -12,45 +12,44 @@ static int64_t up_to(int64_t n, int64_t multiple) {
     return (n + multiple - 1) / multiple * multiple;
 }
 
-// Rows lie a whole token apart, further than the processor looks ahead by itself.
-static inline void fetch(const float * p, int64_t n) {
+// Rows lie a whole token apart, further than the processor prefetches by itself.
+static inline void prefetch(const float * p, int64_t n) {
     for (int64_t i = 0; p && i < n; i += 16)
         __builtin_prefetch(p + i);
 }
-static inline void fetch(const HeadRow & row, int64_t ahead, int64_t head_dim) {
-    fetch(row.x + ahead, head_dim);
+static inline void prefetch(const HeadRow & row, int64_t ahead, int64_t head_dim) {
+    prefetch(row.x + ahead, head_dim);
     if (row.cos) {
-        fetch(row.cos + ahead / 2, head_dim / 2);
-        fetch(row.sin + ahead / 2, head_dim / 2);
+        prefetch(row.cos + ahead / 2, head_dim / 2);
+        prefetch(row.sin + ahead / 2, head_dim / 2);
     }
 }
 
-// The first `n` values of each go through `one`, a vector at a time.
+// one(i, count) for vectors of values that begin at i < n, of which the last may be part of one.
 template <class One>
-static inline void each(int64_t n, One one) {
+static inline void by_vector(int64_t n, One one) {
     int64_t i = 0;
     for (; i + lanes <= n; i += lanes)
         one(i, lanes);
     if (i < n)
         one(i, static_cast<int>(n - i));
 }
-static inline Vec read(const float * p, int n) { return n == lanes ? load(p) : load_some(p, n); }
-static inline void write(float * p, Vec v, int n) {
-    if (n == lanes)
-        store(p, v);
-    else
-        store_some(p, v, n);
+// Zeros to the whole vectors of [from, end).
+static inline void clear(float * p, int64_t from, int64_t end) {
+    for (int64_t i = from; i < end; i += lanes)
+        store(p + i, Vec{});
 }
 
-static void turn(const HeadRow & row, int64_t head_dim, float * out) {
+// Times the factor and the norm's weights, then rotated.
+static void rotate(const HeadRow & row, int64_t head_dim, float * out) {
     const auto value = [&](int64_t i, int n) {
         const Vec v = read(row.x + i, n) * row.factor;
         return row.weight ? v * read(row.weight + i, n) : v;
     };
     if (!row.cos)
-        return each(head_dim, [&](int64_t i, int n) { write(out + i, value(i, n), n); });
+        return by_vector(head_dim, [&](int64_t i, int n) { write(out + i, value(i, n), n); });
     const int64_t half = head_dim / 2;
-    each(half, [&](int64_t i, int n) {
+    by_vector(half, [&](int64_t i, int n) {
         const Vec a = value(i, n), b = value(half + i, n);
         const Vec c = read(row.cos + i, n), s = read(row.sin + i, n);
         write(out + i, a * c - b * s, n);
@@ -67,7 +66,7 @@ static inline void interleave(Vec & a, Vec & b, std::index_sequence<I...>) {
 // A square of lanes x lanes values: halves of its rows are interleaved until they are its columns.
 static inline void transpose(Vec (&square)[lanes]) {
 #pragma GCC unroll 8
-    for (int turns = 1; turns < lanes; turns *= 2) {
+    for (int passes = 1; passes < lanes; passes *= 2) {
         Vec next[lanes];
 #pragma GCC unroll 16
         for (int i = 0; i < lanes / 2; ++i) {
@@ -83,11 +82,10 @@ static inline void transpose(Vec (&square)[lanes]) {
 
 // A row's values as steps of the product: in place.
 template <class M>
-static void into_steps(float * row, int64_t head_dim) {
+static void into_steps([[maybe_unused]] float * row, [[maybe_unused]] int64_t head_dim) {
     if constexpr (M::pair == 2)
         for (int64_t i = 0; 2 * i < head_dim; i += lanes)
             store(row + i, M::neighbours(row + 2 * i));
-    (void)row, (void)head_dim;
 }
 
 template <class M>
@@ -99,16 +97,15 @@ template <class M>
 static void pack_values(const float * const * v, int count, int64_t first, const PackedHead & head,
                         float * scratch) {
     const int64_t steps = block / M::pair, wide = up_to(head.head_dim, rows);
-    for (int64_t i = 0; i < up_to(wide, lanes); i += lanes)
-        store(scratch + i, Vec{});
+    clear(scratch, 0, wide);
     const float * zeros = scratch;
     float * line = scratch + up_to(wide, lanes);
     for (int key = 0; key < chunk; key += M::pair) {
         const float * a = key < count ? v[key] : zeros;
         const float * b = key + M::pair - 1 < count ? v[key + M::pair - 1] : zeros;
-        fetch(a + head.head_dim, head.head_dim); // the next head's
-        fetch(b + head.head_dim, M::pair == 2 ? head.head_dim : 0);
-        each(head.head_dim, [&](int64_t i, int n) {
+        prefetch(a + head.head_dim, head.head_dim); // the next head's
+        prefetch(b + head.head_dim, M::pair == 2 ? head.head_dim : 0);
+        by_vector(head.head_dim, [&](int64_t i, int n) {
             Vec value = read(a + i, n);
             if constexpr (M::pair == 2)
                 value = M::both(value, read(b + i, n));
@@ -126,21 +123,18 @@ template <class M>
 static void pack(const HeadRow * k, const float * const * v, int count, int64_t first,
                  const PackedHead & head, float * scratch) {
     const int64_t steps = steps_of<M>(head.head_dim), wide = up_to(head.head_dim, 2 * lanes);
-    for (int64_t i = 0; i < wide; i += lanes)
-        store(scratch + i, Vec{});
+    clear(scratch, 0, wide);
     for (int key = 0; key < chunk; ++key) {
         float * to = head.k + (first + key) * steps;
         if (key == count) // zeros from here on
-            for (int64_t i = 0; i < wide; i += lanes)
-                store(scratch + i, Vec{});
+            clear(scratch, 0, wide);
         if (key < count) {
-            for (int64_t i = head.head_dim / lanes * lanes; i < wide; i += lanes)
-                store(scratch + i, Vec{});
-            fetch(k[key], head.head_dim, head.head_dim); // the next head's
-            turn(k[key], head.head_dim, scratch);
+            clear(scratch, head.head_dim / lanes * lanes, wide);
+            prefetch(k[key], head.head_dim, head.head_dim); // the next head's
+            rotate(k[key], head.head_dim, scratch);
             into_steps<M>(scratch, head.head_dim);
         }
-        each(steps, [&](int64_t i, int n) { write(to + i, load(scratch + i), n); });
+        by_vector(steps, [&](int64_t i, int n) { write(to + i, load(scratch + i), n); });
     }
     pack_values<M>(v, count, first, head, scratch);
 }
@@ -183,13 +177,12 @@ static void begin(const AttentionTask & task, int index, float * buffer) {
         for (int i = 0; i < lanes; ++i) {
             float * row = buffer + i * wide;
             const int query = n * lanes + i;
-            for (int64_t d = query < t.queries ? dim / lanes * lanes : 0; d < wide; d += lanes)
-                store(row + d, Vec{});
+            clear(row, query < t.queries ? dim / lanes * lanes : 0, wide);
             if (query >= t.queries)
                 continue;
             if (query + ahead < t.queries)
-                fetch(task.rows[index * tile + query + ahead], 0, dim);
-            turn(task.rows[index * tile + query], dim, row);
+                prefetch(task.rows[index * tile + query + ahead], 0, dim);
+            rotate(task.rows[index * tile + query], dim, row);
             into_steps<M>(row, dim);
         }
         for (int64_t d = 0; d < steps; d += lanes) {
@@ -203,8 +196,7 @@ static void begin(const AttentionTask & task, int index, float * buffer) {
         store(t.top + n * lanes, splat(lowest));
         store(t.total + n * lanes, Vec{});
     }
-    for (int64_t i = 0; i < wide * tile; i += lanes)
-        store(t.out + i, Vec{});
+    clear(t.out, 0, wide * tile);
 }
 
 // Scores no query may see: of keys past the end, before the window, after the query itself.
@@ -295,7 +287,7 @@ static void end(const AttentionTask & task, int index) {
             factor *= 2.0f / (1.0f + exp(-logits));
         }
         float * out = task.out + (index * tile + first) * task.out_step;
-        each(task.head.head_dim, [&](int64_t d, int width) {
+        by_vector(task.head.head_dim, [&](int64_t d, int width) {
             Vec square[lanes];
             for (int i = 0; i < lanes; ++i)
                 square[i] = load(t.out + (d + i) * tile + first) * factor;
@@ -328,12 +320,8 @@ static void run_as(const AttentionTask & task) {
             const int64_t seen = task.window && end < keys ? end : keys;
             if (seen <= 0)
                 continue;
-            if (t.vectors == 3)
-                add_block<M, 3>(t, task, first, seen, scores);
-            else if (t.vectors == 2)
-                add_block<M, 2>(t, task, first, seen, scores);
-            else
-                add_block<M, 1>(t, task, first, seen, scores);
+            with_count<columns>(t.vectors,
+                                [&](auto n) { add_block<M, n>(t, task, first, seen, scores); });
         }
     }
     for (int i = 0; i < count; ++i)
@@ -364,17 +352,7 @@ static int64_t v_size(int64_t head_dim, int64_t keys, bool bf16) {
     return up_to(keys, block) / (bf16 ? 2 : 1) * up_to(head_dim, rows);
 }
 
-void fill(AttentionKernels & kernels) {
-#if defined(__AVX512BF16__)
-    kernels.bf16 = true;
-#endif
-    kernels.queries = tiles * tile;
-    kernels.chunk = chunk;
-    kernels.pack = pack_head;
-    kernels.run = run;
-    kernels.k_size = k_size;
-    kernels.v_size = v_size;
-    kernels.scratch_size = scratch_size;
-}
+extern constexpr AttentionKernels attention_kernels = {
+    has_bf16, tiles * tile, chunk, pack_head, run, k_size, v_size, scratch_size};
 
 } // namespace ltx2::kernels::LTX2_VARIANT

@@ -1,7 +1,6 @@
 #include "kernels/conv3d_tile.h"
 
 #include "kernels/simd.h"
-#include "kernels/unroll.h"
 
 namespace ltx2::kernels::LTX2_VARIANT {
 
@@ -9,28 +8,16 @@ static constexpr int panel = 2 * lanes;
 
 template <int Stride, int Taps, int Rows>
 static void tile_of(const Conv3dTileInput & in, float * sums) {
-    Vec low[Rows], high[Rows];
-    each<Rows>([&](auto r) {
-        low[r] = load(sums + r * panel);
-        high[r] = load(sums + r * panel + lanes);
-    });
+    Sums<Rows> s;
+    load(s, sums, panel);
     const float * w = in.weights;
     for (int line = 0; line < in.lines; ++line) {
         const float * x = in.rows[line];
         for (int64_t c = 0; c < in.channels; ++c, x += in.ld)
-            for (int tap = 0; tap < Taps; ++tap, w += panel) {
-                const Vec w0 = load(w), w1 = load(w + lanes);
-                each<Rows>([&](auto r) {
-                    const Vec v = splat(x[r * Stride + tap]);
-                    low[r] += v * w0;
-                    high[r] += v * w1;
-                });
-            }
+            for (int tap = 0; tap < Taps; ++tap, w += panel)
+                add_step(s, w, [&](int r) { return x[r * Stride + tap]; });
     }
-    each<Rows>([&](auto r) {
-        store(sums + r * panel, low[r]);
-        store(sums + r * panel + lanes, high[r]);
-    });
+    store(sums, panel, s);
 }
 
 template <int Stride, int Taps>
@@ -54,10 +41,6 @@ static Conv3dTileFn tile_for(int stride, int taps, int rows) {
     return stride == 1 ? tile_for<1, 3>(rows) : tile_for<2, 3>(rows);
 }
 
-void fill(Conv3dTiles & tiles) {
-    tiles.panel = panel;
-    tiles.most_rows = registers == 32 ? 12 : 6;
-    tiles.tile_for = tile_for;
-}
+extern constexpr Conv3dTiles conv3d_kernels = {panel, registers == 32 ? 12 : 6, tile_for};
 
 } // namespace ltx2::kernels::LTX2_VARIANT

@@ -2,12 +2,6 @@
 
 namespace ltx2::kernels::LTX2_VARIANT {
 
-#if defined(__AVX512BF16__)
-static constexpr bool has_bf16 = true;
-#else
-static constexpr bool has_bf16 = false;
-#endif
-
 // Rows of a tile, so that its sums, two vectors of weights and one value stay in registers.
 static constexpr int rows_f32 = registers == 32 ? 12 : 6, rows_bf16 = 12;
 
@@ -90,7 +84,7 @@ static void transpose(const uint32_t * from, int64_t stride, int64_t count, uint
         for (int n = 0; n < panel; n += 16) {
             __m512i v[16];
             each<16>([&](auto i) { v[i] = _mm512_loadu_si512(from + (n + i) * stride + k); });
-            turn_16(
+            transpose_16(
                 v, [&](int i, __m512i row) { _mm512_storeu_si512(to + (k + i) * panel + n, row); });
         }
 #endif
@@ -112,7 +106,7 @@ static void scaled(const uint8_t * values, const float * scales, const float * m
     }
 }
 
-// From the end, so that nothing is overwritten that is still wanted.
+// From the end, so that nothing is overwritten before it is read.
 [[maybe_unused]] static void widen(uint32_t * units, int64_t count) {
     // Unsigned, since these wrap.
     typedef uint8_t Bytes __attribute__((vector_size(sizeof(Vec))));
@@ -133,53 +127,33 @@ static void scaled(const uint8_t * values, const float * scales, const float * m
 
 template <int Rows>
 static void tile_f32(const GemmTile & t) {
-    Vec low[Rows], high[Rows];
-    each<Rows>([&](auto r) {
-        low[r] = load(t.sums + r * t.sums_stride);
-        high[r] = load(t.sums + r * t.sums_stride + lanes);
-    });
+    Sums<Rows> s;
+    load(s, t.sums, t.sums_stride);
     const float * w = reinterpret_cast<const float *>(t.panel.units);
     const float * x = reinterpret_cast<const float *>(t.rows);
     LTX2_UNROLL_STEPS
-    for (int64_t k = 0; k < t.count; ++k, x += rows_f32, w += panel) {
-        const Vec w0 = load(w), w1 = load(w + lanes);
-        each<Rows>([&](auto r) {
-            const Vec v = splat(x[r]);
-            low[r] += v * w0;
-            high[r] += v * w1;
-        });
-    }
-    each<Rows>([&](auto r) {
-        store(t.sums + r * t.sums_stride, low[r]);
-        store(t.sums + r * t.sums_stride + lanes, high[r]);
-    });
+    for (int64_t k = 0; k < t.count; ++k, x += rows_f32, w += panel)
+        add_step(s, w, [&](int r) { return x[r]; });
+    store(t.sums, t.sums_stride, s);
 }
 
 #if defined(__AVX512BF16__)
-static inline __m512bh bf16_pairs(__m512i v) { return (__m512bh)v; }
-
 template <int Rows>
 static void tile_bf16(const GemmTile & t) {
-    __m512 low[Rows], high[Rows];
-    each<Rows>([&](auto r) {
-        low[r] = _mm512_loadu_ps(t.sums + r * t.sums_stride);
-        high[r] = _mm512_loadu_ps(t.sums + r * t.sums_stride + 16);
-    });
+    Sums<Rows> s;
+    load(s, t.sums, t.sums_stride);
     const uint32_t * w = t.panel.units;
     const int32_t * x = reinterpret_cast<const int32_t *>(t.rows);
     for (int64_t k = 0; k < (t.count + 1) / 2; ++k, x += rows_bf16, w += panel) {
-        const __m512bh w0 = bf16_pairs(_mm512_loadu_si512(w));
-        const __m512bh w1 = bf16_pairs(_mm512_loadu_si512(w + 16));
+        const auto w0 = (__m512bh)_mm512_loadu_si512(w);
+        const auto w1 = (__m512bh)_mm512_loadu_si512(w + 16);
         each<Rows>([&](auto r) {
-            const __m512bh v = bf16_pairs(_mm512_set1_epi32(x[r]));
-            low[r] = _mm512_dpbf16_ps(low[r], w0, v);
-            high[r] = _mm512_dpbf16_ps(high[r], w1, v);
+            const auto v = (__m512bh)_mm512_set1_epi32(x[r]);
+            s.low[r] = (Vec)_mm512_dpbf16_ps((__m512)s.low[r], w0, v);
+            s.high[r] = (Vec)_mm512_dpbf16_ps((__m512)s.high[r], w1, v);
         });
     }
-    each<Rows>([&](auto r) {
-        _mm512_storeu_ps(t.sums + r * t.sums_stride, low[r]);
-        _mm512_storeu_ps(t.sums + r * t.sums_stride + 16, high[r]);
-    });
+    store(t.sums, t.sums_stride, s);
 }
 #endif
 
@@ -190,30 +164,21 @@ static void tile(Arithmetic a, const GemmTile & t, int rows) {
     if (a == Arithmetic::bf16)
         return with_count<rows_bf16>(rows, [&](auto r) { tile_bf16<r>(t); });
 #endif
-    if (a == Arithmetic::int8 || a == Arithmetic::int16)
-        return tile_int8(bytes(a), t, rows);
+#if defined(__AVX512VNNI__)
     if (a == Arithmetic::int4)
         return tile_int4(t, rows);
+#endif
+    if (a == Arithmetic::int8 || a == Arithmetic::int16)
+        return tile_int8(bytes(a), t, rows);
     with_count<rows_f32>(rows, [&](auto r) { tile_f32<r>(t); });
 }
 
-void fill(Gemm & gemm) {
-    gemm.panel = panel;
-    gemm.most_rows[static_cast<int>(Arithmetic::f32)] = rows_f32;
-    gemm.most_rows[static_cast<int>(Arithmetic::bf16)] = has_bf16 ? rows_bf16 : 0;
-    gemm.most_rows[static_cast<int>(Arithmetic::int8)] = rows_int8;
-    gemm.most_rows[static_cast<int>(Arithmetic::int16)] = rows_int8;
-    gemm.most_rows[static_cast<int>(Arithmetic::int4)] = rows_int8;
-    gemm.rows_bytes = rows_bytes;
-    gemm.prepare = prepare;
-    gemm.to_bf16 = to_bf16;
-    gemm.scaled = scaled;
-    gemm.transpose = transpose;
-    gemm.widen = int16_pairs ? widen : nullptr;
-    gemm.tile = tile;
-    gemm.multiplies = multiplies;
-    gemm.decoder = decoder;
-    gemm.unpacker = unpacker;
-}
+extern constexpr Gemm gemm_kernels = {
+    panel,      {rows_f32, has_bf16 ? rows_bf16 : 0, rows_int8, rows_int8, rows_int8},
+    rows_bytes, prepare,
+    to_bf16,    scaled,
+    transpose,  int16_pairs ? widen : nullptr,
+    tile,       multiplies,
+    decoder,    unpacker};
 
 } // namespace ltx2::kernels::LTX2_VARIANT

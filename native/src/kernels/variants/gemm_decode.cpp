@@ -76,7 +76,7 @@ static void q5_1(const uint8_t * row, int64_t first, int64_t count, uint8_t * va
     }
 }
 
-// The scale and the minimum of the part j of 8, six bits each, of a K-block's 12 bytes.
+// Scale and minimum of part j of 8, six bits each, from a K-block's 12 bytes.
 static inline void k_scale(const uint8_t * q, int j, int & scale, int & minimum) {
     if (j < 4) {
         scale = q[j] & 63;
@@ -87,46 +87,27 @@ static inline void k_scale(const uint8_t * q, int j, int & scale, int & minimum)
     }
 }
 
-// Calls part(block, j) for the parts of 32 values from `first` on, eight a block.
-template <class F>
-static inline void each_part(const uint8_t * row, int64_t bytes, int64_t first, int64_t count,
-                             F part) {
-    for (int64_t i = first / 32; i < (first + count) / 32; ++i)
-        part(row + i / 8 * bytes, static_cast<int>(i % 8));
-}
-
-// d, dmin, 12 bytes of scales, 128 bytes: of 64 values the first half in the low halves
-static void q4_k(const uint8_t * row, int64_t first, int64_t count, uint8_t * values,
-                 float * scales, float * minima) {
-    each_part(row, 144, first, count, [&](const uint8_t * block, int j) {
+// Parts of 32 values, eight a block: d, dmin, 12 bytes of scales, with Fifth 32 bytes of fifth bits
+// (bit j for part j), 128 bytes: of 64 values the first half in the low halves.
+template <bool Fifth>
+static void k_quants(const uint8_t * row, int64_t first, int64_t count, uint8_t * values,
+                     float * scales, float * minima) {
+    constexpr int64_t bytes = Fifth ? 176 : 144;
+    for (int64_t part = first / 32; part < (first + count) / 32; ++part, values += 32) {
+        const uint8_t * block = row + part / 8 * bytes;
+        const int j = static_cast<int>(part % 8);
         int scale, minimum;
         k_scale(block + 4, j, scale, minimum);
         *scales++ = half_at(block) * static_cast<float>(scale);
         *minima++ = -half_at(block + 2) * static_cast<float>(minimum);
-        const uint8_t * q = block + 16 + j / 2 * 32;
-        const int shift = j % 2 * 4;
-        for (int i = 0; i < 32; i += 16)
-            put(values + i, ((bytes_at(q + i) >> shift) & 15) + offset);
-        values += 32;
-    });
-}
-
-// d, dmin, 12 bytes of scales, 32 bytes of fifth bits (bit j for part j), 128 bytes as in q4_k
-static void q5_k(const uint8_t * row, int64_t first, int64_t count, uint8_t * values,
-                 float * scales, float * minima) {
-    each_part(row, 176, first, count, [&](const uint8_t * block, int j) {
-        int scale, minimum;
-        k_scale(block + 4, j, scale, minimum);
-        *scales++ = half_at(block) * static_cast<float>(scale);
-        *minima++ = -half_at(block + 2) * static_cast<float>(minimum);
-        const uint8_t * q = block + 48 + j / 2 * 32;
-        const int shift = j % 2 * 4;
+        const uint8_t * q = block + bytes - 128 + j / 2 * 32;
         for (int i = 0; i < 32; i += 16) {
-            const Bytes fifth = ((bytes_at(block + 16 + i) >> j) & 1) << 4;
-            put(values + i, ((bytes_at(q + i) >> shift) & 15) + fifth + offset);
+            Bytes value = (bytes_at(q + i) >> (j % 2 * 4)) & 15;
+            if (Fifth)
+                value += ((bytes_at(block + 16 + i) >> j) & 1) << 4;
+            put(values + i, value + offset);
         }
-        values += 32;
-    });
+    }
 }
 
 Decoder decoder(int ggml_type) {
@@ -138,9 +119,9 @@ Decoder decoder(int ggml_type) {
     case GGML_TYPE_Q5_1:
         return {q5_1, 5, true};
     case GGML_TYPE_Q4_K:
-        return {q4_k, 4, true};
+        return {k_quants<false>, 4, true};
     case GGML_TYPE_Q5_K:
-        return {q5_k, 5, true};
+        return {k_quants<true>, 5, true};
     default:
         return {nullptr, 0, false};
     }

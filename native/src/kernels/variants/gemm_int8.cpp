@@ -1,4 +1,4 @@
-// Products of 8-bit values: blocks of 32 are summed exactly as integers, then scaled.
+// Activations as 8-bit values, in blocks of 32 with one scale.
 #include "kernels/variants/gemm_parts.h"
 
 namespace ltx2::kernels::LTX2_VARIANT {
@@ -65,72 +65,7 @@ void prepare_int8(Arithmetic arithmetic, const float * x, int64_t stride, int ro
                                      : prepare_some<Int8Block<1>>)(x, stride, rows, k, out);
 }
 
-#if defined(__AVX512VNNI__)
-
-template <int Bytes>
-static inline __m512 as_f32(__m512i sum) {
-    return Bytes == 1 ? sum_as_f32(sum) : _mm512_cvtepi32_ps(sum);
-}
-
-template <int Bytes>
-static inline __m512i dot(__m512i sum, __m512i w, __m512i x) {
-    return Bytes == 1 ? _mm512_dpbusd_epi32(sum, w, x) : _mm512_dpwssd_epi32(sum, w, x);
-}
-
-template <int Bytes, int Rows, bool Minima>
-static void tile_of(const GemmTile & t) {
-    __m512 low[Rows], high[Rows];
-    each<Rows>([&](auto r) {
-        low[r] = _mm512_loadu_ps(t.sums + r * t.sums_stride);
-        high[r] = _mm512_loadu_ps(t.sums + r * t.sums_stride + 16);
-    });
-    const auto * x = reinterpret_cast<const Int8Block<Bytes> *>(t.rows);
-    const uint32_t * w = t.panel.units;
-    const float *scales = t.panel.scales, *minima = t.panel.minima;
-    constexpr int units = 8 * Bytes;
-    for (int64_t b = 0; b < t.count / 32; ++b, ++x, w += units * panel, scales += panel) {
-        __m512i s0[Rows], s1[Rows];
-        each<Rows>(
-            [&](auto r) { s0[r] = s1[r] = _mm512_set1_epi32(Bytes == 1 ? x->begin[r] : 0); });
-        each<units>([&](auto q) {
-            const __m512i w0 = _mm512_loadu_si512(w + q * panel);
-            const __m512i w1 = _mm512_loadu_si512(w + q * panel + 16);
-            each<Rows>([&](auto r) {
-                const __m512i v =
-                    _mm512_set1_epi32(static_cast<int32_t>(x->units[q / 8][q % 8][r]));
-                s0[r] = dot<Bytes>(s0[r], w0, v);
-                s1[r] = dot<Bytes>(s1[r], w1, v);
-            });
-        });
-        const __m512 d0 = _mm512_loadu_ps(scales), d1 = _mm512_loadu_ps(scales + 16);
-        each<Rows>([&](auto r) {
-            const __m512 d = _mm512_set1_ps(x->scale[r]);
-            low[r] = _mm512_fmadd_ps(as_f32<Bytes>(s0[r]), _mm512_mul_ps(d0, d), low[r]);
-            high[r] = _mm512_fmadd_ps(as_f32<Bytes>(s1[r]), _mm512_mul_ps(d1, d), high[r]);
-        });
-        if (Minima) {
-            const __m512 m0 = _mm512_loadu_ps(minima), m1 = _mm512_loadu_ps(minima + 16);
-            each<Rows>([&](auto r) {
-                const __m512 sum = _mm512_set1_ps(x->sum[r]);
-                low[r] = _mm512_fmadd_ps(sum, m0, low[r]);
-                high[r] = _mm512_fmadd_ps(sum, m1, high[r]);
-            });
-            minima += panel;
-        }
-    }
-    each<Rows>([&](auto r) {
-        _mm512_storeu_ps(t.sums + r * t.sums_stride, low[r]);
-        _mm512_storeu_ps(t.sums + r * t.sums_stride + 16, high[r]);
-    });
-}
-
-void tile_int8(int bytes, const GemmTile & t, int rows) {
-    with_shape(bytes, t, rows, [&](auto p, auto r, auto minima) { tile_of<p, r, minima>(t); });
-}
-
-bool multiplies_int8(int, int) { return true; }
-
-#elif !defined(__AVX2__) && !defined(__ARM_FEATURE_DOTPROD) // else another file has them
+#if !defined(__AVX2__) && !defined(__ARM_FEATURE_DOTPROD) // else another file has them
 
 void tile_int8(int, const GemmTile &, int) {}
 bool multiplies_int8(int, int) { return false; }

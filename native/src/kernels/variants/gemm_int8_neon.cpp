@@ -1,4 +1,5 @@
-// Products of 8-bit values on aarch64: blocks of 32 are summed exactly as integers, then scaled.
+// Matrix products of 8-bit values on aarch64: blocks of 32 are summed exactly as integers, then
+// scaled.
 #if defined(__ARM_FEATURE_DOTPROD)
 
 #include "kernels/variants/gemm_parts.h"
@@ -9,15 +10,9 @@ static inline int8x16_t bytes_at(const uint32_t * p) {
     return vld1q_s8(reinterpret_cast<const int8_t *>(p));
 }
 
-// A block's sums by row.
-template <int Rows>
-struct BlockSums {
-    int32x4_t low[Rows + 1], high[Rows + 1]; // one more: rows may come in twos
-};
-
 #if defined(__ARM_FEATURE_MATMUL_INT8)
 
-// Two rows times two outputs, eight values deep, an instruction.
+// One instruction multiplies two rows by two outputs, eight values deep.
 template <int Bytes, int Rows>
 static inline void sum_block(const Int8Block<Bytes> & x, const uint32_t * w,
                              BlockSums<Rows> & out) {
@@ -45,10 +40,10 @@ static inline void sum_block(const Int8Block<Bytes> & x, const uint32_t * w,
             });
         });
     });
-    const auto halves = [](int32x4_t a, int32x4_t b, int32x4_t & first, int32x4_t & second) {
+    const auto halves = [](int32x4_t a, int32x4_t b, IVec & first, IVec & second) {
         const int64x2_t c = vreinterpretq_s64_s32(a), d = vreinterpretq_s64_s32(b);
-        first = vreinterpretq_s32_s64(vzip1q_s64(c, d));
-        second = vreinterpretq_s32_s64(vzip2q_s64(c, d));
+        first = (IVec)vreinterpretq_s32_s64(vzip1q_s64(c, d));
+        second = (IVec)vreinterpretq_s32_s64(vzip2q_s64(c, d));
     };
     each<twos>([&](auto p) {
         halves(s[p][0], s[p][1], out.low[2 * p], out.low[2 * p + 1]);
@@ -61,20 +56,20 @@ static inline void sum_block(const Int8Block<Bytes> & x, const uint32_t * w,
 template <int Bytes, int Rows>
 static inline void sum_block(const Int8Block<Bytes> & x, const uint32_t * w,
                              BlockSums<Rows> & out) {
-    each<Rows>([&](auto r) { out.low[r] = out.high[r] = vdupq_n_s32(Bytes == 1 ? sum_bits : 0); });
+    each<Rows>([&](auto r) { out.low[r] = out.high[r] = IVec{} + (Bytes == 1 ? sum_bits : 0); });
     each<Bytes>([&](auto p) {
         if (p > 0)
             each<Rows>([&](auto r) {
-                out.low[r] = vshlq_n_s32(out.low[r], 8);
-                out.high[r] = vshlq_n_s32(out.high[r], 8);
+                out.low[r] <<= 8;
+                out.high[r] <<= 8;
             });
         each<8>([&](auto q) {
             const int8x16_t w0 = bytes_at(w + q * panel), w1 = bytes_at(w + q * panel + 4);
             const int8x16_t v[2] = {bytes_at(x.units[p][q]), bytes_at(x.units[p][q] + 4)};
             each<Rows>([&](auto r) {
                 constexpr int lane = decltype(r)::value % 4;
-                out.low[r] = vdotq_laneq_s32(out.low[r], w0, v[r / 4], lane);
-                out.high[r] = vdotq_laneq_s32(out.high[r], w1, v[r / 4], lane);
+                out.low[r] = (IVec)vdotq_laneq_s32((int32x4_t)out.low[r], w0, v[r / 4], lane);
+                out.high[r] = (IVec)vdotq_laneq_s32((int32x4_t)out.high[r], w1, v[r / 4], lane);
             });
         });
     });
@@ -82,42 +77,11 @@ static inline void sum_block(const Int8Block<Bytes> & x, const uint32_t * w,
 
 #endif
 
-template <int Bytes>
-static inline Vec as_f32(int32x4_t sum) {
-    return Bytes == 1 ? (Vec)sum - rounder : (Vec)vcvtq_f32_s32(sum);
-}
-
 template <int Bytes, int Rows, bool Minima>
 static void tile_of(const GemmTile & t) {
-    Vec low[Rows], high[Rows];
-    each<Rows>([&](auto r) {
-        low[r] = load(t.sums + r * t.sums_stride);
-        high[r] = load(t.sums + r * t.sums_stride + lanes);
-    });
-    const auto * x = reinterpret_cast<const Int8Block<Bytes> *>(t.rows);
-    const uint32_t * w = t.panel.units;
-    const float *scales = t.panel.scales, *minima = t.panel.minima;
-    for (int64_t b = 0; b < t.count / 32; ++b, ++x, w += 8 * panel, scales += panel) {
-        BlockSums<Rows> s;
-        sum_block(*x, w, s);
-        const Vec d0 = load(scales), d1 = load(scales + lanes);
-        each<Rows>([&](auto r) {
-            low[r] += as_f32<Bytes>(s.low[r]) * (d0 * x->scale[r]);
-            high[r] += as_f32<Bytes>(s.high[r]) * (d1 * x->scale[r]);
-        });
-        if (Minima) {
-            const Vec m0 = load(minima), m1 = load(minima + lanes);
-            each<Rows>([&](auto r) {
-                low[r] += m0 * x->sum[r];
-                high[r] += m1 * x->sum[r];
-            });
-            minima += panel;
-        }
-    }
-    each<Rows>([&](auto r) {
-        store(t.sums + r * t.sums_stride, low[r]);
-        store(t.sums + r * t.sums_stride + lanes, high[r]);
-    });
+    add_blocks<Bytes, Rows, Minima>(
+        t, [](const auto & x, const uint32_t * w, BlockSums<Rows> & out)
+               __attribute__((always_inline)) { sum_block<Bytes>(x, w, out); });
 }
 
 void tile_int8(int bytes, const GemmTile & t, int rows) {

@@ -4,14 +4,13 @@
 #include "kernels/gemm.h"
 
 #include "kernels/simd.h"
-#include "kernels/unroll.h"
 
 namespace ltx2::kernels::LTX2_VARIANT {
 
 constexpr int panel = 2 * lanes; // outputs
 
-// Rows of a tile of 8-bit products, 0 where this variant has none, and what is added to the
-// weights: the dot products of VNNI want them unsigned.
+// Rows of a tile of 8-bit values, 0 where this variant has none, and what is added to the weights:
+// the dot products of VNNI need them unsigned.
 #if defined(__AVX512VNNI__)
 constexpr int rows_int8 = 7, int8_offset = 128;
 #elif defined(__AVXVNNI__)
@@ -26,8 +25,8 @@ constexpr int rows_int8 = 8, int8_offset = 0;
 constexpr int rows_int8 = 0, int8_offset = 0;
 #endif
 
-// Without VNNI products of bytes are summed in pairs of 16 bits, which those of unsigned weights of
-// 4 or 5 bits do not fill.
+// Without VNNI, products of bytes are summed in pairs to 16 bits, where those of unsigned weights
+// of 4 or 5 bits leave room for more.
 #if defined(__AVX2__) && !defined(__AVX512VNNI__) && !defined(__AVXVNNI__)
 constexpr bool unsigned_small = true;
 #else
@@ -44,14 +43,14 @@ constexpr bool int16_pairs = false;
 // bits of rounder + sum: a subtraction makes it F32, where a conversion would wait for the ports of
 // the multipliers.
 constexpr int32_t sum_bits = 0x4b400000;
-#if defined(__AVX512F__)
-static inline __m512 sum_as_f32(__m512i sum) {
-    return _mm512_sub_ps(_mm512_castsi512_ps(sum), _mm512_set1_ps(rounder));
+// A block's sum as F32.
+template <int Bytes>
+static inline Vec as_f32(IVec sum) {
+    return Bytes == 1 && !unsigned_small ? (Vec)sum - rounder : __builtin_convertvector(sum, Vec);
 }
-#endif
 
 // A block of some rows, of values of one byte or two: units [Bytes][units][rows], the scales, what
-// sums of bytes begin with, and the values' sums times their scales. Of two bytes the high ones
+// sums of bytes start from, and the values' sums times their scales. Of two bytes the high ones
 // come first, then the low ones; with int16_pairs the values 0 and 2, then 1 and 3 of each four.
 template <int Bytes>
 struct Int8Block {
@@ -72,11 +71,44 @@ struct Int8Block {
     }
 };
 
+// A block's integer sums of some rows and a panel; one row more, since they may come in twos.
+template <int Rows>
+struct BlockSums {
+    IVec low[Rows + 1], high[Rows + 1];
+};
+
+// Adds to a tile's sums, in registers, those of its blocks, which sum_block(block, units, out)
+// makes.
+template <int Bytes, int Rows, bool Minima, class SumBlock>
+static inline __attribute__((always_inline)) void add_blocks(const GemmTile & t,
+                                                             const SumBlock & sum_block) {
+    Sums<Rows> sums;
+    load(sums, t.sums, t.sums_stride);
+    const auto * x = reinterpret_cast<const Int8Block<Bytes> *>(t.rows);
+    const uint32_t * w = t.panel.units;
+    const float *scales = t.panel.scales, *minima = t.panel.minima;
+    constexpr int units = int16_pairs ? 8 * Bytes : 8;
+    for (int64_t b = 0; b < t.count / 32; ++b, ++x, w += units * panel, scales += panel) {
+        BlockSums<Rows> s;
+        sum_block(*x, w, s);
+        const Vec d0 = load(scales), d1 = load(scales + lanes);
+        each<Rows>([&](auto r) __attribute__((always_inline)) {
+            sums.low[r] += as_f32<Bytes>(s.low[r]) * (d0 * x->scale[r]);
+            sums.high[r] += as_f32<Bytes>(s.high[r]) * (d1 * x->scale[r]);
+        });
+        if (Minima) {
+            add_step(sums, minima, [&](int r) { return x->sum[r]; });
+            minima += panel;
+        }
+    }
+    store(t.sums, t.sums_stride, sums);
+}
+
 #if defined(__AVX512F__)
 // 16 x 16 units, v[row][column], to put(column, vector of rows): pairs, fours, then the four
 // quarters of the vectors.
 template <class Put>
-static inline __attribute__((always_inline)) void turn_16(const __m512i (&v)[16], Put put) {
+static inline __attribute__((always_inline)) void transpose_16(const __m512i (&v)[16], Put put) {
     __m512i a[16], b[16];
     each<8>([&](auto i) {
         b[2 * i] = _mm512_unpacklo_epi32(v[2 * i], v[2 * i + 1]);
@@ -105,7 +137,7 @@ static inline __attribute__((always_inline)) void turn_16(const __m512i (&v)[16]
 int64_t int8_bytes(Arithmetic arithmetic, int64_t k);
 void prepare_int8(Arithmetic arithmetic, const float * x, int64_t stride, int rows, int64_t k,
                   uint8_t * out);
-// gemm_int8.cpp, gemm_int8_narrow.cpp or gemm_int8_neon.cpp; bytes of an activation
+// gemm_int8.cpp, gemm_int8_x86.cpp or gemm_int8_neon.cpp; bytes of an activation
 void tile_int8(int bytes, const GemmTile & t, int rows);
 bool multiplies_int8(int bytes, int bits); // weights of so many bits, faster than F32
 // tile(bytes, rows, whether there are minima) with constants.
@@ -120,7 +152,7 @@ static inline void with_shape(int bytes, const GemmTile & t, int rows, const Til
             bytes == 1 ? tile(one, r, std::false_type()) : tile(two, r, std::false_type());
     });
 }
-// gemm_int4.cpp
+// gemm_int8_x86.cpp, with AVX-512 VNNI
 void tile_int4(const GemmTile & t, int rows);
 // gemm_decode.cpp
 Decoder decoder(int ggml_type);

@@ -1,6 +1,6 @@
-// Weights of 16 outputs at a time brought into a panel: what lies side by side in a row is loaded,
-// turned in registers, and becomes units where one lane is one output. Other types, and other
-// instruction sets, decode row by row into memory and turn that.
+// Weights of 16 outputs at a time become a panel: what lies side by side in a row is loaded,
+// transposed in registers, and becomes units where one lane is one output. Other types, and other
+// instruction sets, decode row by row into memory and transpose that.
 #include "kernels/variants/gemm_parts.h"
 
 #include "ggml.h"
@@ -24,8 +24,8 @@ static inline void unpack_floats(Rows rows, int64_t bytes, int64_t values, int64
         for (int n = 0; n < panel; n += 16) {
             __m512i v[16];
             each<16>([&](auto i) { v[i] = load(rows[n + i] + (first + k) * bytes, mask); });
-            turn_16(v,
-                    [&](int i, __m512i row) { _mm512_storeu_si512(units + i * panel + n, row); });
+            transpose_16(
+                v, [&](int i, __m512i row) { _mm512_storeu_si512(units + i * panel + n, row); });
         }
     }
 }
@@ -89,17 +89,19 @@ static void q8_0(Rows rows, int64_t first, int64_t count, uint32_t * units, floa
                                         _mm512_inserti64x4(_mm512_castsi256_si512(half(row + at)),
                                                            half(row + next), 1));
             });
-            turn_16(v,
-                    [&](int i, __m512i row) { _mm512_storeu_si512(units + i * panel + n, row); });
+            transpose_16(
+                v, [&](int i, __m512i row) { _mm512_storeu_si512(units + i * panel + n, row); });
             _mm512_storeu_ps(scales + n, halves_of(rows + n, at));
             _mm512_storeu_ps(scales + panel + n, halves_of(rows + n, next));
         }
     }
 }
 
-// 64 bytes of 4 bits of each of 16 rows: of the four blocks from `block` on, of which there are
-// `some`; turned, an element is 4 bytes, 8 values, of 16 outputs.
-static inline void nibbles(Rows rows, int64_t block, int64_t some, __m512i (&turned)[16]) {
+// Values of 4 bits of 16 rows, of the four blocks from `block` on, of which there are `some`:
+// as_bytes(q, b) makes units of block b's values in the lower halves of q's bytes, for 16 outputs.
+template <class AsBytes>
+static inline void unpack_nibbles(Rows rows, int64_t block, int64_t some, uint32_t * units,
+                                  const AsBytes & as_bytes) {
     __m512i v[16];
     each<16>([&](auto i) {
         const uint8_t * row = rows[i] + block * 18 + 2;
@@ -111,7 +113,13 @@ static inline void nibbles(Rows rows, int64_t block, int64_t some, __m512i (&tur
         v[i] = _mm512_inserti32x4(v[i], at(2), 2);
         v[i] = _mm512_inserti32x4(v[i], at(3), 3);
     });
-    turn_16(v, [&](int i, __m512i row) { turned[i] = row; });
+    __m512i columns[16];
+    transpose_16(v, [&](int i, __m512i row) { columns[i] = row; });
+    each<16>([&](auto i) {
+        uint32_t * to = units + (i / 4 * 8 + i % 4) * panel;
+        _mm512_storeu_si512(to, as_bytes(columns[i], i / 4));
+        _mm512_storeu_si512(to + 4 * panel, as_bytes(_mm512_srli_epi16(columns[i], 4), i / 4));
+    });
 }
 
 static void q4_0(Rows rows, int64_t first, int64_t count, uint32_t * units, float * scales) {
@@ -120,15 +128,8 @@ static void q4_0(Rows rows, int64_t first, int64_t count, uint32_t * units, floa
     for (int64_t b = 0; b < blocks; b += 4, units += 32 * panel, scales += 4 * panel) {
         const int64_t block = first / 32 + b, some = blocks - b < 4 ? blocks - b : 4;
         for (int n = 0; n < panel; n += 16) {
-            __m512i v[16];
-            nibbles(rows + n, block, some, v);
-            each<16>([&](auto i) {
-                uint32_t * to = units + (i / 4 * 8 + i % 4) * panel + n;
-                const auto put = [&](uint32_t * at, __m512i q) {
-                    _mm512_storeu_si512(at, _mm512_add_epi8(_mm512_and_si512(q, low), zero));
-                };
-                put(to, v[i]);
-                put(to + 4 * panel, _mm512_srli_epi16(v[i], 4));
+            unpack_nibbles(rows + n, block, some, units + n, [&](__m512i q, int) {
+                return _mm512_add_epi8(_mm512_and_si512(q, low), zero);
             });
             for (int64_t i = 0; i < some; ++i)
                 _mm512_storeu_ps(scales + i * panel + n, halves_of(rows + n, (block + i) * 18));
@@ -136,7 +137,7 @@ static void q4_0(Rows rows, int64_t first, int64_t count, uint32_t * units, floa
     }
 }
 
-// ---- 4 bits brought to 8, a scale for four blocks
+// ---- 4 bits as 8, one scale for four blocks
 
 namespace {
 // As 16 bits, of which the upper eight are the value, 128 added: q * factor + offset, the same in
@@ -151,8 +152,8 @@ static inline __m512i twice(__m512 x) {
     return _mm512_mask_blend_epi16(0xaaaaaaaa, whole, _mm512_slli_epi32(whole, 16));
 }
 
-// Of four blocks with the scales `d`, under one scale, which goes to `scale`: that of the largest
-// is 15 steps, so that its values stay exact.
+// For four blocks with the scales `d`; their common scale goes to `scale`. The block with the
+// largest scale has 15 steps per value, so that its values stay exact.
 static inline Fixed fixed(const __m512 (&d)[4], float * scale) {
     __m512 most = _mm512_setzero_ps();
     each<4>([&](auto b) { most = _mm512_max_ps(most, _mm512_abs_ps(d[b])); });
@@ -170,7 +171,7 @@ static inline Fixed fixed(const __m512 (&d)[4], float * scale) {
 }
 
 // Four values of 16 outputs, in the lower halves of their bytes.
-static inline __m512i brought_to_8(__m512i q, __m512i factor, __m512i offset) {
+static inline __m512i as_8_bits(__m512i q, __m512i factor, __m512i offset) {
     const __m512i low = _mm512_set1_epi16(15);
     const auto at_16 = [&](__m512i v) {
         return _mm512_add_epi16(_mm512_mullo_epi16(_mm512_and_si512(v, low), factor), offset);
@@ -189,15 +190,8 @@ static void q4_0_to_8(Rows rows, int64_t first, int64_t count, uint32_t * units,
                 d[i] = i < some ? halves_of(rows + n, (block + i) * 18) : _mm512_setzero_ps();
             });
             const Fixed f = fixed(d, scales + n);
-            __m512i v[16];
-            nibbles(rows + n, block, some, v);
-            each<16>([&](auto i) {
-                uint32_t * to = units + (i / 4 * 8 + i % 4) * panel + n;
-                const auto put = [&](uint32_t * at, __m512i q) {
-                    _mm512_storeu_si512(at, brought_to_8(q, f.factor[i / 4], f.offset[i / 4]));
-                };
-                put(to, v[i]);
-                put(to + 4 * panel, _mm512_srli_epi16(v[i], 4));
+            unpack_nibbles(rows + n, block, some, units + n, [&](__m512i q, int b) {
+                return as_8_bits(q, f.factor[b], f.offset[b]);
             });
         }
     }

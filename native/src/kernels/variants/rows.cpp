@@ -10,9 +10,9 @@ static inline Vec gelu_of(Vec x) {
     return x / (1.0f + exp(-2.0f * u));
 }
 
-// out[i] = value(i, the vector or part of one at i that `at` gives of any array)
+// out = value(at), a vector or part of one at a time: at(p) is the same part of the array p
 template <class Value>
-static inline void each(float * out, int64_t n, const Value & value) {
+static inline void map_row(float * out, int64_t n, const Value & value) {
     int64_t i = 0;
     for (; i + lanes <= n; i += lanes)
         store(out + i, value([i](const float * p) { return load(p + i); }));
@@ -23,16 +23,16 @@ static inline void each(float * out, int64_t n, const Value & value) {
 
 static void gelu(const float * x, const float * factor, float * out, int64_t n) {
     if (factor)
-        each(out, n, [&](auto at) { return gelu_of(at(x)) * at(factor); });
+        map_row(out, n, [&](auto at) { return gelu_of(at(x)) * at(factor); });
     else
-        each(out, n, [&](auto at) { return gelu_of(at(x)); });
+        map_row(out, n, [&](auto at) { return gelu_of(at(x)); });
 }
 
 static void add(const float * x, const float * branch, const float * gate, float * out, int64_t n) {
     if (gate)
-        each(out, n, [&](auto at) { return at(x) + at(branch) * at(gate); });
+        map_row(out, n, [&](auto at) { return at(x) + at(branch) * at(gate); });
     else
-        each(out, n, [&](auto at) { return at(x) + at(branch); });
+        map_row(out, n, [&](auto at) { return at(x) + at(branch); });
 }
 
 // The sum of term(v) over a row's values.
@@ -66,13 +66,13 @@ static void norm(const NormRow & r) {
     const auto normed = [&](auto at) { return (at(r.x) - mean) * factor; };
     const auto scaled = [&](auto at) { return normed(at) * (base + at(r.scale)); };
     if (r.scale && r.add)
-        each(r.out, r.n, [&](auto at) { return scaled(at) + at(r.add); });
+        map_row(r.out, r.n, [&](auto at) { return scaled(at) + at(r.add); });
     else if (r.scale)
-        each(r.out, r.n, scaled);
+        map_row(r.out, r.n, scaled);
     else if (r.add)
-        each(r.out, r.n, [&](auto at) { return normed(at) + at(r.add); });
+        map_row(r.out, r.n, [&](auto at) { return normed(at) + at(r.add); });
     else
-        each(r.out, r.n, normed);
+        map_row(r.out, r.n, normed);
 }
 
 static void rms_silu(const float * x, float * out, int64_t n, float eps) {
@@ -82,7 +82,7 @@ static void rms_silu(const float * x, float * out, int64_t n, float eps) {
         v *= scale;
         return v / (1.0f + exp(-v));
     };
-    each(out, n, [&](auto at) { return value(at(x)); });
+    map_row(out, n, [&](auto at) { return value(at(x)); });
 }
 
 static void from_f16(const uint16_t * x, float * out, int64_t n) {
@@ -96,13 +96,6 @@ static void from_f16(const uint16_t * x, float * out, int64_t n) {
     }
 }
 
-void fill(Rows & rows) {
-    rows.norm = norm;
-    rows.add = add;
-    rows.gelu = gelu;
-    rows.rms_silu = rms_silu;
-    rows.from_f16 = from_f16;
-    rows.dot = dot;
-}
+extern constexpr Rows row_kernels = {norm, add, gelu, rms_silu, from_f16, dot};
 
 } // namespace ltx2::kernels::LTX2_VARIANT

@@ -2,18 +2,14 @@
 
 namespace ltx2::kernels::LTX2_VARIANT {
 
-void fill(AttentionKernels & kernels);
-void fill(Conv3dTiles & tiles);
-void fill(Gemm & gemm);
-void fill(Rows & rows);
-void fill(Winograd & winograd);
+extern const AttentionKernels attention_kernels;
+extern const Conv3dTiles conv3d_kernels;
+extern const Gemm gemm_kernels;
+extern const Rows row_kernels;
+extern const Winograd winograd_kernels;
 
-void fill(Variant & table) {
-    fill(table.attention);
-    fill(table.conv3d);
-    fill(table.gemm);
-    fill(table.rows);
-    fill(table.winograd);
-}
+// Addresses alone: no code of this instruction set runs before it is chosen.
+extern constexpr Variant table = {LTX2_VARIANT_NAME, attention_kernels, conv3d_kernels,
+                                  gemm_kernels,      row_kernels,       winograd_kernels};
 
 } // namespace ltx2::kernels::LTX2_VARIANT

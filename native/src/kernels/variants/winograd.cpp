@@ -1,7 +1,6 @@
 #include "kernels/winograd.h"
 
 #include "kernels/simd.h"
-#include "kernels/unroll.h"
 
 namespace ltx2::kernels::LTX2_VARIANT {
 
@@ -30,10 +29,7 @@ static inline void input_of(const float * const * pixels, int64_t from, float * 
                             int count) {
     Vec d[36];
     each<6>([&](auto x) {
-        if (count == lanes)
-            each<6>([&](auto y) { d[6 * y + x] = load(pixels[6 * y + x] + from); });
-        else
-            each<6>([&](auto y) { d[6 * y + x] = load_some(pixels[6 * y + x] + from, count); });
+        each<6>([&](auto y) { d[6 * y + x] = read(pixels[6 * y + x] + from, count); });
         transform_input<6>(d + x, d + x);
     });
     each<6>([&](auto y) {
@@ -119,11 +115,9 @@ static void weights(const WinogradWeights & w) {
 
 template <int Rows>
 static void rows_of(const WinogradProduct & product, const float * x, float * sums) {
-    Vec low[Rows], high[Rows];
-    each<Rows>([&](auto r) {
-        low[r] = product.first ? Vec{} : load(sums + r * panel);
-        high[r] = product.first ? Vec{} : load(sums + r * panel + lanes);
-    });
+    Sums<Rows> s = {};
+    if (!product.first)
+        load(s, sums, panel);
     const float * block_weights = product.weights;
     for (int64_t block = 0; block < product.blocks; ++block, x += product.next_block) {
         const int channels = block + 1 < product.blocks ? depth : product.last_depth;
@@ -131,21 +125,12 @@ static void rows_of(const WinogradProduct & product, const float * x, float * su
         for (int tap = 0; tap < product.taps; ++tap, at += product.next_tap) {
             const float * w = block_weights;
             LTX2_UNROLL_STEPS
-            for (int c = 0; c < channels; ++c, w += panel) {
-                const Vec w0 = load(w), w1 = load(w + lanes);
-                each<Rows>([&](auto r) {
-                    const Vec v = splat(at[r * depth + c]);
-                    low[r] += v * w0;
-                    high[r] += v * w1;
-                });
-            }
+            for (int c = 0; c < channels; ++c, w += panel)
+                add_step(s, w, [&](int r) { return at[r * depth + c]; });
             block_weights += depth * panel;
         }
     }
-    each<Rows>([&](auto r) {
-        store(sums + r * panel, low[r]);
-        store(sums + r * panel + lanes, high[r]);
-    });
+    store(sums, panel, s);
 }
 
 static void multiply(const WinogradProduct & product) {
@@ -180,8 +165,7 @@ static inline void output_of(const float * sums, int64_t stride, const float * b
         each<6>([&](auto y) { m[y] = load(sums + (6 * y + x) * stride + at); });
         transform_output(m, 1, lines + x, 6);
     });
-    const bool whole = count == lanes;
-    const Vec b = whole ? load(bias + at) : load_some(bias + at, count);
+    const Vec b = read(bias + at, count);
     for (int y = 0; y < 4; ++y) {
         Vec out[4];
         transform_output(lines + 6 * y, 1, out, 1);
@@ -191,12 +175,8 @@ static inline void output_of(const float * sums, int64_t stride, const float * b
                 continue;
             Vec value = out[x] + b;
             if (skip)
-                value +=
-                    whole ? load(skip[4 * y + x] + at) : load_some(skip[4 * y + x] + at, count);
-            if (whole)
-                store(pixel + at, value);
-            else
-                store_some(pixel + at, value, count);
+                value += read(skip[4 * y + x] + at, count);
+            write(pixel + at, value, count);
         }
     }
 }
@@ -210,12 +190,6 @@ static void output(const float * sums, int64_t stride, const float * bias,
         output_of(sums, stride, bias, skip, to, at, width - at);
 }
 
-void fill(Winograd & winograd) {
-    winograd.panel = panel;
-    winograd.input = input;
-    winograd.weights = weights;
-    winograd.multiply = multiply;
-    winograd.output = output;
-}
+extern constexpr Winograd winograd_kernels = {panel, input, weights, multiply, output};
 
 } // namespace ltx2::kernels::LTX2_VARIANT

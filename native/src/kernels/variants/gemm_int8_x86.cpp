@@ -1,7 +1,5 @@
-// Products of 8-bit values on AVX2, with and without AVX-VNNI, and on AVX-512 without VNNI: blocks
-// of 32 are summed exactly as integers, then scaled. Sixteen registers hold the integers alone; the
-// F32 sums of a tile are in memory.
-#if defined(__AVX2__) && !defined(__AVX512VNNI__)
+// Matrix products of 8-bit values on x86: blocks of 32 are summed exactly as integers, then scaled.
+#if defined(__AVX2__)
 
 #include "kernels/variants/gemm_parts.h"
 
@@ -14,27 +12,28 @@ static inline IVec load_units(const uint32_t * p) {
 }
 static inline IVec splat_unit(uint32_t x) { return static_cast<int32_t>(x) - IVec{}; }
 
-// A block's sums of Rows rows and 2 * lanes outputs.
-template <int Rows>
-struct BlockSums {
-    IVec low[Rows], high[Rows];
-};
-
-#if defined(__AVXVNNI__)
+#if defined(__AVX512VNNI__) || defined(__AVXVNNI__)
 
 template <int Bytes>
 static inline IVec dot(IVec sum, IVec w, IVec x) {
+#if defined(__AVX512VNNI__)
+    return (IVec)(Bytes == 1 ? _mm512_dpbusd_epi32((__m512i)sum, (__m512i)w, (__m512i)x)
+                             : _mm512_dpwssd_epi32((__m512i)sum, (__m512i)w, (__m512i)x));
+#else
     return (IVec)(Bytes == 1 ? _mm256_dpbusd_avx_epi32((__m256i)sum, (__m256i)w, (__m256i)x)
                              : _mm256_dpwssd_avx_epi32((__m256i)sum, (__m256i)w, (__m256i)x));
+#endif
 }
 
 template <int Bytes, int Rows>
 static inline __attribute__((always_inline)) void
 sum_block(const Int8Block<Bytes> & x, const uint32_t * w, BlockSums<Rows> & out) {
-    each<Rows>([&](auto r) { out.low[r] = out.high[r] = (Bytes == 1 ? x.begin[r] : 0) - IVec{}; });
-    each<8 * Bytes>([&](auto q) {
+    each<Rows>([&](auto r) __attribute__((always_inline)) {
+        out.low[r] = out.high[r] = (Bytes == 1 ? x.begin[r] : 0) - IVec{};
+    });
+    each<8 * Bytes>([&](auto q) __attribute__((always_inline)) {
         const IVec w0 = load_units(w + q * panel), w1 = load_units(w + q * panel + lanes);
-        each<Rows>([&](auto r) {
+        each<Rows>([&](auto r) __attribute__((always_inline)) {
             const IVec v = splat_unit(x.units[q / 8][q % 8][r]);
             out.low[r] = dot<Bytes>(out.low[r], w0, v);
             out.high[r] = dot<Bytes>(out.high[r], w1, v);
@@ -65,7 +64,7 @@ static inline IVec products(Halves w, Halves x) {
 }
 #endif
 
-// The compiler must not take such sums apart: it would reorder them, all products first.
+// The compiler must not reorder such sums: it would compute all products first.
 template <class V>
 static inline V plus(V sum, V x) {
     sum += x;
@@ -102,7 +101,7 @@ static inline void sum_small(const Int8Block<1> & x, const uint32_t * w, BlockSu
 // Signed weights of 8 bits: their magnitude times the activations, which take their sign, so that a
 // pair stays below 2^15.
 template <int Rows>
-static inline void sum_signed(const Int8Block<1> & x, const uint32_t * w, IVec (&out)[Rows]) {
+static inline void sum_signed(const Int8Block<1> & x, const uint32_t * w, IVec * out) {
     const Halves ones = Halves{} + 1;
     each<8>([&](auto q) {
         const IVec v = load_units(w + q * panel), most = (IVec)_mm256_abs_epi8((__m256i)v);
@@ -133,27 +132,60 @@ sum_wide(const Int8Block<2> & x, const uint32_t * w, BlockSums<Rows> & out) {
 
 #endif
 
-// Processors with AVX-512 and no VNNI have two ports for 512 bits: there the others are no faster
-// than F32.
+// Processors with AVX-512 but without VNNI have two ports for 512 bits: on them only small weights
+// are faster than F32.
 bool multiplies_int8(int bytes, int bits) { return lanes == 8 || (bytes == 1 && bits < 8); }
 
 #endif
 
-template <int Bytes>
-static inline Vec as_f32(IVec sum) {
-#if defined(__AVXVNNI__)
-    if (Bytes == 1)
-        return (Vec)sum - rounder;
-#endif
-    return __builtin_convertvector(sum, Vec);
+#if defined(__AVX512VNNI__)
+
+template <int Bytes, int Rows, bool Minima>
+static void tile_vnni(const GemmTile & t) {
+    add_blocks<Bytes, Rows, Minima>(
+        t, [](const auto & x, const uint32_t * w, BlockSums<Rows> & out)
+               __attribute__((always_inline)) { sum_block<Bytes>(x, w, out); });
 }
 
-// Adds the blocks' sums, which `sum(block, units, out)` makes, to the tile's.
+// Weights of 4 bits as 8, with one scale for four blocks. A group's sums stay in registers; the
+// tile's are in memory, where they are needed once per group.
+template <int Rows>
+static void tile_of_groups(const GemmTile & t) {
+    const auto * x = reinterpret_cast<const Int8Block<1> *>(t.rows);
+    const uint32_t * w = t.panel.units;
+    const float * scales = t.panel.scales;
+    for (int64_t first = 0; first < t.count; first += int4_group, scales += panel) {
+        const int64_t end = first + int4_group < t.count ? first + int4_group : t.count;
+        Sums<Rows> group = {};
+        for (int64_t b = first; b < end; b += 32, ++x, w += 8 * panel) {
+            BlockSums<Rows> s;
+            sum_block<1>(*x, w, s);
+            each<Rows>([&](auto r) {
+                group.low[r] += as_f32<1>(s.low[r]) * x->scale[r];
+                group.high[r] += as_f32<1>(s.high[r]) * x->scale[r];
+            });
+        }
+        const Vec d0 = load(scales), d1 = load(scales + lanes);
+        each<Rows>([&](auto r) {
+            float * sums = t.sums + r * t.sums_stride;
+            store(sums, load(sums) + group.low[r] * d0);
+            store(sums + lanes, load(sums + lanes) + group.high[r] * d1);
+        });
+    }
+}
+
+void tile_int4(const GemmTile & t, int rows) {
+    with_count<rows_int8>(rows, [&](auto r) { tile_of_groups<r>(t); });
+}
+
+#else
+
+// As add_blocks. Sixteen registers hold the integers alone; the F32 sums of a tile are in memory.
 template <int Bytes, int Rows, bool Minima, class F>
 static inline __attribute__((always_inline)) void tile_of(const GemmTile & t, F sum) {
     alignas(64) float memory[Rows * panel];
     float * sums = memory;
-    asm("" : "+r"(sums)); // else the compiler wants it in registers, and moves integers out
+    asm("" : "+r"(sums)); // else the compiler keeps it in registers, and spills the integers
     each<Rows>([&](auto r) {
         store(sums + r * panel, load(t.sums + r * t.sums_stride));
         store(sums + r * panel + lanes, load(t.sums + r * t.sums_stride + lanes));
@@ -195,10 +227,6 @@ static void tile_vnni(const GemmTile & t) {
                __attribute__((always_inline)) { sum_block<Bytes>(x, w, out); });
 }
 
-void tile_int8(int bytes, const GemmTile & t, int rows) {
-    with_shape(bytes, t, rows, [&](auto p, auto r, auto minima) { tile_vnni<p, r, minima>(t); });
-}
-
 #else
 
 template <int Rows, int Bits>
@@ -215,8 +243,8 @@ static void tile_signed(const GemmTile & t) {
     tile_of<1, Rows, false>(
         t, [](const auto & x, const uint32_t * w, BlockSums<Rows> & out)
                __attribute__((always_inline)) {
-                   sum_signed(x, w, out.low);
-                   sum_signed(x, w + lanes, out.high);
+                   sum_signed<Rows>(x, w, out.low);
+                   sum_signed<Rows>(x, w + lanes, out.high);
                });
 }
 
@@ -239,6 +267,16 @@ void tile_int8([[maybe_unused]] int bytes, const GemmTile & t, int rows) {
 #endif
         t.panel.bits == 4 ? tile_small<r, 4>(t) : tile_small<r, 5>(t);
     });
+}
+
+#endif
+
+#endif
+
+#if defined(__AVX512VNNI__) || defined(__AVXVNNI__)
+
+void tile_int8(int bytes, const GemmTile & t, int rows) {
+    with_shape(bytes, t, rows, [&](auto p, auto r, auto minima) { tile_vnni<p, r, minima>(t); });
 }
 
 #endif
