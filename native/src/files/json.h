@@ -23,7 +23,7 @@ public:
     using Array = std::vector<Json>;
     using Object = std::vector<std::pair<std::string, Json>>; // in the file's order
 
-    static constexpr int max_depth = 64;          // arrays and objects within each other
+    static constexpr int max_depth = 64;          // of nested arrays and objects
     static constexpr size_t max_values = 1 << 23; // in one text or one file's metadata
 
     // Not explicit, so that Object{{"name", "a"}, {"size", 1}} reads as it is written.
