@@ -150,8 +150,8 @@ def info(files: Sequence[str], as_json: bool) -> None:
 
 def _lines(about: dict[str, Any]) -> Iterator[str]:
     """What `describe` gave, as lines "key: value", one per tensor at the end."""
-    unused = {True: "", False: " (not used)"}
-    parts = [part["id"] + unused[part["needed"]] for part in about["parts"]]
+    used = ("always", "optional")
+    parts = [p["id"] + ("" if p["need"] in used else " (not used)") for p in about["parts"]]
     for key in ("file", "format"):
         yield f"{key}: {about[key]}"
     yield f"parts: {', '.join(parts) or 'none known'}"

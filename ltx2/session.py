@@ -405,10 +405,11 @@ def devices() -> list[str]:
 def describe(file: StrPath) -> dict[str, Any]:
     """What a model file holds; no weight is loaded.
 
-    `parts` lists which parts of a model it holds, each with `id`, `title` and `needed`; `problem`
-    says why it cannot be used, or is None. `tensors`, `parameters` and `bytes` are counts, `types`
-    has them by type. Of a long text or list in `metadata` there is {"begins", "length"}.
-    `tensor_list` has `name`, `type` and `shape` of each tensor. Raises ModelError.
+    `parts` lists which parts of a model it holds, each with `id`, `title` and `need`: "always",
+    "optional", "extends" others (an adapter), or "never" (recognised, not used). `problem` says why
+    the file cannot be used, or is None. `tensors`, `parameters` and `bytes` are counts, `types` has
+    them by type. Of a long text or list in `metadata` there is {"begins", "length"}. `tensor_list`
+    has `name`, `type` and `shape` of each tensor. Raises ModelError.
     """
     return _json(lambda out: lib.ltx2_file_describe(c_path("file", file), out))
 

@@ -170,7 +170,7 @@ def last_id(folder: Path) -> int:
 
 
 class Plain:
-    """A plain tokenizer over a file's arrays: whole tokens first, then the best pair's turn."""
+    """A plain tokenizer over a file's arrays: whole tokens, then the best pair, repeatedly."""
 
     def __init__(self, path: Path) -> None:
         tokens, scores, kinds = (

@@ -79,9 +79,9 @@ def test_every_tensor_of_a_checkpoint_is_checked_when_it_opens(
     tensors, metadata = checkpoint
     names = sorted(name for name in tensors if name.startswith(prefix))
     for name in sample(names, 9):
-        twin = dict(tensors)
-        damage(twin, name)
-        file = write_safetensors(tmp_path / "twin.safetensors", twin, metadata)
+        copy = dict(tensors)
+        damage(copy, name)
+        file = write_safetensors(tmp_path / "copy.safetensors", copy, metadata)
         refused_at_once([file, tiny_model[1]], file, name.removeprefix("model.diffusion_model."))
 
 
@@ -115,9 +115,9 @@ def test_every_tensor_of_the_text_encoder_is_checked_when_it_opens(
     file = gemma / "model.safetensors"
     tensors, metadata = read_safetensors(file)
     for name in sample(sorted(tensors), 20):
-        twin = dict(tensors)
-        damage(twin, name)
-        write_safetensors(file, twin, metadata)
+        copy = dict(tensors)
+        damage(copy, name)
+        write_safetensors(file, copy, metadata)
         ours = _LLAMA_NAMES[name.removeprefix("model.").removesuffix(".weight")] + ".weight"
         refused_at_once([tiny["odd"], gemma], file, ours)
 
@@ -133,7 +133,7 @@ ADAPTERS: dict[str, dict[str, tuple[int, ...]]] = {
 }
 
 
-def test_a_folder_of_everything_opens_and_each_stranger_is_told_in_one_line(
+def test_a_folder_of_everything_opens_and_each_stranger_is_reported_in_one_line(
     tiny_model: list[Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     checkpoint, gemma = tiny_model
@@ -160,13 +160,13 @@ def test_a_folder_of_everything_opens_and_each_stranger_is_told_in_one_line(
     with caplog.at_level(logging.INFO, logger="ltx2"):
         ltx2.Session(folder).close()
     for file in files:
-        told = [r.getMessage() for r in caplog.records if str(file) in r.getMessage()]
-        assert len(told) == 1
-        assert told[0].startswith(f"{file}: skipped: ")
+        messages = [r.getMessage() for r in caplog.records if str(file) in r.getMessage()]
+        assert len(messages) == 1
+        assert messages[0].startswith(f"{file}: skipped: ")
         with pytest.raises(ltx2.ModelError) as caught:
             ltx2.Session([checkpoint, gemma, file])
-        assert str(caught.value) == told[0].replace(": skipped: ", ": ")
-        assert ("is an adapter (LoRA)" in told[0]) == (file.stem in ADAPTERS)
+        assert str(caught.value) == messages[0].replace(": skipped: ", ": ")
+        assert ("is an adapter (LoRA)" in messages[0]) == (file.stem in ADAPTERS)
     # Where nothing is left, nothing is lost: the message says all of it.
     with pytest.raises(ltx2.ModelError) as caught:
         ltx2.Session(strangers)

@@ -16,6 +16,7 @@ import pytest
 from numpy.typing import NDArray
 
 import ltx2
+from ltx2 import _native
 from ltx2.session import Conditions
 
 PROMPT = "a red circle moves right"
@@ -283,9 +284,9 @@ def test_devices_and_files_are_described(tiny_model: list[Path]) -> None:
     about = ltx2.describe(tiny_model[0])
     assert about["file"] == str(tiny_model[0])
     assert about["problem"] is None
-    needed = [part["id"] for part in about["parts"] if part["needed"]]
+    needed = [part["id"] for part in about["parts"] if part["need"] == "always"]
     assert needed == ["projection", "connector", "dit", "video_vae"]
-    assert {"id": "vocoder", "title": "vocoder", "needed": False} in about["parts"]
+    assert {"id": "vocoder", "title": "vocoder", "need": "never"} in about["parts"]
     assert about["metadata"]["model_version"] == "2.3.0"
     assert set(about["metadata"]["config"]) == {"begins", "length"}
     shapes = {tensor["name"]: tensor["shape"] for tensor in about["tensor_list"]}
@@ -306,9 +307,16 @@ def test_capabilities_are_listed() -> None:
     assert known["instruction_sets"]
     ids = [part["id"] for part in known["parts"]]
     assert len(set(ids)) == len(ids)
-    assert [part["id"] for part in known["parts"] if part["needed"]] == [
+    assert [part["id"] for part in known["parts"] if part["need"] == "always"] == [
         "text_encoder", "projection", "connector", "dit", "video_vae",
     ]  # fmt: skip
+
+
+def test_the_header_states_the_defaults_that_hold() -> None:
+    words = _native.sentences("ltx2_video_params")
+    for name, value in ltx2.capabilities()["defaults"].items():
+        assert f"the model's own, {value:g}" in words[name], name
+    assert "the model's own, 24" in _native.sentences("ltx2_decode_params")["fps"]
 
 
 # ---- how a call ends early

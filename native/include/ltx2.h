@@ -64,9 +64,11 @@ LTX2_API void ltx2_log_set(ltx2_log_fn log, void * user_data); /* for the proces
 LTX2_API int32_t ltx2_device_count(void);
 LTX2_API const char * ltx2_device_name(int32_t index); /* "Vulkan0", "CPU"; NULL out of range */
 
-/* What this library knows, as JSON: {"version", "schedules", "stages" of progress, "parts" of a
-   model with "id", "title", "needed"; "types" and "variants" of a conversion, "instruction_sets"
-   that run here, the best last}. Released by ltx2_text_free. Errors: OUT_OF_MEMORY. */
+/* What this library knows, as JSON: {"version", "defaults" where no file states any, "schedules",
+   "stages" of progress, "parts" of a model with "id", "title", "need" ("always", "optional",
+   "extends": an adapter, or "never": recognised, not used), "types" and "variants" of a conversion,
+   "instruction_sets" that run here, the best last}. Released by ltx2_text_free. Errors:
+   OUT_OF_MEMORY. */
 LTX2_API ltx2_status ltx2_capabilities(char ** out);
 /* What a model file holds, as JSON, without loading weights: {"file", "format", "parts", "problem"
    (why it cannot be used, or null), "tensors", "parameters", "bytes", "types" with the same counts,

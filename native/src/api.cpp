@@ -8,6 +8,7 @@
 #include "session.h"
 
 #include <atomic>
+#include <cstddef>
 #include <cstdlib>
 #include <cstring>
 #include <new>
@@ -44,8 +45,8 @@ static ltx2_status guard(Body && body) noexcept {
     }
 }
 
-// The caller's struct in this library's form: fields it does not know yet are zero. `first` is the
-// size the struct had in its first release.
+// The caller's struct in this library's form: fields it does not know yet are zero. `first` is
+// where the struct ended in its first release.
 template <class Params>
 static Params received(const Params * params, size_t first, const char * name) {
     if (!params)
@@ -143,7 +144,9 @@ static std::vector<std::string> paths(const char * const * files, size_t count) 
 
 ltx2_status ltx2_session_open(const ltx2_session_params * params, ltx2_session ** out) {
     return guard_out(out, [&] {
-        const auto p = received(params, sizeof(ltx2_session_params), "ltx2_session_params");
+        const auto p = received(
+            params, offsetof(ltx2_session_params, keep_loaded) + sizeof params->keep_loaded,
+            "ltx2_session_params");
         const std::vector<std::string> files = paths(p.files, p.file_count);
         if (p.threads < 0 || p.threads > 512)
             fail(LTX2_STATUS_INVALID_ARGUMENT, "threads: %d is not in 0..512", p.threads);
@@ -172,7 +175,9 @@ static auto in_session(ltx2_session * session, Call && call) {
 ltx2_status ltx2_session_generate(ltx2_session * session, const ltx2_video_params * params,
                                   ltx2_video ** out) {
     return guard_out(out, [&] {
-        const auto p = received(params, sizeof(ltx2_video_params), "ltx2_video_params");
+        const auto p =
+            received(params, offsetof(ltx2_video_params, user_data) + sizeof params->user_data,
+                     "ltx2_video_params");
         need(p.prompt, "prompt");
         return in_session(session, [&](Session & s) { return s.generate(p).release(); });
     });
@@ -181,7 +186,9 @@ ltx2_status ltx2_session_generate(ltx2_session * session, const ltx2_video_param
 ltx2_status ltx2_session_decode(ltx2_session * session, const ltx2_decode_params * params,
                                 ltx2_video ** out) {
     return guard_out(out, [&] {
-        const auto p = received(params, sizeof(ltx2_decode_params), "ltx2_decode_params");
+        const auto p =
+            received(params, offsetof(ltx2_decode_params, user_data) + sizeof params->user_data,
+                     "ltx2_decode_params");
         need(p.latents, "latents");
         need(p.latents->values, "latents.values");
         return in_session(session, [&](Session & s) { return s.decode(p).release(); });
@@ -194,7 +201,9 @@ void ltx2_video_free(ltx2_video * video) {
 
 ltx2_status ltx2_conversion_open(const ltx2_conversion_params * params, ltx2_conversion ** out) {
     return guard_out(out, [&] {
-        const auto p = received(params, sizeof(ltx2_conversion_params), "ltx2_conversion_params");
+        const auto p =
+            received(params, offsetof(ltx2_conversion_params, variant) + sizeof params->variant,
+                     "ltx2_conversion_params");
         return new Conversion(paths(p.files, p.file_count), p.type ? p.type : "q8_0",
                               p.variant ? p.variant : "");
     });

@@ -4,27 +4,32 @@
 #include "convert.h"
 #include "graph/device.h"
 #include "model/describe.h"
+#include "request.h"
 #include "sampling/schedules.h"
 
 namespace ltx2 {
 
-static Json list(const std::vector<std::string> & names) {
-    return Json(Json::Array(names.begin(), names.end()));
+template <class Names>
+static Json list(const Names & names) {
+    return Json::Array(std::begin(names), std::end(names));
 }
 
 Json capabilities() {
-    std::vector<std::string> names;
+    Json::Array names;
     for (const Schedule & schedule : schedules())
         names.emplace_back(schedule.name);
-    Json out;
-    out.set("version", Json(LTX2_VERSION));
-    out.set("schedules", list(names));
-    out.set("stages", list({std::begin(progress_stages), std::end(progress_stages)}));
-    out.set("parts", part_table());
-    out.set("types", list(conversion_types()));
-    out.set("variants", list(conversion_variants()));
-    out.set("instruction_sets", list(Device::instruction_sets()));
-    return out;
+    const Defaults d;
+    return Json::Object{{"version", LTX2_VERSION},
+                        {"defaults", Json::Object{{"width", d.width},
+                                                  {"height", d.height},
+                                                  {"frames", d.frames},
+                                                  {"fps", double{d.fps}}}},
+                        {"schedules", names},
+                        {"stages", list(progress_stages)},
+                        {"parts", part_table()},
+                        {"types", list(conversion_types())},
+                        {"variants", list(conversion_variants())},
+                        {"instruction_sets", list(Device::instruction_sets())}};
 }
 
 } // namespace ltx2

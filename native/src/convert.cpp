@@ -1,5 +1,6 @@
 #include "convert.h"
 
+#include "base/round.h"
 #include "dit/dit.h"
 #include "files/paths.h"
 #include "request.h"
@@ -29,7 +30,7 @@ struct Stored {
     ggml_type type;
     int file_type; // llama.cpp's number
 };
-// From fine to coarse. Blocks of the coarse ones have 32 values.
+// From the most precise to the smallest. Blocks of the quantised ones have 32 values.
 constexpr Stored types[] = {{"f32", GGML_TYPE_F32, 0},
                             {"f16", GGML_TYPE_F16, 1},
                             {"q8_0", GGML_TYPE_Q8_0, 7},
@@ -38,24 +39,21 @@ constexpr Stored types[] = {{"f32", GGML_TYPE_F32, 0},
 enum { f32, f16, q8_0 };
 constexpr int64_t block = 32;
 
-// In pieces of these many values a source is read: whole blocks of every type there is.
+// A source is read in pieces of this many values: whole blocks of every type there is.
 constexpr int64_t source_block = 256;
 
 } // namespace
 
-std::vector<std::string> conversion_types() {
+template <class Rows>
+static std::vector<std::string> names_of(const Rows & rows) {
     std::vector<std::string> names;
-    for (const Stored & stored : types)
-        names.emplace_back(stored.name);
+    for (const auto & row : rows)
+        names.emplace_back(row.name);
     return names;
 }
 
-std::vector<std::string> conversion_variants() {
-    std::vector<std::string> names;
-    for (const Variant & variant : ltx23_variants)
-        names.emplace_back(variant.name);
-    return names;
-}
+std::vector<std::string> conversion_types() { return names_of(types); }
+std::vector<std::string> conversion_variants() { return names_of(ltx23_variants); }
 
 static int index_of(const char * field, const std::string & name,
                     const std::vector<std::string> & names) {
@@ -137,14 +135,14 @@ Conversion::Conversion(const std::vector<std::string> & paths, const std::string
     if (!is_folder(paths[0]))
         name = name.substr(0, name.rfind('.'));
     Json metadata, all;
-    metadata.set("general.name", Json(name));
+    metadata.set("general.name", name);
     if (text)
         add_text_metadata(metadata);
     else
         add_video_metadata(metadata);
-    metadata.set("general.quantization_version", Json(GGML_QNT_VERSION));
-    metadata.set("general.file_type", Json(types[wanted_].file_type));
-    all.set("architecture", Json(text ? "gemma3" : "ltxv"));
+    metadata.set("general.quantization_version", GGML_QNT_VERSION);
+    metadata.set("general.file_type", types[wanted_].file_type);
+    all.set("architecture", text ? "gemma3" : "ltxv");
     all.set("metadata", std::move(metadata));
     add_tensors(all);
     plan_ = all.dump();
@@ -180,24 +178,17 @@ void Conversion::add_tensors(Json & all) const {
     Json::Array tensors, files;
     std::set<std::string> paths;
     for (const Item & item : items_) {
-        Json::Array shape;
-        int64_t values = 1;
-        for (const int64_t side : item.shape) {
-            shape.emplace_back(side);
-            values *= side;
-        }
-        Json tensor;
-        tensor.set("name", Json(item.name));
-        tensor.set("type", Json(ggml_type_name(item.type)));
-        tensor.set("shape", Json(std::move(shape)));
-        tensor.set("bytes", Json(static_cast<int64_t>(ggml_row_size(item.type, values))));
-        tensor.set("source_bytes", Json(static_cast<int64_t>(item.source->info->size)));
-        tensors.push_back(std::move(tensor));
+        const TensorInfo & info = *item.source->info;
+        tensors.push_back(Json::Object{{"name", item.name},
+                                       {"type", ggml_type_name(item.type)},
+                                       {"shape", Json::Array(item.shape.begin(), item.shape.end())},
+                                       {"bytes", ggml_row_size(item.type, info.elements())},
+                                       {"source_bytes", info.size}});
         if (paths.insert(item.source->path).second)
             files.emplace_back(item.source->path);
     }
-    all.set("tensors", Json(std::move(tensors)));
-    all.set("files", Json(std::move(files)));
+    all.set("tensors", std::move(tensors));
+    all.set("files", std::move(files));
 }
 
 // The component's own checks come first: what could not be opened afterwards is not written.
@@ -213,12 +204,12 @@ void Conversion::add_text_metadata(Json & metadata) const {
     put_gguf_keys(std::move(pieces), static_cast<size_t>(embedding.info->shape[0]), path, metadata);
 }
 
-// The text that the files state, with `sampling` added behind. Where none does, or they differ,
+// The text that the files state, with `sampling` added at its end. Where none does, or they differ,
 // what the parts were opened with.
 static std::string config_text(const std::vector<const Part *> & parts,
                                const std::string & sampling) {
     std::set<std::string> stated;
-    Json all(Json::Object{});
+    Json all = Json::Object();
     for (const Part * part : parts) {
         const Json * text = part->file->metadata.find("config");
         if (text && !text->string(part->file->path + ": config").empty())
@@ -242,7 +233,7 @@ void Conversion::add_video_metadata(Json & metadata) const {
             if (text && !of_the_file && !metadata.find(key))
                 metadata.set(key, value);
         }
-    metadata.set("config", Json(config_text(parts_, sampling())));
+    metadata.set("config", config_text(parts_, sampling()));
 }
 
 // The group to state: none where a file has one already, or nothing tells which it is.
@@ -335,14 +326,14 @@ void Conversion::read(int32_t index, int64_t first, int64_t count, void * out, s
     if (first < 0 || count < 1 || count > all || first > all - count || first % source_block ||
         (count % source_block && first + count != all))
         fail(LTX2_STATUS_INVALID_ARGUMENT,
-             "first, count: %lld, %lld are no blocks of %lld within %lld values",
+             "first, count: %lld, %lld are not blocks of %lld within %lld values",
              static_cast<long long>(first), static_cast<long long>(count),
              static_cast<long long>(source_block), static_cast<long long>(all));
     if (size < ggml_row_size(item.type, count))
         fail(LTX2_STATUS_INVALID_ARGUMENT, "size: %zu bytes for %zu", size,
              ggml_row_size(item.type, count));
     const int64_t piece = 1 << 16; // its copies fit the L2 cache
-    on_all_cores((count + piece - 1) / piece, [&](int64_t i) {
+    on_all_cores(divide_up(count, piece), [&](int64_t i) {
         const int64_t begin = i * piece;
         encode(item, first + begin, std::min(piece, count - begin),
                static_cast<uint8_t *>(out) + ggml_row_size(item.type, begin));

@@ -18,7 +18,14 @@ const Json & Config::need(const char * key) const {
     return *value;
 }
 
+const std::string & Config::text(const char * key) const { return need(key).string(what(key)); }
 const Json::Array & Config::array(const char * key) const { return need(key).array(what(key)); }
+const Json::Object & Config::object(const char * key) const { return need(key).object(what(key)); }
+
+Config Config::at(const char * key) const {
+    object(key);
+    return Config(find(key), what(key) + ".");
+}
 
 int Config::integer(const char * key, int least, int most) const {
     const int64_t n = need(key).integer(what(key));

@@ -23,10 +23,14 @@ public:
     double number(const char * key, double otherwise, double least, double most) const;
     bool flag(const char * key, bool otherwise) const;
     std::string text(const char * key, const std::string & otherwise) const;
+    const std::string & text(const char * key) const;
     std::vector<double> numbers(const char * key, const std::vector<double> & otherwise) const;
-    const Json::Array & array(const char * key) const; // must be there
+    const Json::Array & array(const char * key) const;
+    const Json::Object & object(const char * key) const;
+    Config at(const char * key) const; // the keys of the object under this key
     // MODEL where the value, or the default, is another than the one that is supported.
-    void require(const char * key, const std::string & wanted, const std::string & otherwise) const;
+    void require(const char * key, const std::string & wanted,
+                 const std::string & otherwise = "none") const;
     void require_flag(const char * key, bool wanted, bool otherwise) const;
 
     std::string what(const char * key) const { return where_ + prefix_ + key; }

@@ -18,25 +18,7 @@ constexpr uint64_t max_tensors = 1 << 20;
 constexpr uint64_t max_name = 65535;
 constexpr uint64_t max_alignment = 1 << 20;
 
-enum class ValueType : uint32_t {
-    u8,
-    i8,
-    u16,
-    i16,
-    u32,
-    i32,
-    f32,
-    boolean,
-    string,
-    array,
-    u64,
-    i64,
-    f64,
-    count
-};
-
-// The fewest bytes a value of a type takes: what a count is checked against.
-constexpr size_t least_size[] = {1, 1, 2, 2, 4, 4, 4, 1, 8, 12, 8, 8, 8};
+// The fewest bytes that each takes: what a count is checked against.
 constexpr size_t least_entry = 8 + 4 + 1;      // an empty key, a type, a byte
 constexpr size_t least_tensor = 8 + 4 + 4 + 8; // an empty name, no dimensions, a type, an offset
 
@@ -55,7 +37,7 @@ public:
         where_.clear();
         if (const std::string * key = repeated_key(metadata))
             problem("key %s occurs twice", shown(*key).c_str());
-        file_.metadata = Json(std::move(metadata));
+        file_.metadata = std::move(metadata);
         const size_t alignment = read_alignment();
         file_.tensors.reserve(static_cast<size_t>(tensor_count_));
         offsets_.reserve(static_cast<size_t>(tensor_count_));
@@ -65,7 +47,7 @@ public:
         place(alignment);
         restore_shapes();
         index_by_name(file_);
-        refuse_overlap(file_);
+        sorted_by_place(file_);
         return std::move(file_);
     }
 
@@ -95,19 +77,14 @@ private:
         return out;
     }
 
-    std::string_view bytes() {
-        const auto length = value<uint64_t>();
-        const uint8_t * text = take(length);
-        return {reinterpret_cast<const char *>(text), static_cast<size_t>(length)};
-    }
-
     std::string text() {
-        const size_t start = at_ + 8;
-        const std::string_view out = bytes();
+        const auto length = value<uint64_t>();
+        const size_t start = at_;
+        const std::string out(reinterpret_cast<const char *>(take(length)), length);
         const size_t bad = utf8_error(out);
-        if (bad != std::string_view::npos)
+        if (bad != std::string::npos)
             problem("text is not UTF-8 at offset %zu", start + bad);
-        return std::string(out);
+        return out;
     }
 
     std::string name() {
@@ -155,76 +132,64 @@ private:
         where_ = words("metadata entry %llu: ", static_cast<unsigned long long>(index));
         std::string key = name();
         where_ = words("key %s: ", shown(key).c_str());
-        const ValueType type = value_type();
-        return {std::move(key), json(type, 0)};
+        const ValueType & type = value_type();
+        return {std::move(key), (this->*type.read)(0)};
     }
 
-    ValueType value_type() {
+    struct ValueType {
+        Json (Reader::*read)(int depth);
+        size_t least; // bytes
+    };
+
+    const ValueType & value_type() {
+        static constexpr ValueType types[] = {
+            // by their numbers in the file
+            {&Reader::number<uint8_t>, 1},  {&Reader::number<int8_t>, 1},
+            {&Reader::number<uint16_t>, 2}, {&Reader::number<int16_t>, 2},
+            {&Reader::number<uint32_t>, 4}, {&Reader::number<int32_t>, 4},
+            {&Reader::number<float>, 4},    {&Reader::boolean, 1},
+            {&Reader::string, 8},           {&Reader::array, 12},
+            {&Reader::unsigned64, 8},       {&Reader::number<int64_t>, 8},
+            {&Reader::number<double>, 8},
+        };
         const auto type = value<uint32_t>();
-        if (type >= static_cast<uint32_t>(ValueType::count))
+        if (type >= std::size(types))
             problem("value type %u is unknown", type);
-        return static_cast<ValueType>(type);
+        return types[type];
     }
 
-    Json json(ValueType type, int depth) {
-        switch (type) {
-        case ValueType::u8:
-            return Json(int64_t{value<uint8_t>()});
-        case ValueType::i8:
-            return Json(int64_t{value<int8_t>()});
-        case ValueType::u16:
-            return Json(int64_t{value<uint16_t>()});
-        case ValueType::i16:
-            return Json(int64_t{value<int16_t>()});
-        case ValueType::u32:
-            return Json(int64_t{value<uint32_t>()});
-        case ValueType::i32:
-            return Json(int64_t{value<int32_t>()});
-        case ValueType::f32:
-            return Json(static_cast<double>(value<float>()));
-        case ValueType::boolean:
-            return boolean();
-        case ValueType::string:
-            return Json(text());
-        case ValueType::array:
-            return array(depth);
-        case ValueType::u64:
-            return unsigned64(value<uint64_t>());
-        case ValueType::i64:
-            return Json(value<int64_t>());
-        case ValueType::f64:
-            return Json(value<double>());
-        case ValueType::count:
-            break;
-        }
-        problem("value type is unknown");
+    template <class T>
+    Json number(int) {
+        return value<T>();
     }
 
-    Json boolean() {
+    Json string(int) { return text(); }
+
+    Json boolean(int) {
         const auto byte = value<uint8_t>();
         if (byte > 1)
             problem("a boolean is %d", int{byte});
-        return Json(byte == 1);
+        return byte == 1;
     }
 
     // Past 2^63 the nearest double is the best that can be held.
-    static Json unsigned64(uint64_t value) {
-        return value <= static_cast<uint64_t>(INT64_MAX) ? Json(static_cast<int64_t>(value))
-                                                         : Json(static_cast<double>(value));
+    Json unsigned64(int) {
+        const auto n = value<uint64_t>();
+        return n <= static_cast<uint64_t>(INT64_MAX) ? Json(n) : Json(static_cast<double>(n));
     }
 
     Json array(int depth) {
         if (depth >= Json::max_depth)
             problem("arrays nested over %d deep", Json::max_depth);
-        const ValueType type = value_type();
+        const ValueType & type = value_type();
         const auto count = value<uint64_t>();
-        check_count(count, least_size[static_cast<size_t>(type)], "array elements");
+        check_count(count, type.least, "array elements");
         add_values(count);
         Json::Array out;
         out.reserve(static_cast<size_t>(count));
         for (uint64_t i = 0; i < count; ++i)
-            out.push_back(json(type, depth + 1));
-        return Json(std::move(out));
+            out.push_back((this->*type.read)(depth + 1));
+        return out;
     }
 
     size_t read_alignment() const {
@@ -280,11 +245,11 @@ private:
         if (!count_elements(info.shape, elements))
             problem("more elements than 63 bits count");
         const uint64_t blocks = elements / static_cast<uint64_t>(block);
-        const size_t each = ggml_type_size(info.type);
-        if (blocks > size_ / each)
+        const size_t block_size = ggml_type_size(info.type); // bytes
+        if (blocks > size_ / block_size)
             problem("is larger than the file: %llu values of %s",
                     static_cast<unsigned long long>(elements), info.dtype.c_str());
-        info.size = static_cast<size_t>(blocks) * each;
+        info.size = static_cast<size_t>(blocks) * block_size;
     }
 
     // The data begins at the next aligned byte after the table. Holes and a tail are allowed.
@@ -294,10 +259,10 @@ private:
             TensorInfo & info = file_.tensors[i];
             const size_t room = begin < size_ ? size_ - begin : 0;
             if (offsets_[i] > room || info.size > room - static_cast<size_t>(offsets_[i]))
-                problem("tensor %s: %zu bytes at offset %llu of %zu bytes of data%s",
+                problem("tensor %s: %zu bytes at offset %llu of %zu bytes of data; the file is not "
+                        "complete",
                         shown(info.name, 200).c_str(), info.size,
-                        static_cast<unsigned long long>(offsets_[i]), room,
-                        "; the file is not complete");
+                        static_cast<unsigned long long>(offsets_[i]), room);
             info.data = data_ + begin + static_cast<size_t>(offsets_[i]);
         }
     }

@@ -28,18 +28,19 @@ Json::Kind Json::kind() const {
     fail(LTX2_STATUS_MODEL, "%s: is %s, not %s", what.c_str(), kind_name(is), kind_name(wanted));
 }
 
-bool Json::boolean(const std::string & what) const {
-    if (const bool * value = std::get_if<bool>(&value_))
+template <class T>
+const T & Json::get(const std::string & what, Kind wanted) const {
+    if (const T * value = std::get_if<T>(&value_))
         return *value;
-    wrong_kind(what, kind(), Kind::boolean);
+    wrong_kind(what, kind(), wanted);
 }
 
+bool Json::boolean(const std::string & what) const { return get<bool>(what, Kind::boolean); }
+
 double Json::number(const std::string & what) const {
-    if (const double * value = std::get_if<double>(&value_))
-        return *value;
     if (const int64_t * value = std::get_if<int64_t>(&value_))
         return static_cast<double>(*value);
-    wrong_kind(what, kind(), Kind::number);
+    return get<double>(what, Kind::number);
 }
 
 int64_t Json::integer(const std::string & what) const {
@@ -54,21 +55,15 @@ int64_t Json::integer(const std::string & what) const {
 }
 
 const std::string & Json::string(const std::string & what) const {
-    if (const std::string * value = std::get_if<std::string>(&value_))
-        return *value;
-    wrong_kind(what, kind(), Kind::string);
+    return get<std::string>(what, Kind::string);
 }
 
 const Json::Array & Json::array(const std::string & what) const {
-    if (const Array * value = std::get_if<Array>(&value_))
-        return *value;
-    wrong_kind(what, kind(), Kind::array);
+    return get<Array>(what, Kind::array);
 }
 
 const Json::Object & Json::object(const std::string & what) const {
-    if (const Object * value = std::get_if<Object>(&value_))
-        return *value;
-    wrong_kind(what, kind(), Kind::object);
+    return get<Object>(what, Kind::object);
 }
 
 const Json * Json::find(std::string_view key) const {
@@ -82,16 +77,12 @@ const Json * Json::find(std::string_view key) const {
 void Json::set(std::string key, Json value) {
     if (kind() == Kind::null)
         value_ = Object();
-    Object * object = std::get_if<Object>(&value_);
-    if (object == nullptr)
+    if (Json * old = const_cast<Json *>(find(key)))
+        *old = std::move(value);
+    else if (Object * object = std::get_if<Object>(&value_))
+        object->emplace_back(std::move(key), std::move(value));
+    else
         wrong_kind(key, kind(), Kind::object);
-    for (auto & [name, old] : *object) {
-        if (name == key) {
-            old = std::move(value);
-            return;
-        }
-    }
-    object->emplace_back(std::move(key), std::move(value));
 }
 
 const std::string * repeated_key(const Json::Object & object) {
@@ -131,8 +122,8 @@ public:
     }
 
 private:
-    [[noreturn]] void problem(const char * words) const {
-        fail(LTX2_STATUS_MODEL, "%s: %s at byte %zu", what_.c_str(), words, at_);
+    [[noreturn]] void problem(const std::string & text) const {
+        fail(LTX2_STATUS_MODEL, "%s: %s at byte %zu", what_.c_str(), text.c_str(), at_);
     }
 
     // The character here; 0 at the end, which no JSON allows outside of a string either.
@@ -150,10 +141,8 @@ private:
     }
 
     void expect(char wanted) {
-        if (!take(wanted)) {
-            const char words[] = {'n', 'o', ' ', '\'', wanted, '\'', '\0'};
-            problem(words);
-        }
+        if (!take(wanted))
+            problem(words("no '%c'", wanted));
     }
 
     Json read(int depth) {
@@ -162,27 +151,20 @@ private:
         space();
         switch (here()) {
         case '{':
-            return deeper(depth, &Parser::object);
+            return object(depth);
         case '[':
-            return deeper(depth, &Parser::array);
+            return array(depth);
         case '"':
-            return Json(string());
+            return string();
         case 't':
-            return word("true", Json(true));
+            return word("true", true);
         case 'f':
-            return word("false", Json(false));
+            return word("false", false);
         case 'n':
             return word("null", Json());
         default:
             return number();
         }
-    }
-
-    Json deeper(int depth, Json (Parser::*reader)(int)) {
-        if (depth >= Json::max_depth)
-            problem("nested too deep");
-        ++at_; // the bracket
-        return (this->*reader)(depth + 1);
     }
 
     Json word(std::string_view wanted, Json value) {
@@ -192,39 +174,40 @@ private:
         return value;
     }
 
+    // From a bracket to the one that closes it; `item` reads what stands between two commas.
+    template <class Item>
+    void items(int depth, char end, Item item) {
+        if (depth >= Json::max_depth)
+            problem("nested too deep");
+        ++at_; // the bracket
+        space();
+        for (bool more = !take(end); more;) {
+            item();
+            space();
+            more = !take(end);
+            if (more)
+                expect(',');
+        }
+    }
+
     Json array(int depth) {
         Json::Array values;
-        space();
-        if (take(']'))
-            return Json(std::move(values));
-        while (true) {
-            values.push_back(read(depth));
-            space();
-            if (take(']'))
-                return Json(std::move(values));
-            expect(',');
-        }
+        items(depth, ']', [&] { values.push_back(read(depth + 1)); });
+        return values;
     }
 
     Json object(int depth) {
         Json::Object entries;
-        space();
-        if (take('}'))
-            return Json(std::move(entries));
-        while (true) {
+        items(depth, '}', [&] {
             space();
             std::string key = string();
             space();
             expect(':');
-            entries.emplace_back(std::move(key), read(depth));
-            space();
-            if (take('}'))
-                break;
-            expect(',');
-        }
+            entries.emplace_back(std::move(key), read(depth + 1));
+        });
         if (const std::string * key = repeated_key(entries))
-            problem(("key " + shown(*key) + " occurs twice in the object that ends").c_str());
-        return Json(std::move(entries));
+            problem("key " + shown(*key) + " occurs twice in the object that ends");
+        return entries;
     }
 
     std::string string() {
@@ -251,27 +234,20 @@ private:
         at_ += at_ < text_.size();
         if (c == 'u')
             return append_utf8(out, code_point());
-        for (const auto & [letter, meaning] : escapes)
-            if (c == letter) {
-                out += meaning;
-                return;
-            }
-        problem("an unknown escape in a string");
+        const auto * known = std::find_if(std::begin(escapes), std::end(escapes),
+                                          [&](auto pair) { return pair.first == c; });
+        if (known == std::end(escapes))
+            problem("an unknown escape in a string");
+        out += known->second;
     }
 
     uint32_t hex4() {
         uint32_t value = 0;
-        for (int i = 0; i < 4; ++i) {
-            const char c = here();
-            const int digit = c >= '0' && c <= '9'   ? c - '0'
-                              : c >= 'a' && c <= 'f' ? c - 'a' + 10
-                              : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                                     : -1;
-            if (digit < 0)
-                problem("\\u without four hexadecimal digits");
-            value = value * 16 + static_cast<uint32_t>(digit);
-            ++at_;
-        }
+        const std::string_view text = text_.substr(at_, 4);
+        const char * end = text.data() + text.size();
+        if (text.size() < 4 || std::from_chars(text.data(), end, value, 16).ptr != end)
+            problem("\\u without four hexadecimal digits");
+        at_ += 4;
         return value;
     }
 
@@ -288,23 +264,11 @@ private:
     }
 
     static void append_utf8(std::string & out, uint32_t code) {
-        const auto put = [&](uint32_t byte) { out += static_cast<char>(byte); };
-        const auto tail = [&](int shift) { put(0x80 | ((code >> shift) & 0x3F)); };
-        if (code < 0x80) {
-            put(code);
-        } else if (code < 0x800) {
-            put(0xC0 | (code >> 6));
-            tail(0);
-        } else if (code < 0x10000) {
-            put(0xE0 | (code >> 12));
-            tail(6);
-            tail(0);
-        } else {
-            put(0xF0 | (code >> 18));
-            tail(12);
-            tail(6);
-            tail(0);
-        }
+        static constexpr uint32_t leads[] = {0, 0xC0, 0xE0, 0xF0}; // by the bytes that follow
+        const int follow = code < 0x80 ? 0 : code < 0x800 ? 1 : code < 0x10000 ? 2 : 3;
+        out += static_cast<char>(leads[follow] | code >> (6 * follow));
+        for (int i = follow - 1; i >= 0; --i)
+            out += static_cast<char>(0x80 | (code >> (6 * i) & 0x3F));
     }
 
     void digits() {
@@ -316,27 +280,23 @@ private:
 
     Json number() {
         const size_t start = at_;
-        bool whole = true;
         take('-');
         if (!take('0'))
             digits();
-        if (take('.')) {
-            whole = false;
+        if (take('.'))
             digits();
-        }
         if (take('e') || take('E')) {
-            whole = false;
             if (!take('+'))
                 take('-');
             digits();
         }
         const std::string_view text = text_.substr(start, at_ - start);
+        const bool whole = text.find_first_of(".eE") == std::string_view::npos;
         int64_t integer = 0;
         if (whole &&
-            std::from_chars(text.data(), text.data() + text.size(), integer).ec == std::errc()) {
-            return Json(integer);
-        }
-        return Json(real(text));
+            std::from_chars(text.data(), text.data() + text.size(), integer).ec == std::errc())
+            return integer;
+        return real(text);
     }
 
     // Independent of the process's locale, unlike strtod.

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -22,18 +23,20 @@ public:
     using Array = std::vector<Json>;
     using Object = std::vector<std::pair<std::string, Json>>; // in the file's order
 
-    static constexpr int max_depth = 64;          // arrays and objects within each other
+    static constexpr int max_depth = 64;          // of nested arrays and objects
     static constexpr size_t max_values = 1 << 23; // in one text or one file's metadata
 
+    // Not explicit, so that Object{{"name", "a"}, {"size", 1}} reads as it is written.
     Json() = default;
-    explicit Json(bool value) : value_(value) {}
-    explicit Json(double value) : value_(value) {}
-    explicit Json(int64_t value) : value_(value) {}
-    explicit Json(int value) : value_(int64_t{value}) {}
-    explicit Json(std::string value) : value_(std::move(value)) {}
-    explicit Json(const char * value) : value_(std::string(value)) {}
-    explicit Json(Array value) : value_(std::move(value)) {}
-    explicit Json(Object value) : value_(std::move(value)) {}
+    Json(bool value) : value_(value) {}
+    Json(const void * pointer) = delete; // would be a boolean
+    Json(double value) : value_(value) {}
+    template <class T, class = std::enable_if_t<std::is_integral_v<T>>>
+    Json(T value) : value_(static_cast<int64_t>(value)) {}
+    Json(std::string value) : value_(std::move(value)) {}
+    Json(const char * value) : value_(std::string(value)) {}
+    Json(Array value) : value_(std::move(value)) {}
+    Json(Object value) : value_(std::move(value)) {}
 
     // Throws MODEL naming `what` and the byte offset: bad syntax, bad UTF-8, too deep, too many
     // values, a key that occurs twice, a number past double's range, anything after the value.
@@ -59,6 +62,8 @@ public:
     void set(std::string key, Json value); // this must be an object (or null, which becomes one)
 
 private:
+    template <class T>
+    const T & get(const std::string & what, Kind wanted) const;
     void dump(std::string & out) const;
 
     std::variant<std::monostate, bool, int64_t, double, std::string, Array, Object> value_;

@@ -60,7 +60,7 @@ std::string folder_of(const std::string & path) {
     return fs::u8path(path).parent_path().u8string();
 }
 
-std::string beside(const std::string & path, const std::string & name) {
+std::string next_to(const std::string & path, const std::string & name) {
     return (fs::u8path(path).parent_path() / fs::u8path(name)).u8string();
 }
 

@@ -1,4 +1,4 @@
-// Which files a path stands for, and what lies beside a file. Paths are UTF-8 on every platform.
+// Which files a path stands for, and what is next to a file. Paths are UTF-8 on every platform.
 #pragma once
 
 #include "files/json.h"
@@ -13,8 +13,8 @@ bool exists(const std::string & path);
 std::string file_name(const std::string & path);
 std::string folder_of(const std::string & path);
 std::string resolved(const std::string & path); // equal for two ways to the same file
-std::string beside(const std::string & path, const std::string & name); // a neighbour's path
-Json read_json(const std::string & path);                               // MODEL naming the file
+std::string next_to(const std::string & path, const std::string & name); // a neighbour's path
+Json read_json(const std::string & path);                                // MODEL naming the file
 
 // Files that make one: a file by itself, or the shards of one.
 struct FileSet {
@@ -24,7 +24,7 @@ struct FileSet {
 };
 
 // What `paths`, files or folders of them, stand for; a file once, however often it is named. Shards
-// lie together by name, wherever links lead. MODEL: a folder without any model file.
+// belong together by name, wherever links lead. MODEL: a folder without any model file.
 std::vector<FileSet> file_sets(const std::vector<std::string> & paths);
 
 } // namespace ltx2

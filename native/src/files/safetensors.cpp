@@ -36,20 +36,21 @@ constexpr Dtype dtypes[] = {
 class Reader {
 public:
     Reader(const uint8_t * data, size_t size, const std::string & path) : data_(data), size_(size) {
-        file_.path = path;
+        file_.path = where_ = path;
         file_.format = "safetensors";
     }
 
     TensorFile read() {
         const Json header = Json::parse(read_header(), file_.path + ": header");
         const Json::Object & entries = header.object(file_.path + ": header");
-        file_.metadata = Json(Json::Object());
+        file_.metadata = Json::Object();
         file_.tensors.reserve(entries.size());
         for (const auto & [name, value] : entries)
             if (name == "__metadata__")
                 metadata(value);
             else
                 tensor(name, value);
+        where_ = file_.path;
         refuse_holes();
         index_by_name(file_);
         return std::move(file_);
@@ -57,7 +58,7 @@ public:
 
 private:
     [[noreturn]] void problem(const std::string & text) const {
-        fail(LTX2_STATUS_MODEL, "%s: %s", file_.path.c_str(), text.c_str());
+        fail(LTX2_STATUS_MODEL, "%s: %s", where_.c_str(), text.c_str());
     }
 
     std::string_view read_header() {
@@ -76,60 +77,58 @@ private:
     }
 
     void metadata(const Json & value) {
-        const std::string where = file_.path + ": __metadata__";
-        for (const auto & [key, text] : value.object(where))
-            text.string(where + ": " + shown(key)); // the format allows nothing else
+        where_ = file_.path + ": __metadata__";
+        for (const auto & [key, text] : value.object(where_))
+            text.string(where_ + ": " + shown(key)); // the format allows nothing else
         file_.metadata = value;
     }
 
     void tensor(const std::string & name, const Json & value) {
-        const std::string label = "tensor " + shown(name, 200);
-        const std::string where = file_.path + ": " + label;
+        where_ = file_.path + ": tensor " + shown(name, 200);
         const auto field = [&](const char * key) -> const Json & {
             const Json * found = value.find(key);
             if (found == nullptr)
-                problem(label + ": no " + key);
+                problem(std::string("no ") + key);
             return *found;
         };
-        value.object(where);
+        value.object(where_);
         TensorInfo info;
         info.name = name;
         if (name.empty() || name.find('\0') != std::string::npos)
-            problem(label + ": an empty name or a zero byte in it");
-        info.dtype = field("dtype").string(where + ": dtype");
+            problem("an empty name or a zero byte in it");
+        info.dtype = field("dtype").string(where_ + ": dtype");
         const auto dtype = std::find_if(std::begin(dtypes), std::end(dtypes),
                                         [&](const Dtype & d) { return info.dtype == d.name; });
         if (dtype == std::end(dtypes))
-            problem(label + ": dtype " + shown(info.dtype) + " is unknown");
+            problem("dtype " + shown(info.dtype) + " is unknown");
         info.type = dtype->type;
-        read_shape(info, field("shape").array(where + ": shape"), label);
-        place(info, field("data_offsets").array(where + ": data_offsets"), dtype->bits, label);
+        info.shape = integers(field("shape"), "shape");
+        if (info.shape.size() > max_rank)
+            problem(words("%zu dimensions; at most %zu can be", info.shape.size(), max_rank));
+        for (const int64_t dimension : info.shape)
+            if (dimension < 0)
+                problem(words("a dimension is %lld", static_cast<long long>(dimension)));
+        place(info, integers(field("data_offsets"), "data_offsets"), dtype->bits);
         file_.tensors.push_back(std::move(info));
     }
 
-    void read_shape(TensorInfo & info, const Json::Array & shape, const std::string & label) const {
-        if (shape.size() > max_rank)
-            problem(label + words(": %zu dimensions; at most %zu can be", shape.size(), max_rank));
-        for (const Json & dimension : shape) {
-            const int64_t value = dimension.integer(file_.path + ": " + label + ": shape");
-            if (value < 0)
-                problem(label + words(": a dimension is %lld", static_cast<long long>(value)));
-            info.shape.push_back(value);
-        }
+    std::vector<int64_t> integers(const Json & array, const char * key) const {
+        const std::string what = where_ + ": " + key;
+        std::vector<int64_t> out;
+        for (const Json & value : array.array(what))
+            out.push_back(value.integer(what));
+        return out;
     }
 
-    void place(TensorInfo & info, const Json::Array & offsets, uint64_t bits,
-               const std::string & label) const {
+    void place(TensorInfo & info, const std::vector<int64_t> & offsets, uint64_t bits) const {
         if (offsets.size() != 2)
-            problem(label + words(": %zu data_offsets, not 2", offsets.size()));
-        const std::string where = file_.path + ": " + label + ": data_offsets";
-        const int64_t first = offsets[0].integer(where);
-        const int64_t last = offsets[1].integer(where);
+            problem(words("%zu data_offsets, not 2", offsets.size()));
+        const int64_t first = offsets[0], last = offsets[1];
         const size_t room = size_ - begin_;
         if (first < 0 || last < first || static_cast<uint64_t>(last) > room)
-            problem(label + words(": data_offsets [%lld, %lld] of %zu bytes of data%s",
-                                  static_cast<long long>(first), static_cast<long long>(last), room,
-                                  last > first ? "; the file is not complete" : ""));
+            problem(words("data_offsets [%lld, %lld] of %zu bytes of data%s",
+                          static_cast<long long>(first), static_cast<long long>(last), room,
+                          last > first ? "; the file is not complete" : ""));
         info.data = data_ + begin_ + first;
         info.size = static_cast<size_t>(last - first);
         uint64_t elements = 0;
@@ -137,23 +136,14 @@ private:
         // Elements of less than a byte are packed, and fill their bytes.
         if (!counted || elements > static_cast<uint64_t>(INT64_MAX) / bits ||
             elements * bits % 8 != 0 || elements * bits / 8 != info.size) {
-            problem(label + words(": its shape and %s do not make %zu bytes", info.dtype.c_str(),
-                                  info.size));
+            problem(words("its shape and %s do not make %zu bytes", info.dtype.c_str(), info.size));
         }
     }
 
     // The data of all tensors, in some order, fills the file from the header to the end.
     void refuse_holes() const {
-        refuse_overlap(file_);
-        std::vector<const TensorInfo *> sorted;
-        sorted.reserve(file_.tensors.size());
-        for (const TensorInfo & tensor : file_.tensors)
-            sorted.push_back(&tensor);
-        std::sort(sorted.begin(), sorted.end(), [](const TensorInfo * a, const TensorInfo * b) {
-            return a->data != b->data ? a->data < b->data : a->size < b->size;
-        });
         const uint8_t * end = data_ + begin_;
-        for (const TensorInfo * tensor : sorted) {
+        for (const TensorInfo * tensor : sorted_by_place(file_)) {
             if (tensor->data != end)
                 problem(
                     "tensor " + shown(tensor->name, 200) +
@@ -169,7 +159,8 @@ private:
 
     const uint8_t * data_;
     size_t size_;
-    size_t begin_ = 0; // of the data
+    size_t begin_ = 0;  // of the data
+    std::string where_; // what is being read, for messages
     TensorFile file_;
 };
 

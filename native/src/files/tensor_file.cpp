@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstring>
 #include <numeric>
+#include <tuple>
 
 namespace ltx2 {
 
@@ -27,29 +28,30 @@ void index_by_name(TensorFile & file) {
     std::iota(file.by_name.begin(), file.by_name.end(), 0);
     std::sort(file.by_name.begin(), file.by_name.end(),
               [&](uint32_t a, uint32_t b) { return tensors[a].name < tensors[b].name; });
-    const auto twice =
-        std::adjacent_find(file.by_name.begin(), file.by_name.end(), [&](uint32_t a, uint32_t b) {
-            return tensors[a].name == tensors[b].name;
-        });
+    const auto same = [&](uint32_t a, uint32_t b) { return tensors[a].name == tensors[b].name; };
+    const auto twice = std::adjacent_find(file.by_name.begin(), file.by_name.end(), same);
     if (twice != file.by_name.end())
         fail(LTX2_STATUS_MODEL, "%s: tensor %s occurs twice", file.path.c_str(),
              shown(tensors[*twice].name, 200).c_str());
 }
 
-void refuse_overlap(const TensorFile & file) {
+std::vector<const TensorInfo *> sorted_by_place(const TensorFile & file) {
     std::vector<const TensorInfo *> sorted;
-    sorted.reserve(file.tensors.size());
     for (const TensorInfo & tensor : file.tensors)
-        if (tensor.size > 0)
-            sorted.push_back(&tensor);
-    std::sort(sorted.begin(), sorted.end(),
-              [](const TensorInfo * a, const TensorInfo * b) { return a->data < b->data; });
-    for (size_t i = 1; i < sorted.size(); ++i) {
-        const TensorInfo & one = *sorted[i - 1];
-        if (static_cast<size_t>(sorted[i]->data - one.data) < one.size)
+        sorted.push_back(&tensor);
+    std::sort(sorted.begin(), sorted.end(), [](const TensorInfo * a, const TensorInfo * b) {
+        return std::tie(a->data, a->size) < std::tie(b->data, b->size);
+    });
+    const TensorInfo * last = nullptr; // that has any bytes
+    for (const TensorInfo * tensor : sorted) {
+        if (tensor->size == 0)
+            continue;
+        if (last && static_cast<size_t>(tensor->data - last->data) < last->size)
             fail(LTX2_STATUS_MODEL, "%s: tensors %s and %s overlap", file.path.c_str(),
-                 shown(one.name, 200).c_str(), shown(sorted[i]->name, 200).c_str());
+                 shown(last->name, 200).c_str(), shown(tensor->name, 200).c_str());
+        last = tensor;
     }
+    return sorted;
 }
 
 bool count_elements(const std::vector<int64_t> & shape, uint64_t & out) {

@@ -47,10 +47,10 @@ TensorFile read_gguf(const uint8_t * data, size_t size, const std::string & path
 TensorFile read_safetensors(const uint8_t * data, size_t size, const std::string & path);
 TensorFile read_tensor_file(const uint8_t * data, size_t size, const std::string & path);
 
-// For the readers: fills by_name (MODEL if a name occurs twice); refuses two tensors whose bytes
-// overlap (MODEL).
+// For the readers: fills by_name (MODEL if a name occurs twice); gives the tensors in the order of
+// their bytes (MODEL if those of two overlap).
 void index_by_name(TensorFile & file);
-void refuse_overlap(const TensorFile & file);
+std::vector<const TensorInfo *> sorted_by_place(const TensorFile & file);
 
 // The number of elements; false where that passes 2^63 - 1.
 bool count_elements(const std::vector<int64_t> & shape, uint64_t & out); // dimensions >= 0

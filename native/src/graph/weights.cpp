@@ -18,13 +18,16 @@ Weights Weights::operator/(const std::string & name) const {
     return Weights(*store_, *part_, prefix_.empty() ? name : prefix_ + "." + name);
 }
 
+const Source * Weights::find(const std::string & name) const {
+    const auto found = part_->tensors.find((*this / name).prefix_);
+    return found == part_->tensors.end() ? nullptr : &found->second;
+}
+
 const Source & Weights::source(const std::string & name) const {
-    const std::string full = (*this / name).prefix_;
-    const auto found = part_->tensors.find(full);
-    if (found == part_->tensors.end())
-        fail(LTX2_STATUS_MODEL, "%s: tensor %s of the %s is missing", part_->file->path.c_str(),
-             full.c_str(), part_->row->title);
-    return found->second;
+    if (const Source * found = find(name))
+        return *found;
+    fail(LTX2_STATUS_MODEL, "%s: tensor %s of the %s is missing", part_->file->path.c_str(),
+         (*this / name).prefix_.c_str(), part_->row->title);
 }
 
 Tensor Weights::operator()(const std::string & name, std::vector<int64_t> ne, As as) const {

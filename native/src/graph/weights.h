@@ -34,6 +34,7 @@ public:
         : store_(&store), part_(&part), prefix_(std::move(prefix)) {}
     Weights operator/(const std::string & name) const;
     Weights operator/(int index) const { return *this / std::to_string(index); }
+    const Source * find(const std::string & name) const; // null where the part has none
     // Where `prefix.name` lies, or MODEL that names the file and what is missing in it.
     const Source & source(const std::string & name) const;
     // The tensor `prefix.name` of exactly this ggml shape (trailing ones left out), or MODEL that

@@ -5,26 +5,17 @@
 
 namespace ltx2 {
 
-static Json object(std::initializer_list<std::pair<const char *, Json>> entries) {
-    Json out{Json::Object()};
-    for (const auto & [key, value] : entries)
-        out.set(key, value);
-    return out;
-}
-
-static Json number(uint64_t n) { return Json(static_cast<int64_t>(n)); }
-
 static Json row_of(const PartRow & row) {
-    return object({{"id", Json(row.id)},
-                   {"title", Json(row.title)},
-                   {"needed", Json(row.need == Need::always)}});
+    static const char * const needs[] = {"always", "optional", "extends", "never"}; // as in Need
+    return Json::Object{
+        {"id", row.id}, {"title", row.title}, {"need", needs[static_cast<int>(row.need)]}};
 }
 
 Json part_table() {
     Json::Array rows;
     for (const PartRow & row : part_rows())
         rows.push_back(row_of(row));
-    return Json(std::move(rows));
+    return rows;
 }
 
 // A vocabulary has 262144 entries, a chat template some thousand letters.
@@ -35,7 +26,7 @@ static Json shortened(const Json & value) {
         size_t end = most_bytes;
         while (end && (static_cast<uint8_t>(text[end]) & 0xC0) == 0x80) // within a character
             --end;
-        return object({{"begins", Json(text.substr(0, end))}, {"length", number(text.size())}});
+        return Json::Object{{"begins", text.substr(0, end)}, {"length", text.size()}};
     }
     if (value.kind() != Json::Kind::array)
         return value;
@@ -44,23 +35,23 @@ static Json shortened(const Json & value) {
     for (size_t i = 0; i < all.size() && i < most_values; ++i)
         first.push_back(shortened(all[i]));
     if (all.size() <= most_values)
-        return Json(std::move(first));
-    return object({{"begins", Json(std::move(first))}, {"length", number(all.size())}});
+        return first;
+    return Json::Object{{"begins", std::move(first)}, {"length", all.size()}};
 }
 
 namespace {
 struct Sum {
-    uint64_t tensors = 0, elements = 0, bytes = 0;
+    int64_t tensors = 0, elements = 0, bytes = 0;
 
     void add(const TensorInfo & tensor) {
         tensors += 1;
-        elements += static_cast<uint64_t>(tensor.elements());
-        bytes += tensor.size;
+        elements += tensor.elements();
+        bytes += static_cast<int64_t>(tensor.size);
     }
     void put(Json & out) const {
-        out.set("tensors", number(tensors));
-        out.set("parameters", number(elements));
-        out.set("bytes", number(bytes));
+        out.set("tensors", tensors);
+        out.set("parameters", elements);
+        out.set("bytes", bytes);
     }
 };
 } // namespace
@@ -79,23 +70,22 @@ Json describe(const TensorFile & file) {
         all.add(tensor);
         by_type[tensor.dtype].add(tensor);
         Json::Array shape(tensor.shape.begin(), tensor.shape.end());
-        tensors.push_back(object({{"name", Json(tensor.name)},
-                                  {"type", Json(tensor.dtype)},
-                                  {"shape", Json(std::move(shape))}}));
+        tensors.push_back(Json::Object{
+            {"name", tensor.name}, {"type", tensor.dtype}, {"shape", std::move(shape)}});
     }
     for (const auto & [type, sum] : by_type) {
         Json entry;
         sum.put(entry);
         types.set(type, std::move(entry));
     }
-    Json out = object({{"file", Json(file.path)},
-                       {"format", Json(file.format)},
-                       {"parts", Json(std::move(parts))},
-                       {"problem", contents.problem.empty() ? Json() : Json(contents.problem)}});
+    Json out = Json::Object{{"file", file.path},
+                            {"format", file.format},
+                            {"parts", std::move(parts)},
+                            {"problem", contents.problem.empty() ? Json() : contents.problem}};
     all.put(out);
     out.set("types", std::move(types));
     out.set("metadata", std::move(metadata));
-    out.set("tensor_list", Json(std::move(tensors)));
+    out.set("tensor_list", std::move(tensors));
     return out;
 }
 

@@ -19,7 +19,7 @@ Model::Model(const std::vector<std::string> & paths) {
     read_configs();
 }
 
-static bool is_needed(const Found & found) { return found.row->need == Need::always; }
+static bool is_loaded(const Found & found) { return found.row->is_loaded(); }
 
 const Part * Model::find(std::string_view id) const {
     const auto found = parts_.find(id);
@@ -108,7 +108,7 @@ void Model::add(const FileSet & set) {
             throw;
         return skip(set, e.what(), false, true);
     }
-    const bool stranger = std::none_of(contents.parts.begin(), contents.parts.end(), is_needed);
+    const bool stranger = std::none_of(contents.parts.begin(), contents.parts.end(), is_loaded);
     if (!set.missing.empty())
         return skip(set, set.missing[0] + ", which belongs to it, is missing; give the folder",
                     stranger, true);
@@ -119,7 +119,7 @@ void Model::add(const FileSet & set) {
             other && other->whole == folder_of(files.front().path))
             return skip(set, "holds what the shards next to it hold", false, true);
     for (Found & found : contents.parts)
-        if (is_needed(found))
+        if (is_loaded(found))
             claim(found, set, files.front());
     stated_[&files.front()] = std::move(config);
     files_.splice(files_.end(), files);

@@ -130,9 +130,10 @@ static PartRow video_vae() {
     return row;
 }
 
+// A part that is recognised, and refused or left alone.
 static PartRow unused(const char * id, const char * title, std::vector<Sign> signs,
-                      const char * refusal = nullptr, int enough = 1) {
-    PartRow row{id, title, Need::never, enough, std::move(signs)};
+                      const char * refusal = nullptr, int enough = 1, Need need = Need::never) {
+    PartRow row{id, title, need, enough, std::move(signs)};
     row.refusal = refusal;
     return row;
 }
@@ -182,7 +183,7 @@ const std::vector<PartRow> & part_rows() {
                 {"*.diff_b", ""},
                 {"*.dora_scale", ""},
                 {"*.on_input", ""}},
-               "is an adapter (LoRA), which is not supported"),
+               "is an adapter (LoRA), which is not supported", 1, Need::extends),
     };
     return rows;
 }

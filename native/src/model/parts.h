@@ -11,7 +11,12 @@
 
 namespace ltx2 {
 
-enum class Need { always, never }; // never: recognised and named in messages, not loaded
+enum class Need {
+    always,
+    optional, // loaded where a file has it
+    extends,  // changes other parts: an adapter
+    never     // recognised and named in messages, not loaded
+};
 
 struct Sign {
     const char * name; // official
@@ -53,6 +58,8 @@ struct PartRow {
     std::vector<Sign> sizes = {}; // LTX-2.3's, where a file does not state its model_version
     // Which general.architecture or model_type may be stated; empty: any.
     std::vector<const char *> architectures = {};
+
+    bool is_loaded() const { return need == Need::always || need == Need::optional; }
 };
 
 const std::vector<PartRow> & part_rows(); // in the order the pipeline needs them

@@ -3,6 +3,7 @@
 #include "files/paths.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <cstring>
 #include <optional>
 
@@ -85,46 +86,28 @@ static Index official_names(const PartRow & row, const Index & all, std::string 
 
 // ---- signs
 
-namespace {
-struct Side {
-    int64_t factor; // 0: any size
-    char letter;    // 0: the size is the factor
-};
-} // namespace
-
-static std::vector<Side> sides_of(const char * shape) {
-    std::vector<Side> sides;
-    for (const char * at = shape; *at; at += *at == ' ') {
-        Side side{0, 0};
-        for (; is_digit(*at); ++at)
-            side.factor = side.factor * 10 + (*at - '0');
-        if (*at && *at != ' ') {
-            side.letter = *at == '?' ? 0 : *at;
-            side.factor = *at++ == '?' ? 0 : std::max<int64_t>(side.factor, 1);
-        }
-        sides.push_back(side);
-    }
-    return sides;
-}
-
 using Letters = std::map<char, int64_t>;
 
 // What the letters are if a tensor has this shape, or nothing where it cannot have it.
 static std::optional<Letters> solve(const char * shape, const std::vector<int64_t> & have) {
-    const std::vector<Side> sides = sides_of(shape);
     Letters letters;
-    if (sides.size() != have.size())
-        return *shape ? std::nullopt : std::optional(letters);
-    for (size_t i = 0; i < sides.size(); ++i) {
-        const auto [factor, letter] = sides[i];
-        if (!factor)
-            continue;
-        if (!letter ? have[i] != factor : have[i] % factor != 0)
+    size_t i = 0;
+    for (const char * at = shape; *at; at += *at == ' ', ++i) {
+        char * letter; // after its factor
+        const int64_t factor = std::max<int64_t>(std::strtol(at, &letter, 10), 1);
+        const bool fixed = *letter == '\0' || *letter == ' ';
+        at = letter + !fixed;
+        if (i >= have.size())
             return {};
-        if (letter && letters.emplace(letter, have[i] / factor).first->second != have[i] / factor)
+        if (*letter == '?')
+            continue;
+        const int64_t size = have[i] / factor;
+        if (fixed ? have[i] != factor : have[i] % factor != 0)
+            return {};
+        if (!fixed && letters.emplace(*letter, size).first->second != size)
             return {};
     }
-    return letters;
+    return !*shape || i == have.size() ? std::optional(letters) : std::nullopt;
 }
 
 static const Source * find(const char * pattern, const Index & tensors) {
@@ -174,7 +157,7 @@ static std::string text_of(const TensorFile & file, const char * key) {
 }
 
 static std::string architecture_of(const TensorFile & file) {
-    const std::string config = beside(file.path, "config.json");
+    const std::string config = next_to(file.path, "config.json");
     if (file.is_gguf())
         return text_of(file, "general.architecture");
     if (file.find("spiece_model") || !exists(config)) // what there is to say is in the file itself
@@ -258,21 +241,21 @@ static void say_what_it_is(Contents & contents) {
 Contents recognise(const std::vector<const TensorFile *> & files) {
     Contents contents;
     std::string twice;
-    bool needed = false;
+    bool any = false; // that is loaded
     const TensorFile & file = *files.front();
     const Index all = given_names(files, twice);
     for (const PartRow & row : part_rows()) {
-        const bool is_needed = row.need == Need::always;
+        const bool loaded = row.is_loaded();
         std::string again;
-        Found found{&row, is_needed ? official_names(row, all, again) : Index(), ""};
-        if (count_signs(row.signs, is_needed ? found.tensors : all) < row.enough)
+        Found found{&row, loaded ? official_names(row, all, again) : Index(), ""};
+        if (count_signs(row.signs, loaded ? found.tensors : all) < row.enough)
             continue;
-        needed = needed || is_needed;
+        any = any || loaded;
         if (twice.empty())
             twice = again;
         contents.parts.push_back(std::move(found));
     }
-    if (!needed) {
+    if (!any) {
         say_what_it_is(contents);
         return contents;
     }

@@ -1,9 +1,9 @@
 #include "text/bpe.h"
 
-#include "text/unicode.h"
+#include "base/error.h"
+#include "base/utf8.h"
 
 #include <algorithm>
-#include <cstdio>
 #include <queue>
 #include <tuple>
 
@@ -35,7 +35,7 @@ void add(Symbols & symbols, int32_t id) {
     symbols.push_back({id, position - 1, -1, true});
 }
 
-// One symbol a character, or one a byte of a character that is no piece.
+// One symbol per character, or one per byte of a character that is not a piece.
 Symbols split(const Bpe & bpe, std::string_view text) {
     Symbols symbols;
     symbols.reserve(text.size());
@@ -43,7 +43,7 @@ Symbols split(const Bpe & bpe, std::string_view text) {
     // characters in between, as in Hugging Face's; with all 256 bytes it never occurs.
     bool waiting = false;
     while (!text.empty()) {
-        const std::string character(text.substr(0, character_size(text)));
+        const std::string character(text.substr(0, utf8_length(text)));
         text.remove_prefix(character.size());
         const int32_t id = bpe.find(character);
         if (id >= 0) {
@@ -115,9 +115,7 @@ int32_t Bpe::find(const std::string & piece) const {
 
 void Bpe::use_byte_fallback() {
     for (int i = 0; i < 256; ++i) {
-        char name[8];
-        std::snprintf(name, sizeof name, "<0x%02X>", i);
-        bytes[i] = find(name);
+        bytes[i] = find(words("<0x%02X>", i));
     }
 }
 
@@ -134,7 +132,7 @@ void Bpe::rank_by_score(const std::vector<std::string> & pieces,
         const int32_t size = static_cast<int32_t>(characters(piece));
         int32_t left_size = 0;
         for (size_t at = 0; at < piece.size(); ++left_size) {
-            at += character_size(std::string_view(piece).substr(at));
+            at += utf8_length(std::string_view(piece).substr(at));
             const int32_t left = at < piece.size() ? find(piece.substr(0, at)) : -1;
             const int32_t right = left >= 0 ? find(piece.substr(at)) : -1;
             if (right >= 0)

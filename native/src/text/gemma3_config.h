@@ -6,18 +6,18 @@
 namespace ltx2 {
 
 struct GemmaConfig {
-    int layers = 0, heads = 0, kv_heads = 0, head_dim = 0, hidden = 0, ffn = 0;
-    int context = 0, sliding_window = 0; // tokens; the first is a statement, not a bound here
-    std::vector<bool>
-        is_global; // one a layer: sees everything, and turns by rope_base / rope_factor
+    int layers = 0, heads = 0, kv_heads = 0, head_dim = 256, hidden = 0, ffn = 0;
+    int context = 1 << 17, sliding_window = 0; // tokens; the first is stated, not a bound here
+    // One per layer: attends to all tokens before, and rotates by rope_base / rope_factor.
+    std::vector<bool> is_global;
     float eps = 1e-6f;
     float scale = 0; // of the attention scores, applied once
     double rope_base = 1e6, rope_base_local = 1e4, rope_factor = 8;
 };
 
-// From the gemma3.* keys of a GGUF, else the config.json beside the file, else, in a file that
+// From the gemma3.* keys of a GGUF, else the config.json next to the file, else, in a file that
 // carries its own tokenizer, the 12B model's. MODEL naming the file and the key: missing, out of
-// bounds, or a variant of the architecture that is not done here.
+// bounds, or a variant of the architecture that is not supported.
 GemmaConfig gemma_config(const TensorFile & file);
 
 // The keys by which a GGUF states the same, added to `metadata`. MODEL with `what` in its words

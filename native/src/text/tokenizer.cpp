@@ -2,11 +2,35 @@
 
 #include "files/paths.h"
 #include "text/tokenizer_parts.h"
-#include "text/unicode.h"
 
 namespace ltx2 {
 
 namespace {
+
+// What Python takes for a space.
+constexpr std::string_view spaces[] = {
+    "\t",           "\n",           "\v",           "\f",           "\r",
+    "\x1C",         "\x1D",         "\x1E",         "\x1F",         " ",
+    "\xC2\x85",     "\xC2\xA0",     "\xE1\x9A\x80", "\xE2\x80\x80", "\xE2\x80\x81",
+    "\xE2\x80\x82", "\xE2\x80\x83", "\xE2\x80\x84", "\xE2\x80\x85", "\xE2\x80\x86",
+    "\xE2\x80\x87", "\xE2\x80\x88", "\xE2\x80\x89", "\xE2\x80\x8A", "\xE2\x80\xA8",
+    "\xE2\x80\xA9", "\xE2\x80\xAF", "\xE2\x81\x9F", "\xE3\x80\x80"};
+
+// As Python's str.strip().
+std::string_view stripped(std::string_view text) {
+    for (bool more = true; more;) {
+        more = false;
+        for (const std::string_view space : spaces) {
+            const size_t size = space.size();
+            const bool first = text.substr(0, size) == space;
+            text.remove_prefix(first ? size : 0);
+            const bool last = text.size() >= size && text.substr(text.size() - size) == space;
+            text.remove_suffix(last ? size : 0);
+            more = more || first || last;
+        }
+    }
+    return text;
+}
 
 // The text without an added token in it: cut where the pre-tokenizer says, then pieces are joined.
 void encode_plain(const TokenizerParts & parts, std::string_view text, size_t enough,
@@ -49,12 +73,16 @@ std::vector<int32_t> Tokenizer::encode(std::string_view text, int max_tokens) co
     return out;
 }
 
+Tokenizer::Tokenizer(TokenizerParts parts)
+    : parts_(std::make_shared<const TokenizerParts>(std::move(parts))) {}
+
 size_t Tokenizer::size() const { return parts_->size; }
 
 void Tokenizer::check(const Part & part) {
     const TensorFile & file = *part.file;
     if (file.is_gguf() || file.find("spiece_model") ||
-        exists(beside(file.path, "tokenizer.json")) || exists(beside(file.path, "tokenizer.model")))
+        exists(next_to(file.path, "tokenizer.json")) ||
+        exists(next_to(file.path, "tokenizer.model")))
         return;
     fail(LTX2_STATUS_MODEL, "%s: there is no tokenizer.json or tokenizer.model next to it",
          file.path.c_str());
@@ -68,11 +96,11 @@ Tokenizer Tokenizer::open(const Part & part, std::vector<ScoredPiece> * pieces) 
     if (const TensorInfo * model = file.find("spiece_model"))
         return from_sentencepiece({reinterpret_cast<const char *>(model->data), model->size},
                                   file.path, Json(), pieces);
-    const std::string json = beside(file.path, "tokenizer.json");
+    const std::string json = next_to(file.path, "tokenizer.json");
     if (exists(json))
         return from_json(read_json(json), json, pieces);
-    const std::string model = beside(file.path, "tokenizer.model");
-    const std::string added = beside(file.path, "added_tokens.json");
+    const std::string model = next_to(file.path, "tokenizer.model");
+    const std::string added = next_to(file.path, "added_tokens.json");
     const Mapping mapping(model);
     return from_sentencepiece({reinterpret_cast<const char *>(mapping.data()), mapping.size()},
                               model, exists(added) ? read_json(added) : Json(), pieces);

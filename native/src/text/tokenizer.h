@@ -24,7 +24,7 @@ public:
     static Tokenizer open(const Part & part, std::vector<ScoredPiece> * pieces = nullptr);
     static void check(const Part & part); // MODEL where there is none; reads nothing
     // Each throws MODEL with `path` in its words where the file is damaged or asks for something
-    // that is not done here. With Gemma's 262144 pieces a call takes about half a second.
+    // that is not supported. With Gemma's 262144 pieces a call takes about half a second.
     static Tokenizer from_gguf(const Json & metadata, const std::string & path,
                                std::vector<ScoredPiece> * pieces = nullptr);
     static Tokenizer from_json(const Json & tokenizer_json, const std::string & path,
@@ -41,7 +41,7 @@ public:
     size_t size() const; // every id is below it
 
 private:
-    explicit Tokenizer(std::shared_ptr<const TokenizerParts> parts) : parts_(std::move(parts)) {}
+    explicit Tokenizer(TokenizerParts parts);
     std::shared_ptr<const TokenizerParts> parts_;
 };
 

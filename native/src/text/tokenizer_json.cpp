@@ -1,11 +1,10 @@
 // The third source: Hugging Face's tokenizer.json. What it can state and Gemma's does not is
-// refused by name rather than passed over.
-#include "base/error.h"
+// refused by name, not ignored.
 #include "base/utf8.h"
+#include "files/config.h"
 #include "text/tokenizer.h"
 #include "text/tokenizer_parts.h"
 
-#include <limits>
 #include <map>
 #include <unordered_set>
 
@@ -13,89 +12,49 @@ namespace ltx2 {
 
 namespace {
 
-const Json & need(const Json & object, const char * key, const std::string & what) {
-    const Json * found = object.find(key);
-    if (!found)
-        fail(LTX2_STATUS_MODEL, "%s.%s: missing", what.c_str(), key);
-    return *found;
-}
-
-// Null where the key is absent or null, which tokenizer.json uses alike.
-const Json * optional(const Json & object, const char * key) {
-    const Json * found = object.find(key);
-    return found && found->kind() != Json::Kind::null ? found : nullptr;
-}
-
-bool flag(const Json & object, const char * key, const std::string & what) {
-    const Json * found = optional(object, key);
-    return found && found->boolean(what + "." + key);
-}
-
-const std::string & type_of(const Json & object, const std::string & what) {
-    return need(object, "type", what).string(what + ".type");
-}
-
-[[noreturn]] void unsupported(const std::string & what, const std::string & value) {
-    fail(LTX2_STATUS_MODEL, "%s: %s is not supported; Gemma 3 has none", what.c_str(),
-         shown(value).c_str());
-}
-
-int32_t id_of(const Json & value, const std::string & what) {
-    const int64_t id = value.integer(what);
-    if (id < 0 || id >= std::numeric_limits<int32_t>::max())
-        fail(LTX2_STATUS_MODEL, "%s: %lld is no token id", what.c_str(),
-             static_cast<long long>(id));
-    return static_cast<int32_t>(id);
-}
+constexpr const char * not_gemma = "is not supported; Gemma 3 has none";
 
 // {"String": …}, not empty
-const std::string & pattern(const Json & object, const std::string & what) {
-    const std::string inside = what + ".pattern";
-    const Json & stated = need(object, "pattern", what);
-    if (stated.find("Regex"))
-        unsupported(inside, "Regex");
-    const std::string & text = need(stated, "String", inside).string(inside + ".String");
+const std::string & pattern(const Config & k) {
+    const Config inside = k.at("pattern");
+    if (inside.find("Regex"))
+        inside.refuse("Regex", not_gemma);
+    const std::string & text = inside.text("String");
     if (text.empty())
-        fail(LTX2_STATUS_MODEL, "%s: empty", inside.c_str());
+        inside.refuse("String", "is empty");
     return text;
 }
 
-void read_normalizer(const Json & normalizer, const std::string & what, TokenizerParts & parts) {
-    const std::string & type = type_of(normalizer, what);
-    if (type == "Sequence") {
-        const std::string inside = what + ".normalizers";
-        for (const Json & each : need(normalizer, "normalizers", what).array(inside))
-            read_normalizer(each, inside, parts);
-    } else if (type == "Replace") {
-        parts.replacements.emplace_back(
-            pattern(normalizer, what), need(normalizer, "content", what).string(what + ".content"));
-    } else {
-        unsupported(what, type);
+void read_normalizer(const Config & k, TokenizerParts & parts) {
+    if (k.text("type") == "Sequence") {
+        for (const Json & item : k.array("normalizers"))
+            read_normalizer(Config(&item, k.what("normalizers") + "."), parts);
+        return;
     }
+    k.require("type", "Replace");
+    parts.replacements.emplace_back(pattern(k), k.text("content"));
 }
 
-void read_pre_tokenizer(const Json & split, const std::string & what, TokenizerParts & parts) {
-    const std::string & type = type_of(split, what);
-    if (type != "Split")
-        unsupported(what, type);
-    const std::string & behavior = need(split, "behavior", what).string(what + ".behavior");
-    if (behavior != "MergedWithPrevious")
-        unsupported(what + ".behavior", behavior);
-    if (flag(split, "invert", what))
-        unsupported(what, "invert");
-    parts.split_after = pattern(split, what);
+void read_pre_tokenizer(const Config & k, TokenizerParts & parts) {
+    k.require("type", "Split");
+    k.require("behavior", "MergedWithPrevious");
+    k.require_flag("invert", false, false);
+    parts.split_after = pattern(k);
 }
 
-void read_vocabulary(const Json & model, const std::string & what, TokenizerParts & parts) {
-    const std::string inside = what + ".vocab";
-    const Json::Object & pieces = need(model, "vocab", what).object(inside);
+void read_vocabulary(const Config & model, TokenizerParts & parts) {
+    const std::string what = model.what("vocab");
+    const Json::Object & pieces = model.object("vocab");
     parts.bpe.vocabulary.reserve(pieces.size());
     for (const auto & [text, value] : pieces) {
         if (text.size() > longest_piece)
-            fail(LTX2_STATUS_MODEL, "%s: %s has %zu bytes; at most %zu", inside.c_str(),
+            fail(LTX2_STATUS_MODEL, "%s: %s has %zu bytes; at most %zu", what.c_str(),
                  shown(text).c_str(), text.size(), longest_piece);
-        const int32_t id = id_of(value, inside);
-        parts.bpe.vocabulary.emplace(text, id);
+        const int64_t id = value.integer(what);
+        if (id < 0 || id >= INT32_MAX)
+            fail(LTX2_STATUS_MODEL, "%s: %lld is not a token id", what.c_str(),
+                 static_cast<long long>(id));
+        parts.bpe.vocabulary.emplace(text, static_cast<int32_t>(id));
         parts.size = std::max(parts.size, static_cast<size_t>(id) + 1);
     }
 }
@@ -115,55 +74,53 @@ std::pair<std::string, std::string> merge_pair(const Json & merge, const std::st
     return {text.substr(0, space), text.substr(space + 1)};
 }
 
-void read_merges(const Json & model, const std::string & what, Bpe & bpe) {
-    const std::string inside = what + ".merges";
-    const Json::Array & merges = need(model, "merges", what).array(inside);
+void read_merges(const Config & model, Bpe & bpe) {
+    const std::string what = model.what("merges");
+    const Json::Array & merges = model.array("merges");
     bpe.merges.reserve(merges.size());
     int32_t rank = 0;
     for (const Json & merge : merges) {
-        const auto [left, right] = merge_pair(merge, inside);
+        const auto [left, right] = merge_pair(merge, what);
         const int32_t ids[3] = {bpe.find(left), bpe.find(right), bpe.find(left + right)};
         for (const int32_t id : ids)
             if (id < 0)
                 fail(LTX2_STATUS_MODEL, "%s: %s and %s: not in the vocabulary, or not joined",
-                     inside.c_str(), shown(left).c_str(), shown(right).c_str());
+                     what.c_str(), shown(left).c_str(), shown(right).c_str());
         bpe.merges[Bpe::pair(ids[0], ids[1])] = {rank++, ids[2]};
     }
 }
 
-void read_model(const Json & model, const std::string & what, TokenizerParts & parts) {
-    const std::string & type = type_of(model, what);
-    if (type != "BPE")
-        unsupported(what, type);
-    for (const char * key : {"continuing_subword_prefix", "end_of_word_suffix"}) {
-        const Json * affix = optional(model, key);
-        if (affix && !affix->string(what + "." + key).empty())
-            unsupported(what, key);
-    }
-    const Json * dropout = optional(model, "dropout");
-    if (dropout && dropout->number(what + ".dropout") != 0)
-        unsupported(what, "dropout");
-    read_vocabulary(model, what, parts);
-    read_merges(model, what, parts.bpe);
-    parts.bpe.fuse_unknown = flag(model, "fuse_unk", what);
-    parts.bpe.ignore_merges = flag(model, "ignore_merges", what);
-    if (flag(model, "byte_fallback", what))
+void read_model(const Config & k, TokenizerParts & parts) {
+    k.require("type", "BPE");
+    for (const char * key : {"continuing_subword_prefix", "end_of_word_suffix"})
+        if (!k.text(key, "").empty())
+            k.refuse(key, not_gemma);
+    if (k.number("dropout", 0, 0, 1) != 0)
+        k.refuse("dropout", not_gemma);
+    read_vocabulary(k, parts);
+    read_merges(k, parts.bpe);
+    parts.bpe.fuse_unknown = k.flag("fuse_unk", false);
+    parts.bpe.ignore_merges = k.flag("ignore_merges", false);
+    if (k.flag("byte_fallback", false))
         parts.bpe.use_byte_fallback();
-    if (const Json * unknown = optional(model, "unk_token")) {
-        const std::string & text = unknown->string(what + ".unk_token");
-        parts.bpe.unknown = parts.bpe.find(text);
-        if (parts.bpe.unknown < 0)
-            fail(LTX2_STATUS_MODEL, "%s.unk_token: %s is not in the vocabulary", what.c_str(),
-                 shown(text).c_str());
-    }
+    if (!k.find("unk_token"))
+        return;
+    parts.bpe.unknown = parts.bpe.find(k.text("unk_token"));
+    if (parts.bpe.unknown < 0)
+        k.refuse("unk_token", shown(k.text("unk_token")) + " is not in the vocabulary");
 }
 
-void read_added_tokens(const Json & tokens, const std::string & what, TokenizerParts & parts) {
+using PieceById = std::map<int32_t, ScoredPiece>; // no id of a damaged file becomes a size
+
+// The tokens as they are listed, too.
+PieceById read_added_tokens(const Config & whole, TokenizerParts & parts) {
+    PieceById pieces;
     std::unordered_set<std::string> seen;
-    for (const Json & each : tokens.array(what)) {
-        const std::string & content = need(each, "content", what).string(what + ".content");
-        const int32_t id = id_of(need(each, "id", what), what + ".id");
-        const int32_t known = parts.bpe.find(content);
+    const std::string what = whole.what("added_tokens");
+    for (const Json & token : whole.array("added_tokens")) {
+        const Config k(&token, what + ".");
+        const std::string & content = k.text("content");
+        const int32_t id = k.integer("id", 0, INT32_MAX - 1), known = parts.bpe.find(content);
         if (known >= 0 && known != id)
             fail(LTX2_STATUS_MODEL, "%s: %s is %d here and %d in the vocabulary", what.c_str(),
                  shown(content).c_str(), id, known);
@@ -171,13 +128,15 @@ void read_added_tokens(const Json & tokens, const std::string & what, TokenizerP
             fail(LTX2_STATUS_MODEL, "%s: %s occurs twice, or has over %zu bytes", what.c_str(),
                  shown(content).c_str(), longest_piece);
         for (const char * rule : {"single_word", "lstrip", "rstrip", "normalized"})
-            if (flag(each, rule, what))
-                unsupported(what + "." + rule, content);
+            if (k.flag(rule, false))
+                k.refuse(rule, shown(content) + " " + not_gemma);
         parts.size = std::max(parts.size, static_cast<size_t>(id) + 1);
         if (content == "<bos>")
             parts.bos = id;
         parts.added.add(content, id);
+        pieces[id] = {content, 0, k.flag("special", false) ? control : user_defined};
     }
+    return pieces;
 }
 
 bool is_byte_token(const std::string & text) {
@@ -188,17 +147,10 @@ bool is_byte_token(const std::string & text) {
 }
 
 // By id: text and type. What is neither added nor a byte is joined from its neighbours.
-std::vector<ScoredPiece> typed_pieces(const Json & json, const TokenizerParts & parts,
+std::vector<ScoredPiece> typed_pieces(PieceById by_id, const TokenizerParts & parts,
                                       const std::string & path) {
-    std::map<int32_t, ScoredPiece> by_id; // no id of a damaged file becomes a size
     for (const auto & [text, id] : parts.bpe.vocabulary)
-        by_id[id] = {text, 0, is_byte_token(text) ? byte_piece : normal};
-    if (const Json * added = optional(json, "added_tokens"))
-        for (const Json & each : added->array(path)) {
-            const int type = flag(each, "special", path) ? control : user_defined;
-            by_id[id_of(need(each, "id", path), path)] = {need(each, "content", path).string(path),
-                                                          0, type};
-        }
+        by_id.insert({id, {text, 0, is_byte_token(text) ? byte_piece : normal}});
     if (parts.bpe.unknown >= 0)
         by_id[parts.bpe.unknown].type = unknown_piece;
     if (by_id.size() != parts.size)
@@ -213,10 +165,9 @@ std::vector<ScoredPiece> typed_pieces(const Json & json, const TokenizerParts & 
 // A GGUF's tokenizer joins, again and again, the two neighbours whose joined token has the highest
 // score; tokenizer.json lists pairs by rank. So a token's score is minus its place among the tokens
 // by their first pair: the same pair wins. For Gemma's own file these are the scores its published
-// GGUF files have. A list in which a token's pairs stand apart cannot be said so.
-std::vector<ScoredPiece> scored_pieces(const Json & json, const TokenizerParts & parts,
-                                       const std::string & path) {
-    std::vector<ScoredPiece> pieces = typed_pieces(json, parts, path);
+// GGUF files have. Where other pairs stand between a token's own, no scores do it.
+std::vector<ScoredPiece> scored_pieces(std::vector<ScoredPiece> pieces, const Json::Array & merges,
+                                       const TokenizerParts & parts, const std::string & path) {
     if (parts.replacements != TokenizerParts::spaces_marked())
         fail(LTX2_STATUS_MODEL, "%s: normalizer: is not Gemma 3's, which is all a GGUF can state",
              path.c_str());
@@ -224,7 +175,7 @@ std::vector<ScoredPiece> scored_pieces(const Json & json, const TokenizerParts &
     size_t places = 0;
     int32_t last = -1;
     const std::string what = path + ": model.merges";
-    for (const Json & merge : json.find("model")->find("merges")->array(what)) {
+    for (const Json & merge : merges) {
         const auto [left, right] = merge_pair(merge, what);
         const int32_t id = parts.bpe.find(left + right);
         const auto at = static_cast<size_t>(id);
@@ -248,21 +199,23 @@ std::vector<ScoredPiece> scored_pieces(const Json & json, const TokenizerParts &
 Tokenizer Tokenizer::from_json(const Json & json, const std::string & path,
                                std::vector<ScoredPiece> * pieces) {
     TokenizerParts parts;
-    const auto at = [&](const char * key) { return path + ": " + key; };
-    read_model(need(json, "model", path), at("model"), parts);
-    if (const Json * normalizer = optional(json, "normalizer"))
-        read_normalizer(*normalizer, at("normalizer"), parts);
-    if (const Json * split = optional(json, "pre_tokenizer"))
-        read_pre_tokenizer(*split, at("pre_tokenizer"), parts);
+    const Config whole(&json, path + ": "), model = whole.at("model");
+    read_model(model, parts);
+    if (whole.find("normalizer"))
+        read_normalizer(whole.at("normalizer"), parts);
+    if (whole.find("pre_tokenizer"))
+        read_pre_tokenizer(whole.at("pre_tokenizer"), parts);
     parts.bos = parts.bpe.find("<bos>");
-    if (const Json * added = optional(json, "added_tokens"))
-        read_added_tokens(*added, at("added_tokens"), parts);
+    PieceById added;
+    if (whole.find("added_tokens"))
+        added = read_added_tokens(whole, parts);
     // The post-processor is not read: transformers replaces Gemma's by <bos> before the text.
     if (parts.bos < 0)
         fail(LTX2_STATUS_MODEL, "%s: no token <bos>; not Gemma's", path.c_str());
     if (pieces)
-        *pieces = scored_pieces(json, parts, path);
-    return Tokenizer(std::make_shared<const TokenizerParts>(std::move(parts)));
+        *pieces = scored_pieces(typed_pieces(std::move(added), parts, path), model.array("merges"),
+                                parts, path);
+    return Tokenizer(std::move(parts));
 }
 
 } // namespace ltx2

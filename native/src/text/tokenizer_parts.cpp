@@ -7,8 +7,6 @@
 
 namespace ltx2 {
 
-namespace {
-
 std::string replace_all(std::string_view text, const std::string & from, const std::string & to) {
     std::string out;
     for (size_t at = 0;;) {
@@ -24,6 +22,8 @@ std::string replace_all(std::string_view text, const std::string & from, const s
                  16 * longest_prompt);
     }
 }
+
+namespace {
 
 void check_piece(const ScoredPiece & piece, size_t id, const std::string & what) {
     if (piece.text.empty() && piece.type != unused)

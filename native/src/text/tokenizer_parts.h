@@ -53,6 +53,9 @@ TokenizerParts parts_of_pieces(const std::vector<ScoredPiece> & pieces, int64_t 
 void put_gguf_keys(std::vector<ScoredPiece> pieces, size_t rows, const std::string & what,
                    Json & metadata);
 
+// `from` is not empty. MODEL where the text would grow past all bounds.
+std::string replace_all(std::string_view text, const std::string & from, const std::string & to);
+
 // INVALID_ARGUMENT or MODEL as the caller says, naming the offset of the first bad byte.
 void require_utf8(std::string_view text, ltx2_status status, const std::string & what);
 

@@ -18,97 +18,81 @@ public:
     // `bytes` must outlive the reader. Every throw is MODEL and begins with `what`.
     Wire(std::string_view bytes, std::string what) : rest_(bytes), what_(std::move(what)) {}
 
-    bool next(); // to the next field; false at the end
+    // To the next field; false at the end.
+    bool next() {
+        if (rest_.empty())
+            return false;
+        const uint64_t key = varint();
+        field_ = key >> 3;
+        kind_ = static_cast<int>(key & 7);
+        if (kind_ == 0)
+            integer_ = varint();
+        else if (kind_ == 1 || kind_ == 5)
+            text_ = take(kind_ == 1 ? 8 : 4);
+        else if (kind_ == 2)
+            text_ = take(varint());
+        else // groups, and what protobuf does not have
+            fail(LTX2_STATUS_MODEL, "%s: field %llu is of kind %d; no protobuf", what_.c_str(),
+                 static_cast<unsigned long long>(field_), kind_);
+        return true;
+    }
+
     uint64_t field() const { return field_; }
 
     // The value of this field; throws where it is of another kind.
-    uint64_t integer() const;
-    float number() const;
-    std::string_view text() const;
+    uint64_t integer() const {
+        require(0);
+        return integer_;
+    }
+
+    std::string_view text() const {
+        require(2);
+        return text_;
+    }
+
+    float number() const {
+        require(5);
+        uint32_t bits = 0; // little-endian in the file, whatever this machine is
+        for (int i = 3; i >= 0; --i)
+            bits = bits << 8 | static_cast<uint8_t>(text_[i]);
+        float value;
+        std::memcpy(&value, &bits, sizeof value);
+        return value;
+    }
 
 private:
-    uint64_t varint();
-    std::string_view take(uint64_t size);
-    void require(int kind) const;
+    uint64_t varint() {
+        uint64_t value = 0;
+        for (int shift = 0; shift < 64; shift += 7) {
+            const uint8_t byte = static_cast<uint8_t>(take(1)[0]);
+            value |= static_cast<uint64_t>(byte & 0x7F) << shift;
+            if (byte < 0x80)
+                return value;
+        }
+        fail(LTX2_STATUS_MODEL, "%s: a number of over ten bytes", what_.c_str());
+    }
+
+    std::string_view take(uint64_t size) {
+        if (size > rest_.size())
+            fail(LTX2_STATUS_MODEL, "%s: field %llu needs %llu bytes, and %zu are left",
+                 what_.c_str(), static_cast<unsigned long long>(field_),
+                 static_cast<unsigned long long>(size), rest_.size());
+        const std::string_view taken = rest_.substr(0, size);
+        rest_.remove_prefix(size);
+        return taken;
+    }
+
+    void require(int kind) const {
+        if (kind_ != kind)
+            fail(LTX2_STATUS_MODEL, "%s: field %llu is of kind %d instead of %d", what_.c_str(),
+                 static_cast<unsigned long long>(field_), kind_, kind);
+    }
 
     std::string_view rest_, text_;
     std::string what_;
     uint64_t field_ = 0, integer_ = 0;
     int kind_ = 0; // 0 varint, 1 eight bytes, 2 counted bytes, 5 four bytes
 };
-
-uint64_t Wire::varint() {
-    uint64_t value = 0;
-    for (int shift = 0; shift < 64; shift += 7) {
-        const uint8_t byte = static_cast<uint8_t>(take(1)[0]);
-        value |= static_cast<uint64_t>(byte & 0x7F) << shift;
-        if (byte < 0x80)
-            return value;
-    }
-    fail(LTX2_STATUS_MODEL, "%s: a number of over ten bytes", what_.c_str());
-}
-
-std::string_view Wire::take(uint64_t size) {
-    if (size > rest_.size())
-        fail(LTX2_STATUS_MODEL, "%s: field %llu needs %llu bytes, and %zu are left", what_.c_str(),
-             static_cast<unsigned long long>(field_), static_cast<unsigned long long>(size),
-             rest_.size());
-    const std::string_view taken = rest_.substr(0, size);
-    rest_.remove_prefix(size);
-    return taken;
-}
-
-bool Wire::next() {
-    if (rest_.empty())
-        return false;
-    const uint64_t key = varint();
-    field_ = key >> 3;
-    kind_ = static_cast<int>(key & 7);
-    switch (kind_) {
-    case 0:
-        integer_ = varint();
-        break;
-    case 1:
-        text_ = take(8);
-        break;
-    case 2:
-        text_ = take(varint());
-        break;
-    case 5:
-        text_ = take(4);
-        break;
-    default: // groups, and what protobuf does not have
-        fail(LTX2_STATUS_MODEL, "%s: field %llu is of kind %d; no protobuf", what_.c_str(),
-             static_cast<unsigned long long>(field_), kind_);
-    }
-    return true;
-}
-
-void Wire::require(int kind) const {
-    if (kind_ != kind)
-        fail(LTX2_STATUS_MODEL, "%s: field %llu is of kind %d instead of %d", what_.c_str(),
-             static_cast<unsigned long long>(field_), kind_, kind);
-}
-
-uint64_t Wire::integer() const {
-    require(0);
-    return integer_;
-}
-
-float Wire::number() const {
-    require(5);
-    uint32_t bits = 0; // little-endian in the file, whatever this machine is
-    for (int i = 3; i >= 0; --i)
-        bits = bits << 8 | static_cast<uint8_t>(text_[i]);
-    float value;
-    std::memcpy(&value, &bits, sizeof value);
-    return value;
-}
-
-std::string_view Wire::text() const {
-    require(2);
-    return text_;
-}
 
 ScoredPiece read_piece(std::string_view bytes, const std::string & what) {
     ScoredPiece piece;
@@ -170,7 +154,7 @@ void check_normalizer(std::string_view bytes, const std::string & what) {
              what.c_str(), wrong);
 }
 
-// Hugging Face keeps tokens beside the file: text -> id, some of them also in the file.
+// Hugging Face keeps tokens next to the file: text -> id, some of them also in the file.
 void add_tokens(const Json & table, const std::string & what, std::vector<ScoredPiece> & pieces) {
     std::map<int64_t, std::string> by_id;
     for (const auto & [text, id] : table.object(what))
@@ -212,7 +196,7 @@ Tokenizer Tokenizer::from_sentencepiece(std::string_view bytes, const std::strin
         parts.bpe.use_byte_fallback();
     if (out)
         *out = std::move(pieces);
-    return Tokenizer(std::make_shared<const TokenizerParts>(std::move(parts)));
+    return Tokenizer(std::move(parts));
 }
 
 } // namespace ltx2
