@@ -114,8 +114,10 @@ def _check_target(plan: _Plan, target: Path) -> None:
         raise InvalidArgumentError(f"{target}: there is no folder {target.parent}")
     if target.is_dir():
         raise InvalidArgumentError(f"{target}: is a folder; name a file")
-    if target.exists() and any(target.samefile(file) for file in plan["files"]):
-        raise InvalidArgumentError(f"{target}: is the source itself; name another file")
+    for file in plan["files"]:
+        with contextlib.suppress(FileNotFoundError):  # there is no target yet
+            if target.samefile(file):
+                raise InvalidArgumentError(f"{target}: is the source itself; name another file")
     need = sum(tensor["bytes"] for tensor in plan["tensors"])
     free = shutil.disk_usage(target.parent).free
     if need > free:

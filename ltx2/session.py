@@ -214,6 +214,8 @@ class Session:
         params.size = ffi.sizeof("ltx2_decode_params")
         c_values = ffi.from_buffer("float[]", values)
         params.latents = c_latents = ffi.new("ltx2_latents *", (c_values, *values.shape))
+        if fps == 0:
+            raise InvalidArgumentError(_NOT_ZERO.format("fps"))
         _assign(params, "fps", 0 if fps is None else fps)
         call = _Call(progress)
         call.inputs = [c_values, c_latents]
@@ -293,6 +295,7 @@ class Session:
 
 _PLAIN = [name for name in Options.__annotations__ if name != "noise"]
 _TEXTS = {"negative_prompt", "schedule"}
+_NOT_ZERO = "{}: 0 cannot be used; leave it out for the default"
 _OFF_AT_ZERO = {"guidance", "stg", "rescale"}  # to C zero is the default, negative is off
 
 
@@ -351,7 +354,7 @@ def _params(
         elif value == 0 and name in _OFF_AT_ZERO:
             _assign(params, name, -1)
         elif value == 0 and name != "seed":
-            raise InvalidArgumentError(f"{name}: 0 cannot be used; leave it out for the default")
+            raise InvalidArgumentError(_NOT_ZERO.format(name))
         else:
             _assign(params, name, value)
     return params, inputs

@@ -159,6 +159,8 @@ def test_latents_that_were_kept_are_decoded_alone(session: ltx2.Session, video: 
     ):
         with pytest.raises(ltx2.InvalidArgumentError, match=words):
             session.decode(latents)
+    with pytest.raises(ltx2.InvalidArgumentError, match="fps: 0 cannot be used"):
+        session.decode(video.latents, fps=0)
 
 
 def test_what_latents_raises_stops_the_call_before_decoding(session: ltx2.Session) -> None:

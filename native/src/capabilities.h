@@ -1,12 +1,12 @@
-// What this library can do, so that a caller need not know it: names, no numbers.
+// What this library can do, so that a caller need not know it.
 #pragma once
 
 #include "files/json.h"
 
 namespace ltx2 {
 
-// {"version", "schedules": [NAME, ...], "stages": [NAME, ...] of progress,
-//  "parts": [{"id", "title", "needed"}, ...], "types": [NAME, ...] and "variants": [NAME, ...] of a
+// {"version", "defaults", "schedules": [NAME, ...], "stages": [NAME, ...] of progress,
+//  "parts": [{"id", "title", "need"}, ...], "types": [NAME, ...] and "variants": [NAME, ...] of a
 //  conversion, "instruction_sets": [NAME, ...] that the processor runs, the best last}
 Json capabilities();
 

@@ -79,9 +79,10 @@ static bool holds_any(const std::string & name, std::initializer_list<const char
 // The DiT block that a tensor belongs to, or -1.
 static int block_of(const Part & part, const std::string & name) {
     const std::string prefix = "transformer_blocks.";
-    return part.row->id == std::string(Dit::part) && name.compare(0, prefix.size(), prefix) == 0
-               ? std::atoi(name.c_str() + prefix.size())
-               : -1;
+    if (part.row->id != std::string(Dit::part) || name.compare(0, prefix.size(), prefix) != 0)
+        return -1;
+    const long block = std::strtol(name.c_str() + prefix.size(), nullptr, 10);
+    return static_cast<int>(std::min(block, 1L << 20)); // a file may state any number
 }
 
 static int count_blocks(const Part & part) {

@@ -25,9 +25,11 @@ std::unique_ptr<TextEncoder> open(const Model & model, Device & device) {
 template <class Component>
 Component & Session::use(const Progress & progress) {
     std::unique_ptr<Component> & slot = std::get<std::unique_ptr<Component>>(resident_);
+    if (in_use_ != &slot) {
+        leave();
+        in_use_ = &slot;
+    }
     if (!slot) {
-        if (!keep_loaded_)
-            leave();
         std::unique_ptr<Component> component = open<Component>(model_, device_);
         component->load(progress);
         slot = std::move(component);
@@ -35,6 +37,7 @@ Component & Session::use(const Progress & progress) {
     return *slot;
 }
 
+// What computing needs goes after each stage, the weights too unless they are kept.
 void Session::leave() {
     if (!keep_loaded_)
         resident_ = {};
@@ -87,16 +90,24 @@ Session::Session(const std::vector<std::string> & files, const std::string & dev
 
 // Systems that promise more memory than they have end the process that believes them: what cannot
 // fit is refused before the first byte is asked for.
-void Session::check_memory(const Request & want) const {
-    const double pixels = 3.0 * want.width * want.height * want.frames;
+void Session::check_memory(const Grid & grid, bool denoises) const {
+    const auto [frames, height, width] = size_of(grid);
+    const double pixels = device_.shares_memory() ? 3.0 * width * height * frames : 0;
     // A block holds the hidden state, its rotary table, and queries, keys, values and their mean.
-    const double block = 6 * sizeof(float) * width_ * static_cast<double>(want.grid.cells());
-    const double needed = device_.shares_memory() ? std::max(pixels, block) : block;
-    const double have = static_cast<double>(device_.memory());
+    const double cells = static_cast<double>(grid.cells());
+    const double block = denoises ? 6 * sizeof(float) * width_ * cells : 0;
+    const double needed = std::max(pixels, block), have = static_cast<double>(device_.memory());
     if (have > 0 && needed > have)
         fail(LTX2_STATUS_OUT_OF_MEMORY,
              "memory: %d frames of %d x %d need more than %.0f GiB, and the device has %.0f GiB",
-             want.frames, want.width, want.height, needed / (1 << 30), have / (1 << 30));
+             frames, width, height, needed / (1 << 30), have / (1 << 30));
+}
+
+// The frames that a grid of latents decodes to.
+Session::Size Session::size_of(const Grid & grid) const {
+    const Scale & scale = decoder_.scale;
+    return {1 + (grid.frames - 1) * scale.time, grid.height * scale.space,
+            grid.width * scale.space};
 }
 
 // ---- the stages
@@ -207,18 +218,16 @@ static std::unique_ptr<Video> video_of(const Latents & latents, float fps) {
 }
 
 void Session::decode(const Latents & latents, Video & video, const Progress & progress) {
-    const Scale & scale = decoder_.scale;
-    video.frames = 1 + (latents.grid.frames - 1) * scale.time;
-    video.height = latents.grid.height * scale.space;
-    video.width = latents.grid.width * scale.space;
+    VideoDecoder & decoder = use<VideoDecoder>(progress); // first: the DiT goes
+    const auto [frames, height, width] = size_of(latents.grid);
+    video.frames = frames, video.height = height, video.width = width;
     const size_t frame = size_t{3} * static_cast<size_t>(video.width) * video.height;
     video.pixel_data.resize(frame * static_cast<size_t>(video.frames));
     video.pixels = video.pixel_data.data();
-    use<VideoDecoder>(progress).decode(
-        latents, progress, [&](const uint8_t * rows, int first, int count) {
-            std::memcpy(video.pixel_data.data() + frame * static_cast<size_t>(first), rows,
-                        frame * static_cast<size_t>(count));
-        });
+    decoder.decode(latents, progress, [&](const uint8_t * rows, int first, int count) {
+        std::memcpy(video.pixel_data.data() + frame * static_cast<size_t>(first), rows,
+                    frame * static_cast<size_t>(count));
+    });
 }
 
 // What a call leaves when it ends, however it does.
@@ -232,7 +241,7 @@ std::unique_ptr<Video> Session::generate(const ltx2_video_params & params) {
     const Progress progress(params.progress, params.user_data);
     const Request want(params, defaults_, decoder_.scale);
     decoder_.check(want.grid);
-    check_memory(want);
+    check_memory(want.grid, /*denoises=*/true);
 
     std::vector<std::string> prompts = {want.prompt};
     for (const Stage & stage : want.stages)
@@ -259,6 +268,7 @@ std::unique_ptr<Video> Session::decode(const ltx2_decode_params & params) {
         fail(LTX2_STATUS_INVALID_ARGUMENT, "latents: %d channels, and the model's have %lld",
              given.channels, static_cast<long long>(decoder_.latent_channels));
     decoder_.check(latents.grid);
+    check_memory(latents.grid, /*denoises=*/false);
     latents.values = from_planes(given.values, latents.grid.cells(), given.channels);
     for (float v : latents.values)
         if (!std::isfinite(v))

@@ -41,7 +41,11 @@ private:
     void denoise(const Request & want, const std::vector<TextFeatures> & texts, State & state,
                  const Progress & progress);
     void decode(const Latents & latents, Video & video, const Progress & progress);
-    void check_memory(const Request & want) const;
+    struct Size {
+        int frames, height, width; // of a video
+    };
+    Size size_of(const Grid & grid) const;
+    void check_memory(const Grid & grid, bool denoises) const;
 
     Model model_;
     Device device_;
@@ -53,6 +57,7 @@ private:
     std::tuple<std::unique_ptr<TextEncoder>, std::unique_ptr<Connector>,
                std::unique_ptr<VideoEncoder>, std::unique_ptr<Dit>, std::unique_ptr<VideoDecoder>>
         resident_;
+    const void * in_use_ = nullptr; // the one that computed last
 };
 
 } // namespace ltx2

@@ -101,8 +101,11 @@ static std::vector<std::string> numbered_shards(const std::string & name) {
     std::smatch match;
     if (!std::regex_match(name, match, form))
         return {name};
+    const int count = std::min(std::stoi(match[3]), 1000), own = std::stoi(match[2]);
+    if (own < 1 || own > count) // none of its own series
+        return {name};
     std::vector<std::string> names;
-    for (int i = 1, count = std::min(std::stoi(match[3]), 1000); i <= count; ++i)
+    for (int i = 1; i <= count; ++i)
         names.push_back(words("%s%05d-of-%s%s", match[1].str().c_str(), i, match[3].str().c_str(),
                               match[4].str().c_str()));
     return names;

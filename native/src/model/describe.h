@@ -6,7 +6,7 @@
 namespace ltx2 {
 
 // {"file", "format",
-//  "parts": [{"id", "title", "needed"}, ...], recognised by its own tensors,
+//  "parts": [{"id", "title", "need"}, ...], recognised by its own tensors,
 //  "problem": why it cannot be used, or null,
 //  "tensors", "parameters", "bytes": counts,
 //  "types": {"q8_0": {"tensors", "parameters", "bytes"}, ...},
@@ -14,6 +14,6 @@ namespace ltx2 {
 //  "tensor_list": [{"name", "type", "shape": outermost first}, ...]}
 Json describe(const TensorFile & file);
 
-Json part_table(); // [{"id", "title", "needed"}, ...] of all parts there are
+Json part_table(); // [{"id", "title", "need"}, ...] of all parts there are
 
 } // namespace ltx2

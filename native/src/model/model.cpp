@@ -150,19 +150,20 @@ void Model::read_configs() {
         if (!value || value->kind() == Json::Kind::null)
             return false;
         part.config.set(group, *value);
-        part.config_path = file.path;
+        part.config_paths[group] = file.path;
         return true;
     };
     for (auto & [id, part] : parts_)
         for (const char * group : part.row->groups) {
             bool found = state(part, group, *part.file);
+            const bool own = std::string_view(group) == "sampling"; // no other file speaks for it
             for (const PartRow & row : part_rows())
-                if (const Part * other = find(row.id); other && !found)
+                if (const Part * other = find(row.id); other && !found && !own)
                     found = state(part, group, *other->file);
             if (found || !table.find(group))
                 continue;
             part.config.set(group, *table.find(group));
-            part.config_path = part.file->path;
+            part.config_paths[group] = part.file->path;
             log(Level::info, "%s: states no config of its %s; LTX-2.3's is taken",
                 part.file->path.c_str(), part.row->title);
         }

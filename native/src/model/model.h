@@ -16,12 +16,15 @@ struct Part {
     const TensorFile * file = nullptr; // that holds it; of several, the first
     std::string whole;                 // that file, or the folder that several make the part in
     Json config = Json(Json::Object());
-    std::string config_path; // the file that states the config
+    std::map<std::string, std::string, std::less<>>
+        config_paths; // by group: the file that states it
     Index tensors;
     std::string architecture; // "gemma3", of a part that has several kinds
 
     Config group(const char * name) const { // of the config, empty where it is not stated
-        return Config(config.find(name), config_path + ": config " + name + ".");
+        const auto path = config_paths.find(name);
+        return Config(config.find(name), (path == config_paths.end() ? file->path : path->second) +
+                                             ": config " + name + ".");
     }
 };
 

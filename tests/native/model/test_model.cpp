@@ -212,6 +212,32 @@ TEST(shards_are_known_by_their_names_too) {
     CHECK_THROWS(f.open().need_all(), "model-00002-of-00002.safetensors: the header");
 }
 
+TEST(numbers_that_count_no_shards_are_only_a_name) {
+    for (const char * name :
+         {"model-00001-of-00000.safetensors", "model-00003-of-00002.safetensors",
+          "model-00000-of-00002.safetensors"}) {
+        ModelFolder f;
+        f.checkpoint().gemma();
+        fs::rename(f.at("gemma/model.safetensors"), f.at(std::string("gemma/") + name));
+        f.open().need_all();
+    }
+}
+
+TEST(each_group_of_a_config_names_its_own_file) {
+    ModelFolder f;
+    f.gemma();
+    f.put("dit.safetensors", file_of(prefixed("diffusion_model.", dit_tensors),
+                                     {{"config", config}, {"model_version", "2.3"}}));
+    f.put("vae.safetensors",
+          file_of(prefixed("vae.", vae_tensors),
+                  {{"config", R"({"vae": {"latent_channels": 4}, "sampling": {"steps": 5}})"},
+                   {"model_version", "2.3"}}));
+    const Model m = f.open();
+    CHECK(!m.need("dit").group("sampling").find("steps")); // the VAE's file does not speak for it
+    CHECK(m.need("dit").group("transformer").what("x").find("dit.safetensors") ==
+          f.path.string().size() + 1);
+}
+
 TEST(shards_lie_together_by_name) {
     ModelFolder f;
     f.checkpoint().gemma();
