@@ -46,6 +46,7 @@ EXIT_CODES: dict[type[BaseException], int] = {
 
 _KNOWN = ltx2.capabilities()
 _OPENING = sentences("ltx2_session_params")
+_MAKING = sentences("ltx2_video_params")
 
 
 def _field(name: str) -> Callable[[Any], Any]:
@@ -58,7 +59,7 @@ def _field(name: str) -> Callable[[Any], Any]:
         kind = click.Choice(_KNOWN["schedules"])
     elif field.kind == "primitive":
         kind = float if field.cname == "float" else int
-    words = sentences("ltx2_video_params")[name]
+    words = _MAKING[name]
     if name == "seed":
         words += " Default: a random one, which is printed."
     return click.option("--" + name.replace("_", "-"), name, type=kind, help=words)

@@ -262,6 +262,7 @@ class Session:
         chosen: dict[str, Any] = {"seed": secrets.randbits(32), **options}
         params, call.inputs = _params(prompt, images, chosen)
         params.latents = _on_latents
+        _log.info("seed: %d", params.seed)
         owner = self._run(lib.ltx2_session_generate, params, call)
         return _video(owner, {**self._metadata(prompt, chosen), **(conditions or {})})
 
@@ -275,8 +276,6 @@ class Session:
             params.progress = _on_progress
             params.user_data = handle = ffi.new_handle(call)
             try:
-                if hasattr(params, "seed"):
-                    _log.info("seed: %d", params.seed)
                 out = ffi.new("ltx2_video **")
                 status = function(self._session, params, out)
                 owner = ffi.gc(out[0], lib.ltx2_video_free)

@@ -7,21 +7,13 @@
 
 namespace ltx2 {
 
-static std::vector<Block> make_blocks(const Weights & w, const DitConfig & c) {
-    std::vector<Block> blocks;
-    for (int i = 0; i < c.layers; ++i)
-        blocks.emplace_back(w / i, c);
-    w.end(c.layers);
-    return blocks;
-}
-
 Dit::Dit(const Model & model, Device & device)
     : device_(device), config_(model.need(part)), store_(device),
       patchify_proj_(Weights(store_, model.need(part), "patchify_proj"), config_.in_channels,
                      config_.width()),
       adaln_single_(Weights(store_, model.need(part), "adaln_single"), config_.width(),
                     config_.table_rows()),
-      blocks_(make_blocks(Weights(store_, model.need(part), "transformer_blocks"), config_)),
+      blocks_(all_layers<Block>(Weights(store_, model.need(part), "transformer_blocks"), config_)),
       scale_shift_table_(
           Weights(store_, model.need(part))("scale_shift_table", {config_.width(), 2}, As::f32)),
       proj_out_(Weights(store_, model.need(part), "proj_out"), config_.width(),

@@ -29,6 +29,16 @@ struct Linear {
     Tensor operator()(Graph & g, Tensor x, bool with_gelu = false) const;
 };
 
+// The layers `w`.0 to `w`.(c.layers - 1), and no more: MODEL where the file has a further one.
+template <class Layer, class Sizes>
+std::vector<Layer> all_layers(const Weights & w, const Sizes & c) {
+    std::vector<Layer> layers;
+    for (int i = 0; i < c.layers; ++i)
+        layers.emplace_back(w / i, c);
+    w.end(c.layers);
+    return layers;
+}
+
 struct RmsNorm {
     Tensor weight;
     float eps;

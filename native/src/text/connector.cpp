@@ -37,14 +37,6 @@ Tensor ConnectorBlock::operator()(Graph & g, Tensor x, const Rotary & rotary) co
     return add_gated(g, x, ff(g, normed(g, Norm::rms, x, norm_eps)));
 }
 
-static std::vector<ConnectorBlock> make_blocks(const Weights & w, const ConnectorConfig & c) {
-    std::vector<ConnectorBlock> blocks;
-    for (int i = 0; i < c.layers; ++i)
-        blocks.emplace_back(w / i, c);
-    w.end(c.layers);
-    return blocks;
-}
-
 static const char * const prefix = "video_embeddings_connector";
 static const char * const projection = "text_embedding_projection.video_aggregate_embed";
 
@@ -57,7 +49,7 @@ Connector::Connector(const Model & model, Device & device)
     const Weights w(store_, own, prefix);
     const int64_t registers = w.shape("learnable_registers", 2)[0];
     learnable_registers_ = w("learnable_registers", {config_.width(), registers}, As::f32);
-    blocks_ = make_blocks(w / "transformer_1d_blocks", config_);
+    blocks_ = all_layers<ConnectorBlock>(w / "transformer_1d_blocks", config_);
     const Config c = own.group("transformer");
     const char * key = "connector_num_learnable_registers";
     const int most = 16384;

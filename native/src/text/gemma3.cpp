@@ -46,14 +46,6 @@ Tensor GemmaLayer::operator()(Graph & g, const GemmaConfig & c, Tensor x, const 
     return post_ffw_norm.add(g, x, ffn_down(g, gelu(g, gate, up)));
 }
 
-static std::vector<GemmaLayer> make_layers(const Weights & w, const GemmaConfig & c) {
-    std::vector<GemmaLayer> layers;
-    for (int i = 0; i < c.layers; ++i)
-        layers.emplace_back(w / i, c);
-    w.end(c.layers);
-    return layers;
-}
-
 static Source embedding(const Weights & w, int hidden) {
     const Source & table = w.source("weight");
     if (w.shape("weight", 2)[1] != hidden)
@@ -65,7 +57,7 @@ static Source embedding(const Weights & w, int hidden) {
 
 Gemma3::Gemma3(const Part & part, Device & device)
     : device_(device), config_(gemma_config(*part.file)), store_(device),
-      layers_(make_layers(Weights(store_, part, "blk"), config_)),
+      layers_(all_layers<GemmaLayer>(Weights(store_, part, "blk"), config_)),
       output_norm_(Weights(store_, part, "output_norm"), config_.hidden, config_.eps) {
     embedding_ = embedding(Weights(store_, part, "token_embd"), config_.hidden);
 }
