@@ -229,7 +229,7 @@ def _generate(
     threads, as_json = options.pop("threads"), options.pop("as_json")
     verbose = options.pop("verbose")
     _log_to_stderr(logging.INFO if verbose else logging.WARNING)
-    media.check_output(output)
+    _check_output(output, options)
     wanted = {name: value for name, value in options.items() if value is not None}
     if "noise" in wanted:
         wanted["noise"] = _load_array("noise", wanted["noise"])
@@ -242,9 +242,32 @@ def _generate(
         video = make(session, {**wanted, "progress": bars.show})
     if not verbose and video.seed is not None:  # else it was logged at the start
         click.echo(f"ltx2: seed {video.seed}", err=True)
-    video.save(output)
+    _save(video, output)
     answer = {"output": output, **video.metadata}
     click.echo(json.dumps(answer) if as_json else output)
+
+
+def _check_output(output: str, options: dict[str, Any]) -> None:
+    known = ("width", "height", "frames", "fps")
+    media.check_output(output, **{name: options.get(name) for name in known})
+
+
+def _save(video: ltx2.Video, output: str) -> None:
+    """If that fails, nothing is lost: the frames are kept, or at least the latents."""
+    try:
+        video.save(output)
+    except Exception:
+        arrays = {"frames": video.frames, "latents": video.latents}
+        kept = media.rescue(output, {n: a for n, a in arrays.items() if a is not None})
+        if kept is None:
+            click.echo("ltx2: nor could the frames be kept anywhere", err=True)
+        else:
+            name, path = kept
+            use = f"`ltx2 decode` with --fps {video.fps:g} makes a video of them"
+            if name == "frames":
+                use = f"in Python, ltx2.Video(numpy.load(path), {video.fps:g}).save saves them"
+            click.echo(f"ltx2: the {name} are kept in {path}; {use}", err=True)
+        raise
 
 
 def _log_to_stderr(level: int) -> None:
