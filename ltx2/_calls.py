@@ -2,8 +2,8 @@
 
 Python ends a thread that comes back to it from C after the interpreter's end, and takes its stack
 down through the C++ frames on it, which aborts the process. So before Python goes, every call is
-cancelled and waited for. Threads that Python itself waits for finish their calls, unless Ctrl-C
-has ended the program.
+cancelled and waited for, and its thread ends as by sys.exit, without a word. Threads that Python
+itself waits for finish their calls, unless Ctrl-C has ended the program.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
+from .errors import CancelledError
+
 if TYPE_CHECKING:
     from types import TracebackType
 
@@ -27,7 +29,7 @@ PATIENCE = 30.0  # seconds; on a processor a call stops within milliseconds, on 
 
 _changed = threading.Condition()  # its lock may be taken again by the thread that has it
 _under_way: set[Call] = set()
-_over = False  # whether Python is about to go
+_ending = False  # whether calls are cancelled as Python ends
 
 
 class Call:
@@ -44,7 +46,7 @@ class Call:
         _wait_for_no_thread_after_ctrl_c()
         with _changed:
             _under_way.add(self)
-            self.cancelled = self.cancelled or _over
+            self.cancelled = self.cancelled or _ending
         return self
 
     def __exit__(
@@ -56,6 +58,9 @@ class Call:
         with _changed:
             _under_way.discard(self)
             _changed.notify_all()
+        if isinstance(error, CancelledError) and _ending:
+            if self.thread != threading.main_thread().ident:
+                raise SystemExit from None
 
 
 def under_way() -> tuple[Call, ...]:
@@ -63,6 +68,8 @@ def under_way() -> tuple[Call, ...]:
 
 
 def _cancel_all() -> None:
+    global _ending
+    _ending = True
     for call in under_way():
         call.cancelled = True
 
@@ -91,10 +98,8 @@ def _cancel_after_ctrl_c() -> None:
 
 @atexit.register
 def _stop() -> None:
-    global _over
     end = time.monotonic() + PATIENCE
     with _changed:
-        _over = True
         _cancel_all()
         while _of_others() and (left := end - time.monotonic()) > 0:
             with contextlib.suppress(KeyboardInterrupt):  # it is being stopped already
