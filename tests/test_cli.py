@@ -32,7 +32,8 @@ def test_t2v_prints_the_path_on_stdout_and_the_seed_on_stderr(
     target = tmp_path / "clip.npy"
     code, out, err = run(capsys, "t2v", PROMPT, "-o", target, "--seed", 7, "--frames", 9)
     assert (code, out) == (0, f"{target}\n")
-    assert err == "ltx2: seed 7\n"
+    with ltx2.Session() as session:
+        assert err == f"ltx2: model: {session.model}\nltx2: seed 7\n"
     assert np.load(target).shape[0] == 9
 
 
