@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import ctypes
 import functools
 import gc
 import random
@@ -22,6 +23,7 @@ import sys
 import tempfile
 import threading
 import time
+from array import array
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -35,15 +37,16 @@ from ltx2.convert import convert
 sys.path.insert(0, str(Path(__file__).parent))
 import make_tiny
 
-# What is measured, and by how much its median may grow. Memory that Python and the system's
-# allocator have kept for later moves by a few MiB, whatever the time; a leak grows with it.
+# What is measured, and by how much its median may grow. The system's allocator keeps memory for
+# later, in steps of up to 32 MiB a thread; what is allocated of it has no such steps.
 BOUNDS = {
-    "memory KiB": 8192,  # anonymous: what this process alone has written
+    "memory KiB": 48 * 1024,  # anonymous: what this process alone has written
+    "allocated KiB": 512,
+    "blocks": 1000,  # of Python's own memory, some 100 bytes each
     "mappings": 16,
     "descriptors": 0,
     "threads": 0,
     "files": 0,
-    "objects": 500,  # of Python
 }
 FORMATS = (".mp4", ".gif", ".webp", ".png", ".npy")
 TYPES = ("f32", "f16", "q8_0", "q5_1", "q4_0")
@@ -202,31 +205,43 @@ class Round:
         raise AssertionError("an error was expected")
 
 
+class _Mallinfo2(ctypes.Structure):
+    """Of malloc.h."""
+
+    _before = ("arena", "ordblks", "smblks", "hblks", "hblkhd", "usmblks", "fsmblks")
+    _fields_ = tuple((name, ctypes.c_size_t) for name in (*_before, "uordblks", "fordblks", "keep"))
+
+
+_mallinfo2 = ctypes.CDLL(None).mallinfo2
+_mallinfo2.restype = _Mallinfo2
+
+
 def measured(folder: Path) -> dict[str, int]:
     """What the process holds, by the names of BOUNDS."""
     gc.collect()
     rollup = Path("/proc/self/smaps_rollup").read_text().splitlines()
     anonymous = next(line for line in rollup if line.startswith("Anonymous:"))
+    heap = _mallinfo2()
     return {
         "memory KiB": int(anonymous.split()[1]),
+        "allocated KiB": (heap.uordblks + heap.hblkhd) // 1024,
+        "blocks": sys.getallocatedblocks(),
         "mappings": Path("/proc/self/maps").read_text().count("\n"),
         "descriptors": sum(1 for _ in Path("/proc/self/fd").iterdir()),
         "threads": sum(1 for _ in Path("/proc/self/task").iterdir()),
         "files": sum(1 for _ in folder.rglob("*")),
-        "objects": len(gc.get_objects()),
     }
 
 
-def grown(samples: list[dict[str, int]]) -> list[str]:
+def grown(samples: dict[str, array[int]]) -> list[str]:
     """What has grown beyond its bound, in words."""
-    sixth = max(1, len(samples) // 6)
     words = []
-    for name, bound in BOUNDS.items():
-        values = [sample[name] for sample in samples]
+    for name, values in samples.items():
+        sixth = len(values) // 6
         early = statistics.median(values[sixth : 2 * sixth])
         late = statistics.median(values[-sixth:])
-        print(f"{name:12}{early:10g} ->{late:10g}   at most {bound:g} more")
-        if late - early > bound:
+        print(f"{name:14}{early:10g} ->{late:10g}   at most {BOUNDS[name]} more")
+        if late - early > BOUNDS[name]:
             words.append(f"{name} grew from {early:g} to {late:g}")
     return words
 
@@ -235,16 +250,19 @@ def soak(folder: Path, seconds: float, seed: int) -> list[str]:
     jobs = Round(folder, seed)
     for _ in FORMATS:  # what is made once: imports, caches, every output's file
         jobs.run()
-    samples: list[dict[str, int]] = []
+    samples = {name: array("q") for name in BOUNDS}  # of bytes, so that it is no growth itself
     begin = shown = time.monotonic()
-    while time.monotonic() - begin < seconds or len(samples) < 12:
+    rounds = 0
+    while time.monotonic() - begin < seconds or rounds < 12:
         jobs.run()
-        samples.append(measured(folder))
+        rounds += 1
+        for name, value in measured(folder).items():
+            samples[name].append(value)
         if time.monotonic() - shown >= 60:
             shown += 60
-            values = ", ".join(f"{value} {name}" for name, value in samples[-1].items())
-            print(f"{(shown - begin) / 60:.0f} min, {len(samples)} rounds: {values}", flush=True)
-    print(f"{len(samples)} rounds in {time.monotonic() - begin:.0f} s, seed {seed}")
+            last = ", ".join(f"{name} {values[-1]}" for name, values in samples.items())
+            print(f"{(shown - begin) / 60:.0f} min, {rounds} rounds: {last}", flush=True)
+    print(f"{rounds} rounds in {time.monotonic() - begin:.0f} s, seed {seed}")
     return grown(samples)
 
 
