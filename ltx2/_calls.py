@@ -58,9 +58,9 @@ class Call:
         with _changed:
             _under_way.discard(self)
             _changed.notify_all()
-        if isinstance(error, CancelledError) and _ending:
-            if self.thread != threading.main_thread().ident:
-                raise SystemExit from None
+        on_main = self.thread == threading.main_thread().ident
+        if isinstance(error, CancelledError) and _ending and not on_main:
+            raise SystemExit from None
 
 
 def under_way() -> tuple[Call, ...]:

@@ -207,9 +207,7 @@ def test_the_interpreter_ends_in_order(name: str, ends: dict[str, tuple[int, str
 
 @pytest.mark.slow
 @pytest.mark.parametrize("program", [DAEMON, THREAD_AND_CTRL_C])
-def test_forty_ends_at_forty_moments(
-    program: str, tiny_model: list[Path], command: None
-) -> None:
+def test_forty_ends_at_forty_moments(program: str, tiny_model: list[Path], command: None) -> None:
     for i in range(20):
         code, _, err = ended(started(program, tiny_model, 0.02 * i))
         assert code == (0 if program is DAEMON else -signal.SIGINT), err
