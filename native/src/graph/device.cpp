@@ -118,8 +118,7 @@ Kept Device::keep(ggml_type type, Shape ne) const {
     kept.context_ = make_context(1);
     kept.tensor = ggml_new_tensor(kept.context_.get(), type, 4, ne.data());
     ggml_backend_buffer_type_t kind = ggml_backend_dev_buffer_type(chosen_);
-    kept.buffer_ =
-        Buffer(kind, ggml_backend_buft_get_alloc_size(kind, kept.tensor), "activations");
+    kept.buffer_ = Buffer(kind, ggml_backend_buft_get_alloc_size(kind, kept.tensor), "activations");
     ggml_backend_buffer_clear(kept.buffer_.get(), 0);
     ggml_backend_tensor_alloc(kept.buffer_.get(), kept.tensor, kept.buffer_.data());
     return kept;

@@ -20,7 +20,8 @@ static std::vector<Place> lifetimes(ggml_cgraph * graph, size_t alignment) {
             return;
         const auto [found, is_new] = index.emplace(value, all.size());
         if (is_new) // an input is filled before the first node runs
-            all.push_back({value, 0, round_up(ggml_nbytes(value), alignment), written ? node : 0, 0});
+            all.push_back(
+                {value, 0, round_up(ggml_nbytes(value), alignment), written ? node : 0, 0});
         const bool leaves = (tensor->flags | value->flags) & GGML_TENSOR_FLAG_OUTPUT;
         Place & place = all[found->second];
         place.last = std::max(place.last, leaves ? nodes : node);
@@ -49,11 +50,10 @@ MemoryPlan::MemoryPlan(ggml_cgraph * graph, size_t alignment) {
                 break;
             p.offset = std::max(p.offset, other.offset + other.size);
         }
-        places.insert(std::upper_bound(places.begin(), places.end(), p,
-                                       [](const Place & a, const Place & b) {
-                                           return a.offset < b.offset;
-                                       }),
-                      p);
+        places.insert(
+            std::upper_bound(places.begin(), places.end(), p,
+                             [](const Place & a, const Place & b) { return a.offset < b.offset; }),
+            p);
         size = std::max(size, p.offset + p.size);
     }
 }
