@@ -245,17 +245,18 @@ static std::unique_ptr<Video> video_of(const Latents & latents, float fps) {
     return video;
 }
 
-// Whether a frame is of one colour: each channel's standard deviation is below one.
+// Whether a frame is of nearly one colour: the standard deviation of each channel is small.
 static bool is_flat(const uint8_t * rgb, size_t bytes) {
-    double sum[3] = {}, squares[3] = {};
-    for (size_t i = 0; i < bytes; ++i) {
-        sum[i % 3] += rgb[i];
-        squares[i % 3] += rgb[i] * rgb[i];
-    }
-    const double count = static_cast<double>(bytes) / 3;
-    for (int c = 0; c < 3; ++c)
-        if (squares[c] / count - sum[c] / count * (sum[c] / count) >= 1)
+    const double limit = 4, count = static_cast<double>(bytes) / 3;
+    for (size_t channel = 0; channel < 3; ++channel) {
+        double sum = 0, squares = 0;
+        for (size_t i = channel; i < bytes; i += 3) {
+            sum += rgb[i];
+            squares += rgb[i] * rgb[i];
+        }
+        if (squares - sum * sum / count >= limit * limit * count)
             return false;
+    }
     return true;
 }
 
@@ -282,8 +283,9 @@ void Session::decode(const Latents & latents, Video & video, const Progress & pr
     });
     if (flat)
         log(Level::warning,
-            "video: every frame is of one colour, the first of red %d, green %d, blue %d; weights "
-            "of %s or of the other parts may be damaged",
+            "video: every frame is of nearly one colour, the first of red %d, green %d, blue %d; "
+            "if "
+            "that is not what was asked for, weights of %s or of another part are damaged",
             video.pixels[0], video.pixels[1], video.pixels[2],
             model_.need(VideoDecoder::part).file->path.c_str());
 }

@@ -2,7 +2,9 @@
 #include "files/mapping.h"
 #include "folder.h"
 
+#include <atomic>
 #include <csignal>
+#include <fcntl.h>
 #include <filesystem>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -94,9 +96,9 @@ TEST(what_a_reader_says_of_a_file_that_changed_is_that_it_changed) {
 
 // ---- other bus errors, each in a process of its own
 
-// What becomes of a process that does `act`: its exit code, or minus the signal that ended it.
+// A process that does `act` ends so: with an exit code, or minus the signal that ended it.
 template <class Act>
-static int outcome(Act act) {
+static void expect(int end, Act act) {
     const pid_t child = fork();
     if (child == 0) {
         act();
@@ -104,7 +106,7 @@ static int outcome(Act act) {
     }
     int status = 0;
     waitpid(child, &status, 0);
-    return WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status);
+    CHECK(end == (WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status)));
 }
 
 static const volatile char * foreign = nullptr; // memory of the program's own
@@ -113,8 +115,7 @@ static const volatile char * foreign = nullptr; // memory of the program's own
 static void fail_elsewhere(Folder & folder) {
     const std::string path = put_pages(folder, "foreign");
     std::FILE * file = std::fopen(path.c_str(), "rb");
-    foreign = static_cast<char *>(
-        mmap(nullptr, 4 * page, PROT_READ, MAP_PRIVATE, fileno(file), 0));
+    foreign = static_cast<char *>(mmap(nullptr, 4 * page, PROT_READ, MAP_PRIVATE, fileno(file), 0));
     shorten(path);
     (void)foreign[2 * page];
 }
@@ -132,15 +133,15 @@ static void handle(void (*handler)(int, siginfo_t *, void *), int flags = 0) {
 TEST(another_bus_error_ends_the_process_or_reaches_its_handler) {
     Folder folder;
     const std::string path = put_pages(folder);
-    CHECK(outcome([&] {
-              const Mapping mapping(path);
-              fail_elsewhere(folder);
-          }) == -SIGBUS);
-    CHECK(outcome([&] {
-              handle(on_foreign);
-              const Mapping mapping(path);
-              fail_elsewhere(folder);
-          }) == 42);
+    expect(-SIGBUS, [&] {
+        const Mapping mapping(path);
+        fail_elsewhere(folder);
+    });
+    expect(42, [&] {
+        handle(on_foreign);
+        const Mapping mapping(path);
+        fail_elsewhere(folder);
+    });
 }
 
 static volatile sig_atomic_t calls = 0;
@@ -148,66 +149,66 @@ static volatile sig_atomic_t calls = 0;
 TEST(a_signal_that_a_program_sends_does_what_it_did) {
     Folder folder;
     const std::string path = put_pages(folder);
-    CHECK(outcome([&] {
-              const Mapping mapping(path);
-              std::raise(SIGBUS);
-          }) == -SIGBUS);
-    CHECK(outcome([&] {
-              std::signal(SIGBUS, SIG_IGN);
-              const Mapping mapping(path);
-              std::raise(SIGBUS);
-          }) == 0);
-    CHECK(outcome([&] {
-              std::signal(SIGBUS, [](int) { ++calls; });
-              const Mapping mapping(path);
-              std::raise(SIGBUS);
-              _exit(calls);
-          }) == 1);
-    CHECK(outcome([&] { // a handler for one time
-              handle([](int, siginfo_t *, void *) { ++calls; }, static_cast<int>(SA_RESETHAND));
-              const Mapping mapping(path);
-              std::raise(SIGBUS);
-              if (calls != 1)
-                  _exit(1);
-              std::raise(SIGBUS);
-          }) == -SIGBUS);
+    expect(-SIGBUS, [&] {
+        const Mapping mapping(path);
+        std::raise(SIGBUS);
+    });
+    expect(0, [&] {
+        std::signal(SIGBUS, SIG_IGN);
+        const Mapping mapping(path);
+        std::raise(SIGBUS);
+    });
+    expect(1, [&] {
+        std::signal(SIGBUS, [](int) { ++calls; });
+        const Mapping mapping(path);
+        std::raise(SIGBUS);
+        _exit(calls);
+    });
+    expect(-SIGBUS, [&] { // a handler for one time
+        handle([](int, siginfo_t *, void *) { ++calls; }, static_cast<int>(SA_RESETHAND));
+        const Mapping mapping(path);
+        std::raise(SIGBUS);
+        if (calls != 1)
+            _exit(1);
+        std::raise(SIGBUS);
+    });
 }
 
 TEST(the_handler_goes_with_the_last_mapping_unless_another_is_on_top) {
     Folder folder;
     const std::string path = put_pages(folder);
-    CHECK(outcome([&] {
-              handle(on_foreign);
-              struct sigaction now;
-              {
-                  const Mapping mapping(path), other(path);
-              }
-              sigaction(SIGBUS, nullptr, &now);
-              _exit(now.sa_sigaction == on_foreign ? 7 : 8);
-          }) == 7);
-    CHECK(outcome([&] {
-              {
-                  const Mapping mapping(path);
-                  handle(on_foreign);
-              }
-              struct sigaction now;
-              sigaction(SIGBUS, nullptr, &now);
-              _exit(now.sa_sigaction == on_foreign ? 7 : 8);
-          }) == 7);
+    expect(7, [&] {
+        handle(on_foreign);
+        struct sigaction now;
+        {
+            const Mapping mapping(path), other(path);
+        }
+        sigaction(SIGBUS, nullptr, &now);
+        _exit(now.sa_sigaction == on_foreign ? 7 : 8);
+    });
+    expect(7, [&] {
+        {
+            const Mapping mapping(path);
+            handle(on_foreign);
+        }
+        struct sigaction now;
+        sigaction(SIGBUS, nullptr, &now);
+        _exit(now.sa_sigaction == on_foreign ? 7 : 8);
+    });
 }
 
 TEST(a_small_alternate_stack_is_enough) {
     Folder folder;
     const std::string path = put_pages(folder);
-    CHECK(outcome([&] {
-              std::vector<char> room(static_cast<size_t>(sysconf(_SC_MINSIGSTKSZ)) + 1024);
-              const stack_t stack = {room.data(), 0, room.size()};
-              if (sigaltstack(&stack, nullptr) != 0)
-                  _exit(1);
-              const Mapping mapping(path);
-              shorten(path);
-              _exit(mapping.data()[3 * page]);
-          }) == 0);
+    expect(0, [&] {
+        std::vector<char> room(static_cast<size_t>(sysconf(_SC_MINSIGSTKSZ)) + 1024);
+        const stack_t stack = {room.data(), 0, room.size()};
+        if (sigaltstack(&stack, nullptr) != 0)
+            _exit(1);
+        const Mapping mapping(path);
+        shorten(path);
+        _exit(mapping.data()[3 * page]);
+    });
 }
 
 int main(int argc, char ** argv) { return run_tests(argc, argv); }
