@@ -1,5 +1,6 @@
 #include "convert.h"
 
+#include "base/finite.h"
 #include "base/round.h"
 #include "dit/dit.h"
 #include "files/paths.h"
@@ -290,13 +291,8 @@ static void on_all_cores(int64_t jobs, const std::function<void(int64_t)> & job)
 
 // Every type but F32 has F16 numbers in it, so their limit is that of them all.
 static void check_values(const std::vector<float> & values, const Source & source, ggml_type type) {
-    constexpr uint32_t largest_f16 = 0x477FE000, infinite = 0x7F800000; // as bits, both positive
-    uint32_t largest = 0; // positive numbers are ordered as their bits are
-    for (const float value : values) {
-        uint32_t bits;
-        std::memcpy(&bits, &value, sizeof bits);
-        largest = std::max(largest, bits & 0x7FFFFFFF);
-    }
+    constexpr uint32_t largest_f16 = 0x477FE000; // as bits
+    const uint32_t largest = largest_magnitude(values.data(), values.size());
     const char *path = source.path.c_str(), *name = source.info->name.c_str();
     if (largest >= infinite)
         fail(LTX2_STATUS_MODEL, "%s: tensor %s holds a value that is not finite", path, name);
@@ -334,10 +330,12 @@ void Conversion::read(int32_t index, int64_t first, int64_t count, void * out, s
         fail(LTX2_STATUS_INVALID_ARGUMENT, "size: %zu bytes for %zu", size,
              ggml_row_size(item.type, count));
     const int64_t piece = 1 << 16; // its copies fit the L2 cache
-    on_all_cores(divide_up(count, piece), [&](int64_t i) {
-        const int64_t begin = i * piece;
-        encode(item, first + begin, std::min(piece, count - begin),
-               static_cast<uint8_t *>(out) + ggml_row_size(item.type, begin));
+    while_unchanged(*item.source->mapping, [&] {
+        on_all_cores(divide_up(count, piece), [&](int64_t i) {
+            const int64_t begin = i * piece;
+            encode(item, first + begin, std::min(piece, count - begin),
+                   static_cast<uint8_t *>(out) + ggml_row_size(item.type, begin));
+        });
     });
     item.source->mapping->release(info.data + ggml_row_size(info.type, first),
                                   ggml_row_size(info.type, count));

@@ -72,7 +72,8 @@ std::string resolved(const std::string & path) {
 
 Json read_json(const std::string & path) {
     const Mapping mapping(path);
-    return Json::parse({reinterpret_cast<const char *>(mapping.data()), mapping.size()}, path);
+    const std::string_view text(reinterpret_cast<const char *>(mapping.data()), mapping.size());
+    return while_unchanged(mapping, [&] { return Json::parse(text, path); });
 }
 
 // The names of the shards that the table next to them lists; empty without one.

@@ -141,7 +141,7 @@ void vae_decode(Job & job) {
     const int height = side(2) * vae.config().scale.space,
               width = side(3) * vae.config().scale.space;
     std::vector<uint8_t> pixels;
-    vae.decode(latents, Progress(), [&](const uint8_t * rows, int, int count) {
+    vae.decode(latents, Progress(), [&](const uint8_t * rows, int, int count, bool) {
         pixels.insert(pixels.end(), rows, rows + int64_t{count} * height * width * 3);
     });
     job.save("pixels", {1 + (side(1) - 1) * vae.config().scale.time, height, width, 3},
