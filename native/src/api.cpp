@@ -1,5 +1,6 @@
 // The C boundary, nothing else: every body runs in guard(), every struct comes in by received().
 #include "base/error.h"
+#include "base/last_error.h"
 #include "base/log.h"
 #include "capabilities.h"
 #include "convert.h"
@@ -16,17 +17,11 @@
 
 using namespace ltx2;
 
-static thread_local std::string last_error;
-
 // Turns whatever is thrown into a status and words; nothing thrown crosses into C.
 template <class Body>
 static ltx2_status guard(Body && body) noexcept {
     const auto failed = [](ltx2_status status, const char * text) noexcept {
-        try {
-            last_error = text;
-        } catch (...) {
-            last_error.clear();
-        }
+        set_last_error(text);
         return status;
     };
     try {
@@ -84,7 +79,7 @@ struct ltx2_session {
 };
 
 const char * ltx2_version(void) { return LTX2_VERSION; }
-const char * ltx2_last_error(void) { return last_error.c_str(); }
+const char * ltx2_last_error(void) { return last_error(); }
 void ltx2_log_set(ltx2_log_fn function, void * user_data) { log_set(function, user_data); }
 
 // Device names are asked for once: a name must stay valid for the process.

@@ -4,8 +4,8 @@
 
 #include <cstdarg>
 #include <cstdio>
+#include <cstring>
 #include <mutex>
-#include <string>
 
 namespace ltx2 {
 
@@ -21,16 +21,19 @@ static void send(Level level, const char * message) {
 }
 
 static void from_ggml(ggml_log_level level, const char * text, void *) {
-    std::string message(text ? text : "");
-    while (!message.empty() && message.back() == '\n')
-        message.pop_back();
-    if (message.empty())
+    // No std::string: ggml says this where memory has run out, from code that nothing may unwind.
+    char message[512];
+    std::snprintf(message, sizeof message, "%s", text ? text : "");
+    size_t length = std::strlen(message);
+    while (length && message[length - 1] == '\n')
+        message[--length] = '\0';
+    if (!length)
         return;
     // What ggml calls information is detail to a person who wants a video.
     send(level == GGML_LOG_LEVEL_ERROR  ? Level::error
          : level == GGML_LOG_LEVEL_WARN ? Level::warning
                                         : Level::debug,
-         message.c_str());
+         message);
 }
 
 void log_set(ltx2_log_fn function, void * user_data) {
