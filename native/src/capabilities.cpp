@@ -17,7 +17,7 @@ static Json list(const Names & names) {
 Json capabilities() {
     Json::Array names;
     for (const Schedule & schedule : schedules())
-        names.emplace_back(schedule.name);
+        names.push_back(schedule.name);
     const Defaults d;
     return Json::Object{{"version", LTX2_VERSION},
                         {"defaults", Json::Object{{"width", d.width},

@@ -187,7 +187,7 @@ void Conversion::add_tensors(Json & all) const {
                                        {"bytes", ggml_row_size(item.type, info.elements())},
                                        {"source_bytes", info.size}});
         if (paths.insert(item.source->path).second)
-            files.emplace_back(item.source->path);
+            files.push_back(item.source->path);
     }
     all.set("tensors", std::move(tensors));
     all.set("files", std::move(files));
@@ -213,9 +213,9 @@ static std::string config_text(const std::vector<const Part *> & parts,
     std::set<std::string> stated;
     Json all = Json::Object();
     for (const Part * part : parts) {
-        const Json * text = part->file->metadata.find("config");
+        const std::optional<Json> text = part->file->metadata.find("config");
         if (text && !text->string(part->file->path + ": config").empty())
-            stated.insert(text->string(""));
+            stated.emplace(text->string(""));
         for (const auto & [group, value] : part->config.object(""))
             all.set(group, value);
     }
@@ -230,8 +230,8 @@ static std::string config_text(const std::vector<const Part *> & parts,
 void Conversion::add_video_metadata(Json & metadata) const {
     for (const Part * part : parts_)
         for (const auto & [key, value] : part->file->metadata.object(part->file->path)) {
-            const bool text = value.kind() == Json::Kind::string && !value.string(key).empty();
-            const bool of_the_file = key == "format" || key.compare(0, 8, "general.") == 0;
+            const bool text = value.kind() == Json::Kind::string && !value.string("").empty();
+            const bool of_the_file = key == "format" || key.substr(0, 8) == "general.";
             if (text && !of_the_file && !metadata.find(key))
                 metadata.set(key, value);
         }

@@ -47,7 +47,7 @@ static Grid grid_of(int width, int height, int frames, float fps, const Scale & 
 
 static std::vector<int> stg_blocks(const Config & sampling, const std::vector<int> & usual,
                                    int layers) {
-    const bool stated = sampling.find("stg_blocks");
+    const bool stated = sampling.find("stg_blocks").has_value();
     std::vector<int> blocks;
     for (double block : sampling.numbers("stg_blocks", {usual.begin(), usual.end()})) {
         const bool fits = block >= 0 && block < layers && block == std::floor(block);
