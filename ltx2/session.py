@@ -41,7 +41,8 @@ class Options(TypedDict, total=False):
     """What to make; what is left out takes the model's own value. Fields of ltx2_video_params."""
 
     negative_prompt: str
-    """What to avoid, where guidance is on; default: empty."""
+    """What to avoid, where guidance is on; "" is nothing; default: the model's own, else a list of
+    usual faults, `capabilities()["defaults"]["negative_prompt"]`."""
     width: int
     """Pixels, a multiple of 32; default: the model's own, 768."""
     height: int

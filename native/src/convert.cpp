@@ -1,6 +1,7 @@
 #include "convert.h"
 
 #include "base/finite.h"
+#include "base/log.h"
 #include "base/round.h"
 #include "dit/dit.h"
 #include "files/paths.h"
@@ -241,19 +242,28 @@ void Conversion::add_video_metadata(Json & metadata) const {
 // The group to state: none where a file has one already, or nothing tells which it is.
 std::string Conversion::sampling() const {
     const Part * dit = model_.find(Dit::part);
-    const Variant * variant = variant_;
-    if (!variant && dit && says_distilled(*dit))
-        variant = find_variant("distilled");
-    if (!variant || dit->config.find("sampling"))
+    if (!dit || dit->config.find("sampling"))
         return "";
+    const std::string named = variant_ ? "" : variant_of(*dit);
+    if (!variant_ && named.empty()) {
+        log(Level::warning,
+            "%s: nothing tells whether it is a distilled or a dev model, and the new file will not "
+            "either; give the variant",
+            dit->file->path.c_str());
+        return "";
+    }
+    const Variant * variant = variant_ ? variant_ : find_variant(named);
     const int blocks = count_blocks(*dit);
     const Json group = Json::parse(variant->sampling, variant->name);
     for (const Json & skipped : group.find("stg_blocks")->array(variant->name))
-        if (skipped.integer(variant->name) >= blocks)
+        if (skipped.integer(variant->name) >= blocks) {
+            if (!variant_)
+                return "";
             fail(LTX2_STATUS_INVALID_ARGUMENT,
                  "variant: %s skips block %lld, %s has %d blocks; state config.sampling in it",
                  variant->name, static_cast<long long>(skipped.integer(variant->name)),
                  dit->file->path.c_str(), blocks);
+        }
     return variant->sampling;
 }
 

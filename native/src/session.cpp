@@ -130,7 +130,8 @@ std::vector<TextFeatures> Session::encode(const std::vector<std::string> & promp
     for (const std::string & prompt : prompts) { // one prompt's hidden states take up to 0.8 GB
         std::vector<int32_t> tokens = tokenizer_->encode(prompt, text_length_ + 1);
         if (tokens.size() > static_cast<size_t>(text_length_)) {
-            log(Level::warning, "prompt: only its first %d tokens are read", text_length_);
+            log(Level::warning, "%s: only its first %d tokens are read",
+                &prompt == &prompts[0] ? "prompt" : "negative prompt", text_length_);
             tokens.pop_back();
         }
         const HiddenStates states = use<TextEncoder>(progress).encode(tokens, progress);
@@ -215,7 +216,7 @@ Stream Session::start(const Request & want, const Progress & progress) {
 void Session::denoise(const Request & want, const std::vector<TextFeatures> & texts, State & state,
                       const Progress & progress) {
     for (const Stage & stage : want.stages) {
-        state.front().add_noise(noise_of(want, state.front()), stage.sigmas.front());
+        state.front().add_noise(noise_of(want, state.front()), stage.noise);
         const Dit & dit = use<Dit>(progress);
         const Guidance & guidance = stage.guidance;
         DitRun run(dit, state.front().positions, texts[0],
