@@ -5,25 +5,33 @@ A library folder holds the library and the `ltx2.h` it was built with, flat or a
 
 1. the folder named by the environment variable LTX2_LIBRARY;
 2. native/ in this package, as installed by pip;
-3. prebuilds/<platform>/ in a checkout, as made by scripts/build.
+3. prebuilds/<platform>/ in a checkout, as made by scripts/build;
+4. native/ in the installed package, where a checkout's package hides it, as in its own folder.
 
 The declarations are the header's own text, so nothing is written twice.
+
+How an exception crosses C: the functions that C calls cannot raise there. `keep` takes what they
+raise, the call is stopped where it can be, and `check` raises it when C has returned. So also
+Ctrl-C, which Python delivers while Python code runs, whichever that is.
 """
 
 from __future__ import annotations
 
 import atexit
+import contextlib
 import logging
 import os
 import platform
 import re
 import sys
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import cffi
 
-from . import errors
+from . import __version__, errors
+from .text import visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -48,12 +56,17 @@ def _folders() -> Iterator[Path]:
     for package in sys.modules[__package__].__path__:
         yield Path(package) / "native"
     yield Path(__file__).parents[1] / "prebuilds" / _platform()
+    from importlib import metadata  # slow to load, and most do not come so far
+
+    with contextlib.suppress(metadata.PackageNotFoundError):
+        yield Path(str(metadata.distribution("ltx2").locate_file("ltx2/native")))
 
 
 def _find() -> tuple[Path, Path]:
     """The library and its header."""
-    folders = list(_folders())
-    for folder in folders:
+    folders = []
+    for folder in _folders():
+        folders.append(folder)
         libraries = [folder / sub / _LIBRARY for sub in ("", "lib", "lib64", "bin")]
         headers = [folder / sub / "ltx2.h" for sub in ("", "include")]
         library = next(filter(Path.is_file, libraries), None)
@@ -83,7 +96,8 @@ def sentences(struct: str) -> dict[str, str]:
 ffi: Any = cffi.FFI()
 library_path, header_path = _find()
 ffi.cdef(declarations(header_path.read_text(encoding="utf-8")))
-lib: Any = ffi.dlopen(str(library_path))
+# Never unloaded: what it made is freed until the end, and in no particular order.
+lib: Any = ffi.dlopen(str(library_path), ffi.RTLD_NOW | getattr(ffi, "RTLD_NODELETE", 0))
 
 
 def string(text: Any) -> str:
@@ -91,8 +105,34 @@ def string(text: Any) -> str:
     return str(ffi.string(text), "utf-8", "backslashreplace")
 
 
+if (_version := string(lib.ltx2_version())) != __version__:
+    raise ImportError(
+        f"ltx2: {library_path} is version {_version} and this package, in {Path(__file__).parent}, "
+        f"version {__version__}; `pip install .` or scripts/build makes the library anew"
+    )
+
+_kept = threading.local()
+
+
+def keep(_type: Any, error: BaseException, _traceback: Any) -> None:
+    """What a function called by C raises, the first if there are several; see `check`."""
+    _kept.__dict__.setdefault("error", error)
+
+
+def raise_kept() -> None:
+    """Raise what was kept on this thread."""
+    error = _kept.__dict__.pop("error", None)
+    if error is None:
+        return
+    try:
+        raise error
+    finally:
+        del error  # its traceback refers to this frame
+
+
 def check(status: int) -> None:
-    """Raise what a status means; call it on the thread that got the status."""
+    """Raise what was kept, or what a status means; call it on the thread that got the status."""
+    raise_kept()
     if status == lib.LTX2_STATUS_OK:
         return
     name = str(ffi.string(ffi.cast("ltx2_status", status)))
@@ -134,6 +174,16 @@ def _log(level: int, message: Any, _user_data: Any) -> None:
     logging.getLogger("ltx2").log(level, "%s", string(message))
 
 
-_on_log = ffi.callback("ltx2_log_fn", _log)
+class _Visible(logging.Filter):
+    """Whoever handles the messages of this package gets lines that are safe to show."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if not (text := record.getMessage()).isprintable():
+            record.msg, record.args = visible(text), None
+        return True
+
+
+logging.getLogger("ltx2").addFilter(_Visible())
+_on_log = ffi.callback("ltx2_log_fn", _log, onerror=keep)
 lib.ltx2_log_set(_on_log, ffi.NULL)
 atexit.register(lib.ltx2_log_set, ffi.NULL, ffi.NULL)  # no Python from C once Python is gone

@@ -401,7 +401,7 @@ def test_a_full_disk_leaves_no_file(source: Path, tmp_path: Path, command: None)
 def test_too_little_space_is_told_before_any_work(
     source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ltx2.convert.shutil.disk_usage", lambda _: _Usage(1000))
+    monkeypatch.setattr("ltx2.writer.shutil.disk_usage", lambda _: _Usage(1000))
     with pytest.raises(OSError, match=r"needs .* GiB, 0\.0 GiB are free"):
         convert(source, tmp_path / "a.gguf")
 

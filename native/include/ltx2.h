@@ -120,7 +120,8 @@ typedef struct ltx2_video_params {
 
     /* what it shows */
     const char * prompt;               /* UTF-8, required */
-    const char * negative_prompt;      /* what to avoid, where guidance is on; default: empty */
+    const char * negative_prompt;      /* what to avoid, where guidance is on; "" is nothing;
+                                          default: the model's own, else a list of usual faults */
     const ltx2_image * images;         /* default: none, the text alone */
     size_t image_count;
 

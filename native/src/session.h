@@ -3,6 +3,7 @@
 
 #include "dit/dit.h"
 #include "request.h"
+#include "suspects.h"
 #include "text/connector.h"
 #include "text/encoder.h"
 #include "text/tokenizer.h"
@@ -31,10 +32,14 @@ public:
 
 private:
     struct Leave;
+    // MODEL where the files have changed or the values, of one of the stages, are not finite.
+    void check(const std::vector<float> & values, const std::string & where,
+               const std::vector<Suspect> & suspects, const Progress & progress) const;
     template <class Component>
     Component & use(const Progress & progress);
     void leave();
 
+    std::unique_ptr<Video> make(const ltx2_video_params & params);
     std::vector<TextFeatures> encode(const std::vector<std::string> & prompts,
                                      const Progress & progress);
     Stream start(const Request & want, const Progress & progress);

@@ -72,7 +72,8 @@ std::string resolved(const std::string & path) {
 
 Json read_json(const std::string & path) {
     const Mapping mapping(path);
-    return Json::parse({reinterpret_cast<const char *>(mapping.data()), mapping.size()}, path);
+    const std::string_view text(reinterpret_cast<const char *>(mapping.data()), mapping.size());
+    return while_unchanged(mapping, [&] { return Json::parse(text, path); });
 }
 
 // The names of the shards that the table next to them lists; empty without one.
@@ -81,9 +82,9 @@ static std::vector<std::string> listed_shards(const std::string & folder) {
     std::vector<std::string> names;
     try {
         const Json json = exists(index) ? read_json(index) : Json();
-        if (const Json * map = json.find("weight_map"))
-            for (const auto & entry : map->object(index + ": weight_map"))
-                names.push_back(entry.second.string(index + ": weight_map"));
+        if (const std::optional<Json> map = json.find("weight_map"))
+            for (const auto & [tensor, shard] : map->object(index + ": weight_map"))
+                names.emplace_back(shard.string(index + ": weight_map"));
     } catch (const Error & e) { // the shards' own names say the same
         if (e.status() != LTX2_STATUS_MODEL)
             throw;

@@ -84,7 +84,7 @@ void check_type(const Source & source, const std::string & name, int64_t row) {
         info.type < GGML_TYPE_COUNT ? ggml_get_type_traits(info.type) : nullptr;
     if (!traits || !traits->blck_size || (!plain && !traits->to_float))
         fail(LTX2_STATUS_MODEL, "%s: tensor %s is %s, which is not supported for weights",
-             source.path.c_str(), name.c_str(), info.dtype.c_str());
+             source.path.c_str(), name.c_str(), info.dtype);
     if (info.shape.empty() || info.shape.back() % traits->blck_size || row % traits->blck_size)
         fail(LTX2_STATUS_MODEL, "%s: tensor %s has rows that are no multiple of %lld",
              source.path.c_str(), name.c_str(), static_cast<long long>(traits->blck_size));
