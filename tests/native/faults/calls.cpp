@@ -32,7 +32,9 @@ struct Hash {
 // Ends the disorder, to look at what it left.
 Outcome ended(ltx2_status status, const Hash & hash) {
     failing::end();
-    return {status, status == LTX2_STATUS_OK ? "" : ltx2_last_error(), hash.value};
+    if (status == LTX2_STATUS_OK)
+        return {status, "", hash.value};
+    return {status, ltx2_last_error(), 0};
 }
 
 Outcome start(const Files &, int) {
@@ -145,5 +147,8 @@ Outcome convert(const Files & files, int) {
 
 } // namespace
 
-const std::vector<Call> all_calls = {
-    {"start", start}, {"describe", describe}, {"video", video}, {"convert", convert}};
+const std::vector<Call> all_calls = {{"start", start, true},
+                                     {"first-video", video, true},
+                                     {"describe", describe, false},
+                                     {"video", video, false},
+                                     {"convert", convert, false}};

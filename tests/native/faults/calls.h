@@ -15,7 +15,8 @@ struct Outcome {
 struct Call {
     const char * name;
     Outcome (*run)(const std::vector<const char *> & files, int threads);
+    bool first; // in a process that has asked for nothing yet
 };
 
-// start, describe, video (from text and an image, decoded once more), convert
+// start, first-video, describe, video (from text and an image, decoded once more), convert
 extern const std::vector<Call> all_calls;
