@@ -28,7 +28,7 @@ public:
     static std::vector<std::string> names();
     static std::vector<std::string> instruction_sets(); // of kernels that run here, the best last
 
-    // `name` empty: the first GPU, else the CPU. `threads` 0: one per physical core. DEVICE.
+    // `name` empty: the first GPU, else the CPU. `threads` 0: one per core of the process. DEVICE.
     //
     // The environment is read here and nowhere else: LTX2_PLAIN_OPS=1 uses ggml's operations on
     // the CPU as well, LTX2_EXACT=1 makes all arithmetic F32, LTX2_ISA names a variant of the
@@ -39,7 +39,7 @@ public:
     int threads() const { return threads_; }
     ggml_backend_t backend() const { return gpu_ ? gpu_.get() : cpu_.get(); }
     ggml_backend_t cpu() const { return cpu_.get(); }
-    size_t memory() const; // bytes of the device in all; 0: unknown
+    size_t memory() const; // bytes of the device in all that are for this process; 0: unknown
     // Whether that is the program's own memory: files are then mapped, not copied.
     bool shares_memory() const { return !gpu_; }
     // The scheduler with its compute memory, the kernels' memory, and the threads are kept for the
