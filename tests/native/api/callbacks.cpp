@@ -92,7 +92,7 @@ TEST(a_session_under_way_refuses_calls_from_its_own_function) {
         if (calls++ == 0) {
             CHECK_REFUSED(generate(demo.session, small_video()), "a call is under way");
             float value = 0;
-            ltx2_latents latents = {&value, 8, 1, 1, 1};
+            ltx2_latents latents = {&value, 64, 1, 1, 1};
             ltx2_decode_params params = {};
             params.size = sizeof params;
             params.latents = &latents;
