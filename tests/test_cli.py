@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 import signal
 import struct
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,16 @@ import ltx2
 from ltx2 import cli, media
 
 PROMPT = "a red circle moves right"
+
+
+@pytest.fixture(autouse=True)
+def log() -> Iterator[None]:
+    """The command sets the package's log up for a process of its own."""
+    logger = logging.getLogger("ltx2")
+    handlers, level = logger.handlers, logger.level
+    yield
+    logger.handlers = handlers
+    logger.setLevel(level)
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
