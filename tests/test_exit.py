@@ -61,18 +61,6 @@ run.result()
         -signal.SIGINT,
         "KeyboardInterrupt\n",
     ),
-    "Ctrl-C where a session is closed": (
-        """
-with session:
-    run = threading.Thread(target=endless)
-    run.start()
-    under_way.wait()
-    ctrl_c()
-    run.join()
-        """,
-        -signal.SIGINT,
-        "",
-    ),
     "sys.exit is in the thread": (
         """
 def ends(progress):
