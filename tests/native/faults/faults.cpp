@@ -11,6 +11,7 @@
 #include "faults/calls.h"
 #include "faults/failing.h"
 
+#include <algorithm>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
@@ -18,6 +19,7 @@
 #include <ctime>
 #include <dirent.h>
 #include <execinfo.h>
+#include <numeric>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -192,13 +194,18 @@ bool run_range(const Sweep & sweep, long first, long step, long last) {
     return report(sweep, base.calls, counts);
 }
 
-// At most so many N, spread over the places that call.
+// At most so many N: all, or spread over the places that call.
 bool run_some(const Sweep & sweep, size_t most) {
     const Base base = base_of(sweep);
+    std::vector<long> some = base.places;
+    if (base.calls <= static_cast<long>(most)) {
+        some.resize(static_cast<size_t>(base.calls));
+        std::iota(some.begin(), some.end(), 1);
+    }
     Counts counts;
-    const size_t all = base.places.size(), some = all < most ? all : most;
-    for (size_t i = 0; i < some; ++i)
-        run_one(sweep, base.places[i * all / some], base.result, counts);
+    const size_t tried = std::min(some.size(), most);
+    for (size_t i = 0; i < tried; ++i)
+        run_one(sweep, some[i * some.size() / tried], base.result, counts);
     return report(sweep, base.calls, counts);
 }
 
