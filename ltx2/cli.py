@@ -126,7 +126,10 @@ def t2v(prompt: str, **options: Any) -> None:
               help="How strongly an image is compressed before use; 0 not at all.")  # fmt: skip
 @_generation
 def i2v(prompt: str, images: Sequence[str], crf: int, **options: Any) -> None:
-    """Make a video from PROMPT that passes through IMAGEs: at FRAME (0), with STRENGTH (1)."""
+    """Make a video from PROMPT that passes through IMAGEs: at FRAME (0), with STRENGTH (1).
+
+    An image lies on white where it is transparent.
+    """
     chosen = {}
     for frame, image in map(parse_image, images):
         if frame in chosen:

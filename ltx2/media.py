@@ -47,6 +47,7 @@ _ENCODERS = ("libx264", "libopenh264", "h264_videotoolbox", "h264_mf", "mpeg4")
 _DESCRIPTION = 0x010E  # EXIF's ImageDescription
 # Bytes of one pixel: what a busy clip takes. .npy has no other size.
 _USUAL_BYTES = {".mp4": 0.1, ".gif": 0.5, ".webp": 0.15, ".png": 2, ".npy": 3}
+_LARGEST_TRIAL = 1 << 27  # pixels: twice what the library makes
 # The milliseconds that an animation's delays count in; and how many frames a second players show
 # at most: they take a shorter delay (GIF: under 20 ms, WebP: under 11) for one of 100 ms.
 _CLOCKS = {".gif": (10, 50), ".webp": (1, 90)}
@@ -62,21 +63,28 @@ def check_output(
 ) -> None:
     """Refuse, before any work is done, a video that `save` could not write to `path`.
 
-    One frame of that size and rate is written next to it and removed; what is not known counts as
-    the defaults of LTX-2.3. With all of them, free space is compared with what the video may take.
+    One frame of that size and rate is written next to it and removed; what is not known, or is for
+    the library to refuse, counts as the defaults of LTX-2.3. With a size and a number of frames,
+    free space is compared with what the video may take.
     """
     target, ending = Path(path), _ending(path)
-    trial = np.zeros((1, height or 512, width or 768, 3), np.uint8)
-    _check_video(trial, fps or 24)
+    if not (width and height):
+        frames = None
+    width, height, fps = width or 768, height or 512, fps or 24
+    if min(width, height) < 1 or width * height > _LARGEST_TRIAL:
+        width, height, frames = 768, 512, None
+    if not 1 <= fps <= 240:
+        fps = 24
+    trial = np.zeros((1, height, width, 3), np.uint8)
     _check_place(target, ending)
-    if width and height and frames:
+    if frames and frames > 0:
         _check_space(target, ending, width * height * frames)
-    _warn_of_rate(ending, fps or 24)
+    _warn_of_rate(ending, fps)
     try:
         with encoding(target), writer.scratch(target) as temporary:
             if ending == ".png":
                 temporary.mkdir()
-            _WRITERS[ending](temporary, trial, fps or 24, {})
+            _WRITERS[ending](temporary, trial, fps, {})
     except OSError as error:
         if error.errno == errno.ENOSPC:
             raise

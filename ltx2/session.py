@@ -105,7 +105,7 @@ class Session:
                  variable LTX2_MODEL names (separated as in PATH), else the demo model of this
                  package, a toy of the true architecture that needs no download
     device       what computes, by name; default: the fastest present; `devices()` lists them
-    threads      on the processor; default: one per physical core
+    threads      on the processor; default: one per physical core that this process may use
     keep_loaded  keep every component in memory between calls: faster, and much larger; default:
                  each leaves after its stage
 

@@ -194,10 +194,7 @@ def _remove(work: Path, lock: FileIO | None) -> None:
             if not os.path.lexists(work.parent / old.name):
                 old.replace(work.parent / old.name)
         for part in ("new", "old"):
-            if (work / part).is_dir():
-                shutil.rmtree(work / part)
-            else:
-                (work / part).unlink(missing_ok=True)
+            _delete(work / part)
         if os.name == "posix":  # while we have it: Windows removes no open file
             (work / "lock").unlink(missing_ok=True)
     except OSError:
@@ -209,6 +206,16 @@ def _remove(work: Path, lock: FileIO | None) -> None:
         if os.name != "posix":
             (work / "lock").unlink(missing_ok=True)
         work.rmdir()
+
+
+def _delete(path: Path) -> None:
+    """As shutil.rmtree, which may lose a Ctrl-C."""
+    if path.is_symlink() or not path.is_dir():
+        path.unlink(missing_ok=True)
+        return
+    for inner in path.iterdir():
+        _delete(inner)
+    path.rmdir()
 
 
 def _locked(work: Path, *, must: bool = False) -> FileIO | None:

@@ -247,14 +247,17 @@ def test_what_a_full_disk_refuses_is_kept_and_can_be_used(
     """The frames; where only a small file fits, the latents; where nothing does, it is said."""
     write_npy = media._write_npy
 
-    def full(*_: object) -> None:
-        raise OSError(28, "No space left on device")
+    def full(_path: Path, frames: Any, *_: Any) -> None:
+        if len(frames) > 1:  # a trial is not
+            raise OSError(28, "No space left on device")
 
     def fills(path: Path, array: Any, *rest: Any) -> None:
-        return full() if array.nbytes > largest else write_npy(path, array, *rest)
+        if array.nbytes > largest:
+            full(path, array)
+        write_npy(path, array, *rest)
 
     monkeypatch.setattr(media, "_write_npy", fills)
-    monkeypatch.setitem(media._WRITERS, ".gif", lambda _, frames, *__: len(frames) > 1 and full())
+    monkeypatch.setitem(media._WRITERS, ".gif", full)
     words = ["-o", tmp_path / "clip.gif", "--seed", 9, "--frames", 9]
     code, _, err = run(capsys, "t2v", PROMPT, *words)
     assert code == 6
@@ -285,10 +288,12 @@ def test_what_a_full_disk_refuses_is_kept_and_can_be_used(
     ("flags", "words"),
     [
         ("-o a.webp --width 16416", "a.webp: could not be written: "),
-        ("-o a.mp4 --width 999968", "libx264 takes no 999968x512"),
-        ("-o a.gif --fps 0", "fps: 0"),
+        ("-o a.mp4 --width 16416", "libx264 takes no 16416x512"),
+        ("-o a.mp4 --width -32", "width: -32 is not a multiple"),
+        ("-o a.mp4 --width 999968 --height 999968", "width: 999968 is not a multiple"),
+        ("-o a.gif --fps nan", "fps: nan is not in 1..240"),
         (f"-o {'x' * 252}.mp4", "too long"),
-        ("-o a.npy --width 32768 --height 32768 --frames 999999", "MiB are free"),
+        ("-o a.npy --width 8192 --height 8192 --frames 999999", "MiB are free"),
     ],
 )
 def test_what_a_save_needs_is_tried_before_the_work(

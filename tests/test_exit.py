@@ -5,7 +5,6 @@ The slow test is forty ends at forty moments: pytest -m slow tests/test_exit.py
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -13,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+import ltx2
 
 BEGIN = """
 import atexit, concurrent.futures, faulthandler, os, signal, sys, threading, time
@@ -185,7 +186,8 @@ def ends(tiny_model: list[Path]) -> dict[str, tuple[int, str, str]]:
     """What became of each program; two run at a time."""
     waiting, results = list(PROGRAMS), dict[str, Any]()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, sys.path)))
+        patch.setenv("PYTHONPATH", str(Path(ltx2.__file__).parents[1]))
+        patch.setenv("PYTHONSAFEPATH", "1")
         while waiting:
             names, waiting = waiting[:2], waiting[2:]
             for name, process in [(n, started(PROGRAMS[n][0], tiny_model)) for n in names]:

@@ -144,13 +144,6 @@ def test_a_signal_that_a_library_swallows_is_raised_again(tmp_path: Path) -> Non
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_missing_library_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LTX2_LIBRARY", str(tmp_path))
-    done = subprocess.run(["ltx2"], capture_output=True, text=True, check=False)
-    assert done.returncode == 70
-    assert done.stderr.startswith("ltx2: lib") and done.stderr.count("\n") == 1
-
-
 # ---- streams
 
 

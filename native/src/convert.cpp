@@ -1,6 +1,7 @@
 #include "convert.h"
 
 #include "base/finite.h"
+#include "base/limits.h"
 #include "base/log.h"
 #include "base/round.h"
 #include "dit/dit.h"
@@ -288,7 +289,7 @@ static void on_all_cores(int64_t jobs, const std::function<void(int64_t)> & job)
     };
     std::vector<std::thread> helpers;
     try {
-        for (int64_t i = 1; i < std::min<int64_t>(jobs, std::thread::hardware_concurrency()); ++i)
+        for (int64_t i = 1; i < std::min<int64_t>(jobs, usable_processors()); ++i)
             helpers.emplace_back(work);
     } catch (const std::exception &) { // std::system_error, std::bad_alloc
     }

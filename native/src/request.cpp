@@ -146,8 +146,8 @@ static Stage stage_of(const ltx2_video_params & p, const Defaults & d) {
 
 static std::vector<ltx2_image> images_of(const ltx2_video_params & p, int frames) {
     std::vector<ltx2_image> images;
-    if (p.image_count && !p.images)
-        fail(LTX2_STATUS_INVALID_ARGUMENT, "images: null");
+    if (p.image_count)
+        need(p.images, "images");
     if (p.image_count > static_cast<size_t>(frames))
         fail(LTX2_STATUS_INVALID_ARGUMENT, "images: %zu given for %d frames", p.image_count,
              frames);
@@ -186,8 +186,8 @@ Request::Request(const ltx2_video_params & p, const Defaults & d, const Scale & 
     if (std::all_of(prompt.begin(), prompt.end(), is_space))
         fail(LTX2_STATUS_INVALID_ARGUMENT, "prompt: empty; say what the video shows");
     images = images_of(p, frames);
-    if (noise_count && !noise)
-        fail(LTX2_STATUS_INVALID_ARGUMENT, "noise: null");
+    if (noise_count)
+        need(noise, "noise");
 }
 
 } // namespace ltx2

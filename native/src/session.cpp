@@ -102,8 +102,8 @@ void Session::check_memory(const Grid & grid, bool denoises) const {
     const double needed = std::max(pixels, block), have = static_cast<double>(device_.memory());
     if (have > 0 && needed > have)
         fail(LTX2_STATUS_OUT_OF_MEMORY,
-             "memory: %d frames of %d x %d need more than %.0f GiB, and the device has %.0f GiB",
-             frames, width, height, needed / (1 << 30), have / (1 << 30));
+             "memory: %d frames of %d x %d need more than %.1f GiB, and there are %.1f GiB", frames,
+             width, height, needed / (1 << 30), have / (1 << 30));
 }
 
 // The frames that a grid of latents decodes to.
@@ -303,7 +303,7 @@ std::unique_ptr<Video> Session::generate(const ltx2_video_params & params) {
 }
 
 std::unique_ptr<Video> Session::make(const ltx2_video_params & params) {
-    const Progress progress(params.progress, params.user_data);
+    const Progress progress(params.progress, params.user_data, &closed_);
     const Request want(params, defaults_, decoder_.scale);
     decoder_.check(want.grid);
     check_memory(want.grid, /*denoises=*/true);
@@ -319,7 +319,7 @@ std::unique_ptr<Video> Session::make(const ltx2_video_params & params) {
     Latents latents{want.grid, state.front().channels, std::move(state.front().latents)};
     latents.values.resize(static_cast<size_t>(latents.size())); // without the images' tokens
     std::unique_ptr<Video> video = video_of(latents, want.fps);
-    if (params.latents && !params.latents(&video->shape, params.user_data))
+    if (!ask("latents", params.latents, video->shape, params.user_data))
         fail(LTX2_STATUS_CANCELLED, "latents: cancelled before they are decoded");
     decode(latents, *video, progress);
     return video;
@@ -340,8 +340,8 @@ std::unique_ptr<Video> Session::decode(const ltx2_decode_params & params) {
             fail(LTX2_STATUS_INVALID_ARGUMENT, "latents: hold a value that is not finite");
     std::unique_ptr<Video> video =
         video_of(latents, params.fps != 0 ? checked_fps(params.fps) : defaults_.fps);
-    while_unchanged(model_,
-                    [&] { decode(latents, *video, Progress(params.progress, params.user_data)); });
+    const Progress progress(params.progress, params.user_data, &closed_);
+    while_unchanged(model_, [&] { decode(latents, *video, progress); });
     return video;
 }
 

@@ -10,6 +10,7 @@
 #include "vae/video_decoder.h"
 #include "vae/video_encoder.h"
 
+#include <atomic>
 #include <tuple>
 
 namespace ltx2 {
@@ -29,6 +30,8 @@ public:
 
     std::unique_ptr<Video> generate(const ltx2_video_params & params);
     std::unique_ptr<Video> decode(const ltx2_decode_params & params);
+    // From any thread: a call that is under way stops.
+    void close() { closed_ = true; }
 
 private:
     struct Leave;
@@ -55,6 +58,7 @@ private:
     Model model_;
     Device device_;
     bool keep_loaded_;
+    std::atomic<bool> closed_{false};
     std::unique_ptr<Tokenizer> tokenizer_; // half a second: once
     Defaults defaults_;
     int text_length_ = 0, width_ = 0; // rows of text; of the DiT
