@@ -22,22 +22,28 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from numpy.typing import NDArray
-
 SMALL: ltx2.Options = {"width": 64, "height": 64, "frames": 9, "steps": 2, "stg": -1, "seed": 1}
 PICTURE = np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)
 BLOCK = {"F32": 4, "F16": 2, "Q8_0": 34, "Q4_0": 18}  # bytes; each begins with its scale or value
 Pair = tuple["Path", "Path"]
 
 
-@pytest.fixture(scope="module", params=["f32", "q8_0", "q4_0"])
-def converted(request: Any, tiny: dict[str, Path], folder: Path) -> Pair:
-    """The tiny model's two files, with weights of a type."""
+@pytest.fixture(scope="module")
+def converted(tiny: dict[str, Path], folder: Path) -> dict[str, Pair]:
+    """The tiny model's two files, with weights of each type."""
     source = tiny["base"]
-    out = folder / f"{request.param}.gguf", folder / f"{request.param}-gemma.gguf"
-    convert(source, out[0], request.param)
-    convert(source.parent / "gemma", out[1], request.param)
-    return out
+    return {
+        kind: (
+            convert(source, folder / f"{kind}.gguf", kind),
+            convert(source.parent / "gemma", folder / f"{kind}-gemma.gguf", kind),
+        )
+        for kind in ("f32", "q8_0", "q4_0")
+    }
+
+
+@pytest.fixture(scope="module")
+def plain(converted: dict[str, Pair]) -> Pair:
+    return converted["f32"]
 
 
 def tensors(path: Path) -> dict[str, Any]:
@@ -54,15 +60,19 @@ def damaged(tensor: Any, wide: bytes, half: bytes) -> tuple[int, bytes]:
 NAN, INFINITY = (b"\xff\xff\xff\xff", b"\xff\xff"), (b"\x00\x00\x80\xff", b"\x00\xfc")
 
 
+@pytest.mark.parametrize("kind", ["f32", "q8_0", "q4_0"])
 def test_one_value_in_any_tensor_is_found_and_its_tensor_named(
-    converted: Pair, tmp_path: Path
+    converted: dict[str, Pair], tmp_path: Path, kind: str
 ) -> None:
+    """Every tensor, in one of the types; a NaN or an infinity."""
     wrong = []
-    for at, path in enumerate(converted):
-        files = list(converted)
+    for at, path in enumerate(converted[kind]):
+        files = list(converted[kind])
         files[at] = tmp_path / "damaged.gguf"
         data = path.read_bytes()
         for i, (name, tensor) in enumerate(tensors(path).items()):
+            if list(converted)[i % 3] != kind:
+                continue
             place, new = damaged(tensor, *(NAN, INFINITY)[i % 2])
             if name == "token_embd.weight":  # of which only the prompt's rows are read
                 place = int(tensor.data_offset)
@@ -91,16 +101,6 @@ def written(path: Path, changes: dict[str, float | None], target: Path) -> Path:
         data[int(tensor.data_offset) : int(tensor.data_offset) + size] = new
     target.write_bytes(data)
     return target
-
-
-@pytest.fixture(scope="module")
-def plain(tiny: dict[str, Path], folder: Path) -> Pair:
-    """The tiny model's two files in F32."""
-    source = tiny["base"]
-    return (
-        convert(source, folder / "plain.gguf", "f32"),
-        convert(source.parent / "gemma", folder / "plain-gemma.gguf", "f32"),
-    )
 
 
 @pytest.mark.parametrize(
@@ -149,11 +149,11 @@ def test_a_video_of_one_colour_is_warned_of(
 
 
 def test_a_quantised_source_that_is_not_finite_is_not_converted(
-    converted: Pair, tmp_path: Path
+    converted: dict[str, Pair], tmp_path: Path
 ) -> None:
     name = "model.diffusion_model.transformer_blocks.1.attn1.to_v.weight"
-    data = bytearray(converted[0].read_bytes())
-    place, new = damaged(tensors(converted[0])[name], *NAN)
+    data = bytearray(converted["q8_0"][0].read_bytes())
+    place, new = damaged(tensors(converted["q8_0"][0])[name], *NAN)
     data[place : place + len(new)] = new
     (tmp_path / "damaged.gguf").write_bytes(data)
     with pytest.raises(ltx2.ModelError, match=f"tensor {name} holds a value that is not finite"):
