@@ -6,17 +6,22 @@
 >>> video.save("circle.mp4")
 """
 
-from .errors import (
-    CancelledError,
-    DeviceError,
-    Error,
-    InternalError,
-    InvalidArgumentError,
-    ModelError,
-    OutOfMemoryError,
-)
-from .session import Options, Session, capabilities, describe, devices
-from .video import Progress, Video
+import typing as _typing
+
+from . import _library
+
+if _typing.TYPE_CHECKING:
+    from .errors import (
+        CancelledError,
+        DeviceError,
+        Error,
+        InternalError,
+        InvalidArgumentError,
+        ModelError,
+        OutOfMemoryError,
+    )
+    from .session import Options, Session, capabilities, describe, devices
+    from .video import Progress, Video
 
 __version__ = "0.1.0"
 
@@ -37,3 +42,20 @@ __all__ = [
     "describe",
     "devices",
 ]
+
+_library.find()  # or ImportError, now
+
+
+def __getattr__(name: str) -> _typing.Any:
+    """All public names, when one is first used: the command handles Ctrl-C before NumPy is read."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from . import errors, session, video
+
+    for module in (errors, session, video):
+        globals().update((key, value) for key, value in vars(module).items() if key in __all__)
+    return globals()[name]
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,13 +1,10 @@
-"""The native library: where it is, its functions as `lib`, and statuses turned into exceptions.
-
-A library folder holds the library and the `ltx2.h` it was built with, flat or as an install tree
-(lib/, include/). The first of these that has both is used:
-
-1. the folder named by the environment variable LTX2_LIBRARY;
-2. native/ in this package, as installed by pip;
-3. prebuilds/<platform>/ in a checkout, as made by scripts/build.
+"""The native library: its functions as `lib`, and statuses turned into exceptions.
 
 The declarations are the header's own text, so nothing is written twice.
+
+How an exception crosses C: the functions that C calls cannot raise there. `keep` takes what they
+raise, the call is stopped where it can be, and `check` raises it when C has returned. So also
+Ctrl-C, which Python delivers while Python code runs, whichever that is.
 """
 
 from __future__ import annotations
@@ -15,56 +12,21 @@ from __future__ import annotations
 import atexit
 import logging
 import os
-import platform
 import re
-import sys
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import cffi
 
-from . import errors
+from . import __version__, _library, errors
+from .text import visible
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
-_LIBRARY = {"win32": "ltx2.dll", "darwin": "libltx2.dylib"}.get(sys.platform, "libltx2.so")
 _BEGIN = "/* --- declarations: plain C99, also read by Python --- */"
 _END = "/* --- end of declarations --- */"
-
-
-def _platform() -> str:
-    """The name of this platform's folder in prebuilds/, such as linux-x86_64."""
-    machine = {"AMD64": "x86_64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
-    system = {"win32": "windows", "darwin": "macos"}.get(sys.platform, sys.platform)
-    return f"{system}-{machine}"
-
-
-def _folders() -> Iterator[Path]:
-    if chosen := os.environ.get("LTX2_LIBRARY"):
-        yield Path(chosen)
-        return  # a folder asked for by name is not silently replaced by another
-    # An editable install has two package folders: the checkout's and the one with the library.
-    for package in sys.modules[__package__].__path__:
-        yield Path(package) / "native"
-    yield Path(__file__).parents[1] / "prebuilds" / _platform()
-
-
-def _find() -> tuple[Path, Path]:
-    """The library and its header."""
-    folders = list(_folders())
-    for folder in folders:
-        libraries = [folder / sub / _LIBRARY for sub in ("", "lib", "lib64", "bin")]
-        headers = [folder / sub / "ltx2.h" for sub in ("", "include")]
-        library = next(filter(Path.is_file, libraries), None)
-        header = next(filter(Path.is_file, headers), None)
-        if library and header:
-            return library, header
-    places = ", ".join(map(str, folders))
-    raise ImportError(
-        f"ltx2: {_LIBRARY} with ltx2.h is in none of: {places}; "
-        "`pip install .` or scripts/build makes it, LTX2_LIBRARY names a folder that has it"
-    )
 
 
 def declarations(header: str) -> str:
@@ -81,9 +43,10 @@ def sentences(struct: str) -> dict[str, str]:
 
 
 ffi: Any = cffi.FFI()
-library_path, header_path = _find()
+library_path, header_path = _library.find()
 ffi.cdef(declarations(header_path.read_text(encoding="utf-8")))
-lib: Any = ffi.dlopen(str(library_path))
+# Never unloaded: what it made is freed until the end, and in no particular order.
+lib: Any = ffi.dlopen(str(library_path), ffi.RTLD_NOW | getattr(ffi, "RTLD_NODELETE", 0))
 
 
 def string(text: Any) -> str:
@@ -91,8 +54,34 @@ def string(text: Any) -> str:
     return str(ffi.string(text), "utf-8", "backslashreplace")
 
 
+if (_version := string(lib.ltx2_version())) != __version__:
+    raise ImportError(
+        f"ltx2: {library_path} is version {_version} and this package, in {Path(__file__).parent}, "
+        f"version {__version__}; `pip install .` or scripts/build makes the library anew"
+    )
+
+_kept = threading.local()
+
+
+def keep(_type: Any, error: BaseException, _traceback: Any) -> None:
+    """What a function called by C raises, the first if there are several; see `check`."""
+    _kept.__dict__.setdefault("error", error)
+
+
+def raise_kept() -> None:
+    """Raise what was kept on this thread."""
+    error = _kept.__dict__.pop("error", None)
+    if error is None:
+        return
+    try:
+        raise error
+    finally:
+        del error  # its traceback refers to this frame
+
+
 def check(status: int) -> None:
-    """Raise what a status means; call it on the thread that got the status."""
+    """Raise what was kept, or what a status means; call it on the thread that got the status."""
+    raise_kept()
     if status == lib.LTX2_STATUS_OK:
         return
     name = str(ffi.string(ffi.cast("ltx2_status", status)))
@@ -134,6 +123,16 @@ def _log(level: int, message: Any, _user_data: Any) -> None:
     logging.getLogger("ltx2").log(level, "%s", string(message))
 
 
-_on_log = ffi.callback("ltx2_log_fn", _log)
+class _Visible(logging.Filter):
+    """Whoever handles the messages of this package gets lines that are safe to show."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if not (text := record.getMessage()).isprintable():
+            record.msg, record.args = visible(text), None
+        return True
+
+
+logging.getLogger("ltx2").addFilter(_Visible())
+_on_log = ffi.callback("ltx2_log_fn", _log, onerror=keep)
 lib.ltx2_log_set(_on_log, ffi.NULL)
 atexit.register(lib.ltx2_log_set, ffi.NULL, ffi.NULL)  # no Python from C once Python is gone

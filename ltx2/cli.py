@@ -1,16 +1,18 @@
 """The command line: `ltx2` is in the shell what it is in Python, with the same names.
 
 stdout carries the answer alone (the path of what was written, or JSON); progress, warnings and
-errors go to stderr. Exit codes are `EXIT_CODES`, and 130 for Ctrl-C.
+errors go to stderr. Exit codes are `EXIT_CODES`, and those of `_process` for signals.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
 import re
 import sys
+import traceback
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,11 +23,13 @@ from tqdm import tqdm
 
 import ltx2
 
-from . import media
+from . import _process, media
 from ._native import ffi, sentences
+from ._process import say
+from .text import json_line, visible
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from .video import Progress
 
@@ -41,7 +45,9 @@ EXIT_CODES: dict[type[BaseException], int] = {
     click.Abort: 130,
     KeyboardInterrupt: 130,
     ltx2.CancelledError: 130,
+    SystemExit: 141,  # Click's, where the reader of stdout has left
     ltx2.InternalError: 70,
+    Exception: 70,  # a defect too
 }
 
 _KNOWN = ltx2.capabilities()
@@ -100,6 +106,9 @@ _generation = _applied([
 @click.version_option(ltx2.__version__, prog_name="ltx2")
 def cli() -> None:
     """Video from a prompt, and from a prompt and images, with LTX-2.3."""
+    log = logging.getLogger("ltx2")
+    log.handlers = [_Said()]
+    log.setLevel(logging.WARNING)
 
 
 @cli.command()
@@ -117,7 +126,10 @@ def t2v(prompt: str, **options: Any) -> None:
               help="How strongly an image is compressed before use; 0 not at all.")  # fmt: skip
 @_generation
 def i2v(prompt: str, images: Sequence[str], crf: int, **options: Any) -> None:
-    """Make a video from PROMPT that passes through IMAGEs: at FRAME (0), with STRENGTH (1)."""
+    """Make a video from PROMPT that passes through IMAGEs: at FRAME (0), with STRENGTH (1).
+
+    An image lies on white where it is transparent.
+    """
     chosen = {}
     for frame, image in map(parse_image, images):
         if frame in chosen:
@@ -143,10 +155,10 @@ def info(files: Sequence[str], as_json: bool) -> None:
     """Print what model FILEs hold."""
     described = {file: ltx2.describe(file) for file in files}
     if as_json:
-        click.echo(json.dumps(described))
+        click.echo(json_line(described))
         return
     for file, about in described.items():
-        click.echo("\n".join([file, *_lines(about)]))
+        click.echo("\n".join(map(visible, [file, *_lines(about)])))
 
 
 def _lines(about: dict[str, Any]) -> Iterator[str]:
@@ -163,14 +175,9 @@ def _lines(about: dict[str, Any]) -> Iterator[str]:
     for kind, count in about["types"].items():
         yield f"type {kind}: " + ", ".join(f"{number} {key}" for key, number in count.items())
     for key, value in about["metadata"].items():
-        yield f"metadata {_visible(key)}: {_short(value)}"
+        yield f"metadata {key}: {_short(value)}"
     for tensor in about["tensor_list"]:
-        yield f"tensor {_visible(tensor['name'])}: {tensor['type']} {tensor['shape']}"
-
-
-def _visible(name: str) -> str:
-    """A name from a file, with control characters escaped."""
-    return json.dumps(name, ensure_ascii=False)[1:-1]
+        yield f"tensor {tensor['name']}: {tensor['type']} {tensor['shape']}"
 
 
 def _short(value: Any) -> str:
@@ -190,7 +197,7 @@ def _short(value: Any) -> str:
 def devices(as_json: bool) -> None:
     """List the devices that can compute here."""
     names = ltx2.devices()
-    click.echo(json.dumps(names) if as_json else "\n".join(names))
+    click.echo(json_line(names) if as_json else "\n".join(map(visible, names)))
 
 
 @cli.command()
@@ -208,7 +215,7 @@ def convert(source: str, output: str, kind: str, variant: str | None, as_json: b
 
     with closing(_Bars()) as bars:
         run(source, output, kind.lower(), variant=variant, progress=bars.show)
-    click.echo(json.dumps({"output": output}) if as_json else output)
+    _answer(output, {}, as_json)
 
 
 def parse_image(argument: str) -> tuple[int, tuple[str, float]]:
@@ -228,8 +235,9 @@ def _generate(
     model, device = options.pop("model"), options.pop("device")
     threads, as_json = options.pop("threads"), options.pop("as_json")
     verbose = options.pop("verbose")
-    _log_to_stderr(logging.INFO if verbose else logging.WARNING)
-    media.check_output(output)
+    if verbose:
+        logging.getLogger("ltx2").setLevel(logging.INFO)
+    _check_output(output, options)
     wanted = {name: value for name, value in options.items() if value is not None}
     if "noise" in wanted:
         wanted["noise"] = _load_array("noise", wanted["noise"])
@@ -237,22 +245,51 @@ def _generate(
         wanted["latents"] = media.array_writer(wanted["latents"])
     with (
         ltx2.Session(list(model) or None, device=device, threads=threads) as session,
-        closing(_Bars()) as bars,
+        closing(_Bars(f"model: {session.model}")) as bars,
     ):
         video = make(session, {**wanted, "progress": bars.show})
     if not verbose and video.seed is not None:  # else it was logged at the start
-        click.echo(f"ltx2: seed {video.seed}", err=True)
-    video.save(output)
-    answer = {"output": output, **video.metadata}
-    click.echo(json.dumps(answer) if as_json else output)
+        say(f"seed {video.seed}")
+    _save(video, output)
+    _answer(output, video.metadata, as_json)
 
 
-def _log_to_stderr(level: int) -> None:
-    handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("ltx2: %(message)s"))
-    log = logging.getLogger("ltx2")
-    log.handlers = [handler]
-    log.setLevel(level)
+def _check_output(output: str, options: dict[str, Any]) -> None:
+    known = ("width", "height", "frames", "fps")
+    media.check_output(output, **{name: options.get(name) for name in known})
+
+
+def _save(video: ltx2.Video, output: str) -> None:
+    """If that fails, nothing is lost: the frames are kept, or at least the latents."""
+    try:
+        video.save(output)
+    except Exception:
+        arrays = {"frames": video.frames, "latents": video.latents}
+        kept = media.rescue(output, {n: a for n, a in arrays.items() if a is not None})
+        if kept is None:
+            say("nor could the frames be kept anywhere")
+        else:
+            name, path = kept
+            use = f"`ltx2 decode` with --fps {video.fps:g} makes a video of them"
+            if name == "frames":
+                use = f"in Python, ltx2.Video(numpy.load(path), {video.fps:g}).save saves them"
+            say(f"the {name} are kept in {path}; {use}")
+        raise
+
+
+def _answer(output: str, metadata: Mapping[str, Any], as_json: bool) -> None:
+    """What was written, on stdout: the path as it is, or, on a terminal, as it can be shown."""
+    if as_json:
+        click.echo(json_line({"output": output, **metadata}))
+    elif sys.stdout and sys.stdout.isatty():
+        click.echo(visible(output))
+    else:
+        click.echo(os.fsencode(output))
+
+
+class _Said(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        say(record.getMessage())
 
 
 def _load_array(name: str, path: str) -> Any:
@@ -264,15 +301,23 @@ def _load_array(name: str, path: str) -> Any:
 
 
 class _Bars:
-    """One bar per stage on stderr, if that is a terminal."""
+    """One bar per stage on stderr, if that is a terminal; `title` is said when the work begins."""
 
-    def __init__(self) -> None:
+    def __init__(self, title: str = "") -> None:
+        self.title = title
         self.stage = ""
         self.bar: tqdm[Any] | None = None
 
     def show(self, progress: Progress) -> None:
-        if not sys.stderr.isatty():
-            return
+        _process.check()
+        if self.title:
+            say(self.title)
+            self.title = ""
+        with contextlib.suppress(OSError):  # a terminal that was closed
+            if sys.stderr and sys.stderr.isatty():
+                self._draw(progress)
+
+    def _draw(self, progress: Progress) -> None:
         if self.bar is None or progress.stage != self.stage:
             self.close()
             self.stage = progress.stage
@@ -287,9 +332,10 @@ class _Bars:
         self.bar.refresh()
 
     def close(self) -> None:
-        if self.bar is not None:
-            self.bar.close()
-            self.bar = None
+        bar, self.bar = self.bar, None
+        with contextlib.suppress(OSError):
+            if bar is not None:
+                bar.close()
 
 
 def _words(error: BaseException) -> str:
@@ -299,8 +345,15 @@ def _words(error: BaseException) -> str:
     elif isinstance(error, (KeyboardInterrupt, click.Abort, ltx2.CancelledError)):
         text = "cancelled"
     else:
-        text = str(error) or type(error).__name__
+        text = _text(error)
     return " ".join(text.split())
+
+
+def _text(error: BaseException) -> str:
+    try:
+        return str(error) or type(error).__name__
+    except Exception:  # the exception's own
+        return type(error).__name__
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -310,5 +363,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         status = cli.main(given or ["--help"], prog_name="ltx2", standalone_mode=False)
         return status if isinstance(status, int) else 0
     except tuple(EXIT_CODES) as error:
-        click.echo(f"ltx2: {_words(error)}", err=True)
-        return next(code for kind, code in EXIT_CODES.items() if isinstance(error, kind))
+        kind = next(kind for kind in EXIT_CODES if isinstance(error, kind))
+        if kind is Exception:
+            _say_defect(error)
+        elif kind is not SystemExit:
+            say(_words(error))
+        return EXIT_CODES[kind]
+
+
+def _say_defect(error: BaseException) -> None:
+    """What nothing here expected; where it happened stands there with -v."""
+    if logging.getLogger("ltx2").isEnabledFor(logging.INFO):
+        for line in "".join(traceback.format_tb(error.__traceback__)).splitlines():
+            say(line)
+    say(f"internal: {type(error).__name__}: {_words(error)}; please report it")

@@ -10,25 +10,26 @@ import contextlib
 import errno
 import json
 import math
-import os
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
 import gguf
 import numpy as np
 
-from . import _native
+from . import _native, writer
 from ._native import check, ffi, lib
-from .errors import InvalidArgumentError
+from .codecs import one_line
+from .errors import InvalidArgumentError, ModelError
 from .video import Progress
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Callable, Iterator
     from typing import BinaryIO
 
 _PIECE = 1 << 22  # values read at once: some 16 MB of memory, and work for many cores
 _ALIGNMENT = 32
+_NAMES = ("utf-8", "surrogateescape")  # a path is bytes, and not always letters
 
 
 def convert(
@@ -59,20 +60,19 @@ def convert(
     """
     target = Path(target)
     with _opened(source, type.lower(), variant) as conversion:
-        plan: _Plan = json.loads(ffi.string(conversion.plan).decode())
+        plan: _Plan = json.loads(ffi.string(conversion.plan).decode(*_NAMES))
         _check_target(plan, target)
-        temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
-        try:
-            _write_head(plan, temporary)
+        with writer.new_file(target) as temporary:
+            try:
+                _write_head(plan, temporary)
+            except (OSError, MemoryError):
+                raise
+            except Exception as error:
+                words = f"{source}: GGUF cannot hold its metadata: {one_line(error)}"
+                raise ModelError(words) from error
             with temporary.open("ab") as file:
                 _pad(file)
                 _write_values(conversion, plan, file, progress)
-                file.flush()
-                os.fsync(file.fileno())  # a full disk may show itself only here
-            temporary.replace(target)
-        finally:
-            with contextlib.suppress(FileNotFoundError):
-                temporary.unlink()
     return target
 
 
@@ -110,23 +110,20 @@ def _opened(source: str | os.PathLike[str], kind: str, variant: str | None) -> I
 
 
 def _check_target(plan: _Plan, target: Path) -> None:
-    if not target.parent.is_dir():
-        raise InvalidArgumentError(f"{target}: there is no folder {target.parent}")
-    if target.is_dir():
-        raise InvalidArgumentError(f"{target}: is a folder; name a file")
+    writer.check(target)
     for file in plan["files"]:
         with contextlib.suppress(FileNotFoundError):  # there is no target yet
             if target.samefile(file):
                 raise InvalidArgumentError(f"{target}: is the source itself; name another file")
     need = sum(tensor["bytes"] for tensor in plan["tensors"])
-    free = shutil.disk_usage(target.parent).free
+    free = writer.free_space(target)
     if need > free:
         words = f"needs {need / 2**30:.1f} GiB, {free / 2**30:.1f} GiB are free"
         raise OSError(errno.ENOSPC, words, str(target))
 
 
 def _write_head(plan: _Plan, path: Path) -> None:
-    writer = gguf.GGUFWriter(path, plan["architecture"])
+    head = gguf.GGUFWriter(path, plan["architecture"])
     kinds = {
         bool: gguf.GGUFValueType.BOOL,
         int: gguf.GGUFValueType.UINT32,
@@ -135,18 +132,20 @@ def _write_head(plan: _Plan, path: Path) -> None:
         list: gguf.GGUFValueType.ARRAY,
     }
     for key, value in plan["metadata"].items():
-        writer.add_key_value(key, value, kinds[type(value)])
+        if isinstance(value, str):
+            value = value.encode(*_NAMES).decode("utf-8", "replace")
+        head.add_key_value(key, value, kinds[type(value)])
     for tensor in plan["tensors"]:
         kind = gguf.GGMLQuantizationType[tensor["type"].upper()]
-        writer.add_tensor_info(
+        head.add_tensor_info(
             tensor["name"], tensor["shape"], np.dtype(np.float32), tensor["bytes"], raw_dtype=kind
         )
     try:
-        writer.write_header_to_file()
-        writer.write_kv_data_to_file()
-        writer.write_ti_data_to_file()
+        head.write_header_to_file()
+        head.write_kv_data_to_file()
+        head.write_ti_data_to_file()
     finally:
-        writer.close()
+        head.close()
 
 
 def _write_values(

@@ -9,9 +9,14 @@ Error
 └── InternalError          a defect of this library
 """
 
+from .text import visible
+
 
 class Error(Exception):
     """Everything this package raises on purpose; its text is one line for a person to read."""
+
+    def __str__(self) -> str:
+        return visible(super().__str__())
 
 
 class InvalidArgumentError(Error, ValueError):

@@ -1,4 +1,7 @@
-"""Pictures in, videos out: the only file that meets a codec.
+"""Videos out, and what to do when that fails; `pictures` come in.
+
+Nothing is told late: `check_output` writes a frame as `save` will write all of them. A file appears
+under its name only when it is complete: `writer` sees to that.
 
 PyAV is imported where it is used: it takes longer to load than the rest together, and reading a
 model's metadata or writing an array needs none of it.
@@ -6,173 +9,179 @@ model's metadata or writing an array needs none of it.
 
 from __future__ import annotations
 
+import errno
+import functools
 import itertools
 import json
 import logging
-import shutil
+import math
+import secrets
 import tempfile
-from contextlib import contextmanager
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image, ImageOps, PngImagePlugin, UnidentifiedImageError
+from PIL import Image, PngImagePlugin
 
+from . import writer
+from .codecs import encoding, one_line
 from .errors import InvalidArgumentError
+from .pictures import ImageLike, codec_round_trip, read_image
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
 
-    from numpy.typing import NDArray
+    from .pictures import Pixels
 
-    Pixels: TypeAlias = NDArray[np.uint8]
-
-ImageLike: TypeAlias = "str | os.PathLike[str] | Image.Image | NDArray[np.uint8]"
+__all__ = [
+    "ImageLike", "array_writer", "check_output", "codec_round_trip", "read_image", "rescue", "save",
+]  # fmt: skip
 
 _log = logging.getLogger("ltx2")
 
 # H.264 first, in the order of how well they are known to do; the last is in every FFmpeg.
 _ENCODERS = ("libx264", "libopenh264", "h264_videotoolbox", "h264_mf", "mpeg4")
 _DESCRIPTION = 0x010E  # EXIF's ImageDescription
+# Bytes of one pixel: what a busy clip takes. .npy has no other size.
+_USUAL_BYTES = {".mp4": 0.1, ".gif": 0.5, ".webp": 0.15, ".png": 2, ".npy": 3}
+_LARGEST_TRIAL = 1 << 27  # pixels: twice what the library makes
+# The milliseconds that an animation's delays count in; and how many frames a second players show
+# at most: they take a shorter delay (GIF: under 20 ms, WebP: under 11) for one of 100 ms.
+_CLOCKS = {".gif": (10, 50), ".webp": (1, 90)}
 
 
-# ---- pictures in
+def check_output(
+    path: str | os.PathLike[str],
+    *,
+    width: int | None = None,
+    height: int | None = None,
+    frames: int | None = None,
+    fps: float | None = None,
+) -> None:
+    """Refuse, before any work is done, a video that `save` could not write to `path`.
 
-
-def read_image(image: ImageLike) -> Pixels:
-    """[height, width, 3], RGB, rotated upright as EXIF says; transparency is dropped."""
-    if isinstance(image, np.ndarray):
-        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
-            shape = "x".join(map(str, image.shape))
-            raise InvalidArgumentError(
-                f"image: an array of {image.dtype} {shape} is not [height, width, 3] of uint8"
-            )
-        return np.ascontiguousarray(image)
-    if isinstance(image, Image.Image):
-        return _rgb(image)
-    path = Path(image)
-    try:
-        with Image.open(path) as opened:
-            return _rgb(opened)
-    except FileNotFoundError:
-        raise InvalidArgumentError(f"{path}: no such file") from None
-    except UnidentifiedImageError:
-        raise InvalidArgumentError(f"{path}: not an image that can be read") from None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise InvalidArgumentError(f"{path}: the image cannot be read: {error}") from None
-
-
-def _rgb(image: Image.Image) -> Pixels:
-    upright = ImageOps.exif_transpose(image)
-    if upright.mode.startswith("I"):  # 16 bits a pixel, which Pillow would clip, not scale
-        grey = (np.asarray(upright).astype(np.uint32) >> 8).astype(np.uint8)
-        return np.ascontiguousarray(np.repeat(grey[..., None], 3, axis=2))
-    return np.asarray(upright.convert("RGB"))
-
-
-def codec_round_trip(pixels: Pixels, crf: int) -> Pixels:
-    """The picture as one frame of H.264 keeps it, as the model's training pictures were.
-
-    Cropped to even sizes at the bottom and right. `crf` 0 skips it; so does, with a warning, an
-    FFmpeg without libx264.
+    One frame of that size and rate is written next to it and removed; what is not known, or is for
+    the library to refuse, counts as the defaults of LTX-2.3. With a size and a number of frames,
+    free space is compared with what the video may take.
     """
-    if not 0 <= crf <= 51:
-        raise InvalidArgumentError(f"crf: {crf} is not between 0 and 51")
-    if crf == 0:
-        return pixels
-    import av
-
-    if "libx264" not in av.codecs_available:
-        _log.warning("image: used as it is, not through H.264: this PyAV has no libx264")
-        return pixels
-    height, width = (size // 2 * 2 for size in pixels.shape[:2])
-    if not (height and width):
-        return pixels
-    encoder: Any = av.CodecContext.create("libx264", "w")
-    encoder.width, encoder.height, encoder.pix_fmt = width, height, "yuv420p"
-    encoder.time_base = Fraction(1)
-    encoder.options = {"crf": str(crf), "preset": "veryfast"}
-    decoder: Any = av.CodecContext.create("h264", "r")
-    even = np.ascontiguousarray(pixels[:height, :width])
-    frame = av.VideoFrame.from_ndarray(even, format="rgb24").reformat(format="yuv420p")
-    packets = [*encoder.encode(frame), *encoder.encode(None)]
-    frames = [decoded for packet in [*packets, None] for decoded in decoder.decode(packet)]
-    decoded: Pixels = frames[0].to_ndarray(format="rgb24")
-    return np.ascontiguousarray(decoded)
-
-
-# ---- videos out
-
-
-def check_output(path: str | os.PathLike[str]) -> None:
-    """Refuse, before any work is done, a path that `save` could not write to."""
-    target = Path(path)
-    if target.suffix.lower() not in _WRITERS:
-        known = ", ".join(_WRITERS)
-        raise InvalidArgumentError(f"{target}: its ending is not one of {known}")
-    frames = target.suffix.lower() == ".png"
-    _check_place(target, folder=frames)
-    if frames:
-        _check_frame_folder(target)
-
-
-def _check_place(target: Path, *, folder: bool = False) -> None:
-    if not target.parent.is_dir():
-        raise InvalidArgumentError(f"{target}: there is no folder {target.parent}")
+    target, ending = Path(path), _ending(path)
+    if not (width and height):
+        frames = None
+    width, height, fps = width or 768, height or 512, fps or 24
+    if min(width, height) < 1 or width * height > _LARGEST_TRIAL:
+        width, height, frames = 768, 512, None
+    if not 1 <= fps <= 240:
+        fps = 24
+    trial = np.zeros((1, height, width, 3), np.uint8)
+    _check_place(target, ending)
+    if frames and frames > 0:
+        _check_space(target, ending, width * height * frames)
+    _warn_of_rate(ending, fps)
     try:
-        if not folder and target.is_dir():
-            raise InvalidArgumentError(f"{target}: is a folder")
-        with tempfile.TemporaryFile(dir=target.parent):
-            pass
+        with encoding(target), writer.scratch(target) as temporary:
+            if ending == ".png":
+                temporary.mkdir()
+            _WRITERS[ending](temporary, trial, fps, {})
     except OSError as error:
-        raise InvalidArgumentError(f"{target}: cannot be written: {error.strerror}") from None
-
-
-def array_writer(path: str | os.PathLike[str]) -> Callable[[Any], None]:
-    """A function that writes an array there, as .npy; refuses now a path it could not write to."""
-    target = Path(path)
-    _check_place(target)
-
-    def write(array: Any) -> None:
-        with _renamed(target) as temporary:
-            _write_npy(temporary, array, 0, {})
-
-    return write
+        if error.errno == errno.ENOSPC:
+            raise
+        raise InvalidArgumentError(f"{target}: {one_line(error)}") from None
 
 
 def save(
     path: str | os.PathLike[str], frames: Pixels, fps: float, metadata: Mapping[str, Any]
 ) -> None:
-    """Write under a temporary name in the same folder, then rename."""
+    """Write a video: what its name held before stays until the new one is complete."""
+    target, ending = Path(path), _ending(path)
+    _check_video(frames, fps)
+    _check_place(target, ending)
+    _warn_of_rate(ending, fps)
+    as_new = writer.new_folder if ending == ".png" else writer.new_file
+    with encoding(target), as_new(target) as temporary:
+        _WRITERS[ending](temporary, frames, fps, metadata)
+        _check_frame_folder(target)  # once more: this may have taken long
+
+
+def rescue(path: str | os.PathLike[str], arrays: Mapping[str, Any]) -> tuple[str, Path] | None:
+    """Keep the first of these arrays that can be, when `path` could not be written.
+
+    Returns which, and where: a new .npy beside `path`, or for temporary files, or at home.
+    """
+    folders: list[Callable[[], Path]] = [
+        lambda: Path(path).absolute().parent, lambda: Path(tempfile.gettempdir()), Path.home,
+    ]  # fmt: skip
+    for (name, array), folder in itertools.product(arrays.items(), folders):
+        with suppress(Exception):  # any other place is better than none
+            target = folder() / f"ltx2-{name}-{secrets.token_hex(4)}.npy"
+            array_writer(target)(array)
+            return name, target
+    return None
+
+
+def array_writer(path: str | os.PathLike[str]) -> Callable[[Any], None]:
+    """A function that writes an array there, as .npy; refuses now a path it could not write to."""
+    writer.check(path)
+
+    def write(array: Any) -> None:
+        with encoding(path), writer.new_file(path) as temporary:
+            _write_npy(temporary, array, 0, {})
+
+    return write
+
+
+# ---- what can be written where
+
+
+def _ending(path: str | os.PathLike[str]) -> str:
+    ending = Path(path).suffix.lower()
+    if ending not in _WRITERS:
+        raise InvalidArgumentError(f"{path}: its ending is not one of {', '.join(_WRITERS)}")
+    return ending
+
+
+def _check_video(frames: Pixels, fps: float) -> None:
     if frames.ndim != 4 or frames.shape[3] != 3 or frames.dtype != np.uint8 or not frames.size:
         raise InvalidArgumentError("frames: not [frames, height, width, 3] of uint8")
-    if not 0 < fps <= 1000:
-        raise InvalidArgumentError(f"fps: {fps:g} is not above 0 and at most 1000")
-    check_output(path)
-    target = Path(path)
-    with _renamed(target) as temporary:
-        _WRITERS[target.suffix.lower()](temporary, frames, fps, metadata)
+    if not 0.01 <= fps <= 1000:
+        raise InvalidArgumentError(f"fps: {fps:g} is not between 0.01 and 1000")
 
 
-@contextmanager
-def _renamed(target: Path) -> Iterator[Path]:
-    """A temporary name that becomes `target` if all goes well, and disappears if not."""
-    folder = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
-    try:
-        temporary = folder / target.name
-        yield temporary
-        if target.is_dir():  # a folder can only take the place of an empty one
-            target.replace(folder / "old")
-        temporary.replace(target)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+def _check_place(target: Path, ending: str) -> None:
+    writer.check(target, folder=ending == ".png")
+    _check_frame_folder(target)
+
+
+def _check_frame_folder(target: Path) -> None:
+    """It is replaced, so it may hold frames and nothing else."""
+    if target.is_dir() and any(
+        file.suffix != ".png" or not file.stem.isdigit() for file in target.iterdir()
+    ):
+        raise InvalidArgumentError(f"{target}: is a folder with other files in it")
+
+
+def _check_space(target: Path, ending: str, pixels: int) -> None:
+    """An error where no video fits, a warning where this one may not."""
+    usual, free = _USUAL_BYTES[ending] * pixels, writer.free_space(target)
+    words = f"may need {usual / 2**20:.0f} MiB, {free / 2**20:.0f} MiB are free"
+    if free < usual / (1 if ending == ".npy" else 50):
+        raise OSError(errno.ENOSPC, words.replace("may need", "needs"), str(target))
+    if free < usual:
+        _log.warning("%s: %s", target, words)
+
+
+# ---- formats
 
 
 def _comment(metadata: Mapping[str, Any]) -> str:
     """In ASCII, for the places that hold no more; numbers of NumPy become plain ones."""
-    return json.dumps(dict(metadata), default=lambda value: value.item())
+
+    def plain(value: Any) -> Any:
+        return value.item() if isinstance(value, np.generic) else str(value)
+
+    return json.dumps(dict(metadata), default=plain)
 
 
 def _write_mp4(path: Path, frames: Pixels, fps: float, metadata: Mapping[str, Any]) -> None:
@@ -181,60 +190,112 @@ def _write_mp4(path: Path, frames: Pixels, fps: float, metadata: Mapping[str, An
     _, height, width, _ = frames.shape
     if height % 2 or width % 2:
         raise InvalidArgumentError(f"frames: {width}x{height} is odd; .mp4 needs even sizes")
-    try:
-        with av.open(str(path), "w", format="mp4", options={"movflags": "faststart"}) as file:
-            file.metadata["title"] = str(metadata.get("prompt", ""))
-            file.metadata["comment"] = _comment(metadata)
-            stream = _video_stream(file, width, height, fps)
-            for pixels in frames:
-                frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
-                file.mux(stream.encode(frame.reformat(format="yuv420p", dst_colorspace="ITU709")))
-            file.mux(stream.encode(None))
-    except av.FFmpegError as error:
-        raise OSError(error.errno, f"the video could not be written: {error.strerror}") from error
+    encoder = _encoder(width, height, _rate(fps))
+    # "file:", since FFmpeg takes what stands before a colon for a protocol.
+    with av.open(f"file:{path}", "w", format="mp4", options={"movflags": "faststart"}) as file:
+        file.metadata["title"] = str(metadata.get("prompt", ""))
+        file.metadata["comment"] = _comment(metadata)
+        stream: Any = file.add_stream(encoder, rate=_rate(fps))
+        _set_up(stream.codec_context, width, height, fps)
+        for pixels in frames:
+            file.mux(stream.encode(_frame(pixels)))
+        file.mux(stream.encode(None))
 
 
-def _video_stream(file: Any, width: int, height: int, fps: float) -> Any:
-    """A stream with the first encoder that this FFmpeg has and that opens here."""
+def _frame(pixels: Pixels) -> Any:
     import av
 
+    frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+    return frame.reformat(format="yuv420p", dst_colorspace="ITU709")
+
+
+def _set_up(context: Any, width: int, height: int, fps: float) -> None:
+    context.width, context.height, context.pix_fmt = width, height, "yuv420p"
+    context.color_primaries = context.color_trc = context.colorspace = 1  # BT.709
+    context.color_range = 1  # 16 to 235, as players expect
+    if context.name == "libx264":
+        context.options = {"crf": "16", "preset": "medium"}
+    else:
+        context.bit_rate = int(width * height * fps / 4)
+
+
+def _encoder(width: int, height: int, rate: Fraction) -> str:
+    """The first encoder that this FFmpeg has and that takes a frame here."""
+    import av
+
+    failed: list[str] = []
     for name in _ENCODERS:
         if name not in av.codecs_available:
             continue
-        options = {"crf": "16", "preset": "medium"} if name == "libx264" else {}
-        stream = file.add_stream(name, rate=_rate(fps), options=options)
-        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-        context = stream.codec_context
-        context.color_primaries = context.color_trc = context.colorspace = 1  # BT.709
-        context.color_range = 1  # 16 to 235, as players expect
+        try:
+            _try_encoder(name, width, height, rate)
+        except av.FFmpegError as error:
+            failed.append(f"{name} takes no {width}x{height}: {one_line(error)}")
+            continue
         if name != "libx264":
-            stream.bit_rate = int(width * height * fps / 4)
-            _log.warning("%s: written with %s, as this PyAV has no libx264", file.name, name)
-        return stream
-    raise InvalidArgumentError("this PyAV can write no .mp4; use .webp, .gif or .png")
+            why = ", ".join(failed) or "this PyAV has no libx264"
+            _log.warning("video: written with %s, as %s", name, why)
+        return name
+    raise InvalidArgumentError(
+        "; ".join(["this PyAV can write no .mp4; use .webp, .gif or .png", *failed])
+    )
+
+
+@functools.lru_cache
+def _try_encoder(name: str, width: int, height: int, rate: Fraction) -> None:
+    import av
+
+    context: Any = av.CodecContext.create(name, "w")
+    context.time_base, context.framerate = 1 / rate, rate
+    _set_up(context, width, height, float(rate))
+    context.encode(_frame(np.zeros((height, width, 3), np.uint8)))
+    context.encode(None)
 
 
 def _rate(fps: float) -> Fraction:
     return Fraction(fps).limit_denominator(1001)
 
 
-def _write_pillow(path: Path, frames: Pixels, fps: float, **options: Any) -> None:
-    """An animation; the times at which frames begin are rounded, so that no error adds up."""
-    unit = 10 if path.suffix.lower() == ".gif" else 1  # milliseconds that the format counts in
-    ticks = [round(1000 * index / fps / unit) * unit for index in range(len(frames) + 1)]
-    durations = [end - start for start, end in itertools.pairwise(ticks)]
-    first, *rest = (Image.fromarray(pixels) for pixels in frames)
-    first.save(path, save_all=True, append_images=rest, duration=durations, loop=0, **options)
+def _warn_of_rate(ending: str, fps: float) -> None:
+    _, fastest = _CLOCKS.get(ending, (1, fps))
+    if fps > fastest:
+        _log.warning(
+            "fps: %g is more than players show of a %s; frames are left out, so that it plays at "
+            "the right speed; .mp4 keeps them all", fps, ending,
+        )  # fmt: skip
+
+
+def _times(fps: float, count: int, ending: str) -> tuple[list[int], list[int]]:
+    """Which of `count` frames are shown, and for how many milliseconds each.
+
+    All of them, or so many of them that players keep up. The times at which they begin are
+    rounded, so that no error adds up.
+    """
+    unit, fastest = _CLOCKS[ending]
+    shown = min(fps, fastest)
+    steps = max(1, math.floor(count * shown / fps + 1e-9))  # the last one may stay longer
+    chosen = [math.floor(step * fps / shown + 0.5) for step in range(steps)]
+    begins = [round(1000 * step / shown / unit) * unit for step in range(steps)]
+    end = max(round(1000 * count / fps / unit) * unit, begins[-1] + 1000 // fastest)
+    return chosen, [b - a for a, b in itertools.pairwise([*begins, end])]
+
+
+def _write_pillow(path: Path, frames: Pixels, fps: float, ending: str, **options: Any) -> None:
+    chosen, durations = _times(fps, len(frames), ending)
+    first, *rest = (Image.fromarray(frames[index]) for index in chosen)
+    first.save(
+        path, ending[1:], save_all=True, append_images=rest, duration=durations, loop=0, **options
+    )
 
 
 def _write_gif(path: Path, frames: Pixels, fps: float, metadata: Mapping[str, Any]) -> None:
-    _write_pillow(path, frames, fps, format="GIF", comment=_comment(metadata).encode())
+    _write_pillow(path, frames, fps, ".gif", comment=_comment(metadata).encode())
 
 
 def _write_webp(path: Path, frames: Pixels, fps: float, metadata: Mapping[str, Any]) -> None:
     exif = Image.Exif()
     exif[_DESCRIPTION] = _comment(metadata)
-    _write_pillow(path, frames, fps, format="WEBP", quality=90, method=4, exif=exif)
+    _write_pillow(path, frames, fps, ".webp", quality=90, method=4, exif=exif)
 
 
 def _write_png(path: Path, frames: Pixels, _fps: float, metadata: Mapping[str, Any]) -> None:
@@ -242,24 +303,17 @@ def _write_png(path: Path, frames: Pixels, _fps: float, metadata: Mapping[str, A
     text = PngImagePlugin.PngInfo()
     text.add_text("Title", str(metadata.get("prompt", "")))
     text.add_text("Comment", _comment(metadata))
-    path.mkdir()
     for index, pixels in enumerate(frames):
         Image.fromarray(pixels).save(path / f"{index:04}.png", pnginfo=text)
 
 
-def _check_frame_folder(path: Path) -> None:
-    """The folder is replaced, so it may hold frames and nothing else."""
-    if path.exists() and not path.is_dir():
-        raise InvalidArgumentError(f"{path}: is a file; .png writes a folder of frames")
-    if path.is_dir() and any(
-        file.suffix != ".png" or not file.stem.isdigit() for file in path.iterdir()
-    ):
-        raise InvalidArgumentError(f"{path}: is a folder with other files in it")
-
-
-def _write_npy(path: Path, frames: Pixels, _fps: float, _metadata: Mapping[str, Any]) -> None:
-    with path.open("wb") as file:  # np.save would add an ending of its own to a name like A.NPY
-        np.save(file, frames)
+def _write_npy(path: Path, frames: Any, _fps: float, _metadata: Mapping[str, Any]) -> None:
+    array = np.asarray(frames)
+    with path.open("wb") as file:  # np.save would hide the system's reason, as of a full disk
+        about = {"descr": array.dtype.str, "fortran_order": False, "shape": array.shape}
+        np.lib.format.write_array_header_1_0(file, about)
+        for part in array:
+            file.write(part.tobytes())
 
 
 _WRITERS = {

@@ -1,9 +1,6 @@
 """Session: one model, opened once, that makes as many videos as are asked of it.
 
-How an exception crosses C: the progress function is called by C, where nothing can be raised. It
-returns False instead, which stops the call; `onerror` keeps what was raised, and it is raised again
-when C has returned. So also Ctrl-C, which Python delivers only while Python code runs: for its
-sake, and for `cancel`, a progress function is always installed.
+A progress function is always installed, for the sake of Ctrl-C, `cancel` and the interpreter's end.
 """
 
 from __future__ import annotations
@@ -21,8 +18,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
 import numpy as np
 
 from . import media
-from ._native import c_array, c_path, c_text, check, ffi, lib, string
-from .errors import InvalidArgumentError, ModelError
+from ._calls import Call, under_way
+from ._native import c_array, c_path, c_text, check, ffi, keep, lib, raise_kept, string
+from .errors import CancelledError, InvalidArgumentError, ModelError
 from .video import Progress, Video
 
 if TYPE_CHECKING:
@@ -36,13 +34,15 @@ StrPath: TypeAlias = "str | os.PathLike[str]"
 Conditions: TypeAlias = "media.ImageLike | tuple[media.ImageLike, float]"
 
 _log = logging.getLogger("ltx2")
+_DEMO = Path(__file__).resolve().with_name("demo")
 
 
 class Options(TypedDict, total=False):
     """What to make; what is left out takes the model's own value. Fields of ltx2_video_params."""
 
     negative_prompt: str
-    """What to avoid, where guidance is on; default: empty."""
+    """What to avoid, where guidance is on; "" is nothing; default: the model's own, else a list of
+    usual faults, `capabilities()["defaults"]["negative_prompt"]`."""
     width: int
     """Pixels, a multiple of 32; default: the model's own, 768."""
     height: int
@@ -68,42 +68,34 @@ class Options(TypedDict, total=False):
     """Replaces the seed's; in the shape of the latents, [channels, frames', height', width']."""
 
 
-class _Call:
-    """One call under way: what the progress function needs, and what it leaves behind."""
+class _Call(Call):
+    """One that makes a video: what C calls back, and what it reads."""
 
     def __init__(
         self,
-        progress: Callable[[Progress], object] | None,
+        session: Session,
+        progress: Callable[[Progress], object] | None = None,
         latents: Callable[[NDArray[np.float32]], object] | None = None,
     ) -> None:
+        super().__init__()
+        self.session = session
         self.progress = progress
         self.latents = latents
-        self.thread = threading.get_ident()
-        self.cancelled = False
-        self.raised: BaseException | None = None
         self.inputs: list[Any] = []  # what C reads, so that it lives as long
 
+    def abandon(self) -> None:
+        self.session._abandon(self)
 
-def _keep(_type: Any, error: Any, traceback: Any) -> None:
-    ffi.from_handle(traceback.tb_frame.f_locals["user_data"]).raised = error
+    def on_progress(self, progress: Any, _user_data: Any) -> bool:
+        raise_kept()  # by the log function
+        if self.progress and not self.cancelled:
+            self.progress(Progress(string(progress.stage), progress.done, progress.total))
+        return not self.cancelled
 
-
-def _progress(progress: Any, user_data: Any) -> bool:
-    call = ffi.from_handle(user_data)
-    if call.progress and not call.cancelled:
-        call.progress(Progress(string(progress.stage), progress.done, progress.total))
-    return not call.cancelled
-
-
-def _latents(latents: Any, user_data: Any) -> bool:
-    call = ffi.from_handle(user_data)
-    if call.latents and not call.cancelled:
-        call.latents(_latents_view(ffi.NULL, latents).copy())
-    return not call.cancelled
-
-
-_on_progress = ffi.callback("ltx2_progress_fn", _progress, error=False, onerror=_keep)
-_on_latents = ffi.callback("ltx2_latents_fn", _latents, error=False, onerror=_keep)
+    def on_latents(self, latents: Any, _user_data: Any) -> bool:
+        if self.latents and not self.cancelled:
+            self.latents(_latents_view(ffi.NULL, latents).copy())
+        return not self.cancelled
 
 
 class Session:
@@ -113,7 +105,7 @@ class Session:
                  variable LTX2_MODEL names (separated as in PATH), else the demo model of this
                  package, a toy of the true architecture that needs no download
     device       what computes, by name; default: the fastest present; `devices()` lists them
-    threads      on the processor; default: one per physical core
+    threads      on the processor; default: one per physical core that this process may use
     keep_loaded  keep every component in memory between calls: faster, and much larger; default:
                  each leaves after its stage
 
@@ -140,12 +132,21 @@ class Session:
         _assign(params, "threads", threads)
         params.keep_loaded = keep_loaded
         out = ffi.new("ltx2_session **")
-        check(lib.ltx2_session_open(params, out))
+        with Call():
+            check(lib.ltx2_session_open(params, out))
         del c_names, c_device
         self._session: Any = ffi.gc(out[0], lib.ltx2_session_close)
         self._model = ", ".join(Path(file).name for file in files)
+        self._demo = all(_DEMO in Path(file).resolve().parents for file in files)
         self._lock = threading.Lock()
-        self._call: _Call | None = None
+        self._call: _Call | None = None  # in C
+        self._closed = ""  # why
+
+    @property
+    def model(self) -> str:
+        """What runs: the names of its files, and that it is the demo if it is."""
+        kind = " (the demo, a toy that draws coloured shapes)" if self._demo else ""
+        return self._model + kind
 
     def t2v(
         self,
@@ -163,7 +164,8 @@ class Session:
         errors: InvalidArgumentError, ModelError, OutOfMemoryError, DeviceError, CancelledError
         after `cancel()`.
         """
-        return self._generate(prompt, [], _Call(progress, latents), options)
+        with _Call(self, progress, latents) as call:
+            return self._generate(prompt, [], call, options)
 
     def i2v(
         self,
@@ -190,10 +192,11 @@ class Session:
         chosen = image if isinstance(image, Mapping) else {0: image}
         if not chosen:
             raise InvalidArgumentError("image: none is given")
-        images = [_image(frame, picture, crf) for frame, picture in chosen.items()]
-        strengths = {image["frame"]: image["strength"] for image in images}
-        conditions = {"images": strengths, "crf": crf}
-        return self._generate(prompt, images, _Call(progress, latents), options, conditions)
+        with _Call(self, progress, latents) as call:
+            images = [_image(frame, picture, crf) for frame, picture in chosen.items()]
+            strengths = {image["frame"]: image["strength"] for image in images}
+            conditions = {"images": strengths, "crf": crf}
+            return self._generate(prompt, images, call, options, conditions)
 
     def decode(
         self,
@@ -217,19 +220,29 @@ class Session:
         if fps == 0:
             raise InvalidArgumentError(_NOT_ZERO.format("fps"))
         _assign(params, "fps", 0 if fps is None else fps)
-        call = _Call(progress)
-        call.inputs = [c_values, c_latents]
-        return _video(self._run(lib.ltx2_session_decode, params, call), {"model": self._model})
+        with _Call(self, progress) as call:
+            call.inputs = [c_values, c_latents]
+            owner = self._run(lib.ltx2_session_decode, params, call)
+        return _video(owner, {"model": self._model})
 
     def cancel(self) -> None:
-        """Stop the call under way, from any thread; that call raises CancelledError."""
-        if call := self._call:
-            call.cancelled = True
+        """Stop the calls under way, from any thread; each raises CancelledError.
+
+        That is every call that has begun, so also one that waits for another thread's.
+        """
+        for call in under_way():
+            if isinstance(call, _Call) and call.session is self:
+                call.cancelled = True
 
     def close(self) -> None:
-        """Free the model, after the call under way if there is one. A second time does nothing."""
+        """Free the model, after the call under way if there is one; calls that wait are refused.
+
+        A second time does nothing.
+        """
         self._refuse_reentry()
-        with self._lock:
+        self._closed = self._closed or "it is closed"
+        with _Call(self) as call, self._lock:
+            self._call = call
             if self._session is not None:
                 ffi.release(self._session)
                 self._session = None
@@ -243,10 +256,21 @@ class Session:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        if isinstance(error, KeyboardInterrupt):
+            self.cancel()  # what other threads do with it
         self.close()
 
+    def _abandon(self, call: _Call) -> None:
+        """In a forked process, where the thread of `call` is not: it left the model half done."""
+        self._lock = threading.Lock()
+        if self._call is call and self._session is not None:
+            ffi.gc(self._session, None)  # what is half done cannot be freed either
+            self._session = None
+            self._closed = "it was in use when the process was forked; open another"
+
     def _refuse_reentry(self) -> None:
-        if (call := self._call) and call.thread == threading.get_ident():
+        call = self._call
+        if call and call.thread == threading.get_ident() and self._lock.locked():
             raise InvalidArgumentError(
                 "session: in use by the call whose progress function this is"
             )
@@ -261,35 +285,40 @@ class Session:
     ) -> Video:
         chosen: dict[str, Any] = {"seed": secrets.randbits(32), **options}
         params, call.inputs = _params(prompt, images, chosen)
-        params.latents = _on_latents
+        params.latents = on_latents = _callback("ltx2_latents_fn", call.on_latents)
         _log.info("seed: %d", params.seed)
         owner = self._run(lib.ltx2_session_generate, params, call)
+        del on_latents
         return _video(owner, {**self._metadata(prompt, chosen), **(conditions or {})})
 
     def _run(self, function: Any, params: Any, call: _Call) -> Any:
         """The ltx2_video of one call of C, which frees itself."""
         self._refuse_reentry()
         with self._lock:
-            if self._session is None:
-                raise InvalidArgumentError("session: it is closed")
+            if self._closed:
+                raise InvalidArgumentError(f"session: {self._closed}")
+            if call.cancelled:
+                raise CancelledError("cancelled")
             self._call = call
-            params.progress = _on_progress
-            params.user_data = handle = ffi.new_handle(call)
+            params.progress = on_progress = _callback("ltx2_progress_fn", call.on_progress)
             try:
                 out = ffi.new("ltx2_video **")
                 status = function(self._session, params, out)
                 owner = ffi.gc(out[0], lib.ltx2_video_free)
-                if call.raised is not None:
-                    raise call.raised
                 check(status)
             finally:
                 self._call = None
-                del handle
+                del on_progress
         return owner
 
     def _metadata(self, prompt: str, options: Mapping[str, Any]) -> dict[str, Any]:
         settings = {name: options[name] for name in _PLAIN if name in options}
         return {"prompt": prompt, "model": self._model, **settings}
+
+
+def _callback(kind: str, function: Callable[[Any, Any], bool]) -> Any:
+    """For C, as long as it is referred to; what `function` raises stops the call."""
+    return ffi.callback(kind, function, error=False, onerror=keep)
 
 
 _PLAIN = [name for name in Options.__annotations__ if name != "noise"]
@@ -302,10 +331,9 @@ def _model_files(model: StrPath | Sequence[StrPath] | None) -> Sequence[StrPath]
     if model is None and (named := os.environ.get("LTX2_MODEL")):
         return named.split(os.pathsep)
     if model is None:
-        demo = Path(__file__).with_name("demo")
-        files = sorted(demo.glob("*.gguf"))
+        files = sorted(_DEMO.glob("*.gguf"))
         if not files:
-            raise ModelError(f"model: the demo model is not in {demo}; name another")
+            raise ModelError(f"model: the demo model is not in {_DEMO}; name another")
         return files
     if isinstance(model, (str, os.PathLike)):
         return [model]
@@ -401,7 +429,8 @@ def _video(owner: Any, metadata: dict[str, Any]) -> Video:
 
 def devices() -> list[str]:
     """The names a session's `device` may have on this machine."""
-    return [string(lib.ltx2_device_name(index)) for index in range(lib.ltx2_device_count())]
+    with Call():
+        return [string(lib.ltx2_device_name(index)) for index in range(lib.ltx2_device_count())]
 
 
 def describe(file: StrPath) -> dict[str, Any]:
@@ -425,6 +454,7 @@ def capabilities() -> dict[str, Any]:
 
 def _json(call: Callable[[Any], int]) -> dict[str, Any]:
     out = ffi.new("char **")
-    check(call(out))
+    with Call():
+        check(call(out))
     answer: dict[str, Any] = json.loads(string(ffi.gc(out[0], lib.ltx2_text_free)))
     return answer

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import struct
 import subprocess
@@ -31,7 +32,8 @@ def test_t2v_prints_the_path_on_stdout_and_the_seed_on_stderr(
     target = tmp_path / "clip.npy"
     code, out, err = run(capsys, "t2v", PROMPT, "-o", target, "--seed", 7, "--frames", 9)
     assert (code, out) == (0, f"{target}\n")
-    assert err == "ltx2: seed 7\n"
+    with ltx2.Session() as session:
+        assert err == f"ltx2: model: {session.model}\nltx2: seed 7\n"
     assert np.load(target).shape[0] == 9
 
 
@@ -234,20 +236,79 @@ def test_an_output_that_cannot_be_written_is_refused_before_the_work(
     assert "seed" not in err
 
 
-def test_a_full_disk_is_reported_and_the_seed_is_not_lost(
+@pytest.mark.parametrize("largest", [10**9, 10**5, 0])
+def test_what_a_full_disk_refuses_is_kept_and_can_be_used(
+    largest: int,
     capsys: pytest.CaptureFixture[str],
     tmp_path: Path,
     model: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def full(*_: object) -> None:
-        raise OSError(28, "No space left on device")
+    """The frames; where only a small file fits, the latents; where nothing does, it is said."""
+    write_npy = media._write_npy
 
-    monkeypatch.setitem(media._WRITERS, ".npy", full)
-    code, _, err = run(capsys, "t2v", PROMPT, "-o", tmp_path / "clip.npy", "--seed", 9)
+    def full(_path: Path, frames: Any, *_: Any) -> None:
+        if len(frames) > 1:  # a trial is not
+            raise OSError(28, "No space left on device")
+
+    def fills(path: Path, array: Any, *rest: Any) -> None:
+        if array.nbytes > largest:
+            full(path, array)
+        write_npy(path, array, *rest)
+
+    monkeypatch.setattr(media, "_write_npy", fills)
+    monkeypatch.setitem(media._WRITERS, ".gif", full)
+    words = ["-o", tmp_path / "clip.gif", "--seed", 9, "--frames", 9]
+    code, _, err = run(capsys, "t2v", PROMPT, *words)
     assert code == 6
-    assert "No space left" in err
-    assert "seed 9" in err
+    assert re.fullmatch(
+        r"ltx2: seed 9\nltx2: .*(kept|be kept).*\nltx2: \[Errno 28\] could not be written: "
+        r"No space left on device: '.*clip.gif'\n",
+        err,
+    )
+    kept = list(tmp_path.iterdir())
+    if not largest:
+        assert not kept
+        return
+    assert str(kept[0]) in err
+    monkeypatch.undo()
+    monkeypatch.setenv("LTX2_MODEL", model)
+    assert run(capsys, "t2v", PROMPT, "-o", tmp_path / "want.npy", *words[2:])[0] == 0
+    if "frames are kept" in err:
+        have = np.load(kept[0])
+    else:
+        assert run(capsys, "decode", kept[0], "-o", tmp_path / "have.npy")[0] == 0
+        have = np.load(tmp_path / "have.npy")
+    assert ("frames are kept" in err) == (largest == 10**9)
+    assert np.array_equal(have, np.load(tmp_path / "want.npy"))
+
+
+@pytest.mark.usefixtures("model")
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        ("-o a.webp --width 16416", "a.webp: could not be written: "),
+        ("-o a.mp4 --width 16416", "libx264 takes no 16416x512"),
+        ("-o a.mp4 --width -32", "width: -32 is not a multiple"),
+        ("-o a.mp4 --width 999968 --height 999968", "width: 999968 is not a multiple"),
+        ("-o a.gif --fps nan", "fps: nan is not in 1..240"),
+        (f"-o {'x' * 252}.mp4", "too long"),
+        ("-o a.npy --width 8192 --height 8192 --frames 999999", "MiB are free"),
+    ],
+)
+def test_what_a_save_needs_is_tried_before_the_work(
+    flags: str,
+    words: str,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    code, out, err = run(capsys, "t2v", PROMPT, "-v", *flags.split())
+    assert (code, out) == (6 if "free" in words else 2, "")
+    assert words in err
+    assert "seed" not in err
+    assert not list(tmp_path.iterdir())
 
 
 def test_ctrl_c_ends_with_130_and_leaves_no_file(

@@ -9,7 +9,7 @@ import pytest
 from parity import Arrays, golden, run_dit
 from tolerance import NMSE, nmse
 
-GEOMETRIES = ["base", "odd", "plain"]
+GEOMETRIES = ["base", "odd", "plain", "heads", "deep", "bf16", "wide"]
 
 
 def compare(have: Arrays, want: Arrays, prefix: str, ours: str = "", kind: str = "F32") -> None:

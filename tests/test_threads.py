@@ -90,7 +90,7 @@ def test_a_call_of_several_threads_can_be_stopped(tiny_model: list[Path]) -> Non
 
 
 IDLE = """
-import os, sys, time, ltx2
+import os, sys, time, ltx2, numpy # which has threads of its own
 def used(seconds):
     begin = time.process_time()
     time.sleep(seconds)

@@ -53,16 +53,37 @@ set(GGML_CUDA ${LTX2_CUDA} CACHE BOOL "" FORCE)
 set(GGML_NATIVE ${LTX2_NATIVE} CACHE BOOL "" FORCE)
 add_subdirectory("${ltx2_ggml}" "${CMAKE_CURRENT_BINARY_DIR}/ggml" EXCLUDE_FROM_ALL)
 
-# Threads that wait for each other let others run; see the header's comment.
+# The one thing in it is a terminate handler for the whole process, which starts a debugger.
+set_source_files_properties("${ltx2_ggml}/src/ggml.cpp"
+    TARGET_DIRECTORY ggml-base PROPERTIES HEADER_FILE_ONLY ON)
+# What ggml prints past its own log takes the log's way; see the header's comment.
 if(NOT MSVC)
-    set_source_files_properties("${ltx2_ggml}/src/ggml-cpu/ggml-cpu.c"
+    foreach(target ggml-base ggml-cpu ggml-vulkan)
+        if(TARGET ${target})
+            target_compile_options(${target} PRIVATE
+                "SHELL:-include \"${CMAKE_CURRENT_LIST_DIR}/patches/ggml_prints_to_log.h\"")
+        endif()
+    endforeach()
+endif()
+
+# Three files of it are compiled with what the files of patches/ say of them; two by way of files
+# that include them, since what they add needs their inside.
+function(ltx2_replace target file by)
+    set_source_files_properties("${ltx2_ggml}/src/${file}"
+        TARGET_DIRECTORY ${target} PROPERTIES HEADER_FILE_ONLY ON)
+    target_sources(${target} PRIVATE "${ltx2_cmake_dir}/patches/${by}")
+endfunction()
+ltx2_replace(ggml-base ggml.c ggml_contexts.c)
+ltx2_replace(ggml-cpu ggml-cpu/ggml-cpu.c ggml_threads.c)
+if(NOT MSVC)
+    set_source_files_properties("${ltx2_ggml}/src/ggml-cpu/ggml-cpu.cpp"
         TARGET_DIRECTORY ggml-cpu PROPERTIES COMPILE_OPTIONS
-        "-include;${CMAKE_CURRENT_LIST_DIR}/patches/ggml_patient_threads.h")
+        "-include;${ltx2_cmake_dir}/patches/ggml_no_description.h")
 endif()
 
 # Debian's Vulkan headers are older than three names ggml uses in one file; see the header's comment.
 if(LTX2_VULKAN)
     set_source_files_properties("${ltx2_ggml}/src/ggml-vulkan/ggml-vulkan.cpp"
         TARGET_DIRECTORY ggml-vulkan PROPERTIES COMPILE_OPTIONS
-        "-include;${CMAKE_CURRENT_LIST_DIR}/patches/vk_layer_settings_compat.hpp")
+        "-include;${ltx2_cmake_dir}/patches/vk_layer_settings_compat.hpp")
 endif()

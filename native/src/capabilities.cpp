@@ -17,13 +17,14 @@ static Json list(const Names & names) {
 Json capabilities() {
     Json::Array names;
     for (const Schedule & schedule : schedules())
-        names.emplace_back(schedule.name);
+        names.push_back(schedule.name);
     const Defaults d;
     return Json::Object{{"version", LTX2_VERSION},
                         {"defaults", Json::Object{{"width", d.width},
                                                   {"height", d.height},
                                                   {"frames", d.frames},
-                                                  {"fps", double{d.fps}}}},
+                                                  {"fps", double{d.fps}},
+                                                  {"negative_prompt", d.negative}}},
                         {"schedules", names},
                         {"stages", list(progress_stages)},
                         {"parts", part_table()},

@@ -1,5 +1,7 @@
 #include "base/error.h"
 
+#include "base/utf8.h"
+
 #include <cstdarg>
 #include <cstdio>
 
@@ -29,6 +31,19 @@ void fail(Status status, const char * format, ...) {
     std::string text = vwords(format, args);
     va_end(args);
     throw Error(status, std::move(text));
+}
+
+// An exception of another language's runtime comes through `catch (...)` alone.
+void fail_thrown(const char * name) {
+    std::string what = "an exception";
+    try {
+        throw;
+    } catch (const std::exception & e) {
+        what = shown(e.what(), 200);
+    } catch (...) {
+    }
+    fail(LTX2_STATUS_INVALID_ARGUMENT, "%s: the function threw %s; it must return", name,
+         what.c_str());
 }
 
 } // namespace ltx2

@@ -4,40 +4,61 @@
 
 #include <cstdarg>
 #include <cstdio>
+#include <cstring>
 #include <mutex>
-#include <string>
 
 namespace ltx2 {
 
 // The one thing of the library that belongs to the process: ggml knows one log function as well.
-static std::mutex mutex;
+// The lock is held while the caller's function runs: once log_set is back, the one before it runs
+// nowhere, unless it is that which called log_set.
+static std::recursive_mutex mutex;
 static ltx2_log_fn log_function = nullptr;
 static void * log_user_data = nullptr;
+static bool speaking = false; // to the caller's function; what that makes us say is dropped
 
 static void send(Level level, const char * message) {
-    const std::lock_guard<std::mutex> lock(mutex);
-    if (log_function)
+    const std::lock_guard<std::recursive_mutex> lock(mutex);
+    if (!log_function || speaking)
+        return;
+    speaking = true;
+    try {
         log_function(static_cast<int>(level), message, log_user_data);
+    } catch (...) { // it must not throw; a message is no reason to end a call
+    }
+    speaking = false;
 }
 
 static void from_ggml(ggml_log_level level, const char * text, void *) {
-    std::string message(text ? text : "");
-    while (!message.empty() && message.back() == '\n')
-        message.pop_back();
-    if (message.empty())
+    // No std::string: ggml says this where memory has run out, from code that nothing may unwind.
+    char message[512];
+    std::snprintf(message, sizeof message, "%s", text ? text : "");
+    size_t length = std::strlen(message);
+    while (length && message[length - 1] == '\n')
+        message[--length] = '\0';
+    if (!length)
         return;
     // What ggml calls information is detail to a person who wants a video.
     send(level == GGML_LOG_LEVEL_ERROR  ? Level::error
          : level == GGML_LOG_LEVEL_WARN ? Level::warning
                                         : Level::debug,
-         message.c_str());
+         message);
 }
 
+// Before abort(), in place of words on stderr and a debugger that is started.
+static void last_words(const char * message) { send(Level::error, message); }
+
+// When the library is loaded: without a log function nothing is ever printed.
+static const bool silenced = [] {
+    ggml_log_set(from_ggml, nullptr);
+    ggml_set_abort_callback(last_words);
+    return true;
+}();
+
 void log_set(ltx2_log_fn function, void * user_data) {
-    const std::lock_guard<std::mutex> lock(mutex);
+    const std::lock_guard<std::recursive_mutex> lock(mutex);
     log_function = function;
     log_user_data = user_data;
-    ggml_log_set(from_ggml, nullptr);
 }
 
 void log(Level level, const char * format, ...) {

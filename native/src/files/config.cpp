@@ -6,21 +6,23 @@ void Config::refuse(const char * key, const std::string & problem) const {
     fail(LTX2_STATUS_MODEL, "%s: %s", what(key).c_str(), problem.c_str());
 }
 
-const Json * Config::find(const char * key) const {
-    const Json * value = object_ ? object_->find(prefix_ + key) : nullptr;
-    return value && value->kind() != Json::Kind::null ? value : nullptr;
+std::optional<Json> Config::find(const char * key) const {
+    std::optional<Json> value = object_ ? object_->find(prefix_ + key) : std::nullopt;
+    return value && value->kind() != Json::Kind::null ? value : std::nullopt;
 }
 
-const Json & Config::need(const char * key) const {
-    const Json * value = find(key);
+Json Config::need(const char * key) const {
+    const std::optional<Json> value = find(key);
     if (!value)
         refuse(key, "is missing");
     return *value;
 }
 
-const std::string & Config::text(const char * key) const { return need(key).string(what(key)); }
-const Json::Array & Config::array(const char * key) const { return need(key).array(what(key)); }
-const Json::Object & Config::object(const char * key) const { return need(key).object(what(key)); }
+std::string Config::text(const char * key) const {
+    return std::string(need(key).string(what(key)));
+}
+Json::Array Config::array(const char * key) const { return need(key).array(what(key)); }
+Json::Object Config::object(const char * key) const { return need(key).object(what(key)); }
 
 Config Config::at(const char * key) const {
     object(key);
@@ -42,7 +44,7 @@ int Config::integer(const char * key, int otherwise, int least, int most) const 
 }
 
 double Config::number(const char * key, double otherwise, double least, double most) const {
-    const Json * value = find(key);
+    const std::optional<Json> value = find(key);
     const double n = value ? value->number(what(key)) : otherwise;
     if (!(n >= least && n <= most)) // what is not a number is neither
         refuse(key, words("%g is not in %g..%g", n, least, most));
@@ -50,17 +52,17 @@ double Config::number(const char * key, double otherwise, double least, double m
 }
 
 bool Config::flag(const char * key, bool otherwise) const {
-    const Json * value = find(key);
+    const std::optional<Json> value = find(key);
     return value ? value->boolean(what(key)) : otherwise;
 }
 
 std::string Config::text(const char * key, const std::string & otherwise) const {
-    const Json * value = find(key);
-    return value ? value->string(what(key)) : otherwise;
+    const std::optional<Json> value = find(key);
+    return value ? std::string(value->string(what(key))) : otherwise;
 }
 
 std::vector<double> Config::numbers(const char * key, const std::vector<double> & otherwise) const {
-    const Json * value = find(key);
+    const std::optional<Json> value = find(key);
     if (!value)
         return otherwise;
     std::vector<double> out;

@@ -11,22 +11,22 @@ namespace ltx2 {
 
 class Config {
 public:
-    // The keys of `object` (null: there are none) that begin with `prefix`; errors call a key
-    // `where` + prefix + key. `object` must outlive this.
-    Config(const Json * object, std::string where, std::string prefix = "")
-        : object_(object), where_(std::move(where)), prefix_(std::move(prefix)) {}
+    // The keys of `object` (nothing: there are none) that begin with `prefix`; errors call a key
+    // `where` + prefix + key.
+    Config(std::optional<Json> object, std::string where, std::string prefix = "")
+        : object_(std::move(object)), where_(std::move(where)), prefix_(std::move(prefix)) {}
 
-    const Json * find(const char * key) const; // null where absent or null
+    std::optional<Json> find(const char * key) const; // nothing where absent or null
     // Errors: MODEL naming the key: missing without a default, of the wrong kind, out of bounds.
     int integer(const char * key, int least, int most) const;
     int integer(const char * key, int otherwise, int least, int most) const;
     double number(const char * key, double otherwise, double least, double most) const;
     bool flag(const char * key, bool otherwise) const;
     std::string text(const char * key, const std::string & otherwise) const;
-    const std::string & text(const char * key) const;
+    std::string text(const char * key) const;
     std::vector<double> numbers(const char * key, const std::vector<double> & otherwise) const;
-    const Json::Array & array(const char * key) const;
-    const Json::Object & object(const char * key) const;
+    Json::Array array(const char * key) const;
+    Json::Object object(const char * key) const;
     Config at(const char * key) const; // the keys of the object under this key
     // MODEL where the value, or the default, is another than the one that is supported.
     void require(const char * key, const std::string & wanted,
@@ -37,8 +37,8 @@ public:
     [[noreturn]] void refuse(const char * key, const std::string & problem) const;
 
 private:
-    const Json & need(const char * key) const;
-    const Json * object_;
+    Json need(const char * key) const;
+    std::optional<Json> object_;
     std::string where_, prefix_;
 };
 

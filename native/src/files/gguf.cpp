@@ -3,6 +3,7 @@
 
 #include "base/round.h"
 #include "base/utf8.h"
+#include "files/json_packed.h"
 
 #include <algorithm>
 #include <cstring>
@@ -17,6 +18,7 @@ constexpr size_t max_header = size_t{1} << 28;
 constexpr uint64_t max_tensors = 1 << 20;
 constexpr uint64_t max_name = 65535;
 constexpr uint64_t max_alignment = 1 << 20;
+constexpr size_t max_rank = 8; // of a shape in the metadata
 
 // The fewest bytes that each takes: what a count is checked against.
 constexpr size_t least_entry = 8 + 4 + 1;      // an empty key, a type, a byte
@@ -30,14 +32,15 @@ public:
 
     TensorFile read() {
         const uint64_t entries = counts();
-        Json::Object metadata;
-        metadata.reserve(static_cast<size_t>(entries));
+        const size_t inside = metadata_.open(Tag::object);
         for (uint64_t i = 0; i < entries; ++i)
-            metadata.push_back(entry(i));
+            entry(i);
+        metadata_.close(inside);
         where_.clear();
-        if (const std::string * key = repeated_key(metadata))
-            problem("key %s occurs twice", shown(*key).c_str());
-        file_.metadata = std::move(metadata);
+        const std::string key = repeated_key(std::string_view(metadata_.bytes).substr(inside));
+        if (!key.empty())
+            problem("key %s occurs twice", key.c_str());
+        file_.metadata = Json::unpacked(std::move(metadata_.bytes));
         const size_t alignment = read_alignment();
         file_.tensors.reserve(static_cast<size_t>(tensor_count_));
         offsets_.reserve(static_cast<size_t>(tensor_count_));
@@ -77,19 +80,19 @@ private:
         return out;
     }
 
-    std::string text() {
+    std::string_view text() {
         const auto length = value<uint64_t>();
         const size_t start = at_;
-        const std::string out(reinterpret_cast<const char *>(take(length)), length);
+        const std::string_view out(reinterpret_cast<const char *>(take(length)), length);
         const size_t bad = utf8_error(out);
-        if (bad != std::string::npos)
+        if (bad != std::string_view::npos)
             problem("text is not UTF-8 at offset %zu", start + bad);
         return out;
     }
 
-    std::string name() {
-        std::string out = text();
-        if (out.empty() || out.size() > max_name || out.find('\0') != std::string::npos)
+    std::string_view name() {
+        const std::string_view out = text();
+        if (out.empty() || out.size() > max_name || out.find('\0') != std::string_view::npos)
             problem("a name is empty, over %llu bytes, or holds a zero byte: %s",
                     static_cast<unsigned long long>(max_name), shown(out).c_str());
         return out;
@@ -128,29 +131,25 @@ private:
             problem("more than %zu metadata values", Json::max_values);
     }
 
-    std::pair<std::string, Json> entry(uint64_t index) {
+    void entry(uint64_t index) {
         where_ = words("metadata entry %llu: ", static_cast<unsigned long long>(index));
-        std::string key = name();
+        const std::string_view key = name();
         where_ = words("key %s: ", shown(key).c_str());
-        const ValueType & type = value_type();
-        return {std::move(key), (this->*type.read)(0)};
+        metadata_.text(key);
+        packed(value_type(), 0);
     }
 
+    // By their numbers in the file: as what each is packed, and the fewest bytes it takes there.
     struct ValueType {
-        Json (Reader::*read)(int depth);
-        size_t least; // bytes
+        Tag tag;
+        size_t least;
     };
 
-    const ValueType & value_type() {
+    ValueType value_type() {
         static constexpr ValueType types[] = {
-            // by their numbers in the file
-            {&Reader::number<uint8_t>, 1},  {&Reader::number<int8_t>, 1},
-            {&Reader::number<uint16_t>, 2}, {&Reader::number<int16_t>, 2},
-            {&Reader::number<uint32_t>, 4}, {&Reader::number<int32_t>, 4},
-            {&Reader::number<float>, 4},    {&Reader::boolean, 1},
-            {&Reader::string, 8},           {&Reader::array, 12},
-            {&Reader::unsigned64, 8},       {&Reader::number<int64_t>, 8},
-            {&Reader::number<double>, 8},
+            {Tag::u8, 1},  {Tag::i8, 1},  {Tag::u16, 2},     {Tag::i16, 2},    {Tag::u32, 4},
+            {Tag::i32, 4}, {Tag::f32, 4}, {Tag::boolean, 1}, {Tag::string, 8}, {Tag::array, 12},
+            {Tag::u64, 8}, {Tag::i64, 8}, {Tag::f64, 8},
         };
         const auto type = value<uint32_t>();
         if (type >= std::size(types))
@@ -158,43 +157,49 @@ private:
         return types[type];
     }
 
-    template <class T>
-    Json number(int) {
-        return value<T>();
+    // The value here, into the metadata.
+    void packed(const ValueType & type, int depth) {
+        if (type.tag == Tag::array)
+            return array(depth);
+        if (type.tag == Tag::string)
+            return metadata_.string(text());
+        metadata_.tag(type.tag);
+        numbers(type, 1);
     }
 
-    Json string(int) { return text(); }
-
-    Json boolean(int) {
-        const auto byte = value<uint8_t>();
-        if (byte > 1)
-            problem("a boolean is %d", int{byte});
-        return byte == 1;
+    // Their bytes, as they are in the file.
+    void numbers(const ValueType & type, uint64_t count) {
+        const std::string_view bytes(reinterpret_cast<const char *>(take(count * type.least)),
+                                     static_cast<size_t>(count * type.least));
+        if (type.tag == Tag::boolean)
+            for (const char byte : bytes)
+                if (byte != 0 && byte != 1)
+                    problem("a boolean is %d", int{static_cast<uint8_t>(byte)});
+        metadata_.bytes += bytes;
     }
 
-    // Past 2^63 the nearest double is the best that can be held.
-    Json unsigned64(int) {
-        const auto n = value<uint64_t>();
-        return n <= static_cast<uint64_t>(INT64_MAX) ? Json(n) : Json(static_cast<double>(n));
-    }
-
-    Json array(int depth) {
+    void array(int depth) {
         if (depth >= Json::max_depth)
             problem("arrays nested over %d deep", Json::max_depth);
-        const ValueType & type = value_type();
+        const ValueType type = value_type();
         const auto count = value<uint64_t>();
         check_count(count, type.least, "array elements");
         add_values(count);
-        Json::Array out;
-        out.reserve(static_cast<size_t>(count));
-        for (uint64_t i = 0; i < count; ++i)
-            out.push_back((this->*type.read)(depth + 1));
-        return out;
+        const bool plain = type.tag != Tag::array && type.tag != Tag::string;
+        const size_t inside = metadata_.open(plain ? Tag::numbers : Tag::array);
+        if (plain) {
+            metadata_.tag(type.tag);
+            numbers(type, count);
+        } else {
+            for (uint64_t i = 0; i < count; ++i)
+                packed(type, depth + 1);
+        }
+        metadata_.close(inside);
     }
 
     size_t read_alignment() const {
-        const Json * stated = file_.metadata.find("general.alignment");
-        if (stated == nullptr)
+        const std::optional<Json> stated = file_.metadata.find("general.alignment");
+        if (!stated)
             return 32;
         const int64_t value = stated->integer(file_.path + ": general.alignment");
         if (value < 8 || value > int64_t{max_alignment} || (value & (value - 1)) != 0)
@@ -240,7 +245,7 @@ private:
         const int64_t block = ggml_blck_size(info.type);
         if (row % block != 0)
             problem("rows of %lld values are not whole blocks of %s, which are %lld",
-                    static_cast<long long>(row), info.dtype.c_str(), static_cast<long long>(block));
+                    static_cast<long long>(row), info.dtype, static_cast<long long>(block));
         uint64_t elements = 0;
         if (!count_elements(info.shape, elements))
             problem("more elements than 63 bits count");
@@ -248,7 +253,7 @@ private:
         const size_t block_size = ggml_type_size(info.type); // bytes
         if (blocks > size_ / block_size)
             problem("is larger than the file: %llu values of %s",
-                    static_cast<unsigned long long>(elements), info.dtype.c_str());
+                    static_cast<unsigned long long>(elements), info.dtype);
         info.size = static_cast<size_t>(blocks) * block_size;
     }
 
@@ -269,21 +274,24 @@ private:
 
     // ComfyUI-GGUF reshapes what its quantisation cannot take, and keeps the shape in the metadata.
     void restore_shapes() {
-        const std::string_view prefix = "comfy.gguf.orig_shape.";
-        std::map<std::string_view, const Json *> stated;
+        const std::string prefix = "comfy.gguf.orig_shape.";
+        std::map<std::string_view, Json> stated;
         for (const auto & [key, value] : file_.metadata.object(""))
-            if (key.compare(0, prefix.size(), prefix) == 0)
-                stated[std::string_view(key).substr(prefix.size())] = &value;
+            if (key.substr(0, prefix.size()) == prefix)
+                stated[key.substr(prefix.size())] = value;
         for (TensorInfo & info : file_.tensors) {
             const auto found = stated.find(info.name);
             if (found == stated.end())
                 continue;
-            const std::string what = file_.path + ": " + std::string(prefix) + info.name;
+            const std::string what = file_.path + ": " + shown(prefix + info.name, 200);
             std::vector<int64_t> shape;
-            for (const Json & n : found->second->array(what))
+            for (const Json & n : found->second.array(what)) {
+                if (shape.size() > max_rank)
+                    break;
                 shape.push_back(std::max<int64_t>(0, n.integer(what)));
+            }
             uint64_t elements = 0;
-            if (shape.size() > 8 || !count_elements(shape, elements) ||
+            if (shape.size() > max_rank || !count_elements(shape, elements) ||
                 elements != static_cast<uint64_t>(info.elements()))
                 fail(LTX2_STATUS_MODEL, "%s: does not hold the tensor's %lld values", what.c_str(),
                      static_cast<long long>(info.elements()));
@@ -296,6 +304,7 @@ private:
     size_t at_ = 0;
     uint64_t tensor_count_ = 0;
     uint64_t values_ = 0;
+    Packer metadata_;
     std::vector<uint64_t> offsets_;
     std::string where_; // what is being read, for messages
     TensorFile file_;

@@ -1,16 +1,220 @@
 #include "files/json.h"
 
 #include "base/utf8.h"
+#include "files/json_packed.h"
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <iomanip>
 #include <limits>
 #include <locale>
 #include <sstream>
+#include <vector>
 
 namespace ltx2 {
+
+using Bytes = std::shared_ptr<std::string>;
+
+// libstdc++ 12's variant reads past its alternatives where copying one of them throws.
+static_assert(std::is_nothrow_copy_constructible_v<JsonRun>);
+
+// ---- packed values
+
+static Tag tag_of(char byte) { return static_cast<Tag>(byte); }
+
+void JsonRun::append(std::string_view more) {
+    const bool whole = bytes && view.data() == bytes->data() && view.size() == bytes->size();
+    if (!whole || bytes.use_count() > 1)
+        bytes = std::make_shared<std::string>(view);
+    bytes->append(more);
+    view = *bytes;
+}
+
+template <class T>
+static T loaded(const char * at) {
+    T value;
+    std::memcpy(&value, at, sizeof value);
+    return value;
+}
+
+// A value of a fixed size.
+static Json scalar(Tag tag, const char * at) {
+    switch (tag) {
+    case Tag::boolean:
+        return *at != 0;
+    case Tag::i8:
+        return loaded<int8_t>(at);
+    case Tag::u8:
+        return loaded<uint8_t>(at);
+    case Tag::i16:
+        return loaded<int16_t>(at);
+    case Tag::u16:
+        return loaded<uint16_t>(at);
+    case Tag::i32:
+        return loaded<int32_t>(at);
+    case Tag::u32:
+        return loaded<uint32_t>(at);
+    case Tag::i64:
+        return loaded<int64_t>(at);
+    case Tag::u64: { // past 2^63 the nearest double is the best that can be held
+        const auto n = loaded<uint64_t>(at);
+        return n <= static_cast<uint64_t>(INT64_MAX) ? Json(n) : Json(static_cast<double>(n));
+    }
+    case Tag::f32:
+        return double{loaded<float>(at)};
+    case Tag::f64:
+        return loaded<double>(at);
+    default:
+        return {};
+    }
+}
+
+Json Json::read(const Bytes & bytes, const char *& at) {
+    const Tag tag = tag_of(*at++);
+    Json out;
+    if (tag == Tag::string)
+        out.value_ = Text{{bytes, packed_text(at)}};
+    else if (tag == Tag::array)
+        out.value_ = Array(JsonRun{bytes, packed_content(at)});
+    else if (tag == Tag::object)
+        out.value_ = Object(JsonRun{bytes, packed_content(at)});
+    else if (tag == Tag::numbers) {
+        const std::string_view content = packed_content(at);
+        out.value_ = Array(JsonRun{bytes, content.substr(1)}, content[0]);
+    } else {
+        out = scalar(tag, at);
+        at += packed_size[static_cast<size_t>(tag)];
+    }
+    return out;
+}
+
+Json Json::unpacked(std::string packed) {
+    const Bytes bytes = std::make_shared<std::string>(std::move(packed));
+    const char * at = bytes->data();
+    return read(bytes, at);
+}
+
+void Packer::integer(int64_t value) {
+    if (value == static_cast<int8_t>(value))
+        scalar(Tag::i8, static_cast<int8_t>(value));
+    else if (value == static_cast<int16_t>(value))
+        scalar(Tag::i16, static_cast<int16_t>(value));
+    else if (value == static_cast<int32_t>(value))
+        scalar(Tag::i32, static_cast<int32_t>(value));
+    else
+        scalar(Tag::i64, value);
+}
+
+void Packer::value(const Json & json) {
+    const auto & value = json.value_;
+    if (const bool * boolean = std::get_if<bool>(&value)) {
+        scalar(Tag::boolean, *boolean);
+    } else if (const int64_t * n = std::get_if<int64_t>(&value)) {
+        integer(*n);
+    } else if (const double * real = std::get_if<double>(&value)) {
+        scalar(Tag::f64, *real);
+    } else if (const Json::Text * text = std::get_if<Json::Text>(&value)) {
+        string(text->view);
+    } else if (const JsonArray * array = std::get_if<JsonArray>(&value)) {
+        const size_t inside = open(array->numbers_ ? Tag::numbers : Tag::array);
+        if (array->numbers_)
+            bytes += static_cast<char>(array->numbers_);
+        bytes += array->view;
+        close(inside);
+    } else if (const JsonObject * object = std::get_if<JsonObject>(&value)) {
+        const size_t inside = open(Tag::object);
+        bytes += object->view;
+        close(inside);
+    } else {
+        tag(Tag::null);
+    }
+}
+
+std::string repeated_key(std::string_view content) {
+    std::vector<std::string_view> keys;
+    const char *at = content.data(), *end = at + content.size();
+    size_t count = 0;
+    for (; at != end; at = packed_end(at), ++count)
+        packed_text(at);
+    keys.reserve(count);
+    for (at = content.data(); at != end; at = packed_end(at))
+        keys.push_back(packed_text(at));
+    // Sorted, not hashed: a file cannot choose keys that make it slow.
+    std::sort(keys.begin(), keys.end());
+    const auto twice = std::adjacent_find(keys.begin(), keys.end());
+    return twice == keys.end() ? "" : shown(*twice);
+}
+
+// ---- arrays and objects
+
+JsonArray::JsonArray(std::initializer_list<Json> values)
+    : JsonArray(values.begin(), values.end()) {}
+
+JsonArray::Iterator JsonArray::begin() const { return {*this, view.data()}; }
+JsonArray::Iterator JsonArray::end() const { return {*this, view.data() + view.size()}; }
+
+Json JsonArray::Iterator::operator*() const {
+    const char * at = at_;
+    return array_->numbers_ ? scalar(static_cast<Tag>(array_->numbers_), at)
+                            : Json::read(array_->bytes, at);
+}
+
+JsonArray::Iterator & JsonArray::Iterator::operator++() {
+    const int numbers = array_->numbers_;
+    at_ = numbers ? at_ + packed_size[numbers] : packed_end(at_);
+    return *this;
+}
+
+size_t JsonArray::size() const {
+    return numbers_ ? view.size() / packed_size[numbers_]
+                    : static_cast<size_t>(std::distance(begin(), end()));
+}
+
+Json JsonArray::operator[](size_t i) const { return *std::next(begin(), static_cast<long>(i)); }
+
+void JsonArray::push_back(const Json & value) {
+    if (numbers_)
+        *this = JsonArray(begin(), end());
+    Packer packer;
+    packer.value(value);
+    append(packer.bytes);
+}
+
+JsonObject::JsonObject(std::initializer_list<std::pair<std::string_view, Json>> members) {
+    for (const auto & [key, value] : members)
+        add(key, value);
+}
+
+JsonObject::Iterator JsonObject::begin() const { return {*this, view.data()}; }
+JsonObject::Iterator JsonObject::end() const { return {*this, view.data() + view.size()}; }
+
+JsonMember JsonObject::Iterator::operator*() const {
+    const char * at = at_;
+    const std::string_view key = packed_text(at);
+    return {key, Json::read(object_->bytes, at)};
+}
+
+JsonObject::Iterator & JsonObject::Iterator::operator++() {
+    packed_text(at_);
+    at_ = packed_end(at_);
+    return *this;
+}
+
+size_t JsonObject::size() const { return static_cast<size_t>(std::distance(begin(), end())); }
+
+void JsonObject::add(std::string_view key, const Json & value) {
+    Packer packer;
+    packer.text(key);
+    packer.value(value);
+    append(packer.bytes);
+}
+
+// ---- one value
+
+Json::Json(std::string value) {
+    const Bytes bytes = std::make_shared<std::string>(std::move(value));
+    value_ = Text{{bytes, *bytes}};
+}
 
 static const char * kind_name(Json::Kind kind) {
     static constexpr const char * names[] = {"null",     "a boolean", "a number",
@@ -21,7 +225,7 @@ static const char * kind_name(Json::Kind kind) {
 Json::Kind Json::kind() const {
     static constexpr Kind kinds[] = {Kind::null,   Kind::boolean, Kind::number, Kind::number,
                                      Kind::string, Kind::array,   Kind::object};
-    return value_.valueless_by_exception() ? Kind::null : kinds[value_.index()];
+    return kinds[value_.index()];
 }
 
 [[noreturn]] static void wrong_kind(const std::string & what, Json::Kind is, Json::Kind wanted) {
@@ -54,274 +258,44 @@ int64_t Json::integer(const std::string & what) const {
     return static_cast<int64_t>(value);
 }
 
-const std::string & Json::string(const std::string & what) const {
-    return get<std::string>(what, Kind::string);
+std::string_view Json::string(const std::string & what) const {
+    return get<Text>(what, Kind::string).view;
 }
 
-const Json::Array & Json::array(const std::string & what) const {
-    return get<Array>(what, Kind::array);
+JsonArray Json::array(const std::string & what) const { return get<Array>(what, Kind::array); }
+JsonObject Json::object(const std::string & what) const { return get<Object>(what, Kind::object); }
+
+std::optional<Json> Json::find(std::string_view key) const {
+    if (const Object * object = std::get_if<Object>(&value_)) {
+        const char *at = object->view.data(), *end = at + object->view.size();
+        for (; at != end; at = packed_end(at))
+            if (packed_text(at) == key)
+                return read(object->bytes, at);
+    }
+    return {};
 }
 
-const Json::Object & Json::object(const std::string & what) const {
-    return get<Object>(what, Kind::object);
-}
-
-const Json * Json::find(std::string_view key) const {
-    if (const Object * object = std::get_if<Object>(&value_))
-        for (const auto & [name, value] : *object)
-            if (name == key)
-                return &value;
-    return nullptr;
-}
-
-void Json::set(std::string key, Json value) {
+void Json::set(std::string_view key, const Json & value) {
     if (kind() == Kind::null)
         value_ = Object();
-    if (Json * old = const_cast<Json *>(find(key)))
-        *old = std::move(value);
-    else if (Object * object = std::get_if<Object>(&value_))
-        object->emplace_back(std::move(key), std::move(value));
-    else
-        wrong_kind(key, kind(), Kind::object);
+    Object * object = std::get_if<Object>(&value_);
+    if (!object)
+        wrong_kind(std::string(key), kind(), Kind::object);
+    if (!find(key))
+        return object->add(key, value);
+    Object changed;
+    for (const auto & [name, old] : *object)
+        changed.add(name, name == key ? value : old);
+    *object = std::move(changed);
 }
 
-const std::string * repeated_key(const Json::Object & object) {
-    // Sorted, not hashed: a file cannot choose keys that make it slow.
-    std::vector<const std::string *> keys;
-    keys.reserve(object.size());
-    for (const auto & entry : object)
-        keys.push_back(&entry.first);
-    const auto less = [](const std::string * a, const std::string * b) { return *a < *b; };
-    const auto same = [](const std::string * a, const std::string * b) { return *a == *b; };
-    std::sort(keys.begin(), keys.end(), less);
-    const auto twice = std::adjacent_find(keys.begin(), keys.end(), same);
-    return twice == keys.end() ? nullptr : *twice;
+Json Json::copy() const {
+    Packer packer;
+    packer.value(*this);
+    return unpacked(std::move(packer.bytes));
 }
 
-namespace {
-
-// After a backslash, and what it stands for.
-constexpr std::pair<char, char> escapes[] = {{'"', '"'},  {'\\', '\\'}, {'/', '/'},  {'b', '\b'},
-                                             {'f', '\f'}, {'n', '\n'},  {'r', '\r'}, {'t', '\t'}};
-
-class Parser {
-public:
-    Parser(std::string_view text, const std::string & what) : text_(text), what_(what) {}
-
-    Json parse() {
-        const size_t bad = utf8_error(text_);
-        if (bad != std::string_view::npos) {
-            at_ = bad;
-            problem("is not UTF-8");
-        }
-        Json value = read(0);
-        space();
-        if (at_ != text_.size())
-            problem("something follows the value");
-        return value;
-    }
-
-private:
-    [[noreturn]] void problem(const std::string & text) const {
-        fail(LTX2_STATUS_MODEL, "%s: %s at byte %zu", what_.c_str(), text.c_str(), at_);
-    }
-
-    // The character here; 0 at the end, which no JSON allows outside of a string either.
-    char here() const { return at_ < text_.size() ? text_[at_] : '\0'; }
-
-    void space() {
-        while (here() == ' ' || here() == '\n' || here() == '\t' || here() == '\r')
-            ++at_;
-    }
-
-    bool take(char wanted) {
-        const bool found = at_ < text_.size() && text_[at_] == wanted;
-        at_ += found;
-        return found;
-    }
-
-    void expect(char wanted) {
-        if (!take(wanted))
-            problem(words("no '%c'", wanted));
-    }
-
-    Json read(int depth) {
-        if (++values_ > Json::max_values)
-            problem("too many values");
-        space();
-        switch (here()) {
-        case '{':
-            return object(depth);
-        case '[':
-            return array(depth);
-        case '"':
-            return string();
-        case 't':
-            return word("true", true);
-        case 'f':
-            return word("false", false);
-        case 'n':
-            return word("null", Json());
-        default:
-            return number();
-        }
-    }
-
-    Json word(std::string_view wanted, Json value) {
-        if (text_.substr(at_, wanted.size()) != wanted)
-            problem("no JSON value");
-        at_ += wanted.size();
-        return value;
-    }
-
-    // From a bracket to the one that closes it; `item` reads what stands between two commas.
-    template <class Item>
-    void items(int depth, char end, Item item) {
-        if (depth >= Json::max_depth)
-            problem("nested too deep");
-        ++at_; // the bracket
-        space();
-        for (bool more = !take(end); more;) {
-            item();
-            space();
-            more = !take(end);
-            if (more)
-                expect(',');
-        }
-    }
-
-    Json array(int depth) {
-        Json::Array values;
-        items(depth, ']', [&] { values.push_back(read(depth + 1)); });
-        return values;
-    }
-
-    Json object(int depth) {
-        Json::Object entries;
-        items(depth, '}', [&] {
-            space();
-            std::string key = string();
-            space();
-            expect(':');
-            entries.emplace_back(std::move(key), read(depth + 1));
-        });
-        if (const std::string * key = repeated_key(entries))
-            problem("key " + shown(*key) + " occurs twice in the object that ends");
-        return entries;
-    }
-
-    std::string string() {
-        expect('"');
-        std::string out;
-        while (true) {
-            const size_t start = at_;
-            while (at_ < text_.size() && text_[at_] != '"' && text_[at_] != '\\' &&
-                   static_cast<uint8_t>(text_[at_]) >= 0x20) {
-                ++at_;
-            }
-            out.append(text_.substr(start, at_ - start));
-            if (take('"'))
-                return out;
-            if (!take('\\'))
-                problem(at_ < text_.size() ? "a bare control character in a string"
-                                           : "a string without an end");
-            escape(out);
-        }
-    }
-
-    void escape(std::string & out) {
-        const char c = here();
-        at_ += at_ < text_.size();
-        if (c == 'u')
-            return append_utf8(out, code_point());
-        const auto * known = std::find_if(std::begin(escapes), std::end(escapes),
-                                          [&](auto pair) { return pair.first == c; });
-        if (known == std::end(escapes))
-            problem("an unknown escape in a string");
-        out += known->second;
-    }
-
-    uint32_t hex4() {
-        uint32_t value = 0;
-        const std::string_view text = text_.substr(at_, 4);
-        const char * end = text.data() + text.size();
-        if (text.size() < 4 || std::from_chars(text.data(), end, value, 16).ptr != end)
-            problem("\\u without four hexadecimal digits");
-        at_ += 4;
-        return value;
-    }
-
-    uint32_t code_point() {
-        const uint32_t high = hex4();
-        if (high < 0xD800 || high > 0xDFFF)
-            return high;
-        if (high < 0xDC00 && take('\\') && take('u')) {
-            const uint32_t low = hex4();
-            if (low >= 0xDC00 && low <= 0xDFFF)
-                return 0x10000 + ((high - 0xD800) << 10) + (low - 0xDC00);
-        }
-        problem("half of a surrogate pair");
-    }
-
-    static void append_utf8(std::string & out, uint32_t code) {
-        static constexpr uint32_t leads[] = {0, 0xC0, 0xE0, 0xF0}; // by the bytes that follow
-        const int follow = code < 0x80 ? 0 : code < 0x800 ? 1 : code < 0x10000 ? 2 : 3;
-        out += static_cast<char>(leads[follow] | code >> (6 * follow));
-        for (int i = follow - 1; i >= 0; --i)
-            out += static_cast<char>(0x80 | (code >> (6 * i) & 0x3F));
-    }
-
-    void digits() {
-        if (here() < '0' || here() > '9')
-            problem("no JSON value");
-        while (here() >= '0' && here() <= '9')
-            ++at_;
-    }
-
-    Json number() {
-        const size_t start = at_;
-        take('-');
-        if (!take('0'))
-            digits();
-        if (take('.'))
-            digits();
-        if (take('e') || take('E')) {
-            if (!take('+'))
-                take('-');
-            digits();
-        }
-        const std::string_view text = text_.substr(start, at_ - start);
-        const bool whole = text.find_first_of(".eE") == std::string_view::npos;
-        int64_t integer = 0;
-        if (whole &&
-            std::from_chars(text.data(), text.data() + text.size(), integer).ec == std::errc())
-            return integer;
-        return real(text);
-    }
-
-    // Independent of the process's locale, unlike strtod.
-    double real(std::string_view text) const {
-        double value = 0;
-#if defined(__cpp_lib_to_chars)
-        const bool ok =
-            std::from_chars(text.data(), text.data() + text.size(), value).ec == std::errc();
-#else
-        std::istringstream stream{std::string(text)};
-        stream.imbue(std::locale::classic());
-        const bool ok = static_cast<bool>(stream >> value);
-#endif
-        if (!ok)
-            problem("a number past double's range ends");
-        return value;
-    }
-
-    std::string_view text_;
-    const std::string & what_;
-    size_t at_ = 0;
-    size_t values_ = 0;
-};
-
-} // namespace
+// ---- text
 
 static void dump_string(std::string & out, std::string_view text) {
     out += '"';
@@ -381,8 +355,8 @@ void Json::dump(std::string & out) const {
             between = ", ";
         }
         out += ']';
-    } else if (const std::string * text = std::get_if<std::string>(&value_))
-        dump_string(out, *text);
+    } else if (const Text * text = std::get_if<Text>(&value_))
+        dump_string(out, text->view);
     else if (const int64_t * integer = std::get_if<int64_t>(&value_))
         out += std::to_string(*integer);
     else if (const double * number = std::get_if<double>(&value_))
@@ -397,10 +371,6 @@ std::string Json::dump() const {
     std::string out;
     dump(out);
     return out;
-}
-
-Json Json::parse(std::string_view text, const std::string & what) {
-    return Parser(text, what).parse();
 }
 
 } // namespace ltx2

@@ -42,7 +42,7 @@ public:
 
     TensorFile read() {
         const Json header = Json::parse(read_header(), file_.path + ": header");
-        const Json::Object & entries = header.object(file_.path + ": header");
+        const Json::Object entries = header.object(file_.path + ": header");
         file_.metadata = Json::Object();
         file_.tensors.reserve(entries.size());
         for (const auto & [name, value] : entries)
@@ -80,27 +80,29 @@ private:
         where_ = file_.path + ": __metadata__";
         for (const auto & [key, text] : value.object(where_))
             text.string(where_ + ": " + shown(key)); // the format allows nothing else
-        file_.metadata = value;
+        file_.metadata = value.copy();
     }
 
-    void tensor(const std::string & name, const Json & value) {
+    void tensor(std::string_view name, const Json & value) {
         where_ = file_.path + ": tensor " + shown(name, 200);
-        const auto field = [&](const char * key) -> const Json & {
-            const Json * found = value.find(key);
-            if (found == nullptr)
+        const auto field = [&](const char * key) {
+            const std::optional<Json> found = value.find(key);
+            if (!found)
                 problem(std::string("no ") + key);
             return *found;
         };
         value.object(where_);
         TensorInfo info;
         info.name = name;
-        if (name.empty() || name.find('\0') != std::string::npos)
+        if (name.empty() || name.find('\0') != std::string_view::npos)
             problem("an empty name or a zero byte in it");
-        info.dtype = field("dtype").string(where_ + ": dtype");
-        const auto dtype = std::find_if(std::begin(dtypes), std::end(dtypes),
-                                        [&](const Dtype & d) { return info.dtype == d.name; });
+        const Json stated = field("dtype");
+        const std::string_view type = stated.string(where_ + ": dtype");
+        const auto * dtype = std::find_if(std::begin(dtypes), std::end(dtypes),
+                                          [&](const Dtype & d) { return type == d.name; });
         if (dtype == std::end(dtypes))
-            problem("dtype " + shown(info.dtype) + " is unknown");
+            problem("dtype " + shown(type) + " is unknown");
+        info.dtype = dtype->name;
         info.type = dtype->type;
         info.shape = integers(field("shape"), "shape");
         if (info.shape.size() > max_rank)
@@ -136,7 +138,7 @@ private:
         // Elements of less than a byte are packed, and fill their bytes.
         if (!counted || elements > static_cast<uint64_t>(INT64_MAX) / bits ||
             elements * bits % 8 != 0 || elements * bits / 8 != info.size) {
-            problem(words("its shape and %s do not make %zu bytes", info.dtype.c_str(), info.size));
+            problem(words("its shape and %s do not make %zu bytes", info.dtype, info.size));
         }
     }
 

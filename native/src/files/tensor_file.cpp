@@ -83,7 +83,8 @@ TensorFile read_tensor_file(const uint8_t * data, size_t size, const std::string
 static TensorFile read_mapped(const std::string & path,
                               TensorFile (*reader)(const uint8_t *, size_t, const std::string &)) {
     auto mapping = std::make_shared<Mapping>(path);
-    TensorFile file = reader(mapping->data(), mapping->size(), path);
+    TensorFile file =
+        while_unchanged(*mapping, [&] { return reader(mapping->data(), mapping->size(), path); });
     file.mapping = std::move(mapping);
     return file;
 }

@@ -18,7 +18,7 @@ namespace ltx2 {
 
 struct TensorInfo {
     std::string name;
-    std::string dtype;              // as the format names it: "q8_0", "BF16", "F8_E4M3"
+    const char * dtype = "";        // as the format names it: "q8_0", "BF16", "F8_E4M3"
     ggml_type type = GGML_TYPE_F32; // GGML_TYPE_COUNT where ggml has no such type
     std::vector<int64_t> shape;     // as PyTorch prints it, outermost first; GGUF's order reversed
     const uint8_t * data = nullptr; // aligned in GGUF, at any byte in safetensors

@@ -1,32 +1,12 @@
 #include "graph/device.h"
 
+#include "base/limits.h"
 #include "kernels/variant.h"
 
 #include <algorithm>
 #include <cstdlib>
-#include <fstream>
-#include <set>
-#include <thread>
 
 namespace ltx2 {
-
-// Hyper-threads share one multiplier: more threads than cores only add waiting.
-static int physical_cores() {
-    std::set<std::pair<std::string, std::string>> cores;
-#if defined(__linux__)
-    for (unsigned i = 0; i < std::thread::hardware_concurrency(); ++i) {
-        const std::string folder = "/sys/devices/system/cpu/cpu" + std::to_string(i) + "/topology/";
-        std::string package, core;
-        std::ifstream(folder + "physical_package_id") >> package;
-        std::ifstream(folder + "core_id") >> core;
-        if (core.empty())
-            break;
-        cores.emplace(package, core);
-    }
-#endif
-    const int threads = static_cast<int>(std::thread::hardware_concurrency());
-    return cores.empty() ? std::max(1, threads) : static_cast<int>(cores.size());
-}
 
 std::vector<std::string> Device::names() {
     std::vector<std::string> names;
@@ -76,72 +56,51 @@ static void choose_kernels(const char * name) {
 }
 
 Device::Device(const std::string & name, int threads)
-    : threads_(threads > 0 ? threads : physical_cores()), exact_(is_set("LTX2_EXACT")) {
+    : cpu_(threads > 0 ? threads : usable_cores()), exact_(is_set("LTX2_EXACT")) {
     check_processor();
     choose_kernels(std::getenv("LTX2_ISA"));
-    ggml_backend_dev_t chosen = find_device(name);
+    ggml_cpu_init(); // its tables, which weights are converted by
+    chosen_ = find_device(name);
     ggml_backend_dev_t host = ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_CPU);
-    if (!host || !chosen)
+    if (!host || !chosen_)
         fail(LTX2_STATUS_DEVICE, "device: this build has no CPU backend");
-    start_cpu();
-    if (chosen != host)
-        gpu_.reset(ggml_backend_dev_init(chosen, nullptr));
-    if (chosen != host && !gpu_)
-        fail(LTX2_STATUS_DEVICE, "device: %s does not start", ggml_backend_dev_name(chosen));
+    if (chosen_ != host)
+        gpu_.emplace(chosen_);
     ops_ = gpu_ ? &ggml_gpu_ops : is_set("LTX2_PLAIN_OPS") ? &ggml_cpu_ops : &cpu_ops;
-}
-
-void Device::start_cpu() {
-    ggml_backend_dev_t host = ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_CPU);
-    cpu_.reset(ggml_backend_dev_init(host, nullptr));
-    if (!cpu_)
-        fail(LTX2_STATUS_DEVICE, "device: the CPU does not start");
-    ggml_backend_cpu_set_n_threads(cpu_.get(), threads_);
 }
 
 size_t Device::memory() const {
     size_t free = 0, total = 0;
-    ggml_backend_dev_memory(ggml_backend_get_device(backend()), &free, &total);
-    return total;
+    ggml_backend_dev_memory(chosen_, &free, &total);
+    return shares_memory() ? std::min<uint64_t>(total, usable_memory()) : total;
+}
+
+void Device::allocate(ggml_cgraph * graph) {
+    if (gpu_)
+        gpu_->allocate(graph, max_nodes);
+    else
+        cpu_.allocate(graph);
+}
+
+ggml_status Device::compute(ggml_cgraph * graph, const Progress & progress) {
+    return gpu_ ? gpu_->compute(graph, cpu_, progress) : cpu_.compute(graph, progress);
 }
 
 void Device::trim() {
     scratch_.release();
-    scheduler_.reset();
-    ggml_backend_cpu_set_threadpool(cpu_.get(), nullptr);
-    pool_.reset();
-}
-
-// std::bad_alloc comes before a graph's first node: the threads are asleep, and can go.
-void Device::replace_cpu() {
-    trim();
-    abandon(cpu_);
-    start_cpu();
-}
-
-ggml_backend_sched_t Device::scheduler() {
-    if (!pool_) {
-        pool_ = make_pool(threads_);
-        ggml_backend_cpu_set_threadpool(cpu_.get(), pool_.get());
-    }
-    if (!scheduler_)
-        scheduler_ = make_scheduler(gpu_.get(), cpu_.get(), max_nodes);
-    return scheduler_.get();
+    if (gpu_)
+        gpu_->trim(); // first: it uses the threads
+    cpu_.trim();
 }
 
 Kept Device::keep(ggml_type type, Shape ne) const {
     Kept kept;
     kept.context_ = make_context(1);
     kept.tensor = ggml_new_tensor(kept.context_.get(), type, 4, ne.data());
-    const size_t size = ggml_nbytes(kept.tensor);
-    ggml_backend_buffer_type_t kind = ggml_backend_get_default_buffer_type(backend());
-    kept.buffer_.reset(
-        ggml_backend_buft_alloc_buffer(kind, ggml_backend_buft_get_alloc_size(kind, kept.tensor)));
-    if (!kept.buffer_)
-        fail(LTX2_STATUS_OUT_OF_MEMORY, "memory: %zu MiB of activations do not fit", size >> 20);
+    ggml_backend_buffer_type_t kind = ggml_backend_dev_buffer_type(chosen_);
+    kept.buffer_ = Buffer(kind, ggml_backend_buft_get_alloc_size(kind, kept.tensor), "activations");
     ggml_backend_buffer_clear(kept.buffer_.get(), 0);
-    ggml_backend_tensor_alloc(kept.buffer_.get(), kept.tensor,
-                              ggml_backend_buffer_get_base(kept.buffer_.get()));
+    ggml_backend_tensor_alloc(kept.buffer_.get(), kept.tensor, kept.buffer_.data());
     return kept;
 }
 

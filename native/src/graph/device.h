@@ -1,12 +1,11 @@
-// Which backend computes. One per session: it owns the backends, the scheduler with its compute
-// memory, and, in tests, the function that sees intermediate values.
+// Which backend computes. One per session: it owns what runs graphs, with its compute memory, and,
+// in tests, the function that sees intermediate values.
 #pragma once
 
-#include "graph/ggml_guard.h"
+#include "graph/gpu_runner.h"
 #include "graph/ops.h"
-#include "kernels/scratch.h"
 
-#include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -20,7 +19,7 @@ public:
 private:
     friend class Device;
     ContextPtr context_;
-    BufferPtr buffer_;
+    Buffer buffer_;
 };
 
 class Device {
@@ -28,7 +27,7 @@ public:
     static std::vector<std::string> names();
     static std::vector<std::string> instruction_sets(); // of kernels that run here, the best last
 
-    // `name` empty: the first GPU, else the CPU. `threads` 0: one per physical core. DEVICE.
+    // `name` empty: the first GPU, else the CPU. `threads` 0: one per core of the process. DEVICE.
     //
     // The environment is read here and nowhere else: LTX2_PLAIN_OPS=1 uses ggml's operations on
     // the CPU as well, LTX2_EXACT=1 makes all arithmetic F32, LTX2_ISA names a variant of the
@@ -36,20 +35,21 @@ public:
     Device(const std::string & name, int threads);
 
     const Ops & ops() const { return *ops_; }
-    int threads() const { return threads_; }
-    ggml_backend_t backend() const { return gpu_ ? gpu_.get() : cpu_.get(); }
-    ggml_backend_t cpu() const { return cpu_.get(); }
-    size_t memory() const; // bytes of the device in all; 0: unknown
+    int threads() const { return cpu_.threads(); }
+    ggml_backend_dev_t ggml() const { return chosen_; }
+    size_t memory() const; // bytes of the device in all that are for this process; 0: unknown
     // Whether that is the program's own memory: files are then mapped, not copied.
     bool shares_memory() const { return !gpu_; }
-    // The scheduler with its compute memory, the kernels' memory, and the threads are kept for the
-    // next graph until `trim`. OUT_OF_MEMORY.
-    ggml_backend_sched_t scheduler();
-    Workers workers() { return {threads_, scratch_}; }
-    void trim();
 
-    // After std::bad_alloc in a graph, which breaks ggml's CPU backend. DEVICE.
-    void replace_cpu();
+    // Gives the values of a graph their memory. OUT_OF_MEMORY.
+    void allocate(ggml_cgraph * graph);
+    // Computes what has been allocated; between two nodes on the CPU it asks `progress` whether to
+    // stop. OUT_OF_MEMORY.
+    ggml_status compute(ggml_cgraph * graph, const Progress & progress);
+    // Compute memory, the kernels' memory, and the threads are kept for the next graph until then.
+    void trim();
+    Workers workers() { return {threads(), scratch_}; }
+    CpuRunner & cpu() { return cpu_; }
 
     Kept keep(ggml_type type, Shape ne) const; // zeroed; OUT_OF_MEMORY
 
@@ -66,14 +66,11 @@ public:
     static constexpr size_t max_nodes = 4096; // of one graph, its leaves among them
 
 private:
-    void start_cpu();
-
-    BackendPtr cpu_, gpu_;
-    PoolPtr pool_;
-    SchedulerPtr scheduler_;
+    ggml_backend_dev_t chosen_ = nullptr;
+    CpuRunner cpu_;
+    std::optional<GpuRunner> gpu_;
     Scratch scratch_;
     const Ops * ops_ = nullptr;
-    int threads_ = 1;
     bool exact_ = false;
 };
 

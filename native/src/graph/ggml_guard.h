@@ -1,9 +1,9 @@
-// ggml ends the process where it does not get the memory or the threads that it asks for. So this
-// file tries first whether they can be had, or gets them itself:
+// ggml ends the process where it does not get the memory or the threads that it asks for. So what
+// it needs is got here, where a failure is an exception, and handed to it:
 // docs/decisions/0004-ggml-guard.md lists the cases.
 #pragma once
 
-#include "base/progress.h"
+#include "base/error.h"
 
 #include "ggml-backend.h"
 #include "ggml-cpu.h"
@@ -20,8 +20,6 @@ struct Deleter {
     }
 };
 void free_context(ggml_context * context); // make_context's
-using SchedulerPtr = std::unique_ptr<ggml_backend_sched, Deleter<ggml_backend_sched_free>>;
-using BackendPtr = std::unique_ptr<ggml_backend, Deleter<ggml_backend_free>>;
 using BufferPtr = std::unique_ptr<ggml_backend_buffer, Deleter<ggml_backend_buffer_free>>;
 using ContextPtr = std::unique_ptr<ggml_context, Deleter<free_context>>;
 using PoolPtr = std::unique_ptr<ggml_threadpool, Deleter<ggml_threadpool_free>>;
@@ -37,18 +35,27 @@ ContextPtr make_context(size_t tensors);
 // fork. OUT_OF_MEMORY where the system does not give them.
 PoolPtr make_pool(int threads);
 
-// For graphs of at most `nodes`, leaves among them; `gpu` may be null. OUT_OF_MEMORY.
-SchedulerPtr make_scheduler(ggml_backend_t gpu, ggml_backend_t cpu, size_t nodes);
+// Memory of a device for the data of tensors.
+class Buffer {
+public:
+    static constexpr size_t alignment = 64; // of what lies in the program's own memory
 
-// Gives the values of a graph their memory; false where there is too little.
-bool allocate(ggml_backend_sched_t scheduler, ggml_cgraph * graph);
+    Buffer() = default;
+    // OUT_OF_MEMORY, which says that these `values` do not fit.
+    Buffer(ggml_backend_buffer_type_t type, size_t size, const char * values);
 
-// Computes what has been allocated, and asks `progress` between two nodes on the CPU whether to
-// stop. After std::bad_alloc `cpu` is broken: see `abandon`.
-ggml_status compute(ggml_backend_sched_t scheduler, ggml_cgraph * graph, ggml_backend_t cpu,
-                    const Progress & progress);
+    explicit operator bool() const { return buffer_ != nullptr; }
+    ggml_backend_buffer_t get() const { return buffer_.get(); }
+    size_t size() const { return buffer_ ? ggml_backend_buffer_get_size(get()) : 0; }
+    // Where tensor data may begin.
+    uint8_t * data() const { return static_cast<uint8_t *>(ggml_backend_buffer_get_base(get())); }
 
-// For a CPU backend left with a pointer to memory it has freed: freeing it would free that twice.
-inline void abandon(BackendPtr & cpu) { (void)cpu.release(); }
+private:
+    struct Free {
+        void operator()(void * p) const { ::operator delete(p, std::align_val_t(alignment)); }
+    };
+    std::unique_ptr<void, Free> memory_; // the program's own, if it lies there
+    BufferPtr buffer_;
+};
 
 } // namespace ltx2

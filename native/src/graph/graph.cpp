@@ -31,21 +31,11 @@ Tensor Graph::tap(const std::string & name, Tensor value) {
 }
 
 void Graph::run() {
-    ggml_backend_sched_t scheduler = device_.scheduler();
-    if (!allocate(scheduler, graph_)) {
-        device_.trim();
-        fail(LTX2_STATUS_OUT_OF_MEMORY, "memory: the activations of a graph do not fit");
-    }
+    device_.allocate(graph_);
     for (const Input & t : inputs_)
         if (t.tensor->buffer) // an input no node reads has none
             ggml_backend_tensor_set(t.tensor, t.from, 0, ggml_nbytes(t.tensor));
-    ggml_status status;
-    try {
-        status = compute(scheduler, graph_, device_.cpu(), progress_);
-    } catch (const std::bad_alloc &) {
-        device_.replace_cpu();
-        throw;
-    }
+    const ggml_status status = device_.compute(graph_, progress_);
     if (status == GGML_STATUS_ABORTED)
         progress_.fail_stopped();
     if (status != GGML_STATUS_SUCCESS)

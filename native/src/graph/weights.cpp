@@ -84,7 +84,7 @@ void check_type(const Source & source, const std::string & name, int64_t row) {
         info.type < GGML_TYPE_COUNT ? ggml_get_type_traits(info.type) : nullptr;
     if (!traits || !traits->blck_size || (!plain && !traits->to_float))
         fail(LTX2_STATUS_MODEL, "%s: tensor %s is %s, which is not supported for weights",
-             source.path.c_str(), name.c_str(), info.dtype.c_str());
+             source.path.c_str(), name.c_str(), info.dtype);
     if (info.shape.empty() || info.shape.back() % traits->blck_size || row % traits->blck_size)
         fail(LTX2_STATUS_MODEL, "%s: tensor %s has rows that are no multiple of %lld",
              source.path.c_str(), name.c_str(), static_cast<long long>(traits->blck_size));
@@ -135,23 +135,22 @@ void Store::load(const Progress & progress) {
 }
 
 void Store::map_tensors() {
-    ggml_backend_dev_t device = ggml_backend_get_device(device_.backend());
     for (Wanted & w : wanted_) {
         if (!w.mapped)
             continue;
         const Mapping & mapping = *w.source->mapping;
-        ggml_backend_buffer_t & buffer = maps_[&mapping];
+        BufferPtr & buffer = maps_[&mapping];
         if (!buffer) {
             // ggml asks for a pointer to non-const; nothing writes through it.
             void * base = const_cast<uint8_t *>(mapping.data());
-            buffer =
-                ggml_backend_dev_buffer_from_host_ptr(device, base, mapping.size(), mapping.size());
+            buffer.reset(ggml_backend_dev_buffer_from_host_ptr(device_.ggml(), base, mapping.size(),
+                                                               mapping.size()));
             if (!buffer)
                 fail(LTX2_STATUS_DEVICE, "%s: the device does not map it", w.source->path.c_str());
-            ggml_backend_buffer_set_usage(buffer, GGML_BACKEND_BUFFER_USAGE_WEIGHTS);
-            buffers_.emplace_back(buffer);
+            ggml_backend_buffer_set_usage(buffer.get(), GGML_BACKEND_BUFFER_USAGE_WEIGHTS);
         }
-        ggml_backend_tensor_alloc(buffer, w.tensor, const_cast<uint8_t *>(w.source->info->data));
+        ggml_backend_tensor_alloc(buffer.get(), w.tensor,
+                                  const_cast<uint8_t *>(w.source->info->data));
     }
 }
 
@@ -216,7 +215,7 @@ static void copy_tensor(const Source & source, Tensor tensor, As as) {
 }
 
 void Store::copy_tensors(const Progress & progress) {
-    ggml_backend_buffer_type_t kind = ggml_backend_get_default_buffer_type(device_.backend());
+    ggml_backend_buffer_type_t kind = ggml_backend_dev_buffer_type(device_.ggml());
     const size_t alignment = ggml_backend_buft_get_alignment(kind);
     const auto padded = [&](Tensor t) {
         return GGML_PAD(ggml_backend_buft_get_alloc_size(kind, t), alignment);
@@ -234,16 +233,13 @@ void Store::copy_tensors(const Progress & progress) {
             size += more;
         }
         ggml_backend_buffer_t buffer = nullptr;
+        uint8_t * place = nullptr;
         if (size) {
-            buffer = ggml_backend_buft_alloc_buffer(kind, size);
-            if (!buffer)
-                fail(LTX2_STATUS_OUT_OF_MEMORY, "memory: %zu MiB of weights do not fit",
-                     size >> 20);
+            buffers_.push_back(Buffer(kind, size, "weights"));
+            buffer = buffers_.back().get();
+            place = buffers_.back().data();
             ggml_backend_buffer_set_usage(buffer, GGML_BACKEND_BUFFER_USAGE_WEIGHTS);
-            buffers_.emplace_back(buffer);
         }
-        uint8_t * place =
-            size ? static_cast<uint8_t *>(ggml_backend_buffer_get_base(buffer)) : nullptr;
         for (; first < end; ++first) {
             const Wanted & w = wanted_[first];
             progress("load", static_cast<int>(first), total);

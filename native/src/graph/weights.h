@@ -81,8 +81,8 @@ private:
     size_t context_used_ = 0;
     std::map<const Source *, Tensor> known_;
     std::vector<Wanted> wanted_;
-    std::vector<BufferPtr> buffers_;
-    std::map<const Mapping *, ggml_backend_buffer_t> maps_;
+    std::vector<Buffer> buffers_;
+    std::map<const Mapping *, BufferPtr> maps_;
 };
 
 } // namespace ltx2

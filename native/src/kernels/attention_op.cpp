@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cmath>
+#include <new>
 
 namespace ltx2::kernels {
 
@@ -100,6 +101,12 @@ static void prepare(AttentionPlan & p, Tensor, int thread, int) {
     }
 }
 
+// A thread's memory begins with the rows of a task's queries, in floats.
+static size_t rows_size() {
+    const size_t most = static_cast<size_t>(variant().attention.queries);
+    return round_up(divide_up(most * sizeof(HeadRow), sizeof(float)), Scratch::line);
+}
+
 static void attend(AttentionPlan & p, Tensor out, int thread, int) {
     if (thread == 0)
         p.next_input = 0;
@@ -107,17 +114,17 @@ static void attend(AttentionPlan & p, Tensor out, int thread, int) {
     const int64_t most = variant().attention.queries;
     const int64_t pieces = divide_up(call.tokens(), most);
     const float scale = static_cast<float>(call.scale * log2_e);
-    std::vector<HeadRow> rows(static_cast<size_t>(most));
+    HeadRow * rows = reinterpret_cast<HeadRow *>(p.workers.room(thread));
     for (int64_t i; (i = p.next++) < pieces * call.heads();) {
         const int64_t head = i / pieces, first = i % pieces * most;
         AttentionTask task;
         task.queries = static_cast<int>(std::min(most, call.tokens() - first));
         for (int q = 0; q < task.queries; ++q) {
-            HeadRow & row = rows[static_cast<size_t>(q)];
+            HeadRow & row = *new (rows + q) HeadRow;
             row = head_row(call, call.q, call.q_norm, head, first + q, factors_of(p)[first + q]);
             row.factor *= scale;
         }
-        task.rows = rows.data();
+        task.rows = rows;
         task.head = packed_head(p, head * call.kv_heads() / call.heads());
         task.first_query = first;
         task.window = call.window;
@@ -125,7 +132,7 @@ static void attend(AttentionPlan & p, Tensor out, int thread, int) {
         task.gate_step = call.heads();
         task.out = row_of(out, first) + head * call.head_dim;
         task.out_step = out->ne[0];
-        task.scratch = p.workers.room(thread);
+        task.scratch = p.workers.room(thread) + rows_size();
         variant().attention.run(task);
     }
 }
@@ -137,7 +144,7 @@ Tensor attention(Nodes & g, const AttentionCall & call) {
     p.call.bf16 = call.bf16 && kernels.bf16 && !g.exact();
     p.k_size = kernels.k_size(call.head_dim, call.keys(), p.call.bf16);
     p.v_size = kernels.v_size(call.head_dim, call.keys(), p.call.bf16);
-    p.workers.reserve(static_cast<size_t>(kernels.scratch_size(call.head_dim)));
+    p.workers.reserve(rows_size() + static_cast<size_t>(kernels.scratch_size(call.head_dim)));
     p.packed = g.node<prepare>("attention inputs",
                                {call.kv_heads() * (p.k_size + p.v_size) + call.tokens(), 1, 1, 1},
                                {call.q, call.k, call.v, call.k_norm, call.cos, call.sin}, plan);

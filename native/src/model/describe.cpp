@@ -22,7 +22,7 @@ Json part_table() {
 static Json shortened(const Json & value) {
     const size_t most_bytes = 60, most_values = 6;
     if (value.kind() == Json::Kind::string && value.string("").size() > most_bytes) {
-        const std::string & text = value.string("");
+        const std::string_view text = value.string("");
         size_t end = most_bytes;
         while (end && (static_cast<uint8_t>(text[end]) & 0xC0) == 0x80) // within a character
             --end;
@@ -30,13 +30,17 @@ static Json shortened(const Json & value) {
     }
     if (value.kind() != Json::Kind::array)
         return value;
-    const Json::Array & all = value.array("");
+    const Json::Array all = value.array("");
+    const size_t length = all.size();
     Json::Array first;
-    for (size_t i = 0; i < all.size() && i < most_values; ++i)
-        first.push_back(shortened(all[i]));
-    if (all.size() <= most_values)
+    for (const Json & item : all) {
+        if (first.size() == most_values)
+            break;
+        first.push_back(shortened(item));
+    }
+    if (length <= most_values)
         return first;
-    return Json::Object{{"begins", std::move(first)}, {"length", all.size()}};
+    return Json::Object{{"begins", first}, {"length", length}};
 }
 
 namespace {
@@ -48,10 +52,10 @@ struct Sum {
         elements += tensor.elements();
         bytes += static_cast<int64_t>(tensor.size);
     }
-    void put(Json & out) const {
-        out.set("tensors", tensors);
-        out.set("parameters", elements);
-        out.set("bytes", bytes);
+    void put(Json::Object & out) const {
+        out.add("tensors", tensors);
+        out.add("parameters", elements);
+        out.add("bytes", bytes);
     }
 };
 } // namespace
@@ -61,31 +65,31 @@ Json describe(const TensorFile & file) {
     const Contents contents = recognise({&file});
     for (const Found & found : contents.parts)
         parts.push_back(row_of(*found.row));
-    Json metadata{Json::Object()}, types{Json::Object()};
+    Json::Object metadata, types;
     for (const auto & [key, value] : file.metadata.object(file.path + ": metadata"))
-        metadata.set(key, shortened(value));
+        metadata.add(key, shortened(value));
     std::map<std::string, Sum> by_type;
     Sum all;
     for (const TensorInfo & tensor : file.tensors) {
         all.add(tensor);
         by_type[tensor.dtype].add(tensor);
-        Json::Array shape(tensor.shape.begin(), tensor.shape.end());
-        tensors.push_back(Json::Object{
-            {"name", tensor.name}, {"type", tensor.dtype}, {"shape", std::move(shape)}});
+        const Json::Array shape(tensor.shape.begin(), tensor.shape.end());
+        tensors.push_back(
+            Json::Object{{"name", tensor.name}, {"type", tensor.dtype}, {"shape", shape}});
     }
     for (const auto & [type, sum] : by_type) {
-        Json entry;
+        Json::Object entry;
         sum.put(entry);
-        types.set(type, std::move(entry));
+        types.add(type, entry);
     }
-    Json out = Json::Object{{"file", file.path},
-                            {"format", file.format},
-                            {"parts", std::move(parts)},
-                            {"problem", contents.problem.empty() ? Json() : contents.problem}};
+    Json::Object out{{"file", file.path},
+                     {"format", file.format},
+                     {"parts", parts},
+                     {"problem", contents.problem.empty() ? Json() : contents.problem}};
     all.put(out);
-    out.set("types", std::move(types));
-    out.set("metadata", std::move(metadata));
-    out.set("tensor_list", std::move(tensors));
+    out.add("types", types);
+    out.add("metadata", metadata);
+    out.add("tensor_list", tensors);
     return out;
 }
 

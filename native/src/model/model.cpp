@@ -43,6 +43,11 @@ void Model::need_all() const {
         fail_missing(missing);
 }
 
+void Model::check_unchanged() const {
+    for (const TensorFile & file : files_)
+        file.mapping->check_unchanged();
+}
+
 void Model::fail_missing(const std::vector<const PartRow *> & missing) const {
     std::string given, titles, sources, skipped;
     for (const TensorFile & file : files_)
@@ -78,7 +83,7 @@ void Model::skip(const FileSet & set, const std::string & why, bool stranger, bo
 }
 
 static Json stated_config(const TensorFile & file) {
-    const Json * text = file.metadata.find("config");
+    const std::optional<Json> text = file.metadata.find("config");
     const std::string what = file.path + ": config";
     if (!text || text->string(what).empty())
         return Json(Json::Object());
@@ -88,7 +93,7 @@ static Json stated_config(const TensorFile & file) {
             for (const PartRow & row : part_rows())
                 for (const char * wanted : row.groups)
                     if (group == wanted)
-                        value.object(what + " " + group);
+                        value.object(what + " " + std::string(group));
     return config;
 }
 
@@ -146,7 +151,7 @@ void Model::claim(Found & found, const FileSet & set, const TensorFile & file) {
 void Model::read_configs() {
     const Json table = Json::parse(ltx23_config, "the built-in config of LTX-2.3");
     const auto state = [&](Part & part, const char * group, const TensorFile & file) {
-        const Json * value = stated_[&file].find(group);
+        const std::optional<Json> value = stated_[&file].find(group);
         if (!value || value->kind() == Json::Kind::null)
             return false;
         part.config.set(group, *value);
@@ -160,9 +165,10 @@ void Model::read_configs() {
             for (const PartRow & row : part_rows())
                 if (const Part * other = find(row.id); other && !found && !own)
                     found = state(part, group, *other->file);
-            if (found || !table.find(group))
+            const std::optional<Json> usual = table.find(group);
+            if (found || !usual)
                 continue;
-            part.config.set(group, *table.find(group));
+            part.config.set(group, *usual);
             part.config_paths[group] = part.file->path;
             log(Level::info, "%s: states no config of its %s; LTX-2.3's is taken",
                 part.file->path.c_str(), part.row->title);

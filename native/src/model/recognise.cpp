@@ -152,8 +152,8 @@ static int count_signs(const std::vector<Sign> & signs, const Index & tensors) {
 // ---- is it LTX-2.3's, and can it be computed with
 
 static std::string text_of(const TensorFile & file, const char * key) {
-    const Json * value = file.metadata.find(key);
-    return value ? value->string(file.path + ": " + key) : "";
+    const std::optional<Json> value = file.metadata.find(key);
+    return value ? std::string(value->string(file.path + ": " + key)) : "";
 }
 
 static std::string architecture_of(const TensorFile & file) {
@@ -163,8 +163,8 @@ static std::string architecture_of(const TensorFile & file) {
     if (file.find("spiece_model") || !exists(config)) // what there is to say is in the file itself
         return "";
     const Json json = read_json(config);
-    const Json * kind = json.find("model_type");
-    return kind ? kind->string(config + ": model_type") : "none";
+    const std::optional<Json> kind = json.find("model_type");
+    return kind ? std::string(kind->string(config + ": model_type")) : "none";
 }
 
 static std::string other_version(Found & found, const TensorFile &) {
@@ -200,7 +200,7 @@ static std::string unknown_type(Found & found, const TensorFile &) {
     for (const auto & [name, source] : found.tensors)
         if (source.info->type == GGML_TYPE_COUNT)
             return words("tensor %s is %s, which is not computed with", source.info->name.c_str(),
-                         source.info->dtype.c_str());
+                         source.info->dtype);
     return "";
 }
 
@@ -217,7 +217,7 @@ static std::string file_problem(const TensorFile & file) {
     const std::string version = text_of(file, "model_version");
     if (!version.empty() && version.compare(0, 3, "2.3") != 0)
         return words("states model_version %s; LTX-2.3 is supported", version.c_str());
-    const Json * parts = file.metadata.find("split.count");
+    const std::optional<Json> parts = file.metadata.find("split.count");
     if (parts && parts->integer(file.path + ": split.count") > 1)
         return "is one of several parts; join them with llama-gguf-split";
     return "";

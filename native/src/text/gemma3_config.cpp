@@ -1,5 +1,6 @@
 #include "text/gemma3_config.h"
 
+#include "base/utf8.h"
 #include "files/config.h"
 #include "files/paths.h"
 
@@ -79,8 +80,8 @@ void read_pattern(const Config & k, const char * key, GemmaConfig & c) {
 }
 
 GemmaConfig from_gguf(const TensorFile & file) {
-    const Config k(&file.metadata, file.path + ": ", "gemma3.");
-    const Config own(&file.metadata, file.path + ": ", "ltx2.");
+    const Config k(file.metadata, file.path + ": ", "gemma3.");
+    const Config own(file.metadata, file.path + ": ", "ltx2.");
     GemmaConfig c = read_sizes(k, &Key::gguf);
     if (k.integer("attention.value_length", c.head_dim, 1, 4096) != c.head_dim)
         k.refuse("attention.value_length", "differs from attention.key_length");
@@ -100,7 +101,7 @@ GemmaConfig from_gguf(const TensorFile & file) {
 double rope_factor(const Config & k) {
     const std::string kind = k.text("rope_type", k.text("type", "default"));
     if (kind != "linear" && kind != "default")
-        k.refuse("rope_type", kind + " is not supported; linear is");
+        k.refuse("rope_type", shown(kind) + " is not supported; linear is");
     if (kind == "linear" && !k.find("factor"))
         k.refuse("factor", "is missing");
     return kind == "linear" ? linear_factor(k, "factor") : 1;
@@ -127,19 +128,20 @@ void read_layer_kinds(const Config & k, GemmaConfig & c) {
     read_pattern(k, pattern, c);
     if (!k.find("layer_types"))
         return;
-    const Json::Array & values = k.array("layer_types");
+    const Json::Array values = k.array("layer_types");
     if (values.size() != static_cast<size_t>(c.layers))
         k.refuse("layer_types", words("%zu entries for %d layers", values.size(), c.layers));
-    for (size_t i = 0; i < values.size(); ++i) {
-        const std::string & kind = values[i].string(k.what("layer_types"));
+    size_t i = 0;
+    for (const Json & value : values) {
+        const std::string_view kind = value.string(k.what("layer_types"));
         if (kind != "full_attention" && kind != "sliding_attention")
-            k.refuse("layer_types", kind + " is not supported");
-        c.is_global[i] = kind == "full_attention";
+            k.refuse("layer_types", shown(kind) + " is not supported");
+        c.is_global[i++] = kind == "full_attention";
     }
 }
 
 GemmaConfig from_json(const Json & json, const std::string & path) {
-    const Config whole(&json, path + ": ");
+    const Config whole(json, path + ": ");
     const Config k = whole.find("text_config") ? whole.at("text_config") : whole;
     GemmaConfig c = read_sizes(k, &Key::json);
     c.scale = static_cast<float>(1 / std::sqrt(k.number("query_pre_attn_scalar", 256, 1e-3, 1e9)));

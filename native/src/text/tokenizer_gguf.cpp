@@ -17,27 +17,29 @@ constexpr std::pair<const char *, bool> flags[] = {
 
 Tokenizer Tokenizer::from_gguf(const Json & metadata, const std::string & path,
                                std::vector<ScoredPiece> * out) {
-    const Config k(&metadata, path + ": ", prefix);
+    const Config k(metadata, path + ": ", prefix);
     k.require("model", "llama");
     for (const auto & [key, value] : flags)
         k.require_flag(key, value, value);
     k.require_flag("remove_extra_whitespaces", false, false);
 
-    const Json::Array & tokens = k.array("tokens");
-    const Json::Array & scores = k.array("scores");
-    const Json::Array & types = k.array("token_type");
-    if (scores.size() != tokens.size() || types.size() != tokens.size())
-        k.refuse("tokens", words("%zu, but %zu scores and %zu types", tokens.size(), scores.size(),
+    const Json::Array tokens = k.array("tokens"), scores = k.array("scores"),
+                      types = k.array("token_type");
+    std::vector<ScoredPiece> pieces(tokens.size());
+    if (scores.size() != pieces.size() || types.size() != pieces.size())
+        k.refuse("tokens", words("%zu, but %zu scores and %zu types", pieces.size(), scores.size(),
                                  types.size()));
     const std::string text_of = k.what("tokens"), score_of = k.what("scores"),
                       type_of = k.what("token_type");
-    std::vector<ScoredPiece> pieces(tokens.size());
-    for (size_t i = 0; i < pieces.size(); ++i) {
+    auto text = tokens.begin();
+    auto score = scores.begin(), type = types.begin();
+    for (ScoredPiece & piece : pieces) {
         // llama.cpp keeps runs of U+2581 as plain spaces.
-        pieces[i].text = replace_all(tokens[i].string(text_of), " ", space_mark);
-        pieces[i].score = static_cast<float>(scores[i].number(score_of));
-        const int64_t type = types[i].integer(type_of);
-        pieces[i].type = type < normal || type > byte_piece ? 0 : static_cast<int>(type);
+        piece.text = replace_all((*text).string(text_of), " ", space_mark);
+        piece.score = static_cast<float>((*score).number(score_of));
+        const int64_t number = (*type).integer(type_of);
+        piece.type = number < normal || number > byte_piece ? 0 : static_cast<int>(number);
+        ++text, ++score, ++type;
     }
     TokenizerParts parts =
         parts_of_pieces(pieces, k.integer("bos_token_id", INT32_MIN, INT32_MAX),
@@ -76,9 +78,9 @@ void put_gguf_keys(std::vector<ScoredPiece> pieces, size_t rows, const std::stri
                             : piece.type == byte_piece ? 0
                                                        : -1000;
         const bool whole = piece.type == user_defined;
-        tokens.emplace_back(whole ? replace_all(piece.text, space_mark, " ") : piece.text);
-        scores.emplace_back(double{score});
-        types.emplace_back(piece.type);
+        tokens.push_back(whole ? replace_all(piece.text, space_mark, " ") : piece.text);
+        scores.push_back(double{score});
+        types.push_back(piece.type);
     }
     const auto put = [&](const char * key, Json value) {
         metadata.set(std::string(prefix) + key, std::move(value));

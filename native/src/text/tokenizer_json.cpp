@@ -15,11 +15,11 @@ namespace {
 constexpr const char * not_gemma = "is not supported; Gemma 3 has none";
 
 // {"String": …}, not empty
-const std::string & pattern(const Config & k) {
+std::string pattern(const Config & k) {
     const Config inside = k.at("pattern");
     if (inside.find("Regex"))
         inside.refuse("Regex", not_gemma);
-    const std::string & text = inside.text("String");
+    std::string text = inside.text("String");
     if (text.empty())
         inside.refuse("String", "is empty");
     return text;
@@ -28,7 +28,7 @@ const std::string & pattern(const Config & k) {
 void read_normalizer(const Config & k, TokenizerParts & parts) {
     if (k.text("type") == "Sequence") {
         for (const Json & item : k.array("normalizers"))
-            read_normalizer(Config(&item, k.what("normalizers") + "."), parts);
+            read_normalizer(Config(item, k.what("normalizers") + "."), parts);
         return;
     }
     k.require("type", "Replace");
@@ -44,7 +44,7 @@ void read_pre_tokenizer(const Config & k, TokenizerParts & parts) {
 
 void read_vocabulary(const Config & model, TokenizerParts & parts) {
     const std::string what = model.what("vocab");
-    const Json::Object & pieces = model.object("vocab");
+    const Json::Object pieces = model.object("vocab");
     parts.bpe.vocabulary.reserve(pieces.size());
     for (const auto & [text, value] : pieces) {
         if (text.size() > longest_piece)
@@ -54,7 +54,7 @@ void read_vocabulary(const Config & model, TokenizerParts & parts) {
         if (id < 0 || id >= INT32_MAX)
             fail(LTX2_STATUS_MODEL, "%s: %lld is not a token id", what.c_str(),
                  static_cast<long long>(id));
-        parts.bpe.vocabulary.emplace(text, static_cast<int32_t>(id));
+        parts.bpe.vocabulary.emplace(std::string(text), static_cast<int32_t>(id));
         parts.size = std::max(parts.size, static_cast<size_t>(id) + 1);
     }
 }
@@ -62,12 +62,16 @@ void read_vocabulary(const Config & model, TokenizerParts & parts) {
 // A pair, or in older files one string with a space between.
 std::pair<std::string, std::string> merge_pair(const Json & merge, const std::string & what) {
     if (merge.kind() == Json::Kind::array) {
-        const Json::Array & two = merge.array(what);
-        if (two.size() != 2)
-            fail(LTX2_STATUS_MODEL, "%s: %zu pieces instead of 2", what.c_str(), two.size());
-        return {two[0].string(what), two[1].string(what)};
+        std::pair<std::string, std::string> two;
+        size_t count = 0;
+        for (const Json & piece : merge.array(what))
+            if (++count <= 2)
+                (count == 1 ? two.first : two.second) = piece.string(what);
+        if (count != 2)
+            fail(LTX2_STATUS_MODEL, "%s: %zu pieces instead of 2", what.c_str(), count);
+        return two;
     }
-    const std::string & text = merge.string(what);
+    const std::string text(merge.string(what));
     const size_t space = text.find(' ');
     if (space == std::string::npos || text.find(' ', space + 1) != std::string::npos)
         fail(LTX2_STATUS_MODEL, "%s: %s is not two pieces", what.c_str(), shown(text).c_str());
@@ -76,7 +80,7 @@ std::pair<std::string, std::string> merge_pair(const Json & merge, const std::st
 
 void read_merges(const Config & model, Bpe & bpe) {
     const std::string what = model.what("merges");
-    const Json::Array & merges = model.array("merges");
+    const Json::Array merges = model.array("merges");
     bpe.merges.reserve(merges.size());
     int32_t rank = 0;
     for (const Json & merge : merges) {
@@ -118,8 +122,8 @@ PieceById read_added_tokens(const Config & whole, TokenizerParts & parts) {
     std::unordered_set<std::string> seen;
     const std::string what = whole.what("added_tokens");
     for (const Json & token : whole.array("added_tokens")) {
-        const Config k(&token, what + ".");
-        const std::string & content = k.text("content");
+        const Config k(token, what + ".");
+        const std::string content = k.text("content");
         const int32_t id = k.integer("id", 0, INT32_MAX - 1), known = parts.bpe.find(content);
         if (known >= 0 && known != id)
             fail(LTX2_STATUS_MODEL, "%s: %s is %d here and %d in the vocabulary", what.c_str(),
@@ -199,7 +203,7 @@ std::vector<ScoredPiece> scored_pieces(std::vector<ScoredPiece> pieces, const Js
 Tokenizer Tokenizer::from_json(const Json & json, const std::string & path,
                                std::vector<ScoredPiece> * pieces) {
     TokenizerParts parts;
-    const Config whole(&json, path + ": "), model = whole.at("model");
+    const Config whole(json, path + ": "), model = whole.at("model");
     read_model(model, parts);
     if (whole.find("normalizer"))
         read_normalizer(whole.at("normalizer"), parts);

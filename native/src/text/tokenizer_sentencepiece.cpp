@@ -158,7 +158,7 @@ void check_normalizer(std::string_view bytes, const std::string & what) {
 void add_tokens(const Json & table, const std::string & what, std::vector<ScoredPiece> & pieces) {
     std::map<int64_t, std::string> by_id;
     for (const auto & [text, id] : table.object(what))
-        by_id[id.integer(what)] = text;
+        by_id[id.integer(what)] = std::string(text);
     for (const auto & [id, text] : by_id) {
         const auto next = static_cast<int64_t>(pieces.size());
         if (id > next)

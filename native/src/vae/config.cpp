@@ -1,5 +1,7 @@
 #include "vae/config.h"
 
+#include "base/utf8.h"
+
 namespace ltx2 {
 
 static constexpr int64_t most_channels = 16384;
@@ -14,7 +16,7 @@ static Border border_of(const Config & vae, const char * otherwise) {
         return Border::replicate;
     if (mode == "circular")
         return Border::circular;
-    vae.refuse("spatial_padding_mode", mode + " is unknown");
+    vae.refuse("spatial_padding_mode", shown(mode) + " is unknown");
 }
 
 static VaeConfig common(const Config & vae, const char * border) {
@@ -38,17 +40,17 @@ namespace {
 // One entry of a block list: [name, layers] or [name, {options}].
 struct Entry {
     std::string key, name;
-    const Json * value; // object or number
+    Json value; // object or number
     Config options;
 
     Entry(const Json & json, const std::string & list, size_t i)
         : key(list + "." + std::to_string(i)), name(pair(json)[0].string(key)),
-          value(&pair(json)[1]), options(value, key + ".") {
-        if (value->kind() != Json::Kind::number)
-            value->object(key);
+          value(pair(json)[1]), options(value, key + ".") {
+        if (value.kind() != Json::Kind::number)
+            value.object(key);
     }
-    const Json::Array & pair(const Json & json) const {
-        const Json::Array & both = json.array(key);
+    Json::Array pair(const Json & json) const {
+        const Json::Array both = json.array(key);
         if (both.size() != 2)
             fail(LTX2_STATUS_MODEL, "%s: is not a name and its options", key.c_str());
         return both;
@@ -56,9 +58,9 @@ struct Entry {
     int multiplier(int otherwise) const { return options.integer("multiplier", otherwise, 1, 64); }
     int layers() const {
         const int most = 64;
-        if (value->kind() != Json::Kind::number)
+        if (value.kind() != Json::Kind::number)
             return options.integer("num_layers", 0, most);
-        const int64_t n = value->integer(key);
+        const int64_t n = value.integer(key);
         if (n < 0 || n > most)
             fail(LTX2_STATUS_MODEL, "%s: %lld layers are not in 0..%d", key.c_str(),
                  static_cast<long long>(n), most);
@@ -98,7 +100,7 @@ static VaeStage encoder_stage(const Entry & entry, int64_t in) {
         entry.divides(stage.out, stage.parts());
         entry.divides(in * stage.parts(), stage.out);
     } else {
-        entry.unsupported(name);
+        entry.unsupported(shown(name));
     }
     entry.divides(stage.out, 1);
     return stage;
@@ -126,14 +128,14 @@ static VaeStage decoder_stage(const Entry & entry, int64_t in) {
             entry.divides(stage.parts(), less);
         }
     } else {
-        entry.unsupported(name);
+        entry.unsupported(shown(name));
     }
     entry.divides(stage.out, 1);
     return stage;
 }
 
-static const Json::Array & blocks_of(const Config & vae, const char * list) {
-    const Json::Array & array = vae.array(list);
+static Json::Array blocks_of(const Config & vae, const char * list) {
+    const Json::Array array = vae.array(list);
     if (array.size() > 64)
         vae.refuse(list, words("%zu blocks are more than 64", array.size()));
     return array;
@@ -162,8 +164,8 @@ VaeConfig VaeConfig::encoder(const Config & vae) {
     else if (variance == "uniform" || variance == "constant")
         c.out_channels = c.latent_channels + 1;
     else // the reference takes half of the channels then, which fits no statistics
-        vae.refuse("latent_log_var", variance + " is not supported");
-    const Json::Array & blocks = blocks_of(vae, "encoder_blocks");
+        vae.refuse("latent_log_var", shown(variance) + " is not supported");
+    const Json::Array blocks = blocks_of(vae, "encoder_blocks");
     for (size_t i = 0; i < blocks.size(); ++i)
         c.stages.push_back(encoder_stage(Entry(blocks[i], vae.what("encoder_blocks"), i),
                                          i ? c.stages.back().out : c.first_width));
@@ -178,7 +180,7 @@ VaeConfig VaeConfig::decoder(const Config & vae) {
     c.causal = vae.flag("causal_decoder", false);
     c.first_width = 8 * vae.integer("decoder_base_channels", 128, 1, most_channels / 8);
     c.out_channels = 3 * c.patch * c.patch;
-    const Json::Array & blocks = blocks_of(vae, "decoder_blocks");
+    const Json::Array blocks = blocks_of(vae, "decoder_blocks");
     for (size_t i = blocks.size(); i-- > 0;) // the list is in the encoder's order
         c.stages.push_back(decoder_stage(Entry(blocks[i], vae.what("decoder_blocks"), i),
                                          c.stages.empty() ? c.first_width : c.stages.back().out));

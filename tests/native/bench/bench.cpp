@@ -47,7 +47,7 @@ static Run decode_run(Device & device, const Model & model, int cells) {
     Latents latents{{3, cells, cells}, static_cast<int>(vae->config().latent_channels), {}};
     latents.values = random_values(latents.size());
     return [=] {
-        vae->decode(latents, quiet, [](const uint8_t *, int, int) {});
+        vae->decode(latents, quiet, [](const uint8_t *, int, int, bool) {});
         return std::vector<double>();
     };
 }
@@ -119,9 +119,9 @@ static Run attention_run(Device & device, int64_t head_dim, const std::string & 
 class Profile {
 public:
     explicit Profile(Device & device) : device_(device) {
-        ggml_backend_sched_set_eval_callback(device.scheduler(), node, this);
+        device.cpu().watch = [this](Tensor t, bool before) { node(t, before); };
     }
-    ~Profile() { ggml_backend_sched_set_eval_callback(device_.scheduler(), nullptr, nullptr); }
+    ~Profile() { device_.cpu().watch = nullptr; }
 
     void print() const {
         double all = 0, wall = 0;
@@ -144,25 +144,23 @@ private:
         int count = 0;
     };
 
-    static bool node(Tensor t, bool before, void * data) {
-        Profile & p = *static_cast<Profile *>(data);
+    void node(Tensor t, bool before) {
         const std::clock_t used = std::clock();
         if (before) {
-            p.begin_ = std::chrono::steady_clock::now();
-            p.used_ = std::clock();
-            return true;
+            begin_ = std::chrono::steady_clock::now();
+            used_ = std::clock();
+            return;
         }
         std::string name = t->op == GGML_OP_CUSTOM ? t->name : ggml_op_desc(t);
         for (int i = 0; i < 4 && (i < 2 || t->ne[i] > 1); ++i)
             name += (i ? " x " : " ") + std::to_string(t->ne[i]);
         if (t->op == GGML_OP_MUL_MAT)
             name += " from " + std::to_string(t->src[0]->ne[0]);
-        Sum & sum = p.sums_[name];
-        sum.seconds += double(used - p.used_) / CLOCKS_PER_SEC;
+        Sum & sum = sums_[name];
+        sum.seconds += double(used - used_) / CLOCKS_PER_SEC;
         sum.wall +=
-            std::chrono::duration<double>(std::chrono::steady_clock::now() - p.begin_).count();
+            std::chrono::duration<double>(std::chrono::steady_clock::now() - begin_).count();
         ++sum.count;
-        return true;
     }
 
     Device & device_;

@@ -19,13 +19,13 @@ TEST(a_gguf_file_is_read) {
         CHECK(f.format == (version == 2 ? "GGUF v2" : "GGUF v3") && f.path == "m");
         CHECK(f.metadata.find("general.architecture")->string("s") == "ltxv");
         CHECK(f.metadata.find("n")->integer("i") == 7);
-        const Json::Array & list = f.metadata.find("list")->array("a");
+        const Json::Array list = f.metadata.find("list")->array("a");
         CHECK(list.size() == 2 && list[0].array("a")[1].string("s") == "\xc3\xa9");
         CHECK(list[1].array("a")[0].number("n") == 0.5);
         CHECK(f.tensors.size() == 2 && f.find("c") == nullptr);
         const TensorInfo * a = f.find("a");
         const TensorInfo * b = f.find("b");
-        CHECK(a->type == GGML_TYPE_Q8_0 && a->dtype == "q8_0" && a->size == 68);
+        CHECK(a->type == GGML_TYPE_Q8_0 && std::string_view(a->dtype) == "q8_0" && a->size == 68);
         CHECK((a->shape == std::vector<int64_t>{2, 32}));
         CHECK((b->shape == std::vector<int64_t>{2, 1, 3}) && b->elements() == 6 && b->size == 12);
         CHECK(b->data == a->data + 96 && b->data + 12 == held.copy.data() + held.copy.size());

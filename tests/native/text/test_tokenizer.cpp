@@ -215,9 +215,9 @@ void check_pieces(const Tokenizer & t) {
 Json gguf(std::vector<Piece> from = pieces) {
     Json::Array tokens, scores, types;
     for (const Piece & piece : from) {
-        tokens.emplace_back(std::string(piece.text));
-        scores.emplace_back(piece.score);
-        types.emplace_back(static_cast<double>(piece.type));
+        tokens.push_back(std::string(piece.text));
+        scores.push_back(piece.score);
+        types.push_back(static_cast<double>(piece.type));
     }
     Json metadata;
     metadata.set("tokenizer.ggml.model", Json(std::string("llama")));

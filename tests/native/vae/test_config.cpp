@@ -52,7 +52,7 @@ TEST(what_is_not_supported_is_named) {
     CHECK_THROWS(decoder(R"("timestep_conditioning": null)"), "vae.timestep_conditioning");
     CHECK_THROWS(decoder(R"("norm_layer": "group_norm")"), "group_norm");
     CHECK_THROWS(encoder(R"("dims": 2)"), "vae.dims");
-    CHECK_THROWS(encoder(R"("latent_log_var": "none")"), "latent_log_var: none");
+    CHECK_THROWS(encoder(R"("latent_log_var": "none")"), "latent_log_var: \"none\"");
     CHECK_THROWS(encoder(R"("spatial_padding_mode": "mirror")"), "mirror");
     CHECK_THROWS(decoder(R"("decoder_blocks": [["attn_res_x", {"num_layers": 1}]])"), "attn_res_x");
     CHECK_THROWS(

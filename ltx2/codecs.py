@@ -1,0 +1,55 @@
+"""The door to Pillow and PyAV: whatever they raise leaves as one line that names the file."""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from .errors import Error, InvalidArgumentError, OutOfMemoryError
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterator
+
+_quiet = threading.Lock()  # what warnings do is one setting of the whole process
+
+
+@contextmanager
+def decoding(name: str | os.PathLike[str]) -> Iterator[None]:
+    """Around every call that reads a picture; nothing is printed."""
+    try:
+        with _quiet, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    except Error:
+        raise
+    except MemoryError:
+        raise OutOfMemoryError(f"{name}: too little memory to read the image") from None
+    except Exception as error:
+        raise InvalidArgumentError(
+            f"{name}: the image cannot be read: {one_line(error)}"
+        ) from error
+
+
+@contextmanager
+def encoding(name: str | os.PathLike[str]) -> Iterator[None]:
+    """Around every call that writes a video or an array."""
+    try:
+        yield
+    except Error:
+        raise
+    except MemoryError:
+        raise OutOfMemoryError(f"{name}: too little memory to write it") from None
+    except Exception as error:
+        words = f"could not be written: {one_line(error)}"
+        if isinstance(error, OSError) and error.errno is not None:
+            raise OSError(error.errno, words, str(name)) from error
+        raise OSError(f"{name}: {words}") from error
+
+
+def one_line(error: BaseException) -> str:
+    """What an exception says, or what it is called."""
+    words = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return " ".join(str(words).split())
