@@ -38,8 +38,8 @@ def generate(
     noise = arrays[f"{case}.noise"].ravel()
     if f"{case}.noise.appended" in arrays:  # image by image, [tokens, channels] -> planes
         tokens = arrays[f"{case}.noise.appended"]
-        images = tokens.reshape(-1, height * width // 32**2, tokens.shape[1])
-        noise = np.concatenate([noise, images.transpose(0, 2, 1).ravel()])
+        rows = tokens.reshape(-1, height * width // 32**2, tokens.shape[1])
+        noise = np.concatenate([noise, rows.transpose(0, 2, 1).ravel()])
     options: dict[str, Any] = {
         "width": width, "height": height, "frames": frames, "fps": notes.get("fps", 24.0),
         "steps": how["steps"], "schedule": how["schedule"], "guidance": guidance, "stg": stg,

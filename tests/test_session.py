@@ -119,9 +119,7 @@ def test_a_prompt_that_is_too_long_is_cut_and_reported(
     assert [record.levelname for record in caplog.records] == ["WARNING"]
     assert "prompt: only its first" in caplog.text
     caplog.clear()
-    longer = session.t2v(
-        "a red circle " * 1024 + "moves up", seed=1, negative_prompt=""
-    )
+    longer = session.t2v("a red circle " * 1024 + "moves up", seed=1, negative_prompt="")
     assert np.array_equal(long.frames, longer.frames)
     caplog.clear()
     session.t2v(PROMPT, negative_prompt="")
