@@ -243,16 +243,25 @@ def sampling(path: Path) -> Any:
     return json.loads(key(path, "config")).get("sampling")
 
 
-def test_the_variant_states_sampling_where_the_source_does_not(tmp_path: Path) -> None:
+def test_the_variant_states_sampling_where_the_source_does_not(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     plain = with_config(tmp_path / "a.safetensors", 48, vae={"x": 1})
     named = with_config(tmp_path / "ltx-distilled-1.1.safetensors", 2)
     stated = with_config(tmp_path / "b.safetensors", 48, sampling={"steps": 3})
     target = tmp_path / "a.gguf"
     assert sampling(convert(plain, target)) is None
+    assert "a.safetensors: nothing tells" in caplog.text
+    caplog.clear()
     dev = sampling(convert(plain, target, variant="dev"))
     assert (dev["schedule"], dev["steps"], dev["stg_blocks"]) == ("ltx2", 30, [28])
     assert json.loads(key(target, "config"))["vae"] == {"x": 1}
     assert sampling(convert(named, target))["schedule"] == "distilled"
+    official = with_config(tmp_path / "ltx-2.3-22b-dev.safetensors", 48)
+    assert sampling(convert(official, target)) == dev
+    short = with_config(tmp_path / "dev.safetensors", 2)
+    assert sampling(convert(short, target)) is None  # block 28 of 2: as if it were not named
+    assert not caplog.records
     assert sampling(convert(stated, target, variant="dev")) == {"steps": 3}
     with pytest.raises(ltx2.InvalidArgumentError, match="skips block 28"):
         convert(named, target, variant="dev")
