@@ -198,7 +198,7 @@ bool run_range(const Sweep & sweep, long first, long step, long last) {
 bool run_some(const Sweep & sweep, size_t most) {
     const Base base = base_of(sweep);
     std::vector<long> some = base.places;
-    if (base.calls <= 60) {
+    if (base.calls <= 40) {
         some.resize(static_cast<size_t>(base.calls));
         std::iota(some.begin(), some.end(), 1);
     }
@@ -219,7 +219,7 @@ bool run_everything(Sweep sweep, bool every) {
                 sweep.kind = kind, sweep.from = from, sweep.call = &call;
                 const bool any_threads = every && kind == Kind::thread;
                 const bool places = !every || std::strcmp(call.name, "first-video") == 0;
-                const size_t most = every ? 100000 : from ? 15 : 60;
+                const size_t most = every ? 100000 : from ? 10 : 40;
                 for (sweep.threads = any_threads ? 1 : 2; sweep.threads <= (any_threads ? 4 : 2);
                      ++sweep.threads)
                     right &= places ? run_some(sweep, most) : run_range(sweep, 1, 1, 0);
