@@ -136,7 +136,7 @@ std::vector<TextFeatures> Session::encode(const std::vector<std::string> & promp
         }
         const HiddenStates states = use<TextEncoder>(progress).encode(tokens, progress);
         texts.push_back(use<Connector>(progress).project(states, progress));
-        check(texts.back().values, "text",
+        check(texts.back().values, "encoding the prompt",
               {{model_.need(TextEncoder::part)},
                {model_.need(Connector::projection_part)},
                {model_.need(Connector::part)}},
@@ -203,7 +203,7 @@ Stream Session::start(const Request & want, const Progress & progress) {
             cover(image.pixels, image.width, image.height, want.width, want.height);
         const Latents latents =
             use<VideoEncoder>(progress).encode(pixels, 1, want.height, want.width, progress);
-        check(latents.values, words("image %zu", i + 1),
+        check(latents.values, words("encoding image %zu", i + 1),
               {{model_.need(VideoEncoder::part), "vae.encoder."},
                {model_.need(VideoEncoder::part), "vae.per_channel_statistics."}},
               progress);
@@ -224,15 +224,19 @@ void Session::denoise(const Request & want, const std::vector<TextFeatures> & te
                    guidance.uses_stg() ? guidance.stg_blocks : std::vector<int>());
         const std::vector<Suspect> weights = {{model_.need(Dit::part)}};
         int step = 0;
+        const auto check_step = [&](const std::vector<float> & values) {
+            check(values, words("denoising step %d of %zu", step, stage.sigmas.size() - 1), weights,
+                  progress);
+        };
         ltx2::denoise(state, stage, progress, [&](const State & now, float sigma) {
             Velocities v = run.velocity(now, sigma, progress);
-            const std::string where = words("step %d", ++step);
+            ++step;
             for (const auto * pass : {&v.plain, &v.negative, &v.perturbed})
                 for (const std::vector<float> & values : *pass)
-                    check(values, where, weights, progress);
+                    check_step(values);
             return v;
         });
-        check(state.front().latents, words("step %d", step), weights, progress);
+        check_step(state.front().latents);
     }
 }
 
@@ -272,7 +276,7 @@ void Session::decode(const Latents & latents, Video & video, const Progress & pr
     decoder.decode(latents, progress, [&](const uint8_t * rows, int first, int count, bool finite) {
         if (!finite) {
             model_.check_unchanged();
-            fail_not_finite(words("frame %d", first),
+            fail_not_finite(words("decoding frame %d", first),
                             {{model_.need(VideoDecoder::part), "vae.decoder."},
                              {model_.need(VideoDecoder::part), "vae.per_channel_statistics."}},
                             progress);
