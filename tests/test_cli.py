@@ -277,8 +277,8 @@ def test_what_a_full_disk_refuses_is_kept_and_can_be_used(
     code, _, err = run(capsys, "t2v", PROMPT, *words)
     assert code == 6
     assert re.fullmatch(
-        r"ltx2: seed 9\nltx2: .*(kept|be kept).*\nltx2: \[Errno 28\] could not be written: "
-        r"No space left on device: '.*clip.gif'\n",
+        r"ltx2: model: .*\nltx2: seed 9\nltx2: .*(kept|be kept).*\nltx2: \[Errno 28\] could not be "
+        r"written: No space left on device: '.*clip.gif'\n",
         err,
     )
     kept = list(tmp_path.iterdir())

@@ -179,10 +179,10 @@ static bool is_space(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
 
 Request::Request(const ltx2_video_params & p, const Defaults & d, const Scale & scale)
     : prompt(p.prompt), negative(p.negative_prompt ? p.negative_prompt : d.negative),
-      width(p.width ? p.width : d.width), height(p.height ? p.height : d.height),
-      frames(p.frames ? p.frames : d.frames), fps(p.fps != 0 ? p.fps : d.fps),
-      grid(grid_of(width, height, frames, fps, scale)), stages{stage_of(p, d)}, seed(p.seed),
-      noise(p.noise), noise_count(p.noise_count) {
+      negative_given(p.negative_prompt), width(p.width ? p.width : d.width),
+      height(p.height ? p.height : d.height), frames(p.frames ? p.frames : d.frames),
+      fps(p.fps != 0 ? p.fps : d.fps), grid(grid_of(width, height, frames, fps, scale)),
+      stages{stage_of(p, d)}, seed(p.seed), noise(p.noise), noise_count(p.noise_count) {
     if (std::all_of(prompt.begin(), prompt.end(), is_space))
         fail(LTX2_STATUS_INVALID_ARGUMENT, "prompt: empty; say what the video shows");
     images = images_of(p, frames);

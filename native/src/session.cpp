@@ -102,8 +102,8 @@ void Session::check_memory(const Grid & grid, bool denoises) const {
     const double needed = std::max(pixels, block), have = static_cast<double>(device_.memory());
     if (have > 0 && needed > have)
         fail(LTX2_STATUS_OUT_OF_MEMORY,
-             "memory: %d frames of %d x %d need more than %.1f GiB, and there are %.1f GiB", frames,
-             width, height, needed / (1 << 30), have / (1 << 30));
+             "memory: %d frames of %d x %d need more than %.0f MiB, and there are %.0f MiB", frames,
+             width, height, needed / (1 << 20), have / (1 << 20));
 }
 
 // The frames that a grid of latents decodes to.
@@ -122,16 +122,21 @@ void Session::check(const std::vector<float> & values, const std::string & where
         fail_not_finite(where, suspects, progress);
 }
 
-std::vector<TextFeatures> Session::encode(const std::vector<std::string> & prompts,
-                                          const Progress & progress) {
+std::vector<TextFeatures> Session::encode(const Request & want, const Progress & progress) {
     if (!tokenizer_)
         tokenizer_ = std::make_unique<Tokenizer>(Tokenizer::open(model_.need(TextEncoder::part)));
+    std::vector<std::string> prompts = {want.prompt};
+    for (const Stage & stage : want.stages)
+        if (stage.guidance.uses_negative() && prompts.size() == 1)
+            prompts.push_back(want.negative);
     std::vector<TextFeatures> texts;
     for (const std::string & prompt : prompts) { // one prompt's hidden states take up to 0.8 GB
         std::vector<int32_t> tokens = tokenizer_->encode(prompt, text_length_ + 1);
         if (tokens.size() > static_cast<size_t>(text_length_)) {
-            log(Level::warning, "%s: only its first %d tokens are read",
-                &prompt == &prompts[0] ? "prompt" : "negative prompt", text_length_);
+            const bool negative = &prompt != &prompts[0];
+            log(negative && !want.negative_given ? Level::debug : Level::warning,
+                "%s: only its first %d tokens are read", negative ? "negative prompt" : "prompt",
+                text_length_);
             tokens.pop_back();
         }
         const HiddenStates states = use<TextEncoder>(progress).encode(tokens, progress);
@@ -312,11 +317,7 @@ std::unique_ptr<Video> Session::make(const ltx2_video_params & params) {
     decoder_.check(want.grid);
     check_memory(want.grid, /*denoises=*/true);
 
-    std::vector<std::string> prompts = {want.prompt};
-    for (const Stage & stage : want.stages)
-        if (stage.guidance.uses_negative() && prompts.size() == 1)
-            prompts.push_back(want.negative);
-    const std::vector<TextFeatures> texts = encode(prompts, progress);
+    const std::vector<TextFeatures> texts = encode(want, progress);
     State state = {start(want, progress)};
     denoise(want, texts, state, progress);
 
