@@ -1,6 +1,7 @@
 #include "convert.h"
 
 #include "base/round.h"
+#include "base/utf8.h"
 #include "dit/dit.h"
 #include "files/paths.h"
 #include "request.h"
@@ -158,9 +159,9 @@ void Conversion::add_items() {
             std::vector<int64_t> shape = source.info->shape;
             if (shape.empty() || shape.size() > 5 || source.info->elements() == 0)
                 fail(LTX2_STATUS_MODEL, "%s: tensor %s: a shape of %zu dimensions, %lld values",
-                     source.path.c_str(), source.info->name.c_str(), shape.size(),
+                     source.path.c_str(), shown(source.info->name).c_str(), shape.size(),
                      static_cast<long long>(source.info->elements()));
-            check_type(source, source.info->name, shape.back());
+            check_type(source, shown(source.info->name), shape.back());
             const int stored = stored_type(*part, name, shape, wanted_, blocks);
             if (shape.size() == 5) { // a convolution; GGUF has at most four dimensions
                 shape[0] *= shape[1];
@@ -297,13 +298,14 @@ static void check_values(const std::vector<float> & values, const Source & sourc
         std::memcpy(&bits, &value, sizeof bits);
         largest = std::max(largest, bits & 0x7FFFFFFF);
     }
-    const char *path = source.path.c_str(), *name = source.info->name.c_str();
+    const char * path = source.path.c_str();
     if (largest >= infinite)
-        fail(LTX2_STATUS_MODEL, "%s: tensor %s holds a value that is not finite", path, name);
+        fail(LTX2_STATUS_MODEL, "%s: tensor %s holds a value that is not finite", path,
+             shown(source.info->name).c_str());
     if (type != GGML_TYPE_F32 && largest > largest_f16)
         fail(LTX2_STATUS_MODEL,
-             "%s: tensor %s holds values over 65504, too large for %s; convert to f32", path, name,
-             ggml_type_name(type));
+             "%s: tensor %s holds values over 65504, too large for %s; convert to f32", path,
+             shown(source.info->name).c_str(), ggml_type_name(type));
 }
 
 void Conversion::encode(const Item & item, int64_t first, int64_t count, uint8_t * out) const {

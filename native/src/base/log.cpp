@@ -1,5 +1,6 @@
 #include "base/log.h"
 
+#include "base/utf8.h"
 #include "ggml.h"
 
 #include <cstdarg>
@@ -14,7 +15,21 @@ static std::mutex mutex;
 static ltx2_log_fn log_function = nullptr;
 static void * log_user_data = nullptr;
 
-static void send(Level level, const char * message) {
+// `words` made visible, into memory that is there: messages tell of memory that ran out, too.
+static void send(Level level, const char * words) {
+    char message[512];
+    size_t size = 0;
+    const std::string_view text(words);
+    for (size_t at = 0; at < text.size();) {
+        const Glyph next = glyph(text.substr(at));
+        const size_t more = std::strlen(next.words);
+        if (size + more >= sizeof message)
+            break;
+        std::memcpy(message + size, next.words, more);
+        size += more;
+        at += next.length;
+    }
+    message[size] = '\0';
     const std::lock_guard<std::mutex> lock(mutex);
     if (log_function)
         log_function(static_cast<int>(level), message, log_user_data);
