@@ -22,7 +22,8 @@ import ltx2
 session = ltx2.Session(sys.argv[2:], threads=2)
 under_way = threading.Event()
 def endless(progress=lambda progress: under_way.set()):
-    session.t2v("a red circle", frames=257, steps=1000, seed=1, progress=progress)
+    size = {"width": 512, "height": 512, "frames": 257, "steps": 1000}
+    session.t2v("a red circle", **size, seed=1, progress=progress)
 def ctrl_c(delay=0.0):
     threading.Timer(delay, os.kill, (os.getpid(), signal.SIGINT)).start()
 """

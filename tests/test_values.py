@@ -19,7 +19,7 @@ import ltx2
 from ltx2.convert import convert
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
 SMALL: ltx2.Options = {"width": 64, "height": 64, "frames": 9, "steps": 2, "stg": -1, "seed": 1}
@@ -93,7 +93,7 @@ def test_one_value_in_any_tensor_is_found_and_its_tensor_named(
     assert not wrong
 
 
-def written(path: Path, changes: dict[str, float | None], target: Path) -> Path:
+def written(path: Path, changes: Mapping[str, float | None], target: Path) -> Path:
     """A copy of a file of F32 and F16 values: these tensors hold one number; None: random bytes."""
     data = bytearray(path.read_bytes())
     for name, tensor in tensors(path).items():
