@@ -172,7 +172,7 @@ def test_a_folder_of_everything_opens_and_each_stranger_is_reported_in_one_line(
         ltx2.Session(strangers)
     words = str(caught.value)
     assert words.startswith("model: no text encoder, text projection, text connector, ")
-    assert f"{strangers / 'newer.safetensors'} (states model_version \"2.5.0\"; " in words
+    assert f'{strangers / "newer.safetensors"} (states model_version "2.5.0"; ' in words
     assert f"and {len(files) - 8} more" in words
 
 
