@@ -288,8 +288,19 @@ def _answer(output: str, metadata: Mapping[str, Any], as_json: bool) -> None:
 
 
 class _Said(logging.Handler):
+    """Messages on stderr; a warning once, though a trial and the work itself both give it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.warnings: set[str] = set()
+
     def emit(self, record: logging.LogRecord) -> None:
-        say(record.getMessage())
+        text = record.getMessage()
+        if record.levelno >= logging.WARNING:
+            if text in self.warnings:
+                return
+            self.warnings.add(text)
+        say(text)
 
 
 def _load_array(name: str, path: str) -> Any:
