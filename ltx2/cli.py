@@ -242,6 +242,8 @@ def _generate(
     if "noise" in wanted:
         wanted["noise"] = _load_array("noise", wanted["noise"])
     if "latents" in wanted:
+        if os.path.realpath(wanted["latents"]) == os.path.realpath(output):
+            raise click.UsageError("--latents names the output; the video would replace them")
         wanted["latents"] = media.array_writer(wanted["latents"])
     with (
         ltx2.Session(list(model) or None, device=device, threads=threads) as session,

@@ -197,6 +197,7 @@ def bad(tmp_path: Path, tiny: dict[str, Path]) -> Path:
         ("t2v '' -o a.mp4", 2, "prompt"),
         ("t2v p -o a.avi", 2, "a.avi"),
         ("t2v p -o none/a.mp4", 2, "none"),
+        ("t2v p -o a.npy --latents ./a.npy", 2, "--latents names the output"),
         ("t2v p -o a.mp4 --noise none.npy", 2, "none.npy"),
         ("t2v p -o a.mp4 --noise text.png", 2, "text.png"),
         ("t2v p -o a.mp4 --noise arrays.npz", 2, "noise: arrays.npz"),
