@@ -242,6 +242,8 @@ def _generate(
     if "noise" in wanted:
         wanted["noise"] = _load_array("noise", wanted["noise"])
     if "latents" in wanted:
+        if os.path.realpath(wanted["latents"]) == os.path.realpath(output):
+            raise click.UsageError("--latents names the output; the video would replace them")
         wanted["latents"] = media.array_writer(wanted["latents"])
     with (
         ltx2.Session(list(model) or None, device=device, threads=threads) as session,
@@ -288,8 +290,19 @@ def _answer(output: str, metadata: Mapping[str, Any], as_json: bool) -> None:
 
 
 class _Said(logging.Handler):
+    """Messages on stderr; a warning once, though a trial and the work itself both give it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.warnings: set[str] = set()
+
     def emit(self, record: logging.LogRecord) -> None:
-        say(record.getMessage())
+        text = record.getMessage()
+        if record.levelno >= logging.WARNING:
+            if text in self.warnings:
+                return
+            self.warnings.add(text)
+        say(text)
 
 
 def _load_array(name: str, path: str) -> Any:

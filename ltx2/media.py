@@ -157,7 +157,8 @@ def _check_place(target: Path, ending: str) -> None:
 def _check_frame_folder(target: Path) -> None:
     """It is replaced, so it may hold frames and nothing else."""
     if target.is_dir() and any(
-        file.suffix != ".png" or not file.stem.isdigit() for file in target.iterdir()
+        file.suffix != ".png" or not file.stem.isdigit() or file.is_dir()
+        for file in target.iterdir()
     ):
         raise InvalidArgumentError(f"{target}: is a folder with other files in it")
 

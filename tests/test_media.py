@@ -312,12 +312,14 @@ def test_paths_that_cannot_be_written_are_refused(tmp_path: Path) -> None:
     (tmp_path / "mine.png").mkdir()
     (tmp_path / "mine.png" / "letter.txt").write_text("dear")
     (tmp_path / "folder.mp4").mkdir()
+    (tmp_path / "2024.png" / "01.png").mkdir(parents=True)  # frames of another video, perhaps
     for name, words in {
         "clip": "ending",
         "clip.avi": "ending",
         "none/clip.mp4": "no folder",
         "file.png": "is a file",
         "mine.png": "other files",
+        "2024.png": "other files",
         "folder.mp4": "is a folder",
     }.items():
         with pytest.raises(ltx2.InvalidArgumentError, match=words):
