@@ -97,7 +97,7 @@ using failing::fails;
 using failing::hidden;
 using failing::Kind;
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#if defined(LTX2_FAULTS_OF_NEW) // under a sanitizer, whose malloc has to be its own
 
 // Null where it has to fail.
 static void * made(size_t size, size_t alignment = 16) {
