@@ -232,6 +232,8 @@ def _encoder(width: int, height: int, rate: Fraction) -> str:
             continue
         try:
             _try_encoder(name, width, height, rate)
+        except MemoryError:  # PyAV's is an FFmpegError too
+            raise
         except av.FFmpegError as error:
             failed.append(f"{name} takes no {width}x{height}: {one_line(error)}")
             continue
