@@ -136,6 +136,8 @@ def _resolved(path: str | os.PathLike[str], *, folder: bool) -> Path:
         raise InvalidArgumentError(f"{path}: is a folder; name a file")
     if not folder and not stat.S_ISREG(mode):
         raise InvalidArgumentError(f"{path}: is a device or a pipe; name a file")
+    if os.path.ismount(target):  # a rename would be refused, after the work
+        raise InvalidArgumentError(f"{path}: is mounted there; name a place in a mounted folder")
     if not os.access(target, os.W_OK):
         raise InvalidArgumentError(f"{path}: cannot be written: it is read-only")
     return target
@@ -242,16 +244,19 @@ if sys.platform == "win32":
     import msvcrt
 
     def _lock(file: int) -> bool | None:
+        """Whether we have it now; None where the file system has no locks."""
         try:
             msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
-        except OSError:
+        except PermissionError:
             return False
+        except OSError:
+            return None
         return True
 else:
     import fcntl
 
     def _lock(file: int) -> bool | None:
-        """Whether we have it now; None where the file system has no locks."""
+        """As above."""
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -187,6 +187,7 @@ def bad(tmp_path: Path, tiny: dict[str, Path]) -> Path:
         ("nonsense", 2, "nonsense"),
         ("t2v p -o a.mp4 --width wide", 2, "--width"),
         ("t2v p -o a.mp4 --width 500", 2, "500"),
+        ("t2v p -o a.mp4 --width 501", 2, "width: 501 is not a multiple"),
         ("t2v p -o a.mp4 --width 0", 2, "width: 0"),
         ("t2v p -o a.mp4 --width -32", 2, "width: -32 is not a multiple"),
         ("t2v p -o a.mp4 --width 999968 --height 999968", 2, "width: 999968 is not a multiple"),

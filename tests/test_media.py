@@ -282,6 +282,9 @@ def test_free_space_is_compared_with_what_a_video_may_take(
         ):
             media.check_output(tmp_path / name, **size)
         assert ("may need 0 MiB" in caplog.text) == warning, name
+    media.check_output(tmp_path / "b.npy")  # what the model's own size is, only it knows
+    assert "b.npy: may need 136 MiB" in caplog.text
+    assert media._DEFAULTS.items() <= ltx2.capabilities()["defaults"].items()
 
 
 def test_what_could_not_be_saved_is_kept_where_there_is_place(
