@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import struct
+import subprocess
 import warnings
 import zlib
 from pathlib import Path
@@ -217,6 +218,16 @@ def test_a_format_that_is_not_read_says_what_to_do(brand: bytes, kind: str, tmp_
     (tmp_path / "photo.heic").write_bytes(struct.pack(">I", 24) + b"ftyp" + brand + bytes(100))
     with pytest.raises(ltx2.InvalidArgumentError, match=f"photo.heic: is {kind}.* as JPEG or PNG"):
         read_image(tmp_path / "photo.heic")
+
+
+def test_a_picture_that_is_a_program_is_not_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Image.fromarray(picture()).save(tmp_path / "a.eps")
+    (tmp_path / "a.eps").rename(tmp_path / "a.jpg")
+    monkeypatch.setattr(subprocess, "check_call", lambda *_, **__: pytest.fail("it was run"))
+    with pytest.raises(ltx2.InvalidArgumentError, match=r"a\.jpg: is EPS.* as JPEG or PNG"):
+        read_image(tmp_path / "a.jpg")
 
 
 @pytest.mark.parametrize(
