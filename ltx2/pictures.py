@@ -161,6 +161,8 @@ def _eight_bits(image: Image.Image, name: str) -> Pixels:
 def _srgb(image: Image.Image) -> Image.Image:
     """RGB, in the colours that the picture's own profile means."""
     profile = image.info.get("icc_profile")
+    if image.mode == "P":  # the profile is of the palette's colours
+        image = image.convert("RGB")
     if profile and image.mode in ("L", "RGB", "CMYK"):
         with suppress(ImageCms.PyCMSError, OSError, TypeError, ValueError):  # then as without one
             own = ImageCms.ImageCmsProfile(io.BytesIO(profile))

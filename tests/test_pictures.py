@@ -108,8 +108,11 @@ def test_a_colour_profile_is_followed_and_a_damaged_one_is_not(tmp_path: Path) -
     data[at[b"rXYZ"] + 4 : at[b"rXYZ"] + 12] = green
     data[at[b"gXYZ"] + 4 : at[b"gXYZ"] + 12] = red
     Image.fromarray(plain).save(tmp_path / "mine.png", icc_profile=bytes(data))
-    have = read_image(tmp_path / "mine.png")[0, 0].tolist()
-    assert np.abs(np.array(have) - (50, 200, 20)).max() <= 2
+    few = Image.fromarray(plain).quantize(2)
+    few.save(tmp_path / "few.png", icc_profile=bytes(data))
+    for name in ("mine.png", "few.png"):
+        have = read_image(tmp_path / name)[0, 0].tolist()
+        assert np.abs(np.array(have) - (50, 200, 20)).max() <= 2, name
     Image.fromarray(plain).save(tmp_path / "bad.png", icc_profile=bytes(data[:300]))
     assert np.array_equal(read_image(tmp_path / "bad.png"), plain)
 
