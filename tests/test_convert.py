@@ -16,6 +16,7 @@ import pytest
 from safetensors_file import Stored, bf16, read_safetensors, write_safetensors
 
 import ltx2
+from ltx2 import _calls
 from ltx2.convert import convert
 
 if TYPE_CHECKING:
@@ -407,6 +408,16 @@ def test_progress_counts_the_bytes_of_the_source(source: Path, tmp_path: Path) -
     assert {p.stage for p in seen} == {"convert"}
     assert seen[-1].done == seen[-1].total
     assert 0 < seen[-1].total < source.stat().st_size
+
+
+def test_the_end_of_python_stops_a_conversion(source: Path, tmp_path: Path) -> None:
+    def cancel(_progress: ltx2.Progress) -> None:
+        [call] = _calls.under_way()
+        call.cancelled = True
+
+    with pytest.raises(ltx2.CancelledError):
+        convert(source, tmp_path / "a.gguf", progress=cancel)
+    assert list(tmp_path.iterdir()) == [source]
 
 
 def sparse(path: Path, rows: int) -> Path:
