@@ -323,6 +323,8 @@ def _load_array(name: str, path: str) -> Any:
     try:
         with Path(path).open("rb") as file:
             return np.lib.format.read_array(file, allow_pickle=False)
+    except MemoryError:
+        raise
     except Exception as error:  # a damaged header raises whatever NumPy's parser meets
         raise ltx2.InvalidArgumentError(f"{name}: {path} cannot be read: {error}") from None
 

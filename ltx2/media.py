@@ -110,7 +110,8 @@ def save(
 def rescue(path: str | os.PathLike[str], arrays: Mapping[str, Any]) -> tuple[str, Path] | None:
     """Keep the first of these arrays that can be, when `path` could not be written.
 
-    Returns which, and where: a new .npy beside `path`, or for temporary files, or at home.
+    Returns which, and where: a new .npy beside `path`, or for temporary files, or at home. Only its
+    owner can read it.
     """
     folders: list[Callable[[], Path]] = [
         lambda: Path(path).absolute().parent, lambda: Path(tempfile.gettempdir()), Path.home,
@@ -118,7 +119,12 @@ def rescue(path: str | os.PathLike[str], arrays: Mapping[str, Any]) -> tuple[str
     for (name, array), folder in itertools.product(arrays.items(), folders):
         with suppress(Exception):  # any other place is better than none
             target = folder() / f"ltx2-{name}-{secrets.token_hex(4)}.npy"
-            array_writer(target)(array)
+            target.touch(0o600, exist_ok=False)
+            try:
+                array_writer(target)(array)
+            except BaseException:
+                target.unlink()
+                raise
             return name, target
     return None
 

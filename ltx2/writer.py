@@ -76,8 +76,8 @@ def new_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     with _workspace(target.parent) as work:
         new = work / "new"
         yield new
-        _keep_mode(target, new)
         _sync(new)
+        _keep_mode(target, new)  # which we may not be able to open
         new.replace(target)
         _sync(target.parent)
 
@@ -159,10 +159,13 @@ def _keep_mode(target: Path, new: Path) -> None:
 def _workspace(parent: Path) -> Iterator[Path]:
     work, lock = parent / f".ltx2-{secrets.token_hex(8)}", None
     try:
-        while lock is None:  # until then another run may take it for a dead one's
+        for _ in range(100):  # until it is locked another run may take it for a dead one's
             with suppress(FileExistsError):
                 work.mkdir(0o700)
-            lock = _locked(work)
+            if lock := _locked(work):
+                break
+        else:
+            raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK), str(parent))
         yield work
     finally:
         try:
