@@ -298,6 +298,7 @@ def test_what_a_full_disk_refuses_is_kept_and_can_be_used(
         assert not kept
         return
     assert str(kept[0]) in err
+    assert kept[0].stat().st_mode & 0o777 == 0o600
     monkeypatch.undo()
     monkeypatch.setenv("LTX2_MODEL", model)
     assert run(capsys, "t2v", PROMPT, "-o", tmp_path / "want.npy", *words[2:])[0] == 0
