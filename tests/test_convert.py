@@ -294,8 +294,8 @@ def test_a_config_that_the_source_leaves_unsaid_is_stated(tmp_path: Path) -> Non
         (DIT + "proj_out.bias", ("F32", np.array([1, -np.inf], np.float32)), "is not finite"),
         (DIT + "transformer_blocks.2.attn1.to_k.weight",
          ("F32", np.full((2, 32), -7e4, np.float32)), "values over 65504, too large for q8_0"),
-        (DIT + "proj_out.bias", ("I32", np.ones(4, np.int32)), "proj_out.bias is I32"),
-        (DIT + "proj_out.bias", ("F64", np.ones(4)), "proj_out.bias is F64"),
+        (DIT + "proj_out.bias", ("I32", np.ones(4, np.int32)), "proj_out.bias" is I32"),
+        (DIT + "proj_out.bias", ("F64", np.ones(4)), "proj_out.bias" is F64"),
         (DIT + "proj_out.bias", ("F32", normal(0, 4)), "2 dimensions, 0 values"),
     ],
 )  # fmt: skip

@@ -304,7 +304,7 @@ def test_a_converted_encoder_can_be_converted_again(folder: Path, tmp_path: Path
         ({"rope_scaling": [1]}, "rope_scaling: is an array, not an object"),
         ({"rope_scaling": {"rope_type": "linear"}}, "factor: is missing"),
         ({"attn_logit_softcapping": 50.0}, "attn_logit_softcapping: is not supported"),
-        ({"layer_types": ["full_attention", "sliding_attention"] * 3 + ["x"]}, "x is not supp"),
+        ({"layer_types": ["full_attention", "sliding_attention"] * 3 + ["x"]}, '"x" is not supp'),
         ({"layer_types": ["sliding_attention"] * 2 + ["full_attention"] * 5}, "no repeated"),
     ],
 )
