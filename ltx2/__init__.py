@@ -8,6 +8,8 @@
 
 import typing as _typing
 
+from . import _library
+
 if _typing.TYPE_CHECKING:
     from .errors import (
         CancelledError,
@@ -40,6 +42,8 @@ __all__ = [
     "describe",
     "devices",
 ]
+
+_library.find()  # or ImportError, now
 
 
 def __getattr__(name: str) -> _typing.Any:

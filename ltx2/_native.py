@@ -1,12 +1,4 @@
-"""The native library: where it is, its functions as `lib`, and statuses turned into exceptions.
-
-A library folder holds the library and the `ltx2.h` it was built with, flat or as an install tree
-(lib/, include/). The first of these that has both is used:
-
-1. the folder named by the environment variable LTX2_LIBRARY;
-2. native/ in this package, as installed by pip;
-3. prebuilds/<platform>/ in a checkout, as made by scripts/build;
-4. native/ in the installed package, where a checkout's package hides it, as in its own folder.
+"""The native library: its functions as `lib`, and statuses turned into exceptions.
 
 The declarations are the header's own text, so nothing is written twice.
 
@@ -18,66 +10,23 @@ Ctrl-C, which Python delivers while Python code runs, whichever that is.
 from __future__ import annotations
 
 import atexit
-import contextlib
 import logging
 import os
-import platform
 import re
-import sys
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import cffi
 
-from . import __version__, errors
+from . import __version__, _library, errors
 from .text import visible
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
-_LIBRARY = {"win32": "ltx2.dll", "darwin": "libltx2.dylib"}.get(sys.platform, "libltx2.so")
 _BEGIN = "/* --- declarations: plain C99, also read by Python --- */"
 _END = "/* --- end of declarations --- */"
-
-
-def _platform() -> str:
-    """The name of this platform's folder in prebuilds/, such as linux-x86_64."""
-    machine = {"AMD64": "x86_64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
-    system = {"win32": "windows", "darwin": "macos"}.get(sys.platform, sys.platform)
-    return f"{system}-{machine}"
-
-
-def _folders() -> Iterator[Path]:
-    if chosen := os.environ.get("LTX2_LIBRARY"):
-        yield Path(chosen)
-        return  # a folder asked for by name is not silently replaced by another
-    # An editable install has two package folders: the checkout's and the one with the library.
-    for package in sys.modules[__package__].__path__:
-        yield Path(package) / "native"
-    yield Path(__file__).parents[1] / "prebuilds" / _platform()
-    from importlib import metadata  # slow to load, and most do not come so far
-
-    with contextlib.suppress(metadata.PackageNotFoundError):
-        yield Path(str(metadata.distribution("ltx2").locate_file("ltx2/native")))
-
-
-def _find() -> tuple[Path, Path]:
-    """The library and its header."""
-    folders = []
-    for folder in _folders():
-        folders.append(folder)
-        libraries = [folder / sub / _LIBRARY for sub in ("", "lib", "lib64", "bin")]
-        headers = [folder / sub / "ltx2.h" for sub in ("", "include")]
-        library = next(filter(Path.is_file, libraries), None)
-        header = next(filter(Path.is_file, headers), None)
-        if library and header:
-            return library, header
-    places = ", ".join(map(str, folders))
-    raise ImportError(
-        f"ltx2: {_LIBRARY} with ltx2.h is in none of: {places}; "
-        "`pip install .` or scripts/build makes it, LTX2_LIBRARY names a folder that has it"
-    )
 
 
 def declarations(header: str) -> str:
@@ -94,7 +43,7 @@ def sentences(struct: str) -> dict[str, str]:
 
 
 ffi: Any = cffi.FFI()
-library_path, header_path = _find()
+library_path, header_path = _library.find()
 ffi.cdef(declarations(header_path.read_text(encoding="utf-8")))
 # Never unloaded: what it made is freed until the end, and in no particular order.
 lib: Any = ffi.dlopen(str(library_path), ffi.RTLD_NOW | getattr(ffi, "RTLD_NODELETE", 0))

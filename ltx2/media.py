@@ -47,6 +47,8 @@ _ENCODERS = ("libx264", "libopenh264", "h264_videotoolbox", "h264_mf", "mpeg4")
 _DESCRIPTION = 0x010E  # EXIF's ImageDescription
 # Bytes of one pixel: what a busy clip takes. .npy has no other size.
 _USUAL_BYTES = {".mp4": 0.1, ".gif": 0.5, ".webp": 0.15, ".png": 2, ".npy": 3}
+_DEFAULTS = {"width": 768, "height": 512, "frames": 121, "fps": 24}  # capabilities() has them too
+_LARGEST_TRIAL = 1 << 27  # pixels: twice what the library makes
 # The milliseconds that an animation's delays count in; and how many frames a second players show
 # at most: they take a shorter delay (GIF: under 20 ms, WebP: under 11) for one of 100 ms.
 _CLOCKS = {".gif": (10, 50), ".webp": (1, 90)}
@@ -62,21 +64,29 @@ def check_output(
 ) -> None:
     """Refuse, before any work is done, a video that `save` could not write to `path`.
 
-    One frame of that size and rate is written next to it and removed; what is not known counts as
-    the defaults of LTX-2.3. With all of them, free space is compared with what the video may take.
+    One frame of that size and rate is written next to it and removed, and free space is compared
+    with what the video may take. What is not known, or is for the library to refuse, counts as the
+    defaults of LTX-2.3; a comparison with those gives a warning at most.
     """
     target, ending = Path(path), _ending(path)
-    trial = np.zeros((1, height or 512, width or 768, 3), np.uint8)
-    _check_video(trial, fps or 24)
+    default = _DEFAULTS
+    sure = bool(width and height and frames and frames > 0)
+    width, height = width or default["width"], height or default["height"]
+    fps = fps or default["fps"]
+    if min(width, height) < 1 or width % 2 or height % 2 or width * height > _LARGEST_TRIAL:
+        width, height, sure = default["width"], default["height"], False
+    if not 1 <= fps <= 240:
+        fps = default["fps"]
+    trial = np.zeros((1, height, width, 3), np.uint8)
     _check_place(target, ending)
-    if width and height and frames:
-        _check_space(target, ending, width * height * frames)
-    _warn_of_rate(ending, fps or 24)
+    frames = frames if frames and frames > 0 else default["frames"]
+    _check_space(target, ending, width * height * frames, sure=sure)
+    _warn_of_rate(ending, fps)
     try:
         with encoding(target), writer.scratch(target) as temporary:
             if ending == ".png":
                 temporary.mkdir()
-            _WRITERS[ending](temporary, trial, fps or 24, {})
+            _WRITERS[ending](temporary, trial, fps, {})
     except OSError as error:
         if error.errno == errno.ENOSPC:
             raise
@@ -149,16 +159,17 @@ def _check_place(target: Path, ending: str) -> None:
 def _check_frame_folder(target: Path) -> None:
     """It is replaced, so it may hold frames and nothing else."""
     if target.is_dir() and any(
-        file.suffix != ".png" or not file.stem.isdigit() for file in target.iterdir()
+        file.suffix != ".png" or not file.stem.isdigit() or file.is_dir()
+        for file in target.iterdir()
     ):
         raise InvalidArgumentError(f"{target}: is a folder with other files in it")
 
 
-def _check_space(target: Path, ending: str, pixels: int) -> None:
-    """An error where no video fits, a warning where this one may not."""
+def _check_space(target: Path, ending: str, pixels: int, *, sure: bool) -> None:
+    """An error where no video of so many pixels fits, a warning where one may not."""
     usual, free = _USUAL_BYTES[ending] * pixels, writer.free_space(target)
     words = f"may need {usual / 2**20:.0f} MiB, {free / 2**20:.0f} MiB are free"
-    if free < usual / (1 if ending == ".npy" else 50):
+    if sure and free < usual / (1 if ending == ".npy" else 50):
         raise OSError(errno.ENOSPC, words.replace("may need", "needs"), str(target))
     if free < usual:
         _log.warning("%s: %s", target, words)
@@ -221,6 +232,8 @@ def _encoder(width: int, height: int, rate: Fraction) -> str:
             continue
         try:
             _try_encoder(name, width, height, rate)
+        except MemoryError:  # PyAV's is an FFmpegError too
+            raise
         except av.FFmpegError as error:
             failed.append(f"{name} takes no {width}x{height}: {one_line(error)}")
             continue

@@ -57,10 +57,12 @@ class Video:
         """Write the clip; the ending of `path` says how.
 
         .mp4 (H.264), .gif, .webp (animated), .png (a folder of that name with one picture per
-        frame), .npy (the array). The file appears under its name only when it is complete; until
-        then one that was there before stays. `metadata` goes into the file, except into .npy, which
-        has no place for it.
+        frame), .npy (the array). What was there before stays until the new one is complete; a link
+        is followed. `metadata` goes into the file, except into .npy, which has no place for it. Of
+        a .gif above 50 frames per second, and a .webp above 90, frames are left out so that players
+        show it at the right speed; a warning in the log says so.
 
-        Raises InvalidArgumentError for another ending and OSError where the system refuses.
+        Raises InvalidArgumentError for a path or a size that the format cannot have, and OSError
+        where the system refuses. Nothing else is written then: the video can be saved elsewhere.
         """
         media.save(path, self.frames, self.fps, self.metadata)

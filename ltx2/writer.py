@@ -136,6 +136,8 @@ def _resolved(path: str | os.PathLike[str], *, folder: bool) -> Path:
         raise InvalidArgumentError(f"{path}: is a folder; name a file")
     if not folder and not stat.S_ISREG(mode):
         raise InvalidArgumentError(f"{path}: is a device or a pipe; name a file")
+    if os.path.ismount(target):  # a rename would be refused, after the work
+        raise InvalidArgumentError(f"{path}: is mounted there; name a place in a mounted folder")
     if not os.access(target, os.W_OK):
         raise InvalidArgumentError(f"{path}: cannot be written: it is read-only")
     return target
@@ -194,10 +196,7 @@ def _remove(work: Path, lock: FileIO | None) -> None:
             if not os.path.lexists(work.parent / old.name):
                 old.replace(work.parent / old.name)
         for part in ("new", "old"):
-            if (work / part).is_dir():
-                shutil.rmtree(work / part)
-            else:
-                (work / part).unlink(missing_ok=True)
+            _delete(work / part)
         if os.name == "posix":  # while we have it: Windows removes no open file
             (work / "lock").unlink(missing_ok=True)
     except OSError:
@@ -209,6 +208,16 @@ def _remove(work: Path, lock: FileIO | None) -> None:
         if os.name != "posix":
             (work / "lock").unlink(missing_ok=True)
         work.rmdir()
+
+
+def _delete(path: Path) -> None:
+    """As shutil.rmtree, which may lose a Ctrl-C."""
+    if path.is_symlink() or not path.is_dir():
+        path.unlink(missing_ok=True)
+        return
+    for inner in path.iterdir():
+        _delete(inner)
+    path.rmdir()
 
 
 def _locked(work: Path, *, must: bool = False) -> FileIO | None:
@@ -235,16 +244,19 @@ if sys.platform == "win32":
     import msvcrt
 
     def _lock(file: int) -> bool | None:
+        """Whether we have it now; None where the file system has no locks."""
         try:
             msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
-        except OSError:
+        except PermissionError:
             return False
+        except OSError:
+            return None
         return True
 else:
     import fcntl
 
     def _lock(file: int) -> bool | None:
-        """Whether we have it now; None where the file system has no locks."""
+        """As above."""
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -15,6 +15,7 @@ import argparse
 import json
 import platform
 import tempfile
+import zlib
 from contextlib import contextmanager
 from dataclasses import replace
 from importlib.metadata import version
@@ -26,12 +27,10 @@ import make_tiny
 import numpy as np
 import reference as ref
 import torch
-from ltx_core.components.diffusion_steps import EulerDiffusionStep
 from ltx_core.components.guiders import MultiModalGuider, MultiModalGuiderParams
-from ltx_core.components.schedulers import LTX2Scheduler
 from ltx_core.conditioning import VideoConditionByLatentIndex
 from ltx_core.types import VideoPixelShape
-from ltx_pipelines.utils.helpers import post_process_latent
+from ltx_pipelines.utils.constants import LTX_2_3_PARAMS
 from reference import Reference
 from tiny_geometries import GEOMETRIES
 
@@ -76,6 +75,12 @@ def taps(model: torch.nn.Module, names: list[str], out: Arrays, prefix: str = ""
             handle.remove()
 
 
+def stg_blocks(config: dict[str, Any]) -> list[int]:
+    """Those that the file states, else the official ones of LTX-2.3."""
+    stated: list[int] = config.get("sampling", {}).get("stg_blocks")
+    return LTX_2_3_PARAMS.video_guider_params.stg_blocks if stated is None else stated
+
+
 def gemma(r: Reference) -> Arrays:
     """Hidden states S0..SN of the real tokens for a short and a long prompt."""
     out: Arrays = {}
@@ -102,7 +107,9 @@ def connector(r: Reference) -> Arrays:
 
 
 def _modality_taps(layers: int) -> list[str]:
-    blocks = [f"transformer_blocks.{i}" for i in range(layers)]
+    """Of many blocks the first and the last three."""
+    some = range(layers) if layers < 8 else (0, *range(layers - 3, layers))
+    blocks = [f"transformer_blocks.{i}" for i in some]
     parts = [f"{b}.{p}" for b in blocks for p in ("attn1", "attn2", "ff")]
     heads = ["patchify_proj", "adaln_single", "adaln_single.emb", "prompt_adaln_single", "norm_out"]
     return blocks + parts + heads
@@ -115,7 +122,7 @@ def dit(r: Reference) -> Arrays:
     state, _ = r.state(VideoPixelShape(1, 9, 64, 96, FPS))
     state = ref.noised(state, given("dit.latent", *state.latent.shape))
     context = torch.nn.functional.rms_norm(given("dit.context", 1, 24, width), (width,))
-    sigma, stg = torch.tensor(0.725), r.config["sampling"]["stg_blocks"]
+    sigma, stg = torch.tensor(0.725), stg_blocks(r.config)
     mask = state.denoise_mask.clone()
     mask[:, :6], mask[:, 6] = 0.0, 0.3
     image = replace(state, denoise_mask=mask)
@@ -173,6 +180,25 @@ def vae(r: Reference) -> Arrays:
     return out
 
 
+def small_vae(r: Reference) -> Arrays:
+    """An image, a clip of 9 frames, a latent of two frames; taps."""
+    out: Arrays = {}
+    encoder, decoder = r.encoder(), r.decoder()
+    out["clip"] = golden_text.clip(9, 32, 64)
+    pixels = torch.from_numpy(out["clip"]).float() / 127.5 - 1.0
+    pixels = pixels.permute(3, 0, 1, 2)[None]
+    downs = ["conv_in", *(f"down_blocks.{i}" for i in range(len(encoder.down_blocks))), "conv_out"]
+    with taps(encoder, downs, out, "image."):
+        out["image.latent"] = array(encoder(pixels[:, :, :1])[0])
+    with taps(encoder, [downs[-2]], out, "clip."):
+        out["clip.latent"] = array(encoder(pixels)[0])
+    latent = given("vae.latent", 1, r.config["vae"]["latent_channels"], 2, 1, 2)
+    out["decode.latent"] = array(latent[0])
+    with taps(decoder, ["conv_in", *(f"up_blocks.{i}" for i in range(9))], out, "decode."):
+        out["decode.pixels"] = ref.to_bytes(decoder(latent))
+    return out
+
+
 def image(_r: Reference | None = None) -> Arrays:
     """Pictures scaled to cover a target and cut to its middle, frames x height x width x 3."""
     out: Arrays = {n: golden_text.picture(n) for n in ("fits", "wide", "tall")}
@@ -184,32 +210,19 @@ def image(_r: Reference | None = None) -> Arrays:
 
 
 def sampler(_r: Reference | None = None) -> Arrays:
-    """Schedules, guidance on given x0s, the Euler step with a mask."""
+    """Schedules of 2 to 200 steps, of most a checksum of their bits; guidance on given x0s."""
     out: Arrays = {"sigmas.distilled": array(ref.sigmas("distilled", 8))}
-    for n in (1, 2, 3, 4, 8, 15, 20, 30, 40):
-        if n > 1:  # one step is 0/0 in the reference's stretch, saved by a rounding error
-            out[f"sigmas.ltx2.{n}"] = array(ref.sigmas("ltx2", n))
-        out[f"sigmas.linear_quadratic.{n}"] = array(ref.sigmas("linear_quadratic", n))
-    for tokens in (2688, 8160):
-        empty = torch.empty(1, 1, tokens, 1, 1)
-        out[f"sigmas.ltx2.30.tokens{tokens}"] = array(LTX2Scheduler().execute(30, latent=empty))
+    for name in ("ltx2", "linear_quadratic"):  # one step of ltx2 is 0/0 in the reference's stretch
+        all_steps = {n: array(ref.sigmas(name, n)) for n in range(2, 201)}
+        out |= {f"sigmas.{name}.{n}": all_steps[n] for n in (2, 3, 4, 8, 15, 20, 30, 40)}
+        sums = [zlib.crc32(values.astype("<f4").tobytes()) for values in all_steps.values()]
+        out[f"sums.{name}"] = np.array(sums, np.uint32).view(np.int32)
     cond, uncond, stg = (given(f"x0.{n}", 1, 12, 8) for n in ("cond", "uncond", "stg"))
     out |= {"cond": array(cond[0]), "uncond": array(uncond[0]), "perturbed": array(stg[0])}
     for cfg, scale, rescale in ((3.0, 1.0, 0.7), (3.0, 0.0, 0.0), (1.0, 1.0, 0.0), (2.5, 0.5, 1.0)):
         params = MultiModalGuiderParams(cfg_scale=cfg, stg_scale=scale, rescale_scale=rescale)
         pred = MultiModalGuider(params=params).calculate(cond, uncond, stg, 0.0)
         out[f"guided.{cfg:g}.{scale:g}.{rescale:g}"] = array(pred[0])
-    z, clean, mask = given("z", 1, 12, 8), given("clean", 1, 12, 8), torch.ones(1, 12, 1)
-    mask[:, :4], mask[:, 4:6] = 0.0, 0.3
-    steps = ref.sigmas("ltx2", 4)
-    x0 = post_process_latent(cond, mask, clean)
-    out |= {
-        "z": array(z[0]),
-        "clean": array(clean[0]),
-        "mask": array(mask[0, :, 0]),
-        "x0.masked": array(x0[0]),
-        "euler.step1of4": array(EulerDiffusionStep().step(z, x0, steps, 1)[0]),
-    }
     return out
 
 
@@ -235,12 +248,22 @@ CASES: dict[str, tuple[str, int, tuple[float, float, float], tuple[int, int, int
     "keyframe": ("distilled", 8, (1.0, 0.0, 0.0), (9, 64, 64), [("fits", 5, 1.0)]),
     "keyframe.weak": ("distilled", 8, (1.0, 0.0, 0.0), (9, 64, 64), [("wide", 6, 0.7)]),
     "two": ("ltx2", 4, (3.0, 1.0, 0.7), (9, 64, 64), [("fits", 0, 1.0), ("tall", 8, 1.0)]),
-}
+    "guided.t2v": ("ltx2", 10, (3.0, 1.0, 0.7), (9, 64, 64), []),
+    "guided.i2v": ("ltx2", 7, (3.0, 1.0, 0.7), (9, 32, 64), [("wide", 0, 1.0)]),
+    "guided.wide": ("ltx2", 9, (4.0, 0.5, 0.5), (9, 64, 160), []),
+    "keyframes": (
+        "ltx2", 6, (3.0, 1.0, 0.7), (9, 32, 160),
+        [("wide", 0, 0.9), ("fits", 3, 1.0), ("tall", 8, 0.7)],
+    ),
+}  # fmt: skip
+OF_BASE = ["t2v", "i2v", "i2v.resized", "i2v.weak", "dev.t2v", "dev.i2v", "dev.default",
+           "keyframe", "keyframe.weak"]  # fmt: skip
 
 
 def e2e(r: Reference, names: list[str]) -> Arrays:
     """Prompt to frames. `noise` has the latent's shape; `noise.appended` is for keyframe tokens."""
-    out: Arrays = {n: golden_text.picture(n) for n in ("fits", "wide", "tall")}
+    pictures = sorted({image[0] for name in names for image in CASES[name][4]})
+    out: Arrays = {n: golden_text.picture(n) for n in pictures}
     positive, negative = r.encode(PROMPT).context, r.encode(NEGATIVE).context
     model, encoder, decoder = r.dit(), r.encoder(), r.decoder()
     for name in names:
@@ -249,26 +272,26 @@ def e2e(r: Reference, names: list[str]) -> Arrays:
         shape = tools.target_shape
         noise = given(f"noise.{name}", *shape.to_torch_shape())
         tokens = r.patchifier.patchify(noise)
+        later = sum(image[1] > 0 for image in images)
+        more = given(
+            f"noise.{name}.appended", later, shape.height * shape.width, shape.channels
+        ).flatten(0, 1)
+        if later:
+            tokens = torch.cat([tokens, more[None]], 1)
+            out[f"{name}.noise.appended"] = array(more)
         for picture, frame, strength in images:
             latent = encoder(ref.image_pixels(out[picture], height, width))
             if frame == 0:
                 state = VideoConditionByLatentIndex(latent, strength, 0).apply_to(state, tools)
             else:
                 state = ref.keyframe(state, tools, latent, frame, strength)
-                more = given(
-                    f"noise.{name}.appended", 1, shape.height * shape.width, shape.channels
-                )
-                tokens = torch.cat([tokens, more], 1)
-                out[f"{name}.noise.appended"] = array(more[0])
         state = ref.noised(state, tokens)
-        params = _guidance(*guidance, r.config["sampling"]["stg_blocks"])
+        params = _guidance(*guidance, stg_blocks(r.config))
         state = ref.denoise(model, state, ref.sigmas(schedule, steps), params, positive, negative)
         latents = ref.latents_of(state, tools)
         video = decoder(latents)
         out[f"{name}.noise"], out[f"{name}.latents"] = array(noise[0]), array(latents[0])
         out[f"{name}.pixels"] = ref.to_bytes(video)
-        if name in ("t2v", "dev.i2v"):
-            out[f"{name}.frames"] = array(video[0])
     return out
 
 
@@ -286,10 +309,19 @@ MAKERS: dict[str, Callable[[Reference], Arrays]] = {
     "plain-vae": vae,
     "all-image": image,
     "all-sampler": sampler,
-    "base-e2e": lambda r: e2e(r, [n for n in CASES if not n.startswith(("quadratic", "two"))]),
+    "base-e2e": lambda r: e2e(r, OF_BASE),
     "odd-e2e": lambda r: e2e(r, ["quadratic.t2v", "quadratic.i2v", "two"]),
+    "heads-e2e": lambda r: e2e(r, ["guided.t2v", "guided.i2v"]),
+    "deep-e2e": lambda r: e2e(r, ["dev.default", "guided.i2v"]),
+    "bf16-e2e": lambda r: e2e(r, ["guided.t2v", "guided.i2v"]),
+    "wide-e2e": lambda r: e2e(r, ["guided.wide", "keyframes"]),
     "all-tokenizer": golden_text.tokenizer,
 }
+for _name in ("heads", "deep", "bf16", "wide"):
+    for _part, _maker in (
+        ("gemma", gemma), ("connector", connector), ("dit", dit), ("vae", small_vae)
+    ):  # fmt: skip
+        MAKERS[f"{_name}-{_part}"] = _maker
 
 
 def write(folder: Path, name: str, arrays: Arrays, about: str, command: str = "") -> None:
@@ -314,7 +346,7 @@ def write(folder: Path, name: str, arrays: Arrays, about: str, command: str = ""
         del notes["prompt"], notes["negative_prompt"]
     if name.endswith("-e2e"):
         notes["fps"] = FPS
-        notes["stg_blocks"] = GEOMETRIES[name.split("-")[0]]["sampling"]["stg_blocks"]
+        notes["stg_blocks"] = stg_blocks(GEOMETRIES[name.split("-")[0]])
         notes["cases"] = {
             c: dict(
                 zip(

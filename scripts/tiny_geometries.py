@@ -245,6 +245,88 @@ GEOMETRIES["plain"]["vae"].update(
         ],
     }
 )
+
+
+def _small(name: str, **changed: Any) -> Config:
+    """A geometry with a small VAE, other than `base` in what is given, group by group."""
+    g = copy.deepcopy(GEOMETRIES["base"])
+    g["weights"] = name
+    g["transformer"].update(connector_num_layers=1)
+    g["gemma"].update(num_hidden_layers=3, sliding_window_pattern=2)
+    g["vae"]["decoder_base_channels"] = 2
+    for group, value in changed.items():
+        g[group] = {**g[group], **value} if isinstance(value, dict) and value else value
+    return g
+
+
+# Odd numbers of heads in the DiT, the connector and Gemma; widths that no vector divides.
+GEOMETRIES["heads"] = _small(
+    "heads",
+    registers=8,
+    transformer={
+        "num_layers": 3,
+        "num_attention_heads": 5,
+        "attention_head_dim": 24,
+        "in_channels": 10,
+        "out_channels": 10,
+        "cross_attention_dim": 120,
+        "caption_channels": 60,
+        "connector_num_attention_heads": 3,
+        "connector_attention_head_dim": 40,
+        "connector_text_length": 40,
+    },
+    vae={"latent_channels": 10, "encoder_base_channels": 10, "decoder_base_channels": 3},
+    gemma={
+        "hidden_size": 60,
+        "intermediate_size": 100,
+        "num_attention_heads": 5,
+        "num_key_value_heads": 5,
+        "head_dim": 20,
+        "query_pre_attn_scalar": 20,
+    },
+)
+# Deep enough for the official recipe, which perturbs block 28: as the official file it states none.
+GEOMETRIES["deep"] = _small(
+    "deep",
+    sampling={},
+    transformer={
+        "num_layers": 30,
+        "num_attention_heads": 2,
+        "attention_head_dim": 16,
+        "cross_attention_dim": 32,
+        "connector_num_attention_heads": 2,
+        "connector_attention_head_dim": 16,
+    },
+    vae={"decoder_base_channels": 4},
+)
+# All weights in BF16, heads as long as a GPU's kernels want them, rows that every type can hold.
+GEOMETRIES["bf16"] = _small(
+    "bf16",
+    dtype="BF16",
+    transformer={
+        "num_attention_heads": 2,
+        "attention_head_dim": 64,
+        "in_channels": 16,
+        "out_channels": 16,
+        "connector_num_attention_heads": 4,
+        "connector_attention_head_dim": 32,
+    },
+    vae={"latent_channels": 16, "encoder_base_channels": 16, "decoder_base_channels": 4},
+)
+# One head, more registers than words, long rows of text; its videos are wide.
+GEOMETRIES["wide"] = _small(
+    "wide",
+    registers=192,
+    sampling={**_SAMPLING, "width": 160, "fps": 25},
+    transformer={
+        "num_attention_heads": 1,
+        "attention_head_dim": 96,
+        "cross_attention_dim": 96,
+        "connector_num_attention_heads": 1,
+        "connector_attention_head_dim": 96,
+        "connector_text_length": 384,
+    },
+)
 # The real widths, two blocks deep: a few GB, made for the slow test only.
 _FULL = copy.deepcopy(GEOMETRIES["base"])
 _FULL.update(weights="full", dtype="BF16", registers=128)
@@ -304,5 +386,5 @@ def model_config(name: str) -> Config:
         },
         "vae": {**fixed_header.VAE, **g["vae"]},
         "scheduler": fixed_header.SCHEDULER,
-        "sampling": g["sampling"],
+        **({"sampling": g["sampling"]} if g["sampling"] else {}),
     }

@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "scripts"))
 import make_tiny
 import rules
 
-GEOMETRIES = ("base", "odd", "plain", "distilled")
+GEOMETRIES = ("base", "odd", "plain", "distilled", "heads", "deep", "bf16", "wide")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -16,6 +16,7 @@ import pytest
 from safetensors_file import Stored, bf16, read_safetensors, write_safetensors
 
 import ltx2
+from ltx2 import _calls
 from ltx2.convert import convert
 
 if TYPE_CHECKING:
@@ -243,16 +244,25 @@ def sampling(path: Path) -> Any:
     return json.loads(key(path, "config")).get("sampling")
 
 
-def test_the_variant_states_sampling_where_the_source_does_not(tmp_path: Path) -> None:
+def test_the_variant_states_sampling_where_the_source_does_not(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     plain = with_config(tmp_path / "a.safetensors", 48, vae={"x": 1})
     named = with_config(tmp_path / "ltx-distilled-1.1.safetensors", 2)
     stated = with_config(tmp_path / "b.safetensors", 48, sampling={"steps": 3})
     target = tmp_path / "a.gguf"
     assert sampling(convert(plain, target)) is None
+    assert "a.safetensors: nothing tells" in caplog.text
+    caplog.clear()
     dev = sampling(convert(plain, target, variant="dev"))
     assert (dev["schedule"], dev["steps"], dev["stg_blocks"]) == ("ltx2", 30, [28])
     assert json.loads(key(target, "config"))["vae"] == {"x": 1}
     assert sampling(convert(named, target))["schedule"] == "distilled"
+    official = with_config(tmp_path / "ltx-2.3-22b-dev.safetensors", 48)
+    assert sampling(convert(official, target)) == dev
+    short = with_config(tmp_path / "dev.safetensors", 2)
+    assert sampling(convert(short, target)) is None  # block 28 of 2: as if it were not named
+    assert not caplog.records
     assert sampling(convert(stated, target, variant="dev")) == {"steps": 3}
     with pytest.raises(ltx2.InvalidArgumentError, match="skips block 28"):
         convert(named, target, variant="dev")
@@ -294,8 +304,8 @@ def test_a_config_that_the_source_leaves_unsaid_is_stated(tmp_path: Path) -> Non
         (DIT + "proj_out.bias", ("F32", np.array([1, -np.inf], np.float32)), "is not finite"),
         (DIT + "transformer_blocks.2.attn1.to_k.weight",
          ("F32", np.full((2, 32), -7e4, np.float32)), "values over 65504, too large for q8_0"),
-        (DIT + "proj_out.bias", ("I32", np.ones(4, np.int32)), "proj_out.bias" is I32"),
-        (DIT + "proj_out.bias", ("F64", np.ones(4)), "proj_out.bias" is F64"),
+        (DIT + "proj_out.bias", ("I32", np.ones(4, np.int32)), 'proj_out.bias" is I32'),
+        (DIT + "proj_out.bias", ("F64", np.ones(4)), 'proj_out.bias" is F64'),
         (DIT + "proj_out.bias", ("F32", normal(0, 4)), "2 dimensions, 0 values"),
     ],
 )  # fmt: skip
@@ -330,6 +340,39 @@ def test_a_damaged_file_is_one_line_of_error(data: bytes, tmp_path: Path) -> Non
         convert(path, tmp_path / "a.gguf")
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("field", ["dtype", "shape", "data_offsets"])
+@pytest.mark.parametrize("value", [None, [], {}, "", "F99", -1, 2.5, True, [[]], [-1, 0], [2**70]])
+def test_a_field_of_another_kind_is_one_line_of_error(
+    field: str, value: Any, tmp_path: Path
+) -> None:
+    path = tmp_path / "a.safetensors"
+    name = "vae.per_channel_statistics.mean-of-means"
+    path.write_bytes(header({name: entry(0, 16, [4]) | {field: value}}))
+    with pytest.raises(ltx2.ModelError) as caught:
+        convert(path, tmp_path / "a.gguf")
+    assert str(path) in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_a_source_whose_name_is_not_letters_is_converted(source: Path, tmp_path: Path) -> None:
+    if sys.platform == "darwin":
+        pytest.skip("needs a file system that takes any bytes")
+    named = source.rename(tmp_path / os.fsdecode(b"\xff.safetensors"))
+    made = convert(named, tmp_path / os.fsdecode(b"\xfe.gguf"))
+    assert key(made, "general.name") == "\ufffd"
+
+
+def test_metadata_that_gguf_cannot_hold_is_a_model_error(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: Any) -> None:
+        raise TypeError("two\nlines")
+
+    monkeypatch.setattr(gguf.GGUFWriter, "add_key_value", fails)
+    with pytest.raises(ltx2.ModelError, match=r"six\.safetensors: .* metadata: two lines"):
+        convert(source, tmp_path / "a.gguf")
 
 
 def test_a_truncated_file_is_refused_at_every_length(source: Path, tmp_path: Path) -> None:
@@ -367,48 +410,14 @@ def test_progress_counts_the_bytes_of_the_source(source: Path, tmp_path: Path) -
     assert 0 < seen[-1].total < source.stat().st_size
 
 
-def test_an_interruption_leaves_the_target_as_it_was(source: Path, tmp_path: Path) -> None:
-    target = tmp_path / "a.gguf"
-    target.write_bytes(b"before")
+def test_the_end_of_python_stops_a_conversion(source: Path, tmp_path: Path) -> None:
+    def cancel(_progress: ltx2.Progress) -> None:
+        [call] = _calls.under_way()
+        call.cancelled = True
 
-    def stop(_progress: ltx2.Progress) -> None:
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        convert(source, target, progress=stop)
-    assert target.read_bytes() == b"before"
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.gguf", source.name]
-
-
-def test_a_full_disk_leaves_no_file(source: Path, tmp_path: Path, command: None) -> None:
-    """A bound on the size of a file fails as a full disk does: in the middle of a write."""
-    program = (
-        "import resource, signal, sys\n"
-        "from ltx2.convert import convert\n"
-        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (30000, 30000))\n"
-        "try: convert(sys.argv[1], sys.argv[2], 'f32')\n"
-        "except OSError as error: sys.exit(0 if 'too large' in str(error) else 2)\n"
-        "sys.exit(3)\n"
-    )
-    run = subprocess.run(
-        [sys.executable, "-c", program, source, tmp_path / "a.gguf"], check=False, cwd=tmp_path
-    )
-    assert run.returncode == 0
-    assert [p.name for p in tmp_path.iterdir()] == [source.name]
-
-
-def test_too_little_space_is_told_before_any_work(
-    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("ltx2.writer.shutil.disk_usage", lambda _: _Usage(1000))
-    with pytest.raises(OSError, match=r"needs .* GiB, 0\.0 GiB are free"):
-        convert(source, tmp_path / "a.gguf")
-
-
-class _Usage:
-    def __init__(self, free: int) -> None:
-        self.free = free
+    with pytest.raises(ltx2.CancelledError):
+        convert(source, tmp_path / "a.gguf", progress=cancel)
+    assert list(tmp_path.iterdir()) == [source]
 
 
 def sparse(path: Path, rows: int) -> Path:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import GifImagePlugin, Image, WebPImagePlugin
 
 import ltx2
-from ltx2 import media
+from ltx2 import media, writer
 
 METADATA = {"prompt": "ein roter Kreis → 赤い円", "seed": 2**64 - 1, "model": "m.gguf", "fps": 7.5}
 
@@ -72,6 +74,29 @@ def test_mp4_says_which_encoder_stood_in(
     assert psnr(frames, clip) > 22
 
 
+def test_an_encoder_that_does_not_open_gives_way_to_the_next(
+    clip: NDArray[np.uint8],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    real = media._try_encoder
+
+    def tried(name: str, *rest: Any) -> None:
+        if name != "mpeg4":
+            raise av.error.ExternalError(542398533, "no such chip")
+        real(name, *rest)
+
+    monkeypatch.setattr(media, "_try_encoder", tried)
+    with caplog.at_level(logging.WARNING, "ltx2"):
+        ltx2.Video(clip, 8).save(tmp_path / "clip.mp4")
+    assert "written with mpeg4, as libx264 takes no 96x64: no such chip" in caplog.text
+    assert read_mp4(tmp_path / "clip.mp4")[2][0] == "mpeg4"
+    monkeypatch.setattr(av, "codecs_available", {"libx264"})
+    with pytest.raises(ltx2.InvalidArgumentError, match=r"no \.mp4; .*no such chip"):
+        media.check_output(tmp_path / "clip.mp4", width=96, height=64)
+
+
 def test_mp4_of_an_odd_size_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ltx2.InvalidArgumentError, match="even"):
         ltx2.Video(np.zeros((1, 32, 33, 3), np.uint8), 8).save(tmp_path / "odd.mp4")
@@ -104,6 +129,50 @@ def test_webp_has_its_times_and_metadata(clip: NDArray[np.uint8], tmp_path: Path
         file.load()
         assert file.info["duration"] == 125
         assert psnr(np.asarray(file.convert("RGB")), clip[3]) > 25
+
+
+RATES = [*range(1, 241), 24000 / 1001, 30000 / 1001, 60000 / 1001, 120000 / 1001, 7.5, 50.01, 0.01]
+
+
+@pytest.mark.parametrize(("ending", "shortest", "unit"), [(".gif", 20, 10), (".webp", 11, 1)])
+@pytest.mark.parametrize("count", [1, 2, 9, 121])
+def test_every_rate_plays_at_the_right_speed(
+    ending: str, shortest: int, unit: int, count: int
+) -> None:
+    """Browsers show a frame of a shorter delay for 100 ms."""
+    for fps in RATES:
+        chosen, delays = media._times(fps, count, ending)
+        assert len(chosen) == len(delays)
+        assert min(delays) >= shortest, fps
+        assert all(delay % unit == 0 for delay in delays)
+        assert abs(sum(delays) - 1000 * count / fps) <= max(unit / 2, shortest - 1000 / fps), fps
+        begins = np.cumsum([0, *delays[:-1]])
+        late = begins - np.array(chosen) * 1000 / fps  # behind the frame's own time
+        assert abs(late).max() <= 500 / fps * (len(chosen) < count) + unit / 2 + 1e-6, fps
+        if fps <= 50:
+            assert chosen == list(range(count))
+
+
+@pytest.mark.parametrize(("ending", "fps"), [(".gif", 60), (".gif", 120), (".webp", 100)])
+def test_a_rate_that_players_slow_down_is_told(
+    ending: str,
+    fps: float,
+    clip: NDArray[np.uint8],
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with caplog.at_level(logging.WARNING, "ltx2"):
+        ltx2.Video(clip, fps).save(tmp_path / f"clip{ending}")
+    assert f"fps: {fps} is more than players show of a {ending}" in caplog.text
+    assert ".mp4 keeps them all" in caplog.text
+    with Image.open(tmp_path / f"clip{ending}") as file:
+        durations = []
+        for index in range(getattr(file, "n_frames", 1)):
+            file.seek(index)
+            file.load()
+            durations.append(file.info["duration"])
+    assert len(durations) < len(clip)
+    assert abs(sum(durations) - 1000 * len(clip) / fps) <= 5
 
 
 def test_png_is_a_folder_of_exact_frames(clip: NDArray[np.uint8], tmp_path: Path) -> None:
@@ -156,8 +225,89 @@ def test_a_codec_that_fails_is_an_os_error(
         raise av.error.ExternalError(542398533, "Generic error in an external library")
 
     monkeypatch.setattr(media, "_frame", fails)
-    with pytest.raises(OSError, match=r"could not be written: Generic error.*clip\.mp4"):
+    with pytest.raises(OSError, match=r"clip\.mp4: could not be written: Generic error"):
         ltx2.Video(clip, 8).save(tmp_path / "clip.mp4")
+
+
+@pytest.mark.parametrize(
+    ("raised", "becomes"),
+    [
+        (RuntimeError("two\nlines"), OSError),
+        (struct.error(), OSError),
+        (av.error.MemoryError(12, "out"), ltx2.OutOfMemoryError),
+        (MemoryError(), ltx2.OutOfMemoryError),
+        (KeyboardInterrupt(), KeyboardInterrupt),
+    ],
+)
+def test_whatever_an_encoder_raises_is_one_line_that_names_the_file(
+    raised: BaseException,
+    becomes: type[BaseException],
+    clip: NDArray[np.uint8],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fails(*_: Any, **__: Any) -> None:
+        raise raised
+
+    for name in ("mp4", "gif", "webp", "png"):
+        with monkeypatch.context() as patch:
+            patch.setattr(Image, "fromarray", fails)
+            patch.setattr(av.VideoFrame, "from_ndarray", fails)
+            with pytest.raises(becomes) as caught:
+                ltx2.Video(clip, 8).save(tmp_path / f"clip.{name}")
+        if not isinstance(raised, KeyboardInterrupt):
+            assert f"clip.{name}" in str(caught.value)
+            assert len(str(caught.value).splitlines()) == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_free_space_is_compared_with_what_a_video_may_take(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    size = {"width": 64, "height": 64, "frames": 9}
+    bytes_needed = 64 * 64 * 9 * 3
+    for free, name, error, warning in (
+        (bytes_needed, "a.npy", False, False),
+        (bytes_needed - 1, "a.npy", True, False),
+        (10**4, "a.gif", False, True),
+        (100, "a.mp4", False, True),
+        (10, "a.mp4", True, False),
+    ):
+        monkeypatch.setattr(writer, "free_space", lambda _, free=free: free)
+        caplog.clear()
+        with (
+            pytest.raises(OSError, match=r"needs 0 MiB, 0 MiB are free: '.*a\.")
+            if error
+            else contextlib.nullcontext()
+        ):
+            media.check_output(tmp_path / name, **size)
+        assert ("may need 0 MiB" in caplog.text) == warning, name
+    media.check_output(tmp_path / "b.npy")  # what the model's own size is, only it knows
+    assert "b.npy: may need 136 MiB" in caplog.text
+    assert media._DEFAULTS.items() <= ltx2.capabilities()["defaults"].items()
+
+
+def test_what_could_not_be_saved_is_kept_where_there_is_place(
+    clip: NDArray[np.uint8], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beside the output, else where temporary files go, else at home."""
+    gone, temporary, home = (tmp_path / name for name in ("gone", "temporary", "home"))
+    home.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(temporary))
+    monkeypatch.setenv("HOME", str(home))
+    for folder in (home, temporary, gone):
+        folder.mkdir(exist_ok=True)
+        kept = media.rescue(gone / "clip.mp4", {"frames": clip})
+        assert kept is not None
+        assert kept[0] == "frames"
+        assert kept[1].parent == folder
+        assert np.array_equal(np.load(kept[1]), clip)
+
+
+def test_any_metadata_is_written(clip: NDArray[np.uint8], tmp_path: Path) -> None:
+    odd = {"prompt": "a\0b\nc" * 9000, "path": Path("x"), "seed": np.uint64(2**63), "none": None}
+    for name in ("mp4", "gif", "webp", "png"):
+        ltx2.Video(clip, 8, metadata=odd).save(tmp_path / f"clip.{name}")
 
 
 def test_paths_that_cannot_be_written_are_refused(tmp_path: Path) -> None:
@@ -165,12 +315,14 @@ def test_paths_that_cannot_be_written_are_refused(tmp_path: Path) -> None:
     (tmp_path / "mine.png").mkdir()
     (tmp_path / "mine.png" / "letter.txt").write_text("dear")
     (tmp_path / "folder.mp4").mkdir()
+    (tmp_path / "2024.png" / "01.png").mkdir(parents=True)  # frames of another video, perhaps
     for name, words in {
         "clip": "ending",
         "clip.avi": "ending",
         "none/clip.mp4": "no folder",
         "file.png": "is a file",
         "mine.png": "other files",
+        "2024.png": "other files",
         "folder.mp4": "is a folder",
     }.items():
         with pytest.raises(ltx2.InvalidArgumentError, match=words):

@@ -9,7 +9,7 @@ import pytest
 from parity import golden, run
 from tolerance import NMSE, nmse
 
-GEOMETRIES = ["base", "odd"]
+GEOMETRIES = ["base", "odd", "heads", "deep", "bf16", "wide"]
 PROMPTS = ["prompt", "long", "empty"]
 
 

@@ -81,7 +81,10 @@ def test_no_two_files_of_a_folder_include_each_other() -> None:
         (r"device\w*(\(\))?\.exact\(\)", {"graph/graph.cpp"}),
         (r"own_kernels|\b(is|has)_[cg]pu\b", set()),
         (r"&(ggml_)?[cg]pu_ops\b", {"graph/device.cpp"}),
-        (r"ggml_(init|backend_sched_new|threadpool_new)\b", {"graph/ggml_guard.cpp"}),
+        (r"ggml_(init|threadpool_new|graph_compute_with_ctx|gallocr_new)\b", set()),
+        (r"ggml_(init_in|threadpool_try_new|backend_buft_alloc_buffer)", {"graph/ggml_guard.cpp"}),
+        ("ggml_backend_sched_", {"graph/gpu_runner.cpp", "graph/gpu_runner.h"}),
+        ("thread_local", set()),
     ],
 )
 def test_some_words_have_one_home(words: str, homes: set[str]) -> None:

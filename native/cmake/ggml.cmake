@@ -53,6 +53,16 @@ set(GGML_CUDA ${LTX2_CUDA} CACHE BOOL "" FORCE)
 set(GGML_NATIVE ${LTX2_NATIVE} CACHE BOOL "" FORCE)
 add_subdirectory("${ltx2_ggml}" "${CMAKE_CURRENT_BINARY_DIR}/ggml" EXCLUDE_FROM_ALL)
 
+# What ggml prints past its own log takes the log's way; see the header's comment.
+if(NOT MSVC)
+    foreach(target ggml-base ggml-cpu ggml-vulkan)
+        if(TARGET ${target})
+            target_compile_options(${target} PRIVATE
+                "SHELL:-include \"${CMAKE_CURRENT_LIST_DIR}/patches/ggml_prints_to_log.h\"")
+        endif()
+    endforeach()
+endif()
+
 # Three files of it are compiled with what the files of patches/ say of them; two by way of files
 # that include them, since what they add needs their inside.
 function(ltx2_replace target file by)

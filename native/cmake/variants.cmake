@@ -40,6 +40,10 @@ foreach(variant ${candidates})
     endif()
 endforeach()
 
+set(ltx2_variant_optimisation -O3)
+if(LTX2_SANITIZE) # at -O3 the sanitizers' checks take minutes a file to compile
+    set(ltx2_variant_optimisation -O1)
+endif()
 set(ltx2_variant_list "")
 foreach(variant ${ltx2_variants})
     add_library(ltx2_kernels_${variant} OBJECT ${ltx2_variant_sources})
@@ -47,8 +51,9 @@ foreach(variant ${ltx2_variants})
         LTX2_VARIANT_NAME="${variant}")
     # Multiply-adds may be fused: where the instruction set has them, that is the faster and the
     # more exact way. No branch depends on a value that may not be finite.
-    target_compile_options(ltx2_kernels_${variant} PRIVATE -O3 -ffp-contract=fast -fno-math-errno
-        -fno-trapping-math -Wall -Wextra -Werror ${ltx2_variant_flags_${variant}})
+    target_compile_options(ltx2_kernels_${variant} PRIVATE ${ltx2_variant_optimisation}
+        -ffp-contract=fast -fno-math-errno -fno-trapping-math
+        -Wall -Wextra -Werror ${ltx2_variant_flags_${variant}})
     if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU") # what it says of its own avx512fintrin.h
         target_compile_options(ltx2_kernels_${variant} PRIVATE -Wno-uninitialized
             -Wno-maybe-uninitialized)

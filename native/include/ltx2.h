@@ -19,7 +19,13 @@
  * Memory: inputs are read during the call and never kept. Outputs are the caller's, released by the
  * function named at the type; a call that fails leaves its output NULL.
  * Errors: a status, with words in ltx2_last_error().
- * Threads: a session serves one at a time; sessions are independent of each other. */
+ * Threads: a session serves one at a time; sessions are independent of each other. A thread that is
+ * cancelled within a call ends after it.
+ * Misuse: what can be told is refused as INVALID_ARGUMENT: a session that is closed, a second call
+ * on one under way, a pointer that is null or not aligned. What is released twice is released once;
+ * but an address may come again, of a video, a text or a conversion made later.
+ * Your functions must return: what they throw is caught and ends the call, as INVALID_ARGUMENT; to
+ * leave one by longjmp, or by ending its thread, is undefined. */
 #ifndef LTX2_H
 #define LTX2_H
 
@@ -45,9 +51,9 @@ extern "C" {
 
 typedef enum ltx2_status {
     LTX2_STATUS_OK = 0,
-    LTX2_STATUS_CANCELLED = 1,         /* by the progress or latents function */
+    LTX2_STATUS_CANCELLED = 1,         /* by the progress or latents function, or by closing */
     LTX2_STATUS_INVALID_ARGUMENT = -1,
-    LTX2_STATUS_MODEL = -2,            /* missing, unreadable, or not LTX-2.3 */
+    LTX2_STATUS_MODEL = -2,            /* missing, damaged, changed while in use, or not LTX-2.3 */
     LTX2_STATUS_OUT_OF_MEMORY = -3,
     LTX2_STATUS_DEVICE = -4,           /* no such device, or it failed */
     LTX2_STATUS_INTERNAL = -5          /* a defect of this library */
@@ -56,10 +62,12 @@ typedef enum ltx2_status {
 LTX2_API const char * ltx2_version(void);    /* "major.minor.patch", static */
 LTX2_API const char * ltx2_last_error(void); /* of this thread; valid until its next failure */
 
-/* level: 10 debug, 20 info, 30 warning, 40 error. Called on whichever thread has something to say;
-   must not call back into the library. Without one, nothing is printed. */
+/* level: 10 debug, 20 info, 30 warning, 40 error. Called on whichever thread has something to say,
+   on one at a time. It had better not call back into the library: others wait meanwhile, and what
+   that would say, or what the function throws, is dropped. Without one, nothing is printed. */
 typedef void (*ltx2_log_fn)(int level, const char * message, void * user_data);
-LTX2_API void ltx2_log_set(ltx2_log_fn log, void * user_data); /* for the process; NULL unsets */
+/* For the process; NULL unsets. Afterwards the function before is never called again. */
+LTX2_API void ltx2_log_set(ltx2_log_fn log, void * user_data);
 
 LTX2_API int32_t ltx2_device_count(void);
 LTX2_API const char * ltx2_device_name(int32_t index); /* "Vulkan0", "CPU"; NULL out of range */
@@ -83,13 +91,15 @@ typedef struct ltx2_session_params {
     const char * const * files;        /* GGUF or safetensors files, or folders of them */
     size_t file_count;                 /* at least 1 */
     const char * device;               /* what computes, by name; default: the fastest present */
-    int32_t threads;                   /* on the processor; default: one per physical core */
+    int32_t threads;                   /* on the processor; default: one per physical core that
+                                          this process may use */
     bool keep_loaded;                  /* keep every component in memory between calls: faster, and
                                           much larger; default: each leaves after its stage */
 } ltx2_session_params;
 
 LTX2_API ltx2_status ltx2_session_open(const ltx2_session_params * params, ltx2_session ** out);
-LTX2_API void ltx2_session_close(ltx2_session * session); /* NULL is ignored */
+/* NULL is ignored. A call that is under way stops, and the session goes when that has ended. */
+LTX2_API void ltx2_session_close(ltx2_session * session);
 
 typedef struct ltx2_image {            /* a picture that the video passes through */
     const uint8_t * pixels;            /* height x width x 3, RGB; any size, fitted to cover */
@@ -120,7 +130,8 @@ typedef struct ltx2_video_params {
 
     /* what it shows */
     const char * prompt;               /* UTF-8, required */
-    const char * negative_prompt;      /* what to avoid, where guidance is on; default: empty */
+    const char * negative_prompt;      /* what to avoid, where guidance is on; "" is nothing;
+                                          default: the model's own, else a list of usual faults */
     const ltx2_image * images;         /* default: none, the text alone */
     size_t image_count;
 

@@ -1,5 +1,6 @@
 // The C boundary, nothing else: every body runs in guard(), every struct comes in by received().
 #include "base/error.h"
+#include "base/handles.h"
 #include "base/last_error.h"
 #include "base/log.h"
 #include "capabilities.h"
@@ -10,12 +11,29 @@
 
 #include <atomic>
 #include <cstddef>
-#include <cstdlib>
 #include <cstring>
+#include <memory>
 #include <new>
 #include <stdexcept>
 
+#if !defined(_WIN32)
+#include <pthread.h>
+#endif
+
 using namespace ltx2;
+
+// A thread that is cancelled within a call would leave locks and other threads waiting: it is once
+// the call has ended.
+class Uncancelled {
+#if !defined(_WIN32)
+public:
+    Uncancelled() { pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &before_); }
+    ~Uncancelled() { pthread_setcancelstate(before_, nullptr); }
+
+private:
+    int before_ = PTHREAD_CANCEL_ENABLE;
+#endif
+};
 
 // Turns whatever is thrown into a status and words; nothing thrown crosses into C.
 template <class Body>
@@ -25,6 +43,7 @@ static ltx2_status guard(Body && body) noexcept {
         return status;
     };
     try {
+        const Uncancelled uncancelled;
         body();
         return LTX2_STATUS_OK;
     } catch (const Error & e) {
@@ -44,10 +63,8 @@ static ltx2_status guard(Body && body) noexcept {
 // where the struct ended in its first release.
 template <class Params>
 static Params received(const Params * params, size_t first, const char * name) {
-    if (!params)
-        fail(LTX2_STATUS_INVALID_ARGUMENT, "%s: null", name);
-    size_t size;
-    std::memcpy(&size, params, sizeof size);
+    need(params, name);
+    const size_t size = params->size;
     if (size < first || size > sizeof(Params))
         fail(LTX2_STATUS_INVALID_ARGUMENT,
              "%s.size: %zu is not in %zu..%zu; set it to sizeof the struct", name, size, first,
@@ -56,11 +73,6 @@ static Params received(const Params * params, size_t first, const char * name) {
     std::memset(&copy, 0, sizeof copy);
     std::memcpy(&copy, params, size);
     return copy;
-}
-
-static void need(const void * pointer, const char * name) {
-    if (!pointer)
-        fail(LTX2_STATUS_INVALID_ARGUMENT, "%s: null", name);
 }
 
 // guard() of a call that makes something: `out` is null until it is made.
@@ -73,18 +85,66 @@ static ltx2_status guard_out(Out ** out, Make && make) {
     });
 }
 
-struct ltx2_session {
+// ---- what callers hold
+
+// One call at a time: from its own progress function, or from another thread, a second one would
+// find half a state.
+struct OpenSession {
     Session session;
     std::atomic_flag busy = ATOMIC_FLAG_INIT;
 };
 
+struct Held {
+    Handles<OpenSession> sessions;
+    Handles<Video> videos;
+    Handles<Conversion> conversions;
+    Handles<std::string> texts;
+};
+
+// Never destroyed: when a program ends, other threads of it may still be in a call.
+static Held & held() {
+    static Held & all = *new Held;
+    return all;
+}
+
+// What is released twice, or is none of ours, is told to the log: these calls have no status.
+template <class T>
+static std::shared_ptr<T> take(Handles<T> & table, const void * handle, const char * what) {
+    std::shared_ptr<T> object = table.take(handle);
+    if (handle && !object)
+        log(Level::warning, "%s: released twice, or never given out; ignored", what);
+    return object;
+}
+
+// Addresses are used again; a number is not, so a session that is closed is never taken for a later
+// one.
+static ltx2_session * next_session() {
+    static std::atomic<uintptr_t> count{0};
+    return reinterpret_cast<ltx2_session *>(++count * alignof(std::max_align_t));
+}
+
+static char * held_text(std::string text) {
+    const auto object = std::make_shared<std::string>(std::move(text));
+    held().texts.add(object->data(), object);
+    return object->data();
+}
+
+static ltx2_video * held_video(std::shared_ptr<Video> video) {
+    held().videos.add(static_cast<ltx2_video *>(video.get()), video);
+    return video.get();
+}
+
+// ---- the functions
+
 const char * ltx2_version(void) { return LTX2_VERSION; }
 const char * ltx2_last_error(void) { return last_error(); }
-void ltx2_log_set(ltx2_log_fn function, void * user_data) { log_set(function, user_data); }
+void ltx2_log_set(ltx2_log_fn function, void * user_data) {
+    guard([&] { log_set(function, user_data); });
+}
 
 // Device names are asked for once: a name must stay valid for the process.
 static const std::vector<std::string> & device_names() {
-    static const std::vector<std::string> names = Device::names();
+    static const auto & names = *new std::vector<std::string>(Device::names());
     return names;
 }
 
@@ -103,31 +163,30 @@ const char * ltx2_device_name(int32_t index) {
     return name;
 }
 
-static char * copied(const std::string & text) {
-    char * copy = static_cast<char *>(std::malloc(text.size() + 1));
-    if (!copy)
-        throw std::bad_alloc();
-    std::memcpy(copy, text.c_str(), text.size() + 1);
-    return copy;
-}
-
 ltx2_status ltx2_capabilities(char ** out) {
-    return guard_out(out, [] { return copied(capabilities().dump()); });
+    return guard_out(out, [] { return held_text(capabilities().dump()); });
 }
 
 ltx2_status ltx2_file_describe(const char * file, char ** out) {
     return guard_out(out, [&] {
         need(file, "file");
-        return copied(describe(read_tensor_file(file)).dump());
+        return held_text(describe(read_tensor_file(file)).dump());
     });
 }
 
-void ltx2_text_free(char * text) { std::free(text); }
+void ltx2_text_free(char * text) {
+    guard([&] { take(held().texts, text, "text"); });
+}
+
+static constexpr size_t most_files = 1 << 16; // a folder counts as one
 
 static std::vector<std::string> paths(const char * const * files, size_t count) {
     std::vector<std::string> out;
     if (count)
         need(files, "files");
+    if (count > most_files)
+        fail(LTX2_STATUS_INVALID_ARGUMENT, "files: %zu given, and at most %zu are taken", count,
+             most_files);
     for (size_t i = 0; i < count; ++i) {
         need(files[i], "files[i]");
         out.emplace_back(files[i]);
@@ -145,26 +204,37 @@ ltx2_status ltx2_session_open(const ltx2_session_params * params, ltx2_session *
         const std::vector<std::string> files = paths(p.files, p.file_count);
         if (p.threads < 0 || p.threads > 512)
             fail(LTX2_STATUS_INVALID_ARGUMENT, "threads: %d is not in 0..512", p.threads);
-        return new ltx2_session{{files, p.device ? p.device : "", p.threads, p.keep_loaded}};
+        const std::string device = p.device ? p.device : "";
+        const std::shared_ptr<OpenSession> open(
+            new OpenSession{{files, device, p.threads, p.keep_loaded}});
+        ltx2_session * session = next_session();
+        held().sessions.add(session, open);
+        return session;
     });
 }
 
 void ltx2_session_close(ltx2_session * session) {
-    guard([&] { delete session; });
+    guard([&] {
+        // The last to hold it frees it: a call that is under way, else this one.
+        if (const auto open = take(held().sessions, session, "session"))
+            open->session.close();
+    });
 }
 
-// One call at a time: from its own progress function, or from another thread, a second one would
-// find half a state.
 template <class Call>
-static auto in_session(ltx2_session * session, Call && call) {
-    need(session, "session");
-    if (session->busy.test_and_set())
+static ltx2_video * in_session(ltx2_session * session, Call && call) {
+    if (!session)
+        fail(LTX2_STATUS_INVALID_ARGUMENT, "session: null");
+    const std::shared_ptr<OpenSession> open = held().sessions.find(session);
+    if (!open)
+        fail(LTX2_STATUS_INVALID_ARGUMENT, "session: closed, or never opened");
+    if (open->busy.test_and_set())
         fail(LTX2_STATUS_INVALID_ARGUMENT, "session: a call is under way");
     struct Idle {
-        ltx2_session & session;
-        ~Idle() { session.busy.clear(); }
-    } idle{*session};
-    return call(session->session);
+        OpenSession & open;
+        ~Idle() { open.busy.clear(); }
+    } idle{*open};
+    return held_video(call(open->session));
 }
 
 ltx2_status ltx2_session_generate(ltx2_session * session, const ltx2_video_params * params,
@@ -174,7 +244,7 @@ ltx2_status ltx2_session_generate(ltx2_session * session, const ltx2_video_param
             received(params, offsetof(ltx2_video_params, user_data) + sizeof params->user_data,
                      "ltx2_video_params");
         need(p.prompt, "prompt");
-        return in_session(session, [&](Session & s) { return s.generate(p).release(); });
+        return in_session(session, [&](Session & s) { return s.generate(p); });
     });
 }
 
@@ -186,12 +256,12 @@ ltx2_status ltx2_session_decode(ltx2_session * session, const ltx2_decode_params
                      "ltx2_decode_params");
         need(p.latents, "latents");
         need(p.latents->values, "latents.values");
-        return in_session(session, [&](Session & s) { return s.decode(p).release(); });
+        return in_session(session, [&](Session & s) { return s.decode(p); });
     });
 }
 
 void ltx2_video_free(ltx2_video * video) {
-    guard([&] { delete static_cast<Video *>(video); });
+    guard([&] { take(held().videos, video, "video"); });
 }
 
 ltx2_status ltx2_conversion_open(const ltx2_conversion_params * params, ltx2_conversion ** out) {
@@ -199,8 +269,11 @@ ltx2_status ltx2_conversion_open(const ltx2_conversion_params * params, ltx2_con
         const auto p =
             received(params, offsetof(ltx2_conversion_params, variant) + sizeof params->variant,
                      "ltx2_conversion_params");
-        return new Conversion(paths(p.files, p.file_count), p.type ? p.type : "q8_0",
-                              p.variant ? p.variant : "");
+        const auto made = std::make_shared<Conversion>(
+            paths(p.files, p.file_count), p.type ? p.type : "q8_0", p.variant ? p.variant : "");
+        ltx2_conversion * conversion = made.get();
+        held().conversions.add(conversion, made);
+        return conversion;
     });
 }
 
@@ -208,11 +281,14 @@ ltx2_status ltx2_conversion_read(const ltx2_conversion * conversion, int32_t ten
                                  int64_t count, void * out, size_t size) {
     return guard([&] {
         need(conversion, "conversion");
-        need(out, "out");
-        static_cast<const Conversion *>(conversion)->read(tensor, first, count, out, size);
+        need(static_cast<const float *>(out), "out"); // a tensor's values may be such
+        const std::shared_ptr<Conversion> made = held().conversions.find(conversion);
+        if (!made)
+            fail(LTX2_STATUS_INVALID_ARGUMENT, "conversion: closed, or never opened");
+        made->read(tensor, first, count, out, size);
     });
 }
 
 void ltx2_conversion_close(ltx2_conversion * conversion) {
-    guard([&] { delete static_cast<Conversion *>(conversion); });
+    guard([&] { take(held().conversions, conversion, "conversion"); });
 }

@@ -1,5 +1,8 @@
 #include "convert.h"
 
+#include "base/finite.h"
+#include "base/limits.h"
+#include "base/log.h"
 #include "base/round.h"
 #include "base/utf8.h"
 #include "dit/dit.h"
@@ -241,19 +244,28 @@ void Conversion::add_video_metadata(Json & metadata) const {
 // The group to state: none where a file has one already, or nothing tells which it is.
 std::string Conversion::sampling() const {
     const Part * dit = model_.find(Dit::part);
-    const Variant * variant = variant_;
-    if (!variant && dit && says_distilled(*dit))
-        variant = find_variant("distilled");
-    if (!variant || dit->config.find("sampling"))
+    if (!dit || dit->config.find("sampling"))
         return "";
+    const std::string named = variant_ ? "" : variant_of(*dit);
+    if (!variant_ && named.empty()) {
+        log(Level::warning,
+            "%s: nothing tells whether it is a distilled or a dev model, and the new file will not "
+            "either; give the variant",
+            dit->file->path.c_str());
+        return "";
+    }
+    const Variant * variant = variant_ ? variant_ : find_variant(named);
     const int blocks = count_blocks(*dit);
     const Json group = Json::parse(variant->sampling, variant->name);
     for (const Json & skipped : group.find("stg_blocks")->array(variant->name))
-        if (skipped.integer(variant->name) >= blocks)
+        if (skipped.integer(variant->name) >= blocks) {
+            if (!variant_)
+                return "";
             fail(LTX2_STATUS_INVALID_ARGUMENT,
                  "variant: %s skips block %lld, %s has %d blocks; state config.sampling in it",
                  variant->name, static_cast<long long>(skipped.integer(variant->name)),
                  dit->file->path.c_str(), blocks);
+        }
     return variant->sampling;
 }
 
@@ -278,7 +290,7 @@ static void on_all_cores(int64_t jobs, const std::function<void(int64_t)> & job)
     };
     std::vector<std::thread> helpers;
     try {
-        for (int64_t i = 1; i < std::min<int64_t>(jobs, std::thread::hardware_concurrency()); ++i)
+        for (int64_t i = 1; i < std::min<int64_t>(jobs, usable_processors()); ++i)
             helpers.emplace_back(work);
     } catch (const std::exception &) { // std::system_error, std::bad_alloc
     }
@@ -291,13 +303,8 @@ static void on_all_cores(int64_t jobs, const std::function<void(int64_t)> & job)
 
 // Every type but F32 has F16 numbers in it, so their limit is that of them all.
 static void check_values(const std::vector<float> & values, const Source & source, ggml_type type) {
-    constexpr uint32_t largest_f16 = 0x477FE000, infinite = 0x7F800000; // as bits, both positive
-    uint32_t largest = 0; // positive numbers are ordered as their bits are
-    for (const float value : values) {
-        uint32_t bits;
-        std::memcpy(&bits, &value, sizeof bits);
-        largest = std::max(largest, bits & 0x7FFFFFFF);
-    }
+    constexpr uint32_t largest_f16 = 0x477FE000; // as bits
+    const uint32_t largest = largest_magnitude(values.data(), values.size());
     const char * path = source.path.c_str();
     if (largest >= infinite)
         fail(LTX2_STATUS_MODEL, "%s: tensor %s holds a value that is not finite", path,
@@ -336,10 +343,12 @@ void Conversion::read(int32_t index, int64_t first, int64_t count, void * out, s
         fail(LTX2_STATUS_INVALID_ARGUMENT, "size: %zu bytes for %zu", size,
              ggml_row_size(item.type, count));
     const int64_t piece = 1 << 16; // its copies fit the L2 cache
-    on_all_cores(divide_up(count, piece), [&](int64_t i) {
-        const int64_t begin = i * piece;
-        encode(item, first + begin, std::min(piece, count - begin),
-               static_cast<uint8_t *>(out) + ggml_row_size(item.type, begin));
+    while_unchanged(*item.source->mapping, [&] {
+        on_all_cores(divide_up(count, piece), [&](int64_t i) {
+            const int64_t begin = i * piece;
+            encode(item, first + begin, std::min(piece, count - begin),
+                   static_cast<uint8_t *>(out) + ggml_row_size(item.type, begin));
+        });
     });
     item.source->mapping->release(info.data + ggml_row_size(info.type, first),
                                   ggml_row_size(info.type, count));

@@ -1,6 +1,7 @@
 #include "request.h"
 
 #include "base/error.h"
+#include "base/log.h"
 #include "files/paths.h"
 #include "sampling/schedules.h"
 
@@ -59,21 +60,43 @@ static std::vector<int> stg_blocks(const Config & sampling, const std::vector<in
     return blocks;
 }
 
-bool says_distilled(const Part & dit) {
-    std::string name = file_name(dit.file->path);
-    std::transform(name.begin(), name.end(), name.begin(), [](char c) {
-        return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-    });
-    return name.find("distilled") != std::string::npos;
+std::string variant_of(const Part & dit) {
+    // The words of its names, with a space around each.
+    std::string words = " ";
+    for (char c : file_name(dit.file->path) + ' ' + file_name(dit.whole) + ' ')
+        words += c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a')
+                 : (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ? c
+                                                                    : ' ';
+    for (const char * name : {"distilled", " dev "})
+        if (words.find(name) != std::string::npos)
+            return name[0] == ' ' ? "dev" : name;
+    return "";
 }
 
-// No tensor distinguishes a distilled model: the config does, or else the file's name.
+// The variants have the same tensors and the same config; only the values of the weights differ, by
+// no rule that is known. So a file's `sampling` tells which it is, or its name, or nothing.
+static std::string schedule_of(const Part & dit, const Config & sampling) {
+    if (sampling.find("schedule"))
+        return sampling.text("schedule");
+    const std::string variant = variant_of(dit);
+    const char * path = dit.file->path.c_str();
+    if (variant.empty())
+        log(Level::warning,
+            "%s: nothing tells whether it is a distilled or a dev model; dev is assumed, which "
+            "takes many guided steps. For a distilled one give the schedule distilled, or convert "
+            "it with the variant distilled",
+            path);
+    else
+        log(Level::info, "%s: a %s model, by its name", path, variant.c_str());
+    return variant == "distilled" ? "distilled" : "ltx2";
+}
+
 Defaults::Defaults(const Part & dit, int layers, const Scale & scale) {
     const Config c = dit.group("sampling");
     const auto amount = [&](const char * key, float otherwise) {
         return static_cast<float>(c.number(key, otherwise, 0, most_guidance));
     };
-    schedule = c.text("schedule", says_distilled(dit) ? "distilled" : schedule);
+    schedule = schedule_of(dit, c);
     if (schedule == "distilled") {
         steps = 8;
         guidance = {1, 0, 0, guidance.stg_blocks};
@@ -84,6 +107,7 @@ Defaults::Defaults(const Part & dit, int layers, const Scale & scale) {
                     amount("rescale", guidance.rescale),
                     stg_blocks(c, guidance.stg_blocks, layers)};
         sigmas(schedule, steps); // a schedule that does not exist is refused here
+        negative = c.text("negative_prompt", negative);
         width = c.integer("width", width, 1, largest_side);
         height = c.integer("height", height, 1, largest_side);
         frames = c.integer("frames", frames, 1, 1 << 20);
@@ -110,19 +134,20 @@ static Stage stage_of(const ltx2_video_params & p, const Defaults & d) {
     Stage stage;
     const std::string name = p.schedule ? p.schedule : d.schedule;
     const int only = find_schedule(name).steps; // that this schedule has
-    const int steps = p.steps ? p.steps : only && name != d.schedule ? only : d.steps;
-    stage.sigmas = sigmas(name, steps);
-    stage.guidance = d.guidance;
-    stage.guidance.scale = strength("guidance", p.guidance, d.guidance.scale, 1);
-    stage.guidance.stg = strength("stg", p.stg, d.guidance.stg, 0);
-    stage.guidance.rescale = strength("rescale", p.rescale, d.guidance.rescale, 0);
+    // Such a schedule is a distilled model's: for another than the file says, it brings its recipe.
+    const bool recipe = only && name != d.schedule;
+    const Guidance own = recipe ? Guidance{1, 0, 0, d.guidance.stg_blocks} : d.guidance;
+    stage.sigmas = sigmas(name, p.steps ? p.steps : recipe ? only : d.steps);
+    stage.guidance = {strength("guidance", p.guidance, own.scale, 1),
+                      strength("stg", p.stg, own.stg, 0),
+                      strength("rescale", p.rescale, own.rescale, 0), own.stg_blocks};
     return stage;
 }
 
 static std::vector<ltx2_image> images_of(const ltx2_video_params & p, int frames) {
     std::vector<ltx2_image> images;
-    if (p.image_count && !p.images)
-        fail(LTX2_STATUS_INVALID_ARGUMENT, "images: null");
+    if (p.image_count)
+        need(p.images, "images");
     if (p.image_count > static_cast<size_t>(frames))
         fail(LTX2_STATUS_INVALID_ARGUMENT, "images: %zu given for %d frames", p.image_count,
              frames);
@@ -153,16 +178,16 @@ static std::vector<ltx2_image> images_of(const ltx2_video_params & p, int frames
 static bool is_space(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
 
 Request::Request(const ltx2_video_params & p, const Defaults & d, const Scale & scale)
-    : prompt(p.prompt), negative(p.negative_prompt ? p.negative_prompt : ""),
-      width(p.width ? p.width : d.width), height(p.height ? p.height : d.height),
-      frames(p.frames ? p.frames : d.frames), fps(p.fps != 0 ? p.fps : d.fps),
-      grid(grid_of(width, height, frames, fps, scale)), stages{stage_of(p, d)}, seed(p.seed),
-      noise(p.noise), noise_count(p.noise_count) {
+    : prompt(p.prompt), negative(p.negative_prompt ? p.negative_prompt : d.negative),
+      negative_given(p.negative_prompt), width(p.width ? p.width : d.width),
+      height(p.height ? p.height : d.height), frames(p.frames ? p.frames : d.frames),
+      fps(p.fps != 0 ? p.fps : d.fps), grid(grid_of(width, height, frames, fps, scale)),
+      stages{stage_of(p, d)}, seed(p.seed), noise(p.noise), noise_count(p.noise_count) {
     if (std::all_of(prompt.begin(), prompt.end(), is_space))
         fail(LTX2_STATUS_INVALID_ARGUMENT, "prompt: empty; say what the video shows");
     images = images_of(p, frames);
-    if (noise_count && !noise)
-        fail(LTX2_STATUS_INVALID_ARGUMENT, "noise: null");
+    if (noise_count)
+        need(noise, "noise");
 }
 
 } // namespace ltx2

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "ltx2.h"
+#include "model/builtin/ltx_2_3.h"
 #include "model/model.h"
 #include "sampling/denoise.h"
 
@@ -16,17 +17,21 @@ struct Defaults {
     std::string schedule = "ltx2";
     int steps = 30;
     Guidance guidance; // without blocks to perturb where the model has fewer than the default's
+    std::string negative = ltx23_negative_prompt;
 
     Defaults() = default;
-    // Of a model whose DiT has `layers` blocks and whose VAE has this scale. MODEL.
+    // Of a model whose DiT has `layers` blocks and whose VAE has this scale. MODEL. Warns where
+    // nothing tells which variant it is.
     Defaults(const Part & dit, int layers, const Scale & scale);
 };
 
-bool says_distilled(const Part & dit); // the name of its file
-float checked_fps(float fps);          // INVALID_ARGUMENT
+// "distilled" or "dev", by what its file, or the folder of its shards, is called; else "".
+std::string variant_of(const Part & dit);
+float checked_fps(float fps); // INVALID_ARGUMENT
 
 struct Request {
     std::string prompt, negative;
+    bool negative_given;                   // by the caller, not the model's own
     std::vector<ltx2_image> images;        // at different frames
     int width = 0, height = 0, frames = 0; // pixels
     float fps = 0;

@@ -1,5 +1,6 @@
 #include "session.h"
 
+#include "base/finite.h"
 #include "base/log.h"
 #include "sampling/noise.h"
 #include "vae/image.h"
@@ -32,6 +33,7 @@ Component & Session::use(const Progress & progress) {
     if (!slot) {
         std::unique_ptr<Component> component = open<Component>(model_, device_);
         component->load(progress);
+        model_.check_unchanged();
         slot = std::move(component);
     }
     return *slot;
@@ -82,6 +84,7 @@ Session::Session(const std::vector<std::string> & files, const std::string & dev
              "takes %d",
              file(VideoDecoder::part), static_cast<long long>(decoder->config().latent_channels),
              file(Dit::part), channels);
+    model_.check_unchanged();
     decoder_ = decoder->config();
     text_length_ = connector->config().text_length;
     width_ = dit->config().width();
@@ -99,8 +102,8 @@ void Session::check_memory(const Grid & grid, bool denoises) const {
     const double needed = std::max(pixels, block), have = static_cast<double>(device_.memory());
     if (have > 0 && needed > have)
         fail(LTX2_STATUS_OUT_OF_MEMORY,
-             "memory: %d frames of %d x %d need more than %.0f GiB, and the device has %.0f GiB",
-             frames, width, height, needed / (1 << 30), have / (1 << 30));
+             "memory: %d frames of %d x %d need more than %.0f MiB, and there are %.0f MiB", frames,
+             width, height, needed / (1 << 20), have / (1 << 20));
 }
 
 // The frames that a grid of latents decodes to.
@@ -112,19 +115,37 @@ Session::Size Session::size_of(const Grid & grid) const {
 
 // ---- the stages
 
-std::vector<TextFeatures> Session::encode(const std::vector<std::string> & prompts,
-                                          const Progress & progress) {
+void Session::check(const std::vector<float> & values, const std::string & where,
+                    const std::vector<Suspect> & suspects, const Progress & progress) const {
+    model_.check_unchanged();
+    if (!all_finite(values))
+        fail_not_finite(where, suspects, progress);
+}
+
+std::vector<TextFeatures> Session::encode(const Request & want, const Progress & progress) {
     if (!tokenizer_)
         tokenizer_ = std::make_unique<Tokenizer>(Tokenizer::open(model_.need(TextEncoder::part)));
+    std::vector<std::string> prompts = {want.prompt};
+    for (const Stage & stage : want.stages)
+        if (stage.guidance.uses_negative() && prompts.size() == 1)
+            prompts.push_back(want.negative);
     std::vector<TextFeatures> texts;
     for (const std::string & prompt : prompts) { // one prompt's hidden states take up to 0.8 GB
         std::vector<int32_t> tokens = tokenizer_->encode(prompt, text_length_ + 1);
         if (tokens.size() > static_cast<size_t>(text_length_)) {
-            log(Level::warning, "prompt: only its first %d tokens are read", text_length_);
+            const bool negative = &prompt != &prompts[0];
+            log(negative && !want.negative_given ? Level::debug : Level::warning,
+                "%s: only its first %d tokens are read", negative ? "negative prompt" : "prompt",
+                text_length_);
             tokens.pop_back();
         }
         const HiddenStates states = use<TextEncoder>(progress).encode(tokens, progress);
         texts.push_back(use<Connector>(progress).project(states, progress));
+        check(texts.back().values, "encoding the prompt",
+              {{model_.need(TextEncoder::part)},
+               {model_.need(Connector::projection_part)},
+               {model_.need(Connector::part)}},
+              progress);
     }
     return texts;
 }
@@ -185,8 +206,13 @@ Stream Session::start(const Request & want, const Progress & progress) {
         const ltx2_image & image = want.images[i];
         const std::vector<float> pixels =
             cover(image.pixels, image.width, image.height, want.width, want.height);
-        pin(video, image,
-            use<VideoEncoder>(progress).encode(pixels, 1, want.height, want.width, progress),
+        const Latents latents =
+            use<VideoEncoder>(progress).encode(pixels, 1, want.height, want.width, progress);
+        check(latents.values, words("encoding image %zu", i + 1),
+              {{model_.need(VideoEncoder::part), "vae.encoder."},
+               {model_.need(VideoEncoder::part), "vae.per_channel_statistics."}},
+              progress);
+        pin(video, image, latents,
             keyframe_positions(want.grid, decoder_.scale, want.fps, image.frame));
     }
     return video;
@@ -195,15 +221,27 @@ Stream Session::start(const Request & want, const Progress & progress) {
 void Session::denoise(const Request & want, const std::vector<TextFeatures> & texts, State & state,
                       const Progress & progress) {
     for (const Stage & stage : want.stages) {
-        state.front().add_noise(noise_of(want, state.front()), stage.sigmas.front());
+        state.front().add_noise(noise_of(want, state.front()), stage.noise);
         const Dit & dit = use<Dit>(progress);
         const Guidance & guidance = stage.guidance;
         DitRun run(dit, state.front().positions, texts[0],
                    guidance.uses_negative() ? &texts[1] : nullptr,
                    guidance.uses_stg() ? guidance.stg_blocks : std::vector<int>());
+        const std::vector<Suspect> weights = {{model_.need(Dit::part)}};
+        int step = 0;
+        const auto check_step = [&](const std::vector<float> & values) {
+            check(values, words("denoising step %d of %zu", step, stage.sigmas.size() - 1), weights,
+                  progress);
+        };
         ltx2::denoise(state, stage, progress, [&](const State & now, float sigma) {
-            return run.velocity(now, sigma, progress);
+            Velocities v = run.velocity(now, sigma, progress);
+            ++step;
+            for (const auto * pass : {&v.plain, &v.negative, &v.perturbed})
+                for (const std::vector<float> & values : *pass)
+                    check_step(values);
+            return v;
         });
+        check_step(state.front().latents);
     }
 }
 
@@ -217,6 +255,21 @@ static std::unique_ptr<Video> video_of(const Latents & latents, float fps) {
     return video;
 }
 
+// Whether a frame is of nearly one colour: the standard deviation of each channel is small.
+static bool is_flat(const uint8_t * rgb, size_t bytes) {
+    const double limit = 4, count = static_cast<double>(bytes) / 3;
+    for (size_t channel = 0; channel < 3; ++channel) {
+        double sum = 0, squares = 0;
+        for (size_t i = channel; i < bytes; i += 3) {
+            sum += rgb[i];
+            squares += rgb[i] * rgb[i];
+        }
+        if (squares - sum * sum / count >= limit * limit * count)
+            return false;
+    }
+    return true;
+}
+
 void Session::decode(const Latents & latents, Video & video, const Progress & progress) {
     VideoDecoder & decoder = use<VideoDecoder>(progress); // first: the DiT goes
     const auto [frames, height, width] = size_of(latents.grid);
@@ -224,10 +277,27 @@ void Session::decode(const Latents & latents, Video & video, const Progress & pr
     const size_t frame = size_t{3} * static_cast<size_t>(video.width) * video.height;
     video.pixel_data.resize(frame * static_cast<size_t>(video.frames));
     video.pixels = video.pixel_data.data();
-    decoder.decode(latents, progress, [&](const uint8_t * rows, int first, int count) {
+    bool flat = true; // every frame so far: of a good video, the first one is looked at
+    decoder.decode(latents, progress, [&](const uint8_t * rows, int first, int count, bool finite) {
+        if (!finite) {
+            model_.check_unchanged();
+            fail_not_finite(words("decoding frame %d", first),
+                            {{model_.need(VideoDecoder::part), "vae.decoder."},
+                             {model_.need(VideoDecoder::part), "vae.per_channel_statistics."}},
+                            progress);
+        }
         std::memcpy(video.pixel_data.data() + frame * static_cast<size_t>(first), rows,
                     frame * static_cast<size_t>(count));
+        for (int i = 0; flat && i < count; ++i)
+            flat = is_flat(rows + frame * static_cast<size_t>(i), frame);
     });
+    if (flat)
+        log(Level::warning,
+            "video: every frame is of nearly one colour, the first of red %d, green %d, blue %d; "
+            "if "
+            "that is not what was asked for, weights of %s or of another part are damaged",
+            video.pixels[0], video.pixels[1], video.pixels[2],
+            model_.need(VideoDecoder::part).file->path.c_str());
 }
 
 // What a call leaves when it ends, however it does.
@@ -238,23 +308,23 @@ struct Session::Leave {
 
 std::unique_ptr<Video> Session::generate(const ltx2_video_params & params) {
     const Leave leave{*this};
-    const Progress progress(params.progress, params.user_data);
+    return while_unchanged(model_, [&] { return make(params); });
+}
+
+std::unique_ptr<Video> Session::make(const ltx2_video_params & params) {
+    const Progress progress(params.progress, params.user_data, &closed_);
     const Request want(params, defaults_, decoder_.scale);
     decoder_.check(want.grid);
     check_memory(want.grid, /*denoises=*/true);
 
-    std::vector<std::string> prompts = {want.prompt};
-    for (const Stage & stage : want.stages)
-        if (stage.guidance.uses_negative() && prompts.size() == 1)
-            prompts.push_back(want.negative);
-    const std::vector<TextFeatures> texts = encode(prompts, progress);
+    const std::vector<TextFeatures> texts = encode(want, progress);
     State state = {start(want, progress)};
     denoise(want, texts, state, progress);
 
     Latents latents{want.grid, state.front().channels, std::move(state.front().latents)};
     latents.values.resize(static_cast<size_t>(latents.size())); // without the images' tokens
     std::unique_ptr<Video> video = video_of(latents, want.fps);
-    if (params.latents && !params.latents(&video->shape, params.user_data))
+    if (!ask("latents", params.latents, video->shape, params.user_data))
         fail(LTX2_STATUS_CANCELLED, "latents: cancelled before they are decoded");
     decode(latents, *video, progress);
     return video;
@@ -275,7 +345,8 @@ std::unique_ptr<Video> Session::decode(const ltx2_decode_params & params) {
             fail(LTX2_STATUS_INVALID_ARGUMENT, "latents: hold a value that is not finite");
     std::unique_ptr<Video> video =
         video_of(latents, params.fps != 0 ? checked_fps(params.fps) : defaults_.fps);
-    decode(latents, *video, Progress(params.progress, params.user_data));
+    const Progress progress(params.progress, params.user_data, &closed_);
+    while_unchanged(model_, [&] { decode(latents, *video, progress); });
     return video;
 }
 

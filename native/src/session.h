@@ -3,12 +3,14 @@
 
 #include "dit/dit.h"
 #include "request.h"
+#include "suspects.h"
 #include "text/connector.h"
 #include "text/encoder.h"
 #include "text/tokenizer.h"
 #include "vae/video_decoder.h"
 #include "vae/video_encoder.h"
 
+#include <atomic>
 #include <tuple>
 
 namespace ltx2 {
@@ -28,15 +30,20 @@ public:
 
     std::unique_ptr<Video> generate(const ltx2_video_params & params);
     std::unique_ptr<Video> decode(const ltx2_decode_params & params);
+    // From any thread: a call that is under way stops.
+    void close() { closed_ = true; }
 
 private:
     struct Leave;
+    // MODEL where the files have changed or the values, of one of the stages, are not finite.
+    void check(const std::vector<float> & values, const std::string & where,
+               const std::vector<Suspect> & suspects, const Progress & progress) const;
     template <class Component>
     Component & use(const Progress & progress);
     void leave();
 
-    std::vector<TextFeatures> encode(const std::vector<std::string> & prompts,
-                                     const Progress & progress);
+    std::unique_ptr<Video> make(const ltx2_video_params & params);
+    std::vector<TextFeatures> encode(const Request & want, const Progress & progress);
     Stream start(const Request & want, const Progress & progress);
     void denoise(const Request & want, const std::vector<TextFeatures> & texts, State & state,
                  const Progress & progress);
@@ -50,6 +57,7 @@ private:
     Model model_;
     Device device_;
     bool keep_loaded_;
+    std::atomic<bool> closed_{false};
     std::unique_ptr<Tokenizer> tokenizer_; // half a second: once
     Defaults defaults_;
     int text_length_ = 0, width_ = 0; // rows of text; of the DiT

@@ -74,6 +74,7 @@ SAMPLING: dict[str, Any] = {
     "stg": 0.0,
     "rescale": 0.0,
     "stg_blocks": [],
+    "negative_prompt": "",  # it knows no words for what to avoid
     "width": 128,
     "height": 128,
     "frames": 25,

@@ -1,6 +1,6 @@
-/* ggml-cpu.c, two things otherwise.
+/* ggml-cpu.c, three things otherwise.
 
-   Its threads meet after every node of a graph and wait for the last one awake, with nothing but
+   1. Its threads meet after every node of a graph and wait for the last one awake, with nothing but
    ggml_thread_cpu_relax in the loop. Where another program, or another session, has the core of
    that last one, the waiting keeps it from running: two sessions of two threads on two cores then
    took fifty times as long as one after the other. Here the loop's call becomes one that now and
@@ -32,10 +32,15 @@ static inline void relax_(void) {
         let_others_run();
 }
 
+/* 2. Before each graph it makes a context, whose memory may not be there, and frees it, only to have
+   the clock started. */
+#include "ggml.h"
+#define ggml_init(params) (ggml_time_init(), (struct ggml_context *)NULL)
+
 #include "ggml-cpu/ggml-cpu.c"
 
-/* ggml_threadpool_new asserts that each thread starts and writes through what malloc gave. This one
-   returns null where there is too little of either, with nothing left behind. Without OpenMP. */
+/* 3. ggml_threadpool_new asserts that each thread starts and writes through what malloc gave. This one
+   returns null where there is too little of either, and leaves nothing behind. Without OpenMP. */
 struct ggml_threadpool * ggml_threadpool_try_new(int threads) {
     const size_t size = sizeof(struct ggml_compute_state) * (size_t)threads;
     struct ggml_threadpool * pool = ggml_aligned_malloc(sizeof *pool);

@@ -38,4 +38,17 @@ void fail(Status status, const char * format, ...) {
     throw Error(status, text);
 }
 
+// An exception of another language's runtime comes through `catch (...)` alone.
+void fail_thrown(const char * name) {
+    std::string what = "an exception";
+    try {
+        throw;
+    } catch (const std::exception & e) {
+        what = shown(e.what());
+    } catch (...) {
+    }
+    fail(LTX2_STATUS_INVALID_ARGUMENT, "%s: the function threw %s; it must return", name,
+         what.c_str());
+}
+
 } // namespace ltx2

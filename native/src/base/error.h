@@ -3,6 +3,8 @@
 
 #include "ltx2.h"
 
+#include <cstddef>
+#include <cstdint>
 #include <exception>
 #include <string>
 
@@ -25,5 +27,17 @@ private:
 [[noreturn]] void fail(Status status, const char * format, ...)
     __attribute__((format(printf, 2, 3)));
 std::string words(const char * format, ...) __attribute__((format(printf, 1, 2)));
+// Within a `catch (...)`: that the caller's function `name` threw, and what.
+[[noreturn]] void fail_thrown(const char * name);
+
+// INVALID_ARGUMENT where a pointer of the caller's is null, or cannot be that of a T.
+template <class T>
+void need(const T * pointer, const char * name) {
+    if (!pointer)
+        fail(LTX2_STATUS_INVALID_ARGUMENT, "%s: null", name);
+    if (reinterpret_cast<uintptr_t>(pointer) % alignof(T))
+        fail(LTX2_STATUS_INVALID_ARGUMENT, "%s: %p is no multiple of %zu", name,
+             static_cast<const void *>(pointer), alignof(T));
+}
 
 } // namespace ltx2

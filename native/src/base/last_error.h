@@ -6,6 +6,7 @@
 namespace ltx2 {
 
 void set_last_error(const char * text) noexcept;
-const char * last_error() noexcept; // valid until this thread's next failure, empty before the first
+const char *
+last_error() noexcept; // valid until this thread's next failure, empty before the first
 
 } // namespace ltx2

@@ -11,9 +11,12 @@
 namespace ltx2 {
 
 // The one thing of the library that belongs to the process: ggml knows one log function as well.
-static std::mutex mutex;
+// The lock is held while the caller's function runs: once log_set is back, the one before it runs
+// nowhere, unless it is that which called log_set.
+static std::recursive_mutex mutex;
 static ltx2_log_fn log_function = nullptr;
 static void * log_user_data = nullptr;
+static bool speaking = false; // to the caller's function; what that makes us say is dropped
 
 // `words` made visible, into memory that is there: messages tell of memory that ran out, too.
 static void send(Level level, const char * words) {
@@ -30,9 +33,15 @@ static void send(Level level, const char * words) {
         at += next.length;
     }
     message[size] = '\0';
-    const std::lock_guard<std::mutex> lock(mutex);
-    if (log_function)
+    const std::lock_guard<std::recursive_mutex> lock(mutex);
+    if (!log_function || speaking)
+        return;
+    speaking = true;
+    try {
         log_function(static_cast<int>(level), message, log_user_data);
+    } catch (...) { // it must not throw; a message is no reason to end a call
+    }
+    speaking = false;
 }
 
 static void from_ggml(ggml_log_level level, const char * text, void *) {
@@ -51,11 +60,20 @@ static void from_ggml(ggml_log_level level, const char * text, void *) {
          message);
 }
 
+// Before abort(), in place of words on stderr and a debugger that is started.
+static void last_words(const char * message) { send(Level::error, message); }
+
+// When the library is loaded: without a log function nothing is ever printed.
+static const bool silenced = [] {
+    ggml_log_set(from_ggml, nullptr);
+    ggml_set_abort_callback(last_words);
+    return true;
+}();
+
 void log_set(ltx2_log_fn function, void * user_data) {
-    const std::lock_guard<std::mutex> lock(mutex);
+    const std::lock_guard<std::recursive_mutex> lock(mutex);
     log_function = function;
     log_user_data = user_data;
-    ggml_log_set(from_ggml, nullptr);
 }
 
 void log(Level level, const char * format, ...) {

@@ -1,12 +1,12 @@
 #include "files/mapping.h"
 
-#include "base/error.h"
+#include "files/mapping_guard.h"
 
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 #if defined(_WIN32)
-#define NOMINMAX
 #include <windows.h>
 #else
 #include <fcntl.h>
@@ -42,7 +42,8 @@ struct Handle {
 };
 } // namespace
 
-Mapping::Mapping(const std::string & path) {
+Mapping::Mapping(std::string given) : path_(std::move(given)) {
+    const std::string & path = path_;
     const std::wstring name = wide(path);
     const DWORD attributes = GetFileAttributesW(name.c_str());
     if (attributes == INVALID_FILE_ATTRIBUTES)
@@ -66,6 +67,8 @@ Mapping::Mapping(const std::string & path) {
 
 Mapping::~Mapping() { UnmapViewOfFile(data_); }
 
+void Mapping::check_unchanged() const {}
+
 void Mapping::release(const uint8_t * begin, size_t size) const {
     // Unlocking pages that are not locked takes them from the working set.
     VirtualUnlock(const_cast<uint8_t *>(begin), size);
@@ -80,6 +83,7 @@ struct Descriptor {
         if (value >= 0)
             close(value);
     }
+    int release() { return std::exchange(value, -1); }
 };
 } // namespace
 
@@ -87,9 +91,18 @@ struct Descriptor {
     fail(LTX2_STATUS_MODEL, "%s: cannot be %s: %s", path.c_str(), what, std::strerror(errno));
 }
 
-Mapping::Mapping(const std::string & path) {
+static const timespec & written(const struct stat & info) {
+#if defined(__APPLE__)
+    return info.st_mtimespec;
+#else
+    return info.st_mtim;
+#endif
+}
+
+Mapping::Mapping(std::string given) : path_(std::move(given)) {
+    const std::string & path = path_;
     // Without O_NONBLOCK, opening a pipe would wait for its writer.
-    const Descriptor file{open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
+    Descriptor file{open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
     if (file.value < 0 && errno == ENOENT)
         fail(LTX2_STATUS_MODEL, "%s: there is no such file", path.c_str());
     struct stat info;
@@ -107,11 +120,40 @@ Mapping::Mapping(const std::string & path) {
     void * view = mmap(nullptr, size, PROT_READ, MAP_PRIVATE, file.value, 0);
     if (view == MAP_FAILED)
         cannot(path, "mapped");
+    try {
+        watched_ = watch(view, size);
+    } catch (...) {
+        munmap(view, size);
+        throw;
+    }
     data_ = static_cast<const uint8_t *>(view);
     size_ = size;
+    seconds_ = written(info).tv_sec, nanoseconds_ = written(info).tv_nsec;
+    file_ = file.release();
 }
 
-Mapping::~Mapping() { munmap(const_cast<uint8_t *>(data_), size_); }
+Mapping::~Mapping() {
+    unwatch(watched_);
+    munmap(const_cast<uint8_t *>(data_), size_);
+    close(file_);
+}
+
+void Mapping::check_unchanged() const {
+    const char * path = path_.c_str();
+    struct stat info;
+    if (fstat(file_, &info) != 0) // a network's file that is gone, for one
+        fail(LTX2_STATUS_MODEL, "%s: could not be read while it was in use: %s", path,
+             std::strerror(errno));
+    const size_t size = static_cast<size_t>(info.st_size);
+    if (size < size_)
+        fail(LTX2_STATUS_MODEL,
+             "%s: was shortened while it was in use, from %zu bytes to %zu; open it again", path,
+             size_, size);
+    if (size != size_ || written(info).tv_sec != seconds_ || written(info).tv_nsec != nanoseconds_)
+        fail(LTX2_STATUS_MODEL, "%s: was written to while it was in use; open it again", path);
+    if (watched_->lost)
+        fail(LTX2_STATUS_MODEL, "%s: a part of it could not be read while it was in use", path);
+}
 
 void Mapping::release(const uint8_t * begin, size_t size) const {
     if (begin < data_ || begin > data_ + size_ || size == 0)

@@ -1,16 +1,22 @@
 #pragma once
 
+#include "base/error.h"
+
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <type_traits>
 
 namespace ltx2 {
 
-// A file mapped read-only; the pages go back to the system with it. A file that another program
-// shortens while it is mapped ends the process (SIGBUS): model files are not written in place.
+struct Watched;
+
+// A file mapped read-only; the pages go back to the system with it. Another program may change or
+// shorten the file meanwhile: what is read is then of no use, and `check_unchanged` says so. Ask it
+// after reading, before the outcome is used.
 class Mapping {
 public:
-    explicit Mapping(const std::string & path); // MODEL: missing, unreadable, empty, a folder
+    explicit Mapping(std::string path); // MODEL: missing, unreadable, empty, a folder
     ~Mapping();
     Mapping(const Mapping &) = delete;
     Mapping & operator=(const Mapping &) = delete;
@@ -18,10 +24,38 @@ public:
     size_t size() const { return size_; }
     // Lets the pages of a range go from memory; they come back from the file when read again.
     void release(const uint8_t * begin, size_t size) const;
+    // MODEL where the file has been written to, shortened, or could not be read since it was
+    // opened; that it was replaced, renamed or deleted does no harm. One system call.
+    void check_unchanged() const;
 
 private:
+    std::string path_;
     const uint8_t * data_ = nullptr;
     size_t size_ = 0;
+#if !defined(_WIN32) // there, whoever maps a file keeps others from writing to it
+    int file_ = -1;
+    int64_t seconds_ = 0, nanoseconds_ = 0; // when it was written to last
+    Watched * watched_ = nullptr;
+#endif
 };
+
+// work(), or MODEL where the files that it read, a Mapping or a Model, did not stay as they were.
+template <class Files, class Work>
+auto while_unchanged(const Files & files, Work work) {
+    try {
+        if constexpr (std::is_void_v<decltype(work())>) {
+            work();
+            files.check_unchanged();
+        } else {
+            auto out = work();
+            files.check_unchanged();
+            return out;
+        }
+    } catch (const Error & e) { // what it complains of may be what is left of a file
+        if (e.status() == LTX2_STATUS_MODEL)
+            files.check_unchanged();
+        throw;
+    }
+}
 
 } // namespace ltx2

@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <filesystem>
 #include <map>
-#include <regex>
 
 namespace ltx2 {
 
@@ -72,7 +71,8 @@ std::string resolved(const std::string & path) {
 
 Json read_json(const std::string & path) {
     const Mapping mapping(path);
-    return Json::parse({reinterpret_cast<const char *>(mapping.data()), mapping.size()}, path);
+    const std::string_view text(reinterpret_cast<const char *>(mapping.data()), mapping.size());
+    return while_unchanged(mapping, [&] { return Json::parse(text, path); });
 }
 
 // The names of the shards that the table next to them lists; empty without one.
@@ -97,17 +97,20 @@ static std::vector<std::string> listed_shards(const std::string & folder) {
 
 // All names of a file named model-00002-of-00005.safetensors; of another, its own.
 static std::vector<std::string> numbered_shards(const std::string & name) {
-    static const std::regex form("(.*-)([0-9]{5})-of-([0-9]{5})(\\.safetensors)");
-    std::smatch match;
-    if (!std::regex_match(name, match, form))
+    const std::string form = "-00000-of-00000.safetensors"; // any digit for a zero
+    if (name.size() < form.size())
         return {name};
-    const int count = std::min(std::stoi(match[3]), 1000), own = std::stoi(match[2]);
+    const std::string model = name.substr(0, name.size() - form.size());
+    const std::string end = name.substr(model.size());
+    for (size_t i = 0; i < form.size(); ++i)
+        if (form[i] == '0' ? end[i] < '0' || end[i] > '9' : end[i] != form[i])
+            return {name};
+    const int count = std::min(std::stoi(end.substr(10)), 1000), own = std::stoi(end.substr(1));
     if (own < 1 || own > count) // none of its own series
         return {name};
     std::vector<std::string> names;
     for (int i = 1; i <= count; ++i)
-        names.push_back(words("%s%05d-of-%s%s", match[1].str().c_str(), i, match[3].str().c_str(),
-                              match[4].str().c_str()));
+        names.push_back(words("%s-%05d-of-%s", model.c_str(), i, end.c_str() + 10));
     return names;
 }
 

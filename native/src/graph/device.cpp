@@ -1,32 +1,12 @@
 #include "graph/device.h"
 
+#include "base/limits.h"
 #include "kernels/variant.h"
 
 #include <algorithm>
 #include <cstdlib>
-#include <fstream>
-#include <set>
-#include <thread>
 
 namespace ltx2 {
-
-// Hyper-threads share one multiplier: more threads than cores only add waiting.
-static int physical_cores() {
-    std::set<std::pair<std::string, std::string>> cores;
-#if defined(__linux__)
-    for (unsigned i = 0; i < std::thread::hardware_concurrency(); ++i) {
-        const std::string folder = "/sys/devices/system/cpu/cpu" + std::to_string(i) + "/topology/";
-        std::string package, core;
-        std::ifstream(folder + "physical_package_id") >> package;
-        std::ifstream(folder + "core_id") >> core;
-        if (core.empty())
-            break;
-        cores.emplace(package, core);
-    }
-#endif
-    const int threads = static_cast<int>(std::thread::hardware_concurrency());
-    return cores.empty() ? std::max(1, threads) : static_cast<int>(cores.size());
-}
 
 std::vector<std::string> Device::names() {
     std::vector<std::string> names;
@@ -76,7 +56,7 @@ static void choose_kernels(const char * name) {
 }
 
 Device::Device(const std::string & name, int threads)
-    : cpu_(threads > 0 ? threads : physical_cores()), exact_(is_set("LTX2_EXACT")) {
+    : cpu_(threads > 0 ? threads : usable_cores()), exact_(is_set("LTX2_EXACT")) {
     check_processor();
     choose_kernels(std::getenv("LTX2_ISA"));
     ggml_cpu_init(); // its tables, which weights are converted by
@@ -92,7 +72,7 @@ Device::Device(const std::string & name, int threads)
 size_t Device::memory() const {
     size_t free = 0, total = 0;
     ggml_backend_dev_memory(chosen_, &free, &total);
-    return total;
+    return shares_memory() ? std::min<uint64_t>(total, usable_memory()) : total;
 }
 
 void Device::allocate(ggml_cgraph * graph) {
@@ -118,8 +98,7 @@ Kept Device::keep(ggml_type type, Shape ne) const {
     kept.context_ = make_context(1);
     kept.tensor = ggml_new_tensor(kept.context_.get(), type, 4, ne.data());
     ggml_backend_buffer_type_t kind = ggml_backend_dev_buffer_type(chosen_);
-    kept.buffer_ =
-        Buffer(kind, ggml_backend_buft_get_alloc_size(kind, kept.tensor), "activations");
+    kept.buffer_ = Buffer(kind, ggml_backend_buft_get_alloc_size(kind, kept.tensor), "activations");
     ggml_backend_buffer_clear(kept.buffer_.get(), 0);
     ggml_backend_tensor_alloc(kept.buffer_.get(), kept.tensor, kept.buffer_.data());
     return kept;

@@ -27,7 +27,7 @@ public:
     static std::vector<std::string> names();
     static std::vector<std::string> instruction_sets(); // of kernels that run here, the best last
 
-    // `name` empty: the first GPU, else the CPU. `threads` 0: one per physical core. DEVICE.
+    // `name` empty: the first GPU, else the CPU. `threads` 0: one per core of the process. DEVICE.
     //
     // The environment is read here and nowhere else: LTX2_PLAIN_OPS=1 uses ggml's operations on
     // the CPU as well, LTX2_EXACT=1 makes all arithmetic F32, LTX2_ISA names a variant of the
@@ -37,7 +37,7 @@ public:
     const Ops & ops() const { return *ops_; }
     int threads() const { return cpu_.threads(); }
     ggml_backend_dev_t ggml() const { return chosen_; }
-    size_t memory() const; // bytes of the device in all; 0: unknown
+    size_t memory() const; // bytes of the device in all that are for this process; 0: unknown
     // Whether that is the program's own memory: files are then mapped, not copied.
     bool shares_memory() const { return !gpu_; }
 

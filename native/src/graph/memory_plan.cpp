@@ -20,16 +20,20 @@ static std::vector<Place> lifetimes(ggml_cgraph * graph, size_t alignment) {
             return;
         const auto [found, is_new] = index.emplace(value, all.size());
         if (is_new) // an input is filled before the first node runs
-            all.push_back({value, 0, round_up(ggml_nbytes(value), alignment), written ? node : 0, 0});
+            all.push_back(
+                {value, 0, round_up(ggml_nbytes(value), alignment), written ? node : 0, 0});
         const bool leaves = (tensor->flags | value->flags) & GGML_TENSOR_FLAG_OUTPUT;
         Place & place = all[found->second];
         place.last = std::max(place.last, leaves ? nodes : node);
     };
     for (int i = 0; i < nodes; ++i) {
         const Tensor node = ggml_graph_node(graph, i);
+        // ggml computes a norm and the product after it in one go, which reads what the norm reads
+        // while it writes the product.
+        const int last = i + (node->op == GGML_OP_RMS_NORM);
         for (Tensor source : node->src)
             if (source)
-                use(source, i, false);
+                use(source, last, false);
         use(node, i, !node->view_src);
     }
     return all;
@@ -49,11 +53,10 @@ MemoryPlan::MemoryPlan(ggml_cgraph * graph, size_t alignment) {
                 break;
             p.offset = std::max(p.offset, other.offset + other.size);
         }
-        places.insert(std::upper_bound(places.begin(), places.end(), p,
-                                       [](const Place & a, const Place & b) {
-                                           return a.offset < b.offset;
-                                       }),
-                      p);
+        places.insert(
+            std::upper_bound(places.begin(), places.end(), p,
+                             [](const Place & a, const Place & b) { return a.offset < b.offset; }),
+            p);
         size = std::max(size, p.offset + p.size);
     }
 }

@@ -17,7 +17,7 @@ static inline Vec exp2(Vec x) {
     const Vec n = x; // of which scalef takes the floor
     const Vec r = (Vec)_mm512_reduce_ps((__m512)x, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
 #else
-    x = max(x, splat(-126.0f));
+    x = max(splat(-126.0f), x); // NaN stays
     const Vec n = rounded(x - 0.5f);
     const Vec r = x - n;
 #endif

@@ -98,16 +98,31 @@ static inline int32_t sum(IVec v) {
     return total;
 #endif
 }
-static inline float largest_of(Vec v) {
+// Magnitudes as bits, which are ordered as they are, with NaN above all: of floats, the maximum of
+// NaN and a number may be the number, and what it scales would be finite.
+static inline IVec magnitude(Vec v) { return (IVec)v & 0x7fffffff; }
+static inline IVec max(IVec a, IVec b) {
 #if defined(__AVX512F__)
-    return _mm512_reduce_max_ps((__m512)v);
+    return (IVec)_mm512_max_epi32((__m512i)a, (__m512i)b);
+#elif defined(__AVX2__)
+    return (IVec)_mm256_max_epi32((__m256i)a, (__m256i)b);
 #else
-    float most = v[0];
-    for (int i = 1; i < lanes; ++i)
-        most = v[i] > most ? v[i] : most;
-    return most;
+    return a > b ? a : b;
 #endif
 }
+static inline float largest_of(IVec magnitudes) {
+#if defined(__AVX512F__)
+    const int32_t most = _mm512_reduce_max_epi32((__m512i)magnitudes);
+#else
+    int32_t most = magnitudes[0];
+    for (int i = 1; i < lanes; ++i)
+        most = magnitudes[i] > most ? magnitudes[i] : most;
+#endif
+    float largest;
+    std::memcpy(&largest, &most, sizeof largest);
+    return largest;
+}
+// Where one is NaN, the second.
 static inline Vec max(Vec a, Vec b) {
 #if defined(__AVX512F__) // GCC makes two instructions of the comparison
     return (Vec)_mm512_max_ps((__m512)a, (__m512)b);
@@ -177,8 +192,8 @@ static inline Vec load_f16(const uint16_t * p) {
     std::memcpy(&v, magnitude, sizeof v);
     v *= 0x1p112f; // moves the exponent from half's bias to float's, subnormals too
     std::memcpy(magnitude, &v, sizeof v);
-    for (int i = 0; i < lanes; ++i)
-        magnitude[i] |= sign[i];
+    for (int i = 0; i < lanes; ++i) // infinity and NaN have the largest exponent of either
+        magnitude[i] |= sign[i] | ((p[i] & 0x7c00) == 0x7c00 ? 0x7f800000 : 0);
     std::memcpy(&v, magnitude, sizeof v);
     return v;
 #endif

@@ -43,6 +43,11 @@ void Model::need_all() const {
         fail_missing(missing);
 }
 
+void Model::check_unchanged() const {
+    for (const TensorFile & file : files_)
+        file.mapping->check_unchanged();
+}
+
 void Model::fail_missing(const std::vector<const PartRow *> & missing) const {
     std::string given, titles, sources, skipped;
     for (const TensorFile & file : files_)

@@ -39,6 +39,8 @@ public:
     const Part * find(std::string_view id) const;
     const Part & need(std::string_view id) const; // MODEL: what is missing and where to get it
     void need_all() const;                        // the same of all parts that a video needs
+    // MODEL where one of its files has been written to since it was opened. Microseconds.
+    void check_unchanged() const;
 
 private:
     struct Skipped {

@@ -2,9 +2,9 @@
 
 namespace ltx2 {
 
-void Stream::add_noise(const std::vector<float> & noise, float sigma) {
+void Stream::add_noise(const std::vector<float> & noise, float scale) {
     for (int64_t t = 0; t < tokens(); ++t) {
-        const float share = mask[t] * sigma;
+        const float share = mask[t] * scale;
         for (int64_t i = t * channels; i < (t + 1) * channels; ++i)
             latents[i] = noise[i] * share + latents[i] * (1 - share);
     }

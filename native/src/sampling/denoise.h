@@ -18,8 +18,8 @@ struct Stream {
     std::vector<Position> positions;   // [tokens]
 
     int64_t tokens() const { return static_cast<int64_t>(mask.size()); }
-    // latents <- noise * mask * sigma + latents * (1 - mask * sigma)
-    void add_noise(const std::vector<float> & noise, float sigma);
+    // latents <- noise * mask * scale + latents * (1 - mask * scale)
+    void add_noise(const std::vector<float> & noise, float scale);
 };
 using State = std::vector<Stream>; // the video's stream is the first
 
@@ -27,6 +27,7 @@ using State = std::vector<Stream>; // the video's stream is the first
 struct Stage {
     std::vector<float> sigmas;
     Guidance guidance;
+    float noise = 1; // the share of it that the latents begin with
 };
 
 // Velocities of one step, a vector a stream: `plain` always, the others where guidance uses them.

@@ -7,21 +7,30 @@
 
 namespace ltx2 {
 
+// The official scheduler's bits, of PyTorch's arithmetic in float32: a model multiplies a
+// difference in sigma by a thousand. This file is compiled without multiply-adds but those that it
+// asks for.
+
+// torch.linspace(1, 0, steps + 1)[i], which counts from the nearer end.
+static float falling(int i, int steps) {
+    const float step = 1.0f / static_cast<float>(steps);
+    return i < (steps + 1) / 2 ? std::fma(-step, static_cast<float>(i), 1.0f)
+                               : step * static_cast<float>(steps - i);
+}
+
 static std::vector<float> ltx2_sigmas(int steps) {
+    if (steps == 1) // the official stretch is 0 / 0
+        return {1.0f, 0.0f};
     // The shift is the one for 4096 tokens whatever the video's size, as in the official pipelines.
-    const double shift = std::exp(2.05), terminal = 0.1;
-    std::vector<double> s(static_cast<size_t>(steps) + 1, 0.0);
-    for (int i = 0; i < steps; ++i) {
-        // torch.linspace counts in float32, from the nearer end.
-        const float step = -1.0f / steps;
-        const float linear =
-            i < (steps + 1) / 2 ? 1.0f + step * i : 0.0f - step * static_cast<float>(steps - i);
-        s[i] = static_cast<float>(shift) / (static_cast<float>(shift) + (1.0f / linear - 1.0f));
-    }
-    const double scale = (1 - s[steps - 1]) / (1 - terminal);
-    std::vector<float> out(s.size(), 0.0f);
+    const float shift = 7.767901106f; // exp(2.05)
+    std::vector<float> removed;       // noise, before the stretch
     for (int i = 0; i < steps; ++i)
-        out[i] = scale > 0 ? static_cast<float>(1 - (1 - s[i]) / scale) : static_cast<float>(s[i]);
+        removed.push_back(1 - 1 / (shift + (1 / falling(i, steps) - 1)) * shift);
+    const float stretch = removed.back() / 0.9f; // so that the last sigma is 0.1
+    std::vector<float> out;
+    for (float r : removed)
+        out.push_back(1 - r / stretch);
+    out.push_back(0.0f);
     return out;
 }
 
@@ -30,14 +39,14 @@ static std::vector<float> linear_quadratic_sigmas(int steps) {
         return {1.0f, 0.0f};
     const double threshold = 0.025;
     const int linear = steps / 2, quadratic = steps - linear;
-    const double difference = linear - threshold * steps;
-    const double a = difference / (double(linear) * quadratic * quadratic);
-    const double b = threshold / linear - 2 * difference / (double(quadratic) * quadratic);
-    const double c = a * linear * linear;
+    const double difference = linear - threshold * steps, square = quadratic * quadratic;
+    const double a = difference / (linear * square);
+    const double b = threshold / linear - 2 * difference / square;
+    const double c = a * (linear * linear);
     std::vector<float> out;
     for (int i = 0; i < steps; ++i)
-        out.push_back(
-            static_cast<float>(1 - (i < linear ? i * threshold / linear : a * i * i + b * i + c)));
+        out.push_back(static_cast<float>(
+            1 - (i < linear ? i * threshold / linear : a * (i * i) + b * i + c)));
     out.push_back(0.0f);
     return out;
 }

@@ -102,8 +102,10 @@ Tokenizer Tokenizer::open(const Part & part, std::vector<ScoredPiece> * pieces) 
     const std::string model = next_to(file.path, "tokenizer.model");
     const std::string added = next_to(file.path, "added_tokens.json");
     const Mapping mapping(model);
-    return from_sentencepiece({reinterpret_cast<const char *>(mapping.data()), mapping.size()},
-                              model, exists(added) ? read_json(added) : Json(), pieces);
+    return while_unchanged(mapping, [&] {
+        return from_sentencepiece({reinterpret_cast<const char *>(mapping.data()), mapping.size()},
+                                  model, exists(added) ? read_json(added) : Json(), pieces);
+    });
 }
 
 } // namespace ltx2

@@ -1,5 +1,7 @@
 #include "vae/video_decoder.h"
 
+#include "base/finite.h"
+
 namespace ltx2 {
 
 VideoDecoder::VideoDecoder(const Model & model, Device & device)
@@ -16,7 +18,7 @@ static void to_pixels(const float * patches, int64_t width, int64_t p, uint8_t *
             for (int64_t r = 0; r < p; ++r)
                 for (int64_t q = 0; q < p; ++q) {
                     const float value = (patches[(i * p + r) * p + q] + 1.0f) / 2.0f;
-                    // The comparisons send NaN to 0.
+                    // The comparisons send NaN to 0, which a cast would not.
                     const float byte = value > 0.0f ? (value < 1.0f ? value : 1.0f) * 255.0f : 0.0f;
                     rows[q * line + (x * p + r) * 3 + i] = static_cast<uint8_t>(byte);
                 }
@@ -42,10 +44,14 @@ void VideoDecoder::decode(const Latents & latents, const Progress & progress, co
                     const int64_t lines = given[2] * given[3];
                     const int64_t line = given[1] * c.patch * c.patch * 3;
                     rows.resize(static_cast<size_t>(lines * line));
-                    for (int64_t y = 0; y < lines; ++y)
-                        to_pixels(values.data() + y * given[1] * given[0], given[1], c.patch,
-                                  rows.data() + y * line);
-                    sink(rows.data(), done, static_cast<int>(given[3]));
+                    bool finite = true;
+                    for (int64_t y = 0; y < lines; ++y) {
+                        const int64_t count = given[1] * given[0];
+                        const float * patches = values.data() + y * count;
+                        finite = finite && all_finite(patches, static_cast<size_t>(count));
+                        to_pixels(patches, given[1], c.patch, rows.data() + y * line);
+                    }
+                    sink(rows.data(), done, static_cast<int>(given[3]), finite);
                     done += static_cast<int>(given[3]);
                 });
 }

@@ -47,7 +47,7 @@ static Run decode_run(Device & device, const Model & model, int cells) {
     Latents latents{{3, cells, cells}, static_cast<int>(vae->config().latent_channels), {}};
     latents.values = random_values(latents.size());
     return [=] {
-        vae->decode(latents, quiet, [](const uint8_t *, int, int) {});
+        vae->decode(latents, quiet, [](const uint8_t *, int, int, bool) {});
         return std::vector<double>();
     };
 }

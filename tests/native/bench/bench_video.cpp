@@ -65,7 +65,7 @@ Run video_run(Device & device, const std::string & folder, int steps) {
         }
         end_stage();
         v.decoder.decode({v.grid, state[0].channels, state[0].latents}, quiet,
-                         [](const uint8_t *, int, int) {});
+                         [](const uint8_t *, int, int, bool) {});
         end_stage();
         return stages;
     };

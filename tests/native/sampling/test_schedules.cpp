@@ -2,6 +2,8 @@
 #include "sampling/near.h"
 #include "sampling/schedules.h"
 
+#include <cmath>
+
 using namespace ltx2;
 
 TEST(schedules_are_the_official_ones) {
@@ -32,7 +34,7 @@ TEST(every_schedule_falls_from_one_to_nothing) {
         for (int steps = 1; steps <= 1000; steps += 37) {
             const std::vector<float> s =
                 sigmas(schedule.name, schedule.steps ? schedule.steps : steps);
-            CHECK(s.front() == 1 && s.back() == 0);
+            CHECK(std::abs(s.front() - 1) < 2e-7 && s.back() == 0); // ltx2's is a few ulp off
             for (size_t i = 1; i < s.size(); ++i)
                 CHECK(s[i] < s[i - 1]);
         }

@@ -4,6 +4,7 @@
 // taken by all. What the component gives, and every tapped value, is written as OUT/<name>.npy.
 #include "dit/dit.h"
 #include "npy.h"
+#include "sampling/schedules.h"
 #include "text/connector.h"
 #include "text/encoder.h"
 #include "text/tokenizer.h"
@@ -141,7 +142,7 @@ void vae_decode(Job & job) {
     const int height = side(2) * vae.config().scale.space,
               width = side(3) * vae.config().scale.space;
     std::vector<uint8_t> pixels;
-    vae.decode(latents, Progress(), [&](const uint8_t * rows, int, int count) {
+    vae.decode(latents, Progress(), [&](const uint8_t * rows, int, int count, bool) {
         pixels.insert(pixels.end(), rows, rows + int64_t{count} * height * width * 3);
     });
     job.save("pixels", {1 + (side(1) - 1) * vae.config().scale.time, height, width, 3},
@@ -225,9 +226,30 @@ void tokenizer(Job & job) {
     save("ends", ends);
 }
 
+// MODEL is not read. schedule, first, last: its sigmas for first..last steps, one after the other.
+void schedule(Job & job) {
+    std::vector<float> all;
+    for (int steps = job.integer("first", 1); steps <= job.integer("last", 1); ++steps) {
+        const std::vector<float> one = sigmas(job.text("schedule", ""), steps);
+        all.insert(all.end(), one.begin(), one.end());
+    }
+    job.save("sigmas", {static_cast<int64_t>(all.size())}, all.data());
+}
+
+// MODEL is not read. cond, uncond, perturbed [tokens, channels] -> guided
+void guidance(Job & job) {
+    const auto number = [&](const char * name) { return std::stof(job.text(name, "0")); };
+    const npy::Array cond = job.array("cond");
+    const Guidance how = {number("scale"), number("stg"), number("rescale"), {}};
+    const std::vector<float> guided =
+        guide(how, cond.floats(), job.array("uncond").floats(), job.array("perturbed").floats());
+    job.save("guided", cond.shape, guided.data());
+}
+
 using Component = void (*)(Job &);
 const std::map<std::string, Component> components = {
     {"connector", connector},       {"dit", dit},
+    {"guidance", guidance},         {"schedule", schedule},
     {"text-encoder", text_encoder}, {"image", image},
     {"tokenizer", tokenizer},       {"vae-stream", vae_stream},
     {"vae-decode", vae_decode},     {"vae-encode", vae_encode},

@@ -284,7 +284,8 @@ static void end(const AttentionTask & task, int index) {
             Vec logits = {};
             for (int i = 0; i < queries; ++i)
                 logits[i] = task.gate[(index * tile + first + i) * task.gate_step];
-            factor *= 2.0f / (1.0f + exp(-logits));
+            // The difference is 0, or NaN where a logit is not finite, which would close the gate.
+            factor *= 2.0f / (1.0f + exp(-logits)) + (logits - logits);
         }
         float * out = task.out + (index * tile + first) * task.out_step;
         by_vector(task.head.head_dim, [&](int64_t d, int width) {

@@ -26,6 +26,8 @@ static int64_t rows_bytes(Arithmetic a, int64_t k) {
 static inline uint16_t bf16_of(float x) {
     uint32_t bits;
     std::memcpy(&bits, &x, sizeof bits);
+    if (x != x) // rounding would carry into the exponent and the sign
+        return 0x7fff;
     return static_cast<uint16_t>((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
 }
 

@@ -9,14 +9,19 @@ static inline void prepare_block(const float * x, int r, Block & out) {
     constexpr int parts = 32 / lanes, units_count = 8;
     constexpr float most_value = Block::bytes == 1 ? 127.0f : 127.0f * 256;
     typedef int8_t Bytes __attribute__((vector_size(lanes)));
-    Vec v[parts], most = {};
+    Vec v[parts];
+    IVec most = {};
     for (int j = 0; j < parts; ++j) {
         v[j] = load(x + j * lanes);
-        most = max(most, max(v[j], -v[j]));
+        most = max(most, magnitude(v[j]));
     }
     const float largest = largest_of(most);
-    // Of a block too small for that quotient nothing is left.
+    // Of a block too small for that quotient nothing is left. One that is not finite has a scale
+    // that is not, which makes its products so.
     const float inverse = largest > 1e-30f ? most_value / largest : 0.0f;
+    if (!(largest - largest == 0))
+        for (Vec & values : v)
+            values = Vec{};
     IVec totals = {}, wholes[parts];
     uint32_t units[Block::bytes][units_count];
     for (int j = 0; j < parts; ++j) {

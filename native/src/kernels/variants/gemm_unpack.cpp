@@ -155,8 +155,9 @@ static inline __m512i twice(__m512 x) {
 // For four blocks with the scales `d`; their common scale goes to `scale`. The block with the
 // largest scale has 15 steps per value, so that its values stay exact.
 static inline Fixed fixed(const __m512 (&d)[4], float * scale) {
-    __m512 most = _mm512_setzero_ps();
-    each<4>([&](auto b) { most = _mm512_max_ps(most, _mm512_abs_ps(d[b])); });
+    IVec magnitudes = {};
+    each<4>([&](auto b) { magnitudes = max(magnitudes, magnitude((Vec)d[b])); });
+    const __m512 most = (__m512)magnitudes;
     _mm512_storeu_ps(scale, _mm512_mul_ps(most, _mm512_set1_ps(1.0f / 15)));
     const __m512 inverse = _mm512_maskz_div_ps(
         _mm512_cmp_ps_mask(most, _mm512_setzero_ps(), _CMP_GT_OQ), _mm512_set1_ps(15 * 256), most);

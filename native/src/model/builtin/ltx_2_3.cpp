@@ -32,6 +32,16 @@ const char * const ltx23_config = R"({
     ["res_x", {"num_layers": 2}]]}
 })";
 
+const char * const ltx23_negative_prompt =
+    "low quality, blurred, noisy, pixelated, compressed, faded or banded colors, bad exposure, "
+    "dull "
+    "or contradictory light, wrong perspective, messy backdrop, misshapen bodies, malformed hands, "
+    "too many fingers or limbs, lopsided or plastic faces, waxy skin, vacant stare, lips that do "
+    "not match the words, subtitles, captions, watermarks, logos, garbled letters, drawn, cartoon "
+    "or computer-generated look, heavy filters, oversaturated, flicker, stutter, warping, smeared "
+    "or shaky motion, frozen frames, abrupt cuts, drifting framing, missing or clipped sound, hum, "
+    "hiss, echo, metallic or distorted voices, speech that is out of sync, unwanted or repeated";
+
 const std::vector<Variant> ltx23_variants = {
     {"distilled", R"({"schedule": "distilled", "steps": 8, "guidance": 1.0, "stg": 0.0, )"
                   R"("rescale": 0.0, "stg_blocks": []})"},

@@ -1,0 +1,150 @@
+"""What `pip install .` leaves behind: used from within the checkout, and whose code it carries.
+
+The installed package is emulated by a folder as pip would make it, so that its version can be
+wrong; where the package is installed, as by scripts/check, that one is tried as well.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+import ltx2
+from ltx2 import _native
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = Path(ltx2.__file__).parent
+WHERE = "import ltx2, ltx2._native as n; ltx2.devices(); print(ltx2.__file__, n.library_path)"
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A folder with the package's sources alone, as git has them."""
+    folder = tmp_path / "checkout"
+    shutil.copytree(
+        PACKAGE, folder / "ltx2", ignore=shutil.ignore_patterns("native", "__pycache__")
+    )
+    return folder
+
+
+@pytest.fixture
+def installed(tmp_path: Path) -> Path:
+    """A site-packages with the package, its library and its metadata."""
+    site = tmp_path / "site-packages"
+    ignored = shutil.ignore_patterns("native", "__pycache__", "demo")
+    shutil.copytree(PACKAGE, site / "ltx2", ignore=ignored)
+    native = site / "ltx2" / "native"
+    native.mkdir()
+    for file in (_native.library_path, _native.header_path):
+        shutil.copy(file, native)
+    about = site / f"ltx2-{ltx2.__version__}.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text(f"Name: ltx2\nVersion: {ltx2.__version__}\n")
+    return site
+
+
+def ran(*arguments: str, cwd: Path, path: str) -> subprocess.CompletedProcess[str]:
+    """Python there, on its own path, as in a shell where nothing is set."""
+    unset = ("LTX2_LIBRARY", "LTX2_MODEL", "PYTHONSAFEPATH")
+    environment = {key: value for key, value in os.environ.items() if key not in unset}
+    environment["PYTHONPATH"] = path
+    line = [sys.executable, *arguments]
+    return subprocess.run(
+        line, cwd=cwd, env=environment, capture_output=True, text=True, check=False
+    )
+
+
+def test_the_checkout_is_a_good_place_to_work_in(checkout: Path, installed: Path) -> None:
+    (checkout / "script.py").write_text(WHERE)
+    (checkout / "test_it.py").write_text(f"def test():\n    {WHERE}\n")
+    for line in (["-c", WHERE], ["script.py"], ["-m", "pytest", "-q", "-s", "test_it.py"]):
+        done = ran(*line, cwd=checkout, path=str(installed))
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert str(checkout / "ltx2" / "__init__.py") in done.stdout
+        assert str(installed / "ltx2" / "native") in done.stdout
+    done = ran("-m", "ltx2", "devices", cwd=checkout, path=str(installed))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "CPU" in done.stdout
+
+
+def test_a_library_of_another_version_is_refused(checkout: Path, installed: Path) -> None:
+    init = checkout / "ltx2" / "__init__.py"
+    init.write_text(init.read_text().replace(f'"{ltx2.__version__}"', '"9.9.9"'))
+    done = ran("-c", WHERE, cwd=checkout, path=str(installed))
+    words = done.stderr.splitlines()[-1]
+    assert words.startswith("ImportError: ltx2: ")
+    for part in (installed, f"version {ltx2.__version__} ", checkout, "9.9.9", "pip install ."):
+        assert str(part) in words
+    done = ran("-m", "ltx2", "devices", cwd=checkout, path=str(installed))
+    assert done.returncode == 70
+    assert done.stderr.startswith("ltx2: ") and done.stderr.count("\n") == 1
+
+
+@pytest.fixture
+def distribution() -> metadata.Distribution:
+    try:
+        return metadata.distribution("ltx2")
+    except metadata.PackageNotFoundError:
+        pytest.skip("the package is not installed")
+
+
+@pytest.mark.usefixtures("distribution")
+def test_this_checkout_is_a_good_place_to_work_in() -> None:
+    done = ran("-c", WHERE, cwd=ROOT, path="")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(str(ROOT / "ltx2" / "__init__.py"))
+
+
+# ---- whose code it carries
+
+
+def test_the_wheel_carries_the_notices(distribution: metadata.Distribution) -> None:
+    files = {str(file): file for file in distribution.files or []}
+    notices = [name for name in files if ".dist-info/licenses/" in name]
+    assert {Path(name).name for name in notices} == {"LICENSE", "ggml.txt"}
+    for name in notices:
+        source = ROOT / name.split(".dist-info/licenses/")[1]
+        assert files[name].read_text() == source.read_text(encoding="utf-8")
+
+
+def test_the_wheel_is_told_to_carry_the_notices() -> None:
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    (listed,) = re.findall(r"^wheel\.license-files = \[(.*)\]", text, re.MULTILINE)
+    named = {path for pattern in re.findall(r'"(.+?)"', listed) for path in ROOT.glob(pattern)}
+    assert named == {ROOT / "LICENSE", *(ROOT / "native" / "licenses").iterdir()}
+
+
+def test_the_install_tree_carries_the_notices() -> None:
+    """Also that of a C program, and of prebuilds."""
+    tree = _native.library_path.parents[1]
+    if not (tree / "share").is_dir():
+        pytest.skip("the library does not lie in an install tree")
+    notice = tree / "share" / "licenses" / "ltx2" / "ggml.txt"
+    assert notice.read_bytes() == (ROOT / "native" / "licenses" / "ggml.txt").read_bytes()
+
+
+def test_all_whose_code_is_linked_in_are_named() -> None:
+    """Of ggml's parts that can be built here, by the sources of the pinned version."""
+    cache = Path(os.environ.get("LTX2_BUILD", ROOT / "build")) / "CMakeCache.txt"
+    text = cache.read_text() if cache.exists() else ""
+    given = re.search(r"^LTX2_GGML_SOURCE:PATH=(.+)$", text, re.MULTILINE)
+    ggml = Path(given[1]) if given else ROOT / "native" / "third_party" / "ggml"
+    if not ggml.is_dir():
+        pytest.skip("needs ggml's sources")
+    notice = (ROOT / "native" / "licenses" / "ggml.txt").read_text(encoding="utf-8")
+    assert (ggml / "LICENSE").read_text(encoding="utf-8") in notice
+    folders = ["src", "src/ggml-cpu", "src/ggml-cpu/arch/*", "src/ggml-cpu/llamafile",
+               "src/ggml-vulkan", "src/ggml-metal", "src/ggml-cuda"]  # fmt: skip
+    files = [file for name in folders for file in ggml.glob(f"{name}/*.*") if file.is_file()]
+    assert len(files) > 100
+    lines = [line for file in files for line in file.read_text(errors="replace").splitlines()]
+    holders = {m[0].strip(" .") for line in lines if (m := re.search(r"Copyright .*\d{4}.*", line))}
+    assert holders
+    assert [holder for holder in holders if holder not in notice] == []
