@@ -448,8 +448,9 @@ def describe(file: StrPath) -> dict[str, Any]:
 
 
 def capabilities() -> dict[str, Any]:
-    """What this library knows: `version`, `schedules`, `stages` of progress, `parts` of a model,
-    `types` and `variants` of a conversion, `instruction_sets` that run here, the best last.
+    """What this library knows: `version`, `defaults` where no file states any, `schedules`,
+    `stages` of progress, `parts` of a model, `types` and `variants` of a conversion,
+    `instruction_sets` that run here, the best last.
     """
     return _json(lib.ltx2_capabilities)
 

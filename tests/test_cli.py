@@ -49,6 +49,16 @@ def test_t2v_prints_the_path_on_stdout_and_the_seed_on_stderr(
     assert np.load(target).shape[0] == 9
 
 
+@pytest.mark.usefixtures("model")
+def test_a_warning_is_said_once(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """Though the trial of the output gives it, and the save."""
+    target = tmp_path / "clip.gif"
+    code, _, err = run(capsys, "t2v", PROMPT, "-o", target, "--frames", 9, "--fps", 60)
+    assert code == 0
+    assert err.count("frames are left out") == 1
+    assert err.startswith("ltx2: fps: 60 ")  # before the work
+
+
 def test_every_option_arrives_as_in_python(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, tiny_model: list[Path]
 ) -> None:
@@ -177,6 +187,7 @@ def bad(tmp_path: Path, tiny: dict[str, Path]) -> Path:
         ("nonsense", 2, "nonsense"),
         ("t2v p -o a.mp4 --width wide", 2, "--width"),
         ("t2v p -o a.mp4 --width 500", 2, "500"),
+        ("t2v p -o a.mp4 --width 501", 2, "width: 501 is not a multiple"),
         ("t2v p -o a.mp4 --width 0", 2, "width: 0"),
         ("t2v p -o a.mp4 --width -32", 2, "width: -32 is not a multiple"),
         ("t2v p -o a.mp4 --width 999968 --height 999968", 2, "width: 999968 is not a multiple"),
@@ -187,6 +198,7 @@ def bad(tmp_path: Path, tiny: dict[str, Path]) -> Path:
         ("t2v '' -o a.mp4", 2, "prompt"),
         ("t2v p -o a.avi", 2, "a.avi"),
         ("t2v p -o none/a.mp4", 2, "none"),
+        ("t2v p -o a.npy --latents ./a.npy", 2, "--latents names the output"),
         ("t2v p -o a.mp4 --noise none.npy", 2, "none.npy"),
         ("t2v p -o a.mp4 --noise text.png", 2, "text.png"),
         ("t2v p -o a.mp4 --noise arrays.npz", 2, "noise: arrays.npz"),
@@ -286,6 +298,7 @@ def test_what_a_full_disk_refuses_is_kept_and_can_be_used(
         assert not kept
         return
     assert str(kept[0]) in err
+    assert kept[0].stat().st_mode & 0o777 == 0o600
     monkeypatch.undo()
     monkeypatch.setenv("LTX2_MODEL", model)
     assert run(capsys, "t2v", PROMPT, "-o", tmp_path / "want.npy", *words[2:])[0] == 0

@@ -16,6 +16,7 @@ import pytest
 from safetensors_file import Stored, bf16, read_safetensors, write_safetensors
 
 import ltx2
+from ltx2 import _calls
 from ltx2.convert import convert
 
 if TYPE_CHECKING:
@@ -303,8 +304,8 @@ def test_a_config_that_the_source_leaves_unsaid_is_stated(tmp_path: Path) -> Non
         (DIT + "proj_out.bias", ("F32", np.array([1, -np.inf], np.float32)), "is not finite"),
         (DIT + "transformer_blocks.2.attn1.to_k.weight",
          ("F32", np.full((2, 32), -7e4, np.float32)), "values over 65504, too large for q8_0"),
-        (DIT + "proj_out.bias", ("I32", np.ones(4, np.int32)), "proj_out.bias is I32"),
-        (DIT + "proj_out.bias", ("F64", np.ones(4)), "proj_out.bias is F64"),
+        (DIT + "proj_out.bias", ("I32", np.ones(4, np.int32)), 'proj_out.bias" is I32'),
+        (DIT + "proj_out.bias", ("F64", np.ones(4)), 'proj_out.bias" is F64'),
         (DIT + "proj_out.bias", ("F32", normal(0, 4)), "2 dimensions, 0 values"),
     ],
 )  # fmt: skip
@@ -407,6 +408,16 @@ def test_progress_counts_the_bytes_of_the_source(source: Path, tmp_path: Path) -
     assert {p.stage for p in seen} == {"convert"}
     assert seen[-1].done == seen[-1].total
     assert 0 < seen[-1].total < source.stat().st_size
+
+
+def test_the_end_of_python_stops_a_conversion(source: Path, tmp_path: Path) -> None:
+    def cancel(_progress: ltx2.Progress) -> None:
+        [call] = _calls.under_way()
+        call.cancelled = True
+
+    with pytest.raises(ltx2.CancelledError):
+        convert(source, tmp_path / "a.gguf", progress=cancel)
+    assert list(tmp_path.iterdir()) == [source]
 
 
 def sparse(path: Path, rows: int) -> Path:

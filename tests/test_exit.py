@@ -132,6 +132,25 @@ print("kept")
         1,
         "a call did not stop in 0.3 s; the process ends at once, without Python's clean-up\n",
     ),
+    "a fork while a picture is read": (
+        """
+from ltx2 import codecs
+def reads():
+    with codecs.decoding("picture"):
+        under_way.set()
+        time.sleep(0.1)
+threading.Thread(target=reads).start()
+under_way.wait()
+child = os.fork()
+if child == 0:
+    signal.alarm(30)
+    with codecs.decoding("another"):
+        os._exit(7)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+        """,
+        0,
+        "",
+    ),
     "a fork during a call": (
         """
 threading.Thread(target=endless, daemon=True).start()

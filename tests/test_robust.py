@@ -258,6 +258,7 @@ print(refused)
 """
 
 
+@pytest.mark.unsanitized
 @pytest.mark.skipif(sys.platform != "linux", reason="needs a limit of memory that Linux keeps")
 def test_memory_that_runs_out_anywhere_is_an_error(
     tiny_model: list[Path], command: None, tmp_path: Path

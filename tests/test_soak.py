@@ -14,6 +14,7 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
 
 @linux
+@pytest.mark.unsanitized
 @pytest.mark.usefixtures("command")
 def test_nothing_grows_while_everything_is_done_over_and_over(tmp_path: Path) -> None:
     line = [sys.executable, str(SCRIPT), "--minutes", "0"]

@@ -142,6 +142,7 @@ print(len(refused), any(refused))
 
 
 @linux
+@pytest.mark.unsanitized
 def test_threads_that_the_system_does_not_give_are_an_error(
     tiny_model: list[Path], command: None, tmp_path: Path
 ) -> None:

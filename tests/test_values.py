@@ -88,7 +88,7 @@ def test_one_value_in_any_tensor_is_found_and_its_tensor_named(
                     session.i2v("a dot", PICTURE, crf=0, **SMALL)
                 wrong.append(f"{name}: a video")
             except ltx2.ModelError as error:
-                if f"tensor {name} holds a value that is not finite" not in str(error):
+                if f'tensor "{name}" holds a value that is not finite' not in str(error):
                     wrong.append(f"{name}: {error}")
     assert not wrong
 
@@ -163,7 +163,7 @@ def test_a_quantised_source_that_is_not_finite_is_not_converted(
     place, new = damaged(tensors(converted["q8_0"][0])[name], *NAN)
     data[place : place + len(new)] = new
     (tmp_path / "damaged.gguf").write_bytes(data)
-    with pytest.raises(ltx2.ModelError, match=f"tensor {name} holds a value that is not finite"):
+    with pytest.raises(ltx2.ModelError, match=f'tensor "{name}" holds a value that is not finite'):
         convert(tmp_path / "damaged.gguf", tmp_path / "out.gguf", "q8_0")
     assert [p.name for p in tmp_path.iterdir()] == ["damaged.gguf"]
 

@@ -61,15 +61,15 @@ static std::vector<int> stg_blocks(const Config & sampling, const std::vector<in
 }
 
 std::string variant_of(const Part & dit) {
-    // The words of its names, with a space around each.
-    std::string words = " ";
+    std::string names = " "; // their words, with a space before each
     for (char c : file_name(dit.file->path) + ' ' + file_name(dit.whole) + ' ')
-        words += c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a')
+        names += c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a')
                  : (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ? c
                                                                     : ' ';
-    for (const char * name : {"distilled", " dev "})
-        if (words.find(name) != std::string::npos)
-            return name[0] == ' ' ? "dev" : name;
+    if (names.find(" distilled") != std::string::npos)
+        return "distilled";
+    if (names.find(" dev ") != std::string::npos)
+        return "dev";
     return "";
 }
 

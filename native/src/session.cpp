@@ -187,9 +187,8 @@ static std::vector<float> noise_of(const Request & want, const Stream & stream) 
             from_planes(planes.data(), count / channels, stream.channels);
         noise.insert(noise.end(), part.begin(), part.end());
     }
-    for (float v : noise)
-        if (!std::isfinite(v))
-            fail(LTX2_STATUS_INVALID_ARGUMENT, "noise: holds a value that is not finite");
+    if (!all_finite(noise))
+        fail(LTX2_STATUS_INVALID_ARGUMENT, "noise: holds a value that is not finite");
     return noise;
 }
 
@@ -340,9 +339,8 @@ std::unique_ptr<Video> Session::decode(const ltx2_decode_params & params) {
     decoder_.check(latents.grid);
     check_memory(latents.grid, /*denoises=*/false);
     latents.values = from_planes(given.values, latents.grid.cells(), given.channels);
-    for (float v : latents.values)
-        if (!std::isfinite(v))
-            fail(LTX2_STATUS_INVALID_ARGUMENT, "latents: hold a value that is not finite");
+    if (!all_finite(latents.values))
+        fail(LTX2_STATUS_INVALID_ARGUMENT, "latents: hold a value that is not finite");
     std::unique_ptr<Video> video =
         video_of(latents, params.fps != 0 ? checked_fps(params.fps) : defaults_.fps);
     const Progress progress(params.progress, params.user_data, &closed_);

@@ -25,11 +25,9 @@ CountedMemory::CountedMemory(size_t allowed, size_t & most) {
 
 CountedMemory::~CountedMemory() { most_held = nullptr; }
 
-void * operator new(size_t size) {
+void * operator new(size_t size, const std::nothrow_t &) noexcept {
     void * pointer = std::malloc(size ? size : 1);
-    if (!pointer)
-        throw std::bad_alloc();
-    if (!most_held)
+    if (!pointer || !most_held)
         return pointer;
     held += allocated_size(pointer);
     *most_held = held > *most_held ? held : *most_held;
@@ -37,6 +35,13 @@ void * operator new(size_t size) {
         most_held = nullptr;
         finding("memory: %zu bytes are held, %zu allowed", held, limit);
     }
+    return pointer;
+}
+
+void * operator new(size_t size) {
+    void * pointer = operator new(size, std::nothrow);
+    if (!pointer)
+        throw std::bad_alloc();
     return pointer;
 }
 
@@ -49,6 +54,11 @@ void operator delete(void * pointer) noexcept {
 }
 
 void * operator new[](size_t size) { return operator new(size); }
+void * operator new[](size_t size, const std::nothrow_t & tag) noexcept {
+    return operator new(size, tag);
+}
+void operator delete(void * pointer, const std::nothrow_t &) noexcept { operator delete(pointer); }
+void operator delete[](void * p, const std::nothrow_t &) noexcept { operator delete(p); }
 void operator delete(void * pointer, size_t) noexcept { operator delete(pointer); }
 void operator delete[](void * pointer) noexcept { operator delete(pointer); }
 void operator delete[](void * pointer, size_t) noexcept { operator delete(pointer); }

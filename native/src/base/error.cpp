@@ -44,7 +44,7 @@ void fail_thrown(const char * name) {
     try {
         throw;
     } catch (const std::exception & e) {
-        what = shown(e.what(), 200);
+        what = shown(e.what());
     } catch (...) {
     }
     fail(LTX2_STATUS_INVALID_ARGUMENT, "%s: the function threw %s; it must return", name,

@@ -26,6 +26,6 @@ Glyph glyph(std::string_view text);
 // the log pass all of their words through this; a name among them is put in by `shown`. Cut after
 // about `limit` bytes.
 std::string visible(std::string_view text, size_t limit = std::string_view::npos);
-std::string shown(std::string_view text, size_t limit = 80); // the same in quotes
+std::string shown(std::string_view text, size_t limit = 200); // the same in quotes
 
 } // namespace ltx2
