@@ -30,7 +30,10 @@ TEST(sizes_are_checked) {
     CHECK_THROWS(sized(500, 512, 121), "width: 500 is not a multiple of 32");
     CHECK_THROWS(sized(500, 512, 121), "nearest are 480 and 512");
     CHECK_THROWS(sized(768, -1, 121), "height: -1");
-    CHECK_THROWS(sized(768, 512, 120), "frames: 120 is not 8k+1; nearest are 113 and 121");
+    CHECK_THROWS(sized(768, 512, 120),
+                 "frames: 120 is not 8k+1 in 1..4097; nearest are 113 and 121");
+    CHECK_THROWS(sized(768, 512, 1000001), "nearest are 4089 and 4097");
+    CHECK_THROWS(sized(768, 512, -1), "nearest are 1 and 9");
     CHECK_THROWS(sized(768, 512, -7), "frames: -7");
     CHECK_THROWS(sized(768, 512, 2147483641), "frames");
     CHECK_THROWS(sized(768, 512, 121, NAN), "fps");
