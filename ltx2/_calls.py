@@ -43,7 +43,7 @@ class Call:
         """The process was forked, and the thread of this call is not in the child."""
 
     def __enter__(self) -> Self:
-        _wait_for_no_thread_after_ctrl_c()
+        _wait_for_no_thread_after_ctrl_c("concurrent.futures.thread" in sys.modules)
         with _changed:
             _under_way.add(self)
             self.cancelled = self.cancelled or _ending
@@ -79,10 +79,11 @@ def _of_others() -> list[Call]:
 
 
 @functools.cache
-def _wait_for_no_thread_after_ctrl_c() -> None:
-    """Once, and late: what was registered last is called first, so before executors wait.
+def _wait_for_no_thread_after_ctrl_c(_executors: bool) -> None:
+    """threading's own hook runs before Python waits for threads; atexit's run after that.
 
-    threading's own hook runs before Python waits for threads; atexit's run after that.
+    Executors wait for theirs in such a hook. What was registered last is called first, so this is
+    done once more when they are there.
     """
     hook = getattr(threading, "_register_atexit", None)
     with contextlib.suppress(RuntimeError):  # Python is waiting already

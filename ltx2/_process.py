@@ -32,7 +32,7 @@ _working = False
 
 def say(text: str) -> None:
     """One line on stderr. Where nobody can be told, nothing else fails for it."""
-    with contextlib.suppress(OSError, ValueError, AttributeError):  # full, closed, none
+    with contextlib.suppress(Exception):  # full, closed, none, or called within itself
         sys.stderr.write(f"ltx2: {visible(text)}\n")
         sys.stderr.flush()
 

@@ -145,7 +145,16 @@ def i2v(prompt: str, images: Sequence[str], crf: int, **options: Any) -> None:
 def decode(latents: str, **options: Any) -> None:
     """Make the video of LATENTS, a .npy that `--latents` wrote."""
     values = _load_array("latents", latents)
-    _generate(lambda session, wanted: session.decode(values, **wanted), options)
+    size = _video_size(values.shape)
+    _generate(lambda session, wanted: session.decode(values, **wanted), options, size)
+
+
+def _video_size(latents: tuple[int, ...]) -> dict[str, int]:
+    """What LTX-2.3 makes of latents of this shape; nothing where they are none."""
+    if len(latents) != 4:
+        return {}
+    _, frames, height, width = latents
+    return {"width": 32 * width, "height": 32 * height, "frames": 8 * (frames - 1) + 1}
 
 
 @cli.command()
@@ -228,20 +237,27 @@ def parse_image(argument: str) -> tuple[int, tuple[str, float]]:
 
 
 def _generate(
-    make: Callable[[ltx2.Session, dict[str, Any]], ltx2.Video], options: dict[str, Any]
+    make: Callable[[ltx2.Session, dict[str, Any]], ltx2.Video],
+    options: dict[str, Any],
+    size: Mapping[str, int] | None = None,
 ) -> None:
-    """Everything around the call itself: check the output, open, report, save."""
+    """Everything around the call itself: check the output, open, report, save.
+
+    `size` is the video's, where no option says it.
+    """
     output = options.pop("output")
     model, device = options.pop("model"), options.pop("device")
     threads, as_json = options.pop("threads"), options.pop("as_json")
     verbose = options.pop("verbose")
     if verbose:
         logging.getLogger("ltx2").setLevel(logging.INFO)
-    _check_output(output, options)
+    _check_output(output, {**options, **(size or {})})
     wanted = {name: value for name, value in options.items() if value is not None}
     if "noise" in wanted:
         wanted["noise"] = _load_array("noise", wanted["noise"])
     if "latents" in wanted:
+        if os.path.realpath(wanted["latents"]) == os.path.realpath(output):
+            raise click.UsageError("--latents names the output; the video would replace them")
         wanted["latents"] = media.array_writer(wanted["latents"])
     with (
         ltx2.Session(list(model) or None, device=device, threads=threads) as session,
@@ -254,9 +270,9 @@ def _generate(
     _answer(output, video.metadata, as_json)
 
 
-def _check_output(output: str, options: dict[str, Any]) -> None:
+def _check_output(output: str, asked: Mapping[str, Any]) -> None:
     known = ("width", "height", "frames", "fps")
-    media.check_output(output, **{name: options.get(name) for name in known})
+    media.check_output(output, **{name: asked.get(name) for name in known})
 
 
 def _save(video: ltx2.Video, output: str) -> None:
@@ -288,14 +304,27 @@ def _answer(output: str, metadata: Mapping[str, Any], as_json: bool) -> None:
 
 
 class _Said(logging.Handler):
+    """Messages on stderr; a warning once, though a trial and the work itself both give it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.warnings: set[str] = set()
+
     def emit(self, record: logging.LogRecord) -> None:
-        say(record.getMessage())
+        text = record.getMessage()
+        if record.levelno >= logging.WARNING:
+            if text in self.warnings:
+                return
+            self.warnings.add(text)
+        say(text)
 
 
 def _load_array(name: str, path: str) -> Any:
     try:
         with Path(path).open("rb") as file:
             return np.lib.format.read_array(file, allow_pickle=False)
+    except MemoryError:
+        raise
     except Exception as error:  # a damaged header raises whatever NumPy's parser meets
         raise ltx2.InvalidArgumentError(f"{name}: {path} cannot be read: {error}") from None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import warnings
 from contextlib import contextmanager
@@ -10,10 +11,13 @@ from typing import TYPE_CHECKING
 from .errors import Error, InvalidArgumentError, OutOfMemoryError
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Iterator
 
-_quiet = threading.Lock()  # what warnings do is one setting of the whole process
+_quiet = threading.RLock()  # what warnings do is one setting of the whole process
+if hasattr(os, "register_at_fork"):  # in the child nobody would give it back
+    os.register_at_fork(
+        before=_quiet.acquire, after_in_parent=_quiet.release, after_in_child=_quiet.release
+    )
 
 
 @contextmanager

@@ -17,9 +17,10 @@ import gguf
 import numpy as np
 
 from . import _native, writer
+from ._calls import Call
 from ._native import check, ffi, lib
 from .codecs import one_line
-from .errors import InvalidArgumentError, ModelError
+from .errors import CancelledError, InvalidArgumentError, ModelError
 from .video import Progress
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def convert(
     damaged or another model, and OSError where the system refuses, as when the disk is full.
     """
     target = Path(target)
-    with _opened(source, type.lower(), variant) as conversion:
+    with Call() as call, _opened(source, type.lower(), variant) as conversion:
         plan: _Plan = json.loads(ffi.string(conversion.plan).decode(*_NAMES))
         _check_target(plan, target)
         with writer.new_file(target) as temporary:
@@ -72,7 +73,7 @@ def convert(
                 raise ModelError(words) from error
             with temporary.open("ab") as file:
                 _pad(file)
-                _write_values(conversion, plan, file, progress)
+                _write_values(conversion, plan, file, progress, call)
     return target
 
 
@@ -153,6 +154,7 @@ def _write_values(
     plan: _Plan,
     file: BinaryIO,
     progress: Callable[[Progress], object] | None,
+    call: Call,
 ) -> None:
     """Values come and go in pieces, and `progress` is called after each one."""
     buffer = bytearray(4 * _PIECE)
@@ -161,6 +163,8 @@ def _write_values(
     for index, tensor in enumerate(plan["tensors"]):
         values = math.prod(tensor["shape"])
         for first in range(0, values, _PIECE):
+            if call.cancelled:
+                raise CancelledError("cancelled")
             count = min(_PIECE, values - first)
             size = tensor["bytes"] * count // values
             check(lib.ltx2_conversion_read(conversion, index, first, count, out, size))

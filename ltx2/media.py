@@ -47,6 +47,7 @@ _ENCODERS = ("libx264", "libopenh264", "h264_videotoolbox", "h264_mf", "mpeg4")
 _DESCRIPTION = 0x010E  # EXIF's ImageDescription
 # Bytes of one pixel: what a busy clip takes. .npy has no other size.
 _USUAL_BYTES = {".mp4": 0.1, ".gif": 0.5, ".webp": 0.15, ".png": 2, ".npy": 3}
+_DEFAULTS = {"width": 768, "height": 512, "frames": 121, "fps": 24}  # capabilities() has them too
 _LARGEST_TRIAL = 1 << 27  # pixels: twice what the library makes
 # The milliseconds that an animation's delays count in; and how many frames a second players show
 # at most: they take a shorter delay (GIF: under 20 ms, WebP: under 11) for one of 100 ms.
@@ -63,22 +64,23 @@ def check_output(
 ) -> None:
     """Refuse, before any work is done, a video that `save` could not write to `path`.
 
-    One frame of that size and rate is written next to it and removed; what is not known, or is for
-    the library to refuse, counts as the defaults of LTX-2.3. With a size and a number of frames,
-    free space is compared with what the video may take.
+    One frame of that size and rate is written next to it and removed, and free space is compared
+    with what the video may take. What is not known, or is for the library to refuse, counts as the
+    defaults of LTX-2.3; a comparison with those gives a warning at most.
     """
     target, ending = Path(path), _ending(path)
-    if not (width and height):
-        frames = None
-    width, height, fps = width or 768, height or 512, fps or 24
-    if min(width, height) < 1 or width * height > _LARGEST_TRIAL:
-        width, height, frames = 768, 512, None
+    default = _DEFAULTS
+    sure = bool(width and height and frames and frames > 0)
+    width, height = width or default["width"], height or default["height"]
+    fps = fps or default["fps"]
+    if min(width, height) < 1 or width % 2 or height % 2 or width * height > _LARGEST_TRIAL:
+        width, height, sure = default["width"], default["height"], False
     if not 1 <= fps <= 240:
-        fps = 24
+        fps = default["fps"]
     trial = np.zeros((1, height, width, 3), np.uint8)
     _check_place(target, ending)
-    if frames and frames > 0:
-        _check_space(target, ending, width * height * frames)
+    frames = frames if frames and frames > 0 else default["frames"]
+    _check_space(target, ending, width * height * frames, sure=sure)
     _warn_of_rate(ending, fps)
     try:
         with encoding(target), writer.scratch(target) as temporary:
@@ -108,7 +110,8 @@ def save(
 def rescue(path: str | os.PathLike[str], arrays: Mapping[str, Any]) -> tuple[str, Path] | None:
     """Keep the first of these arrays that can be, when `path` could not be written.
 
-    Returns which, and where: a new .npy beside `path`, or for temporary files, or at home.
+    Returns which, and where: a new .npy beside `path`, or for temporary files, or at home. Only its
+    owner can read it.
     """
     folders: list[Callable[[], Path]] = [
         lambda: Path(path).absolute().parent, lambda: Path(tempfile.gettempdir()), Path.home,
@@ -116,7 +119,12 @@ def rescue(path: str | os.PathLike[str], arrays: Mapping[str, Any]) -> tuple[str
     for (name, array), folder in itertools.product(arrays.items(), folders):
         with suppress(Exception):  # any other place is better than none
             target = folder() / f"ltx2-{name}-{secrets.token_hex(4)}.npy"
-            array_writer(target)(array)
+            target.touch(0o600, exist_ok=False)
+            try:
+                array_writer(target)(array)
+            except BaseException:
+                target.unlink()
+                raise
             return name, target
     return None
 
@@ -157,16 +165,17 @@ def _check_place(target: Path, ending: str) -> None:
 def _check_frame_folder(target: Path) -> None:
     """It is replaced, so it may hold frames and nothing else."""
     if target.is_dir() and any(
-        file.suffix != ".png" or not file.stem.isdigit() for file in target.iterdir()
+        file.suffix != ".png" or not file.stem.isdigit() or file.is_dir()
+        for file in target.iterdir()
     ):
         raise InvalidArgumentError(f"{target}: is a folder with other files in it")
 
 
-def _check_space(target: Path, ending: str, pixels: int) -> None:
-    """An error where no video fits, a warning where this one may not."""
+def _check_space(target: Path, ending: str, pixels: int, *, sure: bool) -> None:
+    """An error where no video of so many pixels fits, a warning where one may not."""
     usual, free = _USUAL_BYTES[ending] * pixels, writer.free_space(target)
     words = f"may need {usual / 2**20:.0f} MiB, {free / 2**20:.0f} MiB are free"
-    if free < usual / (1 if ending == ".npy" else 50):
+    if sure and free < usual / (1 if ending == ".npy" else 50):
         raise OSError(errno.ENOSPC, words.replace("may need", "needs"), str(target))
     if free < usual:
         _log.warning("%s: %s", target, words)
@@ -229,6 +238,8 @@ def _encoder(width: int, height: int, rate: Fraction) -> str:
             continue
         try:
             _try_encoder(name, width, height, rate)
+        except MemoryError:  # PyAV's is an FFmpegError too
+            raise
         except av.FFmpegError as error:
             failed.append(f"{name} takes no {width}x{height}: {one_line(error)}")
             continue

@@ -52,6 +52,7 @@ _TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 _HEIC = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
+_UNREADABLE = "is {}, which cannot be read here; save it as JPEG or PNG"
 _UNREAD = {**dict.fromkeys(_HEIC, "HEIC"), b"avif": "AVIF", b"avis": "AVIF"}
 
 
@@ -83,13 +84,17 @@ def read_image(image: ImageLike) -> Pixels:
 def _opened(path: Path) -> Image.Image:
     """As Pillow opens it, but a large JPEG too, since it need not be decoded as a whole."""
     try:
-        return Image.open(path)
+        image = Image.open(path)
+        if image.format != "EPS":
+            return image
+        image.close()  # a program, and Pillow would have Ghostscript run it
+        raise InvalidArgumentError(f"{path}: {_UNREADABLE.format('EPS')}")
     except Image.DecompressionBombError:
         with suppress(SyntaxError):  # another format
-            image = JpegImagePlugin.JpegImageFile(path)
-            if math.prod(image.size) <= _MOST_OF_A_JPEG:
-                return image
-            image.close()
+            jpeg = JpegImagePlugin.JpegImageFile(path)
+            if math.prod(jpeg.size) <= _MOST_OF_A_JPEG:
+                return jpeg
+            jpeg.close()
     raise InvalidArgumentError(
         f"{path}: has too many pixels; make it smaller, or save it as JPEG: up to "
         f"{_MOST_OF_A_JPEG // 10**6} megapixels are read"
@@ -101,7 +106,7 @@ def _why_not(path: Path) -> str:
         start = file.read(12)
     kind = _UNREAD.get(start[8:]) if start[4:8] == b"ftyp" else None
     if kind:
-        return f"is {kind}, which cannot be read here; save it as JPEG or PNG"
+        return _UNREADABLE.format(kind)
     return "not an image that can be read"
 
 
@@ -156,6 +161,8 @@ def _eight_bits(image: Image.Image, name: str) -> Pixels:
 def _srgb(image: Image.Image) -> Image.Image:
     """RGB, in the colours that the picture's own profile means."""
     profile = image.info.get("icc_profile")
+    if image.mode == "P":  # the profile is of the palette's colours
+        image = image.convert("RGB")
     if profile and image.mode in ("L", "RGB", "CMYK"):
         with suppress(ImageCms.PyCMSError, OSError, TypeError, ValueError):  # then as without one
             own = ImageCms.ImageCmsProfile(io.BytesIO(profile))

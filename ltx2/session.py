@@ -40,7 +40,7 @@ _DEMO = Path(__file__).resolve().with_name("demo")
 class Options(TypedDict, total=False):
     """What to make; what is left out takes the model's own value. Fields of ltx2_video_params."""
 
-    negative_prompt: str
+    negative_prompt: str | None
     """What to avoid, where guidance is on; "" is nothing; default: the model's own, else a list of
     usual faults, `capabilities()["defaults"]["negative_prompt"]`."""
     width: int
@@ -370,6 +370,8 @@ def _params(
     params.image_count = len(images)
     inputs: list[Any] = [c_prompt, c_images, images]
     for name, value in options.items():
+        if value is None:  # as left out
+            continue
         if name == "noise":
             noise = ffi.from_buffer("float[]", _floats(name, value))
             params.noise, params.noise_count = noise, len(noise)
@@ -446,8 +448,9 @@ def describe(file: StrPath) -> dict[str, Any]:
 
 
 def capabilities() -> dict[str, Any]:
-    """What this library knows: `version`, `schedules`, `stages` of progress, `parts` of a model,
-    `types` and `variants` of a conversion, `instruction_sets` that run here, the best last.
+    """What this library knows: `version`, `defaults` where no file states any, `schedules`,
+    `stages` of progress, `parts` of a model, `types` and `variants` of a conversion,
+    `instruction_sets` that run here, the best last.
     """
     return _json(lib.ltx2_capabilities)
 

@@ -76,8 +76,8 @@ def new_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     with _workspace(target.parent) as work:
         new = work / "new"
         yield new
-        _keep_mode(target, new)
         _sync(new)
+        _keep_mode(target, new)  # which we may not be able to open
         new.replace(target)
         _sync(target.parent)
 
@@ -136,6 +136,8 @@ def _resolved(path: str | os.PathLike[str], *, folder: bool) -> Path:
         raise InvalidArgumentError(f"{path}: is a folder; name a file")
     if not folder and not stat.S_ISREG(mode):
         raise InvalidArgumentError(f"{path}: is a device or a pipe; name a file")
+    if os.path.ismount(target):  # a rename would be refused, after the work
+        raise InvalidArgumentError(f"{path}: is mounted there; name a place in a mounted folder")
     if not os.access(target, os.W_OK):
         raise InvalidArgumentError(f"{path}: cannot be written: it is read-only")
     return target
@@ -157,10 +159,13 @@ def _keep_mode(target: Path, new: Path) -> None:
 def _workspace(parent: Path) -> Iterator[Path]:
     work, lock = parent / f".ltx2-{secrets.token_hex(8)}", None
     try:
-        while lock is None:  # until then another run may take it for a dead one's
+        for _ in range(100):  # until it is locked another run may take it for a dead one's
             with suppress(FileExistsError):
                 work.mkdir(0o700)
-            lock = _locked(work)
+            if lock := _locked(work):
+                break
+        else:
+            raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK), str(parent))
         yield work
     finally:
         try:
@@ -242,16 +247,19 @@ if sys.platform == "win32":
     import msvcrt
 
     def _lock(file: int) -> bool | None:
+        """Whether we have it now; None where the file system has no locks."""
         try:
             msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
-        except OSError:
+        except PermissionError:
             return False
+        except OSError:
+            return None
         return True
 else:
     import fcntl
 
     def _lock(file: int) -> bool | None:
-        """Whether we have it now; None where the file system has no locks."""
+        """As above."""
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

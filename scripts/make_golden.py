@@ -272,17 +272,19 @@ def e2e(r: Reference, names: list[str]) -> Arrays:
         shape = tools.target_shape
         noise = given(f"noise.{name}", *shape.to_torch_shape())
         tokens = r.patchifier.patchify(noise)
+        later = sum(image[1] > 0 for image in images)
+        more = given(
+            f"noise.{name}.appended", later, shape.height * shape.width, shape.channels
+        ).flatten(0, 1)
+        if later:
+            tokens = torch.cat([tokens, more[None]], 1)
+            out[f"{name}.noise.appended"] = array(more)
         for picture, frame, strength in images:
             latent = encoder(ref.image_pixels(out[picture], height, width))
             if frame == 0:
                 state = VideoConditionByLatentIndex(latent, strength, 0).apply_to(state, tools)
             else:
                 state = ref.keyframe(state, tools, latent, frame, strength)
-                more = given(
-                    f"noise.{name}.appended", 1, shape.height * shape.width, shape.channels
-                )
-                tokens = torch.cat([tokens, more], 1)
-                out[f"{name}.noise.appended"] = array(more[0])
         state = ref.noised(state, tokens)
         params = _guidance(*guidance, stg_blocks(r.config))
         state = ref.denoise(model, state, ref.sigmas(schedule, steps), params, positive, negative)

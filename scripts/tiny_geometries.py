@@ -297,6 +297,7 @@ GEOMETRIES["deep"] = _small(
         "connector_num_attention_heads": 2,
         "connector_attention_head_dim": 16,
     },
+    vae={"decoder_base_channels": 4},
 )
 # All weights in BF16, heads as long as a GPU's kernels want them, rows that every type can hold.
 GEOMETRIES["bf16"] = _small(

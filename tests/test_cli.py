@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 import signal
 import struct
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,16 @@ import ltx2
 from ltx2 import cli, media
 
 PROMPT = "a red circle moves right"
+
+
+@pytest.fixture(autouse=True)
+def log() -> Iterator[None]:
+    """The command sets the package's log up for a process of its own."""
+    logger = logging.getLogger("ltx2")
+    handlers, level = logger.handlers, logger.level
+    yield
+    logger.handlers = handlers
+    logger.setLevel(level)
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
@@ -35,6 +47,16 @@ def test_t2v_prints_the_path_on_stdout_and_the_seed_on_stderr(
     with ltx2.Session() as session:
         assert err == f"ltx2: model: {session.model}\nltx2: seed 7\n"
     assert np.load(target).shape[0] == 9
+
+
+@pytest.mark.usefixtures("model")
+def test_a_warning_is_said_once(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """Though the trial of the output gives it, and the save."""
+    target = tmp_path / "clip.gif"
+    code, _, err = run(capsys, "t2v", PROMPT, "-o", target, "--frames", 9, "--fps", 60)
+    assert code == 0
+    assert err.count("frames are left out") == 1
+    assert err.startswith("ltx2: fps: 60 ")  # before the work
 
 
 def test_every_option_arrives_as_in_python(
@@ -165,13 +187,18 @@ def bad(tmp_path: Path, tiny: dict[str, Path]) -> Path:
         ("nonsense", 2, "nonsense"),
         ("t2v p -o a.mp4 --width wide", 2, "--width"),
         ("t2v p -o a.mp4 --width 500", 2, "500"),
+        ("t2v p -o a.mp4 --width 501", 2, "width: 501 is not a multiple"),
         ("t2v p -o a.mp4 --width 0", 2, "width: 0"),
+        ("t2v p -o a.mp4 --width -32", 2, "width: -32 is not a multiple"),
+        ("t2v p -o a.mp4 --width 999968 --height 999968", 2, "width: 999968 is not a multiple"),
+        ("t2v p -o a.gif --fps nan", 2, "fps: nan is not in 1..240"),
         ("t2v p -o a.mp4 --frames 48", 2, "48"),
         ("t2v p -o a.mp4 --seed -1", 2, "seed"),
         ("t2v p -o a.mp4 --schedule warp", 2, "warp"),
         ("t2v '' -o a.mp4", 2, "prompt"),
         ("t2v p -o a.avi", 2, "a.avi"),
         ("t2v p -o none/a.mp4", 2, "none"),
+        ("t2v p -o a.npy --latents ./a.npy", 2, "--latents names the output"),
         ("t2v p -o a.mp4 --noise none.npy", 2, "none.npy"),
         ("t2v p -o a.mp4 --noise text.png", 2, "text.png"),
         ("t2v p -o a.mp4 --noise arrays.npz", 2, "noise: arrays.npz"),
@@ -262,8 +289,8 @@ def test_what_a_full_disk_refuses_is_kept_and_can_be_used(
     code, _, err = run(capsys, "t2v", PROMPT, *words)
     assert code == 6
     assert re.fullmatch(
-        r"ltx2: seed 9\nltx2: .*(kept|be kept).*\nltx2: \[Errno 28\] could not be written: "
-        r"No space left on device: '.*clip.gif'\n",
+        r"ltx2: model: .*\nltx2: seed 9\nltx2: .*(kept|be kept).*\nltx2: \[Errno 28\] could not be "
+        r"written: No space left on device: '.*clip.gif'\n",
         err,
     )
     kept = list(tmp_path.iterdir())
@@ -271,6 +298,7 @@ def test_what_a_full_disk_refuses_is_kept_and_can_be_used(
         assert not kept
         return
     assert str(kept[0]) in err
+    assert kept[0].stat().st_mode & 0o777 == 0o600
     monkeypatch.undo()
     monkeypatch.setenv("LTX2_MODEL", model)
     assert run(capsys, "t2v", PROMPT, "-o", tmp_path / "want.npy", *words[2:])[0] == 0
@@ -289,9 +317,6 @@ def test_what_a_full_disk_refuses_is_kept_and_can_be_used(
     [
         ("-o a.webp --width 16416", "a.webp: could not be written: "),
         ("-o a.mp4 --width 16416", "libx264 takes no 16416x512"),
-        ("-o a.mp4 --width -32", "width: -32 is not a multiple"),
-        ("-o a.mp4 --width 999968 --height 999968", "width: 999968 is not a multiple"),
-        ("-o a.gif --fps nan", "fps: nan is not in 1..240"),
         (f"-o {'x' * 252}.mp4", "too long"),
         ("-o a.npy --width 8192 --height 8192 --frames 999999", "MiB are free"),
     ],

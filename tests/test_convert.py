@@ -16,6 +16,7 @@ import pytest
 from safetensors_file import Stored, bf16, read_safetensors, write_safetensors
 
 import ltx2
+from ltx2 import _calls
 from ltx2.convert import convert
 
 if TYPE_CHECKING:
@@ -243,16 +244,25 @@ def sampling(path: Path) -> Any:
     return json.loads(key(path, "config")).get("sampling")
 
 
-def test_the_variant_states_sampling_where_the_source_does_not(tmp_path: Path) -> None:
+def test_the_variant_states_sampling_where_the_source_does_not(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     plain = with_config(tmp_path / "a.safetensors", 48, vae={"x": 1})
     named = with_config(tmp_path / "ltx-distilled-1.1.safetensors", 2)
     stated = with_config(tmp_path / "b.safetensors", 48, sampling={"steps": 3})
     target = tmp_path / "a.gguf"
     assert sampling(convert(plain, target)) is None
+    assert "a.safetensors: nothing tells" in caplog.text
+    caplog.clear()
     dev = sampling(convert(plain, target, variant="dev"))
     assert (dev["schedule"], dev["steps"], dev["stg_blocks"]) == ("ltx2", 30, [28])
     assert json.loads(key(target, "config"))["vae"] == {"x": 1}
     assert sampling(convert(named, target))["schedule"] == "distilled"
+    official = with_config(tmp_path / "ltx-2.3-22b-dev.safetensors", 48)
+    assert sampling(convert(official, target)) == dev
+    short = with_config(tmp_path / "dev.safetensors", 2)
+    assert sampling(convert(short, target)) is None  # block 28 of 2: as if it were not named
+    assert not caplog.records
     assert sampling(convert(stated, target, variant="dev")) == {"steps": 3}
     with pytest.raises(ltx2.InvalidArgumentError, match="skips block 28"):
         convert(named, target, variant="dev")
@@ -294,8 +304,8 @@ def test_a_config_that_the_source_leaves_unsaid_is_stated(tmp_path: Path) -> Non
         (DIT + "proj_out.bias", ("F32", np.array([1, -np.inf], np.float32)), "is not finite"),
         (DIT + "transformer_blocks.2.attn1.to_k.weight",
          ("F32", np.full((2, 32), -7e4, np.float32)), "values over 65504, too large for q8_0"),
-        (DIT + "proj_out.bias", ("I32", np.ones(4, np.int32)), "proj_out.bias is I32"),
-        (DIT + "proj_out.bias", ("F64", np.ones(4)), "proj_out.bias is F64"),
+        (DIT + "proj_out.bias", ("I32", np.ones(4, np.int32)), 'proj_out.bias" is I32'),
+        (DIT + "proj_out.bias", ("F64", np.ones(4)), 'proj_out.bias" is F64'),
         (DIT + "proj_out.bias", ("F32", normal(0, 4)), "2 dimensions, 0 values"),
     ],
 )  # fmt: skip
@@ -398,6 +408,16 @@ def test_progress_counts_the_bytes_of_the_source(source: Path, tmp_path: Path) -
     assert {p.stage for p in seen} == {"convert"}
     assert seen[-1].done == seen[-1].total
     assert 0 < seen[-1].total < source.stat().st_size
+
+
+def test_the_end_of_python_stops_a_conversion(source: Path, tmp_path: Path) -> None:
+    def cancel(_progress: ltx2.Progress) -> None:
+        [call] = _calls.under_way()
+        call.cancelled = True
+
+    with pytest.raises(ltx2.CancelledError):
+        convert(source, tmp_path / "a.gguf", progress=cancel)
+    assert list(tmp_path.iterdir()) == [source]
 
 
 def sparse(path: Path, rows: int) -> Path:

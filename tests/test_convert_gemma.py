@@ -300,11 +300,11 @@ def test_a_converted_encoder_can_be_converted_again(folder: Path, tmp_path: Path
         ({"num_hidden_layers": "7"}, "num_hidden_layers: is a string, not a number"),
         ({"rms_norm_eps": -1}, "rms_norm_eps: -1 is not in"),
         ({"num_key_value_heads": 3}, "4 heads cannot share 3"),
-        ({"rope_scaling": {"rope_type": "yarn"}}, "rope_type: yarn is not supported"),
+        ({"rope_scaling": {"rope_type": "yarn"}}, 'rope_type: "yarn" is not supported'),
         ({"rope_scaling": [1]}, "rope_scaling: is an array, not an object"),
         ({"rope_scaling": {"rope_type": "linear"}}, "factor: is missing"),
         ({"attn_logit_softcapping": 50.0}, "attn_logit_softcapping: is not supported"),
-        ({"layer_types": ["full_attention", "sliding_attention"] * 3 + ["x"]}, "x is not supp"),
+        ({"layer_types": ["full_attention", "sliding_attention"] * 3 + ["x"]}, '"x" is not supp'),
         ({"layer_types": ["sliding_attention"] * 2 + ["full_attention"] * 5}, "no repeated"),
     ],
 )

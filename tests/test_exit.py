@@ -22,7 +22,8 @@ import ltx2
 session = ltx2.Session(sys.argv[2:], threads=2)
 under_way = threading.Event()
 def endless(progress=lambda progress: under_way.set()):
-    session.t2v("a red circle", frames=257, steps=1000, seed=1, progress=progress)
+    size = {"width": 512, "height": 512, "frames": 257, "steps": 1000}
+    session.t2v("a red circle", **size, seed=1, progress=progress)
 def ctrl_c(delay=0.0):
     threading.Timer(delay, os.kill, (os.getpid(), signal.SIGINT)).start()
 """
@@ -60,18 +61,6 @@ run.result()
         """,
         -signal.SIGINT,
         "KeyboardInterrupt\n",
-    ),
-    "Ctrl-C where a session is closed": (
-        """
-with session:
-    run = threading.Thread(target=endless)
-    run.start()
-    under_way.wait()
-    ctrl_c()
-    run.join()
-        """,
-        -signal.SIGINT,
-        "",
     ),
     "sys.exit is in the thread": (
         """
@@ -142,6 +131,25 @@ print("kept")
         """,
         1,
         "a call did not stop in 0.3 s; the process ends at once, without Python's clean-up\n",
+    ),
+    "a fork while a picture is read": (
+        """
+from ltx2 import codecs
+def reads():
+    with codecs.decoding("picture"):
+        under_way.set()
+        time.sleep(0.1)
+threading.Thread(target=reads).start()
+under_way.wait()
+child = os.fork()
+if child == 0:
+    signal.alarm(30)
+    with codecs.decoding("another"):
+        os._exit(7)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+        """,
+        0,
+        "",
     ),
     "a fork during a call": (
         """

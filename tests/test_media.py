@@ -282,6 +282,9 @@ def test_free_space_is_compared_with_what_a_video_may_take(
         ):
             media.check_output(tmp_path / name, **size)
         assert ("may need 0 MiB" in caplog.text) == warning, name
+    media.check_output(tmp_path / "b.npy")  # what the model's own size is, only it knows
+    assert "b.npy: may need 136 MiB" in caplog.text
+    assert media._DEFAULTS.items() <= ltx2.capabilities()["defaults"].items()
 
 
 def test_what_could_not_be_saved_is_kept_where_there_is_place(
@@ -312,12 +315,14 @@ def test_paths_that_cannot_be_written_are_refused(tmp_path: Path) -> None:
     (tmp_path / "mine.png").mkdir()
     (tmp_path / "mine.png" / "letter.txt").write_text("dear")
     (tmp_path / "folder.mp4").mkdir()
+    (tmp_path / "2024.png" / "01.png").mkdir(parents=True)  # frames of another video, perhaps
     for name, words in {
         "clip": "ending",
         "clip.avi": "ending",
         "none/clip.mp4": "no folder",
         "file.png": "is a file",
         "mine.png": "other files",
+        "2024.png": "other files",
         "folder.mp4": "is a folder",
     }.items():
         with pytest.raises(ltx2.InvalidArgumentError, match=words):

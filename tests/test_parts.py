@@ -9,11 +9,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeAlias
 
+import gguf
 import numpy as np
 import pytest
 from safetensors_file import Stored, read_safetensors, write_safetensors
 
 import ltx2
+from ltx2.convert import convert
 
 Tensors: TypeAlias = "dict[str, Stored]"
 Damage: TypeAlias = "Callable[[Tensors, str], None]"
@@ -172,7 +174,7 @@ def test_a_folder_of_everything_opens_and_each_stranger_is_reported_in_one_line(
         ltx2.Session(strangers)
     words = str(caught.value)
     assert words.startswith("model: no text encoder, text projection, text connector, ")
-    assert f"{strangers / 'newer.safetensors'} (states model_version 2.5.0; " in words
+    assert f'{strangers / "newer.safetensors"} (states model_version "2.5.0"; ' in words
     assert f"and {len(files) - 8} more" in words
 
 
@@ -189,3 +191,46 @@ def test_shards_that_are_links_to_two_disks_are_one_text_encoder(
     shutil.copy(checkpoint, tmp_path)
     for files in ([checkpoint, gemma], [tmp_path]):
         ltx2.Session(files).close()
+
+
+def stored_as(kind: str, source: Path, target: Path) -> int:
+    """Every tensor in this type whose rows are whole blocks of it; how many those are."""
+    reader = gguf.GGUFReader(source)
+    architecture = reader.fields["general.architecture"].contents()
+    writer = gguf.GGUFWriter(target, architecture)
+    for key, field in reader.fields.items():
+        if not key.startswith("GGUF.") and key != "general.architecture":
+            inner = field.types[-1] if field.types[0] == gguf.GGUFValueType.ARRAY else None
+            writer.add_key_value(key, field.contents(), field.types[0], inner)
+    wanted = gguf.GGMLQuantizationType[kind]
+    count = 0
+    for tensor in reader.tensors:
+        fits = int(tensor.shape[0]) % gguf.GGML_QUANT_SIZES[wanted][0] == 0
+        data = gguf.quants.quantize(tensor.data, wanted) if fits else tensor.data
+        writer.add_tensor(tensor.name, data, raw_dtype=wanted if fits else tensor.tensor_type)
+        count += fits
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return count
+
+
+@pytest.fixture(scope="module")
+def in_f32(tiny: dict[str, Path], folder: Path) -> list[Path]:
+    """The two files of the tiny model."""
+    gemma = tiny["base"].parent / "gemma"
+    return [convert(p, folder / f"{p.stem}.gguf", "f32") for p in (tiny["base"], gemma)]
+
+
+@pytest.mark.parametrize("kind", ["F16", "BF16", "Q8_0", "Q5_1", "Q5_0", "Q4_1", "Q4_0"])
+def test_a_type_that_opens_computes_norms_biases_and_tables_too(
+    in_f32: list[Path], tmp_path: Path, kind: str
+) -> None:
+    for path in in_f32:
+        assert stored_as(kind, path, tmp_path / path.name) > 50
+    picture = np.zeros((64, 64, 3), np.uint8)
+    with ltx2.Session([tmp_path / path.name for path in in_f32], device="CPU") as session:
+        video = session.i2v("a", picture, crf=0, width=64, height=64, frames=9, steps=1)
+    assert video.latents is not None
+    assert np.isfinite(video.latents).all()

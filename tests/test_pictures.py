@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import struct
+import subprocess
 import warnings
 import zlib
 from pathlib import Path
@@ -107,8 +108,11 @@ def test_a_colour_profile_is_followed_and_a_damaged_one_is_not(tmp_path: Path) -
     data[at[b"rXYZ"] + 4 : at[b"rXYZ"] + 12] = green
     data[at[b"gXYZ"] + 4 : at[b"gXYZ"] + 12] = red
     Image.fromarray(plain).save(tmp_path / "mine.png", icc_profile=bytes(data))
-    have = read_image(tmp_path / "mine.png")[0, 0].tolist()
-    assert np.abs(np.array(have) - (50, 200, 20)).max() <= 2
+    few = Image.fromarray(plain).quantize(2)
+    few.save(tmp_path / "few.png", icc_profile=bytes(data))
+    for name in ("mine.png", "few.png"):
+        have = read_image(tmp_path / name)[0, 0].tolist()
+        assert np.abs(np.array(have) - (50, 200, 20)).max() <= 2, name
     Image.fromarray(plain).save(tmp_path / "bad.png", icc_profile=bytes(data[:300]))
     assert np.array_equal(read_image(tmp_path / "bad.png"), plain)
 
@@ -217,6 +221,16 @@ def test_a_format_that_is_not_read_says_what_to_do(brand: bytes, kind: str, tmp_
     (tmp_path / "photo.heic").write_bytes(struct.pack(">I", 24) + b"ftyp" + brand + bytes(100))
     with pytest.raises(ltx2.InvalidArgumentError, match=f"photo.heic: is {kind}.* as JPEG or PNG"):
         read_image(tmp_path / "photo.heic")
+
+
+def test_a_picture_that_is_a_program_is_not_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Image.fromarray(picture()).save(tmp_path / "a.eps")
+    (tmp_path / "a.eps").rename(tmp_path / "a.jpg")
+    monkeypatch.setattr(subprocess, "check_call", lambda *_, **__: pytest.fail("it was run"))
+    with pytest.raises(ltx2.InvalidArgumentError, match=r"a\.jpg: is EPS.* as JPEG or PNG"):
+        read_image(tmp_path / "a.jpg")
 
 
 @pytest.mark.parametrize(

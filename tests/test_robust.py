@@ -246,7 +246,7 @@ whole = session.t2v("a dot", **options)
 with open("/proc/self/statm") as file:
     used = int(file.read().split()[0]) * resource.getpagesize()
 refused = 0
-for more in (1, 30, 100, 103, 106, 110, 115, 120, 130, 140, 160):
+for more in (1, 5, 10, 12, 15, 18, 20, 22, 25, 30, 60):
     resource.setrlimit(resource.RLIMIT_AS, (used + more * 2**20, -1))
     try:
         session.t2v("a dot", **options)

@@ -115,15 +115,17 @@ def test_a_seed_that_is_not_given_is_random_and_reported(
 def test_a_prompt_that_is_too_long_is_cut_and_reported(
     session: ltx2.Session, caplog: pytest.LogCaptureFixture
 ) -> None:
-    long = session.t2v("a red circle " * 1024, seed=1)
+    long = session.t2v("a red circle " * 1024, seed=1, negative_prompt="")
     assert [record.levelname for record in caplog.records] == ["WARNING"]
     assert "prompt: only its first" in caplog.text
     caplog.clear()
-    longer = session.t2v("a red circle " * 1024 + "moves up", seed=1)
+    longer = session.t2v("a red circle " * 1024 + "moves up", seed=1, negative_prompt="")
     assert np.array_equal(long.frames, longer.frames)
     caplog.clear()
-    session.t2v(PROMPT)
+    session.t2v(PROMPT, negative_prompt="")
     assert not caplog.records
+    session.t2v(PROMPT, negative_prompt="a red circle " * 1024)
+    assert "negative prompt: only its first" in caplog.text
 
 
 def test_noise_replaces_the_seed_and_latents_are_handed_out_before_they_are_decoded(
@@ -179,9 +181,12 @@ def test_options_reach_the_library(session: ltx2.Session, video: ltx2.Video) -> 
     assert wide.frames.shape == (17, 32, 96, 3)
     assert wide.fps == 12.5
     assert wide.metadata["steps"] == 2
+    same = session.t2v(PROMPT, seed=5, negative_prompt=None).frames  # the default, as left out
+    assert np.array_equal(same, video.frames)
     for changed in (
         {"guidance": 5.0},
         {"negative_prompt": "blue"},
+        {"negative_prompt": ""},  # nothing, which is not the default
         {"stg": 0},  # off, which is not the model's own
         {"schedule": "linear_quadratic"},
     ):
@@ -316,7 +321,9 @@ def test_capabilities_are_listed() -> None:
 
 def test_the_header_states_the_defaults_that_hold() -> None:
     words = _native.sentences("ltx2_video_params")
-    for name, value in ltx2.capabilities()["defaults"].items():
+    defaults = ltx2.capabilities()["defaults"]
+    assert "blurred" in defaults.pop("negative_prompt")
+    for name, value in defaults.items():
         assert f"the model's own, {value:g}" in words[name], name
     assert "the model's own, 24" in _native.sentences("ltx2_decode_params")["fps"]
 

@@ -225,7 +225,7 @@ def euler(weights: Weights, sigmas: list[float]) -> Array:
 
 def distinguishes(have: Array | None, right: Array, *mistakes: Array) -> None:
     assert have is not None
-    assert nmse(tokens(have), right) <= NMSE["latents", "F32"].limit
+    assert nmse(tokens(have), right) <= NMSE["latents.rules", "F32"].limit
     assert all(nmse(tokens(have), wrong) >= WRONG for wrong in mistakes)
 
 

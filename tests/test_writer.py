@@ -277,6 +277,16 @@ def test_what_is_no_place_for_a_file_is_refused(tmp_path: Path) -> None:
     assert set(tmp_path.iterdir()) == {pipe, loop}
 
 
+def test_what_is_mounted_is_refused_before_the_work(
+    target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As `docker run -v` does with a file or a folder: no other can take its place."""
+    monkeypatch.setattr(os.path, "ismount", target.samefile)
+    with pytest.raises(ltx2.InvalidArgumentError, match="is mounted there"):
+        media.check_output(target)
+    assert list(target.parent.iterdir()) == [target]
+
+
 @pytest.mark.parametrize("ending", ENDINGS)
 @pytest.mark.parametrize("name", ["a" * 251, "猫" * 83 + "xx", "a:b", "file:a", "%d", "-", "a\nb"])
 def test_any_name_that_the_file_system_takes_is_written(

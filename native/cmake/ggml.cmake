@@ -53,9 +53,6 @@ set(GGML_CUDA ${LTX2_CUDA} CACHE BOOL "" FORCE)
 set(GGML_NATIVE ${LTX2_NATIVE} CACHE BOOL "" FORCE)
 add_subdirectory("${ltx2_ggml}" "${CMAKE_CURRENT_BINARY_DIR}/ggml" EXCLUDE_FROM_ALL)
 
-# The one thing in it is a terminate handler for the whole process, which starts a debugger.
-set_source_files_properties("${ltx2_ggml}/src/ggml.cpp"
-    TARGET_DIRECTORY ggml-base PROPERTIES HEADER_FILE_ONLY ON)
 # What ggml prints past its own log takes the log's way; see the header's comment.
 if(NOT MSVC)
     foreach(target ggml-base ggml-cpu ggml-vulkan)

@@ -53,7 +53,7 @@ typedef enum ltx2_status {
     LTX2_STATUS_OK = 0,
     LTX2_STATUS_CANCELLED = 1,         /* by the progress or latents function, or by closing */
     LTX2_STATUS_INVALID_ARGUMENT = -1,
-    LTX2_STATUS_MODEL = -2,            /* missing, unreadable, or not LTX-2.3 */
+    LTX2_STATUS_MODEL = -2,            /* missing, damaged, changed while in use, or not LTX-2.3 */
     LTX2_STATUS_OUT_OF_MEMORY = -3,
     LTX2_STATUS_DEVICE = -4,           /* no such device, or it failed */
     LTX2_STATUS_INTERNAL = -5          /* a defect of this library */

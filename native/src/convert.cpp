@@ -4,6 +4,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/round.h"
+#include "base/utf8.h"
 #include "dit/dit.h"
 #include "files/paths.h"
 #include "request.h"
@@ -161,9 +162,9 @@ void Conversion::add_items() {
             std::vector<int64_t> shape = source.info->shape;
             if (shape.empty() || shape.size() > 5 || source.info->elements() == 0)
                 fail(LTX2_STATUS_MODEL, "%s: tensor %s: a shape of %zu dimensions, %lld values",
-                     source.path.c_str(), source.info->name.c_str(), shape.size(),
+                     source.path.c_str(), shown(source.info->name).c_str(), shape.size(),
                      static_cast<long long>(source.info->elements()));
-            check_type(source, source.info->name, shape.back());
+            check_type(source, shown(source.info->name), shape.back());
             const int stored = stored_type(*part, name, shape, wanted_, blocks);
             if (shape.size() == 5) { // a convolution; GGUF has at most four dimensions
                 shape[0] *= shape[1];
@@ -304,13 +305,14 @@ static void on_all_cores(int64_t jobs, const std::function<void(int64_t)> & job)
 static void check_values(const std::vector<float> & values, const Source & source, ggml_type type) {
     constexpr uint32_t largest_f16 = 0x477FE000; // as bits
     const uint32_t largest = largest_magnitude(values.data(), values.size());
-    const char *path = source.path.c_str(), *name = source.info->name.c_str();
+    const char * path = source.path.c_str();
     if (largest >= infinite)
-        fail(LTX2_STATUS_MODEL, "%s: tensor %s holds a value that is not finite", path, name);
+        fail(LTX2_STATUS_MODEL, "%s: tensor %s holds a value that is not finite", path,
+             shown(source.info->name).c_str());
     if (type != GGML_TYPE_F32 && largest > largest_f16)
         fail(LTX2_STATUS_MODEL,
-             "%s: tensor %s holds values over 65504, too large for %s; convert to f32", path, name,
-             ggml_type_name(type));
+             "%s: tensor %s holds values over 65504, too large for %s; convert to f32", path,
+             shown(source.info->name).c_str(), ggml_type_name(type));
 }
 
 void Conversion::encode(const Item & item, int64_t first, int64_t count, uint8_t * out) const {

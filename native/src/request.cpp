@@ -36,9 +36,10 @@ static Grid grid_of(int width, int height, int frames, float fps, const Scale & 
     check_side("height", height, scale.space);
     const int step = scale.time, most = step * (most_latent_frames - 1) + 1;
     if (frames < 1 || frames > most || (frames - 1) % step) {
-        const int below = std::min(std::max((frames - 1) / step * step + 1, 1), most);
-        fail(LTX2_STATUS_INVALID_ARGUMENT, "frames: %d is not %dk+1; nearest are %d and %d", frames,
-             step, below, std::min(below + step, most));
+        const int below = std::clamp((frames - 1) / step * step + 1, 1, most - step);
+        fail(LTX2_STATUS_INVALID_ARGUMENT,
+             "frames: %d is not %dk+1 in 1..%d; nearest are %d and %d", frames, step, most, below,
+             below + step);
     }
     checked_fps(fps);
     return {(frames - 1) / step + 1, height / scale.space, width / scale.space};
@@ -61,15 +62,15 @@ static std::vector<int> stg_blocks(const Config & sampling, const std::vector<in
 }
 
 std::string variant_of(const Part & dit) {
-    // The words of its names, with a space around each.
-    std::string words = " ";
+    std::string names = " "; // their words, with a space before each
     for (char c : file_name(dit.file->path) + ' ' + file_name(dit.whole) + ' ')
-        words += c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a')
+        names += c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a')
                  : (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ? c
                                                                     : ' ';
-    for (const char * name : {"distilled", " dev "})
-        if (words.find(name) != std::string::npos)
-            return name[0] == ' ' ? "dev" : name;
+    if (names.find(" distilled") != std::string::npos)
+        return "distilled";
+    if (names.find(" dev ") != std::string::npos)
+        return "dev";
     return "";
 }
 
@@ -179,10 +180,10 @@ static bool is_space(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
 
 Request::Request(const ltx2_video_params & p, const Defaults & d, const Scale & scale)
     : prompt(p.prompt), negative(p.negative_prompt ? p.negative_prompt : d.negative),
-      width(p.width ? p.width : d.width), height(p.height ? p.height : d.height),
-      frames(p.frames ? p.frames : d.frames), fps(p.fps != 0 ? p.fps : d.fps),
-      grid(grid_of(width, height, frames, fps, scale)), stages{stage_of(p, d)}, seed(p.seed),
-      noise(p.noise), noise_count(p.noise_count) {
+      negative_given(p.negative_prompt), width(p.width ? p.width : d.width),
+      height(p.height ? p.height : d.height), frames(p.frames ? p.frames : d.frames),
+      fps(p.fps != 0 ? p.fps : d.fps), grid(grid_of(width, height, frames, fps, scale)),
+      stages{stage_of(p, d)}, seed(p.seed), noise(p.noise), noise_count(p.noise_count) {
     if (std::all_of(prompt.begin(), prompt.end(), is_space))
         fail(LTX2_STATUS_INVALID_ARGUMENT, "prompt: empty; say what the video shows");
     images = images_of(p, frames);

@@ -31,6 +31,7 @@ float checked_fps(float fps); // INVALID_ARGUMENT
 
 struct Request {
     std::string prompt, negative;
+    bool negative_given;                   // by the caller, not the model's own
     std::vector<ltx2_image> images;        // at different frames
     int width = 0, height = 0, frames = 0; // pixels
     float fps = 0;

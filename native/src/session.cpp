@@ -102,8 +102,8 @@ void Session::check_memory(const Grid & grid, bool denoises) const {
     const double needed = std::max(pixels, block), have = static_cast<double>(device_.memory());
     if (have > 0 && needed > have)
         fail(LTX2_STATUS_OUT_OF_MEMORY,
-             "memory: %d frames of %d x %d need more than %.1f GiB, and there are %.1f GiB", frames,
-             width, height, needed / (1 << 30), have / (1 << 30));
+             "memory: %d frames of %d x %d need more than %.0f MiB, and there are %.0f MiB", frames,
+             width, height, needed / (1 << 20), have / (1 << 20));
 }
 
 // The frames that a grid of latents decodes to.
@@ -122,21 +122,26 @@ void Session::check(const std::vector<float> & values, const std::string & where
         fail_not_finite(where, suspects, progress);
 }
 
-std::vector<TextFeatures> Session::encode(const std::vector<std::string> & prompts,
-                                          const Progress & progress) {
+std::vector<TextFeatures> Session::encode(const Request & want, const Progress & progress) {
     if (!tokenizer_)
         tokenizer_ = std::make_unique<Tokenizer>(Tokenizer::open(model_.need(TextEncoder::part)));
+    std::vector<std::string> prompts = {want.prompt};
+    for (const Stage & stage : want.stages)
+        if (stage.guidance.uses_negative() && prompts.size() == 1)
+            prompts.push_back(want.negative);
     std::vector<TextFeatures> texts;
     for (const std::string & prompt : prompts) { // one prompt's hidden states take up to 0.8 GB
         std::vector<int32_t> tokens = tokenizer_->encode(prompt, text_length_ + 1);
         if (tokens.size() > static_cast<size_t>(text_length_)) {
-            log(Level::warning, "%s: only its first %d tokens are read",
-                &prompt == &prompts[0] ? "prompt" : "negative prompt", text_length_);
+            const bool negative = &prompt != &prompts[0];
+            log(negative && !want.negative_given ? Level::debug : Level::warning,
+                "%s: only its first %d tokens are read", negative ? "negative prompt" : "prompt",
+                text_length_);
             tokens.pop_back();
         }
         const HiddenStates states = use<TextEncoder>(progress).encode(tokens, progress);
         texts.push_back(use<Connector>(progress).project(states, progress));
-        check(texts.back().values, "text",
+        check(texts.back().values, "encoding the prompt",
               {{model_.need(TextEncoder::part)},
                {model_.need(Connector::projection_part)},
                {model_.need(Connector::part)}},
@@ -182,9 +187,8 @@ static std::vector<float> noise_of(const Request & want, const Stream & stream) 
             from_planes(planes.data(), count / channels, stream.channels);
         noise.insert(noise.end(), part.begin(), part.end());
     }
-    for (float v : noise)
-        if (!std::isfinite(v))
-            fail(LTX2_STATUS_INVALID_ARGUMENT, "noise: holds a value that is not finite");
+    if (!all_finite(noise))
+        fail(LTX2_STATUS_INVALID_ARGUMENT, "noise: holds a value that is not finite");
     return noise;
 }
 
@@ -203,7 +207,7 @@ Stream Session::start(const Request & want, const Progress & progress) {
             cover(image.pixels, image.width, image.height, want.width, want.height);
         const Latents latents =
             use<VideoEncoder>(progress).encode(pixels, 1, want.height, want.width, progress);
-        check(latents.values, words("image %zu", i + 1),
+        check(latents.values, words("encoding image %zu", i + 1),
               {{model_.need(VideoEncoder::part), "vae.encoder."},
                {model_.need(VideoEncoder::part), "vae.per_channel_statistics."}},
               progress);
@@ -224,15 +228,19 @@ void Session::denoise(const Request & want, const std::vector<TextFeatures> & te
                    guidance.uses_stg() ? guidance.stg_blocks : std::vector<int>());
         const std::vector<Suspect> weights = {{model_.need(Dit::part)}};
         int step = 0;
+        const auto check_step = [&](const std::vector<float> & values) {
+            check(values, words("denoising step %d of %zu", step, stage.sigmas.size() - 1), weights,
+                  progress);
+        };
         ltx2::denoise(state, stage, progress, [&](const State & now, float sigma) {
             Velocities v = run.velocity(now, sigma, progress);
-            const std::string where = words("step %d", ++step);
+            ++step;
             for (const auto * pass : {&v.plain, &v.negative, &v.perturbed})
                 for (const std::vector<float> & values : *pass)
-                    check(values, where, weights, progress);
+                    check_step(values);
             return v;
         });
-        check(state.front().latents, words("step %d", step), weights, progress);
+        check_step(state.front().latents);
     }
 }
 
@@ -272,7 +280,7 @@ void Session::decode(const Latents & latents, Video & video, const Progress & pr
     decoder.decode(latents, progress, [&](const uint8_t * rows, int first, int count, bool finite) {
         if (!finite) {
             model_.check_unchanged();
-            fail_not_finite(words("frame %d", first),
+            fail_not_finite(words("decoding frame %d", first),
                             {{model_.need(VideoDecoder::part), "vae.decoder."},
                              {model_.need(VideoDecoder::part), "vae.per_channel_statistics."}},
                             progress);
@@ -308,11 +316,7 @@ std::unique_ptr<Video> Session::make(const ltx2_video_params & params) {
     decoder_.check(want.grid);
     check_memory(want.grid, /*denoises=*/true);
 
-    std::vector<std::string> prompts = {want.prompt};
-    for (const Stage & stage : want.stages)
-        if (stage.guidance.uses_negative() && prompts.size() == 1)
-            prompts.push_back(want.negative);
-    const std::vector<TextFeatures> texts = encode(prompts, progress);
+    const std::vector<TextFeatures> texts = encode(want, progress);
     State state = {start(want, progress)};
     denoise(want, texts, state, progress);
 
@@ -335,9 +339,8 @@ std::unique_ptr<Video> Session::decode(const ltx2_decode_params & params) {
     decoder_.check(latents.grid);
     check_memory(latents.grid, /*denoises=*/false);
     latents.values = from_planes(given.values, latents.grid.cells(), given.channels);
-    for (float v : latents.values)
-        if (!std::isfinite(v))
-            fail(LTX2_STATUS_INVALID_ARGUMENT, "latents: hold a value that is not finite");
+    if (!all_finite(latents.values))
+        fail(LTX2_STATUS_INVALID_ARGUMENT, "latents: hold a value that is not finite");
     std::unique_ptr<Video> video =
         video_of(latents, params.fps != 0 ? checked_fps(params.fps) : defaults_.fps);
     const Progress progress(params.progress, params.user_data, &closed_);

@@ -43,8 +43,7 @@ private:
     void leave();
 
     std::unique_ptr<Video> make(const ltx2_video_params & params);
-    std::vector<TextFeatures> encode(const std::vector<std::string> & prompts,
-                                     const Progress & progress);
+    std::vector<TextFeatures> encode(const Request & want, const Progress & progress);
     Stream start(const Request & want, const Progress & progress);
     void denoise(const Request & want, const std::vector<TextFeatures> & texts, State & state,
                  const Progress & progress);

@@ -1,6 +1,7 @@
 #include "suspects.h"
 
 #include "base/finite.h"
+#include "base/utf8.h"
 #include "graph/weights.h"
 
 #include <algorithm>
@@ -39,7 +40,7 @@ void fail_not_finite(const std::string & where, const std::vector<Suspect> & sus
                 fail(LTX2_STATUS_MODEL,
                      "%s: tensor %s holds a value that is not finite, which %s showed; get the "
                      "file again, or convert it again from its source",
-                     source.path.c_str(), source.info->name.c_str(), where.c_str());
+                     source.path.c_str(), shown(source.info->name).c_str(), where.c_str());
     }
     fail(LTX2_STATUS_MODEL,
          "%s: values are not finite, though all weights of %s are: they grew too large; get the "

@@ -1,4 +1,5 @@
 // What a caller may ask for, and what a model's file may want by default.
+#include "base/log.h"
 #include "check.h"
 #include "model/model_folder.h"
 #include "request.h"
@@ -29,7 +30,10 @@ TEST(sizes_are_checked) {
     CHECK_THROWS(sized(500, 512, 121), "width: 500 is not a multiple of 32");
     CHECK_THROWS(sized(500, 512, 121), "nearest are 480 and 512");
     CHECK_THROWS(sized(768, -1, 121), "height: -1");
-    CHECK_THROWS(sized(768, 512, 120), "frames: 120 is not 8k+1; nearest are 113 and 121");
+    CHECK_THROWS(sized(768, 512, 120),
+                 "frames: 120 is not 8k+1 in 1..4097; nearest are 113 and 121");
+    CHECK_THROWS(sized(768, 512, 1000001), "nearest are 4089 and 4097");
+    CHECK_THROWS(sized(768, 512, -1), "nearest are 1 and 9");
     CHECK_THROWS(sized(768, 512, -7), "frames: -7");
     CHECK_THROWS(sized(768, 512, 2147483641), "frames");
     CHECK_THROWS(sized(768, 512, 121, NAN), "fps");
@@ -49,15 +53,34 @@ TEST(zero_is_the_default_and_negative_is_off) {
     CHECK_THROWS(request(p), "stg");
 }
 
-TEST(a_schedule_brings_its_own_steps) {
+TEST(a_fixed_schedule_brings_its_recipe) {
     ltx2_video_params p = params();
     CHECK(request(p).stages[0].sigmas.size() == 31);
     p.schedule = "distilled";
-    CHECK(request(p).stages[0].sigmas.size() == 9);
+    const Stage stage = request(p).stages[0];
+    CHECK(stage.sigmas.size() == 9);
+    CHECK(stage.guidance.scale == 1 && stage.guidance.stg == 0 && stage.guidance.rescale == 0);
+    p.guidance = 2;
+    CHECK(request(p).stages[0].guidance.scale == 2);
     p.steps = 7;
     CHECK_THROWS(request(p), "steps: 7 does not fit the schedule distilled; it has 8");
     p.schedule = "linear_quadratic";
-    CHECK(request(p).stages[0].sigmas.size() == 8);
+    CHECK(request(p).stages[0].sigmas.size() == 8 && request(p).stages[0].guidance.stg == 1);
+}
+
+TEST(an_empty_negative_prompt_is_not_the_default) {
+    ltx2_video_params p = params();
+    const std::string usual = request(p).negative;
+    for (const char * fault : {"blurred", "hands", "watermarks", "cartoon", "flicker", "echo"})
+        CHECK(usual.find(fault) != std::string::npos);
+    p.negative_prompt = "";
+    CHECK(request(p).negative.empty());
+    p.negative_prompt = "rain";
+    CHECK(request(p).negative == "rain");
+    Defaults own;
+    own.negative = "";
+    p.negative_prompt = nullptr;
+    CHECK(Request(p, own, Scale()).negative.empty());
 }
 
 TEST(what_is_asked_is_refused_by_name) {
@@ -86,8 +109,9 @@ TEST(defaults_come_from_the_file) {
         return defaults(ModelFolder().checkpoint(with_sampling(sampling)));
     };
     const Defaults d = open(R"({"schedule": "linear_quadratic", "steps": 5, "guidance": 2,
-        "stg": 0.5, "rescale": 0, "stg_blocks": [1], "width": 64, "height": 96, "frames": 17,
-        "fps": 8})");
+        "stg": 0.5, "rescale": 0, "stg_blocks": [1], "negative_prompt": "", "width": 64,
+        "height": 96, "frames": 17, "fps": 8})");
+    CHECK(d.negative.empty() && open("{}").negative == Defaults().negative);
     CHECK(d.schedule == "linear_quadratic" && d.steps == 5);
     CHECK(d.guidance.scale == 2 && d.guidance.stg == 0.5f && d.guidance.rescale == 0);
     CHECK(d.guidance.stg_blocks == std::vector<int>{1});
@@ -103,15 +127,57 @@ TEST(defaults_come_from_the_file) {
     CHECK_THROWS(open(R"({"stg_blocks": [0.5]})"), "sampling.stg_blocks: 0.5");
     CHECK_THROWS(open(R"({"frames": 16})"), "config sampling.frames: 16");
     CHECK_THROWS(open(R"({"width": "wide"})"), "sampling.width");
+    CHECK_THROWS(open(R"({"negative_prompt": 3})"), "sampling.negative_prompt");
+}
+
+// The defaults of a file of that name, and what is warned of on the way.
+static Defaults named(const std::string & name, std::string & warned,
+                      const std::string & with = config) {
+    ModelFolder f;
+    f.checkpoint(with, checkpoint_tensors(), name);
+    log_set(
+        [](int level, const char * message, void * user_data) {
+            if (level == static_cast<int>(Level::warning))
+                *static_cast<std::string *>(user_data) += message;
+        },
+        &warned);
+    const Defaults d = defaults(f);
+    log_set(nullptr, nullptr);
+    return d;
 }
 
 TEST(without_a_statement_the_file_name_decides) {
-    const Defaults dev = defaults(ModelFolder().checkpoint());
+    std::string warned;
+    CHECK(named("LTX-Distilled.safetensors", warned).steps == 8);
+    CHECK(named("dev-merged_with_distilled-lora.safetensors", warned).steps == 8);
+    const Defaults dev = named("ltx-2.3-22b-Dev.safetensors", warned);
     CHECK(dev.schedule == "ltx2" && dev.steps == 30 && dev.width == 768 && dev.fps == 24);
     CHECK(dev.guidance.stg_blocks.empty()); // block 28 of 2
-    ModelFolder f;
-    f.checkpoint(config, checkpoint_tensors(), "LTX-Distilled.safetensors");
-    CHECK(defaults(f).steps == 8);
+    CHECK(named("device.safetensors", warned, with_sampling(R"({"schedule": "ltx2"})")).steps ==
+          30);
+    CHECK(warned.empty());
+}
+
+TEST(what_nothing_tells_is_assumed_and_said) {
+    for (const std::string sampling : {"", "{}", R"({"steps": 30})"}) {
+        std::string warned;
+        const Defaults d = named("device.safetensors", warned,
+                                 sampling.empty() ? config : with_sampling(sampling));
+        CHECK(d.schedule == "ltx2" && d.steps == 30);
+        CHECK(warned.find("device.safetensors: nothing tells") != std::string::npos);
+        CHECK(warned.find("dev is assumed") != std::string::npos);
+    }
+}
+
+TEST(shards_have_the_name_of_their_folder) {
+    Part part;
+    TensorFile file;
+    file.path = "models/ltx-2.3-22b-distilled/model-00001-of-00002.safetensors";
+    part.file = &file;
+    part.whole = "models/ltx-2.3-22b-distilled";
+    CHECK(variant_of(part) == "distilled");
+    part.whole = "models/distilled-or-not/transformer"; // only the one they lie in
+    CHECK(variant_of(part) == "");
 }
 
 int main(int argc, char ** argv) { return run_tests(argc, argv); }

@@ -6,6 +6,7 @@
    took fifty times as long as one after the other. Here the loop's call becomes one that now and
    then lets others run; the function of that name stays defined. */
 #include <stdatomic.h>
+#include <stdint.h>
 #ifdef _WIN32
 #include <windows.h>
 #define let_others_run() SwitchToThread()
@@ -20,13 +21,17 @@
 
 static inline void relax_void(void);
 
-/* All waiting threads count together, and not exactly: a counter of each thread's own would be
-   memory that its first use takes, and that may not be there. */
+/* Threads count by where their stacks lie, and not exactly where two of many come together. A
+   counter of each thread's own would be memory that its first use takes, and that may not be there;
+   one for all would be fought for by every core that waits. */
 static inline void relax_(void) {
     enum { patience = 128 }; /* some microseconds; where nobody waits, letting run costs 0.3 */
-    static _Alignas(64) atomic_uint count;
-    const unsigned before = atomic_load_explicit(&count, memory_order_relaxed);
-    atomic_store_explicit(&count, before + 1, memory_order_relaxed);
+    static struct { _Alignas(64) atomic_uint count; } waits[64];
+    const char here = 0;
+    const uint32_t hash = (uint32_t)((uintptr_t)&here >> 12) * 2654435769u;
+    atomic_uint * count = &waits[hash >> 26].count;
+    const unsigned before = atomic_load_explicit(count, memory_order_relaxed);
+    atomic_store_explicit(count, before + 1, memory_order_relaxed);
     relax_void();
     if (before % patience == 0)
         let_others_run();

@@ -7,6 +7,11 @@
 
 namespace ltx2 {
 
+static constexpr size_t longest_words = 4096;
+
+Error::Error(Status status, const std::string & words)
+    : status_(status), words_(visible(words, longest_words)) {}
+
 static std::string vwords(const char * format, va_list args) {
     va_list again;
     va_copy(again, args);
@@ -30,7 +35,7 @@ void fail(Status status, const char * format, ...) {
     va_start(args, format);
     std::string text = vwords(format, args);
     va_end(args);
-    throw Error(status, std::move(text));
+    throw Error(status, text);
 }
 
 // An exception of another language's runtime comes through `catch (...)` alone.
@@ -39,7 +44,7 @@ void fail_thrown(const char * name) {
     try {
         throw;
     } catch (const std::exception & e) {
-        what = shown(e.what(), 200);
+        what = shown(e.what());
     } catch (...) {
     }
     fail(LTX2_STATUS_INVALID_ARGUMENT, "%s: the function threw %s; it must return", name,

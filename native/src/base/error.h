@@ -7,7 +7,6 @@
 #include <cstdint>
 #include <exception>
 #include <string>
-#include <utility>
 
 namespace ltx2 {
 
@@ -15,7 +14,7 @@ using Status = ltx2_status;
 
 class Error : public std::exception {
 public:
-    Error(Status status, std::string words) : status_(status), words_(std::move(words)) {}
+    Error(Status status, const std::string & words); // made `visible`, and cut where very long
     Status status() const { return status_; }
     const char * what() const noexcept override { return words_.c_str(); }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <fstream>
+#include <optional>
 #include <set>
 #include <sstream>
 #include <thread>
@@ -55,19 +56,21 @@ static std::string group_of(const std::string & root, const std::string & contro
 }
 
 // A mount shows the groups below its root, which in a container may be the process's own group.
-static std::string below(const std::string & group, const std::string & top) {
-    if (group.find("/..") != std::string::npos)
+// Nothing where ours is not among them, as in a mount of another container's.
+static std::optional<std::string> below(const std::string & group, const std::string & top) {
+    if (group == top || group.find("/..") != std::string::npos)
         return "";
-    if (top == "/")
-        return group == "/" ? "" : group;
-    const bool inside = group.compare(0, top.size(), top) == 0;
-    return inside && group[top.size()] == '/' ? group.substr(top.size()) : "";
+    const size_t length = top == "/" ? 0 : top.size();
+    if (group.compare(0, length, top, 0, length) != 0 || group[length] != '/')
+        return std::nullopt;
+    return group.substr(length);
 }
 
 // /proc/self/mountinfo: "<id> <parent> <device> <root> <mount point> ... - <type> <source>
 // <options>".
 static Hierarchy hierarchy(const std::string & root, const std::string & controller) {
     const std::string group = group_of(root, controller);
+    Hierarchy other;
     std::ifstream file(root + "/proc/self/mountinfo");
     for (std::string line; !group.empty() && std::getline(file, line);) {
         const size_t dash = line.find(" - ");
@@ -79,10 +82,13 @@ static Hierarchy hierarchy(const std::string & root, const std::string & control
             mount.size() > 4 && system.size() > 2 &&
             (controller.empty() ? system[0] == "cgroup2"
                                 : system[0] == "cgroup" && holds(system[2], controller));
-        if (right)
-            return {root + mount[4], below(group, mount[3])};
+        if (!right)
+            continue;
+        if (const auto own = below(group, mount[3]))
+            return {root + mount[4], *own};
+        other = {root + mount[4], ""};
     }
-    return {};
+    return other; // what a container sees of a host that shows it the groups of the host
 }
 
 // Calls `read` with the process's own group and with each above it: every one of them limits.
@@ -187,13 +193,13 @@ int usable_cores() {
     return within_quota(processors.empty() ? all_processors() : count_cores(processors, ""));
 }
 
-// What a limit leaves, of which so many pages are taken.
+// What a limit leaves, of which so many pages are taken; at least a byte, since 0 is unknown.
 static uint64_t left(int resource, uint64_t pages) {
     rlimit limit;
     if (getrlimit(resource, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY)
         return no_limit;
     const uint64_t used = pages * static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
-    return limit.rlim_cur - std::min<uint64_t>(used, limit.rlim_cur);
+    return limit.rlim_cur > used ? limit.rlim_cur - used : 1;
 }
 
 uint64_t usable_memory() {

@@ -1,5 +1,6 @@
 #include "base/log.h"
 
+#include "base/utf8.h"
 #include "ggml.h"
 
 #include <cstdarg>
@@ -17,7 +18,21 @@ static ltx2_log_fn log_function = nullptr;
 static void * log_user_data = nullptr;
 static bool speaking = false; // to the caller's function; what that makes us say is dropped
 
-static void send(Level level, const char * message) {
+// `words` made visible, into memory that is there: messages tell of memory that ran out, too.
+static void send(Level level, const char * words) {
+    char message[512];
+    size_t size = 0;
+    const std::string_view text(words);
+    for (size_t at = 0; at < text.size();) {
+        const Glyph next = glyph(text.substr(at));
+        const size_t more = std::strlen(next.words);
+        if (size + more >= sizeof message)
+            break;
+        std::memcpy(message + size, next.words, more);
+        size += more;
+        at += next.length;
+    }
+    message[size] = '\0';
     const std::lock_guard<std::recursive_mutex> lock(mutex);
     if (!log_function || speaking)
         return;

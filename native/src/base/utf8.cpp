@@ -46,24 +46,69 @@ size_t utf8_error(std::string_view text) {
     return std::string_view::npos;
 }
 
-std::string shown(std::string_view text, size_t limit) {
-    std::string out = "\"";
+static uint32_t code_point(std::string_view character) {
+    const auto first = static_cast<uint8_t>(character[0]);
+    uint32_t code = character.size() == 1 ? first : first & (0x7F >> character.size());
+    for (size_t i = 1; i < character.size(); ++i)
+        code = code << 6 | (static_cast<uint8_t>(character[i]) & 0x3F);
+    return code;
+}
+
+// Unicode's control and format characters, and its ends of lines and paragraphs.
+static bool shows_as_itself(uint32_t code) {
+    static constexpr uint32_t ranges[][2] = {
+        {0, 0x1F},        {0x7F, 0x9F},       {0xAD, 0xAD},       {0x600, 0x605},
+        {0x61C, 0x61C},   {0x6DD, 0x6DD},     {0x70F, 0x70F},     {0x180E, 0x180E},
+        {0x200B, 0x200F}, {0x2028, 0x202E},   {0x2060, 0x206F},   {0xFEFF, 0xFEFF},
+        {0xFFF9, 0xFFFB}, {0x110BD, 0x110BD}, {0x1D173, 0x1D17A}, {0xE0000, 0xE007F}};
+    for (const auto & [first, last] : ranges)
+        if (code >= first && code <= last)
+            return false;
+    return true;
+}
+
+Glyph glyph(std::string_view text) {
+    Glyph out = {utf8_length(text), {}};
+    const uint32_t code = out.length ? code_point(text.substr(0, out.length)) : 0;
+    if (out.length && shows_as_itself(code))
+        std::memcpy(out.words, text.data(), out.length);
+    else if (code == '\n' || code == '\t' || code == '\r')
+        std::snprintf(out.words, sizeof out.words, "\\%c",
+                      code == '\n'   ? 'n'
+                      : code == '\t' ? 't'
+                                     : 'r');
+    else if (out.length <= 1)
+        std::snprintf(out.words, sizeof out.words, "\\x%02x", static_cast<uint8_t>(text[0]));
+    else
+        std::snprintf(out.words, sizeof out.words, code > 0xFFFF ? "\\U%08x" : "\\u%04x", code);
+    out.length = out.length ? out.length : 1;
+    return out;
+}
+
+// True where all of it was appended. In quotes, a quotation mark or a backslash is escaped.
+static bool append(std::string & out, std::string_view text, size_t limit, bool quoted) {
     size_t at = 0;
     while (at < text.size() && at < limit) {
-        const size_t length = utf8_length(text.substr(at));
-        const auto byte = static_cast<uint8_t>(text[at]);
-        if (length == 0 || byte < 0x20 || byte == 0x7F) {
-            char escape[8];
-            std::snprintf(escape, sizeof escape, "\\x%02x", static_cast<unsigned>(byte));
-            out += byte == '\n' ? "\\n" : byte == '\t' ? "\\t" : escape;
-        } else {
-            if (byte == '"' || byte == '\\')
-                out += '\\';
-            out.append(text.substr(at, length));
-        }
-        at += length == 0 ? 1 : length;
+        const Glyph next = glyph(text.substr(at));
+        if (quoted && (text[at] == '"' || text[at] == '\\'))
+            out += '\\';
+        out += next.words;
+        at += next.length;
     }
-    return out + (at < text.size() ? "\"..." : "\"");
+    return at == text.size();
+}
+
+std::string visible(std::string_view text, size_t limit) {
+    std::string out;
+    if (!append(out, text, limit, false))
+        out += "...";
+    return out;
+}
+
+std::string shown(std::string_view text, size_t limit) {
+    std::string out = "\"";
+    const bool all = append(out, text, limit, true);
+    return out + (all ? "\"" : "\"...");
 }
 
 } // namespace ltx2

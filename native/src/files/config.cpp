@@ -1,5 +1,7 @@
 #include "files/config.h"
 
+#include "base/utf8.h"
+
 namespace ltx2 {
 
 void Config::refuse(const char * key, const std::string & problem) const {
@@ -75,7 +77,7 @@ void Config::require(const char * key, const std::string & wanted,
                      const std::string & otherwise) const {
     const std::string have = text(key, otherwise);
     if (have != wanted)
-        refuse(key, have + " is not supported; " + wanted + " is");
+        refuse(key, shown(have) + " is not supported; " + wanted + " is");
 }
 
 void Config::require_flag(const char * key, bool wanted, bool otherwise) const {

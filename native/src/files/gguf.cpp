@@ -212,7 +212,7 @@ private:
         where_ = words("tensor %llu: ", static_cast<unsigned long long>(index));
         TensorInfo info;
         info.name = name();
-        where_ = words("tensor %s: ", shown(info.name, 200).c_str());
+        where_ = words("tensor %s: ", shown(info.name).c_str());
         const auto rank = value<uint32_t>();
         if (rank > GGML_MAX_DIMS)
             problem("%u dimensions; at most %d can be", rank, GGML_MAX_DIMS);
@@ -266,7 +266,7 @@ private:
             if (offsets_[i] > room || info.size > room - static_cast<size_t>(offsets_[i]))
                 problem("tensor %s: %zu bytes at offset %llu of %zu bytes of data; the file is not "
                         "complete",
-                        shown(info.name, 200).c_str(), info.size,
+                        shown(info.name).c_str(), info.size,
                         static_cast<unsigned long long>(offsets_[i]), room);
             info.data = data_ + begin + static_cast<size_t>(offsets_[i]);
         }
@@ -283,7 +283,7 @@ private:
             const auto found = stated.find(info.name);
             if (found == stated.end())
                 continue;
-            const std::string what = file_.path + ": " + shown(prefix + info.name, 200);
+            const std::string what = file_.path + ": " + shown(prefix + info.name);
             std::vector<int64_t> shape;
             for (const Json & n : found->second.array(what)) {
                 if (shape.size() > max_rank)

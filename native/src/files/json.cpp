@@ -321,12 +321,15 @@ static std::string number_text(double value) {
     if (!std::isfinite(value))
         return "null";
     std::ostringstream text;
+    text.exceptions(
+        std::ios::badbit); // a stream hides an exception, memory that ran out, otherwise
     text.imbue(std::locale::classic());
     for (int digits : {15, 17}) {
         text.str("");
         text << std::setprecision(digits) << value;
         double again = 0;
         std::istringstream back(text.str());
+        back.exceptions(std::ios::badbit);
         back.imbue(std::locale::classic());
         if (back >> again && again == value)
             break;

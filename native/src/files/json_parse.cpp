@@ -249,6 +249,7 @@ private:
             std::from_chars(text.data(), text.data() + text.size(), value).ec == std::errc();
 #else
         std::istringstream stream{std::string(text)};
+        stream.exceptions(std::ios::badbit); // which memory that ran out would hide otherwise
         stream.imbue(std::locale::classic());
         const bool ok = static_cast<bool>(stream >> value);
 #endif

@@ -7,7 +7,6 @@
 #include <utility>
 
 #if defined(_WIN32)
-#define NOMINMAX
 #include <windows.h>
 #else
 #include <fcntl.h>

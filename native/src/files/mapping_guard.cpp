@@ -16,10 +16,11 @@ static bool installed = false;
 static struct sigaction before; // the handler that ours took the place of
 
 static Watched * find(uintptr_t address) {
-    for (Watched * range = ranges.load(std::memory_order_acquire); range; range = range->next)
-        if (address - range->begin.load(std::memory_order_relaxed) <
-            range->size.load(std::memory_order_acquire))
+    for (Watched * range = ranges.load(std::memory_order_acquire); range; range = range->next) {
+        const size_t size = range->size; // first: it is what watch() writes last
+        if (address - range->begin < size)
             return range;
+    }
     return nullptr;
 }
 

@@ -84,7 +84,7 @@ private:
     }
 
     void tensor(std::string_view name, const Json & value) {
-        where_ = file_.path + ": tensor " + shown(name, 200);
+        where_ = file_.path + ": tensor " + shown(name);
         const auto field = [&](const char * key) {
             const std::optional<Json> found = value.find(key);
             if (!found)
@@ -148,7 +148,7 @@ private:
         for (const TensorInfo * tensor : sorted_by_place(file_)) {
             if (tensor->data != end)
                 problem(
-                    "tensor " + shown(tensor->name, 200) +
+                    "tensor " + shown(tensor->name) +
                     words(": begins at %zu, where %zu was due", offset(tensor->data), offset(end)));
             end += tensor->size;
         }

@@ -32,7 +32,7 @@ void index_by_name(TensorFile & file) {
     const auto twice = std::adjacent_find(file.by_name.begin(), file.by_name.end(), same);
     if (twice != file.by_name.end())
         fail(LTX2_STATUS_MODEL, "%s: tensor %s occurs twice", file.path.c_str(),
-             shown(tensors[*twice].name, 200).c_str());
+             shown(tensors[*twice].name).c_str());
 }
 
 std::vector<const TensorInfo *> sorted_by_place(const TensorFile & file) {
@@ -48,7 +48,7 @@ std::vector<const TensorInfo *> sorted_by_place(const TensorFile & file) {
             continue;
         if (last && static_cast<size_t>(tensor->data - last->data) < last->size)
             fail(LTX2_STATUS_MODEL, "%s: tensors %s and %s overlap", file.path.c_str(),
-                 shown(last->name, 200).c_str(), shown(tensor->name, 200).c_str());
+                 shown(last->name).c_str(), shown(tensor->name).c_str());
         last = tensor;
     }
     return sorted;

@@ -12,11 +12,7 @@ static ggml_backend_t started(ggml_backend_dev_t device) {
     fail(LTX2_STATUS_DEVICE, "device: %s does not start", ggml_backend_dev_name(device));
 }
 
-GpuRunner::GpuRunner(ggml_backend_dev_t device) : gpu_(started(device)) { start_cpu(); }
-
-void GpuRunner::start_cpu() {
-    cpu_.reset(started(ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_CPU)));
-}
+GpuRunner::GpuRunner(ggml_backend_dev_t device) : gpu_(started(device)) {}
 
 // ggml_backend_sched_new writes through what malloc gave. Whether the system has so much memory now
 // is asked first; another program may still take it in between.
@@ -44,6 +40,8 @@ void GpuRunner::allocate(ggml_cgraph * graph, size_t max_nodes) {
     const size_t reserved = max_nodes * 64 * sizeof(ggml_tensor); // ggml reserves 60 a node
     if (!scheduler_ && !can_have(reserved))
         fail(LTX2_STATUS_OUT_OF_MEMORY, "memory: %zu MiB for a graph do not fit", reserved >> 20);
+    if (!cpu_)
+        cpu_.reset(started(ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_CPU)));
     ggml_backend_t backends[2] = {gpu_.get(), cpu_.get()};
     if (!scheduler_)
         scheduler_.reset(ggml_backend_sched_new(backends, nullptr, 2, max_nodes, /*parallel=*/false,
@@ -66,17 +64,17 @@ ggml_status GpuRunner::compute(ggml_cgraph * graph, CpuRunner & cpu, const Progr
         return status;
     } catch (const std::bad_alloc &) {
         // The CPU backend is left with a pointer to memory it has freed: freeing it would free that
-        // twice, so it is given up.
+        // twice, so it is given up; the next graph has another.
         scheduler_.reset();
         (void)cpu_.release();
-        start_cpu();
         throw;
     }
 }
 
 void GpuRunner::trim() {
     scheduler_.reset();
-    ggml_backend_cpu_set_threadpool(cpu_.get(), nullptr);
+    if (cpu_)
+        ggml_backend_cpu_set_threadpool(cpu_.get(), nullptr);
 }
 
 } // namespace ltx2

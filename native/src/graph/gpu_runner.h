@@ -20,9 +20,8 @@ public:
 private:
     using BackendPtr = std::unique_ptr<ggml_backend, Deleter<ggml_backend_free>>;
     using SchedulerPtr = std::unique_ptr<ggml_backend_sched, Deleter<ggml_backend_sched_free>>;
-    void start_cpu();
 
-    BackendPtr gpu_, cpu_;
+    BackendPtr gpu_, cpu_; // the CPU's is started for the first graph
     SchedulerPtr scheduler_;
 };
 

@@ -28,9 +28,12 @@ static std::vector<Place> lifetimes(ggml_cgraph * graph, size_t alignment) {
     };
     for (int i = 0; i < nodes; ++i) {
         const Tensor node = ggml_graph_node(graph, i);
+        // ggml computes a norm and the product after it in one go, which reads what the norm reads
+        // while it writes the product.
+        const int last = i + (node->op == GGML_OP_RMS_NORM);
         for (Tensor source : node->src)
             if (source)
-                use(source, i, false);
+                use(source, last, false);
         use(node, i, !node->view_src);
     }
     return all;

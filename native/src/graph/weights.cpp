@@ -1,5 +1,7 @@
 #include "graph/weights.h"
 
+#include "base/utf8.h"
+
 #include <algorithm>
 #include <cstring>
 
@@ -48,7 +50,7 @@ void Weights::end(int64_t count) const {
     const auto found = part_->tensors.lower_bound(next);
     if (found != part_->tensors.end() && found->first.compare(0, next.size(), next) == 0)
         fail(LTX2_STATUS_MODEL, "%s: has %s, and its config states %lld of %s",
-             found->second.path.c_str(), found->first.c_str(), static_cast<long long>(count),
+             found->second.path.c_str(), shown(found->first).c_str(), static_cast<long long>(count),
              prefix_.c_str());
 }
 

@@ -192,8 +192,8 @@ static inline Vec load_f16(const uint16_t * p) {
     std::memcpy(&v, magnitude, sizeof v);
     v *= 0x1p112f; // moves the exponent from half's bias to float's, subnormals too
     std::memcpy(magnitude, &v, sizeof v);
-    for (int i = 0; i < lanes; ++i)
-        magnitude[i] |= sign[i];
+    for (int i = 0; i < lanes; ++i) // infinity and NaN have the largest exponent of either
+        magnitude[i] |= sign[i] | ((p[i] & 0x7c00) == 0x7c00 ? 0x7f800000 : 0);
     std::memcpy(&v, magnitude, sizeof v);
     return v;
 #endif

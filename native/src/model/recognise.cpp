@@ -1,5 +1,6 @@
 #include "model/recognise.h"
 
+#include "base/utf8.h"
 #include "files/paths.h"
 
 #include <algorithm>
@@ -183,8 +184,8 @@ static std::string other_architecture(Found & found, const TensorFile & file) {
     if (std::find(ours.begin(), ours.end(), found.architecture) != ours.end() ||
         (!file.is_gguf() && found.architecture.empty()))
         return "";
-    return words("has the architecture \"%s\"; the %s of LTX-2.3 is \"%s\"",
-                 found.architecture.c_str(), found.row->title, ours[0]);
+    return words("has the architecture %s; the %s of LTX-2.3 is \"%s\"",
+                 shown(found.architecture).c_str(), found.row->title, ours[0]);
 }
 
 static std::string other_sizes(Found & found, const TensorFile & file) {
@@ -199,8 +200,8 @@ static std::string other_sizes(Found & found, const TensorFile & file) {
 static std::string unknown_type(Found & found, const TensorFile &) {
     for (const auto & [name, source] : found.tensors)
         if (source.info->type == GGML_TYPE_COUNT)
-            return words("tensor %s is %s, which is not computed with", source.info->name.c_str(),
-                         source.info->dtype);
+            return words("tensor %s is %s, which is not computed with",
+                         shown(source.info->name).c_str(), source.info->dtype);
     return "";
 }
 
@@ -216,7 +217,7 @@ static std::string parts_problem(std::vector<Found> & parts, const TensorFile & 
 static std::string file_problem(const TensorFile & file) {
     const std::string version = text_of(file, "model_version");
     if (!version.empty() && version.compare(0, 3, "2.3") != 0)
-        return words("states model_version %s; LTX-2.3 is supported", version.c_str());
+        return words("states model_version %s; LTX-2.3 is supported", shown(version).c_str());
     const std::optional<Json> parts = file.metadata.find("split.count");
     if (parts && parts->integer(file.path + ": split.count") > 1)
         return "is one of several parts; join them with llama-gguf-split";
@@ -263,7 +264,7 @@ Contents recognise(const std::vector<const TensorFile *> & files) {
     if (contents.problem.empty())
         contents.problem = parts_problem(contents.parts, file);
     if (contents.problem.empty() && !twice.empty())
-        contents.problem = "holds tensor " + twice + " twice";
+        contents.problem = "holds tensor " + shown(twice) + " twice";
     return contents;
 }
 

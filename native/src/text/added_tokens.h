@@ -6,7 +6,6 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <vector>
 
 namespace ltx2 {
@@ -19,20 +18,28 @@ public:
         int32_t id;
     };
 
-    void add(const std::string & content, int32_t id); // an empty one is never found
+    void add(std::string_view content, int32_t id); // an empty one is never found
+    // Once all are there, before the first split. MODEL with `what` where one is there twice.
+    void sort(const std::string & what);
 
-    // The text in order; where two tokens start alike the longest wins. O(n) times the length of
-    // the longest token.
+    // The text in order; where two tokens start alike the longest wins. O(n log tokens), whatever
+    // the tokens have in common.
     std::vector<Part> split(std::string_view text) const;
 
 private:
-    Part longest(std::string_view text) const; // at the start of text; empty where there is none
+    struct Token {
+        uint32_t begin, size; // of its text, in texts_
+        int32_t id;
+        int32_t shorter; // index of the longest token that this one begins with, or -1
+    };
+    std::string_view text(const Token & token) const {
+        return std::string_view(texts_).substr(token.begin, token.size);
+    }
+    const Token * longest(std::string_view text) const; // at the start of text, or null
 
-    // A trie. An edge is node << 8 | byte.
-    std::unordered_map<uint64_t, uint32_t> edges_;
-    std::unordered_map<uint32_t, int32_t> tokens_; // ids, by the node where they end
+    std::string texts_;
+    std::vector<Token> tokens_; // by their texts
     std::array<bool, 256> starts_{};
-    uint32_t nodes_ = 1;
 };
 
 } // namespace ltx2

@@ -4,7 +4,10 @@
 #include "base/utf8.h"
 
 #include <algorithm>
+#include <cstring>
+#include <functional>
 #include <queue>
+#include <string>
 #include <tuple>
 
 namespace ltx2 {
@@ -18,15 +21,21 @@ struct Symbol {
     bool alive;
 };
 
+// Compared in this order, the lowest first.
 struct Candidate {
-    int32_t rank, position, id;
-    bool operator>(const Candidate & other) const {
-        return std::tie(rank, position) > std::tie(other.rank, other.position);
-    }
+    int32_t rank;
+    int32_t left, right; // minus the characters of the two, where scores decide
+    int32_t id;          // of the joined piece
+    int32_t position;
+    auto key() const { return std::tie(rank, left, right, id, position); }
+    bool operator>(const Candidate & other) const { return key() > other.key(); }
 };
 
 using Symbols = std::vector<Symbol>;
-using Queue = std::priority_queue<Candidate, std::vector<Candidate>, std::greater<Candidate>>;
+
+bool before(const Bpe::Merge & a, const Bpe::Merge & b) {
+    return std::tie(a.left, a.right) < std::tie(b.left, b.right);
+}
 
 void add(Symbols & symbols, int32_t id) {
     const int32_t position = static_cast<int32_t>(symbols.size());
@@ -43,7 +52,7 @@ Symbols split(const Bpe & bpe, std::string_view text) {
     // characters in between, as in Hugging Face's; with all 256 bytes it never occurs.
     bool waiting = false;
     while (!text.empty()) {
-        const std::string character(text.substr(0, utf8_length(text)));
+        const std::string_view character = text.substr(0, utf8_length(text));
         text.remove_prefix(character.size());
         const int32_t id = bpe.find(character);
         if (id >= 0) {
@@ -69,48 +78,93 @@ Symbols split(const Bpe & bpe, std::string_view text) {
     return symbols;
 }
 
-void propose(const Bpe & bpe, const Symbols & symbols, int32_t left, Queue & queue) {
-    if (left < 0 || symbols[left].next < 0)
-        return;
-    const auto found = bpe.merges.find(Bpe::pair(symbols[left].id, symbols[symbols[left].next].id));
-    if (found != bpe.merges.end())
-        queue.push({found->second.rank, left, found->second.id});
+int32_t characters(std::string_view text) {
+    return static_cast<int32_t>(
+        std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xC0) != 0x80; }));
 }
 
-void merge(const Bpe & bpe, Symbols & symbols) {
-    Queue queue;
-    for (size_t i = 0; i < symbols.size(); ++i)
-        propose(bpe, symbols, static_cast<int32_t>(i), queue);
-    while (!queue.empty()) {
-        const Candidate best = queue.top();
-        queue.pop();
-        Symbol & left = symbols[best.position];
-        if (!left.alive || left.next < 0)
-            continue;
-        Symbol & right = symbols[left.next];
-        // The pair may have changed since. It is still good when it joins to the same piece.
-        const auto found = bpe.merges.find(Bpe::pair(left.id, right.id));
-        if (found == bpe.merges.end() || found->second.id != best.id)
-            continue;
-        left.id = best.id;
-        left.next = right.next;
-        right.alive = false;
-        if (left.next >= 0)
-            symbols[left.next].previous = best.position;
-        propose(bpe, symbols, left.previous, queue);
-        propose(bpe, symbols, best.position, queue);
+// The best score first: integers that are ordered as the numbers are, the other way round.
+int32_t rank_of(float score) {
+    int32_t bits;
+    score += 0.0f; // there is but one zero
+    std::memcpy(&bits, &score, sizeof bits);
+    return bits < 0 ? bits & INT32_MAX : ~bits;
+}
+
+// The pieces of one text as they are joined.
+class Joining {
+public:
+    Joining(const Bpe & bpe, Symbols & symbols) : bpe_(bpe), symbols_(symbols) {}
+
+    void run() {
+        for (size_t i = 0; i < symbols_.size(); ++i)
+            propose(static_cast<int32_t>(i));
+        while (!queue_.empty()) {
+            const Candidate best = queue_.top();
+            queue_.pop();
+            Symbol & left = symbols_[best.position];
+            // The pair may have changed since. It is still good when it joins to the same piece.
+            Candidate now;
+            if (!left.alive || left.next < 0 || !joins(best.position, now) || now.id != best.id)
+                continue;
+            Symbol & right = symbols_[left.next];
+            left.id = best.id;
+            left.next = right.next;
+            right.alive = false;
+            if (left.next >= 0)
+                symbols_[left.next].previous = best.position;
+            propose(left.previous);
+            propose(best.position);
+        }
     }
-}
 
-size_t characters(std::string_view text) {
-    return std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xC0) != 0x80; });
-}
+private:
+    void propose(int32_t left) {
+        Candidate found;
+        if (left >= 0 && symbols_[left].next >= 0 && joins(left, found))
+            queue_.push(found);
+    }
+
+    // Whether the symbol at `position` and its next one join.
+    bool joins(int32_t position, Candidate & out) {
+        const int32_t left = symbols_[position].id, right = symbols_[symbols_[position].next].id;
+        if (bpe_.scores.empty()) {
+            const Bpe::Merge wanted = {left, right, 0, 0};
+            const auto found =
+                std::lower_bound(bpe_.merges.begin(), bpe_.merges.end(), wanted, before);
+            if (found == bpe_.merges.end() || before(wanted, *found))
+                return false;
+            out = {found->rank, 0, 0, found->id, position};
+            return true;
+        }
+        const std::string_view first = bpe_.vocabulary.text(static_cast<size_t>(left)),
+                               second = bpe_.vocabulary.text(static_cast<size_t>(right));
+        text_.assign(first);
+        text_ += second;
+        const int32_t id = bpe_.find(text_);
+        if (id >= 0)
+            out = {rank_of(bpe_.scores[static_cast<size_t>(id)]), -characters(first),
+                   -characters(second), id, position};
+        return id >= 0;
+    }
+
+    const Bpe & bpe_;
+    Symbols & symbols_;
+    std::priority_queue<Candidate, std::vector<Candidate>, std::greater<Candidate>> queue_;
+    std::string text_;
+};
 
 } // namespace
 
-int32_t Bpe::find(const std::string & piece) const {
-    const auto found = vocabulary.find(piece);
-    return found == vocabulary.end() ? -1 : found->second;
+void Bpe::set_merges(std::vector<Merge> list) {
+    merges = std::move(list);
+    std::sort(merges.begin(), merges.end(), [](const Merge & a, const Merge & b) {
+        return std::tie(a.left, a.right, b.rank) < std::tie(b.left, b.right, a.rank);
+    });
+    const auto same = [](const Merge & a, const Merge & b) {
+        return a.left == b.left && a.right == b.right;
+    };
+    merges.erase(std::unique(merges.begin(), merges.end(), same), merges.end());
 }
 
 void Bpe::use_byte_fallback() {
@@ -119,49 +173,16 @@ void Bpe::use_byte_fallback() {
     }
 }
 
-void Bpe::rank_by_score(const std::vector<std::string> & pieces,
-                        const std::vector<float> & scores) {
-    struct Cut {
-        float score;
-        int32_t left_size, right_size; // in characters
-        int32_t id, left, right;
-    };
-    std::vector<Cut> cuts;
-    for (size_t id = 0; id < pieces.size(); ++id) {
-        const std::string & piece = pieces[id];
-        const int32_t size = static_cast<int32_t>(characters(piece));
-        int32_t left_size = 0;
-        for (size_t at = 0; at < piece.size(); ++left_size) {
-            at += utf8_length(std::string_view(piece).substr(at));
-            const int32_t left = at < piece.size() ? find(piece.substr(0, at)) : -1;
-            const int32_t right = left >= 0 ? find(piece.substr(at)) : -1;
-            if (right >= 0)
-                cuts.push_back({scores[id], left_size + 1, size - left_size - 1,
-                                static_cast<int32_t>(id), left, right});
-        }
-    }
-    // The best score first; where equal, the longest left part, the longest right part, and then
-    // the order of the ids.
-    std::sort(cuts.begin(), cuts.end(), [](const Cut & a, const Cut & b) {
-        return std::tie(b.score, b.left_size, b.right_size, a.id, a.left, a.right) <
-               std::tie(a.score, a.left_size, a.right_size, b.id, b.left, b.right);
-    });
-    merges.reserve(cuts.size());
-    int32_t rank = 0;
-    for (const Cut & cut : cuts)
-        merges[pair(cut.left, cut.right)] = {rank++, cut.id};
-}
-
 void Bpe::encode(std::string_view text, std::vector<int32_t> & out) const {
     if (ignore_merges) {
-        const int32_t whole = find(std::string(text));
+        const int32_t whole = find(text);
         if (whole >= 0) {
             out.push_back(whole);
             return;
         }
     }
     Symbols symbols = split(*this, text);
-    merge(*this, symbols);
+    Joining(*this, symbols).run();
     for (const Symbol & symbol : symbols)
         if (symbol.alive)
             out.push_back(symbol.id);

@@ -13,6 +13,11 @@ constexpr const char * prefix = "tokenizer.ggml.";
 constexpr std::pair<const char *, bool> flags[] = {
     {"add_bos_token", true}, {"add_eos_token", false}, {"add_space_prefix", false}};
 
+// What is no type of a piece becomes one that is refused.
+int piece_type(int64_t number) {
+    return number < normal || number > byte_piece ? 0 : static_cast<int>(number);
+}
+
 } // namespace
 
 Tokenizer Tokenizer::from_gguf(const Json & metadata, const std::string & path,
@@ -25,28 +30,31 @@ Tokenizer Tokenizer::from_gguf(const Json & metadata, const std::string & path,
 
     const Json::Array tokens = k.array("tokens"), scores = k.array("scores"),
                       types = k.array("token_type");
-    std::vector<ScoredPiece> pieces(tokens.size());
-    if (scores.size() != pieces.size() || types.size() != pieces.size())
-        k.refuse("tokens", words("%zu, but %zu scores and %zu types", pieces.size(), scores.size(),
-                                 types.size()));
     const std::string text_of = k.what("tokens"), score_of = k.what("scores"),
                       type_of = k.what("token_type");
-    auto text = tokens.begin();
-    auto score = scores.begin(), type = types.begin();
-    for (ScoredPiece & piece : pieces) {
-        // llama.cpp keeps runs of U+2581 as plain spaces.
-        piece.text = replace_all((*text).string(text_of), " ", space_mark);
-        piece.score = static_cast<float>((*score).number(score_of));
-        const int64_t number = (*type).integer(type_of);
-        piece.type = number < normal || number > byte_piece ? 0 : static_cast<int>(number);
-        ++text, ++score, ++type;
-    }
-    TokenizerParts parts =
-        parts_of_pieces(pieces, k.integer("bos_token_id", INT32_MIN, INT32_MAX),
-                        k.integer("unknown_token_id", INT32_MIN, INT32_MAX), path + ": tokenizer");
-    parts.bpe.use_byte_fallback();
+    size_t count = 0, bytes = 0;
+    for (const Json & token : tokens)
+        ++count, bytes += token.string(text_of).size();
+    if (scores.size() != count || types.size() != count)
+        k.refuse("tokens",
+                 words("%zu, but %zu scores and %zu types", count, scores.size(), types.size()));
+    ScoredParts all(count, bytes, path + ": tokenizer");
     if (out)
-        *out = std::move(pieces);
+        out->reserve(count);
+    auto score = scores.begin(), type = types.begin();
+    for (const Json & token : tokens) {
+        // llama.cpp keeps runs of U+2581 as plain spaces.
+        const ScoredPiece piece = {replace_all(token.string(text_of), " ", space_mark),
+                                   static_cast<float>((*score).number(score_of)),
+                                   piece_type((*type).integer(type_of))};
+        all.add(piece);
+        if (out)
+            out->push_back(piece);
+        ++score, ++type;
+    }
+    TokenizerParts parts = all.finish(k.integer("bos_token_id", INT32_MIN, INT32_MAX),
+                                      k.integer("unknown_token_id", INT32_MIN, INT32_MAX));
+    parts.bpe.use_byte_fallback();
     return Tokenizer(std::move(parts));
 }
 

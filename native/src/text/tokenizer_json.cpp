@@ -6,7 +6,6 @@
 #include "text/tokenizer_parts.h"
 
 #include <map>
-#include <unordered_set>
 
 namespace ltx2 {
 
@@ -20,8 +19,8 @@ std::string pattern(const Config & k) {
     if (inside.find("Regex"))
         inside.refuse("Regex", not_gemma);
     std::string text = inside.text("String");
-    if (text.empty())
-        inside.refuse("String", "is empty");
+    if (text.empty() || text.size() > longest_piece)
+        inside.refuse("String", words("is empty, or has over %zu bytes", longest_piece));
     return text;
 }
 
@@ -33,6 +32,11 @@ void read_normalizer(const Config & k, TokenizerParts & parts) {
     }
     k.require("type", "Replace");
     parts.replacements.emplace_back(pattern(k), k.text("content"));
+    const size_t most = 16; // each goes over the whole prompt
+    if (parts.replacements.size() > most)
+        k.refuse("type", words("there are over %zu replacements", most));
+    if (parts.replacements.back().second.size() > longest_piece)
+        k.refuse("content", words("has over %zu bytes", longest_piece));
 }
 
 void read_pre_tokenizer(const Config & k, TokenizerParts & parts) {
@@ -45,7 +49,10 @@ void read_pre_tokenizer(const Config & k, TokenizerParts & parts) {
 void read_vocabulary(const Config & model, TokenizerParts & parts) {
     const std::string what = model.what("vocab");
     const Json::Object pieces = model.object("vocab");
-    parts.bpe.vocabulary.reserve(pieces.size());
+    size_t count = 0, bytes = 0;
+    for (const auto & [text, value] : pieces)
+        ++count, bytes += text.size();
+    parts.bpe.vocabulary.reserve(count, bytes);
     for (const auto & [text, value] : pieces) {
         if (text.size() > longest_piece)
             fail(LTX2_STATUS_MODEL, "%s: %s has %zu bytes; at most %zu", what.c_str(),
@@ -54,7 +61,7 @@ void read_vocabulary(const Config & model, TokenizerParts & parts) {
         if (id < 0 || id >= INT32_MAX)
             fail(LTX2_STATUS_MODEL, "%s: %lld is not a token id", what.c_str(),
                  static_cast<long long>(id));
-        parts.bpe.vocabulary.emplace(std::string(text), static_cast<int32_t>(id));
+        parts.bpe.vocabulary.add(text, static_cast<int32_t>(id));
         parts.size = std::max(parts.size, static_cast<size_t>(id) + 1);
     }
 }
@@ -81,17 +88,18 @@ std::pair<std::string, std::string> merge_pair(const Json & merge, const std::st
 void read_merges(const Config & model, Bpe & bpe) {
     const std::string what = model.what("merges");
     const Json::Array merges = model.array("merges");
-    bpe.merges.reserve(merges.size());
-    int32_t rank = 0;
+    std::vector<Bpe::Merge> list;
+    list.reserve(merges.size());
     for (const Json & merge : merges) {
         const auto [left, right] = merge_pair(merge, what);
-        const int32_t ids[3] = {bpe.find(left), bpe.find(right), bpe.find(left + right)};
-        for (const int32_t id : ids)
+        const int32_t rank = static_cast<int32_t>(list.size());
+        list.push_back({bpe.find(left), bpe.find(right), rank, bpe.find(left + right)});
+        for (const int32_t id : {list.back().left, list.back().right, list.back().id})
             if (id < 0)
                 fail(LTX2_STATUS_MODEL, "%s: %s and %s: not in the vocabulary, or not joined",
                      what.c_str(), shown(left).c_str(), shown(right).c_str());
-        bpe.merges[Bpe::pair(ids[0], ids[1])] = {rank++, ids[2]};
     }
+    bpe.set_merges(std::move(list));
 }
 
 void read_model(const Config & k, TokenizerParts & parts) {
@@ -116,10 +124,8 @@ void read_model(const Config & k, TokenizerParts & parts) {
 
 using PieceById = std::map<int32_t, ScoredPiece>; // no id of a damaged file becomes a size
 
-// The tokens as they are listed, too.
-PieceById read_added_tokens(const Config & whole, TokenizerParts & parts) {
-    PieceById pieces;
-    std::unordered_set<std::string> seen;
+// `pieces`, where given, gets the tokens as they are listed, too.
+void read_added_tokens(const Config & whole, TokenizerParts & parts, PieceById * pieces) {
     const std::string what = whole.what("added_tokens");
     for (const Json & token : whole.array("added_tokens")) {
         const Config k(token, what + ".");
@@ -128,8 +134,8 @@ PieceById read_added_tokens(const Config & whole, TokenizerParts & parts) {
         if (known >= 0 && known != id)
             fail(LTX2_STATUS_MODEL, "%s: %s is %d here and %d in the vocabulary", what.c_str(),
                  shown(content).c_str(), id, known);
-        if (content.size() > longest_piece || !seen.insert(content).second)
-            fail(LTX2_STATUS_MODEL, "%s: %s occurs twice, or has over %zu bytes", what.c_str(),
+        if (content.size() > longest_piece)
+            fail(LTX2_STATUS_MODEL, "%s: %s has over %zu bytes", what.c_str(),
                  shown(content).c_str(), longest_piece);
         for (const char * rule : {"single_word", "lstrip", "rstrip", "normalized"})
             if (k.flag(rule, false))
@@ -138,9 +144,9 @@ PieceById read_added_tokens(const Config & whole, TokenizerParts & parts) {
         if (content == "<bos>")
             parts.bos = id;
         parts.added.add(content, id);
-        pieces[id] = {content, 0, k.flag("special", false) ? control : user_defined};
+        if (pieces)
+            (*pieces)[id] = {content, 0, k.flag("special", false) ? control : user_defined};
     }
-    return pieces;
 }
 
 bool is_byte_token(const std::string & text) {
@@ -153,8 +159,11 @@ bool is_byte_token(const std::string & text) {
 // By id: text and type. What is neither added nor a byte is joined from its neighbours.
 std::vector<ScoredPiece> typed_pieces(PieceById by_id, const TokenizerParts & parts,
                                       const std::string & path) {
-    for (const auto & [text, id] : parts.bpe.vocabulary)
-        by_id.insert({id, {text, 0, is_byte_token(text) ? byte_piece : normal}});
+    for (size_t i = 0; i < parts.bpe.vocabulary.size(); ++i) {
+        const std::string text(parts.bpe.vocabulary.text(i));
+        by_id.insert(
+            {parts.bpe.vocabulary.id(i), {text, 0, is_byte_token(text) ? byte_piece : normal}});
+    }
     if (parts.bpe.unknown >= 0)
         by_id[parts.bpe.unknown].type = unknown_piece;
     if (by_id.size() != parts.size)
@@ -212,7 +221,8 @@ Tokenizer Tokenizer::from_json(const Json & json, const std::string & path,
     parts.bos = parts.bpe.find("<bos>");
     PieceById added;
     if (whole.find("added_tokens"))
-        added = read_added_tokens(whole, parts);
+        read_added_tokens(whole, parts, pieces ? &added : nullptr);
+    parts.added.sort(path + ": added_tokens");
     // The post-processor is not read: transformers replaces Gemma's by <bos> before the text.
     if (parts.bos < 0)
         fail(LTX2_STATUS_MODEL, "%s: no token <bos>; not Gemma's", path.c_str());

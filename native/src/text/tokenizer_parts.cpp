@@ -61,35 +61,34 @@ std::string TokenizerParts::normalize(std::string_view text) const {
     return out;
 }
 
-TokenizerParts parts_of_pieces(const std::vector<ScoredPiece> & pieces, int64_t bos,
-                               int64_t unknown, const std::string & what) {
-    TokenizerParts parts;
-    parts.replacements = TokenizerParts::spaces_marked();
-    parts.size = pieces.size();
-    parts.bos = checked_id(bos, pieces.size(), "the id of <bos>", what);
-    parts.bpe.unknown = checked_id(unknown, pieces.size(), "the id of <unk>", what);
-    parts.bpe.fuse_unknown = true;
-    std::vector<std::string> texts(pieces.size());
-    std::vector<float> scores(pieces.size());
-    parts.bpe.vocabulary.reserve(pieces.size());
-    for (size_t id = 0; id < pieces.size(); ++id) {
-        const ScoredPiece & piece = pieces[id];
-        check_piece(piece, id, what);
-        if (piece.type == unused)
-            continue;
-        texts[id] = piece.text;
-        if (!parts.bpe.vocabulary.emplace(piece.text, static_cast<int32_t>(id)).second)
-            fail(LTX2_STATUS_MODEL, "%s: piece %zu, %s, occurs before", what.c_str(), id,
-                 shown(piece.text).c_str());
-        const bool whole =
-            piece.type == unknown_piece || piece.type == control || piece.type == user_defined;
-        if (whole)
-            parts.added.add(piece.text, static_cast<int32_t>(id));
-        // SentencePiece gives such pieces 0, the best score; llama.cpp writes -1000 over it.
-        scores[id] = whole ? 0.0f : piece.score;
-    }
-    parts.bpe.rank_by_score(texts, scores);
-    return parts;
+ScoredParts::ScoredParts(size_t pieces, size_t bytes, std::string what) : what_(std::move(what)) {
+    parts_.replacements = TokenizerParts::spaces_marked();
+    parts_.bpe.fuse_unknown = true;
+    parts_.bpe.vocabulary.reserve(pieces, bytes);
+    parts_.bpe.scores.reserve(pieces);
+}
+
+void ScoredParts::add(const ScoredPiece & piece) {
+    const size_t id = parts_.size++;
+    check_piece(piece, id, what_);
+    const bool whole =
+        piece.type == unknown_piece || piece.type == control || piece.type == user_defined;
+    // SentencePiece gives such pieces 0, the best score; llama.cpp writes -1000 over it.
+    parts_.bpe.scores.push_back(whole ? 0.0f : piece.score);
+    if (piece.type == unused)
+        return parts_.bpe.vocabulary.add_unfound(static_cast<int32_t>(id));
+    if (!parts_.bpe.vocabulary.add(piece.text, static_cast<int32_t>(id)))
+        fail(LTX2_STATUS_MODEL, "%s: piece %zu, %s, occurs before", what_.c_str(), id,
+             shown(piece.text).c_str());
+    if (whole)
+        parts_.added.add(piece.text, static_cast<int32_t>(id));
+}
+
+TokenizerParts ScoredParts::finish(int64_t bos, int64_t unknown) {
+    parts_.bos = checked_id(bos, parts_.size, "the id of <bos>", what_);
+    parts_.bpe.unknown = checked_id(unknown, parts_.size, "the id of <unk>", what_);
+    parts_.added.sort(what_);
+    return std::move(parts_);
 }
 
 } // namespace ltx2

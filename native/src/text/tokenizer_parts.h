@@ -43,9 +43,18 @@ struct ScoredPiece {
     int type = normal; // a PieceType, or a number to be refused
 };
 
-// The parts Hugging Face's conversion gives them. `what` begins the words of an error.
-TokenizerParts parts_of_pieces(const std::vector<ScoredPiece> & pieces, int64_t bos,
-                               int64_t unknown, const std::string & what);
+// Makes the parts that Hugging Face's conversion gives such a vocabulary, piece by piece. `what`
+// begins the words of an error, which is MODEL.
+class ScoredParts {
+public:
+    ScoredParts(size_t pieces, size_t bytes, std::string what); // as many as are added, or about
+    void add(const ScoredPiece & piece);                        // in the order of their ids
+    TokenizerParts finish(int64_t bos, int64_t unknown);
+
+private:
+    TokenizerParts parts_;
+    std::string what_;
+};
 
 // The keys by which a GGUF states a vocabulary, added to `metadata`: exactly `rows` tokens, as the
 // embedding has. Rows without a token become unused ones; special tokens without a row, which only

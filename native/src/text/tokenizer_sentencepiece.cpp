@@ -154,31 +154,33 @@ void check_normalizer(std::string_view bytes, const std::string & what) {
              what.c_str(), wrong);
 }
 
-// Hugging Face keeps tokens next to the file: text -> id, some of them also in the file.
-void add_tokens(const Json & table, const std::string & what, std::vector<ScoredPiece> & pieces) {
+// Hugging Face keeps tokens next to the file: text -> id, some of them also in the file. Those that
+// follow the file's, in the order of their ids.
+std::vector<std::string> tokens_after(const Json & table, const std::string & what, size_t count) {
     std::map<int64_t, std::string> by_id;
     for (const auto & [text, id] : table.object(what))
         by_id[id.integer(what)] = std::string(text);
+    std::vector<std::string> tokens;
     for (const auto & [id, text] : by_id) {
-        const auto next = static_cast<int64_t>(pieces.size());
+        const auto next = static_cast<int64_t>(count + tokens.size());
         if (id > next)
             fail(LTX2_STATUS_MODEL, "%s: id %lld leaves a gap after %lld", what.c_str(),
                  static_cast<long long>(id), static_cast<long long>(next - 1));
         if (id == next)
-            pieces.push_back({text, 0, control});
+            tokens.push_back(text);
     }
+    return tokens;
 }
 
 } // namespace
 
 Tokenizer Tokenizer::from_sentencepiece(std::string_view bytes, const std::string & path,
                                         const Json & added, std::vector<ScoredPiece> * out) {
-    std::vector<ScoredPiece> pieces;
+    size_t count = 0;
     std::string_view trainer, normalizer;
     for (Wire wire(bytes, path); wire.next();) {
         if (wire.field() == 1)
-            pieces.push_back(
-                read_piece(wire.text(), path + ": piece " + std::to_string(pieces.size())));
+            ++count;
         else if (wire.field() == 2)
             trainer = wire.text();
         else if (wire.field() == 3)
@@ -189,13 +191,22 @@ Tokenizer Tokenizer::from_sentencepiece(std::string_view bytes, const std::strin
         fail(LTX2_STATUS_MODEL, "%s: model_type %llu is not supported; Gemma 3 has 2, BPE",
              path.c_str(), static_cast<unsigned long long>(trained.model_type));
     check_normalizer(normalizer, path);
+    ScoredParts all(count, 0, path);
+    const auto add = [&](const ScoredPiece & piece) {
+        all.add(piece);
+        if (out)
+            out->push_back(piece);
+    };
+    size_t next = 0;
+    for (Wire wire(bytes, path); wire.next();)
+        if (wire.field() == 1)
+            add(read_piece(wire.text(), path + ": piece " + std::to_string(next++)));
     if (added.kind() != Json::Kind::null)
-        add_tokens(added, path + ": added_tokens.json", pieces);
-    TokenizerParts parts = parts_of_pieces(pieces, trained.bos, trained.unknown, path);
+        for (const std::string & text : tokens_after(added, path + ": added_tokens.json", count))
+            add({text, 0, control});
+    TokenizerParts parts = all.finish(trained.bos, trained.unknown);
     if (trained.byte_fallback)
         parts.bpe.use_byte_fallback();
-    if (out)
-        *out = std::move(pieces);
     return Tokenizer(std::move(parts));
 }
 

@@ -66,11 +66,6 @@ TEST(loading_prints_nothing_and_leaves_the_terminate_handler) {
     CHECK(ended.printed.empty());
 }
 
-TEST(an_uncaught_exception_of_the_program_starts_no_debugger) {
-    const Ended ended = in_child([] { std::thread([] { throw 1; }).join(); });
-    CHECK(WIFSIGNALED(ended.status) && !ended.debugged);
-}
-
 TEST(an_assertion_of_ggml_prints_nothing_and_starts_no_debugger) {
     const Ended silent = in_child([] { GGML_ABORT("a defect"); });
     CHECK(WIFSIGNALED(silent.status) && WTERMSIG(silent.status) == SIGABRT);

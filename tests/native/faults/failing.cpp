@@ -97,25 +97,37 @@ using failing::fails;
 using failing::hidden;
 using failing::Kind;
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#if defined(LTX2_FAULTS_OF_NEW) // under a sanitizer, whose malloc has to be its own
 
-static void * made(size_t size) {
-    void * block = fails(Kind::memory) ? nullptr : std::malloc(size ? size : 1);
-    if (!block)
-        throw std::bad_alloc();
-    ++failing::live;
+// Null where it has to fail.
+static void * made(size_t size, size_t alignment = 16) {
+    if (fails(Kind::memory))
+        return nullptr;
+    void * block = std::aligned_alloc(alignment, (size / alignment + 1) * alignment);
+    failing::live += block != nullptr;
     return block;
+}
+static void * made_or_thrown(size_t size) {
+    if (void * block = made(size))
+        return block;
+    throw std::bad_alloc();
 }
 static void freed(void * block) {
     failing::live -= block != nullptr;
     std::free(block);
 }
-void * operator new(size_t size) { return made(size); }
-void * operator new[](size_t size) { return made(size); }
+void * operator new(size_t size) { return made_or_thrown(size); }
+void * operator new[](size_t size) { return made_or_thrown(size); }
+void * operator new(size_t size, const std::nothrow_t &) noexcept { return made(size); }
+void * operator new(size_t size, std::align_val_t alignment, const std::nothrow_t &) noexcept {
+    return made(size, static_cast<size_t>(alignment));
+}
 void operator delete(void * block) noexcept { freed(block); }
 void operator delete[](void * block) noexcept { freed(block); }
 void operator delete(void * block, size_t) noexcept { freed(block); }
 void operator delete[](void * block, size_t) noexcept { freed(block); }
+void operator delete(void * block, const std::nothrow_t &) noexcept { freed(block); }
+void operator delete(void * block, std::align_val_t) noexcept { freed(block); }
 
 #else
 

@@ -86,6 +86,17 @@ TEST(a_view_keeps_what_it_views_and_has_no_place) {
     CHECK(none_meet(plan));
 }
 
+TEST(what_a_norm_reads_is_kept_for_the_product_after_it) {
+    Chain chain;
+    chain.grow(1);
+    const Tensor read = chain.last;
+    const Tensor norm = ggml_rms_norm(chain.context.get(), read, 1e-6f);
+    chain.last = ggml_mul(chain.context.get(), norm, chain.input);
+    const MemoryPlan plan = chain.plan();
+    CHECK(place_of(plan, read)->last == ggml_graph_n_nodes(chain.graph) - 1);
+    CHECK(none_meet(plan));
+}
+
 TEST(what_has_memory_gets_none) {
     Chain chain;
     float values[100];

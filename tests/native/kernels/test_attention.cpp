@@ -7,7 +7,9 @@
 
 #include "ggml-cpu.h"
 
+#include <algorithm>
 #include <cmath>
+#include <utility>
 
 using namespace ltx2;
 using kernels::floats;
@@ -187,6 +189,22 @@ TEST(the_transformers_shape) {
                 bf16);
     CHECK(f32 < 2e-12); // measured 4.3e-13
     CHECK(bf16 < 4e-5); // measured 1.0e-5
+}
+
+TEST(what_is_not_finite_stays_so) {
+    for (const bool bf16 : {false, true}) {
+        Tensors t({64, 2, 2, 40, 40, Case::none, Case::still, true, 0, 1});
+        const auto is_lost = [&](ggml_tensor * in, int64_t at, float wrong) {
+            const float right = std::exchange(static_cast<float *>(in->data)[at], wrong);
+            const std::vector<float> out = t.run(1, bf16);
+            static_cast<float *>(in->data)[at] = right;
+            return std::all_of(out.begin(), out.end(), [](float v) { return std::isfinite(v); });
+        };
+        for (ggml_tensor * in : {t.call.q, t.call.k, t.call.v})
+            CHECK(!is_lost(in, any(0, 40 * 128 - 1), NAN));
+        for (const float wrong : {NAN, INFINITY, -INFINITY})
+            CHECK(!is_lost(t.call.gate, any(0, 2 * 40 - 1), wrong));
+    }
 }
 
 TEST(threads_do_not_change_bits) {

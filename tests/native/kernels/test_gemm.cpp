@@ -7,7 +7,9 @@
 
 #include "ggml-cpu.h"
 
+#include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include <sys/mman.h>
 
@@ -159,6 +161,34 @@ TEST(tiny_activations_are_no_error) {
             for (float v : t.run(1, 16))
                 CHECK(std::fabs(v) < 1e-26f);
         }
+}
+
+// However values are rounded: a maximum that skips NaN, or a cast, would make a number of it.
+TEST(what_is_not_finite_stays_so) {
+    const auto finite = [](float v) { return std::isfinite(v); };
+    for (ggml_type type :
+         {GGML_TYPE_F16, GGML_TYPE_BF16, GGML_TYPE_Q8_0, GGML_TYPE_Q5_1, GGML_TYPE_Q4_0})
+        for (Activations activations : {Activations::f32, Activations::bits16, Activations::bits8})
+            for (float wrong : {std::nanf("0x3fffff"), -INFINITY}) {
+                Tensors t({type, 256, 40, 16, activations, false});
+                float & value = static_cast<float *>(t.x->data)[5 * 256 + any(0, 255)];
+                const float right = std::exchange(value, wrong);
+                std::vector<float> out = t.run(1, 16);
+                CHECK(std::none_of(out.begin() + 5 * 40, out.begin() + 6 * 40, finite));
+                value = right;
+                // A value of output 7, or the scale of a block.
+                const size_t row = ggml_row_size(type, 256), block = ggml_type_size(type);
+                uint8_t * at = static_cast<uint8_t *>(t.weight->data) + 7 * row;
+                at += static_cast<size_t>(any(0, 256 / ggml_blck_size(type) - 1)) * block;
+                const bool nan = std::isnan(wrong), brain = type == GGML_TYPE_BF16;
+                const uint16_t bits = nan ? 0xffff : brain ? 0xff80 : 0xfc00;
+                std::memcpy(at, &bits, sizeof bits);
+                out = t.run(1, 16);
+                int lost = 0;
+                for (size_t r = 0; r < 16; ++r)
+                    lost += finite(out[r * 40 + 7]);
+                CHECK(lost == 0);
+            }
 }
 
 // Sums of integers are largest where all values of a block are as large as they may be, with one

@@ -125,14 +125,15 @@ TEST(rms_silu_and_dot_equal_the_scalar_references) {
 TEST(every_half_is_read_as_it_is) {
     std::vector<uint16_t> halves;
     for (unsigned bits = 0; bits < 0x10000; ++bits)
-        if ((bits >> 10 & 31) != 31) // infinite, or no number
-            halves.push_back(static_cast<uint16_t>(bits));
+        halves.push_back(static_cast<uint16_t>(bits));
     for (size_t n : {halves.size(), size_t{1}, size_t{13}}) {
         std::vector<float> out(n + 1, untouched);
         kernels::variant().rows.from_f16(halves.data(), out.data(), static_cast<int64_t>(n));
         size_t wrong = out.back() != untouched;
-        for (size_t i = 0; i < n; ++i)
-            wrong += out[i] != ggml_fp16_to_fp32(halves[i]);
+        for (size_t i = 0; i < n; ++i) {
+            const float right = ggml_fp16_to_fp32(halves[i]);
+            wrong += std::isnan(right) ? !std::isnan(out[i]) : out[i] != right;
+        }
         CHECK(wrong == 0);
     }
 }

@@ -65,7 +65,8 @@ TEST(parts_are_listed_with_what_is_not_used) {
     CHECK(json.find("problem")->kind() == Json::Kind::null);
     const Json other = described(file_of(checkpoint_tensors(), {{"model_version", "2.5"}}));
     CHECK(other.find("parts")->array("").size() == 7);
-    CHECK(other.find("problem")->string("") == "states model_version 2.5; LTX-2.3 is supported");
+    CHECK(other.find("problem")->string("") ==
+          "states model_version \"2.5\"; LTX-2.3 is supported");
 }
 
 int main(int argc, char ** argv) { return run_tests(argc, argv); }

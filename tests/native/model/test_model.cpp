@@ -141,8 +141,8 @@ TEST(other_versions_are_skipped) {
     Shapes six = checkpoint_tensors();
     six[dit + "transformer_blocks.0.scale_shift_table"] = {6, 8};
     check(six, "is LTX-2.0 or older (transformer_blocks.#.scale_shift_table)");
-    check(checkpoint_tensors(), "states model_version 2.0", {{"model_version", "2.0"}});
-    check(checkpoint_tensors(), "states model_version 2.5.0", {{"model_version", "2.5.0"}});
+    check(checkpoint_tensors(), "states model_version \"2.0\"", {{"model_version", "2.0"}});
+    check(checkpoint_tensors(), "states model_version \"2.5.0\"", {{"model_version", "2.5.0"}});
     check(prefixed("vae.", vae_tensors),
           "its video VAE has other sizes than LTX-2.3's, and it states no model_version");
     check_skipped("other.safetensors",
@@ -277,7 +277,7 @@ TEST(a_long_list_of_what_was_skipped_is_cut) {
         f.put(words("a%02d.safetensors", i), file_of({{"a.lora_A.weight", {1}}}));
     f.put("z.safetensors", file_of(checkpoint_tensors(), {{"model_version", "2.0"}}));
     CHECK_THROWS(f.open().need_all(), " and 23 more");
-    CHECK_THROWS(f.open().need_all(), "z.safetensors (states model_version 2.0"); // first
+    CHECK_THROWS(f.open().need_all(), "z.safetensors (states model_version \"2.0\""); // first
 }
 
 TEST(stated_shapes_hold) {

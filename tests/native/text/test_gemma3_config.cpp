@@ -88,7 +88,7 @@ TEST(gguf_files_are_read) {
     refused(llama_gemma("gemma3", 0xFFFFFFFF), "gemma.gguf: gemma3.block_count: ");
     Gguf yarn = llama_gemma();
     yarn.entry("gemma3.rope.scaling.type", gguf_string).text("yarn");
-    refused(yarn, "gemma.gguf: gemma3.rope.scaling.type: yarn");
+    refused(yarn, "gemma.gguf: gemma3.rope.scaling.type: \"yarn\"");
     Gguf endless = llama_gemma();
     endless.entry("gemma3.attention.scale", gguf_f32).put(INFINITY);
     refused(endless, "gemma.gguf: gemma3.attention.scale: ");

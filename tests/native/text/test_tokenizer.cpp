@@ -149,16 +149,16 @@ TEST(unsupported_json_is_named) {
         const Text t = broken(change);
         CHECK_THROWS(t.read(), part);
     };
-    bad("normalizer.type: NFC", [](Text & t) { t.normalizer = R"({"type":"NFC"})"; });
-    bad("normalizer.normalizers.type: Prepend", [](Text & t) {
+    bad("normalizer.type: \"NFC\"", [](Text & t) { t.normalizer = R"({"type":"NFC"})"; });
+    bad("normalizer.normalizers.type: \"Prepend\"", [](Text & t) {
         t.normalizer = R"({"type":"Sequence","normalizers":[{"type":"Prepend"}]})";
     });
     bad("normalizer.pattern.Regex", [](Text & t) {
         t.normalizer = R"({"type":"Replace","pattern":{"Regex":" "},"content":"_"})";
     });
-    bad("pre_tokenizer.type: ByteLevel",
+    bad("pre_tokenizer.type: \"ByteLevel\"",
         [](Text & t) { t.pre_tokenizer = R"({"type":"ByteLevel"})"; });
-    bad("pre_tokenizer.behavior: Removed", [](Text & t) {
+    bad("pre_tokenizer.behavior: \"Removed\"", [](Text & t) {
         t.pre_tokenizer = R"({"type":"Split","pattern":{"String":" "},"behavior":"Removed"})";
     });
     bad("model.dropout", [](Text & t) { t.model += R"(,"dropout":0.1)"; });
@@ -172,7 +172,7 @@ TEST(unsupported_json_is_named) {
     bad("no token <bos>",
         [](Text & t) { t.added = "", t.vocab = R"("a":0,"<unk>":1)", t.merges = ""; });
     CHECK_THROWS(Tokenizer::from_json(Json::parse(R"({"model":{"type":"Unigram"}})", "u"), "u"),
-                 "u: model.type: Unigram is not supported; BPE is");
+                 "u: model.type: \"Unigram\" is not supported; BPE is");
     CHECK_THROWS(Tokenizer::from_json(Json::parse("{}", "u"), "u"), "u: model: is missing");
     // Replacements that double the text thirty times must not fill the memory.
     Text t;
@@ -242,8 +242,8 @@ TEST(gguf_metadata_is_read) {
             metadata.set(std::string("tokenizer.ggml.") + key, value);
         CHECK_THROWS(Tokenizer::from_gguf(metadata, "t.gguf"), part);
     };
-    bad("model", Json(std::string("gpt2")), "t.gguf: tokenizer.ggml.model: gpt2 is not");
-    bad("model", Json(), "tokenizer.ggml.model: none is not supported");
+    bad("model", Json(std::string("gpt2")), "t.gguf: tokenizer.ggml.model: \"gpt2\" is not");
+    bad("model", Json(), "tokenizer.ggml.model: \"none\" is not supported");
     bad("scores", Json(Json::Array()), "16, but 0 scores and 16 types");
     bad("token_type", Json(), "tokenizer.ggml.token_type: is missing");
     bad("bos_token_id", Json(16.0), "the id of <bos> is 16, and there are 16 pieces");

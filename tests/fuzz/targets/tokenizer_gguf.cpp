@@ -1,0 +1,45 @@
+#include "bytes.h"
+#include "files/tensor_file.h"
+#include "targets/tokenizers.h"
+
+using namespace ltx2;
+
+void run_target(const uint8_t * data, size_t size) {
+    const TensorFile file = read_gguf(data, size, "input");
+    std::vector<ScoredPiece> pieces;
+    const Tokenizer tokenizer = Tokenizer::from_gguf(file.metadata, "input", &pieces);
+    use(tokenizer, texts_of(pieces));
+}
+
+static std::string tokenizer(size_t bytes) {
+    std::vector<std::string> texts = {
+        "<pad>", "<eos>", "<bos>", "<unk>", "▁a",  "a",  "▁",
+        "r",     "e",     "d",     "re",    "red", "\n", "<image_soft_token>",
+        "  "};
+    std::vector<int32_t> types = {3, 3, 3, 2, 1, 1, 1, 1, 1, 1, 1, 1, 4, 4, 4};
+    for (size_t i = 0; i < bytes; ++i) {
+        texts.push_back(words("<0x%02X>", static_cast<unsigned>(i)));
+        types.push_back(6);
+    }
+    Gguf g;
+    g.entry("tokenizer.ggml.model", gguf_string).text("llama");
+    g.entry("tokenizer.ggml.tokens", gguf_array).u32(gguf_string).u64(texts.size());
+    for (const std::string & text : texts)
+        g.entries.text(text);
+    g.entry("tokenizer.ggml.scores", gguf_array).u32(gguf_f32).u64(texts.size());
+    for (size_t i = 0; i < texts.size(); ++i)
+        g.entries.put(-static_cast<float>(i));
+    g.entry("tokenizer.ggml.token_type", gguf_array).u32(gguf_i32).u64(texts.size());
+    for (const int32_t type : types)
+        g.entries.put(type);
+    g.entry("tokenizer.ggml.bos_token_id", gguf_u32).u32(2);
+    g.entry("tokenizer.ggml.unknown_token_id", gguf_u32).u32(3);
+    g.entry("tokenizer.ggml.add_space_prefix", gguf_bool).put(uint8_t{0});
+    return g.build();
+}
+
+std::vector<std::string> seeds() { return {tokenizer(0), tokenizer(256)}; }
+
+std::vector<std::string> dictionary() {
+    return {"tokenizer.ggml.", "add_bos_token", "llama", "<0x41>", "▁▁", "red", "\n\n"};
+}

@@ -1,0 +1,53 @@
+#include "targets/tokenizers.h"
+
+using namespace ltx2;
+
+void run_target(const uint8_t * data, size_t size) {
+    const Json json = Json::parse(as_text(data, size), "input");
+    use(Tokenizer::from_json(json, "input"));
+    std::vector<ScoredPiece> pieces;
+    const Tokenizer again = Tokenizer::from_json(json, "input", &pieces);
+    use(again, texts_of(pieces));
+    Json metadata;
+    put_gguf_keys(std::move(pieces), again.size() + 3, "input", metadata);
+    Tokenizer::from_gguf(metadata, "input");
+}
+
+static std::string tokenizer(const std::string & vocabulary, const std::string & merges,
+                             const std::string & more) {
+    return R"({"added_tokens":[{"id":1,"content":"<bos>","special":true,"normalized":false},
+        {"id":0,"content":"<unk>","special":true}],"normalizer":{"type":"Replace",
+        "pattern":{"String":" "},"content":"▁"},)" +
+           more +
+           R"("model":{"type":"BPE","unk_token":"<unk>","fuse_unk":true,"byte_fallback":true,
+        "vocab":{"<unk>":0,"<bos>":1,)" +
+           vocabulary + R"(},"merges":[)" + merges + "]}}";
+}
+
+std::vector<std::string> seeds() {
+    const std::string letters = R"("a":2,"b":3,"c":4,"ab":5,"bc":6,"▁":7,"▁▁":8,"abc":9)";
+    return {tokenizer(letters, R"(["▁","▁"],["a","b"],["b","c"],["ab","c"])", ""),
+            tokenizer(letters + R"(,"<0xC3>":10,"<0xA9>":11,"<eos>":12,"<pad>":13)",
+                      R"("▁ ▁","a b","b c")", R"("pre_tokenizer":{"type":"Split",
+                "pattern":{"String":"b"},"behavior":"MergedWithPrevious","invert":false},)"),
+            tokenizer(letters, R"(["a","b"])", R"("normalizer":{"type":"Sequence","normalizers":[
+                {"type":"Replace","pattern":{"String":" "},"content":"▁"}]},)")};
+}
+
+std::vector<std::string> dictionary() {
+    return {"\"vocab\":",
+            "\"merges\":",
+            "\"content\":",
+            "\"normalizer\":",
+            "\"pattern\":",
+            "\"String\":",
+            "\"type\":\"Replace\"",
+            "[\"a\",\"b\"],",
+            "{\"id\":2,\"content\":\"aa\"},",
+            "\"special\":true",
+            "\"ignore_merges\":true,",
+            "<0x41>",
+            "▁▁▁",
+            "\\u0000",
+            "\\u001b[2J"};
+}

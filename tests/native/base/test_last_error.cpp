@@ -1,0 +1,39 @@
+// The words of a thread's last failure, whatever becomes of the library meanwhile.
+#include "base/last_error.h"
+#include "check.h"
+
+#include "ltx2.h"
+
+#include <dlfcn.h>
+#include <future>
+#include <thread>
+
+using namespace ltx2;
+
+TEST(each_thread_has_its_own) {
+    set_last_error("mine");
+    std::thread([] {
+        CHECK(std::string(last_error()).empty());
+        set_last_error("another's");
+    }).join();
+    CHECK(std::string(last_error()) == "mine");
+}
+
+TEST(a_thread_that_failed_may_end_after_the_library_was_closed) {
+    void * library = dlopen(LTX2_SHARED_LIBRARY, RTLD_NOW | RTLD_LOCAL);
+    const auto open =
+        reinterpret_cast<decltype(&ltx2_session_open)>(dlsym(library, "ltx2_session_open"));
+    std::promise<void> failed, closed;
+    std::thread thread([&] {
+        ltx2_session * none = nullptr;
+        CHECK(open(nullptr, &none) == LTX2_STATUS_INVALID_ARGUMENT);
+        failed.set_value();
+        closed.get_future().wait();
+    });
+    failed.get_future().wait();
+    dlclose(library);
+    closed.set_value();
+    thread.join();
+}
+
+int main(int argc, char ** argv) { return run_tests(argc, argv); }
