@@ -36,7 +36,7 @@ static Grid grid_of(int width, int height, int frames, float fps, const Scale & 
     check_side("height", height, scale.space);
     const int step = scale.time, most = step * (most_latent_frames - 1) + 1;
     if (frames < 1 || frames > most || (frames - 1) % step) {
-        const int below = std::clamp((frames - 1) / step * step + 1, 1, most - step);
+        const int below = std::clamp((std::max(frames, 1) - 1) / step * step + 1, 1, most - step);
         fail(LTX2_STATUS_INVALID_ARGUMENT,
              "frames: %d is not %dk+1 in 1..%d; nearest are %d and %d", frames, step, most, below,
              below + step);

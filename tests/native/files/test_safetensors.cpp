@@ -40,7 +40,7 @@ TEST(dtypes_are_read) {
         const Held held(safetensors(header, 15 * size));
         const TensorFile file = held.file();
         const TensorInfo & t = file.tensors[0];
-        CHECK(t.dtype == name && t.size == 15 * size);
+        CHECK(std::string(t.dtype) == name && t.size == 15 * size);
         CHECK(t.type == GGML_TYPE_COUNT || ggml_type_size(t.type) == size);
     }
     read_tensor(R"("dtype":"F4","shape":[8],"data_offsets":[0,4])");
