@@ -33,7 +33,8 @@ def json_value(value: Any, random: Random) -> Any:
 
 
 def _change_one(value: Any, random: Random) -> None:
-    at, key = None, None
+    at: Any = None
+    key: Any = None
     while isinstance(value, (dict, list)) and value:
         at, key = (
             value,

@@ -26,7 +26,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[2] / "scripts")]
+sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
+sys.path.insert(0, str(Path(__file__).parent))
 import make_tiny
 import mutations
 import numpy as np
@@ -60,15 +61,15 @@ class Files:
     """Good ones, of the tests' own builders, and how each kind is changed."""
 
     def __init__(self, folder: Path) -> None:
-        make_tiny.generate("odd", folder / "good")
+        make_tiny.generate("base", folder / "good")
         self.good = folder / "good"
-        self.video = Safetensors(self.good / "ltx-tiny-odd.safetensors")
+        self.video = Safetensors(self.good / "ltx-tiny-base.safetensors")
         self.gemma = Safetensors(next((self.good / "gemma").glob("*.safetensors")))
         self.json = {
             name: json.loads((self.good / "gemma" / name).read_text())
             for name in ("config.json", "tokenizer.json")
         }
-        convert(self.good / "ltx-tiny-odd.safetensors", folder / "video.gguf", "f16")
+        convert(self.good / "ltx-tiny-base.safetensors", folder / "video.gguf", "f16")
         convert(self.good / "gemma", folder / "gemma.gguf", "f16")
         self.gguf = {name: GgufFile(folder / name) for name in ("video.gguf", "gemma.gguf")}
         shutil.copytree(self.good, folder / "work")
@@ -76,7 +77,7 @@ class Files:
 
     def change(self, dice: random.Random) -> tuple[str, Path, Path]:
         """One file of the two that make a model: what, and the paths of both."""
-        video, gemma = self.work / "ltx-tiny-odd.safetensors", self.work / "gemma"
+        video, gemma = self.work / "ltx-tiny-base.safetensors", self.work / "gemma"
         what = dice.choice(["video", "video", "video.gguf", "gemma.gguf", "gemma", *self.json])
         shutil.rmtree(self.work)
         shutil.copytree(self.good, self.work, copy_function=os.link)
