@@ -162,7 +162,7 @@ void Conversion::add_items() {
             std::vector<int64_t> shape = source.info->shape;
             if (shape.empty() || shape.size() > 5 || source.info->elements() == 0)
                 fail(LTX2_STATUS_MODEL, "%s: tensor %s: a shape of %zu dimensions, %lld values",
-                     source.path.c_str(), shown(source.info->name).c_str(), shape.size(),
+                     source.file->path.c_str(), shown(source.info->name).c_str(), shape.size(),
                      static_cast<long long>(source.info->elements()));
             check_type(source, shown(source.info->name), shape.back());
             const int stored = stored_type(*part, name, shape, wanted_, blocks);
@@ -174,8 +174,8 @@ void Conversion::add_items() {
         }
     }
     std::sort(items_.begin(), items_.end(), [](const Item & a, const Item & b) {
-        return std::tie(a.source->path, a.source->info->data) <
-               std::tie(b.source->path, b.source->info->data);
+        return std::tie(a.source->file->path, a.source->info->data) <
+               std::tie(b.source->file->path, b.source->info->data);
     });
 }
 
@@ -189,8 +189,8 @@ void Conversion::add_tensors(Json & all) const {
                                        {"shape", Json::Array(item.shape.begin(), item.shape.end())},
                                        {"bytes", ggml_row_size(item.type, info.elements())},
                                        {"source_bytes", info.size}});
-        if (paths.insert(item.source->path).second)
-            files.push_back(item.source->path);
+        if (paths.insert(item.source->file->path).second)
+            files.push_back(item.source->file->path);
     }
     all.set("tensors", std::move(tensors));
     all.set("files", std::move(files));
@@ -305,7 +305,7 @@ static void on_all_cores(int64_t jobs, const std::function<void(int64_t)> & job)
 static void check_values(const std::vector<float> & values, const Source & source, ggml_type type) {
     constexpr uint32_t largest_f16 = 0x477FE000; // as bits
     const uint32_t largest = largest_magnitude(values.data(), values.size());
-    const char * path = source.path.c_str();
+    const char * path = source.file->path.c_str();
     if (largest >= infinite)
         fail(LTX2_STATUS_MODEL, "%s: tensor %s holds a value that is not finite", path,
              shown(source.info->name).c_str());
@@ -343,15 +343,15 @@ void Conversion::read(int32_t index, int64_t first, int64_t count, void * out, s
         fail(LTX2_STATUS_INVALID_ARGUMENT, "size: %zu bytes for %zu", size,
              ggml_row_size(item.type, count));
     const int64_t piece = 1 << 16; // its copies fit the L2 cache
-    while_unchanged(*item.source->mapping, [&] {
+    while_unchanged(*item.source->file->mapping, [&] {
         on_all_cores(divide_up(count, piece), [&](int64_t i) {
             const int64_t begin = i * piece;
             encode(item, first + begin, std::min(piece, count - begin),
                    static_cast<uint8_t *>(out) + ggml_row_size(item.type, begin));
         });
     });
-    item.source->mapping->release(info.data + ggml_row_size(info.type, first),
-                                  ggml_row_size(info.type, count));
+    item.source->file->mapping->release(info.data + ggml_row_size(info.type, first),
+                                        ggml_row_size(info.type, count));
 }
 
 } // namespace ltx2

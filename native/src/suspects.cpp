@@ -23,7 +23,7 @@ static bool is_finite(const Source & source, const Progress & progress) {
         if (progress.stop_wanted())
             progress.fail_stopped();
     }
-    source.mapping->release(info.data, info.size);
+    source.file->mapping->release(info.data, info.size);
     return finite;
 }
 
@@ -40,7 +40,7 @@ void fail_not_finite(const std::string & where, const std::vector<Suspect> & sus
                 fail(LTX2_STATUS_MODEL,
                      "%s: tensor %s holds a value that is not finite, which %s showed; get the "
                      "file again, or convert it again from its source",
-                     source.path.c_str(), shown(source.info->name).c_str(), where.c_str());
+                     source.file->path.c_str(), shown(source.info->name).c_str(), where.c_str());
     }
     fail(LTX2_STATUS_MODEL,
          "%s: values are not finite, though all weights of %s are: they grew too large; get the "

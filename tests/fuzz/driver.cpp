@@ -2,6 +2,7 @@
 //
 //   fuzz_TARGET [--runs N] [--seconds N] [--seed N]     by default 10,000 runs
 //   fuzz_TARGET FILE...                                 these inputs only: what was found, again
+//   fuzz_TARGET --worst                                 the large inputs
 //   fuzz_TARGET --corpus FOLDER
 #include "fuzz.h"
 
@@ -107,6 +108,11 @@ int main(int argc, char ** argv) {
             seconds = std::strtod(argv[++i], nullptr), runs = UINT64_MAX;
         else
             files.push_back(name);
+    }
+    if (argc == 2 && std::strcmp(argv[1], "--worst") == 0) {
+        for (const std::string & one : worst_inputs())
+            run(one);
+        return 0;
     }
     for (const int signal : {SIGABRT, SIGSEGV, SIGBUS, SIGFPE, SIGILL})
         std::signal(signal, keep_input);

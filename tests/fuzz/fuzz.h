@@ -14,11 +14,22 @@ void run_target(const uint8_t * data, size_t size);
 // Whole inputs, from the builders of the native tests.
 std::vector<std::string> seeds();
 
+// Large inputs, each the worst there is in one way for memory or time.
+std::vector<std::string> worst_inputs();
+
 // Bytes that mean something to this reader.
 std::vector<std::string> dictionary();
 
 // Where the outcome is not what was promised: says so and ends the program.
 [[noreturn]] void finding(const char * format, ...) __attribute__((format(printf, 1, 2)));
+
+inline std::string repeated(const std::string & text, size_t times) {
+    std::string out;
+    out.reserve(text.size() * times);
+    for (size_t i = 0; i < times; ++i)
+        out += text;
+    return out;
+}
 
 inline std::string_view as_text(const uint8_t * data, size_t size) {
     return {reinterpret_cast<const char *>(data), size};

@@ -25,6 +25,9 @@ CountedMemory::CountedMemory(size_t allowed, size_t & most) {
 
 CountedMemory::~CountedMemory() { most_held = nullptr; }
 
+UncountedMemory::UncountedMemory() : before_(most_held) { most_held = nullptr; }
+UncountedMemory::~UncountedMemory() { most_held = before_; }
+
 void * operator new(size_t size, const std::nothrow_t &) noexcept {
     void * pointer = std::malloc(size ? size : 1);
     if (!pointer || !most_held)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import json
 import struct
@@ -128,8 +129,9 @@ def _change_entry(file: GgufFile, random: Random) -> None:
         return
     entry, how = random.choice(file.entries), random.random()
     if entry.key == b"config" and how < 0.9:
-        changed = json_value(json.loads(entry.value[8:]), random)
-        entry.value = text(json_bytes(changed, random))
+        with contextlib.suppress(ValueError):  # one change before this one may have damaged it
+            changed = json_value(json.loads(entry.value[8:]), random)
+            entry.value = text(json_bytes(changed, random))
     elif how < 0.04:
         file.entries.remove(entry)
     elif how < 0.08:

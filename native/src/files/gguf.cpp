@@ -40,6 +40,7 @@ public:
         const std::string key = repeated_key(std::string_view(metadata_.bytes).substr(inside));
         if (!key.empty())
             problem("key %s occurs twice", key.c_str());
+        metadata_.bytes.shrink_to_fit();
         file_.metadata = Json::unpacked(std::move(metadata_.bytes));
         const size_t alignment = read_alignment();
         file_.tensors.reserve(static_cast<size_t>(tensor_count_));
@@ -48,6 +49,7 @@ public:
             tensor(i, alignment);
         where_.clear();
         place(alignment);
+        offsets_ = {};
         restore_shapes();
         index_by_name(file_);
         sorted_by_place(file_);

@@ -12,6 +12,8 @@ namespace {
 
 constexpr uint64_t max_header = 100000000; // the format's own limit
 constexpr size_t max_rank = 8;
+// "a":{"dtype":"F4","shape":[],"data_offsets":[0,0]}, the fewest bytes that a tensor takes
+constexpr size_t least_tensor = 50;
 
 struct Dtype {
     const char * name;
@@ -44,7 +46,7 @@ public:
         const Json header = Json::parse(read_header(), file_.path + ": header");
         const Json::Object entries = header.object(file_.path + ": header");
         file_.metadata = Json::Object();
-        file_.tensors.reserve(entries.size());
+        file_.tensors.reserve(std::min(entries.size(), size_ / least_tensor));
         for (const auto & [name, value] : entries)
             if (name == "__metadata__")
                 metadata(value);

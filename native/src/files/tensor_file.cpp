@@ -37,6 +37,7 @@ void index_by_name(TensorFile & file) {
 
 std::vector<const TensorInfo *> sorted_by_place(const TensorFile & file) {
     std::vector<const TensorInfo *> sorted;
+    sorted.reserve(file.tensors.size());
     for (const TensorInfo & tensor : file.tensors)
         sorted.push_back(&tensor);
     std::sort(sorted.begin(), sorted.end(), [](const TensorInfo * a, const TensorInfo * b) {

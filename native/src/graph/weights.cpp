@@ -41,7 +41,8 @@ std::vector<int64_t> Weights::shape(const std::string & name, size_t sides) cons
     const std::vector<int64_t> & shape = found.info->shape;
     if (shape.size() != sides || found.info->elements() < 1)
         fail(LTX2_STATUS_MODEL, "%s: tensor %s has shape %s, not one of %zu sides",
-             found.path.c_str(), (*this / name).prefix_.c_str(), shape_words(shape).c_str(), sides);
+             found.file->path.c_str(), (*this / name).prefix_.c_str(), shape_words(shape).c_str(),
+             sides);
     return shape;
 }
 
@@ -50,13 +51,13 @@ void Weights::end(int64_t count) const {
     const auto found = part_->tensors.lower_bound(next);
     if (found != part_->tensors.end() && found->first.compare(0, next.size(), next) == 0)
         fail(LTX2_STATUS_MODEL, "%s: has %s, and its config states %lld of %s",
-             found->second.path.c_str(), shown(found->first).c_str(), static_cast<long long>(count),
-             prefix_.c_str());
+             found->second.file->path.c_str(), shown(found->first).c_str(),
+             static_cast<long long>(count), prefix_.c_str());
 }
 
 Store::~Store() {
     for (const Wanted & w : wanted_)
-        w.source->mapping->release(w.source->info->data, w.source->info->size);
+        w.source->file->mapping->release(w.source->info->data, w.source->info->size);
 }
 
 // Convolutions are 5-D in safetensors and folded to 4-D in GGUF: the same bytes.
@@ -86,10 +87,10 @@ void check_type(const Source & source, const std::string & name, int64_t row) {
         info.type < GGML_TYPE_COUNT ? ggml_get_type_traits(info.type) : nullptr;
     if (!traits || !traits->blck_size || (!plain && !traits->to_float))
         fail(LTX2_STATUS_MODEL, "%s: tensor %s is %s, which is not supported for weights",
-             source.path.c_str(), name.c_str(), info.dtype);
+             source.file->path.c_str(), name.c_str(), info.dtype);
     if (info.shape.empty() || info.shape.back() % traits->blck_size || row % traits->blck_size)
         fail(LTX2_STATUS_MODEL, "%s: tensor %s has rows that are no multiple of %lld",
-             source.path.c_str(), name.c_str(), static_cast<long long>(traits->blck_size));
+             source.file->path.c_str(), name.c_str(), static_cast<long long>(traits->blck_size));
 }
 
 Tensor Store::want(const Source & source, const std::string & name, const std::vector<int64_t> & ne,
@@ -100,7 +101,7 @@ Tensor Store::want(const Source & source, const std::string & name, const std::v
     const TensorInfo & info = *source.info;
     if (!same_shape(info, ne, as)) {
         std::vector<int64_t> wanted(ne.rbegin(), ne.rend());
-        fail(LTX2_STATUS_MODEL, "%s: tensor %s has shape %s, not %s", source.path.c_str(),
+        fail(LTX2_STATUS_MODEL, "%s: tensor %s has shape %s, not %s", source.file->path.c_str(),
              name.c_str(), shape_words(info.shape).c_str(), shape_words(wanted).c_str());
     }
     check_type(source, name, ne[0]);
@@ -140,7 +141,7 @@ void Store::map_tensors() {
     for (Wanted & w : wanted_) {
         if (!w.mapped)
             continue;
-        const Mapping & mapping = *w.source->mapping;
+        const Mapping & mapping = *w.source->file->mapping;
         BufferPtr & buffer = maps_[&mapping];
         if (!buffer) {
             // ggml asks for a pointer to non-const; nothing writes through it.
@@ -148,7 +149,8 @@ void Store::map_tensors() {
             buffer.reset(ggml_backend_dev_buffer_from_host_ptr(device_.ggml(), base, mapping.size(),
                                                                mapping.size()));
             if (!buffer)
-                fail(LTX2_STATUS_DEVICE, "%s: the device does not map it", w.source->path.c_str());
+                fail(LTX2_STATUS_DEVICE, "%s: the device does not map it",
+                     w.source->file->path.c_str());
             ggml_backend_buffer_set_usage(buffer.get(), GGML_BACKEND_BUFFER_USAGE_WEIGHTS);
         }
         ggml_backend_tensor_alloc(buffer.get(), w.tensor,
@@ -250,7 +252,7 @@ void Store::copy_tensors(const Progress & progress) {
             ggml_backend_tensor_alloc(buffer, w.tensor, place);
             place += padded(w.tensor);
             copy_tensor(*w.source, w.tensor, w.as);
-            w.source->mapping->release(w.source->info->data, w.source->info->size);
+            w.source->file->mapping->release(w.source->info->data, w.source->info->size);
         }
     }
     progress("load", total, total);

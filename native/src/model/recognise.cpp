@@ -63,25 +63,29 @@ static std::optional<std::string> official_name(const PartRow & row, View given,
     return {};
 }
 
-// All tensors as they are called; `twice` names one that two files hold.
-static Index given_names(const std::vector<const TensorFile *> & files, std::string & twice) {
-    Index all;
+using Files = std::vector<const TensorFile *>;
+
+// A name that two of the files hold; empty where there is none.
+static std::string twice_given(const Files & files) {
+    std::vector<View> names;
     for (const TensorFile * file : files)
         for (const TensorInfo & tensor : file->tensors)
-            if (!all.emplace(tensor.name, Source{&tensor, file->mapping, file->path}).second)
-                twice = tensor.name;
-    return all;
+            names.push_back(tensor.name);
+    std::sort(names.begin(), names.end());
+    const auto twice = std::adjacent_find(names.begin(), names.end());
+    return twice == names.end() ? "" : std::string(*twice);
 }
 
-// Those that may be the part's, as the reference calls them.
-static Index official_names(const PartRow & row, const Index & all, std::string & twice) {
+// Those that may be the part's, as the reference calls them; `twice` names one that two make.
+static Index official_names(const PartRow & row, const Files & files, std::string & twice) {
     Index found;
-    for (const auto & [given, source] : all) {
-        Source own = source;
-        const auto name = official_name(row, given, own.added);
-        if (name && !found.emplace(*name, own).second)
-            twice = given;
-    }
+    for (const TensorFile * file : files)
+        for (const TensorInfo & tensor : file->tensors) {
+            Source own{&tensor, file};
+            const auto name = official_name(row, tensor.name, own.added);
+            if (name && !found.emplace(*name, own).second)
+                twice = tensor.name;
+        }
     return found;
 }
 
@@ -111,28 +115,41 @@ static std::optional<Letters> solve(const char * shape, const std::vector<int64_
     return !*shape || i == have.size() ? std::optional(letters) : std::nullopt;
 }
 
-static const Source * find(const char * pattern, const Index & tensors) {
+static const TensorInfo * find(const char * pattern, const Index & tensors) {
     if (const auto at = tensors.find(pattern); at != tensors.end())
-        return &at->second;
+        return at->second.info;
     if (std::strpbrk(pattern, "#*"))
         for (const auto & [name, source] : tensors)
             if (matches(pattern, name))
-                return &source;
+                return source.info;
+    return nullptr;
+}
+
+static const TensorInfo * find(const char * pattern, const Files & files) {
+    for (const TensorFile * file : files)
+        if (const TensorInfo * tensor = file->find(pattern))
+            return tensor;
+    if (std::strpbrk(pattern, "#*"))
+        for (const TensorFile * file : files)
+            for (const uint32_t i : file->by_name)
+                if (matches(pattern, file->tensors[i].name))
+                    return &file->tensors[i];
     return nullptr;
 }
 
 static bool holds(const Sign & sign, const Index & tensors) {
-    const Source * source = find(sign.name, tensors);
-    return source && solve(sign.shape, source->info->shape);
+    const TensorInfo * tensor = find(sign.name, tensors);
+    return tensor && solve(sign.shape, tensor->shape);
 }
 
 // How many of the signs hold together: for each letter, the size that most of them agree on.
-static int count_signs(const std::vector<Sign> & signs, const Index & tensors) {
+template <class Tensors>
+static int count_signs(const std::vector<Sign> & signs, const Tensors & tensors) {
     std::vector<Letters> solved;
     std::map<char, std::map<int64_t, int>> votes;
     for (const Sign & sign : signs) {
-        const Source * source = find(sign.name, tensors);
-        const auto letters = source ? solve(sign.shape, source->info->shape) : std::nullopt;
+        const TensorInfo * tensor = find(sign.name, tensors);
+        const auto letters = tensor ? solve(sign.shape, tensor->shape) : std::nullopt;
         if (!letters)
             continue;
         for (const auto & [letter, size] : *letters)
@@ -241,15 +258,16 @@ static void say_what_it_is(Contents & contents) {
 
 Contents recognise(const std::vector<const TensorFile *> & files) {
     Contents contents;
-    std::string twice;
-    bool any = false; // that is loaded
+    std::string twice = files.size() > 1 ? twice_given(files) : ""; // in one they are not
+    bool any = false;                                               // that is loaded
     const TensorFile & file = *files.front();
-    const Index all = given_names(files, twice);
     for (const PartRow & row : part_rows()) {
         const bool loaded = row.is_loaded();
         std::string again;
-        Found found{&row, loaded ? official_names(row, all, again) : Index(), ""};
-        if (count_signs(row.signs, loaded ? found.tensors : all) < row.enough)
+        Found found{&row, loaded ? official_names(row, files, again) : Index(), ""};
+        const int signs =
+            loaded ? count_signs(row.signs, found.tensors) : count_signs(row.signs, files);
+        if (signs < row.enough)
             continue;
         any = any || loaded;
         if (twice.empty())

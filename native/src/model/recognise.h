@@ -12,8 +12,7 @@ namespace ltx2 {
 // without the 1 that GGUF holds inside.
 struct Source {
     const TensorInfo * info = nullptr;
-    std::shared_ptr<Mapping> mapping;
-    std::string path;
+    const TensorFile * file = nullptr;
     float added = 0;
 };
 using Index = std::map<std::string, Source, std::less<>>; // by the reference's names

@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cstdint>
+#include <deque>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -38,7 +39,7 @@ private:
     const Token * longest(std::string_view text) const; // at the start of text, or null
 
     std::string texts_;
-    std::vector<Token> tokens_; // by their texts
+    std::deque<Token> tokens_; // by their texts; how many there will be is not known
     std::array<bool, 256> starts_{};
 };
 

@@ -50,7 +50,7 @@ static Source embedding(const Weights & w, int hidden) {
     const Source & table = w.source("weight");
     if (w.shape("weight", 2)[1] != hidden)
         fail(LTX2_STATUS_MODEL, "%s: tensor token_embd.weight is not [vocabulary, %d]",
-             table.path.c_str(), hidden);
+             table.file->path.c_str(), hidden);
     check_type(table, "token_embd.weight", hidden);
     return table;
 }
@@ -71,7 +71,7 @@ std::vector<float> Gemma3::embed(const std::vector<int32_t> & tokens) const {
     for (size_t i = 0; i < tokens.size(); ++i) {
         if (tokens[i] < 0 || tokens[i] >= rows_there)
             fail(LTX2_STATUS_MODEL, "%s: token %d has no row in token_embd.weight, which has %lld",
-                 embedding_.path.c_str(), tokens[i], static_cast<long long>(rows_there));
+                 embedding_.file->path.c_str(), tokens[i], static_cast<long long>(rows_there));
         float * row = rows.data() + i * static_cast<size_t>(hidden);
         read_values(embedding_, tokens[i] * hidden, hidden, row);
         for (int64_t d = 0; d < hidden; ++d)

@@ -60,6 +60,8 @@ std::vector<std::string> seeds() {
         "ltx2.attention.sliding_window_pattern": 6, "ltx2.rope.freq_base_local": 1e4})"};
 }
 
+std::vector<std::string> worst_inputs() { return {}; }
+
 std::vector<std::string> dictionary() {
     return {"null",
             "true",

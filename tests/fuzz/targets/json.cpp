@@ -1,6 +1,8 @@
 #include "files/json.h"
 #include "fuzz.h"
 
+#include <algorithm>
+
 using namespace ltx2;
 
 static void walk(const Json & json) {
@@ -29,6 +31,28 @@ std::vector<std::string> seeds() {
     return {R"({"a":[1,-2.5e10,"\u00e9\ud83d\ude00\n",true,false,null,{}],"b":{"c":[[]]}})",
             R"([0.1,1e300,-0,9223372036854775807,9223372036854775808,[[[[{"":""}]]]]])",
             R"( "\"\\\/\b\f\n\r\t" )"};
+}
+
+std::vector<std::string> worst_inputs() {
+    const size_t size = size_t{8} << 20;
+    std::vector<std::string> out;
+    for (const std::string item :
+         {"0,", "[],", "{},", "\"\",", "1.5,", "1e5,", "-129,", "[0],", "[1.5],", "\"\\n\",",
+          "{\"\":0},", "[[[[[[[[[[[[[[[[0]]]]]]]]]]]]]]]],"}) {
+        const size_t values = 1 + static_cast<size_t>(std::count(item.begin(), item.end(), '[')) +
+                              static_cast<size_t>(std::count(item.begin(), item.end(), ':'));
+        const size_t most = std::min(size / item.size(), (Json::max_values - 2) / values);
+        out.push_back("[" + repeated(item, most) + "0]");
+    }
+    std::string keys = "{";
+    for (int i = 0; i < 1000000; ++i)
+        keys += "\"" + ltx2::words("%x", i) + "\":0,";
+    out.push_back(keys + "\"x\":0}");
+    out.push_back("[" + repeated("0,", Json::max_values) + "0]"); // too many
+    out.push_back(repeated("[", size));
+    out.push_back("\"" + repeated("\\n", size / 2) + "\"");
+    out.push_back("\"" + repeated("a", size));
+    return out;
 }
 
 std::vector<std::string> dictionary() {

@@ -103,6 +103,8 @@ std::vector<std::string> seeds() {
             packed({{9, llama_gemma("ltxv").build()}})};
 }
 
+std::vector<std::string> worst_inputs() { return {}; }
+
 std::vector<std::string> dictionary() {
     return {
         "\"dtype\":\"F8_E4M3\"", "\"config\"",    "general.architecture", "split.count",

@@ -35,4 +35,6 @@ std::vector<std::string> seeds() {
             sized(1, 65535, 64, 32), sized(64, 64, 64, 64)};
 }
 
+std::vector<std::string> worst_inputs() { return {}; }
+
 std::vector<std::string> dictionary() { return {}; }

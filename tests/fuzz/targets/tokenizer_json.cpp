@@ -4,10 +4,11 @@ using namespace ltx2;
 
 void run_target(const uint8_t * data, size_t size) {
     const Json json = Json::parse(as_text(data, size), "input");
-    use(Tokenizer::from_json(json, "input"));
+    use(Tokenizer::from_json(json, "input"), size);
+    const UncountedMemory writing; // what a conversion takes, which holds the pieces once more
     std::vector<ScoredPiece> pieces;
     const Tokenizer again = Tokenizer::from_json(json, "input", &pieces);
-    use(again, texts_of(pieces));
+    use(again, 0, texts_of(pieces));
     Json metadata;
     put_gguf_keys(std::move(pieces), again.size() + 3, "input", metadata);
     Tokenizer::from_gguf(metadata, "input");
@@ -32,6 +33,30 @@ std::vector<std::string> seeds() {
                 "pattern":{"String":"b"},"behavior":"MergedWithPrevious","invert":false},)"),
             tokenizer(letters, R"(["a","b"])", R"("normalizer":{"type":"Sequence","normalizers":[
                 {"type":"Replace","pattern":{"String":" "},"content":"▁"}]},)")};
+}
+
+std::vector<std::string> worst_inputs() {
+    const size_t long_prompt = 1 << 16; // an input of so many bytes is asked for one
+    const std::string spaces(long_prompt, ' ');
+    std::string many, added, near, merges, pieces = R"("a":2)";
+    for (int i = 0; i < 500000; ++i)
+        many += words("\"%x\":%d,", i + 16, i + 2);
+    for (int i = 0; i < 20000; ++i)
+        added += words(R"({"id":%d,"content":"%d%s"},)", i + 2, i, repeated("q", 490).c_str());
+    for (int i = 1; i < 511; ++i) // all but the last letter of each stands everywhere
+        near += words(R"({"id":%d,"content":"%sb"},)", i + 2, repeated("a", i).c_str());
+    int id = 3;
+    for (std::string piece = "a"; piece.size() < 512; piece += piece) {
+        merges += (merges.empty() ? "[\"" : ",[\"") + piece + "\",\"" + piece + "\"]";
+        pieces += words(",\"%s%s\":%d", piece.c_str(), piece.c_str(), id++);
+    }
+    const auto with = [&](const std::string & tokens) {
+        return R"({"added_tokens":[)" + tokens + R"({"id":1,"content":"<bos>"}],"model":{
+            "type":"BPE","vocab":{"<unk>":0,"<bos>":1,"a":600},"merges":[]}})";
+    };
+    return {tokenizer(many + "\"a\":1000000", "", ""),
+            tokenizer(R"("a":2,"b":3,"ab":4)", repeated("\"a b\",", 1000000) + "\"a b\"", ""),
+            with(added), with(near) + spaces, tokenizer(pieces, merges, "") + spaces};
 }
 
 std::vector<std::string> dictionary() {

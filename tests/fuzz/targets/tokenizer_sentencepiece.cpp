@@ -5,10 +5,12 @@
 using namespace ltx2;
 
 void run_target(const uint8_t * data, size_t size) {
+    use(Tokenizer::from_sentencepiece(as_text(data, size), "input"), size);
+    const UncountedMemory writing; // what a conversion takes
     std::vector<ScoredPiece> pieces;
-    const Tokenizer tokenizer =
+    const Tokenizer again =
         Tokenizer::from_sentencepiece(as_text(data, size), "input", Json(), &pieces);
-    use(tokenizer, texts_of(pieces));
+    use(again, 0, texts_of(pieces));
 }
 
 // ---- protobuf's wire format
@@ -48,6 +50,22 @@ static std::string tokenizer(uint64_t fallback) {
 }
 
 std::vector<std::string> seeds() { return {tokenizer(0), tokenizer(1)}; }
+
+std::vector<std::string> worst_inputs() {
+    std::string words, runs, few = tokenizer(0);
+    for (int length = 1; length <= 16; ++length) // every cut of every piece joins two others
+        for (int i = 0; i < 1 << length; ++i) {
+            std::string text;
+            for (int bit = 0; bit < length; ++bit)
+                text += (i >> bit & 1) ? 'c' : 'd';
+            words += bytes(1, bytes(1, text)); // with the default score and type
+        }
+    for (int i = 2; i < 500; ++i)
+        runs += piece(repeated("a", static_cast<size_t>(i)), static_cast<float>(i), 1);
+    for (int i = 0; i < 20000; ++i)
+        runs += piece(std::to_string(i) + repeated("q", 490), 0, 1);
+    return {few + words, few + runs};
+}
 
 std::vector<std::string> dictionary() {
     return {piece("aa", 0, 1), piece("▁▁", -1, 4), piece("<0x42>", 0, 6), number(3, 2),

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "fuzz.h"
+#include "memory.h"
 #include "text/tokenizer.h"
 #include "text/tokenizer_parts.h"
 
@@ -20,7 +21,12 @@ inline std::vector<std::string> prompts(const std::vector<std::string> & own) {
             std::string(2000, ' ')};
 }
 
-inline void use(const ltx2::Tokenizer & tokenizer, const std::vector<std::string> & own = {}) {
+// `size` is the input's: a large one, which is rare, is asked for the longest prompt too.
+inline void use(const ltx2::Tokenizer & tokenizer, size_t size,
+                const std::vector<std::string> & own = {}) {
+    const UncountedMemory prompt; // what it takes is the prompt's
+    if (size >= 1 << 16)
+        tokenizer.encode(std::string(ltx2::longest_prompt, 'a'), 1 << 20);
     for (const std::string & prompt : prompts(own))
         for (const int most : {1, 64, 16384})
             try {

@@ -132,6 +132,20 @@ TEST(values_can_be_set) {
     CHECK_THROWS(Json(1.0).set("a", Json()), "not an object");
 }
 
+TEST(values_share_their_text_and_outlive_it) {
+    Json inner;
+    {
+        const Json whole = parse(R"({"a": {"b": [1, "x"]}, "c": 2})");
+        inner = *whole.find("a");
+    }
+    CHECK(inner.dump() == R"({"b": [1, "x"]})");
+    Json changed = inner;
+    changed.set("b", true);
+    changed.set("d", Json::Array{1, 2.5, "y"});
+    CHECK(changed.dump() == R"({"b": true, "d": [1, 2.5, "y"]})");
+    CHECK(inner.dump() == R"({"b": [1, "x"]})" && inner.copy().dump() == inner.dump());
+}
+
 TEST(what_is_written_is_read_again) {
     const std::string text =
         R"({"a": [1, -2.5, 1e+300, true, null], "b": {}, "c": "\"\\\b\f\n\r\t/"})";
