@@ -1,0 +1,70 @@
+"""What commands share: how they answer, and how work under way is shown."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+from tqdm import tqdm
+
+from ltx2 import _process
+from ltx2._process import say
+from ltx2.text import json_line, visible
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ltx2.video import Progress
+
+json_flag = click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
+
+
+def answer(output: str, metadata: Mapping[str, Any], as_json: bool) -> None:
+    """What was written, on stdout: the path as it is, or, on a terminal, as it can be shown."""
+    if as_json:
+        click.echo(json_line({"output": output, **metadata}))
+    elif sys.stdout and sys.stdout.isatty():
+        click.echo(visible(output))
+    else:
+        click.echo(os.fsencode(output))
+
+
+class Bars:
+    """One bar per stage on stderr, if that is a terminal; `title` is said when the work begins."""
+
+    def __init__(self, title: str = "") -> None:
+        self.title = title
+        self.stage = ""
+        self.bar: tqdm[Any] | None = None
+
+    def show(self, progress: Progress) -> None:
+        _process.check()
+        if self.title:
+            say(self.title)
+            self.title = ""
+        with contextlib.suppress(OSError):  # a terminal that was closed
+            if sys.stderr and sys.stderr.isatty():
+                self._draw(progress)
+
+    def _draw(self, progress: Progress) -> None:
+        if self.bar is None or progress.stage != self.stage:
+            self.close()
+            self.stage = progress.stage
+            unit: dict[str, Any] = (
+                {"unit": "B", "unit_scale": True} if progress.stage == "convert" else {}
+            )
+            self.bar = tqdm(
+                desc=f"{progress.stage:>7}", total=progress.total, file=sys.stderr, **unit
+            )
+        self.bar.total = progress.total
+        self.bar.n = progress.done
+        self.bar.refresh()
+
+    def close(self) -> None:
+        bar, self.bar = self.bar, None
+        with contextlib.suppress(OSError):
+            if bar is not None:
+                bar.close()
