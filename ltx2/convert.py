@@ -1,4 +1,4 @@
-"""Converts an official checkpoint, or a Gemma 3 folder, into one GGUF file, quantised.
+"""Converts model files into one GGUF file, quantised; plans that alone; verifies the file later.
 
 What the file holds is the library's to say, and the library quantises; this writes it.
 docs/gguf.md states the layout. Nothing that generates imports this file.
@@ -8,49 +8,59 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
+import hashlib
 import json
 import math
+import os
+import struct
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
-
-import gguf
-import numpy as np
 
 from . import _native, writer
 from ._calls import Call
 from ._native import check, ffi, lib
-from .codecs import one_line
 from .errors import CancelledError, InvalidArgumentError, ModelError
+from .session import describe
 from .video import Progress
 
 if TYPE_CHECKING:
-    import os
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from typing import BinaryIO
+
+    StrPath = str | os.PathLike[str]
 
 _PIECE = 1 << 22  # values read at once: some 16 MB of memory, and work for many cores
 _ALIGNMENT = 32
-_NAMES = ("utf-8", "surrogateescape")  # a path is bytes, and not always letters
+_CHECKSUMS = "ltx2.tensor_sha256"
 
 
 def convert(
-    source: str | os.PathLike[str],
-    target: str | os.PathLike[str],
-    type: str = "q8_0",  # noqa: A002 - the option's name in the command line
+    source: StrPath | Sequence[StrPath],
+    target: StrPath,
+    type: str | None = None,  # noqa: A002 - the option's name in the command line
     *,
     variant: str | None = None,
+    tensor_type: Mapping[str, str] | None = None,
+    keep_audio: bool = False,
+    target_size: int | None = None,
     progress: Callable[[Progress], object] | None = None,
 ) -> Path:
     """Convert a model for use by `Session`; returns the path of the new file.
 
-    source: the official single file, any other file of LTX-2.3 or Gemma 3 that `Session` reads, or
-        a folder with Gemma 3 as Hugging Face publishes it: config.json, one or several
-        .safetensors, tokenizer.json or tokenizer.model.
+    source: the official single file, any other file or folder of LTX-2.3 or Gemma 3 that `Session`
+        reads, or several that hold the parts of a checkpoint.
     target: the GGUF file; it appears, or is replaced, only when it is complete.
-    type: "f32", "f16", "q8_0", "q5_1" or "q4_0": how large matrices are stored. Audio and vision
-        tensors are left out.
+    type: how large matrices are stored, "q8_0" by default; `ltx2.capabilities()["types"]` lists
+        the names.
     variant: "distilled" or "dev": which sampling defaults the new file states, where the source
         states none. By default "distilled" where the source's name says so, else nothing.
+    tensor_type: other types for some of the matrices, by a pattern of their names in the new file,
+        where # stands for a number and * for anything; the first that fits counts.
+    keep_audio: keep the audio tensors, which `Session` does not use, for other programs.
+    target_size: bytes that the file takes at most: in place of `type`, the types are picked that
+        cost least, and the file states them with the PSNR that is expected of its frames.
     progress: gets stage "convert", `done` of `total` bytes of the source; what it raises stops the
         work.
 
@@ -60,121 +70,269 @@ def convert(
     damaged or another model, and OSError where the system refuses, as when the disk is full.
     """
     target = Path(target)
-    with Call() as call, _opened(source, type.lower(), variant) as conversion:
-        plan: _Plan = json.loads(ffi.string(conversion.plan).decode(*_NAMES))
-        _check_target(plan, target)
-        with writer.new_file(target) as temporary:
-            try:
-                _write_head(plan, temporary)
-            except (OSError, MemoryError):
-                raise
-            except Exception as error:
-                words = f"{source}: GGUF cannot hold its metadata: {one_line(error)}"
-                raise ModelError(words) from error
-            with temporary.open("ab") as file:
-                _pad(file)
-                _write_values(conversion, plan, file, progress, call)
+    with (
+        Call() as call,
+        _opened(source, type, variant, tensor_type, keep_audio, target_size) as (
+            conversion,
+            planned,
+        ),
+    ):
+        _check_target(conversion, planned, target)
+        with writer.new_file(target) as temporary, temporary.open("wb") as file:
+            file.write(_head(planned))
+            sums = _write_values(conversion, planned, file, progress, call)
+            file.seek(0)
+            file.write(_head(planned, sums))
     return target
+
+
+def plan(
+    source: StrPath | Sequence[StrPath],
+    type: str | None = None,  # noqa: A002
+    *,
+    variant: str | None = None,
+    tensor_type: Mapping[str, str] | None = None,
+    keep_audio: bool = False,
+    target_size: int | None = None,
+) -> Plan:
+    """What `convert` would write, from the headers of the source alone.
+
+    `size` of the file in bytes; `tensors` with `name`, `part`, `type`, `shape` (outermost first),
+    `bytes` and `source_bytes` of each; `dropped`: what the source holds besides, with `part`, or
+    None, and `tensors`, `parameters` and `bytes`; `metadata`. Raises as `convert`.
+    """
+    with (
+        Call(),
+        _opened(source, type, variant, tensor_type, keep_audio, target_size) as (_, planned),
+    ):
+        return planned
+
+
+def verify(file: StrPath, progress: Callable[[Progress], object] | None = None) -> None:
+    """Compare a file's tensors with the checksums that `convert` wrote into it.
+
+    progress: gets stage "verify", `done` of `total` bytes. Raises ModelError that names the first
+    tensor that differs, or says that the file states no checksums.
+    """
+    path = Path(file)
+    tensors = describe(path)["tensor_list"]
+    if not any(tensor["sha256"] for tensor in tensors):
+        raise ModelError(f"{path}: states no checksums; ltx2 convert writes them")
+    done, total = 0, sum(tensor["bytes"] for tensor in tensors)
+    with Call() as call, path.open("rb", buffering=0) as content:
+        for tensor in tensors:
+            sums, end = hashlib.sha256(), done + tensor["bytes"]
+            content.seek(tensor["offset"])
+            while done < end and (some := content.read(min(end - done, _PIECE))):
+                if call.cancelled:
+                    raise CancelledError("cancelled")
+                sums.update(some)
+                done += len(some)
+                if progress:
+                    progress(Progress("verify", done, total))
+            if sums.hexdigest() != tensor["sha256"]:
+                raise ModelError(
+                    f"{path}: tensor {tensor['name']} is not what was written; copy or "
+                    "convert the file again"
+                )
+
+
+# ---- the library's plan
 
 
 class _Tensor(TypedDict):
     name: str
+    part: str
     type: str
+    type_id: int
     shape: list[int]
     bytes: int
     source_bytes: int
 
 
-class _Plan(TypedDict):
+class Plan(TypedDict):
     """What ltx2_conversion.plan holds."""
 
     architecture: str
     metadata: dict[str, Any]
     tensors: list[_Tensor]
-    files: list[str]
+    dropped: list[dict[str, Any]]
+    size: int
 
 
 @contextlib.contextmanager
-def _opened(source: str | os.PathLike[str], kind: str, variant: str | None) -> Iterator[Any]:
+def _opened(
+    source: StrPath | Sequence[StrPath],
+    kind: str | None,
+    variant: str | None,
+    tensor_type: Mapping[str, str] | None,
+    keep_audio: bool,
+    target_size: int | None,
+) -> Iterator[tuple[Any, Plan]]:
     params = ffi.new("ltx2_conversion_params *", {"size": ffi.sizeof("ltx2_conversion_params")})
-    path = _native.c_path("source", source)
-    files = ffi.new("char *[]", [path])
-    texts = [_native.c_text("type", kind), _native.c_text("variant", variant or "")]
-    params.files, params.file_count = files, 1
+    sources = [source] if isinstance(source, (str, os.PathLike)) else source
+    patterns = [f"{pattern}={name.lower()}" for pattern, name in (tensor_type or {}).items()]
+    paths = [_native.c_path("source", path) for path in sources]
+    rules = [_native.c_text("tensor_type", text) for text in patterns]
+    arrays = _native.c_array("char *[]", paths), _native.c_array("char *[]", rules)
+    params.files, params.file_count = arrays[0], len(paths)
+    params.tensor_type, params.tensor_type_count = arrays[1], len(rules)
+    texts = [
+        _native.c_text(name, text.lower())
+        for name, text in (("type", kind or ""), ("variant", variant or ""))
+    ]
     params.type, params.variant = texts
+    params.keep_audio = keep_audio
+    if target_size is not None and not 0 < target_size < 2**63:
+        raise InvalidArgumentError(f"target_size: {target_size} is no number of bytes")
+    params.target_size = target_size or 0
     out = ffi.new("ltx2_conversion **")
     check(lib.ltx2_conversion_open(params, out))
     try:
-        yield out[0]
+        yield out[0], json.loads(_native.string(out[0].plan))
     finally:
         lib.ltx2_conversion_close(out[0])
 
 
-def _check_target(plan: _Plan, target: Path) -> None:
+def _check_target(conversion: Any, planned: Plan, target: Path) -> None:
     writer.check(target)
-    for file in plan["files"]:
+    for i in range(conversion.file_count):
+        file = os.fsdecode(ffi.string(conversion.files[i]))
         with contextlib.suppress(FileNotFoundError):  # there is no target yet
             if target.samefile(file):
-                raise InvalidArgumentError(f"{target}: is the source itself; name another file")
-    need = sum(tensor["bytes"] for tensor in plan["tensors"])
+                raise InvalidArgumentError(f"{target}: is a source itself; name another file")
     free = writer.free_space(target)
-    if need > free:
-        words = f"needs {need / 2**30:.1f} GiB, {free / 2**30:.1f} GiB are free"
+    if planned["size"] > free:
+        words = f"needs {planned['size'] / 2**30:.1f} GiB, {free / 2**30:.1f} GiB are free"
         raise OSError(errno.ENOSPC, words, str(target))
 
 
-def _write_head(plan: _Plan, path: Path) -> None:
-    head = gguf.GGUFWriter(path, plan["architecture"])
-    kinds = {
-        bool: gguf.GGUFValueType.BOOL,
-        int: gguf.GGUFValueType.UINT32,
-        float: gguf.GGUFValueType.FLOAT32,
-        str: gguf.GGUFValueType.STRING,
-        list: gguf.GGUFValueType.ARRAY,
-    }
-    for key, value in plan["metadata"].items():
-        if isinstance(value, str):
-            value = value.encode(*_NAMES).decode("utf-8", "replace")
-        head.add_key_value(key, value, kinds[type(value)])
-    for tensor in plan["tensors"]:
-        kind = gguf.GGMLQuantizationType[tensor["type"].upper()]
-        head.add_tensor_info(
-            tensor["name"], tensor["shape"], np.dtype(np.float32), tensor["bytes"], raw_dtype=kind
-        )
-    try:
-        head.write_header_to_file()
-        head.write_kv_data_to_file()
-        head.write_ti_data_to_file()
-    finally:
-        head.close()
+# ---- the file
+
+
+def _head(planned: Plan, sums: Sequence[str] | None = None) -> bytes:
+    """All that stands before the values: keys and the table of tensors."""
+    keys = {"general.architecture": planned["architecture"], **planned["metadata"]}
+    if sums:
+        keys[_CHECKSUMS] = sums
+    out = bytearray(b"GGUF" + struct.pack("<IQQ", 3, len(planned["tensors"]), len(keys)))
+    for key, value in keys.items():
+        kind = _kind(value)
+        out += _packed(_TEXT, key) + struct.pack("<I", kind) + _packed(kind, value)
+    offset = 0
+    for tensor in planned["tensors"]:
+        shape = tensor["shape"][::-1]
+        out += _packed(_TEXT, tensor["name"])
+        out += struct.pack(f"<I{len(shape)}QIQ", len(shape), *shape, tensor["type_id"], offset)
+        offset += tensor["bytes"] + _padding(tensor["bytes"])
+    return bytes(out) + bytes(_padding(len(out)))
+
+
+# GGUF's numbers for the types of a value.
+_INTEGER, _ELEMENT, _NUMBER, _BOOLEAN, _TEXT, _LIST = 4, 5, 6, 7, 8, 9
+_FORMS = {_INTEGER: "<I", _ELEMENT: "<i", _NUMBER: "<f", _BOOLEAN: "<?"}
+
+
+def _kind(value: Any) -> int:
+    kinds = {bool: _BOOLEAN, int: _INTEGER, float: _NUMBER, str: _TEXT, list: _LIST}
+    return kinds[type(value)]
+
+
+def _packed(kind: int, value: Any) -> bytes:
+    if kind == _TEXT:
+        text = value.encode("utf-8", "replace")
+        return struct.pack("<Q", len(text)) + text
+    if kind == _LIST:
+        kinds = {_kind(item) for item in value} or {_INTEGER}
+        one = _NUMBER if _NUMBER in kinds else kinds.pop()
+        one = _ELEMENT if one == _INTEGER else one
+        head = struct.pack("<IQ", one, len(value))
+        return head + b"".join(_packed(one, item) for item in value)
+    return struct.pack(_FORMS[kind], value)
+
+
+def _padding(size: int) -> int:
+    return -size % _ALIGNMENT
 
 
 def _write_values(
     conversion: Any,
-    plan: _Plan,
+    planned: Plan,
     file: BinaryIO,
     progress: Callable[[Progress], object] | None,
     call: Call,
-) -> None:
-    """Values come and go in pieces, and `progress` is called after each one."""
-    buffer = bytearray(4 * _PIECE)
-    out = ffi.from_buffer(buffer)
-    before, total = 0, sum(tensor["source_bytes"] for tensor in plan["tensors"])
-    for index, tensor in enumerate(plan["tensors"]):
-        values = math.prod(tensor["shape"])
-        for first in range(0, values, _PIECE):
+) -> list[str]:
+    """Returns the checksum of each tensor. While a piece is computed, the last one is written."""
+    buffers = [bytearray(4 * _PIECE), bytearray(4 * _PIECE)]
+    sums = [hashlib.sha256() for _ in planned["tensors"]]
+    done, total = 0, sum(tensor["source_bytes"] for tensor in planned["tensors"])
+
+    def put(index: int, values: memoryview, padding: int) -> None:
+        sums[index].update(values)
+        file.write(values)
+        file.write(bytes(padding))
+
+    writing = _Job(lambda: None)
+    try:
+        for index, first, count, size, padding, read in _pieces(planned):
             if call.cancelled:
                 raise CancelledError("cancelled")
-            count = min(_PIECE, values - first)
-            size = tensor["bytes"] * count // values
+            out = ffi.from_buffer(buffers[0])
             check(lib.ltx2_conversion_read(conversion, index, first, count, out, size))
-            file.write(memoryview(buffer)[:size])
+            writing.finish()
+            values = memoryview(buffers[0])[:size]
+            writing = _Job(functools.partial(put, index, values, padding))
+            buffers.reverse()
+            done += read
             if progress:
-                read = tensor["source_bytes"] * (first + count) // values
-                progress(Progress("convert", before + read, total))
-        before += tensor["source_bytes"]
-        _pad(file)
+                progress(Progress("convert", done, total))
+    finally:
+        writing.finish()
+    return [each.hexdigest() for each in sums]
 
 
-def _pad(file: BinaryIO) -> None:
-    file.write(bytes(-file.tell() % _ALIGNMENT))
+class _Job:
+    """Work on a thread of its own, for which Python does not wait when it ends."""
+
+    def __init__(self, work: Callable[[], None]) -> None:
+        self.work = work
+        self.error: BaseException | None = None
+        self.thread = threading.Thread(target=self._run, daemon=True)
+        try:
+            self.thread.start()
+        except RuntimeError:  # the system has no more threads
+            self._run()
+
+    def _run(self) -> None:
+        try:
+            self.work()
+        except BaseException as error:
+            self.error = error
+
+    def finish(self) -> None:
+        """Wait for its end, and raise what it raised."""
+        if self.thread.ident:
+            self.thread.join()
+        error, self.error = self.error, None
+        if error:
+            raise error
+
+
+def _pieces(planned: Plan) -> Iterator[tuple[int, int, int, int, int, int]]:
+    """Tensor, first value, values, bytes, bytes to the next tensor, bytes of the source."""
+    for index, tensor in enumerate(planned["tensors"]):
+        values = math.prod(tensor["shape"])
+        for first in range(0, values, _PIECE):
+            count = min(_PIECE, values - first)
+            end = first + count
+            size = tensor["bytes"] * count // values
+            padding = _padding(tensor["bytes"]) if end == values else 0
+            source = tensor["source_bytes"]
+            yield (
+                index,
+                first,
+                count,
+                size,
+                padding,
+                source * end // values - source * first // values,
+            )

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 import sys
+import tempfile
+import threading
 from pathlib import Path
 
 import pytest
@@ -83,3 +87,73 @@ def test_too_little_space_is_told_before_any_work(
 class _Usage:
     def __init__(self, free: int) -> None:
         self.free = free
+
+
+def test_no_source_can_be_the_target(source: Path, tmp_path: Path) -> None:
+    """Not by another name either, nor one within a folder, nor one whose name is no text."""
+    folder = tmp_path / "model"
+    folder.mkdir()
+    whole = source.resolve().read_bytes()
+    inner = folder / os.fsdecode(b"\xff.safetensors" if sys.platform == "linux" else b"f.safetensors")
+    inner.write_bytes(whole)
+    (tmp_path / "link.gguf").symlink_to(inner)
+    (tmp_path / "hard.gguf").hardlink_to(inner)
+    for target in (inner, tmp_path / "link.gguf", tmp_path / "hard.gguf"):
+        for sources in (folder, inner, [inner]):
+            with pytest.raises(ltx2.InvalidArgumentError, match="is a source itself"):
+                convert(sources, target)
+    assert inner.read_bytes() == whole
+
+
+def test_nothing_is_written_where_the_source_lies(source: Path, tmp_path: Path) -> None:
+    folder, other = tmp_path / "in", tmp_path / "out"
+    folder.mkdir()
+    other.mkdir()
+    shutil.copy(source.resolve(), folder)
+    os.utime(folder, (1, 1))
+    convert(folder, other / "a.gguf")
+    assert folder.stat().st_mtime == 1  # what is made in a folder, or removed, shows here
+
+
+def test_a_name_may_be_as_long_as_the_system_takes(source: Path, tmp_path: Path) -> None:
+    longest = tmp_path / ("a" * 250 + ".gguf")  # 255
+    assert convert(source, longest).stat().st_size > 0
+    with pytest.raises(ltx2.InvalidArgumentError, match="cannot be written"):
+        convert(source, tmp_path / ("a" * 251 + ".gguf"))
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted([longest.name, source.name])
+
+
+def test_the_target_may_lie_on_another_file_system(source: Path) -> None:
+    memory = Path("/dev/shm")
+    if not memory.is_dir() or memory.stat().st_dev == source.resolve().stat().st_dev:
+        pytest.skip("needs a second file system")
+    with tempfile.TemporaryDirectory(dir=memory) as folder:
+        made = convert(source, Path(folder) / "a.gguf")
+        assert [p.name for p in Path(folder).iterdir()] == [made.name]
+
+
+def test_a_conversion_stopped_while_a_piece_is_written_leaves_nothing(
+    source: Path, tmp_path: Path
+) -> None:
+    """The pieces are written by a thread of their own, which ends first."""
+    before = threading.active_count()
+
+    def stop(_progress: ltx2.Progress) -> None:
+        raise RuntimeError("stop")
+
+    with pytest.raises(RuntimeError, match="stop"):
+        convert(source, tmp_path / "a.gguf", progress=stop)
+    assert threading.active_count() == before
+    assert list(tmp_path.iterdir()) == [source]
+
+
+def test_without_another_thread_the_file_is_the_same(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = convert(source, tmp_path / "a.gguf").read_bytes()
+
+    def no_more(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", no_more)
+    assert convert(source, tmp_path / "b.gguf").read_bytes() == wanted

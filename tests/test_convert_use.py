@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import make_tiny
 import numpy as np
 import pytest
 
@@ -55,3 +56,45 @@ def test_a_smaller_type_costs_what_was_measured(
     made = clip(converted(tiny, tmp_path, kind))
     psnr = 10 * np.log10(255**2 / np.mean((made - wanted) ** 2))
     assert psnr >= PSNR[kind] - 3
+
+
+# Of the blocks' matrices in rows of 256, so that every type is stored as what it is; against F16.
+BLOCKS = {"bf16": 0.0, "q8_0": 0.0, "q6_k": 0.0, "q5_1": 0.0, "q5_k": 0.0, "q4_0": 0.0,
+          "q4_k": 0.0, "q3_k": 0.0}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def blocks(folder: Path) -> Path:
+    """Tiny files whose matrices are whole blocks of every type."""
+    return make_tiny.generate("twins", folder / "twins")
+
+
+@pytest.fixture(scope="module")
+def precise(blocks: Path, folder: Path) -> NDArray[Any]:
+    return clip(in_type(blocks, folder, "f16"))
+
+
+def in_type(blocks: Path, folder: Path, kind: str) -> list[Path]:
+    """All of its matrices, but those that are small, without the steps that edges go higher."""
+    patterns = {"*to_gate_logits*": "f16", "*.transformer_blocks.#.*": kind}
+    made = convert(
+        blocks / "ltx-tiny-twins.safetensors", folder / "v.gguf", kind, tensor_type=patterns
+    )
+    return [made, convert(blocks / "gemma", folder / "g.gguf", kind)]
+
+
+@pytest.mark.parametrize("kind", BLOCKS)
+def test_each_type_runs_as_a_target(
+    kind: str, blocks: Path, precise: NDArray[Any], tmp_path: Path
+) -> None:
+    files = in_type(blocks, tmp_path, kind)
+    for file in files:
+        assert ltx2.describe(file)["types"][storage(kind)]["tensors"] > 10
+    psnr = 10 * np.log10(255**2 / np.mean((clip(files) - precise) ** 2))
+    assert psnr >= BLOCKS[kind] - 3
+    assert psnr < 100  # it is rounded
+
+
+def storage(kind: str) -> str:
+    """As files name it: q4_K."""
+    return kind.replace("_k", "_K")

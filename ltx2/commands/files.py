@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
+import re
+from collections import Counter
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
@@ -14,17 +17,26 @@ from ltx2.text import json_line, visible
 from .terminal import Bars, answer, json_flag
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 _KNOWN = ltx2.capabilities()
 
 
 @click.command()
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@click.option("--verify", is_flag=True,
+              help="Also read all tensors, and compare them with the checksums that ltx2 convert "
+              "wrote into FILE.")  # fmt: skip
 @json_flag
-def info(files: Sequence[str], as_json: bool) -> None:
+def info(files: Sequence[str], verify: bool, as_json: bool) -> None:
     """Print what model FILEs hold."""
     described = {file: ltx2.describe(file) for file in files}
+    if verify:
+        from ltx2.convert import verify as check
+
+        with closing(Bars()) as bars:
+            for file in files:
+                check(file, progress=bars.show)
     if as_json:
         click.echo(json_line(described))
         return
@@ -39,12 +51,16 @@ def _lines(about: dict[str, Any]) -> Iterator[str]:
     for key in ("file", "format"):
         yield f"{key}: {about[key]}"
     yield f"parts: {', '.join(parts) or 'none known'}"
+    for part in about["parts"]:
+        sizes = "".join(f", {name} {size}" for name, size in part["geometry"].items())
+        yield f"part {part['id']}: {_counts(part)}{sizes}"
     if about["problem"]:
         yield f"problem: {about['problem']}"
     for key in ("tensors", "parameters", "bytes"):
         yield f"{key}: {about[key]}"
-    for kind, count in about["types"].items():
-        yield f"type {kind}: " + ", ".join(f"{number} {key}" for key, number in count.items())
+    for kind, counts in about["types"].items():
+        yield f"type {kind}: {_counts(counts)}"
+    yield f"license: {_short(about['license']) if about['license'] else 'none stated'}"
     for key, value in about["metadata"].items():
         yield f"metadata {key}: {_short(value)}"
     for tensor in about["tensor_list"]:
@@ -72,18 +88,90 @@ def devices(as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("source")
-@click.option("-o", "--output", required=True, metavar="FILE", help="The .gguf to write.")
-@click.option("--type", "kind", default="q8_0", show_default=True,
-              type=click.Choice(_KNOWN["types"], case_sensitive=False),
-              help="How the large matrices are stored.")  # fmt: skip
+@click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
+@click.option("-o", "--output", metavar="FILE", help="The .gguf to write.")
+@click.option("--dry-run", is_flag=True, help="Only print what FILE would hold, and its size.")
+@click.option("--type", "kind", type=click.Choice(_KNOWN["types"], case_sensitive=False),
+              help="How the large matrices are stored; default: q8_0.")  # fmt: skip
+@click.option("--tensor-type", multiple=True, metavar="PATTERN=TYPE",
+              help="Another type for the matrices whose names in the new file have the PATTERN, "
+              "where # stands for a number and * for anything; the first that fits counts. "
+              "Repeatable.")  # fmt: skip
+@click.option("--target-size", metavar="SIZE", callback=lambda _, __, text: _bytes(text),
+              help="The most that FILE may take, as 9GB or 8.5GiB: picks the types that cost "
+              "least.")  # fmt: skip
 @click.option("--variant", type=click.Choice(_KNOWN["variants"]),
               help="The sampling defaults to state, where SOURCE states none.")  # fmt: skip
+@click.option("--keep-audio", is_flag=True, help="Keep the audio tensors, for other programs.")
 @json_flag
-def convert(source: str, output: str, kind: str, variant: str | None, as_json: bool) -> None:
-    """Convert SOURCE, a .safetensors file or a Gemma 3 folder, to GGUF."""
-    from ltx2.convert import convert as run
+def convert(
+    sources: Sequence[str],
+    output: str | None,
+    dry_run: bool,
+    kind: str | None,
+    tensor_type: Sequence[str],
+    target_size: int | None,
+    variant: str | None,
+    keep_audio: bool,
+    as_json: bool,
+) -> None:
+    """Convert SOURCE, model files or folders, to one GGUF file."""
+    from ltx2 import convert as converting
 
+    options: dict[str, Any] = {
+        "variant": variant, "tensor_type": _patterns(tensor_type), "keep_audio": keep_audio,
+        "target_size": target_size,
+    }  # fmt: skip
+    if dry_run:
+        planned = converting.plan(sources, kind, **options)
+        click.echo(json_line(planned) if as_json else "\n".join(map(visible, _plan_lines(planned))))
+        return
+    if output is None:
+        raise click.UsageError("Missing option '-o' / '--output'.")
     with closing(Bars()) as bars:
-        run(source, output, kind.lower(), variant=variant, progress=bars.show)
+        converting.convert(sources, output, kind, **options, progress=bars.show)
     answer(output, {}, as_json)
+
+
+def _bytes(size: str | None) -> int | None:
+    """Of 9GB, 8.5 GiB, 9000000000."""
+    if size is None:
+        return None
+    found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?) *([KMGT]?)(i?)B?", size, re.IGNORECASE)
+    if not found:
+        raise click.BadParameter(f"{size} is no size such as 9GB or 8.5GiB")
+    number, power, binary = found.groups()
+    return int(float(number) * (1024 if binary else 1000) ** " KMGT".index(power.upper() or " "))
+
+
+def _patterns(given: Sequence[str]) -> dict[str, str]:
+    """PATTERN=TYPE; the first of a pattern counts."""
+    out: dict[str, str] = {}
+    for text in given:
+        pattern, equals, kind = text.rpartition("=")
+        if not equals:
+            raise click.BadParameter(f"{text} is not PATTERN=TYPE", param_hint="--tensor-type")
+        out.setdefault(pattern, kind)
+    return out
+
+
+def _plan_lines(planned: dict[str, Any]) -> Iterator[str]:
+    """Lines "key: value": what is kept and dropped, by part, and how it is stored."""
+    rows = [
+        {**tensor, "tensors": 1, "parameters": math.prod(tensor["shape"])}
+        for tensor in planned["tensors"]
+    ]
+    for word, key in (("kept", "part"), ("type", "type")):
+        groups: dict[str, Counter[str]] = {}
+        for row in rows:
+            counts = {count: row[count] for count in ("tensors", "parameters", "bytes")}
+            groups.setdefault(row[key], Counter()).update(counts)
+        for name, counts in groups.items():
+            yield f"{word} {name}: {_counts(counts)}"
+    for row in planned["dropped"]:
+        yield f"dropped {row['part'] or 'other'}: {_counts(row)}"
+    yield f"size: {planned['size']}"
+
+
+def _counts(counts: Mapping[str, Any]) -> str:
+    return ", ".join(f"{counts[key]} {key}" for key in ("tensors", "parameters", "bytes"))

@@ -54,7 +54,7 @@ class Bars:
             self.close()
             self.stage = progress.stage
             unit: dict[str, Any] = (
-                {"unit": "B", "unit_scale": True} if progress.stage == "convert" else {}
+                {"unit": "B", "unit_scale": True} if progress.stage in ("convert", "verify") else {}
             )
             self.bar = tqdm(
                 desc=f"{progress.stage:>7}", total=progress.total, file=sys.stderr, **unit

@@ -11,6 +11,7 @@ set(ltx2_variant_sources
     src/kernels/variants/gemm_int8_neon.cpp
     src/kernels/variants/gemm_int8_x86.cpp
     src/kernels/variants/gemm_unpack.cpp
+    src/kernels/variants/quantise.cpp
     src/kernels/variants/rows.cpp
     src/kernels/variants/table.cpp
     src/kernels/variants/winograd.cpp)
@@ -39,6 +40,10 @@ foreach(variant ${candidates})
         message(STATUS "This compiler has no ${flags}: the kernels' ${variant} variant is left out")
     endif()
 endforeach()
+
+# Its bytes are ggml's only if no multiply-add is fused.
+set_source_files_properties(src/kernels/variants/quantise.cpp
+    PROPERTIES COMPILE_OPTIONS "-ffp-contract=off")
 
 set(ltx2_variant_optimisation -O3)
 if(LTX2_SANITIZE) # at -O3 the sanitizers' checks take minutes a file to compile

@@ -80,8 +80,9 @@ LTX2_API const char * ltx2_device_name(int32_t index); /* "Vulkan0", "CPU"; NULL
 LTX2_API ltx2_status ltx2_capabilities(char ** out);
 /* What a model file holds, as JSON, without loading weights: {"file", "format", "parts", "problem"
    (why it cannot be used, or null), "tensors", "parameters", "bytes", "types" with the same counts,
-   "metadata", "tensor_list" with "name", "type", "shape" (outermost first)}. Of long metadata
-   {"begins", "length"}. Released by ltx2_text_free. Errors: MODEL, OUT_OF_MEMORY. */
+   "license", "metadata", "tensor_list" with "name", "type", "shape" (outermost first), "offset" in
+   the file, "bytes", and "sha256" of them where the file states it}. A part has "geometry" and the
+   counts too. Of long metadata {"begins", "length"}. Released by ltx2_text_free. Errors: MODEL, OUT_OF_MEMORY. */
 LTX2_API ltx2_status ltx2_file_describe(const char * file, char ** out);
 LTX2_API void ltx2_text_free(char * text); /* NULL is ignored */
 
@@ -188,14 +189,28 @@ typedef struct ltx2_conversion_params {
     const char * type;                 /* of large matrices, by name; default: q8_0 */
     const char * variant;              /* whose sampling to state where no file does; default: what
                                           the file's name says */
+    const char * const * tensor_type;  /* "PATTERN=TYPE": of the matrices whose names in the new
+                                          file have the pattern, where # stands for a number and *
+                                          for anything; the first that fits counts; default: the
+                                          rules of docs/gguf.md */
+    size_t tensor_type_count;
+    bool keep_audio;                   /* keep the audio tensors, which are not used here, for other
+                                          programs; default: they are left out */
+    uint64_t target_size;              /* bytes that the file takes at most: in place of `type`, the
+                                          types are picked that cost least; default: `type` counts */
 } ltx2_conversion_params;
 /* One GGUF file that replaces others. The caller writes it: keys and table from the plan, then each
-   tensor's values. */
+   tensor's values, at multiples of 32 bytes. */
 typedef struct ltx2_conversion {
     const char * plan;                 /* JSON: architecture; metadata, by key, where an integer is
-                                          u32, i32 in an array, and another number f32; tensors:
-                                          name, type, shape (outermost first), bytes, source_bytes;
-                                          files, that it is made of */
+                                          u32, i32 in an array, and another number f32, with
+                                          ltx2.tensor_sha256 to be filled in; tensors: name, part,
+                                          type, type_id (GGUF's), shape (outermost first), bytes,
+                                          source_bytes;
+                                          dropped, by part: tensors, parameters, bytes; size of the
+                                          file */
+    const char * const * files;        /* that it is made of */
+    size_t file_count;
 } ltx2_conversion;
 LTX2_API ltx2_status ltx2_conversion_open(const ltx2_conversion_params * params,
                                           ltx2_conversion ** out);

@@ -178,19 +178,25 @@ void ltx2_text_free(char * text) {
     guard([&] { take(held().texts, text, "text"); });
 }
 
-static constexpr size_t most_files = 1 << 16; // a folder counts as one
+static constexpr size_t most_texts = 1 << 16; // a folder counts as one
 
-static std::vector<std::string> paths(const char * const * files, size_t count) {
+static std::vector<std::string> texts(const char * const * values, size_t count,
+                                      const std::string & name) {
     std::vector<std::string> out;
     if (count)
-        need(files, "files");
-    if (count > most_files)
-        fail(LTX2_STATUS_INVALID_ARGUMENT, "files: %zu given, and at most %zu are taken", count,
-             most_files);
+        need(values, name.c_str());
+    if (count > most_texts)
+        fail(LTX2_STATUS_INVALID_ARGUMENT, "%s: %zu given, and at most %zu are taken", name.c_str(),
+             count, most_texts);
     for (size_t i = 0; i < count; ++i) {
-        need(files[i], "files[i]");
-        out.emplace_back(files[i]);
+        need(values[i], (name + "[i]").c_str());
+        out.emplace_back(values[i]);
     }
+    return out;
+}
+
+static std::vector<std::string> paths(const char * const * files, size_t count) {
+    std::vector<std::string> out = texts(files, count, "files");
     if (out.empty())
         fail(LTX2_STATUS_INVALID_ARGUMENT, "files: none given");
     return out;
@@ -269,8 +275,15 @@ ltx2_status ltx2_conversion_open(const ltx2_conversion_params * params, ltx2_con
         const auto p =
             received(params, offsetof(ltx2_conversion_params, variant) + sizeof params->variant,
                      "ltx2_conversion_params");
-        const auto made = std::make_shared<Conversion>(
-            paths(p.files, p.file_count), p.type ? p.type : "q8_0", p.variant ? p.variant : "");
+        ConversionRequest request{paths(p.files, p.file_count)};
+        if (p.type)
+            request.type = p.type;
+        if (p.variant)
+            request.variant = p.variant;
+        request.tensor_type = texts(p.tensor_type, p.tensor_type_count, "tensor_type");
+        request.keep_audio = p.keep_audio;
+        request.target_size = p.target_size;
+        const auto made = std::make_shared<Conversion>(request);
         ltx2_conversion * conversion = made.get();
         held().conversions.add(conversion, made);
         return conversion;

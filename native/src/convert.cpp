@@ -7,17 +7,20 @@
 #include "base/utf8.h"
 #include "dit/dit.h"
 #include "files/paths.h"
+#include "graph/quantise.h"
+#include "model/describe.h"
 #include "request.h"
 #include "text/encoder.h"
 #include "text/gemma3_config.h"
 #include "text/tokenizer.h"
 #include "text/tokenizer_parts.h"
-#include "vae/video_decoder.h"
 
 #include <algorithm>
 #include <atomic>
+#include <cmath>
 #include <cstring>
 #include <functional>
+#include <map>
 #include <mutex>
 #include <set>
 #include <thread>
@@ -25,28 +28,8 @@
 
 namespace ltx2 {
 
-// ---- how a tensor is stored
-
-namespace {
-
-struct Stored {
-    const char * name;
-    ggml_type type;
-    int file_type; // llama.cpp's number
-};
-// From the most precise to the smallest. Blocks of the quantised ones have 32 values.
-constexpr Stored types[] = {{"f32", GGML_TYPE_F32, 0},
-                            {"f16", GGML_TYPE_F16, 1},
-                            {"q8_0", GGML_TYPE_Q8_0, 7},
-                            {"q5_1", GGML_TYPE_Q5_1, 9},
-                            {"q4_0", GGML_TYPE_Q4_0, 2}};
-enum { f32, f16, q8_0 };
-constexpr int64_t block = 32;
-
 // A source is read in pieces of this many values: whole blocks of every type there is.
-constexpr int64_t source_block = 256;
-
-} // namespace
+static constexpr int64_t source_block = 256;
 
 template <class Rows>
 static std::vector<std::string> names_of(const Rows & rows) {
@@ -56,144 +39,228 @@ static std::vector<std::string> names_of(const Rows & rows) {
     return names;
 }
 
-std::vector<std::string> conversion_types() { return names_of(types); }
+std::vector<std::string> conversion_types() { return names_of(storage_types()); }
 std::vector<std::string> conversion_variants() { return names_of(ltx23_variants); }
 
-static int index_of(const char * field, const std::string & name,
-                    const std::vector<std::string> & names) {
-    std::string all;
-    for (size_t i = 0; i < names.size(); ++i) {
-        if (names[i] == name)
-            return static_cast<int>(i);
-        all += (i ? ", " : "") + names[i];
-    }
-    fail(LTX2_STATUS_INVALID_ARGUMENT, "%s: %s is not one of %s", field, name.c_str(), all.c_str());
-}
-
 static const Variant * find_variant(const std::string & name) {
-    const int index = index_of("variant", name, conversion_variants());
-    return &ltx23_variants[static_cast<size_t>(index)];
+    std::string all;
+    for (const Variant & variant : ltx23_variants) {
+        if (variant.name == name)
+            return &variant;
+        all += (all.empty() ? "" : ", ") + std::string(variant.name);
+    }
+    fail(LTX2_STATUS_INVALID_ARGUMENT, "variant: %s is not one of %s", shown(name).c_str(),
+         all.c_str());
 }
 
-static bool holds_any(const std::string & name, std::initializer_list<const char *> words) {
-    return std::any_of(words.begin(), words.end(),
-                       [&](const char * word) { return name.find(word) != std::string::npos; });
-}
-
-// The DiT block that a tensor belongs to, or -1.
-static int block_of(const Part & part, const std::string & name) {
-    const std::string prefix = "transformer_blocks.";
-    if (part.row->id != std::string(Dit::part) || name.compare(0, prefix.size(), prefix) != 0)
-        return -1;
-    const long block = std::strtol(name.c_str() + prefix.size(), nullptr, 10);
-    return static_cast<int>(std::min(block, 1L << 20)); // a file may state any number
-}
-
-static int count_blocks(const Part & part) {
-    int count = 0;
+static int64_t count_blocks(const Part & part) {
+    int64_t count = 0;
     for (const auto & [name, source] : part.tensors)
-        count = std::max(count, block_of(part, name) + 1);
+        count = std::max(count, block_of(part.row->prefix + name) + 1);
     return count;
-}
-
-// Of `types`, when matrices are to be `wanted`. What is small, and every token passes through,
-// costs more when it is rounded than it saves.
-static int stored_type(const Part & part, const std::string & name,
-                       const std::vector<int64_t> & shape, int wanted, int blocks) {
-    if (wanted == f32 || shape.size() < 2 ||
-        holds_any(name, {"scale_shift_table", "learnable_registers", "per_channel_statistics"}))
-        return f32;
-    const bool precise = part.row->id == std::string(VideoDecoder::part) ||
-                         holds_any(name, {"adaln", "to_gate_logits"}) ||
-                         holds_any("." + name, {".patchify_proj.", ".proj_out."});
-    if (precise || wanted == f16 || shape.size() != 2 || shape.back() % block)
-        return f16;
-    if (name == "token_embd.weight")
-        return q8_0; // only the prompt's rows are read: its size costs the disk, no memory
-    const int at = block_of(part, name);
-    const bool edge = at >= 0 && (at < 2 || at >= blocks - 2);
-    return edge ? wanted - 1 : wanted;
 }
 
 // ---- what the new file holds
 
-Conversion::Conversion(const std::vector<std::string> & paths, const std::string & type,
-                       const std::string & variant)
-    : ltx2_conversion{}, wanted_(index_of("type", type, conversion_types())),
-      variant_(variant.empty() ? nullptr : find_variant(variant)), model_(paths) {
+static std::string name_of(const std::string & path) {
+    if (is_folder(path))
+        return file_name(resolved(path));
+    const std::string name = file_name(path);
+    return name.substr(0, name.rfind('.'));
+}
+
+Conversion::Conversion(const ConversionRequest & request)
+    : ltx2_conversion{},
+      variant_(request.variant.empty() ? nullptr : find_variant(request.variant)),
+      type_(&storage_type(request.type.empty() ? "q8_0" : request.type)), model_(request.files) {
+    Device("CPU", 1); // chooses the kernels, as the environment says
+    if (!request.type.empty() && request.target_size)
+        fail(LTX2_STATUS_INVALID_ARGUMENT, "type: a target_size picks the types; give one of them");
     for (const PartRow & row : part_rows())
-        if (const Part * part = model_.find(row.id))
+        if (const Part * part = model_.find(row.id); part && row.is_loaded())
             parts_.push_back(part);
     if (parts_.empty())
         model_.need_all(); // says why
-    const bool text = model_.find(TextEncoder::part);
-    if (text && parts_.size() > 1)
+    if (model_.find(TextEncoder::part) && parts_.size() > 1)
         fail(LTX2_STATUS_INVALID_ARGUMENT,
              "files: %s holds a %s and %s a %s; each becomes a file of its own",
              parts_[0]->file->path.c_str(), parts_[0]->row->title, parts_[1]->file->path.c_str(),
              parts_[1]->row->title);
     if (variant_ && !model_.find(Dit::part))
         fail(LTX2_STATUS_INVALID_ARGUMENT, "variant: a %s has none", parts_[0]->row->title);
-    add_items();
-
-    std::string name = file_name(is_folder(paths[0]) ? resolved(paths[0]) : paths[0]);
-    if (!is_folder(paths[0]))
-        name = name.substr(0, name.rfind('.'));
-    Json metadata, all;
-    metadata.set("general.name", name);
-    if (text)
-        add_text_metadata(metadata);
-    else
-        add_video_metadata(metadata);
-    metadata.set("general.quantization_version", GGML_QNT_VERSION);
-    metadata.set("general.file_type", types[wanted_].file_type);
-    all.set("architecture", text ? "gemma3" : "ltxv");
-    all.set("metadata", std::move(metadata));
-    add_tensors(all);
-    plan_ = all.dump();
-    plan = plan_.c_str();
-}
-
-// In the order of the source, so that it is read from its start to its end.
-void Conversion::add_items() {
-    for (const Part * part : parts_) {
-        const int blocks = count_blocks(*part);
-        for (const auto & [name, source] : part->tensors) {
-            std::vector<int64_t> shape = source.info->shape;
-            if (shape.empty() || shape.size() > 5 || source.info->elements() == 0)
-                fail(LTX2_STATUS_MODEL, "%s: tensor %s: a shape of %zu dimensions, %lld values",
-                     source.file->path.c_str(), shown(source.info->name).c_str(), shape.size(),
-                     static_cast<long long>(source.info->elements()));
-            check_type(source, shown(source.info->name), shape.back());
-            const int stored = stored_type(*part, name, shape, wanted_, blocks);
-            if (shape.size() == 5) { // a convolution; GGUF has at most four dimensions
-                shape[0] *= shape[1];
-                shape.erase(shape.begin() + 1);
-            }
-            items_.push_back({&source, part->row->prefix + name, shape, types[stored].type});
-        }
-    }
+    for (const Part * part : parts_)
+        add_items(*part);
+    for (const PartRow & row : part_rows())
+        if (const Part * part = model_.find(row.id); part && !row.is_loaded() && request.keep_audio)
+            add_items(*part);
     std::sort(items_.begin(), items_.end(), [](const Item & a, const Item & b) {
         return std::tie(a.source->file->path, a.source->info->data) <
                std::tie(b.source->file->path, b.source->info->data);
-    });
+    }); // so that the source is read from its start to its end
+
+    Json keys = metadata(name_of(request.files[0]));
+    choose_types(request, keys);
+    uint64_t size = head_size(keys);
+    for (const Item & item : items_)
+        size += item.place;
+    plan_ = Json(Json::Object{{"architecture", architecture()},
+                              {"metadata", keys},
+                              {"tensors", tensors()},
+                              {"dropped", dropped()},
+                              {"size", size}})
+                .dump();
+    plan = plan_.c_str();
+    for (const std::string & path : paths_)
+        files_.push_back(path.c_str());
+    files = files_.data();
+    file_count = files_.size();
 }
 
-void Conversion::add_tensors(Json & all) const {
-    Json::Array tensors, files;
-    std::set<std::string> paths;
+void Conversion::add_items(const Part & part) {
+    for (const auto & [name, source] : part.tensors) {
+        const std::vector<int64_t> & shape = source.info->shape;
+        if (shape.empty() || shape.size() > 5 || source.info->elements() == 0)
+            fail(LTX2_STATUS_MODEL, "%s: tensor %s: a shape of %zu dimensions, %lld values",
+                 source.file->path.c_str(), shown(source.info->name).c_str(), shape.size(),
+                 static_cast<long long>(source.info->elements()));
+        check_type(source, shown(source.info->name), shape.back());
+        items_.push_back({&part, &source, part.row->prefix + name, shape});
+    }
+}
+
+void Conversion::choose_types(const ConversionRequest & request, Json & metadata) {
+    std::vector<StoredTensor> tensors;
+    for (const Item & item : items_)
+        tensors.push_back({item.name, item.shape});
+    Storage storage(tensors, *type_, request.tensor_type);
+    Fit fit;
+    if (request.target_size) {
+        const uint64_t head = head_size(metadata) + 2048; // with what is picked
+        fit = storage.fit(request.target_size - std::min(request.target_size, head));
+    }
+    const std::vector<const StorageType *> types = storage.choose();
+    for (size_t i = 0; i < items_.size(); ++i) {
+        Item & item = items_[i];
+        item.type = types[i]->type;
+        item.place = stored_size(tensors[i], *types[i]);
+        if (item.shape.size() == 5) { // a convolution; GGUF has at most four dimensions
+            item.shape[0] *= item.shape[1];
+            item.shape.erase(item.shape.begin() + 1);
+        }
+        if (paths_.empty() || paths_.back() != item.source->file->path)
+            paths_.push_back(item.source->file->path);
+    }
+    add_type_metadata(request, fit, metadata);
+}
+
+Json::Array Conversion::tensors() const {
+    Json::Array all;
     for (const Item & item : items_) {
         const TensorInfo & info = *item.source->info;
-        tensors.push_back(Json::Object{{"name", item.name},
-                                       {"type", ggml_type_name(item.type)},
-                                       {"shape", Json::Array(item.shape.begin(), item.shape.end())},
-                                       {"bytes", ggml_row_size(item.type, info.elements())},
-                                       {"source_bytes", info.size}});
-        if (paths.insert(item.source->file->path).second)
-            files.push_back(item.source->file->path);
+        all.push_back(Json::Object{{"name", item.name},
+                                   {"part", item.part->row->id},
+                                   {"type", ggml_type_name(item.type)},
+                                   {"type_id", int{item.type}},
+                                   {"shape", Json::Array(item.shape.begin(), item.shape.end())},
+                                   {"bytes", ggml_row_size(item.type, info.elements())},
+                                   {"source_bytes", info.size}});
     }
-    all.set("tensors", std::move(tensors));
-    all.set("files", std::move(files));
+    return all;
+}
+
+// What the files hold besides, by part.
+Json::Array Conversion::dropped() const {
+    std::set<const TensorInfo *> kept;
+    for (const Item & item : items_)
+        kept.insert(item.source->info);
+    std::map<std::string, TensorSum> sums;
+    for (const TensorFile & file : model_.files())
+        for (const TensorInfo & tensor : file.tensors)
+            if (!kept.count(&tensor)) {
+                const PartRow * row = unused_part(tensor);
+                sums[row ? row->id : ""].add(tensor);
+            }
+    Json::Array all;
+    for (const auto & [part, sum] : sums) {
+        Json::Object row{{"part", part.empty() ? Json() : part}};
+        sum.put(row);
+        all.push_back(row);
+    }
+    return all;
+}
+
+// ---- its metadata
+
+static uint64_t value_size(const Json & value) {
+    uint64_t size = 0;
+    switch (value.kind()) {
+    case Json::Kind::string:
+        return 8 + value.string("").size();
+    case Json::Kind::array:
+        for (const Json & item : value.array(""))
+            size += value_size(item);
+        return 4 + 8 + size;
+    case Json::Kind::boolean:
+        return 1;
+    default:
+        return 4;
+    }
+}
+
+// Of a GGUF file, to the byte: all that stands before the tensors.
+uint64_t Conversion::head_size(const Json & metadata) const {
+    const auto key_size = [](std::string_view key, const Json & value) {
+        return 8 + key.size() + 4 + value_size(value);
+    };
+    uint64_t size = 4 + 4 + 8 + 8 + key_size("general.architecture", architecture());
+    for (const auto & [key, value] : metadata.object(""))
+        size += key_size(key, value);
+    for (const Item & item : items_)
+        size += 8 + item.name.size() + 4 + 8 * std::min<size_t>(item.shape.size(), 4) + 4 + 8;
+    return round_up(size, tensor_alignment);
+}
+
+const char * Conversion::architecture() const {
+    return model_.find(TextEncoder::part) ? "gemma3" : "ltxv";
+}
+
+// As a reader will find it: of texts that are not UTF-8, what becomes of them.
+Json Conversion::metadata(const std::string & name) const {
+    Json keys;
+    keys.set("general.name", name);
+    if (model_.find(TextEncoder::part))
+        add_text_metadata(keys);
+    else
+        add_video_metadata(keys);
+    Json::Array places;
+    for (size_t i = 0; i < items_.size(); ++i)
+        places.push_back(std::string(64, '0'));
+    keys.set(checksums_key, places);
+    return Json::parse(keys.dump(), "the new file's metadata");
+}
+
+// The file's type is the one that most of its bytes have; what was picked is stated too.
+void Conversion::add_type_metadata(const ConversionRequest & request, const Fit & fit,
+                                   Json & metadata) const {
+    const StorageType * most = type_;
+    if (request.target_size) {
+        std::map<ggml_type, uint64_t> bytes;
+        for (const Item & item : items_)
+            bytes[item.type] += item.place;
+        for (const StorageType & type : storage_types())
+            if (bytes[type.type] > bytes[most->type])
+                most = &type;
+        Json::Object types;
+        for (size_t g = 0; g < fit.types.size(); ++g)
+            if (fit.types[g])
+                types.add(groups()[g].names, fit.types[g]->name);
+        const Json picked = Json::Object{{"target_size", request.target_size},
+                                         {"expected_psnr", std::round(fit.psnr * 10) / 10},
+                                         {"types", types}};
+        metadata.set("ltx2.quantisation", picked.dump());
+    }
+    metadata.set("general.quantization_version", GGML_QNT_VERSION);
+    metadata.set("general.file_type", most->file_type);
 }
 
 // The component's own checks come first: what could not be opened afterwards is not written.
@@ -234,7 +301,8 @@ void Conversion::add_video_metadata(Json & metadata) const {
     for (const Part * part : parts_)
         for (const auto & [key, value] : part->file->metadata.object(part->file->path)) {
             const bool text = value.kind() == Json::Kind::string && !value.string("").empty();
-            const bool of_the_file = key == "format" || key.substr(0, 8) == "general.";
+            const bool of_the_file =
+                key == "format" || key.substr(0, 8) == "general." || key.substr(0, 5) == "ltx2.";
             if (text && !of_the_file && !metadata.find(key))
                 metadata.set(key, value);
         }
@@ -255,16 +323,16 @@ std::string Conversion::sampling() const {
         return "";
     }
     const Variant * variant = variant_ ? variant_ : find_variant(named);
-    const int blocks = count_blocks(*dit);
+    const int64_t blocks = count_blocks(*dit);
     const Json group = Json::parse(variant->sampling, variant->name);
     for (const Json & skipped : group.find("stg_blocks")->array(variant->name))
         if (skipped.integer(variant->name) >= blocks) {
             if (!variant_)
                 return "";
             fail(LTX2_STATUS_INVALID_ARGUMENT,
-                 "variant: %s skips block %lld, %s has %d blocks; state config.sampling in it",
+                 "variant: %s skips block %lld, %s has %lld blocks; state config.sampling in it",
                  variant->name, static_cast<long long>(skipped.integer(variant->name)),
-                 dit->file->path.c_str(), blocks);
+                 dit->file->path.c_str(), static_cast<long long>(blocks));
         }
     return variant->sampling;
 }
@@ -301,7 +369,7 @@ static void on_all_cores(int64_t jobs, const std::function<void(int64_t)> & job)
         std::rethrow_exception(thrown);
 }
 
-// Every type but F32 has F16 numbers in it, so their limit is that of them all.
+// Every type but these two has F16 numbers in it, so their limit is that of them all.
 static void check_values(const std::vector<float> & values, const Source & source, ggml_type type) {
     constexpr uint32_t largest_f16 = 0x477FE000; // as bits
     const uint32_t largest = largest_magnitude(values.data(), values.size());
@@ -309,9 +377,9 @@ static void check_values(const std::vector<float> & values, const Source & sourc
     if (largest >= infinite)
         fail(LTX2_STATUS_MODEL, "%s: tensor %s holds a value that is not finite", path,
              shown(source.info->name).c_str());
-    if (type != GGML_TYPE_F32 && largest > largest_f16)
+    if (type != GGML_TYPE_F32 && type != GGML_TYPE_BF16 && largest > largest_f16)
         fail(LTX2_STATUS_MODEL,
-             "%s: tensor %s holds values over 65504, too large for %s; convert to f32", path,
+             "%s: tensor %s holds values over 65504, too large for %s; convert to bf16", path,
              shown(source.info->name).c_str(), ggml_type_name(type));
 }
 
@@ -324,7 +392,7 @@ void Conversion::encode(const Item & item, int64_t first, int64_t count, uint8_t
         std::memcpy(out, info.data + ggml_row_size(info.type, first),
                     ggml_row_size(info.type, count));
     else
-        ggml_quantize_chunk(item.type, values.data(), out, 0, 1, count, nullptr);
+        write_values(item.type, values.data(), count, out);
 }
 
 void Conversion::read(int32_t index, int64_t first, int64_t count, void * out, size_t size) const {

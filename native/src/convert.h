@@ -6,42 +6,63 @@
 #include "ltx2.h"
 #include "model/builtin/ltx_2_3.h"
 #include "model/model.h"
+#include "storage.h"
 
 namespace ltx2 {
 
 std::vector<std::string> conversion_types();    // how matrices can be stored
 std::vector<std::string> conversion_variants(); // whose sampling a file can state
 
-class Conversion : public ltx2_conversion { // whose `plan` points into plan_
+// ltx2_conversion_params, received.
+struct ConversionRequest {
+    std::vector<std::string> files;
+    std::string type = ""; // q8_0
+    std::string variant = "";
+    std::vector<std::string> tensor_type = {};
+    bool keep_audio = false;
+    uint64_t target_size = 0; // none
+};
+
+class Conversion : public ltx2_conversion { // whose fields point into what it holds
 public:
-    // `files` as Model takes them: a text encoder, or any parts of a checkpoint. Errors: MODEL,
-    // INVALID_ARGUMENT naming the type or the variant (empty: what the file's name says).
-    Conversion(const std::vector<std::string> & files, const std::string & type,
-               const std::string & variant);
+    // Files as Model takes them: a text encoder, or any parts of a checkpoint. Errors: MODEL,
+    // INVALID_ARGUMENT.
+    explicit Conversion(const ConversionRequest & request);
 
     // ltx2_conversion_read.
     void read(int32_t tensor, int64_t first, int64_t count, void * out, size_t size) const;
 
 private:
     struct Item { // one tensor of the new file
+        const Part * part;
         const Source * source;
         std::string name;
         std::vector<int64_t> shape; // outermost first, at most four
-        ggml_type type;
+        ggml_type type = GGML_TYPE_F32;
+        uint64_t place = 0; // bytes in the file, up to the next tensor
     };
 
-    void add_items();
+    void add_items(const Part & part);
+    const char * architecture() const;
+    Json metadata(const std::string & name) const;
+    void choose_types(const ConversionRequest & request, Json & metadata);
+    void add_type_metadata(const ConversionRequest & request, const Fit & fit,
+                           Json & metadata) const;
     void add_text_metadata(Json & metadata) const;
     void add_video_metadata(Json & metadata) const;
     std::string sampling() const;
-    void add_tensors(Json & plan) const;
+    Json::Array tensors() const;
+    Json::Array dropped() const;
+    uint64_t head_size(const Json & metadata) const;
     void encode(const Item & item, int64_t first, int64_t count, uint8_t * out) const;
 
-    int wanted_;                        // of the types
-    const Variant * variant_ = nullptr; // as the caller says
+    const Variant * variant_; // as the caller says, or null
+    const StorageType * type_;
     Model model_;
     std::vector<const Part *> parts_;
     std::vector<Item> items_;
+    std::vector<std::string> paths_;
+    std::vector<const char *> files_; // into paths_
     std::string plan_;
 };
 

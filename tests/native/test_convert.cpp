@@ -25,7 +25,7 @@ static std::string projection() {
 TEST(pieces_are_the_bytes_of_the_whole) {
     ModelFolder folder;
     folder.put("a.safetensors", projection());
-    const Conversion conversion({folder.at("a.safetensors")}, "q4_0", "");
+    const Conversion conversion({{folder.at("a.safetensors")}, "q4_0"});
     const size_t bytes = ggml_row_size(GGML_TYPE_Q4_0, values);
     std::vector<uint8_t> whole(bytes), pieces(bytes);
     conversion.read(0, 0, values, whole.data(), bytes);
@@ -40,7 +40,7 @@ TEST(pieces_are_the_bytes_of_the_whole) {
 TEST(what_is_read_is_checked) {
     ModelFolder folder;
     folder.put("a.safetensors", projection());
-    const Conversion conversion({folder.at("a.safetensors")}, "f16", "");
+    const Conversion conversion({{folder.at("a.safetensors")}, "f16"});
     std::vector<uint8_t> out(values * 2);
     const auto read = [&](int32_t tensor, int64_t first, int64_t count, size_t size) {
         conversion.read(tensor, first, count, out.data(), size);
@@ -58,9 +58,10 @@ TEST(what_is_read_is_checked) {
 }
 
 TEST(arguments_are_checked_before_a_file_is_opened) {
-    CHECK_THROWS(Conversion({"none"}, "q3", ""), "type: q3 is not one of f32, f16, q8_0");
-    CHECK_THROWS(Conversion({"none"}, "f16", "pro"), "variant: pro is not one of distilled, dev");
-    CHECK_THROWS(Conversion({"none"}, "f16", "dev"), "none: there is no such file");
+    CHECK_THROWS(Conversion({{"none"}, "q3"}), "type: \"q3\" is not one of f32, bf16, f16, q8_0");
+    CHECK_THROWS(Conversion({{"none"}, "f16", "pro"}),
+                 "variant: \"pro\" is not one of distilled, dev");
+    CHECK_THROWS(Conversion({{"none"}, "f16", "dev"}), "none: there is no such file");
 }
 
 int main(int argc, char ** argv) { return run_tests(argc, argv); }

@@ -27,6 +27,7 @@ constexpr size_t least_tensor = 8 + 4 + 4 + 8; // an empty name, no dimensions, 
 class Reader {
 public:
     Reader(const uint8_t * data, size_t size, const std::string & path) : data_(data), size_(size) {
+        file_.data = data;
         file_.path = path;
     }
 

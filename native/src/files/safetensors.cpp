@@ -38,6 +38,7 @@ constexpr Dtype dtypes[] = {
 class Reader {
 public:
     Reader(const uint8_t * data, size_t size, const std::string & path) : data_(data), size_(size) {
+        file_.data = data;
         file_.path = where_ = path;
         file_.format = "safetensors";
     }

@@ -30,6 +30,7 @@ struct TensorFile {
     std::string path;
     std::string format;               // "GGUF v3", "safetensors"
     std::shared_ptr<Mapping> mapping; // null where the bytes are the caller's
+    const uint8_t * data = nullptr;   // the file's first byte
     Json metadata;                    // object; for safetensors its __metadata__ strings
     std::vector<TensorInfo> tensors;  // in the file's order; no name occurs twice
     std::vector<uint32_t> by_name;    // indices into tensors, sorted: what find() searches

@@ -5,6 +5,7 @@
 #include "kernels/attention.h"
 #include "kernels/conv3d_tile.h"
 #include "kernels/gemm.h"
+#include "kernels/quantise.h"
 #include "kernels/rows.h"
 #include "kernels/winograd.h"
 
@@ -17,6 +18,7 @@ struct Variant {
     const AttentionKernels & attention;
     const Conv3dTiles & conv3d;
     const Gemm & gemm;
+    const Quantise & quantise;
     const Rows & rows;
     const Winograd & winograd;
 };

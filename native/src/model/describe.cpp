@@ -3,9 +3,13 @@
 #include "base/utf8.h"
 #include "model/recognise.h"
 
+#include <algorithm>
+#include <cstdlib>
+#include <set>
+
 namespace ltx2 {
 
-static Json row_of(const PartRow & row) {
+static Json::Object row_of(const PartRow & row) {
     static const char * const needs[] = {"always", "optional", "extends", "never"}; // as in Need
     return Json::Object{
         {"id", row.id}, {"title", row.title}, {"need", needs[static_cast<int>(row.need)]}};
@@ -43,53 +47,124 @@ static Json shortened(const Json & value) {
     return Json::Object{{"begins", first}, {"length", length}};
 }
 
-namespace {
-struct Sum {
-    int64_t tensors = 0, elements = 0, bytes = 0;
+void TensorSum::add(const TensorInfo & tensor) {
+    tensors_ += 1;
+    parameters_ += tensor.elements();
+    bytes_ += static_cast<int64_t>(tensor.size);
+}
 
-    void add(const TensorInfo & tensor) {
-        tensors += 1;
-        elements += tensor.elements();
-        bytes += static_cast<int64_t>(tensor.size);
+void TensorSum::put(Json::Object & out) const {
+    out.add("tensors", tensors_);
+    out.add("parameters", parameters_);
+    out.add("bytes", bytes_);
+}
+
+static Json::Object counts(const TensorSum & sum) {
+    Json::Object out;
+    sum.put(out);
+    return out;
+}
+
+static int64_t number_of(std::string_view digits) { // which a file may have any number of
+    return std::min(std::strtoll(std::string(digits).c_str(), nullptr, 10), 1LL << 20);
+}
+
+// What shapes and numbers of tensors tell: the table says which.
+static Json geometry(const Found & found) {
+    Json::Object out;
+    for (const Measure & measure : found.row->measures) {
+        int64_t size = 0;
+        for (const auto & [name, source] : found.tensors) {
+            std::string_view number;
+            if (!matches(measure.tensor, name, &number))
+                continue;
+            const std::vector<int64_t> & shape = source.info->shape;
+            if (measure.side < 0)
+                size = std::max(size, number_of(number) + 1);
+            else if (static_cast<size_t>(measure.side) < shape.size())
+                size = shape[static_cast<size_t>(measure.side)];
+        }
+        if (size)
+            out.add(measure.name, size);
     }
-    void put(Json::Object & out) const {
-        out.add("tensors", tensors);
-        out.add("parameters", elements);
-        out.add("bytes", bytes);
+    return out;
+}
+
+static Json::Array parts_of(const TensorFile & file, const std::vector<Found> & parts) {
+    std::map<const PartRow *, TensorSum> sums;
+    std::set<const TensorInfo *> used;
+    for (const Found & found : parts)
+        for (const auto & [name, source] : found.tensors)
+            if (used.insert(source.info).second)
+                sums[found.row].add(*source.info);
+    for (const TensorInfo & tensor : file.tensors)
+        if (!used.count(&tensor))
+            sums[unused_part(tensor)].add(tensor);
+    Json::Array out;
+    for (const Found & found : parts) {
+        Json::Object row = row_of(*found.row);
+        row.add("geometry", geometry(found));
+        sums[found.row].put(row);
+        out.push_back(row);
     }
-};
-} // namespace
+    return out;
+}
+
+static Json license(const Json & metadata) {
+    for (const char * key : {"license", "general.license"})
+        if (const std::optional<Json> stated = metadata.find(key))
+            return shortened(*stated);
+    return {};
+}
+
+// Of each tensor, where the file states one for each.
+static std::vector<Json> checksums(const TensorFile & file) {
+    std::vector<Json> all;
+    const std::optional<Json> stated = file.metadata.find(checksums_key);
+    if (stated && stated->kind() == Json::Kind::array)
+        for (const Json & sum : stated->array(""))
+            all.push_back(sum);
+    all.resize(file.tensors.size());
+    return all;
+}
+
+static Json::Array tensor_list(const TensorFile & file) {
+    Json::Array all;
+    const std::vector<Json> sums = checksums(file);
+    for (size_t i = 0; i < file.tensors.size(); ++i) {
+        const TensorInfo & tensor = file.tensors[i];
+        all.push_back(Json::Object{{"name", tensor.name},
+                                   {"type", tensor.dtype},
+                                   {"shape", Json::Array(tensor.shape.begin(), tensor.shape.end())},
+                                   {"offset", tensor.data - file.data},
+                                   {"bytes", tensor.size},
+                                   {"sha256", sums[i]}});
+    }
+    return all;
+}
 
 Json describe(const TensorFile & file) {
-    Json::Array parts, tensors;
     const Contents contents = recognise({&file});
-    for (const Found & found : contents.parts)
-        parts.push_back(row_of(*found.row));
     Json::Object metadata, types;
     for (const auto & [key, value] : file.metadata.object(file.path + ": metadata"))
         metadata.add(key, shortened(value));
-    std::map<std::string, Sum> by_type;
-    Sum all;
+    std::map<std::string, TensorSum> by_type;
+    TensorSum all;
     for (const TensorInfo & tensor : file.tensors) {
         all.add(tensor);
         by_type[tensor.dtype].add(tensor);
-        const Json::Array shape(tensor.shape.begin(), tensor.shape.end());
-        tensors.push_back(
-            Json::Object{{"name", tensor.name}, {"type", tensor.dtype}, {"shape", shape}});
     }
-    for (const auto & [type, sum] : by_type) {
-        Json::Object entry;
-        sum.put(entry);
-        types.add(type, entry);
-    }
+    for (const auto & [type, sum] : by_type)
+        types.add(type, counts(sum));
     Json::Object out{{"file", file.path},
                      {"format", file.format},
-                     {"parts", parts},
+                     {"parts", parts_of(file, contents.parts)},
                      {"problem", contents.problem.empty() ? Json() : contents.problem}};
     all.put(out);
     out.add("types", types);
+    out.add("license", license(file.metadata));
     out.add("metadata", metadata);
-    out.add("tensor_list", tensors);
+    out.add("tensor_list", tensor_list(file));
     return out;
 }
 

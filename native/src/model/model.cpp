@@ -117,31 +117,41 @@ void Model::add(const FileSet & set) {
     if (!set.missing.empty())
         return skip(set, set.missing[0] + ", which belongs to it, is missing; give the folder",
                     stranger, true);
-    if (!contents.problem.empty())
-        return skip(set, contents.problem, stranger, contents.refused);
+    if (!contents.problem.empty()) {
+        skip(set, contents.problem, stranger, contents.refused);
+        if (!contents.refused) {
+            claim(contents.parts, set, files.front());
+            unused_.splice(unused_.end(), files);
+        }
+        return;
+    }
     for (const Found & found : contents.parts)
         if (const Part * other = find(found.row->id);
             other && other->whole == folder_of(files.front().path))
             return skip(set, "holds what the shards next to it hold", false, true);
-    for (Found & found : contents.parts)
-        if (is_loaded(found))
-            claim(found, set, files.front());
+    claim(contents.parts, set, files.front());
     stated_[&files.front()] = std::move(config);
     files_.splice(files_.end(), files);
 }
 
-// Two files may not hold the same part.
-void Model::claim(Found & found, const FileSet & set, const TensorFile & file) {
-    const auto [at, fresh] = parts_.try_emplace(found.row->id);
-    Part & part = at->second;
-    if (!fresh)
-        fail(LTX2_STATUS_MODEL, "%s: holds a %s, and so does %s; give one of them",
-             file.path.c_str(), found.row->title, part.file->path.c_str());
-    part.row = found.row;
-    part.file = &file;
-    part.whole = set.paths.size() > 1 ? folder_of(file.path) : file.path;
-    part.tensors = std::move(found.tensors);
-    part.architecture = std::move(found.architecture);
+// Two files may not hold the same part; of one that is not used, the first is taken.
+void Model::claim(std::vector<Found> & parts, const FileSet & set, const TensorFile & file) {
+    for (Found & found : parts) {
+        if (found.tensors.empty() && !is_loaded(found))
+            continue;
+        const auto [at, fresh] = parts_.try_emplace(found.row->id);
+        Part & part = at->second;
+        if (!fresh && !is_loaded(found))
+            continue;
+        if (!fresh)
+            fail(LTX2_STATUS_MODEL, "%s: holds a %s, and so does %s; give one of them",
+                 file.path.c_str(), found.row->title, part.file->path.c_str());
+        part.row = found.row;
+        part.file = &file;
+        part.whole = set.paths.size() > 1 ? folder_of(file.path) : file.path;
+        part.tensors = std::move(found.tensors);
+        part.architecture = std::move(found.architecture);
+    }
 }
 
 // ---- what files state

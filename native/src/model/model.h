@@ -10,7 +10,7 @@
 
 namespace ltx2 {
 
-// One part of an opened model.
+// One part of an opened model; one that is not used has tensors alone, for a conversion.
 struct Part {
     const PartRow * row = nullptr;
     const TensorFile * file = nullptr; // that holds it; of several, the first
@@ -39,6 +39,8 @@ public:
     const Part * find(std::string_view id) const;
     const Part & need(std::string_view id) const; // MODEL: what is missing and where to get it
     void need_all() const;                        // the same of all parts that a video needs
+    // Those that a part of it is read from.
+    const std::list<TensorFile> & files() const { return files_; }
     // MODEL where one of its files has been written to since it was opened. Microseconds.
     void check_unchanged() const;
 
@@ -49,11 +51,11 @@ private:
     };
     void add(const FileSet & set);
     void skip(const FileSet & set, const std::string & why, bool stranger, bool refused);
-    void claim(Found & found, const FileSet & set, const TensorFile & file);
+    void claim(std::vector<Found> & found, const FileSet & set, const TensorFile & file);
     void read_configs();
     [[noreturn]] void fail_missing(const std::vector<const PartRow *> & missing) const;
 
-    std::list<TensorFile> files_;               // tensors are pointed at
+    std::list<TensorFile> files_, unused_;      // tensors are pointed at
     std::map<const TensorFile *, Json> stated_; // configs
     std::vector<Skipped> skipped_;
     std::map<std::string_view, Part> parts_; // by id

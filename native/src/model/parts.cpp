@@ -36,6 +36,9 @@ static PartRow text_encoder() {
           {"layers.#.mlp.down_proj.weight", "blk.#.ffn_down.weight"},
           {"layers.#.post_feedforward_layernorm.weight", "blk.#.post_ffw_norm.weight", 1},
           {"layers.#.layer_scalar", "blk.#.layer_output_scale.weight"}}}};
+    row.measures = {{"layers", "blk.#.attn_q_norm.weight", -1},
+                    {"width", "output_norm.weight", 0},
+                    {"vocabulary", "token_embd.weight", 0}};
     return row;
 }
 
@@ -51,6 +54,8 @@ static PartRow projection() {
                     {{"video_aggregate_embed.*"}, {"aggregate_embed.*"}}}};
     row.others = {{{"text_embedding_projection.aggregate_embed.weight", ""}, false, ltx_2_0}};
     row.sizes = {{"text_embedding_projection.video_aggregate_embed.bias", "4096"}};
+    row.measures = {{"width", "text_embedding_projection.video_aggregate_embed.weight", 0},
+                    {"inputs", "text_embedding_projection.video_aggregate_embed.weight", 1}};
     return row;
 }
 
@@ -71,6 +76,10 @@ static PartRow connector() {
          "video_embeddings_connector.",
          {{"learnable_registers"}, {"transformer_1d_blocks.#.*"}}}};
     row.sizes = {{"video_embeddings_connector.learnable_registers", "128 4096"}};
+    row.measures = {
+        {"blocks", "video_embeddings_connector.transformer_1d_blocks.#.attn1.q_norm.weight", -1},
+        {"width", "video_embeddings_connector.learnable_registers", 1},
+        {"registers", "video_embeddings_connector.learnable_registers", 0}};
     return row;
 }
 
@@ -105,6 +114,10 @@ static PartRow dit() {
                   {{"caption_projection.linear_1.weight", ""}, false, ltx_2_0},
                   {{"transformer_blocks.#.scale_shift_table", "6 ?"}, false, ltx_2_0}};
     row.sizes = {{"scale_shift_table", "2 4096"}, {"proj_out.bias", "128"}};
+    row.measures = {{"blocks", "transformer_blocks.#.scale_shift_table", -1},
+                    {"width", "scale_shift_table", 1},
+                    {"heads", "transformer_blocks.#.attn1.to_gate_logits.bias", 0},
+                    {"channels", "proj_out.bias", 0}};
     return row;
 }
 
@@ -127,14 +140,55 @@ static PartRow video_vae() {
     row.sizes = {{"vae.encoder.down_blocks.8.res_blocks.0.conv1.conv.bias", "1024"},
                  {"vae.decoder.conv_in.conv.bias", "1024"},
                  {"vae.decoder.up_blocks.7.conv.conv.bias", "512"}};
+    row.measures = {{"channels", "vae.per_channel_statistics.mean-of-means", 0}};
     return row;
 }
 
-// A part that is recognised, and refused or left alone.
+// A part that is recognised, and refused or left alone; with `namings` a conversion can keep it.
 static PartRow unused(const char * id, const char * title, std::vector<Sign> signs,
                       const char * refusal = nullptr, int enough = 1, Need need = Need::never) {
     PartRow row{id, title, need, enough, std::move(signs)};
     row.refusal = refusal;
+    return row;
+}
+
+static PartRow audio_stream() {
+    PartRow row = unused("audio_stream", "audio stream of the transformer",
+                         {{"*audio_patchify_proj.*", ""},
+                          {"*audio_embeddings_connector.*", ""},
+                          {"*audio_aggregate_embed.*", ""},
+                          {"*transformer_blocks.#.audio_*", ""},
+                          {"*av_ca_*", ""}});
+    row.namings = {{{"text_embedding_projection.", ""},
+                    "text_embedding_projection.",
+                    {{"audio_aggregate_embed.*"}}},
+                   {{"model.diffusion_model.", "diffusion_model.", ""},
+                    "model.diffusion_model.",
+                    {{"audio_patchify_proj.*"},
+                     {"audio_adaln_single.*"},
+                     {"audio_prompt_adaln_single.*"},
+                     {"audio_caption_projection.*"},
+                     {"audio_scale_shift_table"},
+                     {"audio_proj_out.*"},
+                     {"audio_embeddings_connector.*"},
+                     {"av_ca_*"},
+                     {"transformer_blocks.#.*audio*"},
+                     {"transformer_blocks.#.*a2v*"}}}};
+    return row;
+}
+
+static PartRow audio_vae() {
+    PartRow row = unused("audio_vae", "audio VAE",
+                         {{"audio_vae.*", ""},
+                          {"encoder.mid.block_#.conv1.conv.weight", ""},
+                          {"decoder.mid.block_#.conv1.conv.weight", ""}});
+    row.namings = {{{"audio_vae."}, "audio_vae.", {{"*"}}}};
+    return row;
+}
+
+static PartRow vocoder() {
+    PartRow row = unused("vocoder", "vocoder", {{"vocoder.*", ""}, {"bwe_generator.*", ""}});
+    row.namings = {{{"vocoder."}, "vocoder.", {{"*"}}}};
     return row;
 }
 
@@ -145,17 +199,9 @@ const std::vector<PartRow> & part_rows() {
         connector(),
         dit(),
         video_vae(),
-        unused("audio_stream", "audio stream of the transformer",
-               {{"*audio_patchify_proj.*", ""},
-                {"*audio_embeddings_connector.*", ""},
-                {"*audio_aggregate_embed.*", ""},
-                {"*transformer_blocks.#.audio_*", ""},
-                {"*av_ca_*", ""}}),
-        unused("audio_vae", "audio VAE",
-               {{"audio_vae.*", ""},
-                {"encoder.mid.block_#.conv1.conv.weight", ""},
-                {"decoder.mid.block_#.conv1.conv.weight", ""}}),
-        unused("vocoder", "vocoder", {{"vocoder.*", ""}, {"bwe_generator.*", ""}}),
+        audio_stream(),
+        audio_vae(),
+        vocoder(),
         unused("vision", "vision tower of the text encoder",
                {{"*vision_tower.vision_model.*", ""},
                 {"*multi_modal_projector.mm_*", ""},

@@ -43,6 +43,14 @@ struct Other {
     const char * what; // it is
 };
 
+// A size that `info` prints: a side of a tensor, official, or with side -1 how many `#` counts up
+// to.
+struct Measure {
+    const char * name;
+    const char * tensor;
+    int side;
+};
+
 struct PartRow {
     const char * id;    // as `info` prints it
     const char * title; // as a message says it
@@ -58,6 +66,8 @@ struct PartRow {
     std::vector<Sign> sizes = {}; // LTX-2.3's, where a file does not state its model_version
     // Which general.architecture or model_type may be stated; empty: any.
     std::vector<const char *> architectures = {};
+
+    std::vector<Measure> measures = {};
 
     bool is_loaded() const { return need == Need::always || need == Need::optional; }
 };

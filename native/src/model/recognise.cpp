@@ -14,29 +14,38 @@ using View = std::string_view;
 
 static bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
-// Whether a name is of the pattern; `number` receives what the first `#` stands for.
-static bool matches(const char * pattern, View name, View * number = nullptr) {
-    for (; *pattern; ++pattern) {
-        if (*pattern == '*') {
-            if (!pattern[1])
+// A star takes as little as lets the rest fit, so only the last one is ever tried again.
+bool matches(View pattern, View name, View * number) {
+    size_t at = 0, star = View::npos;
+    View after; // what the star is followed by, at its next try
+    while (at < pattern.size() || !name.empty()) {
+        size_t length = 0;
+        if (at < pattern.size() && pattern[at] == '*') {
+            star = at++;
+            after = name;
+            if (at == pattern.size())
                 return true;
-            for (; !name.empty(); name.remove_prefix(1))
-                if (matches(pattern + 1, name))
-                    return true;
-            return matches(pattern + 1, name);
+            continue;
         }
-        size_t length = !name.empty() && name[0] == *pattern;
-        if (*pattern == '#') {
+        if (at < pattern.size() && pattern[at] == '#')
             while (length < name.size() && is_digit(name[length]))
                 ++length;
-            if (number && length)
-                *std::exchange(number, nullptr) = name.substr(0, length);
-        }
-        if (!length)
+        else
+            length = at < pattern.size() && !name.empty() && pattern[at] == name[0];
+        if (length) {
+            if (number && pattern.find('#') == at)
+                *number = name.substr(0, length);
+            name.remove_prefix(length);
+            ++at;
+        } else if (star == View::npos || after.empty()) {
             return false;
-        name.remove_prefix(length);
+        } else {
+            after.remove_prefix(1);
+            name = after;
+            at = star + 1;
+        }
     }
-    return name.empty();
+    return true;
 }
 
 // ---- names
@@ -225,9 +234,13 @@ static std::string unknown_type(Found & found, const TensorFile &) {
 // Of several problems, the one that says most.
 static std::string parts_problem(std::vector<Found> & parts, const TensorFile & file) {
     for (const auto check : {other_version, other_architecture, other_sizes, unknown_type})
-        for (Found & found : parts)
-            if (const std::string problem = check(found, file); !problem.empty())
+        for (Found & found : parts) {
+            const std::string problem = check(found, file);
+            if (!problem.empty() && found.row->is_loaded())
                 return problem;
+            if (!problem.empty())
+                found.tensors.clear(); // it cannot be kept, and is not missed
+        }
     return "";
 }
 
@@ -256,6 +269,17 @@ static void say_what_it_is(Contents & contents) {
                                       : "holds nothing that is used (" + titles + ")";
 }
 
+const PartRow * unused_part(const TensorInfo & tensor) {
+    float added = 0;
+    for (const PartRow & row : part_rows())
+        if (!row.is_loaded() &&
+            (official_name(row, tensor.name, added) ||
+             std::any_of(row.signs.begin(), row.signs.end(),
+                         [&](const Sign & sign) { return matches(sign.name, tensor.name); })))
+            return &row;
+    return nullptr;
+}
+
 Contents recognise(const std::vector<const TensorFile *> & files) {
     Contents contents;
     std::string twice = files.size() > 1 ? twice_given(files) : ""; // in one they are not
@@ -264,13 +288,13 @@ Contents recognise(const std::vector<const TensorFile *> & files) {
     for (const PartRow & row : part_rows()) {
         const bool loaded = row.is_loaded();
         std::string again;
-        Found found{&row, loaded ? official_names(row, files, again) : Index(), ""};
+        Found found{&row, official_names(row, files, again), ""};
         const int signs =
             loaded ? count_signs(row.signs, found.tensors) : count_signs(row.signs, files);
         if (signs < row.enough)
             continue;
         any = any || loaded;
-        if (twice.empty())
+        if (twice.empty() && loaded)
             twice = again;
         contents.parts.push_back(std::move(found));
     }

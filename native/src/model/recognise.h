@@ -19,7 +19,7 @@ using Index = std::map<std::string, Source, std::less<>>; // by the reference's 
 
 struct Found {
     const PartRow * row;
-    Index tensors;            // of a part that is needed
+    Index tensors;            // of a part that is needed, or can be kept
     std::string architecture; // of a part that has several kinds, as its file states it
 };
 
@@ -29,6 +29,11 @@ struct Contents {
     std::string problem;
     bool refused = true; // where the caller named the file: false if it is merely of no use
 };
+
+// Whether a name is of a pattern of model/parts.h; `number` receives what the first `#` stands for.
+bool matches(std::string_view pattern, std::string_view name, std::string_view * number = nullptr);
+// The part that a tensor, of no part that is needed, seems to be of; null where nothing tells.
+const PartRow * unused_part(const TensorInfo & tensor);
 
 // What one file holds, or the shards of one together.
 Contents recognise(const std::vector<const TensorFile *> & files);

@@ -1,0 +1,25 @@
+#include "graph/quantise.h"
+
+#include "kernels/variant.h"
+
+namespace ltx2 {
+
+void write_values(ggml_type type, const float * values, int64_t count, void * out) {
+    const kernels::Quantise & own = kernels::variant().quantise;
+    switch (type) {
+    case GGML_TYPE_F16:
+        return own.f16(values, out, count);
+    case GGML_TYPE_Q8_0:
+        return own.q8_0(values, out, count);
+    case GGML_TYPE_Q4_K:
+        return own.q4_k(values, out, count);
+    case GGML_TYPE_Q5_K:
+        return own.q5_k(values, out, count);
+    case GGML_TYPE_Q6_K:
+        return own.q6_k(values, out, count);
+    default: // where ggml is fast enough
+        ggml_quantize_chunk(type, values, out, 0, 1, count, nullptr);
+    }
+}
+
+} // namespace ltx2
