@@ -263,7 +263,8 @@ def _write_values(
     call: Call,
 ) -> list[str]:
     """Returns the checksum of each tensor. While a piece is computed, the last one is written."""
-    buffers = [bytearray(4 * _PIECE), bytearray(4 * _PIECE)]
+    largest = max(size for _, _, _, size, _, _ in _pieces(planned))
+    buffers = [bytearray(largest), bytearray(largest)]
     sums = [hashlib.sha256() for _ in planned["tensors"]]
     done, total = 0, sum(tensor["source_bytes"] for tensor in planned["tensors"])
 

@@ -60,9 +60,10 @@ class Model:
             for tensor in reader.tensors:
                 plain = gguf.quants.dequantize(tensor.data, tensor.tensor_type)
                 step = _steps(tensor)
+                small = plain.ndim < 2 or "to_gate_logits" in tensor.name
+                if not small and any(_matches(group, tensor.name) for group in groups()[:-1]):
+                    self.matrices.append(tensor.name)
                 if step is not None:
-                    if tensor.name != "token_embd.weight":  # Q8_0 in every quantised file
-                        self.matrices.append(tensor.name)
                     plain = plain + (step * random.uniform(-0.5, 0.5, plain.shape)).astype("f4")
                 self.values[tensor.name] = plain.astype(np.float32)
 
@@ -70,7 +71,7 @@ class Model:
         folder.mkdir(parents=True, exist_ok=True)
         values = self.values | changed
         paths = []
-        for source, reader in zip(DEMO, self.readers):
+        for source, reader in zip(DEMO, self.readers, strict=True):
             paths.append(folder / source.name)
             out = gguf.GGUFWriter(paths[-1], reader.get_field("general.architecture").contents())
             for key, field in reader.fields.items():
@@ -113,7 +114,8 @@ def rounded(values: Values, kind: str, work: Path) -> Values:
     ends = np.cumsum([len(part) for part in flat])
     parts = np.split(back, ends[:-1])
     return {
-        key: part[: v.size].reshape(v.shape) for (key, v), part in zip(values.items(), parts)
+        key: part[: v.size].reshape(v.shape)
+        for (key, v), part in zip(values.items(), parts, strict=True)
     }
 
 
@@ -188,7 +190,7 @@ def demo(work: Path, count: int) -> dict[str, Clips]:
 
 
 def picture(made: dict[str, Clips], path: Path) -> None:
-    """A row per clip: its last frame in each type, and what differs from F16, four times as much."""
+    """Two rows per clip: its last frame in each type, and four times what differs from F16."""
     kinds = [kind for kind in PICTURED if kind in made]
     side, bar, clips = 96, 14, 3
     sheet = Image.new("RGB", (side * len(kinds), bar + 2 * side * clips), "white")

@@ -68,7 +68,9 @@ def test_types_are_picked_so_that_the_file_is_no_larger(full: Path) -> None:
         plan(full, target_size=0)
 
 
-@pytest.mark.parametrize("options", [{"type": "q5_1"}, {"keep_audio": True}, {"target_size": 10**6}])
+@pytest.mark.parametrize(
+    "options", [{"type": "q5_1"}, {"keep_audio": True}, {"target_size": 10**6}]
+)
 def test_a_file_is_as_large_as_planned(
     options: dict[str, Any], source: Path, tmp_path: Path
 ) -> None:
@@ -88,7 +90,7 @@ def test_a_dry_run_writes_nothing(source: Path, tmp_path: Path) -> None:
     assert "dropped audio_stream: 16 tensors, " in done.output
     assert "dropped other: 1 tensors, 8 parameters, 32 bytes" in done.output
     assert "type q4_0: " in done.output
-    as_json = json.loads(CliRunner().invoke(cli, [*line, "--json"]).output)
+    as_json = json.loads(CliRunner().invoke(cli, [*line, "--json"]).stdout)
     assert as_json["size"] == size
     assert list(tmp_path.iterdir()) == [source]
     assert CliRunner().invoke(cli, ["convert", str(source)]).exit_code == 2
@@ -157,7 +159,7 @@ def test_what_is_stored_otherwise_is_said(source: Path, caplog: pytest.LogCaptur
     said = "q4_k: stored as q5_1 instead, 4 matrices whose rows are not whole blocks"
     assert said in caplog.text
     caplog.clear()
-    plan(source, "f16")
+    plan(source, "f16", variant="distilled")
     assert not caplog.records
 
 
@@ -168,7 +170,7 @@ def test_audio_is_kept_by_request(tiny: dict[str, Path], tmp_path: Path) -> None
     tensors, _ = read_safetensors(tiny["base"])
     made = values(convert(tiny["base"], tmp_path / "a.gguf", "f32", keep_audio=True))
     assert made.keys() == tensors.keys()
-    assert sum("audio" in name for name in made) > 50
+    assert sum("audio" in name for name in made) > 20
     for name, got in made.items():
         assert got.tobytes() == tensors[name][1].tobytes(), name
     assert ltx2.describe(tmp_path / "a.gguf")["problem"] is None
@@ -272,4 +274,4 @@ def test_info_says_what_a_part_is(full: Path) -> None:
 
 def test_info_shows_the_licence(source: Path) -> None:
     assert ltx2.describe(source)["license"] == METADATA["license"]
-    assert "license: \"L\"" in CliRunner().invoke(cli, ["info", str(source)]).output
+    assert 'license: "L"' in CliRunner().invoke(cli, ["info", str(source)]).output

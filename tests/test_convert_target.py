@@ -94,7 +94,9 @@ def test_no_source_can_be_the_target(source: Path, tmp_path: Path) -> None:
     folder = tmp_path / "model"
     folder.mkdir()
     whole = source.resolve().read_bytes()
-    inner = folder / os.fsdecode(b"\xff.safetensors" if sys.platform == "linux" else b"f.safetensors")
+    inner = folder / os.fsdecode(
+        b"\xff.safetensors" if sys.platform == "linux" else b"f.safetensors"
+    )
     inner.write_bytes(whole)
     (tmp_path / "link.gguf").symlink_to(inner)
     (tmp_path / "hard.gguf").hardlink_to(inner)

@@ -41,7 +41,7 @@ foreach(variant ${candidates})
     endif()
 endforeach()
 
-# Its bytes are ggml's only if no multiply-add is fused.
+# Its values are ggml's only if no multiply-add is fused.
 set_source_files_properties(src/kernels/variants/quantise.cpp
     PROPERTIES COMPILE_OPTIONS "-ffp-contract=off")
 

@@ -7,7 +7,7 @@
 
 namespace ltx2 {
 
-// `count` finite values, whole blocks of the type, to the bytes that ggml makes of them.
+// `count` finite values, whole blocks of the type, to the values that ggml makes of them.
 void write_values(ggml_type type, const float * values, int64_t count, void * out);
 
 } // namespace ltx2

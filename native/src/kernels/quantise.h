@@ -1,4 +1,4 @@
-// F32 values -> ggml's types, as ggml's own code does it, many blocks at once.
+// F32 values -> ggml's types, to the values that ggml's own code gives, many blocks at once.
 #pragma once
 
 #include <cstdint>

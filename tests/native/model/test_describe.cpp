@@ -22,7 +22,9 @@ static Json described(const std::string & bytes) {
 }
 
 TEST(a_file_is_described) {
-    const Json json = described(small_gguf().build());
+    const std::string bytes = small_gguf().build();
+    const size_t begin = bytes.size() - 108; // of the tensors' bytes
+    const Json json = described(bytes);
     CHECK(Json::parse(json.dump(), "again").dump() == json.dump());
     CHECK(json.dump() ==
           R"({"file": "m", "format": "GGUF v3", "parts": [], )"
@@ -30,14 +32,17 @@ TEST(a_file_is_described) {
           R"("tensors": 2, "parameters": 67, "bytes": 80, )"
           R"("types": {"f32": {"tensors": 1, "parameters": 3, "bytes": 12}, )"
           R"("q8_0": {"tensors": 1, "parameters": 64, "bytes": 68}}, )"
-          R"("metadata": {"general.architecture": "ltxv", )"
+          R"("license": null, "metadata": {"general.architecture": "ltxv", )"
           R"("list": {"begins": [97, 98, 99, 100, 101, 102], "length": 8}, )"
           R"("note": {"begins": "line\n)" +
               std::string(55, 'x') +
               R"(", "length": 105}}, "tensor_list": [)"
               R"({"name": "model.diffusion_model.transformer_blocks.0.attn1.to_q.weight", )"
-              R"("type": "q8_0", "shape": [2, 32]}, )"
-              R"({"name": "vae.decoder.conv_in.conv.bias", "type": "f32", "shape": [3]}]})");
+              R"("type": "q8_0", "shape": [2, 32], "offset": )" +
+              std::to_string(begin) + R"(, "bytes": 68, "sha256": null}, )" +
+              R"({"name": "vae.decoder.conv_in.conv.bias", "type": "f32", "shape": [3], )"
+              R"("offset": )" +
+              std::to_string(begin + 96) + R"(, "bytes": 12, "sha256": null}]})");
 }
 
 TEST(a_text_is_cut_between_characters) {

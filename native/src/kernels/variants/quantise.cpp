@@ -6,7 +6,7 @@
 
 // The search for the best scale of a block takes nearly all of the time: ggml tries some twenty
 // scales on one block after the other. Here each lane of a vector has a block of its own, so the
-// sums are added up in ggml's order, and no multiply-add is fused: the bytes are ggml's.
+// sums are added up in ggml's order, and no multiply-add is fused: the values are ggml's.
 namespace ltx2::kernels::LTX2_VARIANT {
 
 static inline float rounded(float x) { return (x + rounder) - rounder; }
