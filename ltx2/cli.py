@@ -49,7 +49,7 @@ def cli() -> None:
 
 
 for _command in (
-    generate.t2v, generate.i2v, generate.decode,
+    generate.t2v, generate.i2v, generate.decode, generate.plan,
     files.info, files.convert, files.devices,
 ):  # fmt: skip
     cli.add_command(_command)

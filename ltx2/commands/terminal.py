@@ -14,6 +14,8 @@ from ltx2 import _process
 from ltx2._process import say
 from ltx2.text import json_line, visible
 
+from . import plans
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -39,12 +41,23 @@ class Bars:
         self.title = title
         self.stage = ""
         self.bar: tqdm[Any] | None = None
+        self.left: plans.TimeLeft | None = None
+
+    def expect(self, plan: dict[str, Any]) -> None:
+        """A run that takes long begins with what it will take, and shows what is left of that."""
+        if plan["seconds"] > plans.LONG:
+            self._say_title()
+            say(plans.summary(plan))
+            self.left = plans.TimeLeft(plan)
+
+    def _say_title(self) -> None:
+        title, self.title = self.title, ""
+        if title:
+            say(title)
 
     def show(self, progress: Progress) -> None:
         _process.check()
-        if self.title:
-            say(self.title)
-            self.title = ""
+        self._say_title()
         with contextlib.suppress(OSError):  # a terminal that was closed
             if sys.stderr and sys.stderr.isatty():
                 self._draw(progress)
@@ -61,6 +74,9 @@ class Bars:
             )
         self.bar.total = progress.total
         self.bar.n = progress.done
+        left = self.left.at(progress) if self.left else None
+        if left is not None:
+            self.bar.set_postfix_str(f"{plans.clock(left)} left in all", refresh=False)
         self.bar.refresh()
 
     def close(self) -> None:

@@ -138,9 +138,11 @@ void Store::load(const Progress & progress) {
 }
 
 void Store::map_tensors() {
+    size_t bytes = 0;
     for (Wanted & w : wanted_) {
         if (!w.mapped)
             continue;
+        bytes += w.source->info->size;
         const Mapping & mapping = *w.source->file->mapping;
         BufferPtr & buffer = maps_[&mapping];
         if (!buffer) {
@@ -156,6 +158,8 @@ void Store::map_tensors() {
         ggml_backend_tensor_alloc(buffer.get(), w.tensor,
                                   const_cast<uint8_t *>(w.source->info->data));
     }
+    if (Tally * tally = device_.tally())
+        counted_ = counted(tally->mapped, bytes);
 }
 
 void read_values(const Source & source, int64_t first, int64_t count, float * out) {
@@ -239,7 +243,7 @@ void Store::copy_tensors(const Progress & progress) {
         ggml_backend_buffer_t buffer = nullptr;
         uint8_t * place = nullptr;
         if (size) {
-            buffers_.push_back(Buffer(kind, size, "weights"));
+            buffers_.push_back(device_.weights_buffer(size));
             buffer = buffers_.back().get();
             place = buffers_.back().data();
             ggml_backend_buffer_set_usage(buffer, GGML_BACKEND_BUFFER_USAGE_WEIGHTS);
@@ -251,7 +255,8 @@ void Store::copy_tensors(const Progress & progress) {
                 continue;
             ggml_backend_tensor_alloc(buffer, w.tensor, place);
             place += padded(w.tensor);
-            copy_tensor(*w.source, w.tensor, w.as);
+            if (!device_.tally())
+                copy_tensor(*w.source, w.tensor, w.as);
             w.source->file->mapping->release(w.source->info->data, w.source->info->size);
         }
     }

@@ -83,6 +83,7 @@ private:
     std::vector<Wanted> wanted_;
     std::vector<Buffer> buffers_;
     std::map<const Mapping *, BufferPtr> maps_;
+    Counted counted_; // of what is mapped, where the device counts
 };
 
 } // namespace ltx2
