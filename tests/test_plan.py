@@ -20,7 +20,7 @@ PROMPT = "a red circle moves right on a blue background"
 
 
 @pytest.fixture(autouse=True)
-def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("LTX2_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache"
 
@@ -143,7 +143,7 @@ def test_what_does_not_fit_is_refused_with_what_does() -> None:
     assert nearest["width"] * nearest["height"] * nearest["frames"] > 256 * 256 * 9
 
 
-def test_speeds_are_measured_once_and_kept(own_cache: Path) -> None:
+def test_speeds_are_measured_once_and_kept(empty_cache: Path) -> None:
     with ltx2.Session() as session:
         first = session.plan(PROMPT)
         kept = cache.load("speeds.json")
@@ -151,7 +151,7 @@ def test_speeds_are_measured_once_and_kept(own_cache: Path) -> None:
         cache.store("speeds.json", {k: {n: 2 * v for n, v in s.items()} for k, s in kept.items()})
         if kept:
             assert session.plan(PROMPT)["seconds"] == pytest.approx(first["seconds"] / 2)
-        (own_cache / "speeds.json").write_bytes(b"\xff{")
+        (empty_cache / "speeds.json").write_bytes(b"\xff{")
         session.plan(PROMPT)
 
 
