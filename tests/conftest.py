@@ -13,6 +13,8 @@ import ltx2
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "scripts"))
 import make_tiny
+import make_twins
+import parity
 import rules
 
 GEOMETRIES = ("base", "odd", "plain", "distilled", "heads", "deep", "bf16", "wide")
@@ -60,6 +62,25 @@ def _joined(*paths: Path) -> str:
 def tiny_model(tiny: dict[str, Path]) -> list[Path]:
     """The files of one tiny model: random weights, 64x64, 9 frames, 4 steps of the full recipe."""
     return [tiny["base"], tiny["base"].parent / "gemma"]
+
+
+@pytest.fixture(scope="session")
+def twin() -> make_twins.Model:
+    """The weights that every layout of test_twins has."""
+    program = parity.build() / "tests" / "ltx2_quantise"
+    if not program.exists():
+        pytest.fail(f"{program} is missing; scripts/check builds it")
+    return make_twins.Model(program)
+
+
+@pytest.fixture(scope="session")
+def twins(
+    twin: make_twins.Model, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, list[Path]]:
+    """Every layout: its name, and what is given as the model."""
+    folder = tmp_path_factory.mktemp("twins")
+    both = {**make_twins.VIDEO, **make_twins.TEXT}
+    return {name: layout(twin, folder / name) for name, layout in both.items()}
 
 
 @pytest.fixture

@@ -61,9 +61,9 @@ static std::vector<int> stg_blocks(const Config & sampling, const std::vector<in
     return blocks;
 }
 
-std::string variant_of(const Part & dit) {
+static std::string variant_in(const std::string & name) {
     std::string names = " "; // their words, with a space before each
-    for (char c : file_name(dit.file->path) + ' ' + file_name(dit.whole) + ' ')
+    for (char c : name + ' ')
         names += c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a')
                  : (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ? c
                                                                     : ' ';
@@ -72,6 +72,19 @@ std::string variant_of(const Part & dit) {
     if (names.find(" dev ") != std::string::npos)
         return "dev";
     return "";
+}
+
+std::string stated_variant(const Part & part) {
+    const Config sampling = part.group("sampling");
+    if (sampling.find("schedule"))
+        return sampling.text("schedule") == "distilled" ? "distilled" : "dev";
+    const Config general(part.file->metadata, part.file->path + ": ", "general.");
+    return variant_in(general.text("name", ""));
+}
+
+std::string variant_of(const Part & dit) {
+    const std::string named = variant_in(file_name(dit.file->path) + ' ' + file_name(dit.whole));
+    return named.empty() ? stated_variant(dit) : named;
 }
 
 // The variants have the same tensors and the same config; only the values of the weights differ, by

@@ -25,8 +25,11 @@ struct Defaults {
     Defaults(const Part & dit, int layers, const Scale & scale);
 };
 
-// "distilled" or "dev", by what its file, or the folder of its shards, is called; else "".
+// "distilled" or "dev", by what its file, or the folder of its shards, is called, else by what it
+// states; else "".
 std::string variant_of(const Part & dit);
+// By what the part's file states: its `sampling`, else its general.name; else "".
+std::string stated_variant(const Part & part);
 float checked_fps(float fps); // INVALID_ARGUMENT
 
 struct VideoSize {

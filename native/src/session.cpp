@@ -48,6 +48,22 @@ void Session::leave() {
 
 // ---- opening: every part is checked, then whether they fit together
 
+// The variants differ in their weights alone, so only what a file states can tell a mix of them.
+static void check_variants(const Model & model) {
+    const Part & dit = model.need(Dit::part);
+    const std::string wanted = stated_variant(dit);
+    for (const char * id : {Connector::projection_part, Connector::part, VideoDecoder::part}) {
+        const Part & part = model.need(id);
+        const std::string variant = stated_variant(part);
+        if (part.file != dit.file && !wanted.empty() && !variant.empty() && variant != wanted)
+            fail(LTX2_STATUS_MODEL,
+                 "%s: is of the %s model, and %s of the %s one; give the %s of "
+                 "the same",
+                 part.file->path.c_str(), variant.c_str(), dit.file->path.c_str(), wanted.c_str(),
+                 part.row->title);
+    }
+}
+
 Session::Session(const std::vector<std::string> & files, const std::string & device, int threads,
                  bool keep_loaded)
     : model_(files), device_(device, threads), keep_loaded_(keep_loaded) {
@@ -62,8 +78,8 @@ Session::Session(const std::vector<std::string> & files, const std::string & dev
     const auto file = [&](const char * part) { return model_.need(part).file->path.c_str(); };
     if (text->states() * text->width() != connector->input())
         fail(LTX2_STATUS_MODEL,
-             "%s: has %d layers of %lld, and %s wants another text encoder; LTX-2.3 has Gemma 3 "
-             "12B, 48 layers of 3840",
+             "%s: has %d layers of %lld, and %s wants another text encoder; give Gemma 3 12B, 48 "
+             "layers of 3840",
              file(TextEncoder::part), text->states() - 1, static_cast<long long>(text->width()),
              file(Connector::projection_part));
     if (connector->config().width() != dit->config().context_width)
@@ -84,6 +100,7 @@ Session::Session(const std::vector<std::string> & files, const std::string & dev
              "takes %d",
              file(VideoDecoder::part), static_cast<long long>(decoder->config().latent_channels),
              file(Dit::part), channels);
+    check_variants(model_);
     model_.check_unchanged();
     decoder_ = decoder->config();
     text_length_ = connector->config().text_length;

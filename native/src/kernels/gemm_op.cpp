@@ -34,8 +34,9 @@ static int64_t values_per_unit(Arithmetic a) {
 static int most_rows(Arithmetic a) { return variant().gemm.most_rows[static_cast<int>(a)]; }
 
 // The fastest arithmetic of this processor that rounds activations no further; F32 for F32 weights
-// and for a few rows. Activations of 16 bits go with types that `Gemm::decoder` knows, F32
-// with others.
+// and for a few rows. Activations of 8 bits go with all quantised types: those that `Gemm::decoder`
+// does not know are rounded to 8 bits as well, which their own error drowns. Those of 16 bits go
+// with the types that it knows, F32 with others.
 static Arithmetic choose_arithmetic(ggml_type weight, int64_t k, int64_t rows,
                                     Activations activations) {
     const auto has = [](Arithmetic a) { return most_rows(a) > 0; };
@@ -46,7 +47,8 @@ static Arithmetic choose_arithmetic(ggml_type weight, int64_t k, int64_t rows,
         return Arithmetic::int4;
     const Arithmetic whole = bits8 ? Arithmetic::int8 : Arithmetic::int16;
     const Decoder decoder = variant().gemm.decoder(weight);
-    if (k % 32 == 0 && decoder.decode && variant().gemm.multiplies(whole, decoder.bits))
+    const bool fits = decoder.decode || (bits8 && ggml_is_quantized(weight));
+    if (k % 32 == 0 && fits && variant().gemm.multiplies(whole, decoder.bits))
         return whole;
     return bits8 && has(Arithmetic::bf16) ? Arithmetic::bf16 : Arithmetic::f32;
 }
@@ -168,8 +170,12 @@ struct Product {
         case Arithmetic::int8:
         case Arithmetic::int16:
         case Arithmetic::int4: // never: variants with int4 have an unpacker
-            return decoder.decode(row, first, count, to, room.row_scales + i * count / 32,
-                                  room.row_minima + i * count / 32);
+            float * scales = room.row_scales + i * count / 32;
+            if (decoder.decode)
+                return decoder.decode(row, first, count, to, scales,
+                                      room.row_minima + i * count / 32);
+            values_of(row, first, count, room.values);
+            return kernels.to_int8(room.values, count, to, scales);
         }
     }
 
