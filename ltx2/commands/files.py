@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import ltx2
+from ltx2.model_files import paths as model_paths
 from ltx2.text import json_line, visible
 
 from .terminal import Bars, answer, json_flag
@@ -23,8 +24,8 @@ _KNOWN = ltx2.capabilities()
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 @json_flag
 def info(files: Sequence[str], as_json: bool) -> None:
-    """Print what model FILEs hold."""
-    described = {file: ltx2.describe(file) for file in files}
+    """Print what model FILEs hold; a FILE may be a name of `ltx2 list`."""
+    described = {str(file): ltx2.describe(file) for file in model_paths(files)}
     if as_json:
         click.echo(json_line(described))
         return
