@@ -456,6 +456,8 @@ def _lay(file: File) -> None:
     file.link.unlink(missing_ok=True)  # a link to a blob that is gone
     try:
         file.link.symlink_to(os.path.relpath(file.blob, file.link.parent))
+    except FileExistsError:  # by another process
+        pass
     except OSError:  # no links here
         file.blob.replace(file.link)
 

@@ -85,6 +85,10 @@ def convert(source: str, output: str, kind: str, variant: str | None, as_json: b
     """Convert SOURCE, a .safetensors file or a Gemma 3 folder, to GGUF."""
     from ltx2.convert import convert as run
 
+    sources = model_paths([source])
+    if len(sources) != 1:
+        words = f"is {len(sources)} files; convert those that `ltx2 pull {source}` prints"
+        raise click.UsageError(f"{source}: {words}")
     with closing(Bars()) as bars:
-        run(source, output, kind.lower(), variant=variant, progress=bars.show)
+        run(sources[0], output, kind.lower(), variant=variant, progress=bars.show)
     answer(output, {}, as_json)

@@ -34,12 +34,17 @@ def pull(name: str, yes: bool, as_json: bool) -> None:
     def begin(plan: Plan) -> None:
         for line in _described(plan):
             say(line)
-        if plan.missing and not yes and sys.stdin and sys.stdin.isatty():
+        if plan.missing and not yes and _can_answer():
             click.confirm("ltx2: download it, under these licences?", abort=True, err=True)
 
     with closing(Bars()) as bars:
         paths = hub.pull(name, begin=begin, progress=bars.show)
     answer_paths(paths, {"name": wanted.name}, as_json)
+
+
+def _can_answer() -> bool:
+    """Whether someone sits there."""
+    return bool(sys.stdin and sys.stdin.isatty())
 
 
 def _described(plan: Plan) -> Iterator[str]:
