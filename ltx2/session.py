@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import logging
 import math
-import os
 import platform
 import secrets
 import threading
@@ -22,7 +21,8 @@ from . import cache, media
 from ._calls import Call, under_way
 from ._native import c_array, c_path, c_text, check, ffi, keep, lib, raise_kept, string
 from .about import devices
-from .errors import CancelledError, InvalidArgumentError, ModelError
+from .errors import CancelledError, InvalidArgumentError
+from .model_files import DEMO, model_files
 from .video import Progress, Video
 
 if TYPE_CHECKING:
@@ -32,11 +32,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from typing_extensions import Self, Unpack
 
-StrPath: TypeAlias = "str | os.PathLike[str]"
+    from .model_files import StrPath
+
 Conditions: TypeAlias = "media.ImageLike | tuple[media.ImageLike, float]"
 
 _log = logging.getLogger("ltx2")
-_DEMO = Path(__file__).resolve().with_name("demo")
 
 
 class Options(TypedDict, total=False):
@@ -103,9 +103,9 @@ class _Call(Call):
 class Session:
     """A model on a device. Opening it reads what the files say of themselves; weights load later.
 
-    model        GGUF or safetensors files, or folders of them; default: what the environment
-                 variable LTX2_MODEL names (separated as in PATH), else the demo model of this
-                 package, a toy of the true architecture that needs no download
+    model        GGUF or safetensors files, or folders of them, or names of `ltx2 list`; default:
+                 what the environment variable LTX2_MODEL names (separated as in PATH), else the
+                 demo model of this package, a toy of the true architecture that needs no download
     device       what computes, by name; default: the fastest present; `devices()` lists them
     threads      on the processor; default: one per physical core that this process may use
     keep_loaded  keep every component in memory between calls: faster, and much larger; default:
@@ -123,7 +123,7 @@ class Session:
         threads: int = 0,
         keep_loaded: bool = False,
     ) -> None:
-        files = _model_files(model)
+        files = model_files(model)
         names = [c_path("model", file) for file in files]
         params = ffi.new("ltx2_session_params *")
         params.size = ffi.sizeof("ltx2_session_params")
@@ -139,11 +139,34 @@ class Session:
         del c_names, c_device
         self._session: Any = ffi.gc(out[0], lib.ltx2_session_close)
         self._model = ", ".join(Path(file).name for file in files)
-        self._demo = all(_DEMO in Path(file).resolve().parents for file in files)
+        self._demo = all(DEMO in Path(file).resolve().parents for file in files)
         self._computes = f"{device or devices()[0]}, {threads} threads"
         self._lock = threading.Lock()
         self._call: _Call | None = None  # in C
         self._closed = ""  # why
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name: str,
+        *,
+        progress: Callable[[Progress], object] | None = None,
+        device: str | None = None,
+        threads: int = 0,
+        keep_loaded: bool = False,
+    ) -> Self:
+        """A session with a model of `ltx2 list`, downloaded first if it is not here.
+
+        `progress` gets the stages of `ltx2.hub.pull`, whose errors this raises too. A model that is
+        here is opened without a word to the hub. The licences are those that `ltx2 pull` shows.
+        """
+        from . import hub
+
+        wanted = hub.model_set(name)
+        paths = [item.path() for item in wanted.items]
+        if None in paths:
+            hub.pull(name, progress=progress)
+        return cls(wanted.name, device=device, threads=threads, keep_loaded=keep_loaded)
 
     @property
     def is_demo(self) -> bool:
@@ -381,19 +404,6 @@ _PLAIN = [name for name in Options.__annotations__ if name != "noise"]
 _TEXTS = {"negative_prompt", "schedule"}
 _NOT_ZERO = "{}: 0 cannot be used; leave it out for the default"
 _OFF_AT_ZERO = {"guidance", "stg", "rescale"}  # to C zero is the default, negative is off
-
-
-def _model_files(model: StrPath | Sequence[StrPath] | None) -> Sequence[StrPath]:
-    if model is None and (named := os.environ.get("LTX2_MODEL")):
-        return named.split(os.pathsep)
-    if model is None:
-        files = sorted(_DEMO.glob("*.gguf"))
-        if not files:
-            raise ModelError(f"model: the demo model is not in {_DEMO}; name another")
-        return files
-    if isinstance(model, (str, os.PathLike)):
-        return [model]
-    return list(model)
 
 
 def _assign(struct: Any, name: str, value: Any) -> None:

@@ -17,9 +17,12 @@ from ltx2.text import json_line, visible
 from . import plans
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from ltx2.video import Progress
+
+_OF_BYTES = {"convert", "download", "verify"}  # the stages that count them
 
 json_flag = click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
 
@@ -32,6 +35,15 @@ def answer(output: str, metadata: Mapping[str, Any], as_json: bool) -> None:
         click.echo(visible(output))
     else:
         click.echo(os.fsencode(output))
+
+
+def answer_paths(paths: Sequence[Path], about: Mapping[str, Any], as_json: bool) -> None:
+    """As `answer`, for what lies at several paths, a line each."""
+    if as_json:
+        click.echo(json_line({**about, "paths": list(map(str, paths))}))
+        return
+    for path in paths:
+        answer(str(path), {}, as_json=False)
 
 
 class Bars:
@@ -67,7 +79,7 @@ class Bars:
             self.close()
             self.stage = progress.stage
             unit: dict[str, Any] = (
-                {"unit": "B", "unit_scale": True} if progress.stage == "convert" else {}
+                {"unit": "B", "unit_scale": True} if progress.stage in _OF_BYTES else {}
             )
             self.bar = tqdm(
                 desc=f"{progress.stage:>7}", total=progress.total, file=sys.stderr, **unit
