@@ -181,6 +181,8 @@ extern constexpr Gemm gemm_kernels = {
     to_bf16,    scaled,
     transpose,  int16_pairs ? widen : nullptr,
     tile,       multiplies,
-    decoder,    unpacker};
+    decoder,    coded_values,
+    coded_bytes, coded_bits, coded_minimum,
+    unpacker};
 
 } // namespace ltx2::kernels::LTX2_VARIANT
