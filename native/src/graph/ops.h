@@ -26,6 +26,8 @@ struct Ops {
     // Whether activations are rounded to the type of the weights, so that exact arithmetic needs
     // the weights in F32.
     bool rounds_to_weights;
+    // Whether `matmul` reads ComfyUI's codes; else they are decoded when they are loaded.
+    bool reads_codes;
 };
 
 // What is the same on every backend: sums and products, where b is broadcast,

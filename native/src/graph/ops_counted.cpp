@@ -17,10 +17,17 @@ static Tensor moved(Nodes & g, Tensor out, std::initializer_list<Tensor> read) {
     return out;
 }
 
+// Codes are multiplied as these types are.
+static int type_of(const Matrix & weight) {
+    if (!weight.coding)
+        return weight.tensor->type;
+    return weight.coding->is_whole() ? GGML_TYPE_Q8_0 : GGML_TYPE_BF16;
+}
+
 static Tensor matmul(Nodes & g, const MatmulCall & call) {
     Tally & tally = *device_of(g).tally();
-    const double values = static_cast<double>(ggml_nelements(call.weight));
-    const int type = call.weight->type;
+    const double values = static_cast<double>(call.weight.k() * call.weight.n());
+    const int type = type_of(call.weight);
     const int activations = static_cast<int>(g.exact() ? Activations::f32 : call.activations);
     tally.add({Work::unpack, type, activations}, values);
     tally.add({Work::multiply, type, activations}, values * static_cast<double>(call.x->ne[1]));
@@ -80,6 +87,7 @@ const Ops counted_ops = {matmul,
                          depth_to_space,
                          space_to_depth,
                          /*pack=*/nullptr,
-                         /*rounds_to_weights=*/false};
+                         /*rounds_to_weights=*/false,
+                         /*reads_codes=*/true};
 
 } // namespace ltx2

@@ -65,7 +65,7 @@ Gemma3::Gemma3(const Part & part, Device & device)
 void Gemma3::load(const Progress & progress) { store_.load(progress); }
 
 std::vector<float> Gemma3::embed(const std::vector<int32_t> & tokens) const {
-    const int64_t hidden = config_.hidden, rows_there = embedding_.info->shape[0];
+    const int64_t hidden = config_.hidden, rows_there = embedding_.shape()[0];
     const float scale = std::sqrt(static_cast<float>(hidden));
     std::vector<float> rows(tokens.size() * static_cast<size_t>(hidden));
     for (size_t i = 0; i < tokens.size(); ++i) {
