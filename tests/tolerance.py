@@ -90,6 +90,17 @@ TWINS: dict[str, Row] = {
 }
 TWINS_PSNR = Row(48.0, 58.5)  # of the frames, in dB, at least
 
+# ComfyUI's formats, by scripts/comfy_quant.py's names: the tiny model's frames as users run it,
+# against those of the same weights decoded to F32.
+FORMATS_PSNR: dict[str, Row] = {
+    **dict.fromkeys(
+        ("fp8", "fp8_rows", "fp8_e5m2", "fp8_scaled", "fp8_legacy", "fp8_cast", "nvfp4", "mxfp8"),
+        Row(48.0),
+    ),
+    **dict.fromkeys(("int8", "int8_scalar", "int8_convrot"), Row(48.0)),
+    **dict.fromkeys(("w4a4", "w4a8", "w4a8_uniform", "w4a8_corrected", "w6a8"), Row(48.0)),
+}
+
 
 def nmse(ours: NDArray[np.generic], golden: NDArray[np.generic]) -> float:
     """The one measure. Shapes must agree; NaN and infinity give infinity."""

@@ -189,6 +189,13 @@ static std::vector<ltx2_image> images_of(const ltx2_video_params & p, int frames
     return images;
 }
 
+Request Request::resized(const VideoSize & size, const Scale & scale) const {
+    Request other = *this;
+    other.frames = size.frames, other.height = size.height, other.width = size.width;
+    other.grid = grid_of(size.width, size.height, size.frames, fps, scale);
+    return other;
+}
+
 static bool is_space(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
 
 Request::Request(const ltx2_video_params & p, const Defaults & d, const Scale & scale)

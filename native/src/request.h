@@ -32,6 +32,10 @@ std::string variant_of(const Part & dit);
 std::string stated_variant(const Part & part);
 float checked_fps(float fps); // INVALID_ARGUMENT
 
+struct VideoSize {
+    int frames = 0, height = 0, width = 0; // pixels
+};
+
 struct Request {
     std::string prompt, negative;
     bool negative_given;                   // by the caller, not the model's own
@@ -43,6 +47,10 @@ struct Request {
     uint64_t seed = 0;
     const float * noise = nullptr; // the caller's, in planes; null: from the seed
     size_t noise_count = 0;
+
+    VideoSize size() const { return {frames, height, width}; }
+    // The same of another size, for weighing what it would take.
+    Request resized(const VideoSize & size, const Scale & scale) const;
 
     // INVALID_ARGUMENT naming the field, and where it helps the nearest values that work.
     Request(const ltx2_video_params & params, const Defaults & defaults, const Scale & scale);

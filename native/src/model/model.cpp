@@ -106,6 +106,8 @@ void Model::add(const FileSet & set) {
         for (const std::string & path : set.paths)
             pointers.push_back(&files.emplace_back(read_tensor_file(path)));
         contents = recognise(pointers);
+        for (const TensorFile & file : files)
+            file.mapping->check_unchanged(); // which markers were read from
         if (contents.problem.empty())
             config = stated_config(files.front());
     } catch (const Error & e) {

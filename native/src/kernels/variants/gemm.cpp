@@ -211,6 +211,10 @@ extern constexpr Gemm gemm_kernels = {
     tile,
     multiplies,
     decoder,
+    coded_values,
+    coded_bytes,
+    coded_bits,
+    coded_minimum,
     unpacker};
 
 } // namespace ltx2::kernels::LTX2_VARIANT
