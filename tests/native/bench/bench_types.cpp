@@ -22,10 +22,12 @@ struct Product {
     static constexpr int64_t k = 4096, n = 1024;
     std::unique_ptr<ggml_context, decltype(&ggml_free)> context;
     Scratch scratch;
+    Nodes nodes; // keep what their operations need
     ggml_cgraph * graph;
 
     Product(ggml_type type, int threads, int64_t rows)
-        : context(ggml_init({size_t{256} << 20, nullptr, false}), ggml_free) {
+        : context(ggml_init({size_t{256} << 20, nullptr, false}), ggml_free),
+          nodes(context.get(), {threads, scratch}, /*exact=*/false) {
         ggml_tensor * weight = ggml_new_tensor_2d(context.get(), type, k, n);
         ggml_tensor * x = ggml_new_tensor_2d(context.get(), GGML_TYPE_F32, k, rows);
         const std::vector<float> values = random_values(k * rows), ones(k, 1.0f);
@@ -35,7 +37,6 @@ struct Product {
         for (int64_t i = 1; i < n; ++i)
             std::memcpy(static_cast<char *>(weight->data) + static_cast<size_t>(i) * weight->nb[1],
                         weight->data, weight->nb[1]);
-        Nodes nodes(context.get(), {threads, scratch}, /*exact=*/false);
         graph = ggml_new_graph(context.get());
         ggml_build_forward_expand(
             graph, kernels::matmul(nodes, {weight, x, nullptr, false, Activations::bits8}));
@@ -43,18 +44,23 @@ struct Product {
 };
 } // namespace
 
+// A graph runs once.
+static double product_seconds(ggml_type type, int threads, int rows) {
+    const Product product(type, threads, rows);
+    const std::clock_t begin = std::clock();
+    ggml_graph_compute_with_ctx(product.context.get(), product.graph, threads);
+    return double(std::clock() - begin) / CLOCKS_PER_SEC;
+}
+
 Run types_run(int threads, const std::string & kinds, int rows) {
-    std::vector<std::shared_ptr<Product>> products;
+    std::vector<ggml_type> types;
     std::istringstream names(kinds);
     for (std::string name; std::getline(names, name, ',');)
-        products.push_back(std::make_shared<Product>(type_of(name), threads, rows));
+        types.push_back(type_of(name));
     return [=] {
         std::vector<double> seconds;
-        for (const auto & product : products) {
-            const std::clock_t begin = std::clock();
-            ggml_graph_compute_with_ctx(product->context.get(), product->graph, threads);
-            seconds.push_back(double(std::clock() - begin) / CLOCKS_PER_SEC);
-        }
+        for (ggml_type type : types)
+            seconds.push_back(product_seconds(type, threads, rows));
         return seconds;
     };
 }
