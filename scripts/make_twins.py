@@ -67,9 +67,12 @@ class Model:
         self.checkpoint = _tensors(shapes)
         self.gemma = _tensors(tiny_shapes.gemma(GEMMA, tiny_tokenizer.vocabulary_size() + 63))
         self.stated = {"config": json.dumps(config), "model_version": "2.3.0"}
-        self._quantiser = subprocess.Popen(  # it ends with its input
+        self._quantiser = subprocess.Popen(
             [quantiser], stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
+
+    def close(self) -> None:
+        self._quantiser.communicate()  # it ends with its input
 
     def part(self, *prefixes: str, without: str = "") -> Tensors:
         """The checkpoint's tensors under these prefixes, less those under another."""
@@ -464,6 +467,7 @@ def main() -> None:
             folder = args.folder / kind / name
             shutil.rmtree(folder, ignore_errors=True)
             print(name, *layout(model, folder))
+    model.close()
 
 
 if __name__ == "__main__":
