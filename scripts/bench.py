@@ -146,7 +146,7 @@ class Bench:
                 worker.run()
 
     def measure(self, folder: Path, part: str, size: int) -> list[Row]:
-        _, kinds = PARTS[part]
+        kinds = self.args.type or PARTS[part][1]
         ours = {kind: self.ours(folder, part, kind, size) for kind in kinds}
         plain = {}
         if not (self.args.no_plain or part.startswith("attention")):
@@ -267,6 +267,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--part", action="append", choices=list(PARTS), help="only this part")
     parser.add_argument("--size", type=int, action="append", help="only this size")
+    parser.add_argument("--type", action="append", help="this weight type, of any that GGUF has")
     parser.add_argument("--no-plain", action="store_true", help="without plain ggml operations")
     parser.add_argument("--torch-python", help="a Python that has torch, ltx-core, transformers")
     parser.add_argument(

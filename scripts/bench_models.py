@@ -30,6 +30,10 @@ DECODER = [
 ]  # fmt: skip
 
 
+# Where a block has its scales, if not at its beginning.
+SCALES = {"Q4_K": (0, 2), "Q5_K": (0, 2), "Q6_K": (208,), "Q3_K": (108,), "Q2_K": (80, 82)}
+
+
 def _blocks(stages: list[tuple[str, int]]) -> list[list[Any]]:
     key = {"res_x": "num_layers"}
     return [[name, {key.get(name, "multiplier"): n}] for name, n in stages]
@@ -85,15 +89,17 @@ class _Writer:
         self.out.add_tensor(name, data)
 
     def matrix(self, name: str, rows: int, columns: int) -> None:
-        if self.kind == "F16":
-            data = (self.normal / math.sqrt(columns)).astype(np.float16)
-            self.out.add_tensor(name, np.resize(data, (rows, columns)))
-            return
         kind = gguf.GGMLQuantizationType[self.kind]
+        if self.kind in ("F32", "F16", "BF16"):
+            data = gguf.quants.quantize(self.normal / np.float32(math.sqrt(columns)), kind)
+            width = columns * gguf.GGML_QUANT_SIZES[kind][1] // data.itemsize
+            self.out.add_tensor(name, np.resize(data, (rows, width)), raw_dtype=kind)
+            return
         block, size = gguf.GGML_QUANT_SIZES[kind]
         some = self.random.integers(0, 256, (1 << 15, size), dtype=np.uint8, endpoint=False)
         step = (0.25 if self.kind == "Q4_0" else 0.016) / math.sqrt(columns)
-        some[:, :2] = np.array([step], np.float16).view(np.uint8)
+        for at in SCALES.get(self.kind, (0,)):
+            some[:, at : at + 2] = np.array([step], np.float16).view(np.uint8)
         data = np.resize(some, (rows, columns // block * size))
         self.out.add_tensor(name, data, raw_dtype=kind)
 
