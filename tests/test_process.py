@@ -40,7 +40,8 @@ def begun(program: list[str], folder: Path, word: str, **options: Any) -> subpro
 STANDS_STILL = """
 import sys, time
 from pathlib import Path
-from ltx2 import __main__, _process, cli
+from ltx2 import __main__, _process
+from ltx2.commands import terminal
 def show(bars, progress):
     _process.check()
     Path("begun").touch()
@@ -51,7 +52,7 @@ def show(bars, progress):
         _process.say("clean-up")
         time.sleep(0.3)
         Path("begun").unlink()
-cli._Bars.show = show
+terminal.Bars.show = show
 sys.argv[1:] = sys.argv[2:]
 sys.exit(__main__.main())
 """
@@ -126,15 +127,16 @@ def test_the_command_that_pip_installs_is_the_module_s() -> None:
 
 SWALLOWED = """
 import os, signal, sys
-from ltx2 import __main__, cli
-show = cli._Bars.show
+from ltx2 import __main__
+from ltx2.commands import terminal
+show = terminal.Bars.show
 def swallows(bars, progress):
     try:
         os.kill(os.getpid(), signal.SIGTERM)
     except KeyboardInterrupt:
         pass
     show(bars, progress)
-cli._Bars.show = swallows
+terminal.Bars.show = swallows
 sys.argv[1:] = sys.argv[2:]
 sys.exit(__main__.main())
 """

@@ -80,3 +80,6 @@ def psnr(ours: NDArray[np.uint8], golden: NDArray[np.uint8]) -> float:
         raise ValueError(f"shapes differ: {ours.shape} and {golden.shape}")
     mse = float(((ours.astype(np.float64) - golden.astype(np.float64)) ** 2).mean())
     return float("inf") if mse == 0 else 10 * float(np.log10(255.0**2 / mse))
+
+
+TWINS: dict[str, Row] = {}

@@ -41,5 +41,6 @@ Tensor gate_heads(Nodes & g, Tensor x, Tensor logits);
 extern const Ops cpu_ops;      // our kernels
 extern const Ops ggml_cpu_ops; // ggml's operations, on its CPU backend
 extern const Ops ggml_gpu_ops; // and on its GPU backends
+extern const Ops counted_ops;  // for a device that counts
 
 } // namespace ltx2

@@ -92,8 +92,9 @@ static Source without_padding(Source source, const std::vector<int64_t> & ne) {
     const int64_t padding = source.coding ? source.coding->padding : 1;
     if (padding == 1 || ne.size() != 2)
         return source;
-    const std::vector<int64_t> shape = {ne[1], ne[0]}, & have = source.coding->shape;
-    if (round_up(ne[0], padding) == have[1] && (ne[1] == have[0] || round_up(ne[1], padding) == have[0])) {
+    const std::vector<int64_t> shape = {ne[1], ne[0]}, &have = source.coding->shape;
+    if (round_up(ne[0], padding) == have[1] &&
+        (ne[1] == have[0] || round_up(ne[1], padding) == have[0])) {
         Coding coding = *source.coding;
         coding.shape = shape;
         source.coding = std::make_shared<const Coding>(std::move(coding));
@@ -126,9 +127,9 @@ ggml_type Store::type_of(const Source & source, As as) const {
         return !source.coding && info.type == GGML_TYPE_F16 ? GGML_TYPE_F16 : GGML_TYPE_F32;
     if (!source.coding)
         return info.type;
-    return device_.ops().reads_codes ? GGML_TYPE_I8
-           : device_.shares_memory() ? GGML_TYPE_F32
-                                     : GGML_TYPE_F16;
+    return device_.computing().reads_codes ? GGML_TYPE_I8
+           : device_.shares_memory()       ? GGML_TYPE_F32
+                                           : GGML_TYPE_F16;
 }
 
 const Store::Wanted & Store::want(const Source & given, const std::string & name,
@@ -153,8 +154,8 @@ const Store::Wanted & Store::want(const Source & given, const std::string & name
         context_used_ = 0;
     }
     ++context_used_;
-    Tensor tensor = ggml_new_tensor(contexts_.back().get(), type, static_cast<int>(sides.size()),
-                                    sides.data());
+    Tensor tensor =
+        ggml_new_tensor(contexts_.back().get(), type, static_cast<int>(sides.size()), sides.data());
     ggml_set_name(tensor, name.c_str());
     const bool as_it_is = source.coding ? type == GGML_TYPE_I8 : type == source.info->type;
     wanted_.push_back({tensor, source, as, as_it_is && can_map(source, as)});
@@ -177,9 +178,11 @@ void Store::load(const Progress & progress) {
 }
 
 void Store::map_tensors() {
+    size_t bytes = 0;
     for (Wanted & w : wanted_) {
         if (!w.mapped)
             continue;
+        bytes += w.source.info->size;
         const Mapping & mapping = *w.source.file->mapping;
         BufferPtr & buffer = maps_[&mapping];
         if (!buffer) {
@@ -195,6 +198,8 @@ void Store::map_tensors() {
         ggml_backend_tensor_alloc(buffer.get(), w.tensor,
                                   const_cast<uint8_t *>(w.source.info->data));
     }
+    if (Tally * tally = device_.tally())
+        counted_ = counted(tally->mapped, bytes);
 }
 
 static void read_stored(const TensorInfo & info, int64_t first, int64_t count, float * out) {
@@ -227,7 +232,8 @@ void release_values(const Source & source, int64_t first, int64_t count) {
             return static_cast<size_t>(static_cast<double>(value) / all *
                                        static_cast<double>(info.size));
         };
-        source.file->mapping->release(info.data + place(first), place(first + count) - place(first));
+        source.file->mapping->release(info.data + place(first),
+                                      place(first + count) - place(first));
     };
     release(*source.info);
     for (size_t i = 0; source.coding && i < source.coding->beside.size(); ++i)
@@ -260,7 +266,7 @@ static void copy_taps(ggml_type from, Tensor tensor, Read read) {
 
 // As F32 or F16, some at a time.
 static void copy_values(const Source & source, Tensor tensor) {
-    constexpr uint32_t largest_f16 = 0x477FE000; // as bits
+    constexpr uint32_t largest_f16 = 0x477FE000;                // as bits
     const int64_t all = ggml_nelements(tensor), most = 1 << 18; // whole blocks of every type
     std::vector<float> values;
     std::vector<ggml_fp16_t> halves;
@@ -324,7 +330,7 @@ void Store::copy_tensors(const Progress & progress) {
         ggml_backend_buffer_t buffer = nullptr;
         uint8_t * place = nullptr;
         if (size) {
-            buffers_.push_back(Buffer(kind, size, "weights"));
+            buffers_.push_back(device_.weights_buffer(size));
             buffer = buffers_.back().get();
             place = buffers_.back().data();
             ggml_backend_buffer_set_usage(buffer, GGML_BACKEND_BUFFER_USAGE_WEIGHTS);
@@ -336,7 +342,8 @@ void Store::copy_tensors(const Progress & progress) {
                 continue;
             ggml_backend_tensor_alloc(buffer, w.tensor, place);
             place += padded(w.tensor);
-            copy_tensor(w.source, w.tensor, w.as);
+            if (!device_.tally())
+                copy_tensor(w.source, w.tensor, w.as);
             release_values(w.source, 0, w.source.elements());
         }
     }

@@ -90,6 +90,7 @@ private:
     std::deque<Wanted> wanted_; // do not move
     std::vector<Buffer> buffers_;
     std::map<const Mapping *, BufferPtr> maps_;
+    Counted counted_; // of what is mapped, where the device counts
 };
 
 } // namespace ltx2

@@ -46,7 +46,7 @@ struct GemmTile {
 using DecodeFn = void (*)(const uint8_t * row, int64_t first, int64_t count, uint8_t * values,
                           float * scales, float * minima);
 struct Decoder {
-    DecodeFn decode; // null: not of its types
+    DecodeFn decode; // null: not of its types, whose values `to_int8` rounds
     int bits;        // of a value
     bool has_minima;
 };
@@ -79,6 +79,8 @@ struct Gemm {
     // Decoded 8-bit values as F32.
     void (*scaled)(const uint8_t * values, const float * scales, const float * minima,
                    int64_t count, float * out);
+    // Values as 8 bits with one scale for 32, as a decoder gives them.
+    void (*to_int8)(const float * x, int64_t count, uint8_t * values, float * scales);
     // from [panel][stride] to [count][panel], in units
     void (*transpose)(const uint32_t * from, int64_t stride, int64_t count, uint32_t * to);
     // Units of 4 bytes, [count][panel], in place to pairs of 16-bit values, [2 count][panel]: the

@@ -43,9 +43,10 @@ static Decoder decoder_of(const Matrix & weight) {
             kernels.coded_minimum(format) != 0};
 }
 
-// The fastest arithmetic of this processor that rounds activations no further, and weights not at
-// all; F32 for F32 weights and for a few rows. Activations of 16 bits go with weights that become
-// 8-bit values, F32 with others.
+// The fastest arithmetic of this processor that rounds activations no further; F32 for F32 weights
+// and for a few rows. Activations of 8 bits go with all of ggml's quantised types: those that
+// `Gemm::decoder` does not know are rounded to 8 bits as well, which their own error drowns. Those
+// of 16 bits go with weights that become 8-bit values unrounded, F32 with others.
 static Arithmetic choose_arithmetic(const Matrix & weight, int64_t rows, Activations activations) {
     const Gemm & kernels = variant().gemm;
     const bool bf16 = most_rows(Arithmetic::bf16) && (!weight.coding || weight.coding->fits_bf16());
@@ -56,8 +57,10 @@ static Arithmetic choose_arithmetic(const Matrix & weight, int64_t rows, Activat
         kernels.unpacker(Arithmetic::int4, weight.tensor->type))
         return Arithmetic::int4;
     const Arithmetic whole = bits8 ? Arithmetic::int8 : Arithmetic::int16;
-    const int bits = decoder_of(weight).bits;
-    if (blocks && bits && kernels.multiplies(whole, bits))
+    const Decoder decoder = decoder_of(weight);
+    const bool rounded = bits8 && !weight.coding && ggml_is_quantized(weight.tensor->type);
+    const bool fits = weight.coding ? decoder.bits > 0 : decoder.decode || rounded;
+    if (blocks && fits && kernels.multiplies(whole, decoder.bits))
         return whole;
     return bits8 && bf16 ? Arithmetic::bf16 : Arithmetic::f32;
 }
@@ -190,7 +193,8 @@ struct Product {
         kernels.coded_bytes(part, values);
         std::fill_n(scales, part.count / 32, 1.0f);
         for (int64_t i = 0; part.scales && i < part.count; i += std::min<int64_t>(part.group, 32))
-            scales[i / 32] += 0 * part.scales[(part.first + i) / part.group - part.first / part.group];
+            scales[i / 32] +=
+                0 * part.scales[(part.first + i) / part.group - part.first / part.group];
         if (decoder.has_minima)
             std::fill_n(minima, part.count / 32, kernels.coded_minimum(part.format));
     }
@@ -200,8 +204,10 @@ struct Product {
         if (coding->group_scale.data)
             coding->group_scales(row, first / group, last / group - first / group + 1,
                                  room.group_scales);
-        return {coding->format, weight_row(row), k, first, count,
-                coding->group_scale.data ? room.group_scales : nullptr, group, coding->levels};
+        return {
+            coding->format, weight_row(row), k,
+            first,          count,           coding->group_scale.data ? room.group_scales : nullptr,
+            group,          coding->levels};
     }
 
     void coded_values_of(int64_t row, int64_t first, int64_t count, float * to) {
@@ -260,7 +266,10 @@ struct Product {
         case Arithmetic::int4: // never: variants with int4 have an unpacker
             if (coding)
                 return decode_codes(part_of(column, first, count), to, scales, minima);
-            return decoder.decode(weight_row(column), first, count, to, scales, minima);
+            if (decoder.decode)
+                return decoder.decode(weight_row(column), first, count, to, scales, minima);
+            values_of(column, first, count, room.values);
+            return kernels.to_int8(room.values, count, to, scales);
         }
     }
 

@@ -189,8 +189,8 @@ static std::string architecture_of(const TensorFile & file) {
 static std::string other_version(Found & found, const Files &) {
     for (const Other & other : found.row->others)
         if (holds(other.sign, found.tensors) != other.lacks)
-            return words("is %s (%s%s), which is not supported; LTX-2.3 is", other.what,
-                         other.lacks ? "no " : "", other.sign.name);
+            return words("is %s (%s%s), which is not supported; give %s", other.what,
+                         other.lacks ? "no " : "", other.sign.name, found.row->source);
     return "";
 }
 
@@ -203,8 +203,8 @@ static std::string other_architecture(Found & found, const Files & files) {
     if (std::find(ours.begin(), ours.end(), found.architecture) != ours.end() ||
         (!file.is_gguf() && found.architecture.empty()))
         return "";
-    return words("has the architecture %s; the %s of LTX-2.3 is \"%s\"",
-                 shown(found.architecture).c_str(), found.row->title, ours[0]);
+    return words("has the architecture %s, which is not supported; give %s",
+                 shown(found.architecture).c_str(), found.row->source);
 }
 
 static std::string other_sizes(Found & found, const Files & files) {
@@ -212,8 +212,8 @@ static std::string other_sizes(Found & found, const Files & files) {
     const bool few = count_signs(sizes, found.tensors) * 2 < static_cast<int>(sizes.size());
     if (!few || !text_of(*files.front(), "model_version").empty())
         return "";
-    return words("its %s has other sizes than LTX-2.3's, and it states no model_version",
-                 found.row->title);
+    return words("its %s has other sizes than LTX-2.3's, and it states no model_version; give %s",
+                 found.row->title, found.row->source);
 }
 
 static std::string wrong_coding(Found & found, const Files & files) {
@@ -245,13 +245,17 @@ static std::string parts_problem(std::vector<Found> & parts, const Files & files
     return "";
 }
 
-static std::string file_problem(const TensorFile & file) {
+static std::string file_problem(const Files & files) {
+    const TensorFile & file = *files.front();
     const std::string version = text_of(file, "model_version");
     if (!version.empty() && version.compare(0, 3, "2.3") != 0)
         return words("states model_version %s; LTX-2.3 is supported", shown(version).c_str());
-    const std::optional<Json> parts = file.metadata.find("split.count");
-    if (parts && parts->integer(file.path + ": split.count") > 1)
-        return "is one of several parts; join them with llama-gguf-split";
+    const std::optional<Json> stated = file.metadata.find("split.count"); // llama.cpp's
+    const int64_t count = stated ? stated->integer(file.path + ": split.count") : 0;
+    if (count > 1 && count != static_cast<int64_t>(files.size()))
+        return words(
+            "is one of %lld parts; give them in one folder, named NAME-00001-of-%05lld.gguf",
+            static_cast<long long>(count), static_cast<long long>(count));
     return "";
 }
 
@@ -292,7 +296,7 @@ Contents recognise(const std::vector<const TensorFile *> & files) {
         say_what_it_is(contents);
         return contents;
     }
-    contents.problem = file_problem(file);
+    contents.problem = file_problem(files);
     if (contents.problem.empty())
         contents.problem = parts_problem(contents.parts, files);
     if (contents.problem.empty() && !twice.empty())
