@@ -4,7 +4,7 @@
     scripts/comfy_quant.py int8_convrot ltx-tiny-base.safetensors ltx-tiny-base-int8.safetensors
     scripts/comfy_quant.py decode ltx-tiny-base-int8.safetensors plain.safetensors
 
-docs/formats.md describes the formats. Which matrices are coded follows what published files do: the
+docs/comfyui.md describes the formats. Which matrices are coded follows what published files do: the
 linear layers of the blocks; what is small, and every token passes through, stays as it was.
 `decode` is the reference that the tests compare the library with: float32, outermost first.
 """
