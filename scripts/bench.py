@@ -31,7 +31,6 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 import bench_models
 import bench_table
-import comfy_quant
 
 HERE = Path(__file__).parent
 MATRICES = ("F16", "Q8_0", "Q4_0")

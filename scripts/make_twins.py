@@ -44,8 +44,8 @@ GEMMA = GEOMETRIES["twins"]["gemma"]
 def _exact(values: Array) -> Array:
     """What BF16 holds, and F16 too: its smallest step is 2^-24, eight bits below 2^-17."""
     bits = np.ascontiguousarray(values, np.float32).view(np.uint32)
-    bits = (bits + 0x7FFF + ((bits >> 16) & 1)) & 0xFFFF0000
-    rounded: Array = bits.astype(np.uint32).view(np.float32)
+    halves = ((bits + 0x7FFF + ((bits >> 16) & 1)) & 0xFFFF0000).astype(np.uint32)
+    rounded: Array = halves.view(np.float32)
     rounded[np.abs(rounded) < 2.0**-17] = 0
     return rounded
 

@@ -19,7 +19,8 @@ from tolerance import TWINS, TWINS_PSNR, nmse, psnr
 import ltx2
 
 if TYPE_CHECKING:
-    from make_twins import Array, Model, TypeOf
+    from make_tiny import Array
+    from make_twins import Model, TypeOf
 
 PROMPT = "a red circle moves right on a blue background, then a green square falls"
 PICTURE = np.add.outer(np.arange(64), np.arange(64))[..., None].repeat(3, 2).astype(np.uint8)
@@ -46,6 +47,7 @@ def test_every_layout_gives_the_same_bits(
     for ours, want in zip(generate(twins[name] + twins[other]), official, strict=True):
         assert ours.frames.std() > 1
         assert np.array_equal(ours.frames, want.frames)
+        assert ours.latents is not None and want.latents is not None
         assert np.array_equal(ours.latents, want.latents)
 
 

@@ -91,8 +91,8 @@ TWINS: dict[str, Row] = {
 TWINS_PSNR = Row(48.0, 58.5)  # of the frames, in dB, at least
 
 # ComfyUI's formats, by scripts/comfy_quant.py's names: the tiny model's frames as users run it,
-# against those of the same weights decoded to F32. Measured with AVX2, with room for processors that
-# multiply in BF16 where there the products are in F32.
+# against those of the same weights decoded to F32. Measured with AVX2, whose products are in F32,
+# with room for processors that multiply in BF16.
 FORMATS_PSNR: dict[str, Row] = {
     "fp8": Row(48.0, 92.5),
     "fp8_rows": Row(48.0, 93.8),
