@@ -16,7 +16,7 @@ import click
 import ltx2
 
 from ._process import say
-from .commands import files, generate
+from .commands import files, generate, weights
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,8 +49,9 @@ def cli() -> None:
 
 
 for _command in (
-    generate.t2v, generate.i2v, generate.decode,
+    generate.t2v, generate.i2v, generate.decode, generate.plan,
     files.info, files.convert, files.devices,
+    weights.pull, weights.list_,
 ):  # fmt: skip
     cli.add_command(_command)
 

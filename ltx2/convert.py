@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any, TypedDict
 from . import _native, writer
 from ._calls import Call
 from ._native import check, ffi, lib
+from .about import describe
 from .errors import CancelledError, InvalidArgumentError, ModelError
-from .session import describe
 from .video import Progress
 
 if TYPE_CHECKING:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import ltx2
+from ltx2.model_files import paths as model_paths
 from ltx2.text import json_line, visible
 
 from .terminal import Bars, answer, json_flag
@@ -29,13 +30,13 @@ _KNOWN = ltx2.capabilities()
               "wrote into FILE.")  # fmt: skip
 @json_flag
 def info(files: Sequence[str], verify: bool, as_json: bool) -> None:
-    """Print what model FILEs hold."""
-    described = {file: ltx2.describe(file) for file in files}
+    """Print what model FILEs hold; a FILE may be a name of `ltx2 list`."""
+    described = {str(file): ltx2.describe(file) for file in model_paths(files)}
     if verify:
         from ltx2.convert import verify as check
 
         with closing(Bars()) as bars:
-            for file in files:
+            for file in described:
                 check(file, progress=bars.show)
     if as_json:
         click.echo(json_line(described))
@@ -118,18 +119,19 @@ def convert(
     """Convert SOURCE, model files or folders, to one GGUF file."""
     from ltx2 import convert as converting
 
+    paths = model_paths(sources)
     options: dict[str, Any] = {
         "variant": variant, "tensor_type": _patterns(tensor_type), "keep_audio": keep_audio,
         "target_size": target_size,
     }  # fmt: skip
     if dry_run:
-        planned = converting.plan(sources, kind, **options)
+        planned = converting.plan(paths, kind, **options)
         click.echo(json_line(planned) if as_json else "\n".join(map(visible, _plan_lines(planned))))
         return
     if output is None:
         raise click.UsageError("Missing option '-o' / '--output'.")
     with closing(Bars()) as bars:
-        converting.convert(sources, output, kind, **options, progress=bars.show)
+        converting.convert(paths, output, kind, **options, progress=bars.show)
     answer(output, {}, as_json)
 
 

@@ -16,7 +16,9 @@ import ltx2
 from ltx2 import media
 from ltx2._native import ffi, sentences
 from ltx2._process import say
+from ltx2.text import json_line
 
+from . import plans
 from .terminal import Bars, answer, json_flag
 
 if TYPE_CHECKING:
@@ -54,9 +56,7 @@ def _applied(options: Sequence[Callable[[Any], Any]]) -> Callable[[Any], Any]:
     return add
 
 
-_shared = _applied([
-    click.option("-o", "--output", required=True, metavar="FILE",
-                 help=".mp4, .gif, .webp, .png (a folder of frames) or .npy."),
+_opening = _applied([
     click.option("--model", multiple=True, metavar="PATH", type=click.Path(),
                  help=_OPENING["files"] + " Give it once per PATH. Default: $LTX2_MODEL, else the "
                  "demo model."),
@@ -65,8 +65,18 @@ _shared = _applied([
     json_flag,
     click.option("-v", "--verbose", is_flag=True, help="Print more on stderr."),
 ])  # fmt: skip
+_shared = _applied([
+    click.option("-o", "--output", required=True, metavar="FILE",
+                 help=".mp4, .gif, .webp, .png (a folder of frames) or .npy."),
+    _opening,
+])  # fmt: skip
+_fields = _applied([*map(_field, ltx2.Options.__annotations__)])
+_crf = click.option(
+    "--crf", type=int, default=33, show_default=True,
+    help="How strongly an image is compressed before use; 0 not at all.",
+)  # fmt: skip
 _generation = _applied([
-    *map(_field, ltx2.Options.__annotations__),
+    _fields,
     click.option("--latents", metavar="FILE", type=click.Path(dir_okay=False),
                  help="Also write the final latents there, .npy, before they are decoded."),
     _shared,
@@ -78,26 +88,29 @@ _generation = _applied([
 @_generation
 def t2v(prompt: str, **options: Any) -> None:
     """Make a video from PROMPT."""
-    _generate(lambda session, wanted: session.t2v(prompt, **wanted), options)
+    _generate(
+        lambda session, wanted: session.t2v(prompt, **wanted),
+        options,
+        plan=lambda session, wanted: session.plan(prompt, **wanted),
+    )
 
 
 @click.command()
 @click.argument("prompt")
 @click.argument("images", nargs=-1, required=True, metavar="IMAGE[@FRAME[:STRENGTH]]...")
-@click.option("--crf", type=int, default=33, show_default=True,
-              help="How strongly an image is compressed before use; 0 not at all.")  # fmt: skip
+@_crf
 @_generation
 def i2v(prompt: str, images: Sequence[str], crf: int, **options: Any) -> None:
     """Make a video from PROMPT that passes through IMAGEs: at FRAME (0), with STRENGTH (1).
 
     An image lies on white where it is transparent.
     """
-    chosen = {}
-    for frame, image in map(parse_image, images):
-        if frame in chosen:
-            raise click.UsageError(f"two images for frame {frame}")
-        chosen[frame] = image
-    _generate(lambda session, wanted: session.i2v(prompt, chosen, crf=crf, **wanted), options)
+    chosen = _chosen(images)
+    _generate(
+        lambda session, wanted: session.i2v(prompt, chosen, crf=crf, **wanted),
+        options,
+        plan=lambda session, wanted: session.plan(prompt, chosen, crf=crf, **wanted),
+    )
 
 
 @click.command()
@@ -109,6 +122,21 @@ def decode(latents: str, **options: Any) -> None:
     values = _load_array("latents", latents)
     size = _video_size(values.shape)
     _generate(lambda session, wanted: session.decode(values, **wanted), options, size)
+
+
+@click.command()
+@click.argument("prompt")
+@click.argument("images", nargs=-1, metavar="[IMAGE[@FRAME[:STRENGTH]]]...")
+@_crf
+@_fields
+@_opening
+def plan(prompt: str, images: Sequence[str], crf: int, **options: Any) -> None:
+    """Say what making a video from PROMPT, and IMAGEs, would take: time and memory, by stage."""
+    as_json = options.pop("as_json")
+    opening = {name: options.pop(name) for name in ("model", "device", "threads", "verbose")}
+    with _opened(opening) as session:
+        planned = session.plan(prompt, _chosen(images), crf=crf, **_wanted(options))
+    click.echo(json_line(planned) if as_json else "\n".join(plans.lines(planned)))
 
 
 def _video_size(latents: tuple[int, ...]) -> dict[str, int]:
@@ -128,35 +156,52 @@ def parse_image(argument: str) -> tuple[int, tuple[str, float]]:
     return int(frame), (image, float(strength or 1))
 
 
+def _chosen(images: Sequence[str]) -> dict[int, tuple[str, float]]:
+    chosen = {}
+    for frame, image in map(parse_image, images):
+        if frame in chosen:
+            raise click.UsageError(f"two images for frame {frame}")
+        chosen[frame] = image
+    return chosen
+
+
+def _opened(options: Mapping[str, Any]) -> ltx2.Session:
+    if options["verbose"]:
+        logging.getLogger("ltx2").setLevel(logging.INFO)
+    model = list(options["model"]) or None
+    return ltx2.Session(model, device=options["device"], threads=options["threads"])
+
+
+def _wanted(options: Mapping[str, Any]) -> dict[str, Any]:
+    wanted = {name: value for name, value in options.items() if value is not None}
+    if "noise" in wanted:
+        wanted["noise"] = _load_array("noise", wanted["noise"])
+    return wanted
+
+
 def _generate(
     make: Callable[[ltx2.Session, dict[str, Any]], ltx2.Video],
     options: dict[str, Any],
     size: Mapping[str, int] | None = None,
+    plan: Callable[[ltx2.Session, dict[str, Any]], dict[str, Any]] | None = None,
 ) -> None:
-    """Everything around the call itself: check the output, open, report, save.
+    """Everything around the call itself: check the output, open, plan, report, save.
 
     `size` is the video's, where no option says it.
     """
-    output = options.pop("output")
-    model, device = options.pop("model"), options.pop("device")
-    threads, as_json = options.pop("threads"), options.pop("as_json")
-    verbose = options.pop("verbose")
-    if verbose:
-        logging.getLogger("ltx2").setLevel(logging.INFO)
+    output, as_json = options.pop("output"), options.pop("as_json")
+    opening = {name: options.pop(name) for name in ("model", "device", "threads", "verbose")}
     _check_output(output, {**options, **(size or {})})
-    wanted = {name: value for name, value in options.items() if value is not None}
-    if "noise" in wanted:
-        wanted["noise"] = _load_array("noise", wanted["noise"])
+    wanted = _wanted(options)
     if "latents" in wanted:
         if os.path.realpath(wanted["latents"]) == os.path.realpath(output):
             raise click.UsageError("--latents names the output; the video would replace them")
         wanted["latents"] = media.array_writer(wanted["latents"])
-    with (
-        ltx2.Session(list(model) or None, device=device, threads=threads) as session,
-        closing(Bars(f"model: {session.model}")) as bars,
-    ):
+    with _opened(opening) as session, closing(Bars(f"model: {session.model}")) as bars:
+        if plan and not session.is_demo:  # which is done before a plan is
+            bars.expect(plan(session, {k: v for k, v in wanted.items() if k != "latents"}))
         video = make(session, {**wanted, "progress": bars.show})
-    if not verbose and video.seed is not None:  # else it was logged at the start
+    if not opening["verbose"] and video.seed is not None:  # else it was logged at the start
         say(f"seed {video.seed}")
     _save(video, output)
     answer(output, video.metadata, as_json)

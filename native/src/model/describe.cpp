@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <cstdlib>
-#include <set>
 
 namespace ltx2 {
 
@@ -47,9 +46,9 @@ static Json shortened(const Json & value) {
     return Json::Object{{"begins", first}, {"length", length}};
 }
 
-void TensorSum::add(const TensorInfo & tensor) {
+void TensorSum::add(const TensorInfo & tensor, int64_t parameters) {
     tensors_ += 1;
-    parameters_ += tensor.elements();
+    parameters_ += parameters;
     bytes_ += static_cast<int64_t>(tensor.size);
 }
 
@@ -78,7 +77,7 @@ static Json geometry(const Found & found) {
             std::string_view number;
             if (!matches(measure.tensor, name, &number))
                 continue;
-            const std::vector<int64_t> & shape = source.info->shape;
+            const std::vector<int64_t> & shape = source.shape();
             if (measure.side < 0)
                 size = std::max(size, number_of(number) + 1);
             else if (static_cast<size_t>(measure.side) < shape.size())
@@ -90,16 +89,33 @@ static Json geometry(const Found & found) {
     return out;
 }
 
-static Json::Array parts_of(const TensorFile & file, const std::vector<Found> & parts) {
-    std::map<const PartRow *, TensorSum> sums;
-    std::set<const TensorInfo *> used;
+namespace {
+struct Use { // of a tensor
+    const PartRow * row;
+    int64_t parameters; // codes hold several in a byte, and those beside them none
+};
+} // namespace
+using Uses = std::map<const TensorInfo *, Use>;
+
+static Uses uses_of(const TensorFile & file, const std::vector<Found> & parts) {
+    Uses uses;
     for (const Found & found : parts)
-        for (const auto & [name, source] : found.tensors)
-            if (used.insert(source.info).second)
-                sums[found.row].add(*source.info);
+        for (const auto & [name, source] : found.tensors) {
+            uses.insert({source.info, {found.row, source.elements()}});
+            if (source.coding)
+                for (const TensorInfo * other : source.coding->beside)
+                    uses.insert({other, {found.row, 0}});
+        }
     for (const TensorInfo & tensor : file.tensors)
-        if (!used.count(&tensor))
-            sums[unused_part(tensor)].add(tensor);
+        if (!uses.count(&tensor))
+            uses[&tensor] = {unused_part(tensor), tensor.elements()};
+    return uses;
+}
+
+static Json::Array parts_of(const Uses & uses, const std::vector<Found> & parts) {
+    std::map<const PartRow *, TensorSum> sums;
+    for (const auto & [tensor, use] : uses)
+        sums[use.row].add(*tensor, use.parameters);
     Json::Array out;
     for (const Found & found : parts) {
         Json::Object row = row_of(*found.row);
@@ -150,15 +166,16 @@ Json describe(const TensorFile & file) {
         metadata.add(key, shortened(value));
     std::map<std::string, TensorSum> by_type;
     TensorSum all;
-    for (const TensorInfo & tensor : file.tensors) {
-        all.add(tensor);
-        by_type[tensor.dtype].add(tensor);
+    const Uses uses = uses_of(file, contents.parts);
+    for (const auto & [tensor, use] : uses) {
+        all.add(*tensor, use.parameters);
+        by_type[tensor->dtype].add(*tensor, use.parameters);
     }
     for (const auto & [type, sum] : by_type)
         types.add(type, counts(sum));
     Json::Object out{{"file", file.path},
                      {"format", file.format},
-                     {"parts", parts_of(file, contents.parts)},
+                     {"parts", parts_of(uses, contents.parts)},
                      {"problem", contents.problem.empty() ? Json() : contents.problem}};
     all.put(out);
     out.add("types", types);

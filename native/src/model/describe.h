@@ -10,7 +10,7 @@ inline constexpr char checksums_key[] = "ltx2.tensor_sha256";
 
 class TensorSum {
 public:
-    void add(const TensorInfo & tensor);
+    void add(const TensorInfo & tensor, int64_t parameters);
     void put(Json::Object & out) const; // "tensors", "parameters", "bytes"
 
 private:
