@@ -240,7 +240,7 @@ def _kind(value: Any) -> int:
 
 def _packed(kind: int, value: Any) -> bytes:
     if kind == _TEXT:
-        text = value.encode("utf-8", "replace")
+        text: bytes = value.encode("utf-8", "replace")
         return struct.pack("<Q", len(text)) + text
     if kind == _LIST:
         kinds = {_kind(item) for item in value} or {_INTEGER}

@@ -20,7 +20,6 @@ import json
 import math
 import os
 import re
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -73,11 +72,10 @@ class Model:
         paths = []
         for source, reader in zip(DEMO, self.readers, strict=True):
             paths.append(folder / source.name)
-            out = gguf.GGUFWriter(paths[-1], reader.get_field("general.architecture").contents())
+            out = gguf.GGUFWriter(paths[-1], reader.fields["general.architecture"].contents())
             for key, field in reader.fields.items():
                 if not key.startswith(("GGUF.", "general.architecture", "ltx2.tensor")):
-                    kinds = [*field.types, None]
-                    out.add_key_value(key, field.contents(), kinds[0], kinds[1])
+                    out.add_key_value(key, field.contents(), *field.types[:2])
             for tensor in reader.tensors:
                 out.add_tensor(tensor.name, values[tensor.name])
             out.write_header_to_file()
@@ -94,7 +92,8 @@ def _steps(tensor: Any) -> NDArray[np.float32] | None:
     _, size = gguf.GGML_QUANT_SIZES[tensor.tensor_type]
     blocks = tensor.data.reshape(-1, size)
     steps = np.ascontiguousarray(blocks[:, :2]).view(np.float16).astype(np.float32)
-    return np.abs(np.repeat(steps, 32, 1)).reshape(tensor.shape.tolist()[::-1])
+    out: NDArray[np.float32] = np.repeat(steps, 32, 1).reshape(tensor.shape.tolist()[::-1])
+    return np.abs(out)
 
 
 def rounded(values: Values, kind: str, work: Path) -> Values:
@@ -244,7 +243,7 @@ def sensitivity(work: Path, count: int, kind: str = "q4_0") -> None:
     text = SENSITIVITY.read_text()
     for pattern, value in found.items():
         row = re.escape(f'{{"{pattern}", ') + "[0-9.e+-]+"
-        text = re.sub(row, lambda _, p=pattern, v=value: f'{{"{p}", {v:.3g}', text)
+        text = re.sub(row, f'{{"{pattern}", {value:.3g}', text)
     SENSITIVITY.write_text(text)
     print(f"the sum of the groups says {decibels(sum(errors)):.1f} dB")
     clips = Clips(model.write(work / "demo", coarse), prompts(count))
@@ -327,4 +326,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

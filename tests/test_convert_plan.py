@@ -142,7 +142,7 @@ def test_a_pattern_overrides_the_rules(source: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("pattern", ["*.bias", "nothing", "*attn1.to_q"])
 def test_a_pattern_of_no_matrix_is_an_error(pattern: str, source: Path) -> None:
-    with pytest.raises(ltx2.InvalidArgumentError, match="tensor_type: .* is of no matrix"):
+    with pytest.raises(ltx2.InvalidArgumentError, match=r"tensor_type: .* is of no matrix"):
         plan(source, tensor_type={pattern: "f16"})
 
 
@@ -250,7 +250,7 @@ def test_checksums_that_are_none_do_no_harm(sums: Any, tmp_path: Path) -> None:
     out.write_tensors_to_file()
     out.close()
     assert len(ltx2.describe(path)["tensor_list"]) == 1
-    with pytest.raises(ltx2.ModelError, match="states no checksums|is not what was written"):
+    with pytest.raises(ltx2.ModelError, match=r"states no checksums|is not what was written"):
         verify(path)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,8 @@ from .terminal import Bars, answer, json_flag
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+
+    from ltx2.convert import Plan
 
 _KNOWN = ltx2.capabilities()
 
@@ -157,19 +159,15 @@ def _patterns(given: Sequence[str]) -> dict[str, str]:
     return out
 
 
-def _plan_lines(planned: dict[str, Any]) -> Iterator[str]:
+def _plan_lines(planned: Plan) -> Iterator[str]:
     """Lines "key: value": what is kept and dropped, by part, and how it is stored."""
-    rows = [
-        {**tensor, "tensors": 1, "parameters": math.prod(tensor["shape"])}
-        for tensor in planned["tensors"]
-    ]
-    for word, key in (("kept", "part"), ("type", "type")):
-        groups: dict[str, Counter[str]] = {}
-        for row in rows:
-            counts = {count: row[count] for count in ("tensors", "parameters", "bytes")}
-            groups.setdefault(row[key], Counter()).update(counts)
-        for name, counts in groups.items():
-            yield f"{word} {name}: {_counts(counts)}"
+    groups: dict[str, Counter[str]] = defaultdict(Counter)
+    for tensor in planned["tensors"]:
+        counts = {"tensors": 1, "parameters": math.prod(tensor["shape"]), "bytes": tensor["bytes"]}
+        groups[f"kept {tensor['part']}"].update(counts)
+        groups[f"type {tensor['type']}"].update(counts)
+    for name, total in sorted(groups.items()):
+        yield f"{name}: {_counts(total)}"
     for row in planned["dropped"]:
         yield f"dropped {row['part'] or 'other'}: {_counts(row)}"
     yield f"size: {planned['size']}"
