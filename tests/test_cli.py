@@ -146,7 +146,11 @@ def test_info_and_devices(
     assert 'metadata model_version: "2.3.0"' in lines
     assert "tensor vae.decoder.conv_in.conv.bias: F32 [64]" in lines
     code, out, _ = run(capsys, "info", "--json", tiny_model[0])
-    assert json.loads(out) == {str(tiny_model[0]): ltx2.describe(tiny_model[0])}
+    about = json.loads(out)
+    assert about["files"] == {str(tiny_model[0]): ltx2.describe(tiny_model[0])}
+    assert about["run"] is None
+    assert about["problem"].startswith(f"model: no text encoder in {tiny_model[0]}; give Gemma 3")
+    assert f"run: {about['problem']}" in lines
     code, out, _ = run(capsys, "devices")
     assert out.splitlines() == ltx2.devices()
     code, out, _ = run(capsys, "devices", "--json")

@@ -272,6 +272,18 @@ def test_info_says_what_a_part_is(full: Path) -> None:
     assert "license: none stated" in lines
 
 
+def test_info_says_what_a_run_needs(tiny_model: list[Path]) -> None:
+    line = ["info", *map(str, tiny_model)]
+    about = json.loads(CliRunner().invoke(cli, [*line, "--json"]).stdout)
+    assert len(about["files"]) == 3  # Gemma is two in a folder
+    assert about["problem"] is None
+    with ltx2.Session(tiny_model) as session:
+        wanted = session.plan("a")
+    assert about["run"]["memory"] == wanted["memory"]
+    lines = CliRunner().invoke(cli, line).output.splitlines()
+    assert lines[lines.index("run:") + 1].startswith("64x64, 9 frames, 4 steps")
+
+
 def test_info_shows_the_licence(source: Path) -> None:
     assert ltx2.describe(source)["license"] == METADATA["license"]
     assert 'license: "L"' in CliRunner().invoke(cli, ["info", str(source)]).output

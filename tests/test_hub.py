@@ -90,7 +90,7 @@ def test_what_is_pulled_is_a_model_by_its_name(
             assert (session.t2v("a dot", **options).frames == np.load(clip)).all()  # type: ignore[arg-type]
     assert server.asked == []
     code, out, _ = run("info", NAME, "--json")
-    assert list(json.loads(out)) == paths
+    assert list(json.loads(out)["files"]) == paths
 
 
 def test_from_pretrained_downloads(server: Hub) -> None:

@@ -100,13 +100,13 @@ def test_info_is_visible(evil_model: Path, capfd: pytest.CaptureFixture[str]) ->
     assert code == 0
     lines = out.splitlines()
     known = ("file: ", "format: ", "parts: ", "problem: ", "tensors: ", "parameters: ", "bytes: ",
-             "type ", "metadata ", "tensor ")  # fmt: skip
+             "part ", "type ", "license: ", "metadata ", "tensor ", "run: ")  # fmt: skip
     assert [line for line in lines[1:] if not line.startswith(known)] == []
     assert any(line.startswith(r"tensor a\x1b[31m") for line in lines)
     assert any(line.startswith(r"metadata a\x1b[31m") for line in lines)
     code, out, _ = ran(capfd, "info", "--json", evil_model)
     assert out.isascii()
-    (about,) = json.loads(out).values()
+    (about,) = json.loads(out)["files"].values()
     assert about["tensor_list"][0]["name"] == NAME.replace("\udce9", "")
 
 

@@ -7,6 +7,7 @@ import math
 import re
 from collections import Counter, defaultdict
 from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -15,12 +16,14 @@ import ltx2
 from ltx2.model_files import paths as model_paths
 from ltx2.text import json_line, visible
 
+from . import plans
 from .terminal import Bars, answer, json_flag
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from ltx2.convert import Plan
+    from ltx2.model_files import StrPath
 
 _KNOWN = ltx2.capabilities()
 
@@ -32,19 +35,41 @@ _KNOWN = ltx2.capabilities()
               "wrote into FILE.")  # fmt: skip
 @json_flag
 def info(files: Sequence[str], verify: bool, as_json: bool) -> None:
-    """Print what model FILEs hold; a FILE may be a name of `ltx2 list`."""
-    described = {str(file): ltx2.describe(file) for file in model_paths(files)}
+    """Print what model FILEs hold, and what a run with them needs.
+
+    A FILE may be a folder, or a name of `ltx2 list`.
+    """
+    paths = model_paths(files)
+    described = {str(file): ltx2.describe(file) for path in paths for file in _inside(Path(path))}
     if verify:
         from ltx2.convert import verify as check
 
         with closing(Bars()) as bars:
             for file in described:
                 check(file, progress=bars.show)
+    run, problem = _run(paths)
     if as_json:
-        click.echo(json_line(described))
+        click.echo(json_line({"files": described, "run": run, "problem": problem}))
         return
-    for file, about in described.items():
-        click.echo("\n".join(map(visible, [file, *_lines(about)])))
+    lines = [line for file, about in described.items() for line in (file, *_lines(about))]
+    lines += ["run:", *plans.lines(run)] if run else [f"run: {problem}"]
+    click.echo("\n".join(map(visible, lines)))
+
+
+def _inside(path: Path) -> list[Path]:
+    """The model files of a folder; else the path itself."""
+    if not path.is_dir():
+        return [path]
+    return sorted(file for file in path.rglob("*") if file.suffix in (".gguf", ".safetensors"))
+
+
+def _run(files: Sequence[StrPath]) -> tuple[dict[str, Any] | None, str | None]:
+    """What a video of the model's usual size takes; or why these files make none."""
+    try:
+        with ltx2.Session(files) as session:
+            return session.plan("a"), None
+    except ltx2.Error as error:
+        return None, str(error)
 
 
 def _lines(about: dict[str, Any]) -> Iterator[str]:
