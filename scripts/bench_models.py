@@ -20,7 +20,7 @@ FULL = {"gemma": 48, "connector": 8, "denoise": 48}
 VIDEO = {"gemma": 3, "connector": 1, "denoise": 4}
 STEPS, PROMPT, CELLS = 8, 128, 8  # of a video: distilled steps, tokens of text, 256 x 256 x 17
 VIDEO_TOKENS = 3 * CELLS * CELLS
-GEMMA = {"hidden": 3840, "ffn": 15360, "heads": 16, "kv": 8, "head": 256, "vocab": 256}
+GEMMA = {"hidden": 3840, "ffn": 15360, "heads": 16, "kv": 8, "head": 256, "vocab": 2048}
 ENCODER = [
     ("res_x", 4), ("compress_space_res", 2), ("res_x", 6), ("compress_time_res", 2), ("res_x", 4),
     ("compress_all_res", 2), ("res_x", 2), ("compress_all_res", 1), ("res_x", 2),
@@ -242,10 +242,10 @@ def _stages(part: str) -> list[tuple[str, str, int, int, int]]:
     return out
 
 
-def _vae(w: _Writer, part: str) -> None:
+def _vae(w: _Writer, *parts: str) -> None:
     for name in ("mean-of-means", "std-of-means"):
         w.vector(f"vae.per_channel_statistics.{name}", 128, value=1.0)
-    for path, kind, columns, rows, layers in _stages(part):
+    for path, kind, columns, rows, layers in (stage for part in parts for stage in _stages(part)):
         if kind == "res_x":
             _residual(w, path, columns, layers)
         else:

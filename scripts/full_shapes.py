@@ -62,8 +62,7 @@ def video() -> Shapes:
     states = models.FULL["gemma"] + 1
     inputs = states * models.GEMMA["hidden"]
     w.shapes["text_embedding_projection.video_aggregate_embed.weight"] = (models.WIDTH, inputs)
-    models._vae(w, "encode")
-    models._vae(w, "decode")
+    models._vae(w, "encode", "decode")
     return w.shapes
 
 

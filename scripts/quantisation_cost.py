@@ -1,10 +1,11 @@
 """What a quantisation costs: docs/quantisation.md's tables, its pictures, the sensitivity table.
 
     python scripts/quantisation_cost.py WORK            # everything; WORK takes 12 GB of files
-    python scripts/quantisation_cost.py WORK --only demo|sensitivity|width|sizes
+    python scripts/quantisation_cost.py WORK --only demo|sensitivity|targets|width|sizes
 
 `demo` makes clips of the demo model with the matrices rounded to each type; `sensitivity` rounds
 one group of matrices after the other, and writes the numbers into native/src/sensitivity.cpp;
+`targets` compares what `--target-size` expects of them with what comes;
 `width` runs random weights at the true widths, in files that `ltx2 convert` made; `sizes` computes
 files from the shapes of the whole model.
 
@@ -20,6 +21,7 @@ import json
 import math
 import os
 import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,7 @@ os.environ.setdefault("LTX2_EXACT", "1")  # what weights cost, not what arithmet
 import bench_models
 import full_shapes
 import gguf
+import make_twins
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
@@ -39,6 +42,7 @@ ROOT = Path(__file__).parents[1]
 DEMO = sorted((Path(ltx2.__file__).parent / "demo").glob("*.gguf"))
 TYPES = ["bf16", "f16", "q8_0", "q6_k", "q5_1", "q5_k", "q4_0", "q4_k", "q3_k"]
 PICTURED = ["f16", "q8_0", "q6_k", "q5_k", "q4_k", "q4_0", "q3_k"]
+BLOCKS = 4  # at the true width
 SENSITIVITY = ROOT / "native" / "src" / "sensitivity.cpp"
 
 Values = dict[str, NDArray[np.float32]]
@@ -250,28 +254,80 @@ def sensitivity(work: Path, count: int, kind: str = "q4_0") -> None:
     print(f"all of them at once give {decibels(mse(clips.frames, wanted.frames)):.1f} dB")
 
 
+def targets(work: Path, count: int) -> None:
+    """Whether `target_size` promises what comes, by the table that the library was built with."""
+    files = Model().write(work / "demo", {})
+    wanted = Clips(files, prompts(count))
+    [source] = [file for file in files if "gemma" not in file.name]
+    print("\n| the size of | expected, dB | measured, dB | in that type alone, dB |")
+    print("|---|---:|---:|---:|")
+    for kind in ("q4_0", "q5_1", "q8_0"):
+        cells = []
+        for options in ({"target_size": plan(source, kind)["size"] + 4096}, {"type": kind}):
+            made = convert(source, work / "target.gguf", **options)
+            clips = Clips([made, *(file for file in files if file != source)], prompts(count))
+            cells.append(decibels(mse(clips.frames, wanted.frames)))
+            if "target_size" in options:
+                about = gguf.GGUFReader(made).fields["ltx2.quantisation"].contents()
+                cells.insert(0, json.loads(about)["expected_psnr"])
+        print(f"| `{kind}` | " + " | ".join(f"{cell:.1f}" for cell in cells) + " |", flush=True)
+
+
 # ---- true widths
 
 
 def width(work: Path) -> None:
-    """Latents after two steps, of four blocks and what surrounds them, each matrix in one type."""
-    source = bench_models.make("video", "F16", work)
+    """Of four DiT blocks and a connector's, the latents after two steps; of Gemma's layers, states.
+
+    Random weights hardly listen to the text, so Gemma's states are looked at themselves.
+    """
+    source, gemma, made = (work / f"width-{name}.gguf" for name in ("f16", "gemma", "made"))
+    w = bench_models._Writer(gemma, "gemma3", "F16")
+    bench_models._gemma(w, bench_models.VIDEO["gemma"])
+    make_twins._tokenizer_keys(w.out, bench_models.GEMMA["vocab"])
+    w.close()
+    w = bench_models._Writer(source, "ltxv", "F16")
+    w.out.add_string("config", json.dumps(bench_models.config(BLOCKS)))
+    w.out.add_string("model_version", "2.3.0")
+    bench_models._dit(w, BLOCKS)
+    bench_models._connector(w, 1)
+    bench_models._vae(w, "encode", "decode")
+    w.close()
 
     def latents(files: list[Path]) -> NDArray[np.float32]:
         with ltx2.Session(files, device="CPU") as session:
             video = session.t2v(
-                "x", width=64, height=64, frames=9, seed=1, steps=2, guidance=1, stg=0
+                "x",
+                width=64,
+                height=64,
+                frames=9,
+                seed=1,
+                steps=2,
+                schedule="linear_quadratic",
+                guidance=1,
+                stg=0,
             )
         return np.array(video.latents)
 
-    gemma = source / "gemma.gguf"  # without a tokenizer, which a conversion asks for
-    wanted = latents([source / "ltx.gguf", gemma])
-    print("\ntrue widths, random weights: latents, NMSE against F16\n")
+    def states(file: Path) -> NDArray[np.float32]:
+        np.save(work / "ids.npy", np.arange(2, 34, dtype=np.int32))
+        program = Path(os.environ.get("LTX2_BUILD", ROOT / "build")) / "tests" / "ltx2_tap"
+        ids = f"ids={work / 'ids.npy'}"
+        subprocess.run([program, "text-encoder", file, work, ids], check=True)
+        out: NDArray[np.float32] = np.load(work / "states.npy")
+        return out
+
+    wanted, wanted_states = latents([source, gemma]), states(gemma)
+    print("\ntrue widths, random weights: NMSE against F16\n")
+    print("| type | latents | Gemma's states |\n|---|---:|---:|")
     for kind in TYPES:
         patterns = {"*to_gate_logits*": "f16", "*.transformer_blocks.#.*": kind}
-        made = convert(source / "ltx.gguf", work / "width.gguf", kind, tensor_type=patterns)
-        print(f"| `{kind}` | {nmse(latents([made, gemma]), wanted):.1e} |", flush=True)
-        made.unlink()
+        convert(source, made, kind, tensor_type=patterns, variant="distilled")
+        error = nmse(latents([made, gemma]), wanted)
+        of_states = nmse(states(convert(gemma, made, kind)), wanted_states)
+        print(f"| `{kind}` | {error:.1e} | {of_states:.1e} |", flush=True)
+    for path in (source, gemma, made):
+        path.unlink()
 
 
 # ---- sizes
@@ -310,7 +366,7 @@ def _gemma_bytes(kind: str) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("work", type=Path)
-    parser.add_argument("--only", choices=["demo", "sensitivity", "width", "sizes"])
+    parser.add_argument("--only", choices=["demo", "sensitivity", "targets", "width", "sizes"])
     parser.add_argument("--clips", type=int, default=8)
     args = parser.parse_args()
     args.work.mkdir(parents=True, exist_ok=True)
@@ -321,6 +377,8 @@ def main() -> None:
         picture(demo(args.work, args.clips), ROOT / "docs" / "images" / "quantisation.png")
     if only in (None, "sensitivity"):
         sensitivity(args.work, args.clips)
+    if only in (None, "targets"):
+        targets(args.work, args.clips)
     if only in (None, "width"):
         width(args.work)
 
