@@ -207,7 +207,6 @@ def picture(made: dict[str, Clips], path: Path) -> None:
             for half, pixels in enumerate((frame, shown)):
                 small = Image.fromarray(pixels).resize((side, side), Image.Resampling.LANCZOS)
                 sheet.paste(small, (column * side, bar + (2 * row + half) * side))
-    path.parent.mkdir(exist_ok=True)
     sheet.quantize(192).save(path, optimize=True)
     print(f"{path}: {path.stat().st_size} bytes")
 
@@ -374,7 +373,7 @@ def main() -> None:
     if only in (None, "sizes"):
         sizes(args.work)
     if only in (None, "demo"):
-        picture(demo(args.work, args.clips), ROOT / "docs" / "images" / "quantisation.png")
+        picture(demo(args.work, args.clips), ROOT / "docs" / "quantisation.png")
     if only in (None, "sensitivity"):
         sensitivity(args.work, args.clips)
     if only in (None, "targets"):

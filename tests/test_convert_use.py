@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import gguf
 import make_tiny
 import numpy as np
 import pytest
+from make_twins import TEXT, VIDEO
 
 import ltx2
 from ltx2.convert import convert
@@ -56,6 +58,27 @@ def test_a_smaller_type_costs_what_was_measured(
     made = clip(converted(tiny, tmp_path, kind))
     psnr = 10 * np.log10(255**2 / np.mean((made - wanted) ** 2))
     assert psnr >= PSNR[kind] - 3
+
+
+def tensors(path: Path) -> dict[str, Any]:
+    return {
+        t.name: (t.tensor_type, t.shape.tolist(), t.data.tobytes())
+        for t in gguf.GGUFReader(path).tensors
+    }
+
+
+@pytest.mark.parametrize("name", [*VIDEO, *TEXT])
+def test_every_layout_becomes_the_same_tensors(
+    name: str, twins: dict[str, list[Path]], tmp_path: Path
+) -> None:
+    usual = "official" if name in VIDEO else "sharded"
+    made, wanted = (
+        tensors(convert(twins[layout], tmp_path / f"{layout}.gguf", "q8_0"))
+        for layout in (name, usual)
+    )
+    assert len(wanted) > 20
+    assert made.keys() == wanted.keys()
+    assert [name for name in wanted if made[name] != wanted[name]] == []
 
 
 # Of the blocks' matrices in rows of 256, so that every type is stored as what it is; against F16.

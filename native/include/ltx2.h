@@ -82,7 +82,8 @@ LTX2_API ltx2_status ltx2_capabilities(char ** out);
    (why it cannot be used, or null), "tensors", "parameters", "bytes", "types" with the same counts,
    "license", "metadata", "tensor_list" with "name", "type", "shape" (outermost first), "offset" in
    the file, "bytes", and "sha256" of them where the file states it}. A part has "geometry" and the
-   counts too. Of long metadata {"begins", "length"}. Released by ltx2_text_free. Errors: MODEL, OUT_OF_MEMORY. */
+   counts too. Of long metadata {"begins", "length"}. Released by ltx2_text_free. Errors: MODEL,
+   OUT_OF_MEMORY. */
 LTX2_API ltx2_status ltx2_file_describe(const char * file, char ** out);
 LTX2_API void ltx2_text_free(char * text); /* NULL is ignored */
 
@@ -216,9 +217,8 @@ typedef struct ltx2_conversion {
                                           u32, i32 in an array, and another number f32, with
                                           ltx2.tensor_sha256 to be filled in; tensors: name, part,
                                           type, type_id (GGUF's), shape (outermost first), bytes,
-                                          source_bytes;
-                                          dropped, by part: tensors, parameters, bytes; size of the
-                                          file */
+                                          source_bytes; dropped, by part: tensors, parameters,
+                                          bytes; size of the file */
     const char * const * files;        /* that it is made of */
     size_t file_count;
 } ltx2_conversion;
