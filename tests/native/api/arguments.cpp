@@ -228,8 +228,18 @@ TEST(a_conversion_is_checked) {
     CHECK_REFUSED(ltx2_conversion_open(&p, &conversion), "files: null");
     p.files = demo_files;
     p.type = "%s%n";
-    CHECK_REFUSED(ltx2_conversion_open(&p, &conversion), "type: %s%n");
+    CHECK_REFUSED(ltx2_conversion_open(&p, &conversion), "type: \"%s%n\"");
     p.type = nullptr;
+    p.tensor_type_count = 1;
+    CHECK_REFUSED(ltx2_conversion_open(&p, &conversion), "tensor_type: null");
+    const char * patterns[] = {nullptr};
+    p.tensor_type = patterns;
+    CHECK_REFUSED(ltx2_conversion_open(&p, &conversion), "tensor_type[i]: null");
+    for (const char * pattern : {"", "=", "=f16", "*", "*=%s%n", "%s=f16"}) {
+        patterns[0] = pattern;
+        CHECK_REFUSED(ltx2_conversion_open(&p, &conversion), "type: ");
+    }
+    p.tensor_type_count = 0;
     p.variant = "none such";
     CHECK_REFUSED(ltx2_conversion_open(&p, &conversion), "variant: ");
     CHECK(conversion == nullptr);
