@@ -91,6 +91,7 @@ _shared = _applied([
                  "demo model."),
     click.option("--device", help=_OPENING["device"] + " `ltx2 devices` lists them."),
     click.option("--threads", type=int, default=0, help=_OPENING["threads"]),
+    click.option("--low-memory", is_flag=True, help=_OPENING["low_memory"]),
     _json_flag,
     click.option("-v", "--verbose", is_flag=True, help="Print more on stderr."),
 ])  # fmt: skip
@@ -246,9 +247,9 @@ def _generate(
     `size` is the video's, where no option says it.
     """
     output = options.pop("output")
-    model, device = options.pop("model"), options.pop("device")
-    threads, as_json = options.pop("threads"), options.pop("as_json")
-    verbose = options.pop("verbose")
+    model = options.pop("model")
+    opening = {name: options.pop(name) for name in ("device", "threads", "low_memory")}
+    as_json, verbose = options.pop("as_json"), options.pop("verbose")
     if verbose:
         logging.getLogger("ltx2").setLevel(logging.INFO)
     _check_output(output, {**options, **(size or {})})
@@ -260,7 +261,7 @@ def _generate(
             raise click.UsageError("--latents names the output; the video would replace them")
         wanted["latents"] = media.array_writer(wanted["latents"])
     with (
-        ltx2.Session(list(model) or None, device=device, threads=threads) as session,
+        ltx2.Session(list(model) or None, **opening) as session,
         closing(_Bars(f"model: {session.model}")) as bars,
     ):
         video = make(session, {**wanted, "progress": bars.show})

@@ -108,6 +108,9 @@ class Session:
     threads      on the processor; default: one per physical core that this process may use
     keep_loaded  keep every component in memory between calls: faster, and much larger; default:
                  each leaves after its stage
+    low_memory   weights are read ahead and given back layer by layer, for 2 GiB in all, the
+                 system's cache of model files counted, as far as the video's size lets it; default:
+                 where the machine or the container has less than a run wants, up to what it has
 
     Several threads may share a session; their calls run one after the other. Raises ModelError,
     DeviceError, OutOfMemoryError.
@@ -120,6 +123,7 @@ class Session:
         device: str | None = None,
         threads: int = 0,
         keep_loaded: bool = False,
+        low_memory: bool = False,
     ) -> None:
         files = _model_files(model)
         names = [c_path("model", file) for file in files]
@@ -131,6 +135,7 @@ class Session:
         params.device = c_device = ffi.NULL if device is None else c_text("device", device)
         _assign(params, "threads", threads)
         params.keep_loaded = keep_loaded
+        params.low_memory = low_memory
         out = ffi.new("ltx2_session **")
         with Call():
             check(lib.ltx2_session_open(params, out))

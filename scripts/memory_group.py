@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import signal
 import subprocess
 import threading
 import time
@@ -20,7 +19,7 @@ MIB = 1 << 20
 LIMIT, PEAK = "memory.limit_in_bytes", "memory.max_usage_in_bytes"
 
 
-class Unavailable(Exception):
+class UnavailableError(Exception):
     """No group can be made here."""
 
 
@@ -30,7 +29,7 @@ def _own_group() -> Path:
         _, controllers, name = line.split(":", 2)
         if controllers == "memory":
             return Path("/sys/fs/cgroup/memory", name.lstrip("/"))
-    raise Unavailable("there is no hierarchy of version 1 that limits memory")
+    raise UnavailableError("there is no hierarchy of version 1 that limits memory")
 
 
 @contextlib.contextmanager
@@ -42,7 +41,9 @@ def limited(line: list[str], mib: int) -> Iterator[tuple[list[str], Callable[[],
         return
     if not Path("/sys/fs/cgroup/memory").exists():
         if not shutil.which("systemd-run"):
-            raise Unavailable("a limit of memory needs systemd-run, or control groups of version 1")
+            raise UnavailableError(
+                "a limit of memory needs systemd-run, or control groups of version 1"
+            )
         user = [] if os.geteuid() == 0 else ["--user"]
         properties = ["-p", f"MemoryMax={mib}M", "-p", "MemorySwapMax=0"]
         run = ["systemd-run", "--scope", "--quiet", "--collect", *user, *properties]
@@ -52,7 +53,7 @@ def limited(line: list[str], mib: int) -> Iterator[tuple[list[str], Callable[[],
     try:
         group.mkdir()
     except OSError as error:
-        raise Unavailable(f"{group}: {error.strerror}") from None
+        raise UnavailableError(f"{group}: {error.strerror}") from None
     try:
         (group / LIMIT).write_text(f"{mib}M")
         enter = f'echo $$ > "{group}/cgroup.procs" && exec "$@"'
@@ -90,8 +91,5 @@ class Watch:
             time.sleep(0.02)
 
     def end(self) -> None:
-        """Wait for the process, and end it where it is asked for too early."""
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
         self.process.wait()
         self._thread.join()

@@ -46,7 +46,7 @@ VOCABULARY_12B, REGISTERS = 262208, 128
 
 
 def full_size() -> tuple[dict[str, Any], dict[str, Any], int]:
-    """The config of LTX-2.3 as the library has it, Gemma 3 12B's, and the size of its vocabulary."""
+    """The config of LTX-2.3 as the library has it, Gemma 3 12B's, and its vocabulary's size."""
     text = (ROOT / "native/src/model/builtin/ltx_2_3.cpp").read_text(encoding="utf-8")
     found = re.search(r'ltx23_config = R"\((.*?)\)"', text, re.DOTALL)
     assert found
@@ -77,19 +77,19 @@ class _Values:
     def _piece(self, kind: str, mean: float, deviation: float) -> bytes:
         if kind not in BLOCKS:
             values = self._normal * np.float32(deviation) + np.float32(mean)
-            return values.astype({"f32": "<f4", "f16": "<f2"}[kind]).tobytes()
+            return bytes(values.astype({"f32": "<f4", "f16": "<f2"}[kind]).tobytes())
         size, unit = BLOCKS[kind]
         blocks = self._bits[: PIECE * size].reshape(PIECE, size).copy()
         scale = deviation * unit
         head = [scale, -15.5 * scale] if kind == "q5_1" else [scale]
         blocks[:, : 2 * len(head)] = np.array(head, "<f2").view(np.uint8)
-        return blocks.tobytes()
+        return bytes(blocks.tobytes())
 
     def write(self, file: BinaryIO, tensor: dict[str, Any], shape: tuple[int, ...]) -> None:
         mean, deviation = _statistics(tensor["name"], shape)
         piece, left = self._piece(tensor["type"], mean, deviation), tensor["bytes"]
-        for size in [len(piece)] * (left // len(piece)) + [left % len(piece)]:
-            file.write(memoryview(piece)[:size])
+        file.writelines([piece] * (left // len(piece)))
+        file.write(memoryview(piece)[: left % len(piece)])
         file.write(bytes(-file.tell() % 32))
 
 

@@ -34,7 +34,8 @@ def test_the_public_names_are_these() -> None:
 def test_options_are_the_fields_of_the_struct_and_the_flags_of_the_commands() -> None:
     fields = {name for name, _ in ffi.typeof("ltx2_video_params").fields} - NOT_OPTIONS
     assert set(ltx2.Options.__annotations__) == fields
-    own = {"latents", "output", "model", "device", "threads", "as_json", "verbose"}
+    own = {"latents", "output", "model", "device", "threads", "low_memory"}
+    own |= {"as_json", "verbose"}
     for command, positional in (("t2v", {"prompt"}), ("i2v", {"prompt", "images", "crf"})):
         parameters = cli.cli.commands[command].params
         assert {p.name for p in parameters} == fields | own | positional
@@ -63,7 +64,7 @@ def test_a_session_is_described_in_the_words_of_the_header() -> None:
     )
     documented = {name: " ".join(text.split()) for name, text in listed}
     header = _native.sentences("ltx2_session_params")
-    assert documented.keys() == {"model", "device", "threads", "keep_loaded"}
+    assert documented.keys() == {"model", "device", "threads", "keep_loaded", "low_memory"}
     assert documented.keys() == inspect.signature(ltx2.Session).parameters.keys()
     for name, text in documented.items():
         sentence = header["files" if name == "model" else name]

@@ -95,6 +95,11 @@ typedef struct ltx2_session_params {
                                           this process may use */
     bool keep_loaded;                  /* keep every component in memory between calls: faster, and
                                           much larger; default: each leaves after its stage */
+    bool low_memory;                   /* weights are read ahead and given back layer by layer, for
+                                          2 GiB in all, the system's cache of model files counted, as
+                                          far as the video's size lets it; default: where the machine
+                                          or the container has less than a run wants, up to what it
+                                          has */
 } ltx2_session_params;
 
 LTX2_API ltx2_status ltx2_session_open(const ltx2_session_params * params, ltx2_session ** out);

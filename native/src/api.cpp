@@ -204,9 +204,12 @@ ltx2_status ltx2_session_open(const ltx2_session_params * params, ltx2_session *
         const std::vector<std::string> files = paths(p.files, p.file_count);
         if (p.threads < 0 || p.threads > 512)
             fail(LTX2_STATUS_INVALID_ARGUMENT, "threads: %d is not in 0..512", p.threads);
+        if (p.keep_loaded && p.low_memory)
+            fail(LTX2_STATUS_INVALID_ARGUMENT,
+                 "low_memory: contradicts keep_loaded; leave one of them out");
         const std::string device = p.device ? p.device : "";
         const std::shared_ptr<OpenSession> open(
-            new OpenSession{{files, device, p.threads, p.keep_loaded}});
+            new OpenSession{{files, device, p.threads, p.keep_loaded, p.low_memory}});
         ltx2_session * session = next_session();
         held().sessions.add(session, open);
         return session;

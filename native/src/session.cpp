@@ -49,8 +49,8 @@ void Session::leave() {
 // ---- opening: every part is checked, then whether they fit together
 
 Session::Session(const std::vector<std::string> & files, const std::string & device, int threads,
-                 bool keep_loaded)
-    : model_(files), device_(device, threads), keep_loaded_(keep_loaded) {
+                 bool keep_loaded, bool low_memory)
+    : model_(files), device_(device, threads), keep_loaded_(keep_loaded), low_memory_(low_memory) {
     model_.need_all();
     const auto text = open<TextEncoder>(model_, device_);
     const auto connector = open<Connector>(model_, device_);
@@ -88,7 +88,36 @@ Session::Session(const std::vector<std::string> & files, const std::string & dev
     decoder_ = decoder->config();
     text_length_ = connector->config().text_length;
     width_ = dit->config().width();
+    weights_ =
+        std::max({text->weights(), connector->weights(), dit->weights(), decoder->weights()});
     defaults_ = Defaults(model_.need(Dit::part), dit->config().layers, d);
+}
+
+// What low_memory keeps to, where the process may take as much.
+static constexpr uint64_t low_memory_limit = uint64_t{2} << 30;
+
+// A run wants its largest component in memory beside what it computes: where there is less, the
+// system would drop weights just before they are needed again.
+void Session::choose_residency(const Grid & grid) {
+    Residency & residency = device_.residency;
+    residency = {keep_loaded_, no_limit};
+    const uint64_t have = device_.memory() ? device_.memory() : no_limit;
+    const uint64_t wanted = weights_ + Residency::reserve + block_bytes(grid);
+    if (low_memory_) {
+        residency.limit = std::min(have, low_memory_limit);
+    } else if (!keep_loaded_ && device_.shares_memory() && have < wanted) {
+        residency.limit = have;
+        log(Level::info,
+            "memory: a run wants %.0f MiB, and this process may take %.0f: weights are read ahead "
+            "and given back, as with low_memory",
+            static_cast<double>(wanted) / (1 << 20), static_cast<double>(have) / (1 << 20));
+    }
+}
+
+// What a block holds at least: the hidden state, its rotary table, and queries, keys, values and
+// their mean.
+uint64_t Session::block_bytes(const Grid & grid) const {
+    return 6 * sizeof(float) * static_cast<uint64_t>(width_) * static_cast<uint64_t>(grid.cells());
 }
 
 // Systems that promise more memory than they have end the process that believes them: what cannot
@@ -96,9 +125,7 @@ Session::Session(const std::vector<std::string> & files, const std::string & dev
 void Session::check_memory(const Grid & grid, bool denoises) const {
     const auto [frames, height, width] = size_of(grid);
     const double pixels = device_.shares_memory() ? 3.0 * width * height * frames : 0;
-    // A block holds the hidden state, its rotary table, and queries, keys, values and their mean.
-    const double cells = static_cast<double>(grid.cells());
-    const double block = denoises ? 6 * sizeof(float) * width_ * cells : 0;
+    const double block = denoises ? static_cast<double>(block_bytes(grid)) : 0;
     const double needed = std::max(pixels, block), have = static_cast<double>(device_.memory());
     if (have > 0 && needed > have)
         fail(LTX2_STATUS_OUT_OF_MEMORY,
@@ -315,6 +342,7 @@ std::unique_ptr<Video> Session::make(const ltx2_video_params & params) {
     const Request want(params, defaults_, decoder_.scale);
     decoder_.check(want.grid);
     check_memory(want.grid, /*denoises=*/true);
+    choose_residency(want.grid);
 
     const std::vector<TextFeatures> texts = encode(want, progress);
     State state = {start(want, progress)};
@@ -338,6 +366,7 @@ std::unique_ptr<Video> Session::decode(const ltx2_decode_params & params) {
              given.channels, static_cast<long long>(decoder_.latent_channels));
     decoder_.check(latents.grid);
     check_memory(latents.grid, /*denoises=*/false);
+    choose_residency(latents.grid);
     latents.values = from_planes(given.values, latents.grid.cells(), given.channels);
     if (!all_finite(latents.values))
         fail(LTX2_STATUS_INVALID_ARGUMENT, "latents: hold a value that is not finite");

@@ -26,7 +26,7 @@ class Session {
 public:
     // Reads metadata, and checks every tensor of every part. MODEL, DEVICE, INVALID_ARGUMENT.
     Session(const std::vector<std::string> & files, const std::string & device, int threads,
-            bool keep_loaded);
+            bool keep_loaded, bool low_memory);
 
     std::unique_ptr<Video> generate(const ltx2_video_params & params);
     std::unique_ptr<Video> decode(const ltx2_decode_params & params);
@@ -53,14 +53,17 @@ private:
     };
     Size size_of(const Grid & grid) const;
     void check_memory(const Grid & grid, bool denoises) const;
+    uint64_t block_bytes(const Grid & grid) const;
+    void choose_residency(const Grid & grid);
 
     Model model_;
     Device device_;
-    bool keep_loaded_;
+    bool keep_loaded_, low_memory_;
     std::atomic<bool> closed_{false};
     std::unique_ptr<Tokenizer> tokenizer_; // half a second: once
     Defaults defaults_;
     int text_length_ = 0, width_ = 0; // rows of text; of the DiT
+    uint64_t weights_ = 0;            // bytes, of the largest component
     VaeConfig decoder_;
     std::tuple<std::unique_ptr<TextEncoder>, std::unique_ptr<Connector>,
                std::unique_ptr<VideoEncoder>, std::unique_ptr<Dit>, std::unique_ptr<VideoDecoder>>

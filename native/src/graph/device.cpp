@@ -87,19 +87,26 @@ ggml_status Device::compute(ggml_cgraph * graph, const Progress & progress) {
 }
 
 void Device::trim() {
+    reader_.end();
     scratch_.release();
     if (gpu_)
         gpu_->trim(); // first: it uses the threads
     cpu_.trim();
 }
 
-Kept Device::keep(ggml_type type, Shape ne) const {
+Kept Device::keep(ggml_type type, Shape ne, Kept reuse) const {
     Kept kept;
     kept.context_ = make_context(1);
     kept.tensor = ggml_new_tensor(kept.context_.get(), type, 4, ne.data());
     ggml_backend_buffer_type_t kind = ggml_backend_dev_buffer_type(chosen_);
-    kept.buffer_ = Buffer(kind, ggml_backend_buft_get_alloc_size(kind, kept.tensor), "activations");
-    ggml_backend_buffer_clear(kept.buffer_.get(), 0);
+    const size_t size = ggml_backend_buft_get_alloc_size(kind, kept.tensor);
+    if (reuse.buffer_ && reuse.buffer_.size() >= size) {
+        kept.buffer_ = std::move(reuse.buffer_);
+    } else {
+        reuse = {}; // first, so that both never exist together
+        kept.buffer_ = Buffer(kind, size, "activations");
+        ggml_backend_buffer_clear(kept.buffer_.get(), 0);
+    }
     ggml_backend_tensor_alloc(kept.buffer_.get(), kept.tensor, kept.buffer_.data());
     return kept;
 }

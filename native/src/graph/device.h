@@ -4,6 +4,7 @@
 
 #include "graph/gpu_runner.h"
 #include "graph/ops.h"
+#include "graph/streaming.h"
 
 #include <optional>
 #include <string>
@@ -51,7 +52,11 @@ public:
     Workers workers() { return {threads(), scratch_}; }
     CpuRunner & cpu() { return cpu_; }
 
-    Kept keep(ggml_type type, Shape ne) const; // zeroed; OUT_OF_MEMORY
+    // Zeroed, or, where the memory of `reuse` is large enough, in that, as it is. OUT_OF_MEMORY.
+    Kept keep(ggml_type type, Shape ne, Kept reuse = {}) const;
+
+    Residency residency;
+    ReadAhead & reader() { return reader_; } // its thread ends with trim()
 
     // Whether all arithmetic is F32, for comparing implementations: activations are not rounded.
     // Only operations ask.
@@ -70,6 +75,7 @@ private:
     CpuRunner cpu_;
     std::optional<GpuRunner> gpu_;
     Scratch scratch_;
+    ReadAhead reader_;
     const Ops * ops_ = nullptr;
     bool exact_ = false;
 };

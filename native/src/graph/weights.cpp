@@ -55,9 +55,25 @@ void Weights::end(int64_t count) const {
              static_cast<long long>(count), prefix_.c_str());
 }
 
+void Weights::begin_layer() const { store_->layers_.push_back(store_->wanted_.size()); }
+
+static FilePart part_of(const Source & source) {
+    return {source.file->mapping.get(), source.info->data, source.info->size};
+}
+
+// Once it was read.
+void Store::give_back(const Source & source) const {
+    const FilePart part = part_of(source);
+    if (device_.residency.counts_cache())
+        part.file->forget(part.begin, part.size);
+    else
+        part.file->release(part.begin, part.size);
+}
+
 Store::~Store() {
+    device_.reader().end(); // first: it may be reading
     for (const Wanted & w : wanted_)
-        w.source->file->mapping->release(w.source->info->data, w.source->info->size);
+        give_back(*w.source);
 }
 
 // Convolutions are 5-D in safetensors and folded to 4-D in GGUF: the same bytes.
@@ -129,12 +145,43 @@ bool Store::can_map(const Source & source, As as) const {
            reinterpret_cast<uintptr_t>(source.info->data) % alignment == 0;
 }
 
-void Store::load(const Progress & progress) {
+uint64_t Store::size() const {
+    uint64_t size = 0;
+    for (const Wanted & w : wanted_)
+        size += ggml_nbytes(w.tensor);
+    return size;
+}
+
+// Fewer rows compute so fast that mapping the weights again would show: it takes 12 ms a layer of
+// the 22B model, which computes for 600 ms with so many rows.
+static constexpr int64_t many_rows = 1024;
+
+void Store::use_layer(size_t i, int64_t rows) {
+    streaming_.use(i, rows >= many_rows, device_.residency, device_.reader());
+}
+
+void Store::unload() {
+    for (const Wanted & w : wanted_)
+        w.tensor->buffer = nullptr, w.tensor->data = nullptr;
+    buffers_.clear();
+    maps_.clear();
+    loaded_ = false;
+}
+
+void Store::load(const Progress & progress, bool reports) {
+    streaming_ = {};
+    for (size_t i = 0; i + 1 < layers_.size(); ++i) {
+        streaming_.layers.emplace_back();
+        for (size_t w = layers_[i]; w < layers_[i + 1]; ++w)
+            if (wanted_[w].mapped)
+                streaming_.layers.back().push_back(part_of(*wanted_[w].source));
+    }
     map_tensors();
-    copy_tensors(progress);
+    copy_tensors(progress, reports);
     for (const Wanted & w : wanted_)
         if (w.as == As::taps && device_.ops().pack)
             device_.ops().pack(w.tensor);
+    loaded_ = true;
 }
 
 void Store::map_tensors() {
@@ -218,7 +265,13 @@ static void copy_tensor(const Source & source, Tensor tensor, As as) {
     ggml_backend_tensor_set(tensor, all.data(), 0, ggml_nbytes(tensor)); // F32
 }
 
-void Store::copy_tensors(const Progress & progress) {
+void Store::copy_tensors(const Progress & progress, bool reports) {
+    const auto report = [&](int done, int total) {
+        if (reports)
+            progress("load", done, total);
+        else if (progress.stop_wanted())
+            progress.fail_stopped();
+    };
     ggml_backend_buffer_type_t kind = ggml_backend_dev_buffer_type(device_.ggml());
     const size_t alignment = ggml_backend_buft_get_alignment(kind);
     const auto padded = [&](Tensor t) {
@@ -246,16 +299,16 @@ void Store::copy_tensors(const Progress & progress) {
         }
         for (; first < end; ++first) {
             const Wanted & w = wanted_[first];
-            progress("load", static_cast<int>(first), total);
+            report(static_cast<int>(first), total);
             if (w.mapped)
                 continue;
             ggml_backend_tensor_alloc(buffer, w.tensor, place);
             place += padded(w.tensor);
             copy_tensor(*w.source, w.tensor, w.as);
-            w.source->file->mapping->release(w.source->info->data, w.source->info->size);
+            give_back(*w.source);
         }
     }
-    progress("load", total, total);
+    report(total, total);
 }
 
 } // namespace ltx2

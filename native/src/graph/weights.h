@@ -43,6 +43,8 @@ public:
     // The shape as the file has it, outermost first, of `sides` sides: for the few sizes that no
     // config states. MODEL.
     std::vector<int64_t> shape(const std::string & name, size_t sides) const;
+    // What is asked for from now on belongs to the next of the layers that compute in a row.
+    void begin_layer() const;
     // MODEL where the file has a `prefix.count` too: its config states fewer than it holds.
     void end(int64_t count) const;
 
@@ -59,8 +61,13 @@ public:
     Store(const Store &) = delete;
     Store & operator=(const Store &) = delete;
 
-    // Reports stage "load". Errors: OUT_OF_MEMORY, CANCELLED.
-    void load(const Progress & progress);
+    // Reports stage "load", or, within another one, nothing. Errors: OUT_OF_MEMORY, CANCELLED.
+    void load(const Progress & progress, bool reports = true);
+    void unload(); // as before load()
+    bool is_loaded() const { return loaded_; }
+    uint64_t size() const; // bytes of all weights
+    // Before layer `i` computes; `rows` is how many rows its weights meet.
+    void use_layer(size_t i, int64_t rows);
 
 private:
     friend class Weights;
@@ -73,8 +80,9 @@ private:
     Tensor want(const Source & source, const std::string & name, const std::vector<int64_t> & ne,
                 As as);
     bool can_map(const Source & source, As as) const;
+    void give_back(const Source & source) const;
     void map_tensors();
-    void copy_tensors(const Progress & progress);
+    void copy_tensors(const Progress & progress, bool reports);
 
     Device & device_;
     std::vector<ContextPtr> contexts_;
@@ -83,6 +91,9 @@ private:
     std::vector<Wanted> wanted_;
     std::vector<Buffer> buffers_;
     std::map<const Mapping *, BufferPtr> maps_;
+    std::vector<size_t> layers_; // where in wanted_ each begins
+    Streaming streaming_;
+    bool loaded_ = false;
 };
 
 } // namespace ltx2
