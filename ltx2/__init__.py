@@ -11,6 +11,7 @@ import typing as _typing
 from . import _library
 
 if _typing.TYPE_CHECKING:
+    from .about import capabilities, describe, devices
     from .errors import (
         CancelledError,
         DeviceError,
@@ -20,7 +21,7 @@ if _typing.TYPE_CHECKING:
         ModelError,
         OutOfMemoryError,
     )
-    from .session import Options, Session, capabilities, describe, devices
+    from .session import Options, Session
     from .video import Progress, Video
 
 __version__ = "0.1.0"
@@ -50,9 +51,9 @@ def __getattr__(name: str) -> _typing.Any:
     """All public names, when one is first used: the command handles Ctrl-C before NumPy is read."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from . import errors, session, video
+    from . import about, errors, session, video
 
-    for module in (errors, session, video):
+    for module in (about, errors, session, video):
         globals().update((key, value) for key, value in vars(module).items() if key in __all__)
     return globals()[name]
 

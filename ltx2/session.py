@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import math
-import os
+import platform
 import secrets
 import threading
 from collections.abc import Mapping
@@ -17,10 +17,12 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
 
 import numpy as np
 
-from . import media
+from . import cache, media
 from ._calls import Call, under_way
 from ._native import c_array, c_path, c_text, check, ffi, keep, lib, raise_kept, string
-from .errors import CancelledError, InvalidArgumentError, ModelError
+from .about import devices
+from .errors import CancelledError, InvalidArgumentError
+from .model_files import DEMO, model_files
 from .video import Progress, Video
 
 if TYPE_CHECKING:
@@ -30,11 +32,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from typing_extensions import Self, Unpack
 
-StrPath: TypeAlias = "str | os.PathLike[str]"
+    from .model_files import StrPath
+
 Conditions: TypeAlias = "media.ImageLike | tuple[media.ImageLike, float]"
 
 _log = logging.getLogger("ltx2")
-_DEMO = Path(__file__).resolve().with_name("demo")
 
 
 class Options(TypedDict, total=False):
@@ -101,9 +103,9 @@ class _Call(Call):
 class Session:
     """A model on a device. Opening it reads what the files say of themselves; weights load later.
 
-    model        GGUF or safetensors files, or folders of them; default: what the environment
-                 variable LTX2_MODEL names (separated as in PATH), else the demo model of this
-                 package, a toy of the true architecture that needs no download
+    model        GGUF or safetensors files, or folders of them, or names of `ltx2 list`; default:
+                 what the environment variable LTX2_MODEL names (separated as in PATH), else the
+                 demo model of this package, a toy of the true architecture that needs no download
     device       what computes, by name; default: the fastest present; `devices()` lists them
     threads      on the processor; default: one per physical core that this process may use
     keep_loaded  keep every component in memory between calls: faster, and much larger; default:
@@ -125,7 +127,7 @@ class Session:
         keep_loaded: bool = False,
         low_memory: bool = False,
     ) -> None:
-        files = _model_files(model)
+        files = model_files(model)
         names = [c_path("model", file) for file in files]
         params = ffi.new("ltx2_session_params *")
         params.size = ffi.sizeof("ltx2_session_params")
@@ -142,10 +144,43 @@ class Session:
         del c_names, c_device
         self._session: Any = ffi.gc(out[0], lib.ltx2_session_close)
         self._model = ", ".join(Path(file).name for file in files)
-        self._demo = all(_DEMO in Path(file).resolve().parents for file in files)
+        self._demo = all(DEMO in Path(file).resolve().parents for file in files)
+        self._computes = f"{device or devices()[0]}, {threads} threads"
         self._lock = threading.Lock()
         self._call: _Call | None = None  # in C
         self._closed = ""  # why
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name: str,
+        *,
+        progress: Callable[[Progress], object] | None = None,
+        device: str | None = None,
+        threads: int = 0,
+        keep_loaded: bool = False,
+        low_memory: bool = False,
+    ) -> Self:
+        """A session with a model of `ltx2 list`, downloaded first if it is not here.
+
+        `progress` gets the stages of `ltx2.hub.pull`, whose errors this raises too. A model that is
+        here is opened without a word to the hub. The licences are those that `ltx2 pull` shows.
+        """
+        from . import hub
+
+        wanted = hub.model_set(name)
+        paths = [item.path() for item in wanted.items]
+        if None in paths:
+            hub.pull(name, progress=progress)
+        return cls(
+            wanted.name, device=device, threads=threads, keep_loaded=keep_loaded,
+            low_memory=low_memory,
+        )  # fmt: skip
+
+    @property
+    def is_demo(self) -> bool:
+        """Whether the model is the demo of this package."""
+        return self._demo
 
     @property
     def model(self) -> str:
@@ -230,6 +265,47 @@ class Session:
             owner = self._run(lib.ltx2_session_decode, params, call)
         return _video(owner, {"model": self._model})
 
+    def plan(
+        self,
+        prompt: str,
+        image: Conditions | Mapping[int, Conditions] | None = None,
+        *,
+        crf: int = 33,
+        progress: Callable[[Progress], object] | None = None,
+        **options: Unpack[Options],
+    ) -> dict[str, Any]:
+        """What `t2v`, or with `image` `i2v`, would take with these arguments; no weight is read.
+
+        `seconds` and `memory` are the whole run's, `stages` has them by `stage`; `width`, `height`,
+        `frames`, `fps`, `steps` and `passes` of each step are what would be made. Bytes of
+        memory: `memory["own"]` is the most at once without weights that are mapped, whose pages the
+        system takes back when it needs them, `memory["with_mapped"]` counts those too. `fits`
+        says whether `own` is within `available`; where it does not, `nearest` is the largest
+        `width`, `height` and `frames` of this shape that does.
+
+        The first plan measures for a second or two how fast this machine is, and keeps that in the
+        user's cache folder, or where `LTX2_CACHE` says. With `busy`, other programs had the
+        processor meanwhile, so that it seemed slower, and nothing is kept. Errors as in `i2v`.
+        """
+        chosen = {0: image} if image is not None and not isinstance(image, Mapping) else image or {}
+        with _Call(self, progress) as call:
+            images = [_image(frame, picture, crf) for frame, picture in chosen.items()]
+            params, call.inputs = _params(prompt, images, {**options})
+            machine = f"{string(lib.ltx2_version())}, {platform.node()}, {self._computes}"
+            speeds = cache.load("speeds.json")
+            before = c_text("speeds", json.dumps(speeds.get(machine, {})))
+            text = self._run(
+                lambda session, params, out: lib.ltx2_session_plan(session, params, before, out),
+                params,
+                call,
+                ("char **", lib.ltx2_text_free),
+            )
+        plan: dict[str, Any] = json.loads(string(text))
+        found = plan.pop("speeds")
+        if found != speeds.get(machine) and not plan["busy"]:
+            cache.store("speeds.json", {**speeds, machine: found})
+        return plan
+
     def cancel(self) -> None:
         """Stop the calls under way, from any thread; each raises CancelledError.
 
@@ -296,8 +372,14 @@ class Session:
         del on_latents
         return _video(owner, {**self._metadata(prompt, chosen), **(conditions or {})})
 
-    def _run(self, function: Any, params: Any, call: _Call) -> Any:
-        """The ltx2_video of one call of C, which frees itself."""
+    def _run(
+        self,
+        function: Any,
+        params: Any,
+        call: _Call,
+        result: tuple[str, Any] = ("ltx2_video **", lib.ltx2_video_free),
+    ) -> Any:
+        """What one call of C makes; `result` is its type and what frees it, by itself."""
         self._refuse_reentry()
         with self._lock:
             if self._closed:
@@ -307,9 +389,10 @@ class Session:
             self._call = call
             params.progress = on_progress = _callback("ltx2_progress_fn", call.on_progress)
             try:
-                out = ffi.new("ltx2_video **")
+                kind, free = result
+                out = ffi.new(kind)
                 status = function(self._session, params, out)
-                owner = ffi.gc(out[0], lib.ltx2_video_free)
+                owner = ffi.gc(out[0], free)
                 check(status)
             finally:
                 self._call = None
@@ -330,19 +413,6 @@ _PLAIN = [name for name in Options.__annotations__ if name != "noise"]
 _TEXTS = {"negative_prompt", "schedule"}
 _NOT_ZERO = "{}: 0 cannot be used; leave it out for the default"
 _OFF_AT_ZERO = {"guidance", "stg", "rescale"}  # to C zero is the default, negative is off
-
-
-def _model_files(model: StrPath | Sequence[StrPath] | None) -> Sequence[StrPath]:
-    if model is None and (named := os.environ.get("LTX2_MODEL")):
-        return named.split(os.pathsep)
-    if model is None:
-        files = sorted(_DEMO.glob("*.gguf"))
-        if not files:
-            raise ModelError(f"model: the demo model is not in {_DEMO}; name another")
-        return files
-    if isinstance(model, (str, os.PathLike)):
-        return [model]
-    return list(model)
 
 
 def _assign(struct: Any, name: str, value: Any) -> None:
@@ -432,37 +502,3 @@ def _video(owner: Any, metadata: dict[str, Any]) -> Video:
     latents = _latents_view(owner, owner.latents)
     size = {"width": owner.width, "height": owner.height, "frames": owner.frames, "fps": owner.fps}
     return Video(frames, owner.fps, latents, {**size, **metadata})
-
-
-def devices() -> list[str]:
-    """The names a session's `device` may have on this machine."""
-    with Call():
-        return [string(lib.ltx2_device_name(index)) for index in range(lib.ltx2_device_count())]
-
-
-def describe(file: StrPath) -> dict[str, Any]:
-    """What a model file holds; no weight is loaded.
-
-    `parts` lists which parts of a model it holds, each with `id`, `title` and `need`: "always",
-    "optional", "extends" others (an adapter), or "never" (recognised, not used). `problem` says why
-    the file cannot be used, or is None. `tensors`, `parameters` and `bytes` are counts, `types` has
-    them by type. Of a long text or list in `metadata` there is {"begins", "length"}. `tensor_list`
-    has `name`, `type` and `shape` of each tensor. Raises ModelError.
-    """
-    return _json(lambda out: lib.ltx2_file_describe(c_path("file", file), out))
-
-
-def capabilities() -> dict[str, Any]:
-    """What this library knows: `version`, `defaults` where no file states any, `schedules`,
-    `stages` of progress, `parts` of a model, `types` and `variants` of a conversion,
-    `instruction_sets` that run here, the best last.
-    """
-    return _json(lib.ltx2_capabilities)
-
-
-def _json(call: Callable[[Any], int]) -> dict[str, Any]:
-    out = ffi.new("char **")
-    with Call():
-        check(call(out))
-    answer: dict[str, Any] = json.loads(string(ffi.gc(out[0], lib.ltx2_text_free)))
-    return answer

@@ -18,6 +18,7 @@ import pytest
 
 import ltx2
 from ltx2 import cli, media
+from ltx2.commands.generate import parse_image
 
 PROMPT = "a red circle moves right"
 
@@ -124,13 +125,13 @@ def test_i2v_takes_pictures_at_frames(
 
 
 def test_an_image_argument_is_path_frame_and_strength(tmp_path: Path) -> None:
-    assert cli.parse_image("a.png") == (0, ("a.png", 1.0))
-    assert cli.parse_image("a.png@24") == (24, ("a.png", 1.0))
-    assert cli.parse_image("a@b.png@24:.5") == (24, ("a@b.png", 0.5))
-    assert cli.parse_image("me@home.png") == (0, ("me@home.png", 1.0))
+    assert parse_image("a.png") == (0, ("a.png", 1.0))
+    assert parse_image("a.png@24") == (24, ("a.png", 1.0))
+    assert parse_image("a@b.png@24:.5") == (24, ("a@b.png", 0.5))
+    assert parse_image("me@home.png") == (0, ("me@home.png", 1.0))
     named = tmp_path / "odd@3"
     named.touch()
-    assert cli.parse_image(str(named)) == (0, (str(named), 1.0))
+    assert parse_image(str(named)) == (0, (str(named), 1.0))
 
 
 def test_info_and_devices(

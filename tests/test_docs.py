@@ -100,7 +100,7 @@ def test_the_blocks_run(
 def sources() -> str:
     """All that can print a message, with texts that stand on several lines joined into one."""
     files = [*ROOT.glob("native/src/**/*.cpp"), *ROOT.glob("native/**/*.h")]
-    files += [*ROOT.glob("ltx2/*.py"), *ROOT.glob("native/cmake/*.cmake")]
+    files += [*ROOT.glob("ltx2/**/*.py"), *ROOT.glob("native/cmake/*.cmake")]
     text = "\n".join(file.read_text(encoding="utf-8") for file in files)
     return re.sub(r'"\s*\n\s*f?"', "", text).replace('\\"', '"')
 

@@ -40,7 +40,8 @@ def begun(program: list[str], folder: Path, word: str, **options: Any) -> subpro
 STANDS_STILL = """
 import sys, time
 from pathlib import Path
-from ltx2 import __main__, _process, cli
+from ltx2 import __main__, _process
+from ltx2.commands import terminal
 def show(bars, progress):
     _process.check()
     Path("begun").touch()
@@ -51,7 +52,7 @@ def show(bars, progress):
         _process.say("clean-up")
         time.sleep(0.3)
         Path("begun").unlink()
-cli._Bars.show = show
+terminal.Bars.show = show
 sys.argv[1:] = sys.argv[2:]
 sys.exit(__main__.main())
 """
@@ -126,15 +127,16 @@ def test_the_command_that_pip_installs_is_the_module_s() -> None:
 
 SWALLOWED = """
 import os, signal, sys
-from ltx2 import __main__, cli
-show = cli._Bars.show
+from ltx2 import __main__
+from ltx2.commands import terminal
+show = terminal.Bars.show
 def swallows(bars, progress):
     try:
         os.kill(os.getpid(), signal.SIGTERM)
     except KeyboardInterrupt:
         pass
     show(bars, progress)
-cli._Bars.show = swallows
+terminal.Bars.show = swallows
 sys.argv[1:] = sys.argv[2:]
 sys.exit(__main__.main())
 """
@@ -200,3 +202,23 @@ def test_an_answer_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
     assert done.returncode == 6
     assert "No space left" in done.stderr.splitlines()[-1]
     assert (tmp_path / "clip.npy").exists()
+
+
+CAUGHT = """
+import sys
+from ltx2 import _process
+def work():
+    try:
+        exec("raise KeyboardInterrupt")
+    except KeyboardInterrupt:
+        return 130
+sys.exit(_process.run(work))
+"""
+
+
+def test_a_signal_during_an_import_gives_the_exit_code_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "caught.py").write_text(CAUGHT)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    assert subprocess.run([sys.executable, "-m", "caught"], check=False).returncode == 130

@@ -225,7 +225,7 @@ void ltx2_session_close(ltx2_session * session) {
 }
 
 template <class Call>
-static ltx2_video * in_session(ltx2_session * session, Call && call) {
+static auto in_session(ltx2_session * session, Call && call) {
     if (!session)
         fail(LTX2_STATUS_INVALID_ARGUMENT, "session: null");
     const std::shared_ptr<OpenSession> open = held().sessions.find(session);
@@ -237,17 +237,33 @@ static ltx2_video * in_session(ltx2_session * session, Call && call) {
         OpenSession & open;
         ~Idle() { open.busy.clear(); }
     } idle{*open};
-    return held_video(call(open->session));
+    return call(open->session);
+}
+
+// The caller's, whose first release ended at `user_data`.
+static ltx2_video_params video_params(const ltx2_video_params * params) {
+    const auto p =
+        received(params, offsetof(ltx2_video_params, user_data) + sizeof params->user_data,
+                 "ltx2_video_params");
+    need(p.prompt, "prompt");
+    return p;
+}
+
+ltx2_status ltx2_session_plan(ltx2_session * session, const ltx2_video_params * params,
+                              const char * speeds, char ** out) {
+    return guard_out(out, [&] {
+        const ltx2_video_params p = video_params(params);
+        return in_session(session, [&](Session & s) {
+            return held_text(s.plan(p, speeds ? speeds : "").dump());
+        });
+    });
 }
 
 ltx2_status ltx2_session_generate(ltx2_session * session, const ltx2_video_params * params,
                                   ltx2_video ** out) {
     return guard_out(out, [&] {
-        const auto p =
-            received(params, offsetof(ltx2_video_params, user_data) + sizeof params->user_data,
-                     "ltx2_video_params");
-        need(p.prompt, "prompt");
-        return in_session(session, [&](Session & s) { return s.generate(p); });
+        const ltx2_video_params p = video_params(params);
+        return in_session(session, [&](Session & s) { return held_video(s.generate(p)); });
     });
 }
 
@@ -259,7 +275,7 @@ ltx2_status ltx2_session_decode(ltx2_session * session, const ltx2_decode_params
                      "ltx2_decode_params");
         need(p.latents, "latents");
         need(p.latents->values, "latents.values");
-        return in_session(session, [&](Session & s) { return s.decode(p); });
+        return in_session(session, [&](Session & s) { return held_video(s.decode(p)); });
     });
 }
 

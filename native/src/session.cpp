@@ -48,6 +48,22 @@ void Session::leave() {
 
 // ---- opening: every part is checked, then whether they fit together
 
+// The variants differ in their weights alone, so only what a file states can tell a mix of them.
+static void check_variants(const Model & model) {
+    const Part & dit = model.need(Dit::part);
+    const std::string wanted = stated_variant(dit);
+    for (const char * id : {Connector::projection_part, Connector::part, VideoDecoder::part}) {
+        const Part & part = model.need(id);
+        const std::string variant = stated_variant(part);
+        if (part.file != dit.file && !wanted.empty() && !variant.empty() && variant != wanted)
+            fail(LTX2_STATUS_MODEL,
+                 "%s: is of the %s model, and %s of the %s one; give the %s of "
+                 "the same",
+                 part.file->path.c_str(), variant.c_str(), dit.file->path.c_str(), wanted.c_str(),
+                 part.row->title);
+    }
+}
+
 Session::Session(const std::vector<std::string> & files, const std::string & device, int threads,
                  bool keep_loaded, bool low_memory)
     : model_(files), device_(device, threads), keep_loaded_(keep_loaded), low_memory_(low_memory) {
@@ -62,8 +78,8 @@ Session::Session(const std::vector<std::string> & files, const std::string & dev
     const auto file = [&](const char * part) { return model_.need(part).file->path.c_str(); };
     if (text->states() * text->width() != connector->input())
         fail(LTX2_STATUS_MODEL,
-             "%s: has %d layers of %lld, and %s wants another text encoder; LTX-2.3 has Gemma 3 "
-             "12B, 48 layers of 3840",
+             "%s: has %d layers of %lld, and %s wants another text encoder; give Gemma 3 12B, 48 "
+             "layers of 3840",
              file(TextEncoder::part), text->states() - 1, static_cast<long long>(text->width()),
              file(Connector::projection_part));
     if (connector->config().width() != dit->config().context_width)
@@ -84,6 +100,7 @@ Session::Session(const std::vector<std::string> & files, const std::string & dev
              "takes %d",
              file(VideoDecoder::part), static_cast<long long>(decoder->config().latent_channels),
              file(Dit::part), channels);
+    check_variants(model_);
     model_.check_unchanged();
     decoder_ = decoder->config();
     text_length_ = connector->config().text_length;
@@ -121,20 +138,43 @@ uint64_t Session::block_bytes(const Grid & grid) const {
 }
 
 // Systems that promise more memory than they have end the process that believes them: what cannot
-// fit is refused before the first byte is asked for.
-void Session::check_memory(const Grid & grid, bool denoises) const {
-    const auto [frames, height, width] = size_of(grid);
-    const double pixels = device_.shares_memory() ? 3.0 * width * height * frames : 0;
-    const double block = denoises ? static_cast<double>(block_bytes(grid)) : 0;
-    const double needed = std::max(pixels, block), have = static_cast<double>(device_.memory());
+// fit is refused before the first byte is asked for, with what does fit.
+void Session::fail_too_large(const VideoSize & size, double needed, double have,
+                             const std::string & instead) const {
+    fail(LTX2_STATUS_OUT_OF_MEMORY,
+         "memory: %d frames of %d x %d need %.0f MiB, and there are %.0f MiB%s", size.frames,
+         size.width, size.height, needed / (1 << 20), have / (1 << 20), instead.c_str());
+}
+
+void Session::check_pixels(const Grid & grid) const {
+    const VideoSize size = size_of(grid);
+    const double needed =
+        device_.shares_memory() ? 3.0 * size.width * size.height * size.frames : 0;
+    const double have = static_cast<double>(device_.memory());
     if (have > 0 && needed > have)
-        fail(LTX2_STATUS_OUT_OF_MEMORY,
-             "memory: %d frames of %d x %d need more than %.0f MiB, and there are %.0f MiB", frames,
-             width, height, needed / (1 << 20), have / (1 << 20));
+        fail_too_large(size, needed, have, "");
+}
+
+// Counting takes as long as a small video, so it is left out where a rough figure is enough.
+void Session::check_memory(const Request & want) {
+    const size_t have = device_.memory();
+    const double block = static_cast<double>(block_bytes(want.grid));
+    if (!have || 8 * block + (size_t{2} << 30) < static_cast<double>(have))
+        return;
+    const bool hopeless = block > static_cast<double>(have);
+    const double needed =
+        hopeless ? block : static_cast<double>(count(want).own() + Plan::uncounted);
+    if (needed <= static_cast<double>(have))
+        return;
+    const std::optional<VideoSize> fits = nearest(want);
+    fail_too_large(
+        want.size(), needed, static_cast<double>(have),
+        fits ? words("; %d frames of %d x %d would fit", fits->frames, fits->width, fits->height)
+             : "; no size of this shape would fit");
 }
 
 // The frames that a grid of latents decodes to.
-Session::Size Session::size_of(const Grid & grid) const {
+VideoSize Session::size_of(const Grid & grid) const {
     const Scale & scale = decoder_.scale;
     return {1 + (grid.frames - 1) * scale.time, grid.height * scale.space,
             grid.width * scale.space};
@@ -299,6 +339,11 @@ static bool is_flat(const uint8_t * rgb, size_t bytes) {
 void Session::decode(const Latents & latents, Video & video, const Progress & progress) {
     VideoDecoder & decoder = use<VideoDecoder>(progress); // first: the DiT goes
     const auto [frames, height, width] = size_of(latents.grid);
+    if (device_.tally()) {
+        const Counted pixels =
+            device_.hold(size_t{3} * static_cast<size_t>(frames) * height * width);
+        return decoder.decode(latents, progress, {});
+    }
     video.frames = frames, video.height = height, video.width = width;
     const size_t frame = size_t{3} * static_cast<size_t>(video.width) * video.height;
     video.pixel_data.resize(frame * static_cast<size_t>(video.frames));
@@ -332,6 +377,100 @@ struct Session::Leave {
     ~Leave() { session.leave(); }
 };
 
+// ---- what it takes
+
+static bool begin_stage(const ltx2_progress * progress, void * tally) {
+    static_cast<Tally *>(tally)->begin(progress->stage);
+    return true;
+}
+
+// What is in memory, put aside: counting has components of its own.
+struct Session::Aside {
+    Session & session;
+    decltype(Session::resident_) resident = std::exchange(session.resident_, {});
+    ~Aside() {
+        session.resident_ = std::move(resident);
+        session.in_use_ = nullptr;
+    }
+};
+
+// The stages of `make`. One step stands for all, which are alike.
+Tally Session::count(const Request & want) {
+    Tally tally;
+    const Device::Counting counting(device_, tally);
+    const Aside aside{*this};
+    const Progress progress(begin_stage, &tally, &closed_);
+    in_use_ = nullptr;
+    const std::vector<TextFeatures> texts = encode(want, progress);
+    const Counted features = device_.hold(texts.size() * texts[0].values.size() * sizeof(float));
+    State state = {start(want, progress)};
+    for (const Stage & stage : want.stages) {
+        Request one = want;
+        one.stages = {stage};
+        one.stages[0].sigmas.resize(2);
+        tally.times = static_cast<double>(stage.sigmas.size() - 1);
+        denoise(one, texts, state, progress);
+    }
+    tally.times = 1;
+    Latents latents{want.grid, state.front().channels, std::move(state.front().latents)};
+    latents.values.resize(static_cast<size_t>(latents.size()));
+    Video none;
+    decode(latents, none, progress);
+    return tally;
+}
+
+// Fewer frames first, then a smaller picture of the same shape with as many of them as fit.
+std::optional<VideoSize> Session::nearest(const Request & want) {
+    const Scale & scale = decoder_.scale;
+    const Grid & grid = want.grid;
+    const auto size = [&](int frames, int rows) {
+        const int columns = std::max(1, (grid.width * rows + grid.height / 2) / grid.height);
+        return size_of({frames, rows, columns});
+    };
+    const auto fits = [&](const VideoSize & size) {
+        return count(want.resized(size, scale)).own() + Plan::uncounted <= device_.memory();
+    };
+    // The largest of 1..most that fits, 0: none.
+    const auto most_of = [](int most, const auto & fits) {
+        int below = 0;
+        for (int above = most + 1; above - below > 1;) {
+            const int middle = below + (above - below) / 2;
+            (fits(middle) ? below : above) = middle;
+        }
+        return below;
+    };
+    const int few = std::min(grid.frames, 4);
+    const int frames = most_of(grid.frames, [&](int n) { return fits(size(n, grid.height)); });
+    if (frames >= few)
+        return size(frames, grid.height);
+    const int rows = most_of(grid.height, [&](int n) { return fits(size(few, n)); });
+    if (rows)
+        return size(most_of(grid.frames, [&](int n) { return fits(size(n, rows)); }), rows);
+    return {};
+}
+
+Plan Session::weigh(const Request & want, const std::string & speeds, const Progress & progress) {
+    Plan plan{count(want), speeds_of(speeds), /*busy=*/false, device_.memory()};
+    for (const Tally::Stage & stage : plan.tally.stages)
+        plan.busy = !calibrate(device_, stage.work, plan.speeds, progress) || plan.busy;
+    return plan;
+}
+
+Json Session::plan(const ltx2_video_params & params, const std::string & speeds) {
+    const Leave leave{*this};
+    return while_unchanged(model_, [&] {
+        const Request want(params, defaults_, decoder_.scale);
+        decoder_.check(want.grid);
+        check_pixels(want.grid);
+        choose_residency(want.grid);
+        const Progress progress(params.progress, params.user_data, &closed_);
+        const Plan plan = weigh(want, speeds, progress);
+        const std::optional<VideoSize> other =
+            plan.fits() ? std::optional<VideoSize>() : nearest(want);
+        return plan_json(plan, want, other ? &*other : nullptr);
+    });
+}
+
 std::unique_ptr<Video> Session::generate(const ltx2_video_params & params) {
     const Leave leave{*this};
     return while_unchanged(model_, [&] { return make(params); });
@@ -341,8 +480,9 @@ std::unique_ptr<Video> Session::make(const ltx2_video_params & params) {
     const Progress progress(params.progress, params.user_data, &closed_);
     const Request want(params, defaults_, decoder_.scale);
     decoder_.check(want.grid);
-    check_memory(want.grid, /*denoises=*/true);
+    check_pixels(want.grid);
     choose_residency(want.grid);
+    check_memory(want);
 
     const std::vector<TextFeatures> texts = encode(want, progress);
     State state = {start(want, progress)};
@@ -365,7 +505,7 @@ std::unique_ptr<Video> Session::decode(const ltx2_decode_params & params) {
         fail(LTX2_STATUS_INVALID_ARGUMENT, "latents: %d channels, and the model's have %lld",
              given.channels, static_cast<long long>(decoder_.latent_channels));
     decoder_.check(latents.grid);
-    check_memory(latents.grid, /*denoises=*/false);
+    check_pixels(latents.grid);
     choose_residency(latents.grid);
     latents.values = from_planes(given.values, latents.grid.cells(), given.channels);
     if (!all_finite(latents.values))

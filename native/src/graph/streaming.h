@@ -4,6 +4,7 @@
 
 #include "base/limits.h"
 #include "files/read_ahead.h"
+#include "graph/tally.h"
 
 #include <vector>
 
@@ -37,11 +38,17 @@ public:
     // mapping it once more if it computes again; with a limit that happens to whatever does not
     // fit.
     void use(size_t i, bool give_back, const Residency & residency, ReadAhead & reader);
+    // The same where a device counts: what is in the process is mapped.
+    void count(size_t i, bool give_back, const Residency & residency, Tally & tally);
+    uint64_t size() const; // bytes of all layers
 
 private:
+    ReadAhead::Let turn(bool give_back, const Residency & residency, uint64_t held);
+
     static constexpr size_t none = SIZE_MAX;
     size_t used_ = none; // the layer that computed last
     size_t stay_ = none; // with a limit: so many layers, the first ones, stay
+    std::vector<Counted> counted_;
 };
 
 } // namespace ltx2

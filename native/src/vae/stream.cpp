@@ -23,7 +23,7 @@ void VaeStream::load(const Progress & progress) {
         tail_.load(progress);
     for (auto [tensor, values] : {std::pair(mean_, &means_), std::pair(deviation_, &deviations_)}) {
         values->resize(static_cast<size_t>(tensor->ne[0]));
-        ggml_backend_tensor_get(tensor, values->data(), 0, ggml_nbytes(tensor));
+        device_.read(tensor, values->data());
     }
 }
 
@@ -169,7 +169,7 @@ void VaeStream::run(const float * values, Shape ne, size_t window, const Report 
     const bool whole = device_.tap || !config_.streams();
     run.prepare(ne, whole ? 0 : window);
     Kept frames = device_.keep(GGML_TYPE_F32, ne);
-    ggml_backend_tensor_set(frames.tensor, values, 0, ggml_nbytes(frames.tensor));
+    device_.write(frames.tensor, values, ggml_nbytes(frames.tensor));
     if (head_layers_ > 0) {
         use(head_, tail_, report.progress);
         frames = run.collect(head_layers_, frames);

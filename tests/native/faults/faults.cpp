@@ -3,9 +3,17 @@
 // with the right result; the same call must work right afterwards, and what failed leaves nothing
 // behind. docs/testing.md has the figures of the full sweep.
 //
-//     ltx2_faults sample FILES                 what the tests run: N from as many places as
-//     possible ltx2_faults all FILES                    every N of everything ltx2_faults KIND
-//     one|from CALL THREADS FIRST STEP LAST FILES
+//     ltx2_faults sample FILES
+//
+// tries N from as many places as possible, which is what the tests run;
+//
+//     ltx2_faults all FILES
+//
+// every N of everything, and
+//
+//     ltx2_faults KIND one|from CALL THREADS FIRST STEP LAST FILES
+//
+// some N of one kind in one call.
 //
 // KIND: memory thread map open read. CALL: see calls.h. LAST 0: to the end.
 #include "faults/calls.h"

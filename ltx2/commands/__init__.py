@@ -1,0 +1,1 @@
+"""The commands of `ltx2`, by what they are about; `cli.py` lists them."""
