@@ -69,14 +69,23 @@ def limited(line: list[str], mib: int) -> Iterator[tuple[list[str], Callable[[],
             time.sleep(0.1)
 
 
+# What is watched, and what /proc/PID/status calls it. Private is what no file could give back.
+FIELDS = {"private": "RssAnon", "resident": "VmRSS"}
+
+
+def read(status: Path) -> dict[str, float]:
+    """The fields of a process, in MiB."""
+    lines = dict(line.split(":", 1) for line in status.read_text().splitlines())
+    return {name: int(lines[field].split()[0]) / 1024 for name, field in FIELDS.items()}
+
+
 class Watch:
     """Peaks of a running process, looked at 50 times a second, by the stage it says it is in."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self.process = process
         self.stage = "open"
-        self.private: dict[str, float] = {}  # MiB, anonymous: what no file could give back
-        self.resident = 0.0  # MiB, mapped files counted
+        self.peaks: dict[str, dict[str, float]] = {name: {} for name in FIELDS}  # by stage
         self._thread = threading.Thread(target=self._look, daemon=True)
         self._thread.start()
 
@@ -84,10 +93,9 @@ class Watch:
         status = Path(f"/proc/{self.process.pid}/status")
         while self.process.poll() is None:
             with contextlib.suppress(OSError, KeyError):
-                fields = dict(line.split(":", 1) for line in status.read_text().splitlines())
-                private = int(fields["RssAnon"].split()[0]) / 1024
-                self.private[self.stage] = max(self.private.get(self.stage, 0.0), private)
-                self.resident = max(self.resident, int(fields["VmHWM"].split()[0]) / 1024)
+                for name, now in read(status).items():
+                    peaks = self.peaks[name]
+                    peaks[self.stage] = max(peaks.get(self.stage, 0.0), now)
             time.sleep(0.02)
 
     def end(self) -> None:

@@ -7,9 +7,9 @@
 The first call writes 17.9 GB of weights into the folder. Each case is a process of its own, under a
 limit of memory that counts the page cache where the case has one. `private` is the highest
 anonymous memory of the process, `resident` its highest resident set, mapped weights counted, and
-`group` the highest use of its control group. The hash is of the frames: cases of one video must
-have one hash. The last outcome of each case is kept in FOLDER/rows.json, and docs/memory.md has the
-table of them.
+`group` the highest use of its control group. Behind each stands what a plan said before, added to
+what the process had then. The hash is of the frames: cases of one video must have one hash. The
+last outcome of each case is kept in FOLDER/rows.json, and docs/memory.md has the table of them.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ import rehearsal_weights
 
 PAGE = Path(__file__).parent.parent / "docs" / "memory.md"
 PLACE = re.compile(r"(?<=^<!-- rehearsal -->\n).*?(?=^<!-- end -->)", re.MULTILINE | re.DOTALL)
+BEFORE = ("open", "opened")  # stages before the run
 WORD = "a red circle moves right on a blue background "
 
 
@@ -63,6 +64,8 @@ CASES = (
     _t2v((64, 64, 9)),
     _t2v((64, 64, 9), low_memory=True, limit=2048),
     _t2v((64, 64, 9), words=1024, also="-long-prompt"),
+    _t2v((256, 256, 17)),
+    _t2v((704, 448, 9)),
     _t2v((512, 320, 25), steps=2),
     _t2v((512, 320, 25), steps=2, limit=4096),
     _t2v((512, 320, 25), steps=2, low_memory=True, limit=2048),
@@ -93,8 +96,13 @@ def _channels(folder: Path) -> int:
     return int(next(t["shape"][0] for t in tensors if t["name"] == name))
 
 
+def _takes() -> dict[str, float]:
+    """What this process has now, in MiB."""
+    return memory_group.read(Path("/proc/self/status"))
+
+
 def child(folder: Path, case: Case, threads: int) -> None:
-    """The measured process: one JSON object a stage, and one of the outcome."""
+    """The measured process: one JSON object a stage, and of the plan and the outcome."""
     import numpy as np
 
     import ltx2
@@ -110,21 +118,36 @@ def child(folder: Path, case: Case, threads: int) -> None:
     _say(stage="open", at=time.monotonic())
     with ltx2.Session(folder, threads=threads, low_memory=case.low_memory) as session:
         _say(stage="opened", at=time.monotonic())
+        if case.what == "open":
+            return
         width, height, frames = case.size
-        video = None
+        prompt = (WORD * case.words)[: 6 * case.words]
+        wanted: ltx2.Options = {
+            "seed": 1, "width": width, "height": height, "frames": frames, "steps": case.steps,
+            "schedule": "ltx2", "guidance": 1, "stg": 0, "rescale": 0,
+        }  # fmt: skip
+        plan = session.plan(prompt, **wanted)
+        _say(plan=plan, before=_takes())
         if case.what == "t2v":
-            video = session.t2v(
-                (WORD * case.words)[: 6 * case.words], progress=progress, seed=1, width=width,
-                height=height, frames=frames, steps=case.steps, schedule="ltx2", guidance=1,
-                stg=0, rescale=0,
-            )  # fmt: skip
-        elif case.what == "decode":
+            video = session.t2v(prompt, progress=progress, **wanted)
+        else:
             shape = (_channels(folder), (frames - 1) // 8 + 1, height // 32, width // 32)
             noise = np.random.default_rng(1).standard_normal(shape, dtype=np.float32)
             video = session.decode(noise, progress=progress)
         _say(stage="end", at=time.monotonic())
-    if video is not None:
-        _say(hash=hashlib.sha256(video.frames.tobytes()).hexdigest()[:12])
+    _say(hash=hashlib.sha256(video.frames.tobytes()).hexdigest()[:12])
+
+
+def _planned(case: Case, plan: dict[str, Any], before: dict[str, float]) -> dict[str, float]:
+    """What the stages of this case were said to take: seconds, and MiB of the whole process."""
+    stages = [s for s in plan["stages"] if case.what == "t2v" or s["stage"] == case.what]
+    own = [(s["copied"] + s["activations"]) / memory_group.MIB for s in stages]
+    whole = [a + s["mapped"] / memory_group.MIB for a, s in zip(own, stages, strict=True)]
+    return {
+        "planned seconds": sum(s["seconds"] for s in stages),
+        "planned private": max(own) + before["private"],
+        "planned resident": max(whole) + before["resident"],
+    }
 
 
 def run(folder: Path, case: Case, threads: int = 0) -> dict[str, Any]:
@@ -141,8 +164,12 @@ def run(folder: Path, case: Case, threads: int = 0) -> dict[str, Any]:
         before: tuple[str, float] | None = None
         assert process.stdout
         for said in map(json.loads, process.stdout):
+            if "plan" in said:
+                outcome.update(_planned(case, **said))
+                outcome["plan"] = said["plan"]["stages"]
             if "hash" in said:
                 outcome.update(said)
+            if "stage" not in said:
                 continue
             if before:
                 spans[before[0]] = spans.get(before[0], 0.0) + said["at"] - before[1]
@@ -153,21 +180,25 @@ def run(folder: Path, case: Case, threads: int = 0) -> dict[str, Any]:
     return {
         "case": case.name,
         "status": process.returncode,
-        "seconds": sum(spans.values()),
-        "private": max(watch.private.values(), default=0.0),
-        "resident": watch.resident,
+        "seconds": sum(took for stage, took in spans.items() if stage not in BEFORE),
+        "opening": spans.get("open", 0.0),
+        **{name: max(watch.peaks[name].values(), default=0.0) for name in memory_group.FIELDS},
         **outcome,
         "spans": spans,
-        "privates": watch.private,
+        "peaks": watch.peaks,
     }
 
 
 # title, field, layout
 COLUMNS = (
     ("case", "case", "{}"),
+    ("opening s", "opening", "{:.2f}"),
     ("s", "seconds", "{:.1f}"),
+    ("planned", "planned seconds", "{:.1f}"),
     ("private MiB", "private", "{:.0f}"),
+    ("planned", "planned private", "{:.0f}"),
     ("resident MiB", "resident", "{:.0f}"),
+    ("planned", "planned resident", "{:.0f}"),
     ("group MiB", "group", "{:.0f}"),
     ("frames", "hash", "{}"),
 )

@@ -219,9 +219,6 @@ void Store::load(const Progress & progress, bool reports) {
     }
     map_tensors();
     copy_tensors(progress, reports);
-    for (const Wanted & w : wanted_)
-        if (w.as == As::taps && device_.ops().pack)
-            device_.ops().pack(w.tensor);
     loaded_ = true;
 }
 
@@ -292,28 +289,48 @@ void release_values(const Source & source, int64_t first, int64_t count, bool fo
         release(*source.coding->beside[i]);
 }
 
-// [O, I, taps] -> [taps, O, I], some outputs at a time: as many whole blocks of the file's type as
-// stay in the L2 cache, where they are read once per tap. read(first, count, values)
-template <class Value, class Read>
-static void copy_taps(ggml_type from, Tensor tensor, Read read) {
-    const int64_t in = tensor->ne[0], outputs = tensor->ne[1], taps = tensor->ne[2];
-    const int64_t step = ggml_blck_size(from);
-    const int64_t row = std::max<int64_t>(1, in * taps);
+// A convolution's weight, [O, I, taps] in the file: some outputs at a time, whole blocks of the
+// file's type, as many as stay in the L2 cache. read(first, count, values); put(values, first
+// output, count)
+template <class Value, class Read, class Put>
+static void each_outputs(ggml_type from, int64_t at_least, Tensor tensor, Read read, Put put) {
+    const int64_t outputs = tensor->ne[1],
+                  row = std::max<int64_t>(1, tensor->ne[0] * tensor->ne[2]);
+    const int64_t step = std::max(at_least, ggml_blck_size(from));
     const int64_t some = std::max(step, (int64_t{1} << 17) / row / step * step);
-    std::vector<Value> flat, tap;
+    std::vector<Value> values;
     for (int64_t first = 0; first < outputs; first += some) {
         const int64_t count = std::min(some, outputs - first);
-        flat.resize(static_cast<size_t>(count * in * taps));
-        tap.resize(static_cast<size_t>(count * in));
-        read(first * in * taps, count * in * taps, flat.data());
-        for (int64_t t = 0; t < taps; ++t) {
-            for (size_t i = 0; i < tap.size(); ++i)
-                tap[i] = flat[i * static_cast<size_t>(taps) + static_cast<size_t>(t)];
-            ggml_backend_tensor_set(tensor, tap.data(),
-                                    static_cast<size_t>((t * outputs + first) * in) * sizeof(Value),
-                                    tap.size() * sizeof(Value));
-        }
+        values.resize(static_cast<size_t>(count * row));
+        read(first * row, count * row, values.data());
+        put(values, first, count);
     }
+}
+
+// In the order that the operation reads: its own, or ggml's [taps, O, I].
+template <class Value, class Read>
+static void copy_taps(ggml_type from, const Ops & ops, Tensor tensor, Read read) {
+    const int64_t in = tensor->ne[0], outputs = tensor->ne[1], taps = tensor->ne[2];
+    if (ops.pack)
+        return each_outputs<Value>(
+            from, Ops::pack_step, tensor, read,
+            [&](const std::vector<Value> & values, int64_t first, int64_t count) {
+                ops.pack(tensor, values.data(), first, count);
+            });
+    std::vector<Value> tap;
+    each_outputs<Value>(
+        from, 1, tensor, read,
+        [&](const std::vector<Value> & values, int64_t first, int64_t count) {
+            tap.resize(static_cast<size_t>(count * in));
+            for (int64_t t = 0; t < taps; ++t) {
+                for (size_t i = 0; i < tap.size(); ++i)
+                    tap[i] = values[i * static_cast<size_t>(taps) + static_cast<size_t>(t)];
+                ggml_backend_tensor_set(tensor, tap.data(),
+                                        static_cast<size_t>((t * outputs + first) * in) *
+                                            sizeof(Value),
+                                        tap.size() * sizeof(Value));
+            }
+        });
 }
 
 // As F32 or F16, some at a time.
@@ -344,18 +361,18 @@ static void copy_values(const Source & source, Tensor tensor) {
     }
 }
 
-static void copy_tensor(const Source & source, Tensor tensor, As as) {
+static void copy_tensor(const Source & source, const Ops & ops, Tensor tensor, As as) {
     const TensorInfo & info = *source.info;
     const auto values = [&](int64_t first, int64_t count, float * out) {
         read_values(source, first, count, out);
     };
     if (as == As::taps && tensor->type == GGML_TYPE_F16) // as it is in the file
         return copy_taps<uint16_t>(
-            info.type, tensor, [&](int64_t first, int64_t count, void * out) {
+            info.type, ops, tensor, [&](int64_t first, int64_t count, void * out) {
                 std::memcpy(out, info.data + first * 2, static_cast<size_t>(count) * 2);
             });
     if (as == As::taps)
-        return copy_taps<float>(source.coding ? GGML_TYPE_F32 : info.type, tensor, values);
+        return copy_taps<float>(source.coding ? GGML_TYPE_F32 : info.type, ops, tensor, values);
     if (!source.coding && info.type == tensor->type && source.added == 0)
         return ggml_backend_tensor_set(tensor, info.data, 0, ggml_nbytes(tensor));
     copy_values(source, tensor);
@@ -401,7 +418,7 @@ void Store::copy_tensors(const Progress & progress, bool reports) {
             ggml_backend_tensor_alloc(buffer, w.tensor, place);
             place += padded(w.tensor);
             if (!device_.tally())
-                copy_tensor(w.source, w.tensor, w.as);
+                copy_tensor(w.source, device_.ops(), w.tensor, w.as);
             give_back(w.source);
         }
     }
