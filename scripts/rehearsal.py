@@ -126,8 +126,8 @@ def child(folder: Path, case: Case, threads: int) -> None:
             "seed": 1, "width": width, "height": height, "frames": frames, "steps": case.steps,
             "schedule": "ltx2", "guidance": 1, "stg": 0, "rescale": 0,
         }  # fmt: skip
-        plan = session.plan(prompt, **wanted)
-        _say(plan=plan, before=_takes())
+        before = _takes()
+        _say(plan=session.plan(prompt, **wanted), before=before)
         if case.what == "t2v":
             video = session.t2v(prompt, progress=progress, **wanted)
         else:
