@@ -97,6 +97,7 @@ struct OpenSession {
 struct Held {
     Handles<OpenSession> sessions;
     Handles<Video> videos;
+    Handles<Features> features;
     Handles<Conversion> conversions;
     Handles<std::string> texts;
 };
@@ -222,7 +223,7 @@ void ltx2_session_close(ltx2_session * session) {
 }
 
 template <class Call>
-static ltx2_video * in_session(ltx2_session * session, Call && call) {
+static auto in_session(ltx2_session * session, Call && call) {
     if (!session)
         fail(LTX2_STATUS_INVALID_ARGUMENT, "session: null");
     const std::shared_ptr<OpenSession> open = held().sessions.find(session);
@@ -234,17 +235,55 @@ static ltx2_video * in_session(ltx2_session * session, Call && call) {
         OpenSession & open;
         ~Idle() { open.busy.clear(); }
     } idle{*open};
-    return held_video(call(open->session));
+    return call(open->session);
+}
+
+// What calls about a video are given.
+static ltx2_video_params received(const ltx2_video_params * params) {
+    return received(params, offsetof(ltx2_video_params, user_data) + sizeof params->user_data,
+                    "ltx2_video_params");
 }
 
 ltx2_status ltx2_session_generate(ltx2_session * session, const ltx2_video_params * params,
                                   ltx2_video ** out) {
     return guard_out(out, [&] {
+        const auto p = received(params);
+        return held_video(in_session(session, [&](Session & s) { return s.generate(p); }));
+    });
+}
+
+ltx2_status ltx2_session_settings(ltx2_session * session, const ltx2_video_params * params,
+                                  char ** out) {
+    return guard_out(out, [&] {
+        const auto p = received(params);
+        return held_text(in_session(session, [&](Session & s) { return s.settings(p).dump(); }));
+    });
+}
+
+ltx2_status ltx2_session_encode(ltx2_session * session, const ltx2_video_params * params,
+                                ltx2_features ** out) {
+    return guard_out(out, [&] {
+        const auto p = received(params);
+        const std::shared_ptr<Features> made =
+            in_session(session, [&](Session & s) { return s.encode(p); });
+        ltx2_features * features = made.get();
+        held().features.add(features, made);
+        return features;
+    });
+}
+
+void ltx2_features_free(ltx2_features * features) {
+    guard([&] { take(held().features, features, "features"); });
+}
+
+ltx2_status ltx2_session_encode_frames(ltx2_session * session, const ltx2_frames_params * params,
+                                       ltx2_video ** out) {
+    return guard_out(out, [&] {
         const auto p =
-            received(params, offsetof(ltx2_video_params, user_data) + sizeof params->user_data,
-                     "ltx2_video_params");
-        need(p.prompt, "prompt");
-        return in_session(session, [&](Session & s) { return s.generate(p); });
+            received(params, offsetof(ltx2_frames_params, user_data) + sizeof params->user_data,
+                     "ltx2_frames_params");
+        need(p.pixels, "pixels");
+        return held_video(in_session(session, [&](Session & s) { return s.encode(p); }));
     });
 }
 
@@ -256,7 +295,7 @@ ltx2_status ltx2_session_decode(ltx2_session * session, const ltx2_decode_params
                      "ltx2_decode_params");
         need(p.latents, "latents");
         need(p.latents->values, "latents.values");
-        return in_session(session, [&](Session & s) { return s.decode(p); });
+        return held_video(in_session(session, [&](Session & s) { return s.decode(p); }));
     });
 }
 

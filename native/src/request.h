@@ -36,13 +36,21 @@ struct Request {
     int width = 0, height = 0, frames = 0; // pixels
     float fps = 0;
     Grid grid;
+    std::string schedule;
     std::vector<Stage> stages; // in the order they run
     uint64_t seed = 0;
     const float * noise = nullptr; // the caller's, in planes; null: from the seed
     size_t noise_count = 0;
+    const ltx2_features * features = nullptr; // in place of the prompts
+    const ltx2_state * resume = nullptr;      // the stages know from its step what is left to do
+    ltx2_state_fn state = nullptr;
+    void * user_data = nullptr; // of that function
 
     // INVALID_ARGUMENT naming the field, and where it helps the nearest values that work.
     Request(const ltx2_video_params & params, const Defaults & defaults, const Scale & scale);
+
+    bool uses_negative() const; // in any stage
+    Json settings() const;      // as ltx2_session_settings has the options
 };
 
 } // namespace ltx2

@@ -2,6 +2,7 @@
 
 #include "base/finite.h"
 #include "base/log.h"
+#include "model/fingerprint.h"
 #include "sampling/noise.h"
 #include "vae/image.h"
 
@@ -51,26 +52,17 @@ void Session::leave() {
 Session::Session(const std::vector<std::string> & files, const std::string & device, int threads,
                  bool keep_loaded)
     : model_(files), device_(device, threads), keep_loaded_(keep_loaded) {
-    model_.need_all();
-    const auto text = open<TextEncoder>(model_, device_);
-    const auto connector = open<Connector>(model_, device_);
+    const bool reads_prompts = model_.find(TextEncoder::part);
+    if (reads_prompts || !model_.find(Dit::part) || !model_.find(VideoEncoder::part))
+        model_.need_all();
     const auto encoder = open<VideoEncoder>(model_, device_);
     const auto dit = open<Dit>(model_, device_);
     const auto decoder = open<VideoDecoder>(model_, device_);
-    Tokenizer::check(model_.need(TextEncoder::part));
+    context_width_ = dit->config().context_width;
+    if (reads_prompts)
+        check_text();
 
     const auto file = [&](const char * part) { return model_.need(part).file->path.c_str(); };
-    if (text->states() * text->width() != connector->input())
-        fail(LTX2_STATUS_MODEL,
-             "%s: has %d layers of %lld, and %s wants another text encoder; LTX-2.3 has Gemma 3 "
-             "12B, 48 layers of 3840",
-             file(TextEncoder::part), text->states() - 1, static_cast<long long>(text->width()),
-             file(Connector::projection_part));
-    if (connector->config().width() != dit->config().context_width)
-        fail(LTX2_STATUS_MODEL,
-             "%s: the connector gives rows of %d, and cross_attention_dim of %s is %d",
-             file(Connector::part), connector->config().width(), file(Dit::part),
-             dit->config().context_width);
     const Scale &e = encoder->config().scale, &d = decoder->config().scale;
     if (e.time != d.time || e.space != d.space)
         fail(LTX2_STATUS_MODEL,
@@ -86,9 +78,27 @@ Session::Session(const std::vector<std::string> & files, const std::string & dev
              file(Dit::part), channels);
     model_.check_unchanged();
     decoder_ = decoder->config();
-    text_length_ = connector->config().text_length;
     width_ = dit->config().width();
     defaults_ = Defaults(model_.need(Dit::part), dit->config().layers, d);
+}
+
+// The parts that only prompts need.
+void Session::check_text() {
+    const auto text = open<TextEncoder>(model_, device_);
+    const auto connector = open<Connector>(model_, device_);
+    Tokenizer::check(model_.need(TextEncoder::part));
+    const auto file = [&](const char * part) { return model_.need(part).file->path.c_str(); };
+    if (text->states() * text->width() != connector->input())
+        fail(LTX2_STATUS_MODEL,
+             "%s: has %d layers of %lld, and %s wants another text encoder; LTX-2.3 has Gemma 3 "
+             "12B, 48 layers of 3840",
+             file(TextEncoder::part), text->states() - 1, static_cast<long long>(text->width()),
+             file(Connector::projection_part));
+    if (connector->config().width() != context_width_)
+        fail(LTX2_STATUS_MODEL,
+             "%s: the connector gives rows of %d, and cross_attention_dim of %s is %d",
+             file(Connector::part), connector->config().width(), file(Dit::part), context_width_);
+    text_length_ = connector->config().text_length;
 }
 
 // Systems that promise more memory than they have end the process that believes them: what cannot
@@ -122,13 +132,34 @@ void Session::check(const std::vector<float> & values, const std::string & where
         fail_not_finite(where, suspects, progress);
 }
 
+// The caller's features, as if they had been encoded here.
+std::vector<TextFeatures> Session::given(const Request & want) const {
+    const ltx2_features & f = *want.features;
+    if (f.width != context_width_)
+        fail(LTX2_STATUS_INVALID_ARGUMENT,
+             "features: their rows have %d values, and the model reads %d; encode the prompt with "
+             "this model's text encoder",
+             f.width, context_width_);
+    const size_t count = static_cast<size_t>(f.rows) * static_cast<size_t>(f.width);
+    std::vector<TextFeatures> texts;
+    for (const float * values : {f.values, want.uses_negative() ? f.negative : nullptr}) {
+        if (!values)
+            continue;
+        texts.push_back({f.rows, f.width, std::vector<float>(values, values + count)});
+        if (!all_finite(texts.back().values))
+            fail(LTX2_STATUS_INVALID_ARGUMENT, "features: hold a value that is not finite");
+    }
+    return texts;
+}
+
 std::vector<TextFeatures> Session::encode(const Request & want, const Progress & progress) {
+    if (want.features)
+        return given(want);
     if (!tokenizer_)
         tokenizer_ = std::make_unique<Tokenizer>(Tokenizer::open(model_.need(TextEncoder::part)));
     std::vector<std::string> prompts = {want.prompt};
-    for (const Stage & stage : want.stages)
-        if (stage.guidance.uses_negative() && prompts.size() == 1)
-            prompts.push_back(want.negative);
+    if (want.uses_negative())
+        prompts.push_back(want.negative);
     std::vector<TextFeatures> texts;
     for (const std::string & prompt : prompts) { // one prompt's hidden states take up to 0.8 GB
         std::vector<int32_t> tokens = tokenizer_->encode(prompt, text_length_ + 1);
@@ -217,30 +248,65 @@ Stream Session::start(const Request & want, const Progress & progress) {
     return video;
 }
 
+// What begins a step has come to: the caller's state, in place of the noise.
+static void go_on(const ltx2_state & from, std::vector<float> & latents) {
+    if (from.count != latents.size())
+        fail(LTX2_STATUS_INVALID_ARGUMENT,
+             "resume: %zu values given, and %zu are wanted; it was another video", from.count,
+             latents.size());
+    latents.assign(from.values, from.values + from.count);
+    if (!all_finite(latents))
+        fail(LTX2_STATUS_INVALID_ARGUMENT, "resume: holds a value that is not finite");
+}
+
+// Tells the caller where the run is.
+static void tell(const Request & want, const Stream & video, int step,
+                 const std::vector<float> & predicted) {
+    if (!want.state)
+        return;
+    const std::vector<float> planes =
+        to_planes(predicted.data(), want.grid.cells(), video.channels);
+    const ltx2_latents shape = {planes.data(), video.channels, want.grid.frames, want.grid.height,
+                                want.grid.width};
+    const ltx2_state now = {step, video.latents.data(), video.latents.size(), &shape};
+    if (!ask("state", want.state, now, want.user_data))
+        fail(LTX2_STATUS_CANCELLED, "denoise: cancelled after step %d", step);
+}
+
 void Session::denoise(const Request & want, const std::vector<TextFeatures> & texts, State & state,
                       const Progress & progress) {
+    if (want.resume)
+        go_on(*want.resume, state.front().latents);
+    int before = 0; // steps of earlier stages
     for (const Stage & stage : want.stages) {
-        state.front().add_noise(noise_of(want, state.front()), stage.noise);
+        before += stage.steps();
+        if (stage.first == stage.steps())
+            continue;
+        if (stage.first == 0)
+            state.front().add_noise(noise_of(want, state.front()), stage.noise);
         const Dit & dit = use<Dit>(progress);
         const Guidance & guidance = stage.guidance;
         DitRun run(dit, state.front().positions, texts[0],
                    guidance.uses_negative() ? &texts[1] : nullptr,
                    guidance.uses_stg() ? guidance.stg_blocks : std::vector<int>());
         const std::vector<Suspect> weights = {{model_.need(Dit::part)}};
-        int step = 0;
+        int step = stage.first;
         const auto check_step = [&](const std::vector<float> & values) {
-            check(values, words("denoising step %d of %zu", step, stage.sigmas.size() - 1), weights,
-                  progress);
+            check(values, words("denoising step %d of %d", step, stage.steps()), weights, progress);
         };
-        ltx2::denoise(state, stage, progress, [&](const State & now, float sigma) {
+        const auto velocity = [&](const State & now, float sigma) {
             Velocities v = run.velocity(now, sigma, progress);
             ++step;
             for (const auto * pass : {&v.plain, &v.negative, &v.perturbed})
                 for (const std::vector<float> & values : *pass)
                     check_step(values);
             return v;
-        });
-        check_step(state.front().latents);
+        };
+        ltx2::denoise(state, stage, progress, velocity,
+                      [&](int done, const std::vector<float> & predicted) {
+                          check_step(state.front().latents);
+                          tell(want, state.front(), before - stage.steps() + done, predicted);
+                      });
     }
 }
 
@@ -310,12 +376,45 @@ std::unique_ptr<Video> Session::generate(const ltx2_video_params & params) {
     return while_unchanged(model_, [&] { return make(params); });
 }
 
-std::unique_ptr<Video> Session::make(const ltx2_video_params & params) {
-    const Progress progress(params.progress, params.user_data, &closed_);
-    const Request want(params, defaults_, decoder_.scale);
+// What can be told before any work is.
+Request Session::request(const ltx2_video_params & params) const {
+    Request want(params, defaults_, decoder_.scale);
     decoder_.check(want.grid);
     check_memory(want.grid, /*denoises=*/true);
+    if (!want.features)
+        model_.need_all();
+    return want;
+}
 
+Json Session::settings(const ltx2_video_params & params) const {
+    return while_unchanged(model_, [&] {
+        Json settings = request(params).settings();
+        Json::Object parts;
+        for (const PartRow & row : part_rows())
+            if (const Part * part = model_.find(row.id))
+                parts.add(row.id, fingerprint(*part));
+        settings.set("device", std::string(ggml_backend_dev_name(device_.ggml())));
+        settings.set("parts", parts);
+        return settings;
+    });
+}
+
+std::unique_ptr<Features> Session::encode(const ltx2_video_params & params) {
+    const Leave leave{*this};
+    const Progress progress(params.progress, params.user_data, &closed_);
+    auto features = std::make_unique<Features>();
+    features->texts = while_unchanged(model_, [&] { return encode(request(params), progress); });
+    const TextFeatures & text = features->texts.front();
+    features->values = text.values.data();
+    features->negative = features->texts.size() > 1 ? features->texts[1].values.data() : nullptr;
+    features->rows = static_cast<int32_t>(text.rows);
+    features->width = static_cast<int32_t>(text.width);
+    return features;
+}
+
+std::unique_ptr<Video> Session::make(const ltx2_video_params & params) {
+    const Progress progress(params.progress, params.user_data, &closed_);
+    const Request want = request(params);
     const std::vector<TextFeatures> texts = encode(want, progress);
     State state = {start(want, progress)};
     denoise(want, texts, state, progress);
@@ -346,6 +445,31 @@ std::unique_ptr<Video> Session::decode(const ltx2_decode_params & params) {
     const Progress progress(params.progress, params.user_data, &closed_);
     while_unchanged(model_, [&] { decode(latents, *video, progress); });
     return video;
+}
+
+std::unique_ptr<Video> Session::encode(const ltx2_frames_params & params) {
+    const Leave leave{*this};
+    const Progress progress(params.progress, params.user_data, &closed_);
+    const Scale & scale = decoder_.scale;
+    check_size("frames", params.frames, params.height, params.width, 16384);
+    check_memory({params.frames / scale.time + 1, params.height / scale.space + 1,
+                  params.width / scale.space + 1},
+                 /*denoises=*/false);
+    const size_t count =
+        size_t{3} * static_cast<size_t>(params.frames) * params.height * params.width;
+    std::vector<float> pixels(count);
+    for (size_t i = 0; i < count; ++i)
+        pixels[i] = static_cast<float>(params.pixels[i]) / 127.5f - 1;
+    return while_unchanged(model_, [&] {
+        progress("image", 0, 1);
+        const Latents latents = use<VideoEncoder>(progress).encode(
+            pixels, params.frames, params.height, params.width, progress);
+        check(latents.values, "encoding the frames",
+              {{model_.need(VideoEncoder::part), "vae.encoder."},
+               {model_.need(VideoEncoder::part), "vae.per_channel_statistics."}},
+              progress);
+        return video_of(latents, defaults_.fps);
+    });
 }
 
 } // namespace ltx2

@@ -1,0 +1,108 @@
+"""Arrays, and words about them, in one file: what a prompt's features and a job are kept in.
+
+The format is that of safetensors, with the words as JSON in its metadata. Reading runs nothing that
+a file holds, and takes memory in proportion to the file.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import stat
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from . import writer
+from .codecs import encoding
+from .errors import InvalidArgumentError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from io import BufferedReader
+
+    from numpy.typing import NDArray
+
+_TYPES = {"F32": np.dtype("<f4"), "U8": np.dtype("u1")}
+_LONGEST_HEADER = 1 << 24
+_MOST_ARRAYS = 1 << 13
+
+
+def write(
+    path: str | os.PathLike[str], kind: str, about: Mapping[str, Any], arrays: Mapping[str, Any]
+) -> None:
+    """Write `arrays`, of float32 or uint8, and `about`, which is anything that JSON has."""
+    header: dict[str, Any] = {"__metadata__": {"ltx2": kind, "about": json.dumps(dict(about))}}
+    begin = 0
+    for name, array in arrays.items():
+        end = begin + array.nbytes
+        dtype = "U8" if array.dtype == np.uint8 else "F32"
+        header[name] = {
+            "dtype": dtype, "shape": list(array.shape), "data_offsets": [begin, end],
+        }  # fmt: skip
+        begin = end
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    with encoding(path), writer.new_file(path) as new, new.open("wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        for name, array in arrays.items():
+            file.write(np.ascontiguousarray(array, _TYPES[header[name]["dtype"]]))
+
+
+def read(
+    path: str | os.PathLike[str], kind: str
+) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    """What `write` was given. Raises InvalidArgumentError, naming the file."""
+    try:
+        with Path(path).open("rb") as file:
+            about = os.fstat(file.fileno())
+            if not stat.S_ISREG(about.st_mode):
+                raise ValueError("it is not a file")
+            return _read(file, about.st_size, kind)
+    except MemoryError:
+        raise
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        words = getattr(error, "strerror", None) or str(error)
+        raise InvalidArgumentError(f"{os.fspath(path)}: is no {kind} file: {words}") from None
+
+
+def _read(
+    file: BufferedReader, size: int, kind: str
+) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    length = int.from_bytes(file.read(8), "little")
+    if not 2 <= length <= min(size - 8, _LONGEST_HEADER):
+        raise ValueError("its header is cut off or damaged")
+    header = _json_object(file.read(length))
+    metadata = header.pop("__metadata__", None)
+    if not isinstance(metadata, dict) or metadata.get("ltx2") != kind:
+        raise ValueError("it was not written as one")
+    about = _json_object(metadata["about"])
+    if len(header) > _MOST_ARRAYS:
+        raise ValueError("it has too many arrays")
+    arrays, left = {}, size - 8 - length
+    begin = 0
+    for name, entry in header.items():
+        dtype, shape = _TYPES[entry["dtype"]], entry["shape"]
+        whole = isinstance(shape, list) and all(type(n) is int and n >= 0 for n in shape)
+        if not whole or len(shape) > 8:
+            raise ValueError(f"{name} has no shape")
+        count = math.prod(shape) * dtype.itemsize
+        if entry["data_offsets"] != [begin, begin + count] or count > left:
+            raise ValueError(f"{name} is cut off or out of place")
+        arrays[name] = np.frombuffer(file.read(count), dtype).reshape(shape)
+        begin, left = begin + count, left - count
+    if left:
+        raise ValueError("it has bytes that belong to nothing")
+    return about, arrays
+
+
+def _json_object(text: bytes | str) -> dict[str, Any]:
+    def refuse(word: str) -> Any:
+        raise ValueError(f"{word} is no number")
+
+    value = json.loads(text, parse_constant=refuse)
+    if not isinstance(value, dict):
+        raise ValueError("its header is damaged")
+    return value
