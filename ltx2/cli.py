@@ -16,7 +16,7 @@ import click
 import ltx2
 
 from ._process import say
-from .commands import files, generate
+from .commands import files, generate, jobs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,6 +50,7 @@ def cli() -> None:
 
 for _command in (
     generate.t2v, generate.i2v, generate.decode,
+    jobs.resume, jobs.replay, jobs.encode,
     files.info, files.convert, files.devices,
 ):  # fmt: skip
     cli.add_command(_command)

@@ -30,7 +30,7 @@ _TITLES = {
 
 @dataclass(eq=False)
 class Job:
-    """A run, as its file has it: saved as it begins, when the prompt is encoded, after each step."""
+    """A run, as its file has it: as it begins, when the prompt is encoded, after each step."""
 
     path: Path
     request: Request
@@ -87,7 +87,7 @@ class Job:
         self.parts = dict(parts)
 
     def stepped(self, step: int, state: NDArray[np.float32], _predicted: Any) -> None:
-        """Save where the run is; if that fails, the run goes on, and the file has an earlier step."""
+        """Save where the run is; if that fails it goes on, and the file has an earlier step."""
         self.request.step, self.request.state = step, state
         try:
             self.save()
@@ -103,7 +103,9 @@ class Job:
             "images": [image.about() for image in request.images], "crf": request.crf,
             "model": self.model, "output": self.output, "parts": self.parts,
         }  # fmt: skip
-        arrays: dict[str, Any] = {f"image{i}": image.pixels for i, image in enumerate(request.images)}
+        arrays: dict[str, Any] = {
+            f"image{i}": image.pixels for i, image in enumerate(request.images)
+        }
         if features:
             about["negative_prompt"] = features.negative_prompt
             arrays |= features.arrays()
@@ -164,7 +166,9 @@ def recipe(
     if "prompt" not in about:
         raise InvalidArgumentError(f"{path}: does not say how it was made, or not from a prompt")
     if "noise_sha256" in about:
-        raise InvalidArgumentError(f"{path}: was made from noise of its own, which it does not hold")
+        raise InvalidArgumentError(
+            f"{path}: was made from noise of its own, which it does not hold"
+        )
     request = _request(path, about, about["prompt"])
     wanted = {entry["sha256"]: entry for entry in _entries(path, about)}
     request.crf = about.get("crf")
@@ -179,7 +183,9 @@ def recipe(
             f"its pixels {entry['sha256'][:16]})"
             for entry in wanted.values()
         )
-        raise InvalidArgumentError(f"{path}: was made from pictures, which it does not hold; give {names}")
+        raise InvalidArgumentError(
+            f"{path}: was made from pictures, which it does not hold; give {names}"
+        )
     request.images.sort(key=[e["sha256"] for e in _entries(path, about)].index)
     return request, parts_of(path, about)
 

@@ -1,10 +1,10 @@
 """Small pictures of latents: each cell becomes 8 x 8 pixels by a linear map.
 
-The map is fitted to the model's own video VAE: its encoder is given a clip that is drawn here, of
-smooth fields of colour, edges and gratings that drift, and least squares with a ridge finds what
-gives the clip's pixels, scaled down, back from its latents. The first latent frame stands for one
-frame and has a map of its own; the others stand for eight, whose mean they show. A map is fitted
-once for each VAE and kept in the user's cache folder.
+The map is fitted to the model's own video VAE: its encoder is given clips of coloured shapes that
+are drawn here, and least squares with a ridge finds what gives their pixels, scaled down, back from
+their latents. The first latent frame stands for one frame and has a map of its own; the others
+stand for eight, whose mean they show. A map is fitted once for each VAE and kept in the user's
+cache folder.
 """
 
 from __future__ import annotations
@@ -32,9 +32,8 @@ if TYPE_CHECKING:
 _log = logging.getLogger("ltx2")
 
 CELL = 8  # pixels of the preview for a latent cell, across
-_RIDGE = 1e-2  # of the mean square of a channel
-_FRAMES, _SIDE, _BLOTS = 9, 256, 60  # of a clip
-_CLIPS = 4
+_RIDGE = 0.1  # of the mean square of a channel
+_CLIPS, _FRAMES, _SIDE = 16, 9, 128  # two latent frames each
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,16 +71,16 @@ class Colours:
 
 
 def fit(encode: Callable[[Pixels], NDArray[np.float32]]) -> Colours:
-    first, later = [], []
+    latents, pixels = [], []
     for clip in map(drawn, range(_CLIPS)):
-        latents = np.moveaxis(encode(clip), 0, -1)
-        cells, height, width, _ = latents.shape
-        scale = _SIDE // (height * CELL)
-        small = clip.reshape(_FRAMES, height * CELL, scale, width * CELL, scale, 3).mean((2, 4))
-        means = small[1:].reshape(cells - 1, -1, *small.shape[1:]).mean(1)
-        first.append((latents[:1], small[:1] / 255))
-        later.append((latents[1:], means / 255))
-    return Colours(*(_least_squares(*map(np.concatenate, zip(*p, strict=True))) for p in (first, later)))
+        latents.append(np.moveaxis(encode(clip), 0, -1))
+        cells, height, width, _ = latents[-1].shape
+        shape = (_FRAMES, height * CELL, -1, width * CELL, _SIDE // (width * CELL), 3)
+        small = clip.reshape(shape).mean((2, 4)) / 255
+        later = small[1:].reshape(cells - 1, -1, *small.shape[1:]).mean(1)
+        pixels.append(np.concatenate([small[:1], later]))
+    x, y = np.stack(latents), np.stack(pixels)
+    return Colours(_least_squares(x[:, 0], y[:, 0]), _least_squares(x[:, 1], y[:, 1]))
 
 
 def _least_squares(latents: NDArray[Any], pixels: NDArray[Any]) -> NDArray[np.float32]:
@@ -95,23 +94,30 @@ def _least_squares(latents: NDArray[Any], pixels: NDArray[Any]) -> NDArray[np.fl
     return np.ascontiguousarray(solved, np.float32)
 
 
-def drawn(seed: int = 0) -> Pixels:
-    """A clip: blots of colour that drift, some soft, some with edges, some striped."""
-    draw = np.random.default_rng(seed)
+def drawn(number: int) -> Pixels:
+    """A clip: up to three shapes that drift over a plain ground."""
+    draw = np.random.default_rng(number)
     y, x = np.mgrid[:_SIDE, :_SIDE] / _SIDE
     clip = np.empty((_FRAMES, _SIDE, _SIDE, 3))
-    clip[:] = draw.random(3)
-    for _ in range(_BLOTS):
-        centre, speed = draw.random(2), draw.normal(0, 0.3, 2)
-        size, edge = draw.uniform(0.03, 0.3), draw.choice([0.003, 0.03, 0.2])
-        colour, angle, stripes = draw.random(3), draw.uniform(0, np.pi), draw.choice([0, 0, 8, 25])
+    clip[:] = _colour(draw)
+    for _ in range(draw.integers(1, 4)):
+        centre, speed, colour = draw.random(2), draw.normal(0, 0.5, 2), _colour(draw)
+        size, edge, power = (
+            draw.uniform(0.1, 0.4),
+            draw.choice([0.01, 0.02]),
+            draw.choice([1, 2, 8]),
+        )
         for time, frame in enumerate(clip):
-            dy, dx = (y, x) - (centre + speed * (time / _FRAMES - 0.5))[:, None, None]
-            inside = 1 / (1 + np.exp(((np.hypot(dy, dx) - size) / edge).clip(-50, 50)))
-            if stripes:
-                inside *= 0.5 + 0.5 * np.sin(stripes * 6.28 * (dy * np.cos(angle) + dx * np.sin(angle)))
+            dy, dx = abs((y, x) - (centre + speed * (time / _FRAMES - 0.5))[:, None, None])
+            distance = (dy**power + dx**power) ** (1 / power) - size
+            inside = 1 / (1 + np.exp((distance / edge).clip(-50, 50)))
             frame += inside[..., None] * (colour - frame)
     return np.rint(clip * 255).astype(np.uint8)
+
+
+def _colour(draw: np.random.Generator) -> NDArray[Any]:
+    """Often a strong one, which a map is most easily wrong about."""
+    return np.where(draw.random(3) < 0.6, draw.integers(0, 2, 3), draw.random(3))
 
 
 def cache_folder() -> Path:

@@ -1,6 +1,4 @@
-"""What a caller wants of a session: the one form from which C's struct, a video's metadata and a job
-file are made.
-"""
+"""What a caller wants: C's struct, a video's metadata and a job file are made from it."""
 
 from __future__ import annotations
 
@@ -149,9 +147,7 @@ def image_of(frame: int, picture: media.ImageLike, strength: float, crf: int) ->
         raise InvalidArgumentError(f"strength: {strength:g} is not above 0 and at most 1")
     pixels = media.read_image(picture)
     name = Path(picture).name if isinstance(picture, (str, os.PathLike)) else ""
-    return Image(
-        frame, float(strength), media.codec_round_trip(pixels, crf), name, hash_of(pixels)
-    )
+    return Image(frame, float(strength), media.codec_round_trip(pixels, crf), name, hash_of(pixels))
 
 
 def hash_of(pixels: Pixels) -> str:
@@ -188,10 +184,9 @@ class Request:
 
     def fill_in(self, settings: Mapping[str, Any]) -> None:
         """Take what ltx2_session_settings says in place of what was left open."""
-        for name in self.options.keys() | settings.keys():
-            value = settings.get(name)
-            if value is not None and name in Options.__annotations__:
-                self.options[name] = value
+        known = {name: settings.get(name) for name in Options.__annotations__}
+        known = {name: value for name, value in known.items() if value is not None}
+        self.options = {**known, **self.options, **known}
 
     def metadata(self) -> dict[str, Any]:
         """All that the video is made from; of arrays and pictures, what tells them from others."""

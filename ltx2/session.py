@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 import os
 import threading
 from collections.abc import Mapping
@@ -19,9 +18,10 @@ import numpy as np
 from . import jobs, media, preview
 from ._calls import Call, under_way
 from ._native import c_array, c_path, c_text, check, ffi, keep, lib, raise_kept, string
+from ._views import latents_view, video_of, view
 from .errors import CancelledError, InvalidArgumentError, ModelError
-from .request import NOT_ZERO, TEXT_PARTS, Features, Options, Request, assign, floats, image_of
-from .video import Progress, Video
+from .request import NOT_ZERO, TEXT_PARTS, Features, Request, assign, floats, image_of
+from .video import Progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
     from typing_extensions import Self, Unpack
+
+    from .request import Options
+    from .video import Video
 
 StrPath: TypeAlias = "str | os.PathLike[str]"
 Conditions: TypeAlias = "media.ImageLike | tuple[media.ImageLike, float]"
@@ -65,14 +68,14 @@ class _Call(Call):
 
     def on_latents(self, latents: Any, _user_data: Any) -> bool:
         if self.latents and not self.cancelled:
-            self.latents(_latents_view(ffi.NULL, latents).copy())
+            self.latents(latents_view(ffi.NULL, latents).copy())
         return not self.cancelled
 
     def on_state(self, state: Any, _user_data: Any) -> bool:
-        values = _view(ffi.NULL, state.values, np.float32, (state.count,))
+        values = view(ffi.NULL, state.values, np.float32, (state.count,))
         for told in self.stepped:
             if not self.cancelled:
-                told(state.step, values.copy(), _latents_view(ffi.NULL, state.predicted).copy())
+                told(state.step, values.copy(), latents_view(ffi.NULL, state.predicted).copy())
         return not self.cancelled
 
 
@@ -148,9 +151,9 @@ class Session:
         exist yet, and stays until it is removed; a pair also says where the video will be saved,
         for `ltx2 resume`.
 
-        What a function raises stops the call and reaches the caller unchanged; so does Ctrl-C. Other
-        errors: InvalidArgumentError, ModelError, OutOfMemoryError, DeviceError, CancelledError
-        after `cancel()`.
+        What a function raises stops the call and reaches the caller unchanged; so does Ctrl-C.
+        Other errors: InvalidArgumentError, ModelError, OutOfMemoryError, DeviceError,
+        CancelledError after `cancel()`.
         """
         with _Call(self, progress, latents) as call:
             request = Request.of(prompt, options)
@@ -269,7 +272,7 @@ class Session:
         with _Call(self, progress) as call:
             call.inputs = [c_values, c_latents]
             owner = self._run(lib.ltx2_session_decode, params, call)
-        return _video(owner, {"model": self._model})
+        return video_of(owner, {"model": self._model})
 
     def cancel(self) -> None:
         """Stop the calls under way, from any thread; each raises CancelledError.
@@ -358,7 +361,7 @@ class Session:
         owner = self._run(lib.ltx2_session_generate, params, call)
         del on_latents, on_state
         about = {"model": self._model, "device": settings["device"], "parts": parts}
-        return _video(owner, {**request.metadata(), **about})
+        return video_of(owner, {**request.metadata(), **about})
 
     def _fill_in(self, request: Request, call: _Call) -> dict[str, Any]:
         """The request with every default in it; what C says of it."""
@@ -373,8 +376,8 @@ class Session:
         free = lib.ltx2_features_free
         owner = self._run(lib.ltx2_session_encode, params, call, "ltx2_features *", free)
         shape = (owner.rows, owner.width)
-        values = _view(owner, owner.values, np.float32, shape)
-        negative = _view(owner, owner.negative, np.float32, shape) if owner.negative else None
+        values = view(owner, owner.values, np.float32, shape)
+        negative = view(owner, owner.negative, np.float32, shape) if owner.negative else None
         made_by = {part: parts[part] for part in TEXT_PARTS}
         avoided = request.options.get("negative_prompt") if owner.negative else None
         return Features(request.prompt, avoided, values, negative, made_by)
@@ -394,7 +397,7 @@ class Session:
             params.frames, params.height, params.width, _ = frames.shape
             call.inputs = [pixels]
             owner = self._run(lib.ltx2_session_encode_frames, params, call)
-            return _latents_view(owner, owner.latents)
+            return latents_view(owner, owner.latents)
 
         colours = preview.Colours.of(parts["video_vae"], latents_of)
         return lambda _step, _state, predicted: show(colours.frames(predicted))
@@ -443,30 +446,6 @@ def _model_files(model: StrPath | Sequence[StrPath] | None) -> Sequence[StrPath]
     if isinstance(model, (str, os.PathLike)):
         return [model]
     return list(model)
-
-
-def _view(owner: Any, data: Any, dtype: type[np.generic], shape: tuple[int, ...]) -> NDArray[Any]:
-    """A read-only array over memory that `owner` frees.
-
-    A buffer keeps only the pointer it was made from alive, so the pointer keeps the owner.
-    """
-    pointer = ffi.gc(data, lambda _: owner)
-    size = math.prod(shape) * np.dtype(dtype).itemsize
-    view: NDArray[Any] = np.frombuffer(ffi.buffer(pointer, size), dtype).reshape(shape)
-    view.flags.writeable = False
-    return view
-
-
-def _latents_view(owner: Any, latents: Any) -> NDArray[np.float32]:
-    shape = (latents.channels, latents.frames, latents.height, latents.width)
-    return _view(owner, latents.values, np.float32, shape)
-
-
-def _video(owner: Any, metadata: dict[str, Any]) -> Video:
-    frames = _view(owner, owner.pixels, np.uint8, (owner.frames, owner.height, owner.width, 3))
-    latents = _latents_view(owner, owner.latents)
-    size = {"width": owner.width, "height": owner.height, "frames": owner.frames, "fps": owner.fps}
-    return Video(frames, owner.fps, latents, {**size, **metadata})
 
 
 def devices() -> list[str]:

@@ -51,9 +51,7 @@ def write(
             file.write(np.ascontiguousarray(array, _TYPES[header[name]["dtype"]]))
 
 
-def read(
-    path: str | os.PathLike[str], kind: str
-) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+def read(path: str | os.PathLike[str], kind: str) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
     """What `write` was given. Raises InvalidArgumentError, naming the file."""
     try:
         with Path(path).open("rb") as file:

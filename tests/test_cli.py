@@ -120,7 +120,8 @@ def test_i2v_takes_pictures_at_frames(
     )  # fmt: skip
     assert code == 0
     assert np.array_equal(np.load(target), video.frames)
-    assert video.metadata["images"] == {0: 1.0, 8: 0.5}
+    images = [(image["frame"], image["strength"]) for image in video.metadata["images"]]
+    assert images == [(0, 1.0), (8, 0.5)]
     assert video.metadata["crf"] == 20
 
 

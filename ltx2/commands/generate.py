@@ -1,7 +1,8 @@
-"""The commands that make a video: t2v, i2v, decode."""
+"""The commands that make a video: t2v, i2v, decode; and what every such command does."""
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import re
@@ -17,6 +18,7 @@ from ltx2 import media
 from ltx2._native import ffi, sentences
 from ltx2._process import say
 
+from .pictures import terminal_writer
 from .terminal import Bars, answer, json_flag
 
 if TYPE_CHECKING:
@@ -27,16 +29,16 @@ _OPENING = sentences("ltx2_session_params")
 _MAKING = sentences("ltx2_video_params")
 
 
-def _field(name: str) -> Callable[[Any], Any]:
+def field(name: str) -> Callable[[Any], Any]:
     """The option for a field of `Options`, with the header's words."""
-    field = dict(ffi.typeof("ltx2_video_params").fields)[name].type
+    declared = dict(ffi.typeof("ltx2_video_params").fields)[name].type
     kind: Any = str
     if name == "noise":
         kind = click.Path(dir_okay=False)
     elif name == "schedule":
         kind = click.Choice(_KNOWN["schedules"])
-    elif field.kind == "primitive":
-        kind = float if field.cname == "float" else int
+    elif declared.kind == "primitive":
+        kind = float if declared.cname == "float" else int
     words = _MAKING[name]
     if name == "seed":
         words += " Default: a random one, which is printed."
@@ -54,9 +56,11 @@ def _applied(options: Sequence[Callable[[Any], Any]]) -> Callable[[Any], Any]:
     return add
 
 
-_shared = _applied([
-    click.option("-o", "--output", required=True, metavar="FILE",
-                 help=".mp4, .gif, .webp, .png (a folder of frames) or .npy."),
+_output = click.option(
+    "-o", "--output", required=True, metavar="FILE",
+    help=".mp4, .gif, .webp, .png (a folder of frames) or .npy.",
+)  # fmt: skip
+running = _applied([
     click.option("--model", multiple=True, metavar="PATH", type=click.Path(),
                  help=_OPENING["files"] + " Give it once per PATH. Default: $LTX2_MODEL, else the "
                  "demo model."),
@@ -65,39 +69,71 @@ _shared = _applied([
     json_flag,
     click.option("-v", "--verbose", is_flag=True, help="Print more on stderr."),
 ])  # fmt: skip
-_generation = _applied([
-    *map(_field, ltx2.Options.__annotations__),
+_shared = _applied([_output, running])
+watching = _applied([
     click.option("--latents", metavar="FILE", type=click.Path(dir_okay=False),
                  help="Also write the final latents there, .npy, before they are decoded."),
-    _shared,
+    click.option("--preview", metavar="FILE", type=click.Path(dir_okay=False, allow_dash=True),
+                 help="Draw a small picture of the clip after each step: .png (a sheet), .gif or "
+                 ".webp; it is shown in the terminal too, and only there where FILE is -."),
 ])  # fmt: skip
+keeping = click.option(
+    "--job", metavar="FILE", type=click.Path(dir_okay=False),
+    help="Save there, after each step, what is needed to go on: `ltx2 resume FILE` does. It is "
+    "removed when the video is saved.",
+)  # fmt: skip
+features_flag = click.option(
+    "--features", metavar="FILE", type=click.Path(dir_okay=False),
+    help="The encoded prompt, from `ltx2 encode`, in place of PROMPT.",
+)  # fmt: skip
+_generation = _applied(
+    [features_flag, *map(field, ltx2.Options.__annotations__), watching, keeping, _shared]
+)
 
 
 @click.command()
-@click.argument("prompt")
+@click.argument("prompt", required=False)
 @_generation
-def t2v(prompt: str, **options: Any) -> None:
+def t2v(prompt: str | None, features: str | None, **options: Any) -> None:
     """Make a video from PROMPT."""
-    _generate(lambda session, wanted: session.t2v(prompt, **wanted), options)
+    text = _text(prompt, features)
+    make_video(lambda session, wanted: session.t2v(text, **wanted), options)
 
 
 @click.command()
-@click.argument("prompt")
-@click.argument("images", nargs=-1, required=True, metavar="IMAGE[@FRAME[:STRENGTH]]...")
+@click.argument("prompt", required=False)
+@click.argument("images", nargs=-1, metavar="IMAGE[@FRAME[:STRENGTH]]...")
 @click.option("--crf", type=int, default=33, show_default=True,
               help="How strongly an image is compressed before use; 0 not at all.")  # fmt: skip
 @_generation
-def i2v(prompt: str, images: Sequence[str], crf: int, **options: Any) -> None:
+def i2v(
+    prompt: str | None, images: Sequence[str], crf: int, features: str | None, **options: Any
+) -> None:
     """Make a video from PROMPT that passes through IMAGEs: at FRAME (0), with STRENGTH (1).
 
     An image lies on white where it is transparent.
     """
+    if features and prompt is not None:  # with --features, images are all there is
+        prompt, images = None, (prompt, *images)
+    text = _text(prompt, features)
+    if not images:
+        raise click.UsageError("Missing argument 'IMAGE[@FRAME[:STRENGTH]]...'.")
     chosen = {}
     for frame, image in map(parse_image, images):
         if frame in chosen:
             raise click.UsageError(f"two images for frame {frame}")
         chosen[frame] = image
-    _generate(lambda session, wanted: session.i2v(prompt, chosen, crf=crf, **wanted), options)
+    make_video(lambda session, wanted: session.i2v(text, chosen, crf=crf, **wanted), options)
+
+
+def _text(prompt: str | None, features: str | None) -> str | ltx2.Features:
+    if features and prompt is not None:
+        raise click.UsageError("--features stands in place of PROMPT; give one of them")
+    if features:
+        return ltx2.Features.load(features)
+    if prompt is None:
+        raise click.UsageError("Missing argument 'PROMPT'.")
+    return prompt
 
 
 @click.command()
@@ -108,7 +144,7 @@ def decode(latents: str, **options: Any) -> None:
     """Make the video of LATENTS, a .npy that `--latents` wrote."""
     values = _load_array("latents", latents)
     size = _video_size(values.shape)
-    _generate(lambda session, wanted: session.decode(values, **wanted), options, size)
+    make_video(lambda session, wanted: session.decode(values, **wanted), options, size)
 
 
 def _video_size(latents: tuple[int, ...]) -> dict[str, int]:
@@ -128,38 +164,83 @@ def parse_image(argument: str) -> tuple[int, tuple[str, float]]:
     return int(frame), (image, float(strength or 1))
 
 
-def _generate(
+def make_video(
     make: Callable[[ltx2.Session, dict[str, Any]], ltx2.Video],
     options: dict[str, Any],
-    size: Mapping[str, int] | None = None,
+    size: Mapping[str, Any] | None = None,
+    resumed: str | None = None,
 ) -> None:
     """Everything around the call itself: check the output, open, report, save.
 
-    `size` is the video's, where no option says it.
+    `size` is the video's, where no option says it; `resumed` the job that goes once it is saved.
     """
     output = options.pop("output")
     model, device = options.pop("model"), options.pop("device")
     threads, as_json = options.pop("threads"), options.pop("as_json")
-    verbose = options.pop("verbose")
+    verbose, job = options.pop("verbose"), options.pop("job", None)
     if verbose:
         logging.getLogger("ltx2").setLevel(logging.INFO)
     _check_output(output, {**options, **(size or {})})
     wanted = {name: value for name, value in options.items() if value is not None}
     if "noise" in wanted:
         wanted["noise"] = _load_array("noise", wanted["noise"])
+    _check_names({"-o": output, "--job": job, **_files_of(wanted)})
     if "latents" in wanted:
-        if os.path.realpath(wanted["latents"]) == os.path.realpath(output):
-            raise click.UsageError("--latents names the output; the video would replace them")
         wanted["latents"] = media.array_writer(wanted["latents"])
+    if job:
+        wanted["job"] = (job, output)
     with (
         ltx2.Session(list(model) or None, device=device, threads=threads) as session,
         closing(Bars(f"model: {session.model}")) as bars,
     ):
+        if "preview" in wanted:
+            rate = (wanted.get("fps") or 24) / 8  # of latent frames
+            wanted["preview"] = _preview(wanted["preview"], rate, bars)
         video = make(session, {**wanted, "progress": bars.show})
     if not verbose and video.seed is not None:  # else it was logged at the start
         say(f"seed {video.seed}")
     _save(video, output)
+    if finished := job or resumed:
+        Path(finished).unlink(missing_ok=True)
     answer(output, video.metadata, as_json)
+
+
+def _files_of(wanted: Mapping[str, Any]) -> dict[str, str]:
+    """What is written beside the video, by the flag that names it."""
+    return {f"--{name}": wanted[name] for name in ("latents", "preview") if name in wanted}
+
+
+def _check_names(files: Mapping[str, str | None]) -> None:
+    seen: dict[str, str] = {}
+    for flag, file in files.items():
+        if not file or file == "-":
+            continue
+        other = seen.setdefault(os.path.realpath(file), flag)
+        if other == "-o" != flag:
+            raise click.UsageError(f"{flag} names the output; the video would replace it")
+        if other != flag:
+            raise click.UsageError(f"{flag} and {other} name the same file")
+
+
+def _preview(path: str, rate: float, bars: Bars) -> Callable[[Any], None]:
+    """Into the file, and into the terminal where it can show pictures."""
+    show = terminal_writer()
+    write = None if path == "-" else media.preview_writer(path, rate)
+    if path == "-" and not show:
+        raise click.UsageError("--preview -: this terminal is not known to show pictures")
+
+    def both(pictures: Any) -> None:
+        if write:
+            try:
+                write(pictures)
+            except OSError as error:  # the clip matters more
+                logging.getLogger("ltx2").warning("preview: %s", error)
+        if show:
+            bars.close()
+            with contextlib.suppress(OSError):  # a terminal that was closed
+                show(pictures)
+
+    return both
 
 
 def _check_output(output: str, asked: Mapping[str, Any]) -> None:

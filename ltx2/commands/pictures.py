@@ -71,3 +71,48 @@ def _png(picture: Pixels) -> bytes:
     height, width, _ = picture.shape
     Image.fromarray(picture).resize((width * _SHOWN, height * _SHOWN)).save(file, "png")
     return base64.standard_b64encode(file.getvalue())
+
+
+def _kitty(picture: Pixels) -> str:
+    data = _png(picture)
+    parts = [data[i : i + 4096].decode() for i in range(0, len(data), 4096)]
+    commands = ["a=T,f=100,q=2,"] + [""] * (len(parts) - 1)
+    more = [1] * (len(parts) - 1) + [0]
+    return "".join(
+        f"\x1b_G{command}m={m};{part}\x1b\\"
+        for command, m, part in zip(commands, more, parts, strict=True)
+    )
+
+
+def _iterm(picture: Pixels) -> str:
+    return f"\x1b]1337;File=inline=1:{_png(picture).decode()}\x07"
+
+
+def _sixel(picture: Pixels) -> str:
+    """64 colours, six rows of pixels at a time, for each colour the pixels that have it."""
+    height, width, _ = picture.shape
+    large = Image.fromarray(picture).resize((width * _SHOWN, height * _SHOWN // 6 * 6 + 6))
+    reduced = large.quantize(64)
+    palette = np.reshape(reduced.getpalette() or [], (-1, 3)) * 100 // 255
+    out = ["\x1bPq"]
+    out += [f"#{i};2;{red};{green};{blue}" for i, (red, green, blue) in enumerate(palette)]
+    for band in np.asarray(reduced).reshape(-1, 6, large.width):
+        for colour in np.unique(band):
+            bits = ((band == colour) << np.arange(6)[:, None]).sum(0)
+            out.append(f"#{colour}" + (bits + 63).astype(np.uint8).tobytes().decode() + "$")
+        out.append("-")
+    return "".join(out) + "\x1b\\"
+
+
+def _blocks(picture: Pixels) -> str:
+    """Upper half blocks: their colour is one pixel, their background the one below."""
+    if len(picture) % 2:
+        picture = np.concatenate([picture, picture[-1:]])
+    lines = []
+    for upper, lower in zip(picture[::2], picture[1::2], strict=True):
+        cells = (
+            "\x1b[38;2;{};{};{};48;2;{};{};{}m\u2580".format(*a, *b)
+            for a, b in zip(upper, lower, strict=True)
+        )
+        lines.append("".join(cells) + "\x1b[0m")
+    return "\n".join(lines)

@@ -221,10 +221,14 @@ Request::Request(const ltx2_video_params & p, const Defaults & d, const Scale & 
     images = images_of(p, frames);
     if (noise_count)
         need(noise, "noise");
-    if (features)
+    if (features) {
+        need(features, "features");
         check_features(*features, uses_negative());
-    if (resume)
+    }
+    if (resume) {
+        need(resume, "resume");
         skip_steps(stages, *resume);
+    }
 }
 
 bool Request::uses_negative() const {
