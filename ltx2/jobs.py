@@ -159,7 +159,7 @@ def _entries(path: str | os.PathLike[str], about: Mapping[str, Any]) -> list[dic
 
 
 def recipe(
-    path: str | os.PathLike[str], images: Sequence[str | os.PathLike[str]]
+    path: str | os.PathLike[str], images: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 ) -> tuple[Request, dict[str, str]]:
     """What a saved clip was made from, and by which parts of a model."""
     about = media.read_metadata(path)
@@ -172,7 +172,7 @@ def recipe(
     request = _request(path, about, about["prompt"])
     wanted = {entry["sha256"]: entry for entry in _entries(path, about)}
     request.crf = about.get("crf")
-    for image in images:
+    for image in [images] if isinstance(images, (str, os.PathLike)) else images:
         entry = wanted.pop(hash_of(media.read_image(image)), None)
         if entry is None:
             raise InvalidArgumentError(f"{image}: is not a picture that {path} was made from")

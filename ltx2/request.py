@@ -174,6 +174,8 @@ class Request:
             raise TypeError(f"unknown option: {', '.join(sorted(unknown))}")
         given = {name: value for name, value in options.items() if value is not None}
         given.setdefault("seed", secrets.randbits(32))
+        if "noise" in given:
+            given["noise"] = floats("noise", given["noise"])
         if not isinstance(prompt, Features):
             return Request(prompt, given)
         if "negative_prompt" in given:

@@ -214,7 +214,7 @@ class Session:
     def replay(
         self,
         video: StrPath,
-        images: Sequence[StrPath] = (),
+        images: StrPath | Sequence[StrPath] = (),
         *,
         progress: Callable[[Progress], object] | None = None,
         latents: Callable[[NDArray[np.float32]], object] | None = None,
@@ -367,7 +367,7 @@ class Session:
         """The request with every default in it; what C says of it."""
         params, call.inputs = request.params()
         text = self._run(lib.ltx2_session_settings, params, call, "char *", lib.ltx2_text_free)
-        settings: dict[str, Any] = json.loads(string(text))
+        settings: dict[str, Any] = {**json.loads(string(text)), "seed": params.seed}
         request.fill_in(settings)
         return settings
 

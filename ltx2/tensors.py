@@ -34,11 +34,12 @@ def write(
     path: str | os.PathLike[str], kind: str, about: Mapping[str, Any], arrays: Mapping[str, Any]
 ) -> None:
     """Write `arrays`, of float32 or uint8, and `about`, which is anything that JSON has."""
-    header: dict[str, Any] = {"__metadata__": {"ltx2": kind, "about": json.dumps(dict(about))}}
+    words = json.dumps(dict(about), default=lambda number: number.item())  # NumPy's
+    header: dict[str, Any] = {"__metadata__": {"ltx2": kind, "about": words}}
     begin = 0
     for name, array in arrays.items():
         end = begin + array.nbytes
-        dtype = "U8" if array.dtype == np.uint8 else "F32"
+        dtype = next(name for name, kind in _TYPES.items() if kind == array.dtype)
         header[name] = {
             "dtype": dtype, "shape": list(array.shape), "data_offsets": [begin, end],
         }  # fmt: skip
@@ -47,8 +48,8 @@ def write(
     text += b" " * (-len(text) % 8)
     with encoding(path), writer.new_file(path) as new, new.open("wb") as file:
         file.write(len(text).to_bytes(8, "little") + text)
-        for name, array in arrays.items():
-            file.write(np.ascontiguousarray(array, _TYPES[header[name]["dtype"]]))
+        for array in arrays.values():
+            file.write(np.ascontiguousarray(array))
 
 
 def read(path: str | os.PathLike[str], kind: str) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:

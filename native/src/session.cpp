@@ -248,7 +248,7 @@ Stream Session::start(const Request & want, const Progress & progress) {
     return video;
 }
 
-// What begins a step has come to: the caller's state, in place of the noise.
+// The latents that the caller's run had come to, in place of those it begins with.
 static void go_on(const ltx2_state & from, std::vector<float> & latents) {
     if (from.count != latents.size())
         fail(LTX2_STATUS_INVALID_ARGUMENT,
