@@ -11,6 +11,7 @@ import typing as _typing
 from . import _library
 
 if _typing.TYPE_CHECKING:
+    from .about import capabilities, describe, devices
     from .errors import (
         CancelledError,
         DeviceError,
@@ -21,7 +22,7 @@ if _typing.TYPE_CHECKING:
         OutOfMemoryError,
     )
     from .request import Features, Options
-    from .session import Session, capabilities, describe, devices
+    from .session import Session
     from .video import Progress, Video
 
 __version__ = "0.1.0"
@@ -52,9 +53,9 @@ def __getattr__(name: str) -> _typing.Any:
     """All public names, when one is first used: the command handles Ctrl-C before NumPy is read."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from . import errors, request, session, video
+    from . import about, errors, request, session, video
 
-    for module in (errors, request, session, video):
+    for module in (about, errors, request, session, video):
         globals().update((key, value) for key, value in vars(module).items() if key in __all__)
     return globals()[name]
 

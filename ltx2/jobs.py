@@ -70,8 +70,11 @@ class Job:
         if "noise" in arrays:
             request.options["noise"] = arrays["noise"]
         model, output = about.get("model"), about.get("output")
-        good = isinstance(model, list) and all(isinstance(file, str) for file in model)
-        if not good or not isinstance(output, str | None) or type(request.step) is not int:
+        if (
+            not isinstance(model, list)
+            or not all(isinstance(word, str) for word in [*model, "" if output is None else output])
+            or type(request.step) is not int
+        ):
             raise InvalidArgumentError(f"{path}: is no job file: its words are damaged")
         return Job(Path(path), request, model, output, parts_of(path, about))
 
@@ -145,15 +148,15 @@ def _images(
 
 def _entries(path: str | os.PathLike[str], about: Mapping[str, Any]) -> list[dict[str, Any]]:
     """What a file says of the images, which are not in it."""
-    kinds = {"frame": int, "strength": (int, float), "name": str, "sha256": str}
-    entries = about.get("images", [])
+    kinds: dict[str, Any] = {"frame": int, "strength": (int, float), "name": str, "sha256": str}
+    entries: list[dict[str, Any]] = about.get("images", [])
     good = isinstance(entries, list) and all(
         isinstance(entry, dict)
         and entry.keys() == kinds.keys()
         and all(isinstance(entry[key], kind) for key, kind in kinds.items())
         for entry in entries
     )
-    if not good or not isinstance(about.get("crf"), int | None):
+    if not good or not isinstance(about.get("crf"), (int, type(None))):
         raise InvalidArgumentError(f"{path}: does not say which images were used")
     return entries
 

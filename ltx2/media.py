@@ -169,9 +169,9 @@ def sheet(pictures: Pixels) -> Pixels:
     rows = -(-count // columns)
     whole = np.zeros((rows * columns, height, width, 3), np.uint8)
     whole[:count] = pictures
-    return whole.reshape(rows, columns, height, width, 3).swapaxes(1, 2).reshape(
-        rows * height, columns * width, 3
-    )  # fmt: skip
+    grid = whole.reshape(rows, columns, height, width, 3).swapaxes(1, 2)
+    picture: Pixels = grid.reshape(rows * height, columns * width, 3)
+    return picture
 
 
 def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -384,15 +384,16 @@ def _read_mp4(path: Path) -> str:
 
     path.stat()  # FFmpeg has words of its own for a file that is not there
     with av.open(f"file:{path}", format="mp4") as file:
-        return file.metadata.get("comment", "")
+        return str(file.metadata.get("comment", ""))
 
 
 def _read_pillow(path: Path) -> str | bytes:
     if path.is_dir():
         path = path / "0000.png"
     with decoding(path), Image.open(path, formats=("GIF", "WEBP", "PNG")) as image:
-        words = image.info.get("comment") or image.info.get("Comment")
-        return words or image.getexif().get(_DESCRIPTION, "")
+        info = image.info.get("comment") or image.info.get("Comment")
+        words: str | bytes = info or image.getexif().get(_DESCRIPTION, "")
+        return words
 
 
 _PREVIEWS = (".png", ".gif", ".webp")

@@ -10,16 +10,13 @@ cache folder.
 from __future__ import annotations
 
 import logging
-import os
-import sys
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import tensors
+from . import cache, tensors
 from .errors import Error
 
 if TYPE_CHECKING:
@@ -46,7 +43,7 @@ class Colours:
     @staticmethod
     def of(vae: str, encode: Callable[[Pixels], NDArray[np.float32]]) -> Colours:
         """From the cache, by the VAE's fingerprint, or fitted with `encode`: frames -> latents."""
-        path = cache_folder() / f"preview-{vae}"
+        path = cache.folder() / f"preview-{vae}"
         with suppress(Error):
             _, arrays = tensors.read(path, "preview")
             if arrays.keys() == {"first", "later"}:
@@ -67,7 +64,8 @@ class Colours:
         frames, height, width, _ = colours.shape
         pixels = colours.reshape(frames, height, width, CELL, CELL, 3).swapaxes(2, 3)
         pixels = pixels.reshape(frames, height * CELL, width * CELL, 3)
-        return np.rint(pixels.clip(0, 1) * 255).astype(np.uint8)
+        rounded: Pixels = np.rint(pixels.clip(0, 1) * 255).astype(np.uint8)
+        return rounded
 
 
 def fit(encode: Callable[[Pixels], NDArray[np.float32]]) -> Colours:
@@ -118,14 +116,3 @@ def drawn(number: int) -> Pixels:
 def _colour(draw: np.random.Generator) -> NDArray[Any]:
     """Often a strong one, which a map is most easily wrong about."""
     return np.where(draw.random(3) < 0.6, draw.integers(0, 2, 3), draw.random(3))
-
-
-def cache_folder() -> Path:
-    """Where this user's programs keep what they can make again."""
-    if sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
-    elif os.name == "nt":
-        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    else:
-        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return base / "ltx2"

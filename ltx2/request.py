@@ -7,7 +7,7 @@ import os
 import secrets
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
 
 import numpy as np
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from .pictures import Pixels
+
+Conditions: TypeAlias = "media.ImageLike | tuple[media.ImageLike, float]"
 
 TEXT_PARTS = ("text_encoder", "projection", "connector")  # which turn a prompt into features
 TEXTS = {"negative_prompt", "schedule"}
@@ -110,9 +112,9 @@ def features_of(
 ) -> Features:
     """Those that a file holds."""
     prompt, negative = about.get("prompt"), about.get("negative_prompt")
-    values, other = arrays.get("features"), arrays.get("negative_features")
-    good = isinstance(prompt, str) and isinstance(negative, str | None) and values is not None
-    if not good or values.ndim != 2 or (other is not None and other.shape != values.shape):
+    values, other = arrays.get("features", np.empty(0)), arrays.get("negative_features")
+    fit = values.ndim == 2 and (other is None or other.shape == values.shape)
+    if not fit or not isinstance(prompt, str) or not isinstance(negative, (str, type(None))):
         raise InvalidArgumentError(f"{path}: holds no features of a prompt")
     return Features(prompt, negative, values, other, parts_of(path, about))
 
@@ -166,6 +168,13 @@ class Request:
     features: Features | None = None
     step: int = 0  # that are done
     state: NDArray[np.float32] | None = None  # after them
+
+    def add_images(self, images: Mapping[int, Conditions], crf: int) -> None:
+        for frame, picture in images.items():
+            pair = picture if isinstance(picture, tuple) else (picture, 1.0)
+            self.images.append(image_of(frame, *pair, crf))
+        if images:
+            self.crf = crf
 
     @staticmethod
     def of(prompt: str | Features, options: Mapping[str, Any]) -> Request:

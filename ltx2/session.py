@@ -8,20 +8,22 @@ from __future__ import annotations
 import json
 import logging
 import os
+import platform
 import threading
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import jobs, media, preview
+from . import cache, jobs, preview
 from ._calls import Call, under_way
-from ._native import c_array, c_path, c_text, check, ffi, keep, lib, raise_kept, string
-from ._views import latents_view, video_of, view
-from .errors import CancelledError, InvalidArgumentError, ModelError
-from .request import NOT_ZERO, TEXT_PARTS, Features, Request, assign, floats, image_of
-from .video import Progress
+from ._native import c_array, c_path, c_text, check, ffi, lib, string
+from ._video_call import VideoCall, callback, latents_view, video_of, view
+from .about import devices
+from .errors import CancelledError, InvalidArgumentError
+from .model_files import DEMO, model_files
+from .request import NOT_ZERO, TEXT_PARTS, Features, Request, assign, floats
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -30,61 +32,19 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from typing_extensions import Self, Unpack
 
-    from .request import Options
-    from .video import Video
-
-StrPath: TypeAlias = "str | os.PathLike[str]"
-Conditions: TypeAlias = "media.ImageLike | tuple[media.ImageLike, float]"
+    from .model_files import StrPath
+    from .request import Conditions, Options
+    from .video import Progress, Video
 
 _log = logging.getLogger("ltx2")
-_DEMO = Path(__file__).resolve().with_name("demo")
-
-
-class _Call(Call):
-    """One that makes a video: what C calls back, and what it reads."""
-
-    def __init__(
-        self,
-        session: Session,
-        progress: Callable[[Progress], object] | None = None,
-        latents: Callable[[NDArray[np.float32]], object] | None = None,
-    ) -> None:
-        super().__init__()
-        self.session = session
-        self.progress = progress
-        self.latents = latents
-        # Told after each step: how many are done, the state, what the latents are predicted to be.
-        self.stepped: list[Callable[[int, NDArray[np.float32], NDArray[np.float32]], None]] = []
-        self.inputs: list[Any] = []  # what C reads, so that it lives as long
-
-    def abandon(self) -> None:
-        self.session._abandon(self)
-
-    def on_progress(self, progress: Any, _user_data: Any) -> bool:
-        raise_kept()  # by the log function
-        if self.progress and not self.cancelled:
-            self.progress(Progress(string(progress.stage), progress.done, progress.total))
-        return not self.cancelled
-
-    def on_latents(self, latents: Any, _user_data: Any) -> bool:
-        if self.latents and not self.cancelled:
-            self.latents(latents_view(ffi.NULL, latents).copy())
-        return not self.cancelled
-
-    def on_state(self, state: Any, _user_data: Any) -> bool:
-        values = view(ffi.NULL, state.values, np.float32, (state.count,))
-        for told in self.stepped:
-            if not self.cancelled:
-                told(state.step, values.copy(), latents_view(ffi.NULL, state.predicted).copy())
-        return not self.cancelled
 
 
 class Session:
     """A model on a device. Opening it reads what the files say of themselves; weights load later.
 
-    model        GGUF or safetensors files, or folders of them; default: what the environment
-                 variable LTX2_MODEL names (separated as in PATH), else the demo model of this
-                 package, a toy of the true architecture that needs no download
+    model        GGUF or safetensors files, or folders of them, or names of `ltx2 list`; default:
+                 what the environment variable LTX2_MODEL names (separated as in PATH), else the
+                 demo model of this package, a toy of the true architecture that needs no download
     device       what computes, by name; default: the fastest present; `devices()` lists them
     threads      on the processor; default: one per physical core that this process may use
     keep_loaded  keep every component in memory between calls: faster, and much larger; default:
@@ -102,7 +62,7 @@ class Session:
         threads: int = 0,
         keep_loaded: bool = False,
     ) -> None:
-        files = _model_files(model)
+        files = model_files(model)
         names = [c_path("model", file) for file in files]
         params = ffi.new("ltx2_session_params *")
         params.size = ffi.sizeof("ltx2_session_params")
@@ -119,10 +79,39 @@ class Session:
         self._session: Any = ffi.gc(out[0], lib.ltx2_session_close)
         self._files = [os.path.abspath(file) for file in files]  # noqa: PTH100 - links stay
         self._model = ", ".join(Path(file).name for file in files)
-        self._demo = all(_DEMO in Path(file).resolve().parents for file in files)
+        self._demo = all(DEMO in Path(file).resolve().parents for file in files)
+        self._computes = f"{device or devices()[0]}, {threads} threads"
         self._lock = threading.Lock()
-        self._call: _Call | None = None  # in C
+        self._call: VideoCall | None = None  # in C
         self._closed = ""  # why
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name: str,
+        *,
+        progress: Callable[[Progress], object] | None = None,
+        device: str | None = None,
+        threads: int = 0,
+        keep_loaded: bool = False,
+    ) -> Self:
+        """A session with a model of `ltx2 list`, downloaded first if it is not here.
+
+        `progress` gets the stages of `ltx2.hub.pull`, whose errors this raises too. A model that is
+        here is opened without a word to the hub. The licences are those that `ltx2 pull` shows.
+        """
+        from . import hub
+
+        wanted = hub.model_set(name)
+        paths = [item.path() for item in wanted.items]
+        if None in paths:
+            hub.pull(name, progress=progress)
+        return cls(wanted.name, device=device, threads=threads, keep_loaded=keep_loaded)
+
+    @property
+    def is_demo(self) -> bool:
+        """Whether the model is the demo of this package."""
+        return self._demo
 
     @property
     def model(self) -> str:
@@ -155,7 +144,7 @@ class Session:
         Other errors: InvalidArgumentError, ModelError, OutOfMemoryError, DeviceError,
         CancelledError after `cancel()`.
         """
-        with _Call(self, progress, latents) as call:
+        with VideoCall(self, progress, latents) as call:
             request = Request.of(prompt, options)
             return self._generate(request, call, preview, self._new_job(request, job))
 
@@ -186,12 +175,9 @@ class Session:
         chosen = image if isinstance(image, Mapping) else {0: image}
         if not chosen:
             raise InvalidArgumentError("image: none is given")
-        with _Call(self, progress, latents) as call:
+        with VideoCall(self, progress, latents) as call:
             request = Request.of(prompt, options)
-            for frame, picture in chosen.items():
-                pair = picture if isinstance(picture, tuple) else (picture, 1.0)
-                request.images.append(image_of(frame, *pair, crf))
-            request.crf = crf
+            request.add_images(chosen, crf)
             return self._generate(request, call, preview, self._new_job(request, job))
 
     def resume(
@@ -207,7 +193,7 @@ class Session:
         On the same device it has the same bits as without the interruption, whatever `threads` is.
         The model must be the job's: else InvalidArgumentError. All else as in `t2v`.
         """
-        with _Call(self, progress, latents) as call:
+        with VideoCall(self, progress, latents) as call:
             begun = jobs.Job.load(job)
             return self._generate(begun.request, call, preview, begun)
 
@@ -227,7 +213,7 @@ class Session:
         says so if the model is another one. A file holds no pictures: those that the clip passes
         through are given again, in any order. All else as in `t2v`.
         """
-        with _Call(self, progress, latents) as call:
+        with VideoCall(self, progress, latents) as call:
             request, parts = jobs.recipe(video, images)
             return self._generate(request, call, preview, self._new_job(request, job), parts)
 
@@ -243,7 +229,7 @@ class Session:
         With guidance, which `options` may change, also those of the negative prompt. Only this
         needs a text encoder. Errors as in `t2v`.
         """
-        with _Call(self, progress) as call:
+        with VideoCall(self, progress) as call:
             request = Request.of(prompt, options)
             return self._encode(request, call, self._fill_in(request, call)["parts"])
 
@@ -269,10 +255,52 @@ class Session:
         if fps == 0:
             raise InvalidArgumentError(NOT_ZERO.format("fps"))
         assign(params, "fps", 0 if fps is None else fps)
-        with _Call(self, progress) as call:
+        with VideoCall(self, progress) as call:
             call.inputs = [c_values, c_latents]
             owner = self._run(lib.ltx2_session_decode, params, call)
         return video_of(owner, {"model": self._model})
+
+    def plan(
+        self,
+        prompt: str | Features,
+        image: Conditions | Mapping[int, Conditions] | None = None,
+        *,
+        crf: int = 33,
+        progress: Callable[[Progress], object] | None = None,
+        **options: Unpack[Options],
+    ) -> dict[str, Any]:
+        """What `t2v`, or with `image` `i2v`, would take with these arguments; no weight is read.
+
+        `seconds` and `memory` are the whole run's, `stages` has them by `stage`; `width`, `height`,
+        `frames`, `fps`, `steps` and `passes` of each step are what would be made. Bytes of
+        memory: `memory["own"]` is the most at once without weights that are mapped, whose pages the
+        system takes back when it needs them, `memory["with_mapped"]` counts those too. `fits`
+        says whether `own` is within `available`; where it does not, `nearest` is the largest
+        `width`, `height` and `frames` of this shape that does.
+
+        The first plan measures for a second or two how fast this machine is, and keeps that in the
+        user's cache folder, or where `LTX2_CACHE` says. With `busy`, other programs had the
+        processor meanwhile, so that it seemed slower, and nothing is kept. Errors as in `i2v`.
+        """
+        chosen = {0: image} if image is not None and not isinstance(image, Mapping) else image or {}
+        with VideoCall(self, progress) as call:
+            request = Request.of(prompt, options)
+            request.add_images(chosen, crf)
+            params, call.inputs = request.params()
+            machine = f"{string(lib.ltx2_version())}, {platform.node()}, {self._computes}"
+            speeds = cache.load("speeds.json")
+            before = c_text("speeds", json.dumps(speeds.get(machine, {})))
+            text = self._run(
+                lambda session, params, out: lib.ltx2_session_plan(session, params, before, out),
+                params,
+                call,
+                ("char **", lib.ltx2_text_free),
+            )
+        plan: dict[str, Any] = json.loads(string(text))
+        found = plan.pop("speeds")
+        if found != speeds.get(machine) and not plan["busy"]:
+            cache.store("speeds.json", {**speeds, machine: found})
+        return plan
 
     def cancel(self) -> None:
         """Stop the calls under way, from any thread; each raises CancelledError.
@@ -280,7 +308,7 @@ class Session:
         That is every call that has begun, so also one that waits for another thread's.
         """
         for call in under_way():
-            if isinstance(call, _Call) and call.session is self:
+            if isinstance(call, VideoCall) and call.session is self:
                 call.cancelled = True
 
     def close(self) -> None:
@@ -290,7 +318,7 @@ class Session:
         """
         self._refuse_reentry()
         self._closed = self._closed or "it is closed"
-        with _Call(self) as call, self._lock:
+        with VideoCall(self) as call, self._lock:
             self._call = call
             if self._session is not None:
                 ffi.release(self._session)
@@ -309,7 +337,7 @@ class Session:
             self.cancel()  # what other threads do with it
         self.close()
 
-    def _abandon(self, call: _Call) -> None:
+    def abandon(self, call: VideoCall) -> None:
         """In a forked process, where the thread of `call` is not: it left the model half done."""
         self._lock = threading.Lock()
         if self._call is call and self._session is not None:
@@ -335,7 +363,7 @@ class Session:
     def _generate(
         self,
         request: Request,
-        call: _Call,
+        call: VideoCall,
         show: Callable[[NDArray[np.uint8]], object] | None,
         job: jobs.Job | None,
         made_by: Mapping[str, str] | None = None,  # the parts that a replayed clip names
@@ -356,25 +384,25 @@ class Session:
             request.features = self._encode(request, call, parts)
             job.save()
         params, call.inputs = request.params()
-        params.latents = on_latents = _callback("ltx2_latents_fn", call.on_latents)
-        params.state = on_state = _callback("ltx2_state_fn", call.on_state)
+        params.latents = on_latents = callback("ltx2_latents_fn", call.on_latents)
+        params.state = on_state = callback("ltx2_state_fn", call.on_state)
         owner = self._run(lib.ltx2_session_generate, params, call)
         del on_latents, on_state
         about = {"model": self._model, "device": settings["device"], "parts": parts}
         return video_of(owner, {**request.metadata(), **about})
 
-    def _fill_in(self, request: Request, call: _Call) -> dict[str, Any]:
+    def _fill_in(self, request: Request, call: VideoCall) -> dict[str, Any]:
         """The request with every default in it; what C says of it."""
         params, call.inputs = request.params()
-        text = self._run(lib.ltx2_session_settings, params, call, "char *", lib.ltx2_text_free)
+        text = self._run(lib.ltx2_session_settings, params, call, ("char **", lib.ltx2_text_free))
         settings: dict[str, Any] = {**json.loads(string(text)), "seed": params.seed}
         request.fill_in(settings)
         return settings
 
-    def _encode(self, request: Request, call: _Call, parts: Mapping[str, str]) -> Features:
+    def _encode(self, request: Request, call: VideoCall, parts: Mapping[str, str]) -> Features:
         params, call.inputs = request.params()
-        free = lib.ltx2_features_free
-        owner = self._run(lib.ltx2_session_encode, params, call, "ltx2_features *", free)
+        result = ("ltx2_features **", lib.ltx2_features_free)
+        owner = self._run(lib.ltx2_session_encode, params, call, result)
         shape = (owner.rows, owner.width)
         values = view(owner, owner.values, np.float32, shape)
         negative = view(owner, owner.negative, np.float32, shape) if owner.negative else None
@@ -386,7 +414,7 @@ class Session:
         self,
         show: Callable[[NDArray[np.uint8]], object],
         parts: Mapping[str, str],
-        call: _Call,
+        call: VideoCall,
     ) -> Callable[[int, NDArray[np.float32], NDArray[np.float32]], None]:
         """Shows what a step predicts, in the colours that this model's VAE is known for."""
 
@@ -400,17 +428,20 @@ class Session:
             return latents_view(owner, owner.latents)
 
         colours = preview.Colours.of(parts["video_vae"], latents_of)
-        return lambda _step, _state, predicted: show(colours.frames(predicted))
+
+        def shown(_step: int, _state: Any, predicted: NDArray[np.float32]) -> None:
+            show(colours.frames(predicted))
+
+        return shown
 
     def _run(
         self,
         function: Any,
         params: Any,
-        call: _Call,
-        kind: str = "ltx2_video *",
-        free: Any = lib.ltx2_video_free,
+        call: VideoCall,
+        result: tuple[str, Any] = ("ltx2_video **", lib.ltx2_video_free),
     ) -> Any:
-        """What one call of C gives, which frees itself."""
+        """What one call of C makes; `result` is its type and what frees it, by itself."""
         self._refuse_reentry()
         with self._lock:
             if self._closed:
@@ -418,9 +449,10 @@ class Session:
             if call.cancelled:
                 raise CancelledError("cancelled")
             self._call = call
-            params.progress = on_progress = _callback("ltx2_progress_fn", call.on_progress)
+            params.progress = on_progress = callback("ltx2_progress_fn", call.on_progress)
             try:
-                out = ffi.new(f"{kind} *")
+                kind, free = result
+                out = ffi.new(kind)
                 status = function(self._session, params, out)
                 owner = ffi.gc(out[0], free)
                 check(status)
@@ -428,55 +460,3 @@ class Session:
                 self._call = None
                 del on_progress
         return owner
-
-
-def _callback(kind: str, function: Callable[[Any, Any], bool]) -> Any:
-    """For C, as long as it is referred to; what `function` raises stops the call."""
-    return ffi.callback(kind, function, error=False, onerror=keep)
-
-
-def _model_files(model: StrPath | Sequence[StrPath] | None) -> Sequence[StrPath]:
-    if model is None and (named := os.environ.get("LTX2_MODEL")):
-        return named.split(os.pathsep)
-    if model is None:
-        files = sorted(_DEMO.glob("*.gguf"))
-        if not files:
-            raise ModelError(f"model: the demo model is not in {_DEMO}; name another")
-        return files
-    if isinstance(model, (str, os.PathLike)):
-        return [model]
-    return list(model)
-
-
-def devices() -> list[str]:
-    """The names a session's `device` may have on this machine."""
-    with Call():
-        return [string(lib.ltx2_device_name(index)) for index in range(lib.ltx2_device_count())]
-
-
-def describe(file: StrPath) -> dict[str, Any]:
-    """What a model file holds; no weight is loaded.
-
-    `parts` lists which parts of a model it holds, each with `id`, `title` and `need`: "always",
-    "optional", "extends" others (an adapter), or "never" (recognised, not used). `problem` says why
-    the file cannot be used, or is None. `tensors`, `parameters` and `bytes` are counts, `types` has
-    them by type. Of a long text or list in `metadata` there is {"begins", "length"}. `tensor_list`
-    has `name`, `type` and `shape` of each tensor. Raises ModelError.
-    """
-    return _json(lambda out: lib.ltx2_file_describe(c_path("file", file), out))
-
-
-def capabilities() -> dict[str, Any]:
-    """What this library knows: `version`, `defaults` where no file states any, `schedules`,
-    `stages` of progress, `parts` of a model, `types` and `variants` of a conversion,
-    `instruction_sets` that run here, the best last.
-    """
-    return _json(lib.ltx2_capabilities)
-
-
-def _json(call: Callable[[Any], int]) -> dict[str, Any]:
-    out = ffi.new("char **")
-    with Call():
-        check(call(out))
-    answer: dict[str, Any] = json.loads(string(ffi.gc(out[0], lib.ltx2_text_free)))
-    return answer

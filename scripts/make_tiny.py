@@ -74,7 +74,7 @@ def tensor(geometry: str, name: str, shape: tuple[int, ...]) -> Array:
     return values
 
 
-def _bytes(values: Array, dtype: str) -> bytes:
+def stored(values: Array, dtype: str) -> bytes:
     if dtype == "F32":
         return bytes(values.astype("<f4").tobytes())
     bits = values.astype("<f4").view("<u4").astype(np.uint64)
@@ -105,7 +105,7 @@ def write_safetensors(
     with path.open("wb") as out:
         out.write(struct.pack("<Q", len(text)) + text)
         for name in sorted(shapes):
-            out.write(_bytes(tensor(geometry, name, shapes[name]), dtype))
+            out.write(stored(tensor(geometry, name, shapes[name]), dtype))
     return end
 
 
@@ -165,7 +165,7 @@ def generate(name: str, folder: str | Path) -> Path:
     layers = g["gemma"]["num_hidden_layers"]
     shapes = tiny_shapes.transformer(config["transformer"], g["registers"], layers)
     shapes |= tiny_shapes.vae(config["vae"])
-    if name == "base":
+    if name in ("base", "twins"):
         shapes |= tiny_shapes.audio(config["transformer"], layers)
     metadata = {
         "config": json.dumps(config),

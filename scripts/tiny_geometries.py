@@ -327,6 +327,39 @@ GEOMETRIES["wide"] = _small(
         "connector_text_length": 384,
     },
 )
+# Every layout that people publish, by make_twins.py: matrices of whole K-blocks, and what a
+# transformer's file must have to be known for LTX-2.3's without stating it.
+GEOMETRIES["twins"] = _small(
+    "twins",
+    dtype="BF16",
+    sampling={},
+    transformer={
+        "num_attention_heads": 4,
+        "attention_head_dim": 64,
+        "in_channels": 128,
+        "out_channels": 128,
+        "cross_attention_dim": 256,
+        "caption_channels": 256,
+        "connector_num_attention_heads": 4,
+        "connector_attention_head_dim": 64,
+    },
+    vae={
+        "latent_channels": 128,
+        "encoder_base_channels": 128,
+        "decoder_base_channels": 4,
+        "encoder_blocks": [*[_to("compress_all_res", 1)] * 3, _res(1)],
+        "decoder_blocks": [*[_to("compress_all", 1)] * 3, _res(1)],
+    },
+    gemma={
+        "hidden_size": 256,
+        "intermediate_size": 512,
+        "num_attention_heads": 4,
+        "head_dim": 64,
+        "query_pre_attn_scalar": 64,
+        "num_hidden_layers": 2,
+        "sliding_window_pattern": 6,
+    },
+)
 # The real widths, two blocks deep: a few GB, made for the slow test only.
 _FULL = copy.deepcopy(GEOMETRIES["base"])
 _FULL.update(weights="full", dtype="BF16", registers=128)

@@ -5,14 +5,19 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import hub_models
+import local_hub
 import pytest
 
 import ltx2
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "scripts"))
 import make_tiny
+import make_twins
+import parity
 import rules
 
 GEOMETRIES = ("base", "odd", "plain", "distilled", "heads", "deep", "bf16", "wide")
@@ -22,6 +27,12 @@ GEOMETRIES = ("base", "odd", "plain", "distilled", "heads", "deep", "bf16", "wid
 def ctrl_c() -> None:
     """A shell's background jobs inherit that it is ignored, and the tests' programs from them."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Nothing of the user's is read, nor written."""
+    os.environ["LTX2_CACHE"] = str(tmp_path_factory.mktemp("cache"))
 
 
 @pytest.fixture(scope="session")
@@ -56,6 +67,25 @@ def tiny_model(tiny: dict[str, Path]) -> list[Path]:
     return [tiny["base"], tiny["base"].parent / "gemma"]
 
 
+@pytest.fixture(scope="session")
+def twin() -> make_twins.Model:
+    """The weights that every layout of test_twins has."""
+    program = parity.build() / "tests" / "ltx2_quantise"
+    if not program.exists():
+        pytest.fail(f"{program} is missing; scripts/check builds it")
+    return make_twins.Model(program)
+
+
+@pytest.fixture(scope="session")
+def twins(
+    twin: make_twins.Model, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, list[Path]]:
+    """Every layout: its name, and what is given as the model."""
+    folder = tmp_path_factory.mktemp("twins")
+    both = {**make_twins.VIDEO, **make_twins.TEXT}
+    return {name: layout(twin, folder / name) for name, layout in both.items()}
+
+
 @pytest.fixture
 def model(tiny_model: list[Path], monkeypatch: pytest.MonkeyPatch) -> str:
     """What runs without a model being named: the demo, or a tiny one where it is not made yet."""
@@ -75,3 +105,47 @@ def command(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monkey
     monkeypatch.setenv("PATH", _joined(folder), prepend=os.pathsep)
     monkeypatch.setenv("PYTHONPATH", str(Path(ltx2.__file__).parents[1]))
     monkeypatch.setenv("PYTHONSAFEPATH", "1")
+
+
+@pytest.fixture
+def hub_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[local_hub.Hub]:
+    """An empty hub and an empty cache, for this process and those that it starts."""
+    from huggingface_hub import constants
+
+    with local_hub.running() as hub:
+        for name, value in {
+            "ENDPOINT": hub.endpoint,
+            "HUGGINGFACE_CO_URL_TEMPLATE": hub.endpoint
+            + "/{repo_id}/resolve/{revision}/{filename}",
+            "HF_HUB_CACHE": str(tmp_path / "cache"),
+            "HF_TOKEN_PATH": str(tmp_path / "token"),
+            "HF_HUB_DISABLE_XET": True,
+            "DOWNLOAD_CHUNK_SIZE": 50_000,  # what is lost with a connection; 10 MB in truth
+        }.items():
+            monkeypatch.setattr(constants, name, value)
+        for name, value in {
+            "HF_ENDPOINT": hub.endpoint,
+            "HF_HOME": str(tmp_path),
+            "HF_HUB_CACHE": str(tmp_path / "cache"),
+            "HF_HUB_DISABLE_XET": "1",
+            "HF_HUB_DOWNLOAD_TIMEOUT": "60",  # a machine may be busy
+        }.items():
+            monkeypatch.setenv(name, str(value))
+        for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_HUB_OFFLINE", "LTX2_MODEL"):
+            monkeypatch.delenv(name, raising=False)
+        yield hub
+
+
+@pytest.fixture(scope="session")
+def hub_content(
+    tiny: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, dict[str, bytes]]:
+    return hub_models.repositories(tiny, tmp_path_factory.mktemp("hub"))
+
+
+@pytest.fixture
+def server(hub_content: dict[str, dict[str, bytes]], hub_server: local_hub.Hub) -> local_hub.Hub:
+    """The hub with the repositories that names stand for."""
+    for name, files in hub_content.items():
+        hub_server.repositories[name] = dict(files)
+    return hub_server

@@ -151,8 +151,10 @@ def test_what_is_no_job_is_refused_in_one_line(job_file: Path, tmp_path: Path) -
     header = int.from_bytes(whole[:8], "little")
     draw = np.random.default_rng(0)
     damaged = [whole[:length] for length in draw.integers(0, len(whole), 50)]
-    for place in draw.integers(0, header + 8, 400):
-        damaged.append(whole[:place] + draw.bytes(1) + whole[place + 1 :])
+    damaged += [
+        whole[:place] + draw.bytes(1) + whole[place + 1 :]
+        for place in draw.integers(0, header + 8, 400)
+    ]
     refused = []
     for data in damaged:
         path.write_bytes(data)

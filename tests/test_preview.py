@@ -21,8 +21,8 @@ PROMPT = "a red circle moves right on a blue background"
 @pytest.fixture(autouse=True)
 def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path_factory.mktemp("cache")
-    monkeypatch.setattr(preview, "cache_folder", lambda: folder / "ltx2")
-    return folder / "ltx2"
+    monkeypatch.setenv("LTX2_CACHE", str(folder))
+    return folder
 
 
 def small(frames: NDArray[Any]) -> NDArray[np.float64]:
@@ -31,7 +31,8 @@ def small(frames: NDArray[Any]) -> NDArray[np.float64]:
     side = 32 // preview.CELL
     scaled = frames.reshape(count, height // side, side, width // side, side, 3).mean((2, 4))
     later = scaled[1:].reshape(-1, 8, *scaled.shape[1:]).mean(1)
-    return np.concatenate([scaled[:1], later])
+    whole: NDArray[np.float64] = np.concatenate([scaled[:1], later])
+    return whole
 
 
 @pytest.mark.usefixtures("model")
@@ -73,7 +74,8 @@ def test_the_map_finds_what_is_linear() -> None:
         first = clip[:1].reshape(1, 4, 32, 4, 32, 3).mean((2, 4))
         later = clip[1:].reshape(1, 8, 4, 32, 4, 32, 3).mean((1, 3, 5))
         colours = np.concatenate([first, later]) / 127.5 - 1
-        return np.moveaxis(colours @ mixed.T, -1, 0).astype(np.float32)
+        latents: NDArray[np.float32] = np.moveaxis(colours @ mixed.T, -1, 0).astype(np.float32)
+        return latents
 
     grey = np.full((9, 128, 128, 3), 64, np.uint8)
     pictures = preview.fit(encode).frames(encode(grey))

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 import ltx2
 from ltx2 import _native
-from ltx2.session import Conditions
+from ltx2.request import Conditions
 
 PROMPT = "a red circle moves right"
 Pictures: TypeAlias = "Conditions | Mapping[int, Conditions]"

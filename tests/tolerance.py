@@ -52,6 +52,17 @@ FRAMES_PSNR: dict[str, Row] = {
     "Q4_0": Row(35.0, 41.4),
 }
 
+# ComfyUI's formats, by scripts/comfy_quant.py's names: the tiny model's frames as users run it,
+# against those of the same weights decoded to F32.
+FORMATS_PSNR: dict[str, Row] = {
+    **dict.fromkeys(
+        ("fp8", "fp8_rows", "fp8_e5m2", "fp8_scaled", "fp8_legacy", "fp8_cast", "nvfp4", "mxfp8"),
+        Row(48.0),
+    ),
+    **dict.fromkeys(("int8", "int8_scalar", "int8_convrot"), Row(48.0)),
+    **dict.fromkeys(("w4a4", "w4a8", "w4a8_uniform", "w4a8_corrected", "w6a8"), Row(48.0)),
+}
+
 
 def nmse(ours: NDArray[np.generic], golden: NDArray[np.generic]) -> float:
     """The one measure. Shapes must agree; NaN and infinity give infinity."""
@@ -69,3 +80,6 @@ def psnr(ours: NDArray[np.uint8], golden: NDArray[np.uint8]) -> float:
         raise ValueError(f"shapes differ: {ours.shape} and {golden.shape}")
     mse = float(((ours.astype(np.float64) - golden.astype(np.float64)) ** 2).mean())
     return float("inf") if mse == 0 else 10 * float(np.log10(255.0**2 / mse))
+
+
+TWINS: dict[str, Row] = {}

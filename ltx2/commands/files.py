@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import ltx2
+from ltx2.model_files import paths as model_paths
 from ltx2.text import json_line, visible
 
 from .terminal import Bars, answer, json_flag
@@ -23,8 +24,8 @@ _KNOWN = ltx2.capabilities()
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 @json_flag
 def info(files: Sequence[str], as_json: bool) -> None:
-    """Print what model FILEs hold."""
-    described = {file: ltx2.describe(file) for file in files}
+    """Print what model FILEs hold; a FILE may be a name of `ltx2 list`."""
+    described = {str(file): ltx2.describe(file) for file in model_paths(files)}
     if as_json:
         click.echo(json_line(described))
         return
@@ -84,6 +85,10 @@ def convert(source: str, output: str, kind: str, variant: str | None, as_json: b
     """Convert SOURCE, a .safetensors file or a Gemma 3 folder, to GGUF."""
     from ltx2.convert import convert as run
 
+    sources = model_paths([source])
+    if len(sources) != 1:
+        words = f"is {len(sources)} files; convert those that `ltx2 pull {source}` prints"
+        raise click.UsageError(f"{source}: {words}")
     with closing(Bars()) as bars:
-        run(source, output, kind.lower(), variant=variant, progress=bars.show)
+        run(sources[0], output, kind.lower(), variant=variant, progress=bars.show)
     answer(output, {}, as_json)

@@ -17,7 +17,9 @@ import ltx2
 from ltx2 import media
 from ltx2._native import ffi, sentences
 from ltx2._process import say
+from ltx2.text import json_line
 
+from . import plans
 from .pictures import terminal_writer
 from .terminal import Bars, answer, json_flag
 
@@ -56,11 +58,11 @@ def _applied(options: Sequence[Callable[[Any], Any]]) -> Callable[[Any], Any]:
     return add
 
 
-_output = click.option(
+output_flag = click.option(
     "-o", "--output", required=True, metavar="FILE",
     help=".mp4, .gif, .webp, .png (a folder of frames) or .npy.",
 )  # fmt: skip
-running = _applied([
+opening_flags = _applied([
     click.option("--model", multiple=True, metavar="PATH", type=click.Path(),
                  help=_OPENING["files"] + " Give it once per PATH. Default: $LTX2_MODEL, else the "
                  "demo model."),
@@ -69,7 +71,12 @@ running = _applied([
     json_flag,
     click.option("-v", "--verbose", is_flag=True, help="Print more on stderr."),
 ])  # fmt: skip
-_shared = _applied([_output, running])
+_shared = _applied([output_flag, opening_flags])
+_fields = _applied([*map(field, ltx2.Options.__annotations__)])
+_crf = click.option(
+    "--crf", type=int, default=33, show_default=True,
+    help="How strongly an image is compressed before use; 0 not at all.",
+)  # fmt: skip
 watching = _applied([
     click.option("--latents", metavar="FILE", type=click.Path(dir_okay=False),
                  help="Also write the final latents there, .npy, before they are decoded."),
@@ -86,9 +93,8 @@ features_flag = click.option(
     "--features", metavar="FILE", type=click.Path(dir_okay=False),
     help="The encoded prompt, from `ltx2 encode`, in place of PROMPT.",
 )  # fmt: skip
-_generation = _applied(
-    [features_flag, *map(field, ltx2.Options.__annotations__), watching, keeping, _shared]
-)
+_generation = _applied([features_flag, _fields, watching, keeping, _shared])
+_WATCHING = ("latents", "preview")
 
 
 @click.command()
@@ -97,14 +103,17 @@ _generation = _applied(
 def t2v(prompt: str | None, features: str | None, **options: Any) -> None:
     """Make a video from PROMPT."""
     text = _text(prompt, features)
-    make_video(lambda session, wanted: session.t2v(text, **wanted), options)
+    make_video(
+        lambda session, wanted: session.t2v(text, **wanted),
+        options,
+        plan=lambda session, wanted: session.plan(text, **wanted),
+    )
 
 
 @click.command()
 @click.argument("prompt", required=False)
 @click.argument("images", nargs=-1, metavar="IMAGE[@FRAME[:STRENGTH]]...")
-@click.option("--crf", type=int, default=33, show_default=True,
-              help="How strongly an image is compressed before use; 0 not at all.")  # fmt: skip
+@_crf
 @_generation
 def i2v(
     prompt: str | None, images: Sequence[str], crf: int, features: str | None, **options: Any
@@ -113,17 +122,17 @@ def i2v(
 
     An image lies on white where it is transparent.
     """
-    if features and prompt is not None:  # with --features, images are all there is
-        prompt, images = None, (prompt, *images)
+    if features:  # then images are all there is
+        images, prompt = [*filter(None, [prompt]), *images], None
     text = _text(prompt, features)
     if not images:
         raise click.UsageError("Missing argument 'IMAGE[@FRAME[:STRENGTH]]...'.")
-    chosen = {}
-    for frame, image in map(parse_image, images):
-        if frame in chosen:
-            raise click.UsageError(f"two images for frame {frame}")
-        chosen[frame] = image
-    make_video(lambda session, wanted: session.i2v(text, chosen, crf=crf, **wanted), options)
+    chosen = _chosen(images)
+    make_video(
+        lambda session, wanted: session.i2v(text, chosen, crf=crf, **wanted),
+        options,
+        plan=lambda session, wanted: session.plan(text, chosen, crf=crf, **wanted),
+    )
 
 
 def _text(prompt: str | None, features: str | None) -> str | ltx2.Features:
@@ -147,6 +156,21 @@ def decode(latents: str, **options: Any) -> None:
     make_video(lambda session, wanted: session.decode(values, **wanted), options, size)
 
 
+@click.command()
+@click.argument("prompt")
+@click.argument("images", nargs=-1, metavar="[IMAGE[@FRAME[:STRENGTH]]]...")
+@_crf
+@_fields
+@opening_flags
+def plan(prompt: str, images: Sequence[str], crf: int, **options: Any) -> None:
+    """Say what making a video from PROMPT, and IMAGEs, would take: time and memory, by stage."""
+    as_json = options.pop("as_json")
+    opening = {name: options.pop(name) for name in ("model", "device", "threads", "verbose")}
+    with opened(opening) as session:
+        planned = session.plan(prompt, _chosen(images), crf=crf, **_wanted(options))
+    click.echo(json_line(planned) if as_json else "\n".join(plans.lines(planned)))
+
+
 def _video_size(latents: tuple[int, ...]) -> dict[str, int]:
     """What LTX-2.3 makes of latents of this shape; nothing where they are none."""
     if len(latents) != 4:
@@ -164,40 +188,59 @@ def parse_image(argument: str) -> tuple[int, tuple[str, float]]:
     return int(frame), (image, float(strength or 1))
 
 
+def _chosen(images: Sequence[str]) -> dict[int, tuple[str, float]]:
+    chosen = {}
+    for frame, image in map(parse_image, images):
+        if frame in chosen:
+            raise click.UsageError(f"two images for frame {frame}")
+        chosen[frame] = image
+    return chosen
+
+
+def opened(options: Mapping[str, Any]) -> ltx2.Session:
+    """With the options of `opening_flags`."""
+    if options["verbose"]:
+        logging.getLogger("ltx2").setLevel(logging.INFO)
+    model = list(options["model"]) or None
+    return ltx2.Session(model, device=options["device"], threads=options["threads"])
+
+
+def _wanted(options: Mapping[str, Any]) -> dict[str, Any]:
+    wanted = {name: value for name, value in options.items() if value is not None}
+    if "noise" in wanted:
+        wanted["noise"] = _load_array("noise", wanted["noise"])
+    return wanted
+
+
 def make_video(
     make: Callable[[ltx2.Session, dict[str, Any]], ltx2.Video],
     options: dict[str, Any],
     size: Mapping[str, Any] | None = None,
+    plan: Callable[[ltx2.Session, dict[str, Any]], dict[str, Any]] | None = None,
     resumed: str | None = None,
 ) -> None:
-    """Everything around the call itself: check the output, open, report, save.
+    """Everything around the call itself: check the output, open, plan, report, save.
 
     `size` is the video's, where no option says it; `resumed` the job that goes once it is saved.
     """
-    output = options.pop("output")
-    model, device = options.pop("model"), options.pop("device")
-    threads, as_json = options.pop("threads"), options.pop("as_json")
-    verbose, job = options.pop("verbose"), options.pop("job", None)
-    if verbose:
-        logging.getLogger("ltx2").setLevel(logging.INFO)
+    output, as_json = options.pop("output"), options.pop("as_json")
+    opening = {name: options.pop(name) for name in ("model", "device", "threads", "verbose")}
+    job = options.pop("job", None)
     _check_output(output, {**options, **(size or {})})
-    wanted = {name: value for name, value in options.items() if value is not None}
-    if "noise" in wanted:
-        wanted["noise"] = _load_array("noise", wanted["noise"])
+    wanted = _wanted(options)
     _check_names({"-o": output, "--job": job, **_files_of(wanted)})
     if "latents" in wanted:
         wanted["latents"] = media.array_writer(wanted["latents"])
-    if job:
-        wanted["job"] = (job, output)
-    with (
-        ltx2.Session(list(model) or None, device=device, threads=threads) as session,
-        closing(Bars(f"model: {session.model}")) as bars,
-    ):
+    with opened(opening) as session, closing(Bars(f"model: {session.model}")) as bars:
+        if plan and not session.is_demo:  # which is done before a plan is
+            bars.expect(plan(session, {k: v for k, v in wanted.items() if k not in _WATCHING}))
         if "preview" in wanted:
             rate = (wanted.get("fps") or 24) / 8  # of latent frames
             wanted["preview"] = _preview(wanted["preview"], rate, bars)
+        if job:
+            wanted["job"] = (job, output)
         video = make(session, {**wanted, "progress": bars.show})
-    if not verbose and video.seed is not None:  # else it was logged at the start
+    if not opening["verbose"] and video.seed is not None:  # else it was logged at the start
         say(f"seed {video.seed}")
     _save(video, output)
     if finished := job or resumed:
@@ -207,7 +250,7 @@ def make_video(
 
 def _files_of(wanted: Mapping[str, Any]) -> dict[str, str]:
     """What is written beside the video, by the flag that names it."""
-    return {f"--{name}": wanted[name] for name in ("latents", "preview") if name in wanted}
+    return {f"--{name}": wanted[name] for name in _WATCHING if name in wanted}
 
 
 def _check_names(files: Mapping[str, str | None]) -> None:

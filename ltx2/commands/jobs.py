@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-import ltx2
 from ltx2 import writer
 from ltx2.jobs import Job, recipe
 
-from .generate import field, keeping, make_video, running, watching
+from .generate import field, keeping, make_video, opened, opening_flags, output_flag, watching
 from .terminal import Bars, answer
 
 if TYPE_CHECKING:
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
 @click.option("-o", "--output", metavar="FILE",
               help="Default: the JOB's own, if nothing is there.")  # fmt: skip
 @watching
-@running
+@opening_flags
 def resume(job: str, output: str | None, **options: Any) -> None:
     """Finish JOB, a file that `--job` wrote.
 
@@ -47,11 +46,10 @@ def resume(job: str, output: str | None, **options: Any) -> None:
 @click.command()
 @click.argument("video")
 @click.argument("images", nargs=-1)
-@click.option("-o", "--output", required=True, metavar="FILE",
-              help=".mp4, .gif, .webp, .png (a folder of frames) or .npy.")  # fmt: skip
+@output_flag
 @watching
 @keeping
-@running
+@opening_flags
 def replay(video: str, images: Sequence[str], **options: Any) -> None:
     """Make the clip of VIDEO again, from what its metadata says.
 
@@ -71,20 +69,16 @@ def replay(video: str, images: Sequence[str], **options: Any) -> None:
 @field("negative_prompt")
 @field("schedule")
 @field("guidance")
-@running
+@opening_flags
 def encode(prompt: str, **options: Any) -> None:
     """Encode PROMPT once, so that t2v and i2v with --features need no text encoder.
 
     The options are those of the video: where guidance is on, the negative prompt is encoded too.
     """
-    output, model = options.pop("output"), options.pop("model")
-    opening = {name: options.pop(name) for name in ("device", "threads")}
-    as_json, _ = options.pop("as_json"), options.pop("verbose")
+    output, as_json = options.pop("output"), options.pop("as_json")
+    opening = {name: options.pop(name) for name in ("model", "device", "threads", "verbose")}
     writer.check(output)
-    with (
-        ltx2.Session(list(model) or None, **opening) as session,
-        closing(Bars(f"model: {session.model}")) as bars,
-    ):
+    with opened(opening) as session, closing(Bars(f"model: {session.model}")) as bars:
         features = session.encode(prompt, progress=bars.show, **options)
     features.save(output)
     about = {"prompt": features.prompt, "negative_prompt": features.negative_prompt}

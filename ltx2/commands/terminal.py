@@ -14,10 +14,15 @@ from ltx2 import _process
 from ltx2._process import say
 from ltx2.text import json_line, visible
 
+from . import plans
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from ltx2.video import Progress
+
+_OF_BYTES = {"convert", "download", "verify"}  # the stages that count them
 
 json_flag = click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
 
@@ -32,6 +37,15 @@ def answer(output: str, metadata: Mapping[str, Any], as_json: bool) -> None:
         click.echo(os.fsencode(output))
 
 
+def answer_paths(paths: Sequence[Path], about: Mapping[str, Any], as_json: bool) -> None:
+    """As `answer`, for what lies at several paths, a line each."""
+    if as_json:
+        click.echo(json_line({**about, "paths": list(map(str, paths))}))
+        return
+    for path in paths:
+        answer(str(path), {}, as_json=False)
+
+
 class Bars:
     """One bar per stage on stderr, if that is a terminal; `title` is said when the work begins."""
 
@@ -39,12 +53,23 @@ class Bars:
         self.title = title
         self.stage = ""
         self.bar: tqdm[Any] | None = None
+        self.left: plans.TimeLeft | None = None
+
+    def expect(self, plan: dict[str, Any]) -> None:
+        """A run that takes long begins with what it will take, and shows what is left of that."""
+        if plan["seconds"] > plans.LONG:
+            self._say_title()
+            say(plans.summary(plan))
+            self.left = plans.TimeLeft(plan)
+
+    def _say_title(self) -> None:
+        title, self.title = self.title, ""
+        if title:
+            say(title)
 
     def show(self, progress: Progress) -> None:
         _process.check()
-        if self.title:
-            say(self.title)
-            self.title = ""
+        self._say_title()
         with contextlib.suppress(OSError):  # a terminal that was closed
             if sys.stderr and sys.stderr.isatty():
                 self._draw(progress)
@@ -54,13 +79,16 @@ class Bars:
             self.close()
             self.stage = progress.stage
             unit: dict[str, Any] = (
-                {"unit": "B", "unit_scale": True} if progress.stage == "convert" else {}
+                {"unit": "B", "unit_scale": True} if progress.stage in _OF_BYTES else {}
             )
             self.bar = tqdm(
                 desc=f"{progress.stage:>7}", total=progress.total, file=sys.stderr, **unit
             )
         self.bar.total = progress.total
         self.bar.n = progress.done
+        left = self.left.at(progress) if self.left else None
+        if left is not None:
+            self.bar.set_postfix_str(f"{plans.clock(left)} left in all", refresh=False)
         self.bar.refresh()
 
     def close(self) -> None:

@@ -6,6 +6,7 @@ set(ltx2_variant_sources
     src/kernels/variants/attention.cpp
     src/kernels/variants/conv3d_tile.cpp
     src/kernels/variants/gemm.cpp
+    src/kernels/variants/gemm_coded.cpp
     src/kernels/variants/gemm_decode.cpp
     src/kernels/variants/gemm_int8.cpp
     src/kernels/variants/gemm_int8_neon.cpp

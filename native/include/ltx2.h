@@ -226,6 +226,16 @@ LTX2_API ltx2_status ltx2_session_encode_frames(ltx2_session * session,
 
 LTX2_API ltx2_status ltx2_session_generate(ltx2_session * session, const ltx2_video_params * params,
                                            ltx2_video ** out);
+/* What generate would take with these, as JSON, before a weight is read: "width", "height",
+   "frames", "fps", "steps", "passes" of each; "stages" with "stage", "seconds", and in bytes
+   "mapped" and "copied" (weights) and "activations"; "seconds" in all; "memory" with "own" (the
+   most at once without mapped weights, whose pages the system takes back when it needs them) and
+   "with_mapped"; "available" and "fits", and where it does not fit "nearest"; "speeds" of this
+   machine, which are measured in a second or two unless `speeds` brings those of an earlier plan;
+   "busy": other programs had the processor meanwhile, so that the seconds are too many.
+   Released by ltx2_text_free. Errors: those of generate. */
+LTX2_API ltx2_status ltx2_session_plan(ltx2_session * session, const ltx2_video_params * params,
+                                       const char * speeds, char ** out);
 LTX2_API ltx2_status ltx2_session_decode(ltx2_session * session, const ltx2_decode_params * params,
                                          ltx2_video ** out);
 LTX2_API void ltx2_video_free(ltx2_video * video); /* NULL is ignored */

@@ -238,32 +238,42 @@ static auto in_session(ltx2_session * session, Call && call) {
     return call(open->session);
 }
 
-// What calls about a video are given.
-static ltx2_video_params received(const ltx2_video_params * params) {
+// The caller's, whose first release ended at `user_data`.
+static ltx2_video_params video_params(const ltx2_video_params * params) {
     return received(params, offsetof(ltx2_video_params, user_data) + sizeof params->user_data,
                     "ltx2_video_params");
+}
+
+ltx2_status ltx2_session_plan(ltx2_session * session, const ltx2_video_params * params,
+                              const char * speeds, char ** out) {
+    return guard_out(out, [&] {
+        const ltx2_video_params p = video_params(params);
+        return in_session(session, [&](Session & s) {
+            return held_text(s.plan(p, speeds ? speeds : "").dump());
+        });
+    });
 }
 
 ltx2_status ltx2_session_generate(ltx2_session * session, const ltx2_video_params * params,
                                   ltx2_video ** out) {
     return guard_out(out, [&] {
-        const auto p = received(params);
-        return held_video(in_session(session, [&](Session & s) { return s.generate(p); }));
+        const ltx2_video_params p = video_params(params);
+        return in_session(session, [&](Session & s) { return held_video(s.generate(p)); });
     });
 }
 
 ltx2_status ltx2_session_settings(ltx2_session * session, const ltx2_video_params * params,
                                   char ** out) {
     return guard_out(out, [&] {
-        const auto p = received(params);
-        return held_text(in_session(session, [&](Session & s) { return s.settings(p).dump(); }));
+        const ltx2_video_params p = video_params(params);
+        return in_session(session, [&](Session & s) { return held_text(s.settings(p).dump()); });
     });
 }
 
 ltx2_status ltx2_session_encode(ltx2_session * session, const ltx2_video_params * params,
                                 ltx2_features ** out) {
     return guard_out(out, [&] {
-        const auto p = received(params);
+        const ltx2_video_params p = video_params(params);
         const std::shared_ptr<Features> made =
             in_session(session, [&](Session & s) { return s.encode(p); });
         ltx2_features * features = made.get();
@@ -283,7 +293,7 @@ ltx2_status ltx2_session_encode_frames(ltx2_session * session, const ltx2_frames
             received(params, offsetof(ltx2_frames_params, user_data) + sizeof params->user_data,
                      "ltx2_frames_params");
         need(p.pixels, "pixels");
-        return held_video(in_session(session, [&](Session & s) { return s.encode(p); }));
+        return in_session(session, [&](Session & s) { return held_video(s.encode(p)); });
     });
 }
 
@@ -295,7 +305,7 @@ ltx2_status ltx2_session_decode(ltx2_session * session, const ltx2_decode_params
                      "ltx2_decode_params");
         need(p.latents, "latents");
         need(p.latents->values, "latents.values");
-        return held_video(in_session(session, [&](Session & s) { return s.decode(p); }));
+        return in_session(session, [&](Session & s) { return held_video(s.decode(p)); });
     });
 }
 

@@ -159,11 +159,11 @@ void Conversion::add_items() {
     for (const Part * part : parts_) {
         const int blocks = count_blocks(*part);
         for (const auto & [name, source] : part->tensors) {
-            std::vector<int64_t> shape = source.info->shape;
-            if (shape.empty() || shape.size() > 5 || source.info->elements() == 0)
+            std::vector<int64_t> shape = source.shape();
+            if (shape.empty() || shape.size() > 5 || source.elements() == 0)
                 fail(LTX2_STATUS_MODEL, "%s: tensor %s: a shape of %zu dimensions, %lld values",
                      source.file->path.c_str(), shown(source.info->name).c_str(), shape.size(),
-                     static_cast<long long>(source.info->elements()));
+                     static_cast<long long>(source.elements()));
             check_type(source, shown(source.info->name), shape.back());
             const int stored = stored_type(*part, name, shape, wanted_, blocks);
             if (shape.size() == 5) { // a convolution; GGUF has at most four dimensions
@@ -187,7 +187,7 @@ void Conversion::add_tensors(Json & all) const {
         tensors.push_back(Json::Object{{"name", item.name},
                                        {"type", ggml_type_name(item.type)},
                                        {"shape", Json::Array(item.shape.begin(), item.shape.end())},
-                                       {"bytes", ggml_row_size(item.type, info.elements())},
+                                       {"bytes", ggml_row_size(item.type, item.source->elements())},
                                        {"source_bytes", info.size}});
         if (paths.insert(item.source->file->path).second)
             files.push_back(item.source->file->path);
@@ -206,7 +206,7 @@ void Conversion::add_text_metadata(Json & metadata) const {
     const std::string & path = part.file->path;
     const Source & embedding = part.tensors.find("token_embd.weight")->second;
     put_gguf_keys(gemma_config(*part.file), path, metadata);
-    put_gguf_keys(std::move(pieces), static_cast<size_t>(embedding.info->shape[0]), path, metadata);
+    put_gguf_keys(std::move(pieces), static_cast<size_t>(embedding.shape()[0]), path, metadata);
 }
 
 // The text that the files state, with `sampling` added at its end. Where none does, or they differ,
@@ -320,7 +320,8 @@ void Conversion::encode(const Item & item, int64_t first, int64_t count, uint8_t
     std::vector<float> values(static_cast<size_t>(count));
     read_values(*item.source, first, count, values.data());
     check_values(values, *item.source, item.type);
-    if (info.type == item.type && item.source->added == 0) // a second rounding would differ
+    // A second rounding would differ.
+    if (!item.source->coding && info.type == item.type && item.source->added == 0)
         std::memcpy(out, info.data + ggml_row_size(info.type, first),
                     ggml_row_size(info.type, count));
     else
@@ -331,8 +332,7 @@ void Conversion::read(int32_t index, int64_t first, int64_t count, void * out, s
     if (index < 0 || static_cast<size_t>(index) >= items_.size())
         fail(LTX2_STATUS_INVALID_ARGUMENT, "tensor: %d is not in 0..%zu", index, items_.size() - 1);
     const Item & item = items_[static_cast<size_t>(index)];
-    const TensorInfo & info = *item.source->info;
-    const int64_t all = info.elements();
+    const int64_t all = item.source->elements();
     if (first < 0 || count < 1 || count > all || first > all - count || first % source_block ||
         (count % source_block && first + count != all))
         fail(LTX2_STATUS_INVALID_ARGUMENT,
@@ -350,8 +350,7 @@ void Conversion::read(int32_t index, int64_t first, int64_t count, void * out, s
                    static_cast<uint8_t *>(out) + ggml_row_size(item.type, begin));
         });
     });
-    item.source->file->mapping->release(info.data + ggml_row_size(info.type, first),
-                                        ggml_row_size(info.type, count));
+    release_values(*item.source, first, count);
 }
 
 } // namespace ltx2

@@ -62,9 +62,9 @@ static std::vector<int> stg_blocks(const Config & sampling, const std::vector<in
     return blocks;
 }
 
-std::string variant_of(const Part & dit) {
+static std::string variant_in(const std::string & name) {
     std::string names = " "; // their words, with a space before each
-    for (char c : file_name(dit.file->path) + ' ' + file_name(dit.whole) + ' ')
+    for (char c : name + ' ')
         names += c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a')
                  : (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ? c
                                                                     : ' ';
@@ -73,6 +73,19 @@ std::string variant_of(const Part & dit) {
     if (names.find(" dev ") != std::string::npos)
         return "dev";
     return "";
+}
+
+std::string stated_variant(const Part & part) {
+    const Config sampling = part.group("sampling");
+    if (sampling.find("schedule"))
+        return sampling.text("schedule") == "distilled" ? "distilled" : "dev";
+    const Config general(part.file->metadata, part.file->path + ": ", "general.");
+    return variant_in(general.text("name", ""));
+}
+
+std::string variant_of(const Part & dit) {
+    const std::string named = variant_in(file_name(dit.file->path) + ' ' + file_name(dit.whole));
+    return named.empty() ? stated_variant(dit) : named;
 }
 
 // The variants have the same tensors and the same config; only the values of the weights differ, by
@@ -174,6 +187,13 @@ static std::vector<ltx2_image> images_of(const ltx2_video_params & p, int frames
         images.push_back(image);
     }
     return images;
+}
+
+Request Request::resized(const VideoSize & size, const Scale & scale) const {
+    Request other = *this;
+    other.frames = size.frames, other.height = size.height, other.width = size.width;
+    other.grid = grid_of(size.width, size.height, size.frames, fps, scale);
+    return other;
 }
 
 static bool is_space(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }

@@ -25,9 +25,16 @@ struct Defaults {
     Defaults(const Part & dit, int layers, const Scale & scale);
 };
 
-// "distilled" or "dev", by what its file, or the folder of its shards, is called; else "".
+// "distilled" or "dev", by what its file, or the folder of its shards, is called, else by what it
+// states; else "".
 std::string variant_of(const Part & dit);
+// By what the part's file states: its `sampling`, else its general.name; else "".
+std::string stated_variant(const Part & part);
 float checked_fps(float fps); // INVALID_ARGUMENT
+
+struct VideoSize {
+    int frames = 0, height = 0, width = 0; // pixels
+};
 
 struct Request {
     std::string prompt, negative;
@@ -45,6 +52,10 @@ struct Request {
     const ltx2_state * resume = nullptr;      // the stages know from its step what is left to do
     ltx2_state_fn state = nullptr;
     void * user_data = nullptr; // of that function
+
+    VideoSize size() const { return {frames, height, width}; }
+    // The same of another size, for weighing what it would take.
+    Request resized(const VideoSize & size, const Scale & scale) const;
 
     // INVALID_ARGUMENT naming the field, and where it helps the nearest values that work.
     Request(const ltx2_video_params & params, const Defaults & defaults, const Scale & scale);

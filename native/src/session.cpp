@@ -2,7 +2,6 @@
 
 #include "base/finite.h"
 #include "base/log.h"
-#include "model/fingerprint.h"
 #include "sampling/noise.h"
 #include "vae/image.h"
 
@@ -49,6 +48,22 @@ void Session::leave() {
 
 // ---- opening: every part is checked, then whether they fit together
 
+// The variants differ in their weights alone, so only what a file states can tell a mix of them.
+static void check_variants(const Model & model) {
+    const Part & dit = model.need(Dit::part);
+    const std::string wanted = stated_variant(dit);
+    for (const char * id : {Connector::projection_part, Connector::part, VideoDecoder::part}) {
+        const Part * part = model.find(id);
+        const std::string variant = part ? stated_variant(*part) : "";
+        if (!wanted.empty() && !variant.empty() && part->file != dit.file && variant != wanted)
+            fail(LTX2_STATUS_MODEL,
+                 "%s: is of the %s model, and %s of the %s one; give the %s of "
+                 "the same",
+                 part->file->path.c_str(), variant.c_str(), dit.file->path.c_str(), wanted.c_str(),
+                 part->row->title);
+    }
+}
+
 Session::Session(const std::vector<std::string> & files, const std::string & device, int threads,
                  bool keep_loaded)
     : model_(files), device_(device, threads), keep_loaded_(keep_loaded) {
@@ -76,6 +91,7 @@ Session::Session(const std::vector<std::string> & files, const std::string & dev
              "takes %d",
              file(VideoDecoder::part), static_cast<long long>(decoder->config().latent_channels),
              file(Dit::part), channels);
+    check_variants(model_);
     model_.check_unchanged();
     decoder_ = decoder->config();
     width_ = dit->config().width();
@@ -90,8 +106,8 @@ void Session::check_text() {
     const auto file = [&](const char * part) { return model_.need(part).file->path.c_str(); };
     if (text->states() * text->width() != connector->input())
         fail(LTX2_STATUS_MODEL,
-             "%s: has %d layers of %lld, and %s wants another text encoder; LTX-2.3 has Gemma 3 "
-             "12B, 48 layers of 3840",
+             "%s: has %d layers of %lld, and %s wants another text encoder; give Gemma 3 12B, 48 "
+             "layers of 3840",
              file(TextEncoder::part), text->states() - 1, static_cast<long long>(text->width()),
              file(Connector::projection_part));
     if (connector->config().width() != context_width_)
@@ -102,22 +118,25 @@ void Session::check_text() {
 }
 
 // Systems that promise more memory than they have end the process that believes them: what cannot
-// fit is refused before the first byte is asked for.
-void Session::check_memory(const Grid & grid, bool denoises) const {
-    const auto [frames, height, width] = size_of(grid);
-    const double pixels = device_.shares_memory() ? 3.0 * width * height * frames : 0;
-    // A block holds the hidden state, its rotary table, and queries, keys, values and their mean.
-    const double cells = static_cast<double>(grid.cells());
-    const double block = denoises ? 6 * sizeof(float) * width_ * cells : 0;
-    const double needed = std::max(pixels, block), have = static_cast<double>(device_.memory());
+// fit is refused before the first byte is asked for, with what does fit.
+void Session::fail_too_large(const VideoSize & size, double needed, double have,
+                             const std::string & instead) const {
+    fail(LTX2_STATUS_OUT_OF_MEMORY,
+         "memory: %d frames of %d x %d need %.0f MiB, and there are %.0f MiB%s", size.frames,
+         size.width, size.height, needed / (1 << 20), have / (1 << 20), instead.c_str());
+}
+
+void Session::check_pixels(const Grid & grid) const {
+    const VideoSize size = size_of(grid);
+    const double needed =
+        device_.shares_memory() ? 3.0 * size.width * size.height * size.frames : 0;
+    const double have = static_cast<double>(device_.memory());
     if (have > 0 && needed > have)
-        fail(LTX2_STATUS_OUT_OF_MEMORY,
-             "memory: %d frames of %d x %d need more than %.0f MiB, and there are %.0f MiB", frames,
-             width, height, needed / (1 << 20), have / (1 << 20));
+        fail_too_large(size, needed, have, "");
 }
 
 // The frames that a grid of latents decodes to.
-Session::Size Session::size_of(const Grid & grid) const {
+VideoSize Session::size_of(const Grid & grid) const {
     const Scale & scale = decoder_.scale;
     return {1 + (grid.frames - 1) * scale.time, grid.height * scale.space,
             grid.width * scale.space};
@@ -130,26 +149,6 @@ void Session::check(const std::vector<float> & values, const std::string & where
     model_.check_unchanged();
     if (!all_finite(values))
         fail_not_finite(where, suspects, progress);
-}
-
-// The caller's features, as if they had been encoded here.
-std::vector<TextFeatures> Session::given(const Request & want) const {
-    const ltx2_features & f = *want.features;
-    if (f.width != context_width_)
-        fail(LTX2_STATUS_INVALID_ARGUMENT,
-             "features: their rows have %d values, and the model reads %d; encode the prompt with "
-             "this model's text encoder",
-             f.width, context_width_);
-    const size_t count = static_cast<size_t>(f.rows) * static_cast<size_t>(f.width);
-    std::vector<TextFeatures> texts;
-    for (const float * values : {f.values, want.uses_negative() ? f.negative : nullptr}) {
-        if (!values)
-            continue;
-        texts.push_back({f.rows, f.width, std::vector<float>(values, values + count)});
-        if (!all_finite(texts.back().values))
-            fail(LTX2_STATUS_INVALID_ARGUMENT, "features: hold a value that is not finite");
-    }
-    return texts;
 }
 
 std::vector<TextFeatures> Session::encode(const Request & want, const Progress & progress) {
@@ -338,6 +337,11 @@ static bool is_flat(const uint8_t * rgb, size_t bytes) {
 void Session::decode(const Latents & latents, Video & video, const Progress & progress) {
     VideoDecoder & decoder = use<VideoDecoder>(progress); // first: the DiT goes
     const auto [frames, height, width] = size_of(latents.grid);
+    if (device_.tally()) {
+        const Counted pixels =
+            device_.hold(size_t{3} * static_cast<size_t>(frames) * height * width);
+        return decoder.decode(latents, progress, {});
+    }
     video.frames = frames, video.height = height, video.width = width;
     const size_t frame = size_t{3} * static_cast<size_t>(video.width) * video.height;
     video.pixel_data.resize(frame * static_cast<size_t>(video.frames));
@@ -365,12 +369,6 @@ void Session::decode(const Latents & latents, Video & video, const Progress & pr
             model_.need(VideoDecoder::part).file->path.c_str());
 }
 
-// What a call leaves when it ends, however it does.
-struct Session::Leave {
-    Session & session;
-    ~Leave() { session.leave(); }
-};
-
 std::unique_ptr<Video> Session::generate(const ltx2_video_params & params) {
     const Leave leave{*this};
     return while_unchanged(model_, [&] { return make(params); });
@@ -380,41 +378,16 @@ std::unique_ptr<Video> Session::generate(const ltx2_video_params & params) {
 Request Session::request(const ltx2_video_params & params) const {
     Request want(params, defaults_, decoder_.scale);
     decoder_.check(want.grid);
-    check_memory(want.grid, /*denoises=*/true);
+    check_pixels(want.grid);
     if (!want.features)
         model_.need_all();
     return want;
 }
 
-Json Session::settings(const ltx2_video_params & params) const {
-    return while_unchanged(model_, [&] {
-        Json settings = request(params).settings();
-        Json::Object parts;
-        for (const PartRow & row : part_rows())
-            if (const Part * part = model_.find(row.id))
-                parts.add(row.id, fingerprint(*part));
-        settings.set("device", std::string(ggml_backend_dev_name(device_.ggml())));
-        settings.set("parts", parts);
-        return settings;
-    });
-}
-
-std::unique_ptr<Features> Session::encode(const ltx2_video_params & params) {
-    const Leave leave{*this};
-    const Progress progress(params.progress, params.user_data, &closed_);
-    auto features = std::make_unique<Features>();
-    features->texts = while_unchanged(model_, [&] { return encode(request(params), progress); });
-    const TextFeatures & text = features->texts.front();
-    features->values = text.values.data();
-    features->negative = features->texts.size() > 1 ? features->texts[1].values.data() : nullptr;
-    features->rows = static_cast<int32_t>(text.rows);
-    features->width = static_cast<int32_t>(text.width);
-    return features;
-}
-
 std::unique_ptr<Video> Session::make(const ltx2_video_params & params) {
     const Progress progress(params.progress, params.user_data, &closed_);
     const Request want = request(params);
+    check_memory(want);
     const std::vector<TextFeatures> texts = encode(want, progress);
     State state = {start(want, progress)};
     denoise(want, texts, state, progress);
@@ -436,7 +409,7 @@ std::unique_ptr<Video> Session::decode(const ltx2_decode_params & params) {
         fail(LTX2_STATUS_INVALID_ARGUMENT, "latents: %d channels, and the model's have %lld",
              given.channels, static_cast<long long>(decoder_.latent_channels));
     decoder_.check(latents.grid);
-    check_memory(latents.grid, /*denoises=*/false);
+    check_pixels(latents.grid);
     latents.values = from_planes(given.values, latents.grid.cells(), given.channels);
     if (!all_finite(latents.values))
         fail(LTX2_STATUS_INVALID_ARGUMENT, "latents: hold a value that is not finite");
@@ -452,9 +425,8 @@ std::unique_ptr<Video> Session::encode(const ltx2_frames_params & params) {
     const Progress progress(params.progress, params.user_data, &closed_);
     const Scale & scale = decoder_.scale;
     check_size("frames", params.frames, params.height, params.width, 16384);
-    check_memory({params.frames / scale.time + 1, params.height / scale.space + 1,
-                  params.width / scale.space + 1},
-                 /*denoises=*/false);
+    check_pixels({params.frames / scale.time + 1, params.height / scale.space + 1,
+                  params.width / scale.space + 1});
     const size_t count =
         size_t{3} * static_cast<size_t>(params.frames) * params.height * params.width;
     std::vector<float> pixels(count);

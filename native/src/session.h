@@ -2,6 +2,7 @@
 #pragma once
 
 #include "dit/dit.h"
+#include "plan.h"
 #include "request.h"
 #include "suspects.h"
 #include "text/connector.h"
@@ -11,6 +12,7 @@
 #include "vae/video_encoder.h"
 
 #include <atomic>
+#include <optional>
 #include <tuple>
 
 namespace ltx2 {
@@ -35,14 +37,21 @@ public:
 
     std::unique_ptr<Video> generate(const ltx2_video_params & params);
     std::unique_ptr<Video> decode(const ltx2_decode_params & params);
-    Json settings(const ltx2_video_params & params) const;
+    Json settings(const ltx2_video_params & params);
     std::unique_ptr<Features> encode(const ltx2_video_params & params);
     std::unique_ptr<Video> encode(const ltx2_frames_params & params);
+    // What `generate` would take, as JSON: docs/c-api.md. `speeds`: of an earlier plan, or empty.
+    Json plan(const ltx2_video_params & params, const std::string & speeds);
     // From any thread: a call that is under way stops.
     void close() { closed_ = true; }
 
 private:
-    struct Leave;
+    // What a call leaves when it ends, however it does.
+    struct Leave {
+        Session & session;
+        ~Leave() { session.leave(); }
+    };
+    struct Aside;
     // MODEL where the files have changed or the values, of one of the stages, are not finite.
     void check(const std::vector<float> & values, const std::string & where,
                const std::vector<Suspect> & suspects, const Progress & progress) const;
@@ -59,11 +68,14 @@ private:
     void denoise(const Request & want, const std::vector<TextFeatures> & texts, State & state,
                  const Progress & progress);
     void decode(const Latents & latents, Video & video, const Progress & progress);
-    struct Size {
-        int frames, height, width; // of a video
-    };
-    Size size_of(const Grid & grid) const;
-    void check_memory(const Grid & grid, bool denoises) const;
+    VideoSize size_of(const Grid & grid) const;
+    void check_memory(const Request & want);
+    Plan weigh(const Request & want, const std::string & speeds, const Progress & progress);
+    void check_pixels(const Grid & grid) const;
+    [[noreturn]] void fail_too_large(const VideoSize & size, double needed, double have,
+                                     const std::string & instead) const;
+    Tally count(const Request & want);
+    std::optional<VideoSize> nearest(const Request & want);
 
     Model model_;
     Device device_;

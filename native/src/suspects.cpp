@@ -11,9 +11,10 @@ namespace ltx2 {
 
 static bool is_finite(const Source & source, const Progress & progress) {
     const TensorInfo & info = *source.info;
-    if (info.type != GGML_TYPE_F32 && !ggml_get_type_traits(info.type)->to_float)
-        return true;                                      // holds no weights
-    const int64_t all = info.elements(), piece = 1 << 16; // whole blocks of every type
+    if (!source.coding && info.type != GGML_TYPE_F32 &&
+        !ggml_get_type_traits(info.type)->to_float)
+        return true;                                        // holds no weights
+    const int64_t all = source.elements(), piece = 1 << 16; // whole blocks of every type
     std::vector<float> values(static_cast<size_t>(std::min(all, piece)));
     bool finite = true;
     for (int64_t first = 0; finite && first < all; first += piece) {
@@ -23,7 +24,7 @@ static bool is_finite(const Source & source, const Progress & progress) {
         if (progress.stop_wanted())
             progress.fail_stopped();
     }
-    source.file->mapping->release(info.data, info.size);
+    release_values(source, 0, all);
     return finite;
 }
 

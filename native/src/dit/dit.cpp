@@ -28,7 +28,7 @@ void Dit::load(const Progress & progress) { store_.load(progress); }
 Kept DitRun::keep(Shape ne, const float * values) const {
     Kept kept = device_.keep(GGML_TYPE_F32, ne);
     if (values)
-        ggml_backend_tensor_set(kept.tensor, values, 0, ggml_nbytes(kept.tensor));
+        device_.write(kept.tensor, values, ggml_nbytes(kept.tensor));
     return kept;
 }
 
@@ -47,6 +47,7 @@ DitRun::DitRun(const Dit & dit, const std::vector<Position> & positions, const T
     const RotaryTable table =
         rotary_table(axes, 3, config_.max_pos, config_.theta, static_cast<int>(width),
                      config_.heads, config_.float64_grid);
+    const Counted tables = device_.hold(2 * table.cos.size() * sizeof(float));
     const Shape state = {width, tokens_, 1, 1};
     cos_ = keep({half, config_.heads, tokens_, 1}, table.cos.data());
     sin_ = keep({half, config_.heads, tokens_, 1}, table.sin.data());
@@ -97,8 +98,7 @@ void DitRun::begin(const Stream & video, float sigma, const Progress & progress)
         index_ = n > 1 ? device_.keep(GGML_TYPE_I32, {tokens_, 1, 1, 1}) : Kept();
     }
     if (n > 1)
-        ggml_backend_tensor_set(index_.tensor, token_timestep_.data(), 0,
-                                ggml_nbytes(index_.tensor));
+        device_.write(index_.tensor, token_timestep_.data(), ggml_nbytes(index_.tensor));
 
     Graph g(device_, progress, 256);
     Tensor z = g.input(GGML_TYPE_F32, {config_.in_channels, tokens_, 1, 1}, video.latents.data());

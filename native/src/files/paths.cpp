@@ -4,14 +4,37 @@
 #include "files/mapping.h"
 
 #include <algorithm>
+#include <cctype>
 #include <filesystem>
 #include <map>
+#include <utility>
 
 namespace ltx2 {
 
 namespace fs = std::filesystem;
 
-static void look(const fs::path & folder, bool below, std::vector<std::string> & found) {
+// Of a repository in a Hugging Face cache, the snapshot that its refs/main names; of any other
+// folder, the folder itself.
+static fs::path snapshot_of(const fs::path & folder) {
+    std::error_code error;
+    const fs::path main = folder / "refs" / "main", snapshots = folder / "snapshots";
+    if (!fs::is_regular_file(main, error) || !fs::is_directory(snapshots, error))
+        return folder;
+    const Mapping mapping(main.u8string());
+    const std::string commit = while_unchanged(mapping, [&] {
+        const auto * text = reinterpret_cast<const char *>(mapping.data());
+        const auto is_letter = [](char c) { return std::isxdigit(static_cast<unsigned char>(c)); };
+        return std::string(text, std::find_if_not(text, text + mapping.size(), is_letter));
+    });
+    if (commit.empty() || !fs::is_directory(snapshots / commit, error))
+        fail(LTX2_STATUS_MODEL,
+             "%s: the snapshot that refs/main names is not there; download the repository again",
+             folder.u8string().c_str());
+    return snapshots / commit;
+}
+
+static void look(const fs::path & at, bool below, std::vector<std::string> & found) {
+    const fs::path folder = snapshot_of(at);
     std::error_code error;
     fs::directory_iterator entry(folder, error);
     const fs::directory_iterator end;
@@ -95,9 +118,10 @@ static std::vector<std::string> listed_shards(const std::string & folder) {
     return names;
 }
 
-// All names of a file named model-00002-of-00005.safetensors; of another, its own.
+// All names of a file named model-00002-of-00005.safetensors, or .gguf; of another, its own.
 static std::vector<std::string> numbered_shards(const std::string & name) {
-    const std::string form = "-00000-of-00000.safetensors"; // any digit for a zero
+    const size_t dot = std::min(name.rfind('.'), name.size());
+    const std::string form = "-00000-of-00000" + name.substr(dot); // any digit for a zero
     if (name.size() < form.size())
         return {name};
     const std::string model = name.substr(0, name.size() - form.size());
@@ -146,6 +170,19 @@ static std::vector<File> files_of(const std::vector<std::string> & paths) {
     return files;
 }
 
+// One shard that is named brings the others next to it; the first is the one that states things.
+static void complete(FileSet & set) {
+    for (const std::string & name : std::exchange(set.missing, {})) {
+        const std::string path = next_to(set.paths[0], name);
+        const bool there = exists(path);
+        (there ? set.paths : set.missing).push_back(there ? path : name);
+    }
+    const auto by_name = [](const std::string & a, const std::string & b) {
+        return file_name(a) < file_name(b);
+    };
+    std::sort(set.paths.begin(), set.paths.end(), by_name);
+}
+
 std::vector<FileSet> file_sets(const std::vector<std::string> & paths) {
     std::vector<FileSet> sets;
     std::map<std::pair<std::string, std::string>, size_t> known; // by folder and first shard
@@ -162,6 +199,8 @@ std::vector<FileSet> file_sets(const std::vector<std::string> & paths) {
         set.missing.erase(std::remove(set.missing.begin(), set.missing.end(), name),
                           set.missing.end());
     }
+    for (FileSet & set : sets)
+        complete(set);
     return sets;
 }
 

@@ -24,7 +24,8 @@ struct FileSet {
 };
 
 // What `paths`, files or folders of them, stand for; a file once, however often it is named. Shards
-// belong together by name, wherever links lead. MODEL: a folder without any model file.
+// belong together by name, wherever links lead, and one that is named brings the others; the first
+// comes first. MODEL: a folder without any model file.
 std::vector<FileSet> file_sets(const std::vector<std::string> & paths);
 
 } // namespace ltx2

@@ -1,6 +1,7 @@
 #include "graph/device.h"
 
 #include "base/limits.h"
+#include "graph/memory_plan.h"
 #include "kernels/variant.h"
 
 #include <algorithm>
@@ -87,10 +88,18 @@ ggml_status Device::compute(ggml_cgraph * graph, const Progress & progress) {
 }
 
 void Device::trim() {
+    if (tally_)
+        tally_->values = tally_->scratch = 0;
     scratch_.release();
     if (gpu_)
         gpu_->trim(); // first: it uses the threads
     cpu_.trim();
+}
+
+Buffer Device::weights_buffer(size_t size) const {
+    if (tally_)
+        return Buffer(tally_->copied, size);
+    return Buffer(ggml_backend_dev_buffer_type(chosen_), size, "weights");
 }
 
 Kept Device::keep(ggml_type type, Shape ne) const {
@@ -98,10 +107,52 @@ Kept Device::keep(ggml_type type, Shape ne) const {
     kept.context_ = make_context(1);
     kept.tensor = ggml_new_tensor(kept.context_.get(), type, 4, ne.data());
     ggml_backend_buffer_type_t kind = ggml_backend_dev_buffer_type(chosen_);
-    kept.buffer_ = Buffer(kind, ggml_backend_buft_get_alloc_size(kind, kept.tensor), "activations");
-    ggml_backend_buffer_clear(kept.buffer_.get(), 0);
+    const size_t size = ggml_backend_buft_get_alloc_size(kind, kept.tensor);
+    kept.buffer_ = tally_ ? Buffer(tally_->kept, size) : Buffer(kind, size, "activations");
+    if (!tally_)
+        ggml_backend_buffer_clear(kept.buffer_.get(), 0);
     ggml_backend_tensor_alloc(kept.buffer_.get(), kept.tensor, kept.buffer_.data());
     return kept;
+}
+
+void Device::write(Tensor kept, const void * values, size_t bytes) const {
+    if (!tally_)
+        ggml_backend_tensor_set(kept, values, 0, bytes);
+}
+
+void Device::read(Tensor kept, float * values) const {
+    if (tally_)
+        std::fill_n(values, ggml_nelements(kept), 1.0f);
+    else
+        ggml_backend_tensor_get(kept, values, 0, ggml_nbytes(kept));
+}
+
+Device::Counting::Counting(Device & device, Tally & tally) : device(device) {
+    device.trim(); // what it had for computing would be counted too
+    device.tally_ = &tally;
+}
+
+Device::Counting::~Counting() {
+    device.trim();
+    device.tally_ = nullptr;
+}
+
+// Operations of ggml itself move their values; ours have been counted when they were made.
+void Device::count(ggml_cgraph * graph) {
+    size_t work = 0;
+    if (!gpu_)
+        work = ggml_graph_plan(graph, threads(), nullptr).work_size;
+    tally_->use(MemoryPlan(graph, Buffer::alignment).size, scratch_.size() + work);
+    for (int i = 0; i < ggml_graph_n_nodes(graph); ++i) {
+        const Tensor node = ggml_graph_node(graph, i);
+        const bool looks = node->op == GGML_OP_VIEW || node->op == GGML_OP_RESHAPE ||
+                           node->op == GGML_OP_PERMUTE || node->op == GGML_OP_NONE;
+        if (looks)
+            continue;
+        tally_->add({Work::start}, 1);
+        if (node->op != GGML_OP_CUSTOM)
+            tally_->add({Work::move}, 2 * static_cast<double>(ggml_nbytes(node)));
+    }
 }
 
 } // namespace ltx2

@@ -34,7 +34,8 @@ public:
     // kernels.
     Device(const std::string & name, int threads);
 
-    const Ops & ops() const { return *ops_; }
+    const Ops & ops() const { return tally_ ? counted_ops : *ops_; }
+    const Ops & computing() const { return *ops_; } // those that compute, also while it counts
     int threads() const { return cpu_.threads(); }
     ggml_backend_dev_t ggml() const { return chosen_; }
     size_t memory() const; // bytes of the device in all that are for this process; 0: unknown
@@ -51,7 +52,23 @@ public:
     Workers workers() { return {threads(), scratch_}; }
     CpuRunner & cpu() { return cpu_; }
 
-    Kept keep(ggml_type type, Shape ne) const; // zeroed; OUT_OF_MEMORY
+    Kept keep(ggml_type type, Shape ne) const;                        // zeroed; OUT_OF_MEMORY
+    Buffer weights_buffer(size_t size) const;                         // OUT_OF_MEMORY
+    void write(Tensor kept, const void * values, size_t bytes) const; // from its beginning on
+    void read(Tensor kept, float * values) const;                     // F32; while it counts: ones
+
+    // While this lives, the device counts and computes nothing. What is made meanwhile (weights,
+    // kept tensors) must go before.
+    struct Counting {
+        Device & device;
+        Counting(Device & device, Tally & tally);
+        ~Counting();
+    };
+    Tally * tally() const { return tally_; } // null: it computes
+    // Memory of the program itself that a run holds meanwhile.
+    Counted hold(size_t bytes) const { return tally_ ? counted(tally_->kept, bytes) : Counted(); }
+    // A graph, in place of allocating and computing it.
+    void count(ggml_cgraph * graph);
 
     // Whether all arithmetic is F32, for comparing implementations: activations are not rounded.
     // Only operations ask.
@@ -72,6 +89,7 @@ private:
     Scratch scratch_;
     const Ops * ops_ = nullptr;
     bool exact_ = false;
+    Tally * tally_ = nullptr;
 };
 
 } // namespace ltx2

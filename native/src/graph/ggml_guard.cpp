@@ -48,4 +48,11 @@ Buffer::Buffer(ggml_backend_buffer_type_t type, size_t size, const char * values
         fail(LTX2_STATUS_OUT_OF_MEMORY, "memory: %zu MiB of %s do not fit", size >> 20, values);
 }
 
+Buffer::Buffer(size_t & count, size_t size) : counted_(counted(count, size)) {
+    void * nowhere = reinterpret_cast<void *>(uintptr_t{1} << 12);
+    buffer_.reset(ggml_backend_cpu_buffer_from_ptr(nowhere, size));
+    if (!buffer_)
+        throw std::bad_alloc();
+}
+
 } // namespace ltx2

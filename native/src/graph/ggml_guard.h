@@ -4,6 +4,7 @@
 #pragma once
 
 #include "base/error.h"
+#include "graph/tally.h"
 
 #include "ggml-backend.h"
 #include "ggml-cpu.h"
@@ -43,6 +44,8 @@ public:
     Buffer() = default;
     // OUT_OF_MEMORY, which says that these `values` do not fit.
     Buffer(ggml_backend_buffer_type_t type, size_t size, const char * values);
+    // Added to `count` until it goes. There is no memory: nothing may read or write what lies here.
+    Buffer(size_t & count, size_t size);
 
     explicit operator bool() const { return buffer_ != nullptr; }
     ggml_backend_buffer_t get() const { return buffer_.get(); }
@@ -55,6 +58,7 @@ private:
         void operator()(void * p) const { ::operator delete(p, std::align_val_t(alignment)); }
     };
     std::unique_ptr<void, Free> memory_; // the program's own, if it lies there
+    Counted counted_;
     BufferPtr buffer_;
 };
 

@@ -20,6 +20,8 @@ void Graph::keep(Tensor value, Tensor kept) {
     ggml_build_forward_expand(graph_, there ? value : ggml_cpy(ctx(), value, kept));
 }
 
+void Graph::compute(Tensor value) { ggml_build_forward_expand(graph_, value); }
+
 Tensor Graph::tap(const std::string & name, Tensor value) {
     if (device_.tap) {
         Tensor seen = ggml_cont(ctx(), ggml_cast(ctx(), value, GGML_TYPE_F32));
@@ -31,6 +33,8 @@ Tensor Graph::tap(const std::string & name, Tensor value) {
 }
 
 void Graph::run() {
+    if (device_.tally())
+        return device_.count(graph_);
     device_.allocate(graph_);
     for (const Input & t : inputs_)
         if (t.tensor->buffer) // an input no node reads has none

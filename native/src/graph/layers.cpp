@@ -18,7 +18,7 @@ Tensor add_gated(Graph & g, Tensor x, Tensor branch, const TokenRow & gate) {
 Tensor gelu(Graph & g, Tensor x, Tensor factor) { return g.ops().gelu(g, x, factor); }
 
 Linear::Linear(const Weights & w, int64_t in, int64_t out, bool with_bias)
-    : weight(w("weight", {in, out}, As::matrix)),
+    : weight(w.matrix("weight", in, out)),
       bias(with_bias ? w("bias", {out}, As::f32) : nullptr) {}
 
 Tensor Linear::operator()(Graph & g, Tensor x, bool with_gelu) const {
@@ -56,7 +56,7 @@ Tensor Attention::operator()(Graph & g, Tensor x, Tensor context, const Rotary &
     call.cos = rotary.cos, call.sin = rotary.sin;
     call.gate = to_gate_logits ? (*to_gate_logits)(g, x) : nullptr;
     call.scale = 1.0f / std::sqrt(static_cast<float>(config.head_dim));
-    call.bf16 = to_q.weight->type != GGML_TYPE_F32;
+    call.bf16 = !to_q.weight.is_f32();
     return to_out(g, g.ops().attention(g, call));
 }
 

@@ -21,7 +21,8 @@ Tensor gelu(Graph & g, Tensor x, Tensor factor = nullptr);
 
 // Every matrix product of a layer goes through it.
 struct Linear {
-    Tensor weight, bias; // [in, out], [out] or null
+    Matrix weight; // [in, out]
+    Tensor bias;   // [out] or null
     Activations activations = Activations::bits8;
 
     Linear(const Weights & w, int64_t in, int64_t out, bool with_bias = true);

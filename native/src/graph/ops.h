@@ -26,6 +26,8 @@ struct Ops {
     // Whether activations are rounded to the type of the weights, so that exact arithmetic needs
     // the weights in F32.
     bool rounds_to_weights;
+    // Whether `matmul` reads ComfyUI's codes; else they are decoded when they are loaded.
+    bool reads_codes;
 };
 
 // What is the same on every backend: sums and products, where b is broadcast,
@@ -39,5 +41,6 @@ Tensor gate_heads(Nodes & g, Tensor x, Tensor logits);
 extern const Ops cpu_ops;      // our kernels
 extern const Ops ggml_cpu_ops; // ggml's operations, on its CPU backend
 extern const Ops ggml_gpu_ops; // and on its GPU backends
+extern const Ops counted_ops;  // for a device that counts
 
 } // namespace ltx2

@@ -13,6 +13,7 @@ const Ops cpu_ops = {kernels::matmul,
                      kernels::depth_to_space,
                      kernels::space_to_depth,
                      kernels::pack_conv3d,
-                     /*rounds_to_weights=*/false};
+                     /*rounds_to_weights=*/false,
+                     /*reads_codes=*/true};
 
 } // namespace ltx2

@@ -68,8 +68,9 @@ static Tensor with_bias(Nodes & g, const MatmulCall & call, Tensor y) {
 
 // ggml rounds activations to 8 bits for quantised weights, to 16 for F16.
 static Tensor matmul_cpu(Nodes & g, const MatmulCall & call) {
-    const bool widen = call.activations != Activations::bits8 && call.weight->type != GGML_TYPE_F32;
-    Tensor weight = widen ? ggml_cast(g.ctx(), call.weight, GGML_TYPE_F32) : call.weight;
+    const bool widen = call.activations != Activations::bits8 && !call.weight.is_f32();
+    Tensor weight = call.weight.tensor;
+    weight = widen ? ggml_cast(g.ctx(), weight, GGML_TYPE_F32) : weight;
     Tensor y = with_bias(g, call, product(g, weight, call.x));
     return call.gelu ? gelu_cpu(g, y, nullptr) : y;
 }
@@ -79,7 +80,7 @@ static Tensor matmul_cpu(Nodes & g, const MatmulCall & call) {
 static Tensor matmul_gpu(Nodes & g, const MatmulCall & call) {
     const bool large = call.activations != Activations::bits8;
     const float factor = 64;
-    Tensor y = product(g, call.weight, large ? ggml_scale(g.ctx(), call.x, 1 / factor) : call.x);
+    Tensor y = product(g, call.weight.tensor, large ? ggml_scale(g.ctx(), call.x, 1 / factor) : call.x);
     y = with_bias(g, call, large ? ggml_scale(g.ctx(), y, factor) : y);
     return call.gelu ? gelu_gpu(g, y, nullptr) : y;
 }
@@ -282,13 +283,13 @@ static Tensor space_to_depth(Nodes & g, const ShuffleCall & call) {
     return add(g, y, ggml_reshape(g.ctx(), ggml_mean(g.ctx(), skip), y));
 }
 
-// No pack; activations are rounded to the weights' type.
+// No pack; activations are rounded to the weights' type; codes are not read.
 const Ops ggml_cpu_ops = {
     matmul_cpu,      attention_cpu,      norm,           add_gated, gelu_cpu, convolve_cpu,
-    pixel_norm_silu, depth_to_space_cpu, space_to_depth, nullptr,   true};
+    pixel_norm_silu, depth_to_space_cpu, space_to_depth, nullptr,   true,     false};
 
 const Ops ggml_gpu_ops = {
     matmul_gpu,      attention_gpu,      norm,           add_gated, gelu_gpu, convolve_gpu,
-    pixel_norm_silu, depth_to_space_gpu, space_to_depth, nullptr,   true};
+    pixel_norm_silu, depth_to_space_gpu, space_to_depth, nullptr,   true,     false};
 
 } // namespace ltx2

@@ -1,5 +1,7 @@
 #include "graph/weights.h"
 
+#include "base/finite.h"
+#include "base/round.h"
 #include "base/utf8.h"
 
 #include <algorithm>
@@ -33,13 +35,19 @@ const Source & Weights::source(const std::string & name) const {
 }
 
 Tensor Weights::operator()(const std::string & name, std::vector<int64_t> ne, As as) const {
-    return store_->want(source(name), (*this / name).prefix_, ne, as);
+    return store_->want(source(name), (*this / name).prefix_, ne, as).tensor;
+}
+
+Matrix Weights::matrix(const std::string & name, int64_t k, int64_t n) const {
+    const Store::Wanted & found =
+        store_->want(source(name), (*this / name).prefix_, {k, n}, As::matrix);
+    return {found.tensor, found.is_codes() ? found.source.coding.get() : nullptr};
 }
 
 std::vector<int64_t> Weights::shape(const std::string & name, size_t sides) const {
     const Source & found = source(name);
-    const std::vector<int64_t> & shape = found.info->shape;
-    if (shape.size() != sides || found.info->elements() < 1)
+    const std::vector<int64_t> & shape = found.shape();
+    if (shape.size() != sides || found.elements() < 1)
         fail(LTX2_STATUS_MODEL, "%s: tensor %s has shape %s, not one of %zu sides",
              found.file->path.c_str(), (*this / name).prefix_.c_str(), shape_words(shape).c_str(),
              sides);
@@ -57,12 +65,12 @@ void Weights::end(int64_t count) const {
 
 Store::~Store() {
     for (const Wanted & w : wanted_)
-        w.source->file->mapping->release(w.source->info->data, w.source->info->size);
+        release_values(w.source, 0, w.source.elements());
 }
 
 // Convolutions are 5-D in safetensors and folded to 4-D in GGUF: the same bytes.
-static bool same_shape(const TensorInfo & info, const std::vector<int64_t> & ne, As as) {
-    std::vector<int64_t> have = info.shape;
+static bool same_shape(const Source & source, const std::vector<int64_t> & ne, As as) {
+    std::vector<int64_t> have = source.shape();
     if (as == As::taps) {
         int64_t elements = 1;
         for (int64_t n : ne)
@@ -70,7 +78,7 @@ static bool same_shape(const TensorInfo & info, const std::vector<int64_t> & ne,
         const bool whole = have.size() == 5 && have[0] == ne[1] && have[1] == ne[0];
         const bool folded = have.size() == 4 && have[0] == ne[0] * ne[1];
         const bool flat = have.size() == 2 && ne[2] == 1 && have[0] == ne[1] && have[1] == ne[0];
-        return (whole || folded || flat) && info.elements() == elements;
+        return (whole || folded || flat) && source.elements() == elements;
     }
     std::reverse(have.begin(), have.end());
     while (have.size() > ne.size() && have.back() == 1)
@@ -79,7 +87,24 @@ static bool same_shape(const TensorInfo & info, const std::vector<int64_t> & ne,
     return have == ne;
 }
 
+// The source, of the shape that is wanted where codes may have some columns and rows more.
+static Source without_padding(Source source, const std::vector<int64_t> & ne) {
+    const int64_t padding = source.coding ? source.coding->padding : 1;
+    if (padding == 1 || ne.size() != 2)
+        return source;
+    const std::vector<int64_t> shape = {ne[1], ne[0]}, &have = source.coding->shape;
+    if (round_up(ne[0], padding) == have[1] &&
+        (ne[1] == have[0] || round_up(ne[1], padding) == have[0])) {
+        Coding coding = *source.coding;
+        coding.shape = shape;
+        source.coding = std::make_shared<const Coding>(std::move(coding));
+    }
+    return source;
+}
+
 void check_type(const Source & source, const std::string & name, int64_t row) {
+    if (source.coding)
+        return; // its shape was compared with its codes
     const TensorInfo & info = *source.info;
     const bool plain =
         info.type == GGML_TYPE_F32 || info.type == GGML_TYPE_F16 || info.type == GGML_TYPE_BF16;
@@ -93,38 +118,53 @@ void check_type(const Source & source, const std::string & name, int64_t row) {
              source.file->path.c_str(), name.c_str(), static_cast<long long>(traits->blck_size));
 }
 
-Tensor Store::want(const Source & source, const std::string & name, const std::vector<int64_t> & ne,
-                   As as) {
-    const auto known = known_.find(&source);
-    if (known != known_.end())
-        return known->second;
+// What a tensor is loaded as; codes that are read as they are, as bytes.
+ggml_type Store::type_of(const Source & source, As as) const {
     const TensorInfo & info = *source.info;
-    if (!same_shape(info, ne, as)) {
+    if (device_.widens_weights() || as == As::f32 || source.added != 0)
+        return GGML_TYPE_F32;
+    if (as == As::taps)
+        return !source.coding && info.type == GGML_TYPE_F16 ? GGML_TYPE_F16 : GGML_TYPE_F32;
+    if (!source.coding)
+        return info.type;
+    return device_.computing().reads_codes ? GGML_TYPE_I8
+           : device_.shares_memory()       ? GGML_TYPE_F32
+                                           : GGML_TYPE_F16;
+}
+
+const Store::Wanted & Store::want(const Source & given, const std::string & name,
+                                  const std::vector<int64_t> & ne, As as) {
+    const auto known = known_.find(&given);
+    if (known != known_.end())
+        return *known->second;
+    const Source source = without_padding(given, ne);
+    if (!same_shape(source, ne, as)) {
         std::vector<int64_t> wanted(ne.rbegin(), ne.rend());
         fail(LTX2_STATUS_MODEL, "%s: tensor %s has shape %s, not %s", source.file->path.c_str(),
-             name.c_str(), shape_words(info.shape).c_str(), shape_words(wanted).c_str());
+             name.c_str(), shape_words(source.shape()).c_str(), shape_words(wanted).c_str());
     }
     check_type(source, name, ne[0]);
 
-    const bool plain = source.added == 0 && !device_.widens_weights();
-    const bool kept = as == As::matrix || (as == As::taps && info.type == GGML_TYPE_F16);
-    const ggml_type type = kept && plain ? info.type : GGML_TYPE_F32;
-
+    const ggml_type type = type_of(source, as);
+    std::vector<int64_t> sides = ne;
+    if (type == GGML_TYPE_I8)
+        sides[0] = source.coding->row_bytes;
     if (contexts_.empty() || context_used_ == context_tensors) {
         contexts_.push_back(make_context(context_tensors));
         context_used_ = 0;
     }
     ++context_used_;
     Tensor tensor =
-        ggml_new_tensor(contexts_.back().get(), type, static_cast<int>(ne.size()), ne.data());
+        ggml_new_tensor(contexts_.back().get(), type, static_cast<int>(sides.size()), sides.data());
     ggml_set_name(tensor, name.c_str());
-    known_[&source] = tensor;
-    wanted_.push_back({tensor, &source, as, can_map(source, as) && type == info.type});
-    return tensor;
+    const bool as_it_is = source.coding ? type == GGML_TYPE_I8 : type == source.info->type;
+    wanted_.push_back({tensor, source, as, as_it_is && can_map(source, as)});
+    return *(known_[&given] = &wanted_.back());
 }
 
+// Codes are read at any address.
 bool Store::can_map(const Source & source, As as) const {
-    const size_t alignment = source.info->type == GGML_TYPE_F32 ? 4 : 2;
+    const size_t alignment = source.coding ? 1 : source.info->type == GGML_TYPE_F32 ? 4 : 2;
     return device_.shares_memory() && as != As::taps && source.added == 0 &&
            reinterpret_cast<uintptr_t>(source.info->data) % alignment == 0;
 }
@@ -138,10 +178,12 @@ void Store::load(const Progress & progress) {
 }
 
 void Store::map_tensors() {
+    size_t bytes = 0;
     for (Wanted & w : wanted_) {
         if (!w.mapped)
             continue;
-        const Mapping & mapping = *w.source->file->mapping;
+        bytes += w.source.info->size;
+        const Mapping & mapping = *w.source.file->mapping;
         BufferPtr & buffer = maps_[&mapping];
         if (!buffer) {
             // ggml asks for a pointer to non-const; nothing writes through it.
@@ -150,16 +192,17 @@ void Store::map_tensors() {
                                                                mapping.size()));
             if (!buffer)
                 fail(LTX2_STATUS_DEVICE, "%s: the device does not map it",
-                     w.source->file->path.c_str());
+                     w.source.file->path.c_str());
             ggml_backend_buffer_set_usage(buffer.get(), GGML_BACKEND_BUFFER_USAGE_WEIGHTS);
         }
         ggml_backend_tensor_alloc(buffer.get(), w.tensor,
-                                  const_cast<uint8_t *>(w.source->info->data));
+                                  const_cast<uint8_t *>(w.source.info->data));
     }
+    if (Tally * tally = device_.tally())
+        counted_ = counted(tally->mapped, bytes);
 }
 
-void read_values(const Source & source, int64_t first, int64_t count, float * out) {
-    const TensorInfo & info = *source.info;
+static void read_stored(const TensorInfo & info, int64_t first, int64_t count, float * out) {
     const uint8_t * data = info.data + ggml_row_size(info.type, first);
     std::vector<uint8_t> aligned;
     if (reinterpret_cast<uintptr_t>(data) % 4) {
@@ -170,9 +213,31 @@ void read_values(const Source & source, int64_t first, int64_t count, float * ou
         std::copy_n(reinterpret_cast<const float *>(data), count, out);
     else
         ggml_get_type_traits(info.type)->to_float(data, out, count);
+}
+
+void read_values(const Source & source, int64_t first, int64_t count, float * out) {
+    if (source.coding)
+        source.coding->decode(first, count, out);
+    else
+        read_stored(*source.info, first, count, out);
     if (source.added != 0)
         for (int64_t i = 0; i < count; ++i)
             out[i] += source.added;
+}
+
+void release_values(const Source & source, int64_t first, int64_t count) {
+    const double all = static_cast<double>(std::max<int64_t>(source.elements(), 1));
+    const auto release = [&](const TensorInfo & info) { // its share of them
+        const auto place = [&](int64_t value) {
+            return static_cast<size_t>(static_cast<double>(value) / all *
+                                       static_cast<double>(info.size));
+        };
+        source.file->mapping->release(info.data + place(first),
+                                      place(first + count) - place(first));
+    };
+    release(*source.info);
+    for (size_t i = 0; source.coding && i < source.coding->beside.size(); ++i)
+        release(*source.coding->beside[i]);
 }
 
 // [O, I, taps] -> [taps, O, I], some outputs at a time: as many whole blocks of the file's type as
@@ -199,6 +264,34 @@ static void copy_taps(ggml_type from, Tensor tensor, Read read) {
     }
 }
 
+// As F32 or F16, some at a time.
+static void copy_values(const Source & source, Tensor tensor) {
+    constexpr uint32_t largest_f16 = 0x477FE000;                // as bits
+    const int64_t all = ggml_nelements(tensor), most = 1 << 18; // whole blocks of every type
+    std::vector<float> values;
+    std::vector<ggml_fp16_t> halves;
+    for (int64_t first = 0; first < all; first += most) {
+        const size_t count = static_cast<size_t>(std::min(most, all - first));
+        values.resize(count);
+        read_values(source, first, static_cast<int64_t>(count), values.data());
+        const auto set = [&](const void * data, size_t size) {
+            ggml_backend_tensor_set(tensor, data, static_cast<size_t>(first) * size, count * size);
+        };
+        if (tensor->type == GGML_TYPE_F32) {
+            set(values.data(), sizeof values[0]);
+            continue;
+        }
+        const uint32_t largest = largest_magnitude(values.data(), count);
+        if (largest > largest_f16 && largest < infinite)
+            fail(LTX2_STATUS_MODEL,
+                 "%s: tensor %s holds values over 65504, too large for this device; use the CPU",
+                 source.file->path.c_str(), shown(source.info->name).c_str());
+        halves.resize(count);
+        ggml_fp32_to_fp16_row(values.data(), halves.data(), static_cast<int64_t>(count));
+        set(halves.data(), sizeof halves[0]);
+    }
+}
+
 static void copy_tensor(const Source & source, Tensor tensor, As as) {
     const TensorInfo & info = *source.info;
     const auto values = [&](int64_t first, int64_t count, float * out) {
@@ -210,12 +303,10 @@ static void copy_tensor(const Source & source, Tensor tensor, As as) {
                 std::memcpy(out, info.data + first * 2, static_cast<size_t>(count) * 2);
             });
     if (as == As::taps)
-        return copy_taps<float>(info.type, tensor, values);
-    if (info.type == tensor->type && source.added == 0)
+        return copy_taps<float>(source.coding ? GGML_TYPE_F32 : info.type, tensor, values);
+    if (!source.coding && info.type == tensor->type && source.added == 0)
         return ggml_backend_tensor_set(tensor, info.data, 0, ggml_nbytes(tensor));
-    std::vector<float> all(static_cast<size_t>(ggml_nelements(tensor)));
-    values(0, ggml_nelements(tensor), all.data());
-    ggml_backend_tensor_set(tensor, all.data(), 0, ggml_nbytes(tensor)); // F32
+    copy_values(source, tensor);
 }
 
 void Store::copy_tensors(const Progress & progress) {
@@ -239,7 +330,7 @@ void Store::copy_tensors(const Progress & progress) {
         ggml_backend_buffer_t buffer = nullptr;
         uint8_t * place = nullptr;
         if (size) {
-            buffers_.push_back(Buffer(kind, size, "weights"));
+            buffers_.push_back(device_.weights_buffer(size));
             buffer = buffers_.back().get();
             place = buffers_.back().data();
             ggml_backend_buffer_set_usage(buffer, GGML_BACKEND_BUFFER_USAGE_WEIGHTS);
@@ -251,8 +342,9 @@ void Store::copy_tensors(const Progress & progress) {
                 continue;
             ggml_backend_tensor_alloc(buffer, w.tensor, place);
             place += padded(w.tensor);
-            copy_tensor(*w.source, w.tensor, w.as);
-            w.source->file->mapping->release(w.source->info->data, w.source->info->size);
+            if (!device_.tally())
+                copy_tensor(w.source, w.tensor, w.as);
+            release_values(w.source, 0, w.source.elements());
         }
     }
     progress("load", total, total);

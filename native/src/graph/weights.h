@@ -8,6 +8,7 @@
 #include "graph/device.h"
 #include "model/model.h"
 
+#include <deque>
 #include <map>
 #include <vector>
 
@@ -17,10 +18,12 @@ namespace ltx2 {
 void check_type(const Source & source, const std::string & name, int64_t row);
 // `count` values from value `first` (at a block's start) as F32; the type was checked.
 void read_values(const Source & source, int64_t first, int64_t count, float * out);
+// Lets the pages that hold these values go from memory.
+void release_values(const Source & source, int64_t first, int64_t count);
 
 // What a tensor is loaded as.
 enum class As {
-    matrix, // as the file has it: any type that multiplies
+    matrix, // as the file has it: any type that multiplies; its codes, where they are read
     f32,    // converted: norms, biases, tables
     taps    // a convolution [O, I, kt, kh, kw], as ggml [I, O, kt*kh*kw], in its operation's order
 };
@@ -40,6 +43,7 @@ public:
     // The tensor `prefix.name` of exactly this ggml shape (trailing ones left out), or MODEL that
     // names it. For `taps` ne is {I, O, kw, kh, kt} reduced to {I, O, taps}.
     Tensor operator()(const std::string & name, std::vector<int64_t> ne, As as) const;
+    Matrix matrix(const std::string & name, int64_t k, int64_t n) const; // the same, to multiply
     // The shape as the file has it, outermost first, of `sides` sides: for the few sizes that no
     // config states. MODEL.
     std::vector<int64_t> shape(const std::string & name, size_t sides) const;
@@ -66,12 +70,15 @@ private:
     friend class Weights;
     struct Wanted {
         Tensor tensor;
-        const Source * source;
+        Source source; // of exactly the shape that is wanted
         As as;
         bool mapped;
+
+        bool is_codes() const { return tensor->type == GGML_TYPE_I8; }
     };
-    Tensor want(const Source & source, const std::string & name, const std::vector<int64_t> & ne,
-                As as);
+    const Wanted & want(const Source & source, const std::string & name,
+                        const std::vector<int64_t> & ne, As as);
+    ggml_type type_of(const Source & source, As as) const;
     bool can_map(const Source & source, As as) const;
     void map_tensors();
     void copy_tensors(const Progress & progress);
@@ -79,10 +86,11 @@ private:
     Device & device_;
     std::vector<ContextPtr> contexts_;
     size_t context_used_ = 0;
-    std::map<const Source *, Tensor> known_;
-    std::vector<Wanted> wanted_;
+    std::map<const Source *, const Wanted *> known_;
+    std::deque<Wanted> wanted_; // do not move
     std::vector<Buffer> buffers_;
     std::map<const Mapping *, BufferPtr> maps_;
+    Counted counted_; // of what is mapped, where the device counts
 };
 
 } // namespace ltx2

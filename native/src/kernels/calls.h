@@ -2,6 +2,7 @@
 // of who computes them. Activations are F32, channels fastest. A tensor that may be null says so.
 #pragma once
 
+#include "files/coding.h"
 #include "kernels/rows.h"
 
 #include "ggml.h"
@@ -23,9 +24,22 @@ enum class Activations {
             // own rounding is 5e-3), BF16 for others (1e-5)
 };
 
+// Weights [k, n]: of a ggml type, or in codes, then `tensor` is their bytes, a row's in a row.
+struct Matrix {
+    Tensor tensor;
+    const Coding * coding; // null: the tensor's type says all
+
+    Matrix(Tensor tensor = nullptr, const Coding * coding = nullptr)
+        : tensor(tensor), coding(coding) {}
+    int64_t k() const { return coding ? coding->columns() : tensor->ne[0]; }
+    int64_t n() const { return tensor->ne[1]; }
+    bool is_f32() const { return !coding && tensor->type == GGML_TYPE_F32; }
+    const char * type_name() const { return coding ? coding->name : ggml_type_name(tensor->type); }
+};
+
 // [k, n] times [k, rows] -> [n, rows], then the bias, then GELU in its tanh form.
 struct MatmulCall {
-    Tensor weight = nullptr; // [k, n] of any type
+    Matrix weight;           // [k, n] of any type; in codes where Ops::reads_codes
     Tensor x = nullptr;      // [k, rows]
     Tensor bias = nullptr;   // [n], or null
     bool gelu = false;

@@ -4,6 +4,8 @@
 // bytes: one F32, two BF16 or four 8-bit values.
 #pragma once
 
+#include "files/format.h"
+
 #include <cstdint>
 
 namespace ltx2::kernels {
@@ -44,9 +46,20 @@ struct GemmTile {
 using DecodeFn = void (*)(const uint8_t * row, int64_t first, int64_t count, uint8_t * values,
                           float * scales, float * minima);
 struct Decoder {
-    DecodeFn decode; // null: not of its types
+    DecodeFn decode; // null: not of its types, whose values `to_int8` rounds
     int bits;        // of a value
     bool has_minima;
+};
+
+// Part of a row of codes: `count` values, whole blocks of 32, from `first`, where a block begins.
+// Scales are those of its groups of columns, if it has any.
+struct CodedPart {
+    Format format;
+    const uint8_t * row;
+    int64_t columns, first, count;
+    const float * scales;
+    int64_t group;
+    const float * levels; // 16
 };
 
 // The same for all the outputs of a panel at once, whose weights begin at rows[i]: into units, and
@@ -66,6 +79,8 @@ struct Gemm {
     // Decoded 8-bit values as F32.
     void (*scaled)(const uint8_t * values, const float * scales, const float * minima,
                    int64_t count, float * out);
+    // Values as 8 bits with one scale for 32, as a decoder gives them.
+    void (*to_int8)(const float * x, int64_t count, uint8_t * values, float * scales);
     // from [panel][stride] to [count][panel], in units
     void (*transpose)(const uint32_t * from, int64_t stride, int64_t count, uint32_t * to);
     // Units of 4 bytes, [count][panel], in place to pairs of 16-bit values, [2 count][panel]: the
@@ -74,6 +89,12 @@ struct Gemm {
     void (*tile)(Arithmetic, const GemmTile &, int rows);
     bool (*multiplies)(Arithmetic, int bits); // int8 or int16, faster than F32
     Decoder (*decoder)(int ggml_type);        // for int8 and int16
+    // What Coding::unscaled gives: as F32 where those are no whole numbers, else as 8-bit values,
+    // of so many bits and with one minimum for all, or 0.
+    void (*coded_values)(const CodedPart &, float * out);
+    void (*coded_bytes)(const CodedPart &, uint8_t * out);
+    int (*coded_bits)(Format);
+    float (*coded_minimum)(Format);
     // What unpacks faster than decoding row by row and transposing, or null; int4 has no other.
     UnpackFn (*unpacker)(Arithmetic, int ggml_type);
 };

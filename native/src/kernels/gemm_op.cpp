@@ -33,43 +33,96 @@ static int64_t values_per_unit(Arithmetic a) {
 
 static int most_rows(Arithmetic a) { return variant().gemm.most_rows[static_cast<int>(a)]; }
 
+// How weights become 8-bit values; of no bits where they do not.
+static Decoder decoder_of(const Matrix & weight) {
+    const Gemm & kernels = variant().gemm;
+    if (!weight.coding)
+        return kernels.decoder(weight.tensor->type);
+    const Format format = weight.coding->format;
+    return {nullptr, weight.coding->is_whole() ? kernels.coded_bits(format) : 0,
+            kernels.coded_minimum(format) != 0};
+}
+
 // The fastest arithmetic of this processor that rounds activations no further; F32 for F32 weights
-// and for a few rows. Activations of 16 bits go with types that `Gemm::decoder` knows, F32
-// with others.
-static Arithmetic choose_arithmetic(ggml_type weight, int64_t k, int64_t rows,
-                                    Activations activations) {
-    const auto has = [](Arithmetic a) { return most_rows(a) > 0; };
-    if (activations == Activations::f32 || weight == GGML_TYPE_F32 || rows < few_rows)
+// and for a few rows. Activations of 8 bits go with all of ggml's quantised types: those that
+// `Gemm::decoder` does not know are rounded to 8 bits as well, which their own error drowns. Those
+// of 16 bits go with weights that become 8-bit values unrounded, F32 with others.
+static Arithmetic choose_arithmetic(const Matrix & weight, int64_t rows, Activations activations) {
+    const Gemm & kernels = variant().gemm;
+    const bool bf16 = most_rows(Arithmetic::bf16) && (!weight.coding || weight.coding->fits_bf16());
+    if (activations == Activations::f32 || weight.is_f32() || rows < few_rows)
         return Arithmetic::f32;
-    const bool bits8 = activations == Activations::bits8;
-    if (bits8 && k % 32 == 0 && variant().gemm.unpacker(Arithmetic::int4, weight))
+    const bool bits8 = activations == Activations::bits8, blocks = weight.k() % 32 == 0;
+    if (bits8 && blocks && !weight.coding &&
+        kernels.unpacker(Arithmetic::int4, weight.tensor->type))
         return Arithmetic::int4;
     const Arithmetic whole = bits8 ? Arithmetic::int8 : Arithmetic::int16;
-    const Decoder decoder = variant().gemm.decoder(weight);
-    if (k % 32 == 0 && decoder.decode && variant().gemm.multiplies(whole, decoder.bits))
+    const Decoder decoder = decoder_of(weight);
+    const bool rounded = bits8 && !weight.coding && ggml_is_quantized(weight.tensor->type);
+    const bool fits = weight.coding ? decoder.bits > 0 : decoder.decode || rounded;
+    if (blocks && fits && kernels.multiplies(whole, decoder.bits))
         return whole;
-    return bits8 && has(Arithmetic::bf16) ? Arithmetic::bf16 : Arithmetic::f32;
+    return bits8 && bf16 ? Arithmetic::bf16 : Arithmetic::f32;
 }
 
-static void prepare_some(Arithmetic & arithmetic, Tensor out, int thread, int threads) {
+// ---- activations
+
+namespace {
+struct RowsPlan {
+    Arithmetic arithmetic;
+    int64_t rotated_group; // 0: none
+    Workers workers;
+
+    // Values that are rotated at once: some whole groups.
+    int64_t part() const { return std::max<int64_t>(rotated_group, 1024); }
+};
+} // namespace
+
+static void prepare_some(RowsPlan & plan, Tensor out, int thread, int threads) {
     const ggml_tensor * x = out->src[0];
-    const int64_t most = most_rows(arithmetic), rows = x->ne[1], panels = out->ne[1];
-    const int64_t stride = static_cast<int64_t>(x->nb[1] / sizeof(float));
-    for (int64_t p = panels * thread / threads; p < panels * (thread + 1) / threads; ++p)
-        variant().gemm.prepare(arithmetic, row_of(x, p * most), stride,
-                               static_cast<int>(std::min(most, rows - p * most)), x->ne[0],
-                               at(out, 1, p));
+    const int64_t most = most_rows(plan.arithmetic), panels = out->ne[1], k = x->ne[0];
+    const int64_t stride = static_cast<int64_t>(x->nb[1] / sizeof(float)), part = plan.part();
+    for (int64_t p = panels * thread / threads; p < panels * (thread + 1) / threads; ++p) {
+        const int rows = static_cast<int>(std::min(most, x->ne[1] - p * most));
+        const float * from = row_of(x, p * most);
+        if (!plan.rotated_group) {
+            variant().gemm.prepare(plan.arithmetic, from, stride, rows, k, at(out, 1, p));
+            continue;
+        }
+        float * room = plan.workers.room(thread);
+        for (int64_t first = 0; first < k; first += part) {
+            const int64_t count = std::min(part, k - first);
+            for (int64_t r = 0; r < rows; ++r)
+                variant().rows.rotate(from + r * stride + first, room + r * part, count,
+                                      plan.rotated_group);
+            variant().gemm.prepare(plan.arithmetic, room, part, rows, count,
+                                   at(out, 1, p) +
+                                       variant().gemm.rows_bytes(plan.arithmetic, first));
+        }
+    }
 }
 
-// x [k, rows] F32, rows contiguous -> [bytes, panels] of I8; x itself where its rows are few.
-static Tensor prepare_rows(Nodes & g, Arithmetic arithmetic, Tensor x) {
-    if (x->ne[1] < few_rows)
-        return x;
-    const int64_t panels = divide_up(x->ne[1], most_rows(arithmetic));
-    return g.node<prepare_some>(
-        "prepared rows", {variant().gemm.rows_bytes(arithmetic, x->ne[0]), panels, 1, 1}, {x},
-        std::make_shared<Arithmetic>(arithmetic), nullptr, GGML_TYPE_I8);
+static void rotate_rows(RowsPlan & plan, Tensor out, int thread, int threads) {
+    const ggml_tensor * x = out->src[0];
+    for (int64_t r = thread; r < x->ne[1]; r += threads)
+        variant().rows.rotate(row_of(x, r), row_of(out, r), x->ne[0], plan.rotated_group);
 }
+
+// x [k, rows] F32, rows contiguous -> [bytes, panels] of I8; where its rows are few, x itself, or
+// rotated.
+static Tensor prepare_rows(Nodes & g, Arithmetic arithmetic, Tensor x, int64_t rotated_group) {
+    const std::shared_ptr<RowsPlan> plan(new RowsPlan{arithmetic, rotated_group, g.workers()});
+    if (x->ne[1] < few_rows)
+        return rotated_group ? g.node<rotate_rows>("rotated rows", shape_of(x), {x}, plan) : x;
+    if (rotated_group)
+        plan->workers.reserve(static_cast<size_t>(most_rows(arithmetic) * plan->part()));
+    const int64_t panels = divide_up(x->ne[1], most_rows(arithmetic));
+    return g.node<prepare_some>("prepared rows",
+                                {variant().gemm.rows_bytes(arithmetic, x->ne[0]), panels, 1, 1},
+                                {x}, plan, nullptr, GGML_TYPE_I8);
+}
+
+// ---- the product
 
 namespace {
 struct GemmPlan {
@@ -88,6 +141,7 @@ struct Room {
     uint8_t * decoded;              // [panel][decoded_stride]
     float *row_scales, *row_minima; // [panel][blocks]
     float * values;                 // of one row, [most_values]
+    float * group_scales;           // the same, of codes
     // [panels][rows][panel]: rows of the output lie a power of two apart, and would evict each
     // other from the caches.
     float * sums;
@@ -109,6 +163,7 @@ struct Room {
         take(row_scales, panel * blocks);
         take(row_minima, panel * blocks);
         take(values, most_values);
+        take(group_scales, most_values);
         take(sums, block_panels * (most_rows_at_once + 16) * panel);
         return size;
     }
@@ -118,11 +173,12 @@ struct Room {
 struct Product {
     const GemmPlan & plan;
     const Gemm & kernels = variant().gemm;
-    const ggml_tensor * weight = plan.call.weight;
-    const int64_t k = weight->ne[0], n = weight->ne[1], rows = plan.out->ne[1];
+    const ggml_tensor * weight = plan.call.weight.tensor;
+    const Coding * coding = plan.call.weight.coding;
+    const int64_t k = plan.call.weight.k(), n = weight->ne[1], rows = plan.out->ne[1];
     const int64_t panel = kernels.panel;
-    const Decoder decoder = kernels.decoder(weight->type);
-    const UnpackFn unpacker = kernels.unpacker(plan.arithmetic, weight->type);
+    const Decoder decoder = decoder_of(plan.call.weight);
+    const UnpackFn unpacker = coding ? nullptr : kernels.unpacker(plan.arithmetic, weight->type);
     Room room;
 
     Product(const GemmPlan & plan, int thread) : plan(plan) {
@@ -131,8 +187,47 @@ struct Product {
 
     const uint8_t * weight_row(int64_t row) const { return at(weight, 1, row); }
 
-    // Values of a row as F32.
-    void values_of(const uint8_t * row, int64_t first, int64_t count, float * to) {
+    // Codes as 8-bit values, whose scales are those of rows, which `finish` knows. A group whose
+    // scale is not finite makes its block so.
+    void decode_codes(const CodedPart & part, uint8_t * values, float * scales, float * minima) {
+        kernels.coded_bytes(part, values);
+        std::fill_n(scales, part.count / 32, 1.0f);
+        for (int64_t i = 0; part.scales && i < part.count; i += std::min<int64_t>(part.group, 32))
+            scales[i / 32] +=
+                0 * part.scales[(part.first + i) / part.group - part.first / part.group];
+        if (decoder.has_minima)
+            std::fill_n(minima, part.count / 32, kernels.coded_minimum(part.format));
+    }
+
+    CodedPart part_of(int64_t row, int64_t first, int64_t count) {
+        const int64_t group = coding->group, last = first + count - 1;
+        if (coding->group_scale.data)
+            coding->group_scales(row, first / group, last / group - first / group + 1,
+                                 room.group_scales);
+        return {
+            coding->format, weight_row(row), k,
+            first,          count,           coding->group_scale.data ? room.group_scales : nullptr,
+            group,          coding->levels};
+    }
+
+    void coded_values_of(int64_t row, int64_t first, int64_t count, float * to) {
+        const int64_t whole = coding->correction.data ? 0 : count / 32 * 32;
+        if (whole && coding->is_whole()) {
+            uint8_t bytes[Room::most_values];
+            float scales[Room::most_values / 32], minima[Room::most_values / 32];
+            decode_codes(part_of(row, first, whole), bytes, scales, minima);
+            kernels.scaled(bytes, scales, decoder.has_minima ? minima : nullptr, whole, to);
+        } else if (whole) {
+            kernels.coded_values(part_of(row, first, whole), to);
+        }
+        coding->unscaled(row, first + whole, count - whole, to + whole);
+    }
+
+    // Values of a row as F32; of codes, without the row's scale.
+    void values_of(int64_t at, int64_t first, int64_t count, float * to) {
+        if (coding)
+            return coded_values_of(at, first, count, to);
+        const uint8_t * row = weight_row(at);
         if (weight->type == GGML_TYPE_F32) {
             std::memcpy(to, row + first * 4, static_cast<size_t>(count) * 4);
         } else if (weight->type == GGML_TYPE_F16) {
@@ -151,25 +246,30 @@ struct Product {
     // One row's part into `decoded`, as units of the arithmetic.
     void decode_row(int64_t column, int64_t first, int64_t count, int64_t i) {
         uint8_t * to = room.decoded + i * Room::decoded_stride;
-        const uint8_t * row = weight_row(column);
+        float * scales = room.row_scales + i * count / 32;
+        float * minima = room.row_minima + i * count / 32;
         switch (plan.arithmetic) {
         case Arithmetic::f32:
-            return values_of(row, first, count, reinterpret_cast<float *>(to));
+            return values_of(column, first, count, reinterpret_cast<float *>(to));
         case Arithmetic::bf16:
             if (count % 2)
                 reinterpret_cast<uint16_t *>(to)[count] = 0;
             if (weight->type == GGML_TYPE_BF16) {
-                std::memcpy(to, row + first * 2, static_cast<size_t>(count) * 2);
+                std::memcpy(to, weight_row(column) + first * 2, static_cast<size_t>(count) * 2);
             } else {
-                values_of(row, first, count, room.values);
+                values_of(column, first, count, room.values);
                 kernels.to_bf16(room.values, reinterpret_cast<uint16_t *>(to), count);
             }
             return;
         case Arithmetic::int8:
         case Arithmetic::int16:
         case Arithmetic::int4: // never: variants with int4 have an unpacker
-            return decoder.decode(row, first, count, to, room.row_scales + i * count / 32,
-                                  room.row_minima + i * count / 32);
+            if (coding)
+                return decode_codes(part_of(column, first, count), to, scales, minima);
+            if (decoder.decode)
+                return decoder.decode(weight_row(column), first, count, to, scales, minima);
+            values_of(column, first, count, room.values);
+            return kernels.to_int8(room.values, count, to, scales);
         }
     }
 
@@ -214,13 +314,24 @@ struct Product {
                 __builtin_prefetch(at);
     }
 
-    // Adds the bias, applies GELU, and copies to the output.
+    // Bytes of a row before value `i`; about, where a row of codes has several parts.
+    size_t bytes_before(int64_t i) const {
+        return coding ? static_cast<size_t>(i * coding->row_bytes / k)
+                      : ggml_row_size(weight->type, i);
+    }
+
+    // Scales by row, adds the bias, applies GELU, and copies to the output.
     void finish(float * sums, int64_t count, int64_t column, float * out) const {
         const MatmulCall & call = plan.call;
         const int64_t width = std::min(panel, n - column);
-        const float * bias = call.bias ? floats(call.bias) : nullptr;
+        const float zeros[most_panel] = {};
+        float scales[most_panel];
+        for (int64_t i = 0; coding && i < width; ++i)
+            scales[i] = coding->row_scale(column + i);
+        const float * bias = call.bias ? floats(call.bias) + column : coding ? zeros : nullptr;
         for (int64_t r = 0; bias && r < count; ++r)
-            variant().rows.add(sums + r * panel, bias + column, nullptr, sums + r * panel, width);
+            variant().rows.add(bias, sums + r * panel, coding ? scales : nullptr, sums + r * panel,
+                               width);
         if (call.gelu) // all rows in one call: a single vector waits for its exponential
             variant().rows.gelu(sums, nullptr, sums, count * panel);
         for (int64_t r = 0; r < count; ++r)
@@ -235,7 +346,7 @@ struct Product {
         for (int64_t i = 0; i < std::min(panel, n - column); ++i)
             for (int64_t first = 0; first < k; first += Room::most_values) {
                 const int64_t count = std::min(Room::most_values, k - first);
-                values_of(weight_row(column + i), first, count, room.values);
+                values_of(column + i, first, count, room.values);
                 for (int64_t r = 0; r < rows; ++r)
                     room.sums[r * panel + i] +=
                         variant().rows.dot(row_of(x, r) + first, room.values, count);
@@ -253,8 +364,7 @@ struct Product {
         tile.count = count;
         tile.panel = unpack(column, first, count);
         tile.sums_stride = panel;
-        const size_t begin = ggml_row_size(weight->type, first);
-        const size_t end = ggml_row_size(weight->type, first + count);
+        const size_t begin = bytes_before(first), end = bytes_before(first + count);
         // The last tiles prefetch the next panel's weights, which lie in as many places of a mapped
         // file as it has outputs; what earlier tiles prefetched would have left the caches.
         const int64_t tiles = divide_up(last_row - first_row, most);
@@ -309,21 +419,23 @@ static void run_few(GemmPlan & plan, Tensor, int thread, int) {
 }
 
 Tensor matmul(Nodes & g, const MatmulCall & call) {
-    const Tensor weight = call.weight;
-    const int64_t k = weight->ne[0], rows = call.x->ne[1];
+    const Matrix & weight = call.weight;
+    const int64_t rows = call.x->ne[1];
+    const int64_t rotated_group = weight.coding ? weight.coding->rotated_group : 0;
     const Arithmetic arithmetic =
-        choose_arithmetic(weight->type, k, rows, g.exact() ? Activations::f32 : call.activations);
-    Tensor & prepared = g.form_of(call.x, static_cast<int>(arithmetic));
+        choose_arithmetic(weight, rows, g.exact() ? Activations::f32 : call.activations);
+    const int form = static_cast<int>(arithmetic) + arithmetics * static_cast<int>(rotated_group);
+    Tensor & prepared = g.form_of(call.x, form);
     if (!prepared)
-        prepared = prepare_rows(g, arithmetic, call.x);
+        prepared = prepare_rows(g, arithmetic, call.x, rotated_group);
     const std::shared_ptr<GemmPlan> plan(new GemmPlan{call, arithmetic, prepared, g.workers()});
     plan->workers.reserve(Room().cut(0, variant().gemm.panel) / sizeof(float));
     const std::string name =
-        words("%s product from %lld", ggml_type_name(weight->type), static_cast<long long>(k));
-    const Shape ne = {weight->ne[1], rows, 1, 1};
+        words("%s product from %lld", weight.type_name(), static_cast<long long>(weight.k()));
+    const Shape ne = {weight.n(), rows, 1, 1};
     plan->out = rows < few_rows
-                    ? g.node<run_few>(name.c_str(), ne, {prepared, weight, call.bias}, plan)
-                    : g.node<run>(name.c_str(), ne, {prepared, weight, call.bias}, plan);
+                    ? g.node<run_few>(name.c_str(), ne, {prepared, weight.tensor, call.bias}, plan)
+                    : g.node<run>(name.c_str(), ne, {prepared, weight.tensor, call.bias}, plan);
     return plan->out;
 }
 

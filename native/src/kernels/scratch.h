@@ -26,6 +26,7 @@ public:
         size_t space = (size_ + line) * sizeof(float);
         return static_cast<float *>(std::align(64, size_ * sizeof(float), at, space));
     }
+    size_t size() const { return data_ ? (size_ + line) * sizeof(float) : 0; } // bytes
     void release() {
         data_.reset();
         size_ = 0;

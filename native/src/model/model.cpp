@@ -106,6 +106,8 @@ void Model::add(const FileSet & set) {
         for (const std::string & path : set.paths)
             pointers.push_back(&files.emplace_back(read_tensor_file(path)));
         contents = recognise(pointers);
+        for (const TensorFile & file : files)
+            file.mapping->check_unchanged(); // which markers were read from
         if (contents.problem.empty())
             config = stated_config(files.front());
     } catch (const Error & e) {
@@ -115,28 +117,55 @@ void Model::add(const FileSet & set) {
     }
     const bool stranger = std::none_of(contents.parts.begin(), contents.parts.end(), is_loaded);
     if (!set.missing.empty())
-        return skip(set, set.missing[0] + ", which belongs to it, is missing; give the folder",
+        return skip(set, set.missing[0] + ", which belongs to it, is missing; get all of them",
                     stranger, true);
     if (!contents.problem.empty())
         return skip(set, contents.problem, stranger, contents.refused);
-    for (const Found & found : contents.parts)
-        if (const Part * other = find(found.row->id);
-            other && other->whole == folder_of(files.front().path))
-            return skip(set, "holds what the shards next to it hold", false, true);
+    const auto is_copy = [&](const Found & found) {
+        const Part * other = find(found.row->id);
+        return !is_loaded(found) || (other && other->whole == folder_of(files.front().path));
+    };
+    if (!stranger && std::all_of(contents.parts.begin(), contents.parts.end(), is_copy))
+        return skip(set, "holds what the shards next to it hold", false, true);
     for (Found & found : contents.parts)
         if (is_loaded(found))
-            claim(found, set, files.front());
+            claim(found, contents, set, files.front());
     stated_[&files.front()] = std::move(config);
     files_.splice(files_.end(), files);
 }
 
-// Two files may not hold the same part.
-void Model::claim(Found & found, const FileSet & set, const TensorFile & file) {
+// Two files may not hold the same part, except where one of them has it beside what it belongs to,
+// and the other is needed for something else.
+void Model::claim(Found & found, const Contents & all, const FileSet & set,
+                  const TensorFile & file) {
     const auto [at, fresh] = parts_.try_emplace(found.row->id);
     Part & part = at->second;
-    if (!fresh)
-        fail(LTX2_STATUS_MODEL, "%s: holds a %s, and so does %s; give one of them",
-             file.path.c_str(), found.row->title, part.file->path.c_str());
+    if (!fresh) {
+        const auto claimed = [&](const auto & wanted) { // by the file that was first
+            return std::any_of(parts_.begin(), parts_.end(), [&](const auto & p) {
+                return p.second.file == part.file && wanted(*p.second.row);
+            });
+        };
+        const auto holds = [&](const auto & wanted) { // the file that comes now
+            return std::any_of(all.parts.begin(), all.parts.end(), [&](const Found & f) {
+                return f.row->is_loaded() && wanted(*f.row);
+            });
+        };
+        const auto owner = [&](const PartRow & row) {
+            return found.row->belongs_to && row.id == std::string_view(found.row->belongs_to);
+        };
+        const auto other = [&](const PartRow & row) { return &row != found.row; };
+        const bool first = claimed(owner) && !holds(owner) && holds(other);
+        const bool second = holds(owner) && !claimed(owner) && claimed(other);
+        if (!first && !second)
+            fail(LTX2_STATUS_MODEL, "%s: holds a %s, and so does %s; give one of them",
+                 file.path.c_str(), found.row->title, part.file->path.c_str());
+        log(Level::info, "%s: its %s is not used: %s has the one of its own transformer",
+            (first ? file : *part.file).path.c_str(), found.row->title,
+            (first ? *part.file : file).path.c_str());
+        if (first)
+            return;
+    }
     part.row = found.row;
     part.file = &file;
     part.whole = set.paths.size() > 1 ? folder_of(file.path) : file.path;

@@ -49,7 +49,7 @@ private:
     };
     void add(const FileSet & set);
     void skip(const FileSet & set, const std::string & why, bool stranger, bool refused);
-    void claim(Found & found, const FileSet & set, const TensorFile & file);
+    void claim(Found & found, const Contents & all, const FileSet & set, const TensorFile & file);
     void read_configs();
     [[noreturn]] void fail_missing(const std::vector<const PartRow *> & missing) const;
 

@@ -8,14 +8,16 @@ static const char * const ltx_2_0 = "LTX-2.0 or older";
 static const char * const ltx_2_5 = "LTX-2.5";
 
 static PartRow text_encoder() {
-    PartRow row{"text_encoder", "text encoder", Need::always, 3};
+    PartRow row{"text_encoder", "text encoder", Need::always, 2};
     row.signs = {{"blk.#.attn_q_norm.weight", "H"},
                  {"blk.#.attn_k_norm.weight", "H"},
                  {"blk.#.ffn_norm.weight", "D"},
                  {"blk.#.post_ffw_norm.weight", "D"}};
     row.source = "Gemma 3 12B: a .gguf, or its Hugging Face folder";
     row.architectures = {"gemma3", "gemma3_text"};
-    row.others = {{{"blk.#.layer_output_scale.weight", ""}, false, "Gemma 4, LTX-2.5's"}};
+    row.others = {{{"blk.#.layer_output_scale.weight", ""}, false, "Gemma 4, LTX-2.5's"},
+                  {{"blk.#.post_ffw_norm.weight", ""}, true, "another language model"},
+                  {{"blk.#.attn_q_norm.weight", ""}, true, "Gemma 2"}};
     row.namings = {
         {{""}, "", {{"token_embd.weight"}, {"output_norm.weight"}, {"blk.#.*"}}}, // llama.cpp's
         {{"language_model.model.", "model.language_model.", "model.", ""},        // Hugging Face's
@@ -62,6 +64,7 @@ static PartRow connector() {
                  {"video_embeddings_connector.transformer_1d_blocks.#.ff.net.0.proj.bias", "4D"}};
     row.source = checkpoint;
     row.prefix = "model.diffusion_model.";
+    row.belongs_to = "dit"; // ComfyUI has it there, and again beside the text projection
     row.groups = {"transformer"};
     row.namings = {
         {{"model.diffusion_model.video_embeddings_connector.",
@@ -70,6 +73,7 @@ static PartRow connector() {
           "video_embeddings_connector.", "embeddings_connector."},
          "video_embeddings_connector.",
          {{"learnable_registers"}, {"transformer_1d_blocks.#.*"}}}};
+    row.others = {{{"video_embeddings_connector.learnable_registers", "? 3840"}, false, ltx_2_0}};
     row.sizes = {{"video_embeddings_connector.learnable_registers", "128 4096"}};
     return row;
 }
@@ -123,6 +127,7 @@ static PartRow video_vae() {
                      {"per_channel_statistics.mean-of-means"},
                      {"per_channel_statistics.std-of-means"}}}};
     row.others = {{{"vae.decoder.last_time_embedder.*", ""}, false, ltx_2_0},
+                  {{"vae.decoder.up_blocks.3.conv.conv.bias", "2048"}, false, ltx_2_0},
                   {{"vae.decoder.det_stages.*", ""}, false, ltx_2_5}};
     row.sizes = {{"vae.encoder.down_blocks.8.res_blocks.0.conv1.conv.bias", "1024"},
                  {"vae.decoder.conv_in.conv.bias", "1024"},
@@ -165,14 +170,18 @@ const std::vector<PartRow> & part_rows() {
                 {"final_conv.weight", "C M 3 3 3"},
                 {"res_blocks.#.conv1.weight", "M M 3 3 3"},
                 {"post_upsample_res_blocks.#.conv1.weight", "M M 3 3 3"}},
-               "is a latent upsampler, which is not supported", 3),
-        unused("diffusers_dit", "diffusion transformer with diffusers' names",
+               "is a latent upsampler, which is not supported; give the model without it", 3),
+        unused("diffusers", "part with the names of diffusers",
                {{"transformer_blocks.#.attn1.norm_q.weight", "D"},
                 {"transformer_blocks.#.scale_shift_table", "9 D"},
                 {"time_embed.linear.bias", "9D"},
-                {"proj_in.weight", "D ?"}},
-               "has the tensor names of diffusers, which are not read; the single-file checkpoint "
-               "of LTX-2.3 is",
+                {"proj_in.weight", "D ?"},
+                {"latents_mean", "C"},
+                {"latents_std", "C"},
+                {"video_connector.learnable_registers", "? E"},
+                {"video_connector.transformer_blocks.#.attn1.norm_q.weight", "E"}},
+               "has the tensor names of diffusers, which are not read; give the single-file "
+               "checkpoint of LTX-2.3",
                2),
         unused("adapter", "adapter (LoRA)",
                {{"*lora*", ""},
@@ -183,7 +192,8 @@ const std::vector<PartRow> & part_rows() {
                 {"*.diff_b", ""},
                 {"*.dora_scale", ""},
                 {"*.on_input", ""}},
-               "is an adapter (LoRA), which is not supported", 1, Need::extends),
+               "is an adapter (LoRA), which is not supported; give the model without it", 1,
+               Need::extends),
     };
     return rows;
 }

@@ -51,6 +51,8 @@ struct PartRow {
     std::vector<Sign> signs = {}; // that only this part has; of official names, else of given ones
     const char * source = "";     // where to get it
     const char * prefix = ""; // of its tensors in the official file, before their official names
+    // The part in whose file its copy is the right one, where another file has one too.
+    const char * belongs_to = nullptr;
     const char * refusal = nullptr;        // never: what a file that was asked for is refused with
     std::vector<const char *> groups = {}; // of a checkpoint's config that are about it
     std::vector<Naming> namings = {};

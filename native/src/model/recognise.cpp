@@ -2,6 +2,7 @@
 
 #include "base/utf8.h"
 #include "files/paths.h"
+#include "model/codings.h"
 
 #include <algorithm>
 #include <cstdlib>
@@ -185,59 +186,76 @@ static std::string architecture_of(const TensorFile & file) {
     return kind ? std::string(kind->string(config + ": model_type")) : "none";
 }
 
-static std::string other_version(Found & found, const TensorFile &) {
+static std::string other_version(Found & found, const Files &) {
     for (const Other & other : found.row->others)
         if (holds(other.sign, found.tensors) != other.lacks)
-            return words("is %s (%s%s), which is not supported; LTX-2.3 is", other.what,
-                         other.lacks ? "no " : "", other.sign.name);
+            return words("is %s (%s%s), which is not supported; give %s", other.what,
+                         other.lacks ? "no " : "", other.sign.name, found.row->source);
     return "";
 }
 
-static std::string other_architecture(Found & found, const TensorFile & file) {
+static std::string other_architecture(Found & found, const Files & files) {
     const auto & ours = found.row->architectures;
     if (ours.empty())
         return "";
+    const TensorFile & file = *files.front();
     found.architecture = architecture_of(file);
     if (std::find(ours.begin(), ours.end(), found.architecture) != ours.end() ||
         (!file.is_gguf() && found.architecture.empty()))
         return "";
-    return words("has the architecture %s; the %s of LTX-2.3 is \"%s\"",
-                 shown(found.architecture).c_str(), found.row->title, ours[0]);
+    return words("has the architecture %s, which is not supported; give %s",
+                 shown(found.architecture).c_str(), found.row->source);
 }
 
-static std::string other_sizes(Found & found, const TensorFile & file) {
+static std::string other_sizes(Found & found, const Files & files) {
     const auto & sizes = found.row->sizes;
     const bool few = count_signs(sizes, found.tensors) * 2 < static_cast<int>(sizes.size());
-    if (!few || !text_of(file, "model_version").empty())
+    if (!few || !text_of(*files.front(), "model_version").empty())
         return "";
-    return words("its %s has other sizes than LTX-2.3's, and it states no model_version",
-                 found.row->title);
+    return words("its %s has other sizes than LTX-2.3's, and it states no model_version; give %s",
+                 found.row->title, found.row->source);
 }
 
-static std::string unknown_type(Found & found, const TensorFile &) {
+static std::string wrong_coding(Found & found, const Files & files) {
+    try {
+        find_codings(found.tensors, files);
+        return "";
+    } catch (const Error & e) {
+        if (e.status() != LTX2_STATUS_MODEL)
+            throw;
+        return e.what();
+    }
+}
+
+static std::string unknown_type(Found & found, const Files &) {
     for (const auto & [name, source] : found.tensors)
-        if (source.info->type == GGML_TYPE_COUNT)
+        if (!source.coding && source.info->type == GGML_TYPE_COUNT)
             return words("tensor %s is %s, which is not computed with",
                          shown(source.info->name).c_str(), source.info->dtype);
     return "";
 }
 
 // Of several problems, the one that says most.
-static std::string parts_problem(std::vector<Found> & parts, const TensorFile & file) {
-    for (const auto check : {other_version, other_architecture, other_sizes, unknown_type})
+static std::string parts_problem(std::vector<Found> & parts, const Files & files) {
+    for (const auto check :
+         {other_version, other_architecture, other_sizes, wrong_coding, unknown_type})
         for (Found & found : parts)
-            if (const std::string problem = check(found, file); !problem.empty())
+            if (const std::string problem = check(found, files); !problem.empty())
                 return problem;
     return "";
 }
 
-static std::string file_problem(const TensorFile & file) {
+static std::string file_problem(const Files & files) {
+    const TensorFile & file = *files.front();
     const std::string version = text_of(file, "model_version");
     if (!version.empty() && version.compare(0, 3, "2.3") != 0)
         return words("states model_version %s; LTX-2.3 is supported", shown(version).c_str());
-    const std::optional<Json> parts = file.metadata.find("split.count");
-    if (parts && parts->integer(file.path + ": split.count") > 1)
-        return "is one of several parts; join them with llama-gguf-split";
+    const std::optional<Json> stated = file.metadata.find("split.count"); // llama.cpp's
+    const int64_t count = stated ? stated->integer(file.path + ": split.count") : 0;
+    if (count > 1 && count != static_cast<int64_t>(files.size()))
+        return words(
+            "is one of %lld parts; give them in one folder, named NAME-00001-of-%05lld.gguf",
+            static_cast<long long>(count), static_cast<long long>(count));
     return "";
 }
 
@@ -278,9 +296,9 @@ Contents recognise(const std::vector<const TensorFile *> & files) {
         say_what_it_is(contents);
         return contents;
     }
-    contents.problem = file_problem(file);
+    contents.problem = file_problem(files);
     if (contents.problem.empty())
-        contents.problem = parts_problem(contents.parts, file);
+        contents.problem = parts_problem(contents.parts, files);
     if (contents.problem.empty() && !twice.empty())
         contents.problem = "holds tensor " + shown(twice) + " twice";
     return contents;

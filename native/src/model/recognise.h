@@ -1,6 +1,7 @@
 // Which parts of a model a file holds, judged by all of its tensors against the table of parts.
 #pragma once
 
+#include "files/coding.h"
 #include "files/tensor_file.h"
 #include "model/parts.h"
 
@@ -14,6 +15,11 @@ struct Source {
     const TensorInfo * info = nullptr;
     const TensorFile * file = nullptr;
     float added = 0;
+    std::shared_ptr<const Coding> coding = nullptr; // null: its type says how it is stored
+
+    // Of its values, outermost first.
+    const std::vector<int64_t> & shape() const { return coding ? coding->shape : info->shape; }
+    int64_t elements() const { return coding ? coding->rows() * coding->columns() : info->elements(); }
 };
 using Index = std::map<std::string, Source, std::less<>>; // by the reference's names
 

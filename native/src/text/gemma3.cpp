@@ -65,7 +65,7 @@ Gemma3::Gemma3(const Part & part, Device & device)
 void Gemma3::load(const Progress & progress) { store_.load(progress); }
 
 std::vector<float> Gemma3::embed(const std::vector<int32_t> & tokens) const {
-    const int64_t hidden = config_.hidden, rows_there = embedding_.info->shape[0];
+    const int64_t hidden = config_.hidden, rows_there = embedding_.shape()[0];
     const float scale = std::sqrt(static_cast<float>(hidden));
     std::vector<float> rows(tokens.size() * static_cast<size_t>(hidden));
     for (size_t i = 0; i < tokens.size(); ++i) {
@@ -108,7 +108,7 @@ HiddenStates Gemma3::encode(const std::vector<int32_t> & tokens, const Progress 
         fill_rotary(config_, global, count, cosines[global], sines[global]);
     Kept x = device_.keep(GGML_TYPE_F32, {hidden, count, 1, 1});
     for (Tensor first : {out.values.tensor, x.tensor})
-        ggml_backend_tensor_set(first, embedded.data(), 0, embedded.size() * sizeof(float));
+        device_.write(first, embedded.data(), embedded.size() * sizeof(float));
     const int total = static_cast<int>(layers_.size());
     for (int i = 0; i < total; ++i) {
         progress("text", i, total);

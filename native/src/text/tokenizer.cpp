@@ -84,7 +84,9 @@ void Tokenizer::check(const Part & part) {
         exists(next_to(file.path, "tokenizer.json")) ||
         exists(next_to(file.path, "tokenizer.model")))
         return;
-    fail(LTX2_STATUS_MODEL, "%s: there is no tokenizer.json or tokenizer.model next to it",
+    fail(LTX2_STATUS_MODEL,
+         "%s: there is no tokenizer.json or tokenizer.model next to it; get it from where the "
+         "weights are from",
          file.path.c_str());
 }
 

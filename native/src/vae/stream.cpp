@@ -19,7 +19,7 @@ void VaeStream::load(const Progress & progress) {
     store_.load(progress);
     for (auto [tensor, values] : {std::pair(mean_, &means_), std::pair(deviation_, &deviations_)}) {
         values->resize(static_cast<size_t>(tensor->ne[0]));
-        ggml_backend_tensor_get(tensor, values->data(), 0, ggml_nbytes(tensor));
+        device_.read(tensor, values->data());
     }
 }
 
@@ -126,7 +126,7 @@ void VaeStream::run(const float * values, Shape ne, size_t window, const Report 
     const bool whole = device_.tap || !config_.streams();
     run.prepare(ne, whole ? 0 : window);
     const Kept input = device_.keep(GGML_TYPE_F32, ne);
-    ggml_backend_tensor_set(input.tensor, values, 0, ggml_nbytes(input.tensor));
+    device_.write(input.tensor, values, ggml_nbytes(input.tensor));
     run.push(0, input.tensor, 0, ne[3], true);
 }
 

@@ -41,6 +41,8 @@ void VideoDecoder::decode(const Latents & latents, const Progress & progress, co
                       latents.grid.frames};
     stream_.run(input.data(), ne, window, {progress, "decode", total},
                 [&](const std::vector<float> & values, Shape given) {
+                    if (!sink)
+                        return;
                     const int64_t lines = given[2] * given[3];
                     const int64_t line = given[1] * c.patch * c.patch * 3;
                     rows.resize(static_cast<size_t>(lines * line));

@@ -18,7 +18,7 @@ public:
 
     // Called with frames as they are finished, in order: `rows` [count][height][width][3], gone
     // after the call; `first` is the number of the first one. Pixels of values that are not finite
-    // are of any colour, and `finite` is false.
+    // are of any colour, and `finite` is false. Null: nothing is done with them.
     using Sink = std::function<void(const uint8_t * rows, int first, int count, bool finite)>;
     // 1 + (latent frames - 1) * scale.time frames. Reports stage "decode". Errors:
     // INVALID_ARGUMENT, OUT_OF_MEMORY, CANCELLED.

@@ -79,6 +79,26 @@ TEST(what_is_missing_is_named) {
     CHECK_THROWS(Model({empty.at("none.gguf")}), "there is no such file");
 }
 
+// The connector of the transformer's own file is used, whatever the order.
+TEST(a_second_connector_beside_the_projection_is_left_alone) {
+    const std::map<std::string, std::string> stated = {{"config", config},
+                                                       {"model_version", "2.3"}};
+    const Shapes connector = prefixed("video_embeddings_connector.", connector_tensors);
+    const std::string own = file_of(dit_tensors + connector, stated);
+    const std::string beside =
+        file_of(connector + prefixed("text_embedding_projection.", projection_tensors), stated);
+    for (const char * name : {"a.safetensors", "z.safetensors"}) {
+        ModelFolder f;
+        f.gemma().put("m.safetensors", own).put(name, beside);
+        const Model m = f.open();
+        CHECK(m.need("connector").file->path == f.at("m.safetensors"));
+        CHECK(m.need("projection").file->path == f.at(name));
+        // One that is of no other use was given by mistake.
+        f.put(name, file_of(connector, stated));
+        CHECK_THROWS(f.open(), "holds a text connector, and so does ");
+    }
+}
+
 TEST(two_of_a_part_are_refused) {
     ModelFolder f;
     whole(f).checkpoint(config, checkpoint_tensors(), "other.safetensors");
@@ -210,6 +230,67 @@ TEST(shards_are_known_by_their_names_too) {
     f.open().need_all();
     f.put("gemma/model-00002-of-00002.safetensors", file_of(last).substr(0, 60));
     CHECK_THROWS(f.open().need_all(), "model-00002-of-00002.safetensors: the header");
+}
+
+// llama.cpp's: the first states everything, the others only that they belong to it.
+TEST(a_split_gguf_is_one_file) {
+    const auto shard = [](int number, bool whole) {
+        Gguf g = whole ? llama_gemma() : Gguf();
+        g.entry("split.no", gguf_u16).put(static_cast<uint16_t>(number - 1));
+        g.entry("split.count", gguf_u16).put(uint16_t{2});
+        if (!whole)
+            g.tensor("blk.0.attn_v.weight", {8, 2}, GGML_TYPE_F32, 0).bytes(64);
+        return g.build();
+    };
+    const std::string one = "gemma-00001-of-00002.gguf", two = "gemma-00002-of-00002.gguf";
+    ModelFolder f;
+    f.checkpoint().put(one, shard(1, true));
+    CHECK_THROWS(f.open().need_all(), "gemma-00002-of-00002.gguf, which belongs to it, is missing");
+    f.put(two, shard(2, false));
+    const auto check = [&](const std::vector<std::string> & paths) {
+        const Model m(paths);
+        const Part & text = m.need("text_encoder");
+        CHECK(text.tensors.count("blk.0.attn_v.weight") &&
+              text.tensors.count("blk.1.attn_q.weight"));
+        CHECK(text.file->path == f.at(one) && text.whole == f.path.string());
+    };
+    check({f.path.string()});
+    check({f.at(one)}); // one brings the other, whichever it is
+    check({f.at(two)});
+    check({f.at(two), f.at(one)});
+    fs::rename(f.at(one), f.at("a.gguf"));
+    fs::remove(f.at(two));
+    CHECK_THROWS(f.open().need_all(), "is one of 2 parts; give them in one folder, named "
+                                      "NAME-00001-of-00002.gguf");
+}
+
+// The cache of Hugging Face's hub: links to blobs, and a branch's name that leads to them.
+TEST(a_cached_repository_is_its_main_snapshot) {
+    ModelFolder f;
+    f.gemma();
+    const std::string cache = "hub/models--google--gemma-3-12b-it/";
+    for (const char * name : {"config.json", "model.safetensors"}) {
+        fs::create_directories(f.at(cache + "blobs"));
+        fs::rename(f.at(std::string("gemma/") + name), f.at(cache + "blobs/" + name + ".blob"));
+        for (const char * commit : {"0ddba11", "c0ffee5"}) {
+            fs::create_directories(f.at(cache + "snapshots/" + commit));
+            fs::create_symlink("../../blobs/" + std::string(name) + ".blob",
+                               f.at(cache + "snapshots/" + commit + "/" + name));
+        }
+    }
+    const std::string repository = f.at(cache.substr(0, cache.size() - 1));
+    const auto found = [&](const std::string & path) {
+        return Model({path}).need("text_encoder").file->path;
+    };
+    f.put(cache + "refs/main", "c0ffee5");
+    const std::string file = f.at(cache + "snapshots/c0ffee5/model.safetensors");
+    CHECK(found(repository) == file);
+    CHECK(found(f.at("hub")) == file); // the cache itself
+    CHECK(found(f.at(cache + "snapshots/c0ffee5")) == file);
+    for (const char * wrong : {"c0ffee6", "../c0ffee5", "..", "/", "\n"}) {
+        f.put(cache + "refs/main", wrong);
+        CHECK_THROWS(found(repository), "the snapshot that refs/main names is not there");
+    }
 }
 
 TEST(numbers_that_count_no_shards_are_only_a_name) {

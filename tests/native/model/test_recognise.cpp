@@ -99,7 +99,8 @@ TEST(adapters_are_adapters) {
             for (const std::string & layer : {at, prefix + std::string("scale_shift_table")}) {
                 const Contents c = contents_of(prefixed(layer, spelling), {});
                 CHECK(ids_of(c) == "adapter" && c.refused);
-                CHECK(c.problem == "is an adapter (LoRA), which is not supported");
+                CHECK(c.problem == "is an adapter (LoRA), which is not supported; give the model "
+                                   "without it");
             }
         }
     // Of the text encoder, and of every layer of the transformer.
@@ -165,15 +166,11 @@ static Shapes language_model(const std::vector<std::string> & more) {
 
 TEST(strangers_are_no_part) {
     const Shapes llama = language_model({"input_layernorm", "post_attention_layernorm"});
-    const Shapes qwen = llama + language_model({"self_attn.q_norm", "self_attn.k_norm"});
-    const Shapes gemma2 =
-        llama + language_model({"pre_feedforward_layernorm", "post_feedforward_layernorm"});
     const Shapes clip = {{"text_model.encoder.layers.0.self_attn.q_proj.weight", {8, 8}},
                          {"text_model.embeddings.token_embedding.weight", {20, 8}}};
     const Shapes hifi_gan = {{"generator.ups.0.weight", {8, 8, 3}}, {"act.alpha", {8}}};
-    for (const Shapes & shapes :
-         {pixart, wan, flux, sd3, unet, image_vae, older_vae, wan_vae, diffusers_vae, t5, llama,
-          qwen, gemma2, clip, hifi_gan, Shapes{{"x", {1}}}, Shapes()})
+    for (const Shapes & shapes : {pixart, wan, flux, sd3, unet, image_vae, older_vae, wan_vae, t5,
+                                  llama, clip, hifi_gan, Shapes{{"x", {1}}}, Shapes()})
         for (const char * prefix : {"", "model.diffusion_model.", "vae.", "first_stage_model."}) {
             const Contents c = contents_of(prefixed(prefix, shapes), {});
             CHECK(ids_of(c).empty() && c.refused);
@@ -183,7 +180,6 @@ TEST(strangers_are_no_part) {
 
 TEST(relatives_are_named) {
     const auto problem = [](const Shapes & shapes) { return contents_of(shapes, {}).problem; };
-    const std::string other = "LTX-2.3 is";
     Shapes ltx_video = dit_tensors + Shapes{{"caption_projection.linear_1.weight", {8, 8}}};
     ltx_video.erase("prompt_adaln_single.linear.bias");
     ltx_video["adaln_single.linear.bias"] = {48};
@@ -192,6 +188,13 @@ TEST(relatives_are_named) {
     CHECK(problem(prefixed("model.diffusion_model.", ltx_video)).find("is LTX-2.0 or older") == 0);
     const Shapes gemma4 = gemma_tensors() + Shapes{{"layers.0.layer_scalar", {1}}};
     CHECK(problem(prefixed("model.", gemma4)).find("is Gemma 4, LTX-2.5's") == 0);
+    const Shapes qwen = language_model({"self_attn.q_norm", "self_attn.k_norm"});
+    CHECK(problem(qwen).find("is another language model") == 0);
+    const Shapes gemma2 =
+        language_model({"pre_feedforward_layernorm", "post_feedforward_layernorm"});
+    CHECK(problem(gemma2) == "is Gemma 2 (no blk.#.attn_q_norm.weight), which is not supported; "
+                             "give Gemma 3 12B: a .gguf, or its Hugging Face folder");
+    CHECK(problem(diffusers_vae).find("has the tensor names of diffusers") == 0);
     CHECK(problem({{"transformer_blocks.0.attn1.norm_q.weight", {8}},
                    {"transformer_blocks.0.scale_shift_table", {9, 8}},
                    {"proj_in.weight", {8, 4}}})
@@ -201,7 +204,8 @@ TEST(relatives_are_named) {
                               {"upsampler.0.weight", {32, 8, 3, 3}},
                               {"post_upsample_res_blocks.3.conv1.weight", {8, 8, 3, 3, 3}},
                               {"final_conv.weight", {4, 8, 3, 3, 3}}};
-    CHECK(problem(upsampler) == "is a latent upsampler, which is not supported");
+    CHECK(problem(upsampler) ==
+          "is a latent upsampler, which is not supported; give the model without it");
     // Of a video without sound, these are no mistake where the caller names them.
     const Contents audio = contents_of({{"audio_vae.decoder.conv_in.conv.weight", {2}}}, {});
     CHECK(audio.problem == "holds nothing that is used (audio VAE)" && !audio.refused);
@@ -215,7 +219,8 @@ TEST(another_text_encoder_is_told_by_its_architecture) {
         const TensorFile file =
             read_tensor_file(reinterpret_cast<const uint8_t *>(bytes.data()), bytes.size(), "m");
         CHECK(recognise({&file}).problem == "has the architecture \"" + std::string(name) +
-                                                "\"; the text encoder of LTX-2.3 is \"gemma3\"");
+                                                "\", which is not supported; give Gemma 3 12B: a "
+                                                ".gguf, or its Hugging Face folder");
     }
     ModelFolder f;
     f.gemma().put("gemma/config.json", R"({"model_type": "gemma3n"})");

@@ -108,6 +108,29 @@ static void scaled(const uint8_t * values, const float * scales, const float * m
     }
 }
 
+static void to_int8(const float * x, int64_t count, uint8_t * values, float * scales) {
+    constexpr int parts = 32 / lanes;
+    typedef uint8_t Bytes __attribute__((vector_size(lanes)));
+    for (int64_t b = 0; b < count / 32; ++b, x += 32, values += 32) {
+        Vec v[parts];
+        IVec most = {};
+        for (int j = 0; j < parts; ++j) {
+            v[j] = load(x + j * lanes);
+            most = max(most, magnitude(v[j]));
+        }
+        const float largest = largest_of(most);
+        scales[b] = largest / 127; // not finite where a value is not, which makes its products so
+        const bool finite = largest - largest == 0;
+        const float inverse = largest > 1e-30f ? 127 / largest : 0.0f;
+        for (int j = 0; j < parts; ++j) {
+            const Vec scaled = finite ? v[j] * inverse : Vec{};
+            const IVec whole = __builtin_convertvector(rounded(scaled), IVec);
+            const Bytes bytes = __builtin_convertvector(whole + int8_offset, Bytes);
+            std::memcpy(values + j * lanes, &bytes, sizeof bytes);
+        }
+    }
+}
+
 // From the end, so that nothing is overwritten before it is read.
 [[maybe_unused]] static void widen(uint32_t * units, int64_t count) {
     // Unsigned, since these wrap.
@@ -176,11 +199,22 @@ static void tile(Arithmetic a, const GemmTile & t, int rows) {
 }
 
 extern constexpr Gemm gemm_kernels = {
-    panel,      {rows_f32, has_bf16 ? rows_bf16 : 0, rows_int8, rows_int8, rows_int8},
-    rows_bytes, prepare,
-    to_bf16,    scaled,
-    transpose,  int16_pairs ? widen : nullptr,
-    tile,       multiplies,
-    decoder,    unpacker};
+    panel,
+    {rows_f32, has_bf16 ? rows_bf16 : 0, rows_int8, rows_int8, rows_int8},
+    rows_bytes,
+    prepare,
+    to_bf16,
+    scaled,
+    to_int8,
+    transpose,
+    int16_pairs ? widen : nullptr,
+    tile,
+    multiplies,
+    decoder,
+    coded_values,
+    coded_bytes,
+    coded_bits,
+    coded_minimum,
+    unpacker};
 
 } // namespace ltx2::kernels::LTX2_VARIANT

@@ -43,36 +43,38 @@ static void q8_0(const uint8_t * row, int64_t first, int64_t count, uint8_t * va
     }
 }
 
-// d, 16 bytes: the first sixteen values in the low halves
-static void q4_0(const uint8_t * row, int64_t first, int64_t count, uint8_t * values,
-                 float * scales, float * minima) {
-    const uint8_t * block = row + first / 32 * 18;
-    constexpr uint8_t zero = unsigned_small ? 0 : static_cast<uint8_t>(int8_offset - 8);
-    for (int64_t b = 0; b < count / 32; ++b, block += 18, values += 32) {
-        scales[b] = half_at(block);
-        if (unsigned_small)
-            minima[b] = -8 * scales[b];
-        const Bytes pairs = bytes_at(block + 2);
-        put(values, (pairs & 15) + zero);
-        put(values + 16, (pairs >> 4) + zero);
-    }
+// Bit i of the two bytes as the fifth bit of value i.
+static inline Bytes fifth_bits(const uint8_t * p) {
+    const Bytes bit = {1, 2, 4, 8, 16, 32, 64, 128, 1, 2, 4, 8, 16, 32, 64, 128};
+    const uint8_t a = p[0], b = p[1];
+    const Bytes bytes = {a, a, a, a, a, a, a, a, b, b, b, b, b, b, b, b};
+    return (Bytes)((bytes & bit) != 0) & 16;
 }
 
-// d, m, the fifth bits of 32 values, 16 bytes as in q4_0
-static void q5_1(const uint8_t * row, int64_t first, int64_t count, uint8_t * values,
-                 float * scales, float * minima) {
-    const uint8_t * block = row + first / 32 * 24;
-    for (int64_t b = 0; b < count / 32; ++b, block += 24, values += 32) {
+// d, with Minimum m, with Fifth the fifth bits of 32 values, 16 bytes: the first sixteen values in
+// the low halves. Without a minimum zero is in the middle.
+template <bool Fifth, bool Minimum>
+static void nibbles(const uint8_t * row, int64_t first, int64_t count, uint8_t * values,
+                    float * scales, float * minima) {
+    constexpr int head = Minimum ? 4 : 2, bytes = head + (Fifth ? 20 : 16);
+    constexpr int middle = Fifth ? 16 : 8;
+    constexpr auto zero =
+        static_cast<uint8_t>(int8_offset - (Minimum || unsigned_small ? 0 : middle));
+    const uint8_t * block = row + first / 32 * bytes;
+    for (int64_t b = 0; b < count / 32; ++b, block += bytes, values += 32) {
         scales[b] = half_at(block);
-        minima[b] = half_at(block + 2);
-        uint32_t fifth;
-        std::memcpy(&fifth, block + 4, sizeof fifth);
-        for (int i = 0; i < 16; ++i) {
-            const int low = static_cast<int>(fifth >> i & 1) << 4;
-            const int high = static_cast<int>(fifth >> (i + 16) & 1) << 4;
-            values[i] = static_cast<uint8_t>((block[8 + i] & 15) + low + offset);
-            values[16 + i] = static_cast<uint8_t>((block[8 + i] >> 4) + high + offset);
+        if (Minimum)
+            minima[b] = half_at(block + 2);
+        else if (unsigned_small)
+            minima[b] = -middle * scales[b];
+        const Bytes pairs = bytes_at(block + bytes - 16);
+        Bytes low = pairs & 15, high = pairs >> 4;
+        if (Fifth) {
+            low |= fifth_bits(block + head);
+            high |= fifth_bits(block + head + 2);
         }
+        put(values, low + zero);
+        put(values + 16, high + zero);
     }
 }
 
@@ -110,20 +112,91 @@ static void k_quants(const uint8_t * row, int64_t first, int64_t count, uint8_t 
     }
 }
 
+// table[i] of each of 16 indices below 16.
+static inline Bytes picked(const int8_t (&table)[16], Bytes at) {
+    Bytes values;
+    std::memcpy(&values, table, sizeof values);
+#if defined(__AVX2__)
+    return (Bytes)_mm_shuffle_epi8((__m128i)values, (__m128i)at);
+#elif defined(__aarch64__)
+    return (Bytes)vqtbl1q_u8((uint8x16_t)values, (uint8x16_t)at);
+#else
+    Bytes out;
+    for (int i = 0; i < 16; ++i)
+        out[i] = values[at[i]];
+    return out;
+#endif
+}
+
+static inline void put_picked(const int8_t (&table)[16], const uint8_t * from, uint8_t * to) {
+    const Bytes pairs = bytes_at(from);
+    put(to, picked(table, pairs & 15) + offset);
+    put(to + 16, picked(table, pairs >> 4) + offset);
+}
+
+constexpr int8_t iq4_values[16] = {-127, -104, -83, -65, -49, -35, -22, -10,
+                                   1,    13,   25,  38,  53,  69,  89,  113};
+
+// d, 16 bytes as in Q4_0
+static void iq4_nl(const uint8_t * row, int64_t first, int64_t count, uint8_t * values,
+                   float * scales, float *) {
+    const uint8_t * block = row + first / 32 * 18;
+    for (int64_t b = 0; b < count / 32; ++b, block += 18, values += 32) {
+        scales[b] = half_at(block);
+        put_picked(iq4_values, block + 2, values);
+    }
+}
+
+// Eight parts a block: d, 2 bytes and 4 with the upper two and the lower four bits of their scales,
+// 16 bytes each.
+static void iq4_xs(const uint8_t * row, int64_t first, int64_t count, uint8_t * values,
+                   float * scales, float *) {
+    for (int64_t part = first / 32; part < (first + count) / 32; ++part, values += 32) {
+        const uint8_t * block = row + part / 8 * 136;
+        const int j = static_cast<int>(part % 8);
+        const int low = block[4 + j / 2] >> (j % 2 * 4) & 15;
+        const int high = block[2 + j / 4] >> (j % 4 * 2) & 3;
+        *scales++ = half_at(block) * static_cast<float>((low | high << 4) - 32);
+        put_picked(iq4_values, block + 8 + j * 16, values);
+    }
+}
+
+// An exponent, 16 bytes as in Q4_0; the values are twice those of E2M1.
+static void mxfp4(const uint8_t * row, int64_t first, int64_t count, uint8_t * values,
+                  float * scales, float *) {
+    constexpr int8_t table[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
+    const uint8_t * block = row + first / 32 * 17;
+    for (int64_t b = 0; b < count / 32; ++b, block += 17, values += 32) {
+        const uint32_t e = block[0], half = e < 2 ? 0x00200000u << e : (e - 1) << 23;
+        std::memcpy(&scales[b], &half, sizeof half);
+        put_picked(table, block + 1, values);
+    }
+}
+
 Decoder decoder(int ggml_type) {
     switch (ggml_type) {
     case GGML_TYPE_Q8_0:
         return {q8_0, 8, false};
     case GGML_TYPE_Q4_0:
-        return {q4_0, 4, unsigned_small};
+        return {nibbles<false, false>, 4, unsigned_small};
+    case GGML_TYPE_Q4_1:
+        return {nibbles<false, true>, 4, true};
+    case GGML_TYPE_Q5_0:
+        return {nibbles<true, false>, 5, unsigned_small};
     case GGML_TYPE_Q5_1:
-        return {q5_1, 5, true};
+        return {nibbles<true, true>, 5, true};
     case GGML_TYPE_Q4_K:
         return {k_quants<false>, 4, true};
     case GGML_TYPE_Q5_K:
         return {k_quants<true>, 5, true};
+    case GGML_TYPE_IQ4_NL:
+        return {iq4_nl, 8, false};
+    case GGML_TYPE_IQ4_XS:
+        return {iq4_xs, 8, false};
+    case GGML_TYPE_MXFP4:
+        return {mxfp4, 8, false};
     default:
-        return {nullptr, 0, false};
+        return {nullptr, 8, false};
     }
 }
 

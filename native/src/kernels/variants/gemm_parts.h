@@ -156,6 +156,11 @@ static inline void with_shape(int bytes, const GemmTile & t, int rows, const Til
 void tile_int4(const GemmTile & t, int rows);
 // gemm_decode.cpp
 Decoder decoder(int ggml_type);
+// gemm_coded.cpp
+void coded_values(const CodedPart & part, float * out);
+void coded_bytes(const CodedPart & part, uint8_t * out);
+int coded_bits(Format format);
+float coded_minimum(Format format);
 // gemm_unpack.cpp
 UnpackFn unpacker(Arithmetic arithmetic, int ggml_type);
 

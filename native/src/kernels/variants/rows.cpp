@@ -96,6 +96,52 @@ static void from_f16(const uint16_t * x, float * out, int64_t n) {
     }
 }
 
-extern constexpr Rows row_kernels = {norm, add, gelu, rms_silu, from_f16, dot};
+// ---- ConvRot
+
+// Four numbers, or four vectors of them, times H4.
+template <class V>
+static inline void times_h4(V & a, V & b, V & c, V & d) {
+    const V half = ((a + b) + (c + d)) * 0.5f;
+    const V x = half - d, y = half - c, z = half - b;
+    d = half - a;
+    a = x, b = y, c = z;
+}
+
+typedef float Four __attribute__((vector_size(16)));
+
+// Sixteen at a time: a 4 x 4 matrix, whose columns and rows are the strides 4 and 1.
+static inline void rotate_16(const float * x, float * out, bool both) {
+    Four v[4], t[4];
+    std::memcpy(v, x, sizeof v);
+    if (both)
+        times_h4(v[0], v[1], v[2], v[3]);
+    for (int i = 0; i < 4; ++i)
+        t[i] = Four{v[0][i], v[1][i], v[2][i], v[3][i]};
+    times_h4(t[0], t[1], t[2], t[3]);
+    for (int i = 0; i < 4; ++i)
+        v[i] = Four{t[0][i], t[1][i], t[2][i], t[3][i]};
+    std::memcpy(out, v, sizeof v);
+}
+
+static void rotate(const float * x, float * out, int64_t n, int64_t group) {
+    int64_t first = 0;
+    for (; first + 16 <= n; first += 16)
+        rotate_16(x + first, out + first, group >= 16);
+    for (; first < n; first += 4) { // groups of 4
+        std::memcpy(out + first, x + first, 4 * sizeof *x);
+        times_h4(out[first], out[first + 1], out[first + 2], out[first + 3]);
+    }
+    for (int64_t stride = 16; stride < group; stride *= 4)
+        for (first = 0; first < n; first += 4 * stride)
+            for (int64_t i = first; i < first + stride; i += lanes) {
+                Vec a = load(out + i), b = load(out + i + stride), c = load(out + i + 2 * stride),
+                    d = load(out + i + 3 * stride);
+                times_h4(a, b, c, d);
+                store(out + i, a), store(out + i + stride, b);
+                store(out + i + 2 * stride, c), store(out + i + 3 * stride, d);
+            }
+}
+
+extern constexpr Rows row_kernels = {norm, add, gelu, rms_silu, from_f16, dot, rotate};
 
 } // namespace ltx2::kernels::LTX2_VARIANT

@@ -1,6 +1,6 @@
 """Jobs that are killed at random moments, again and again: each goes on, to the same bits.
 
-    LTX2_KILLS=200 pytest tests/kills/test_jobs.py
+    LTX2_KILLS=200 pytest tests/kills/test_killed_jobs.py
 
 is the full run; LTX2_KILLS_SEED chooses other moments. What a kill leaves is the job, whole, or,
 before it was first saved, nothing; the output appears complete, once.

@@ -1,0 +1,47 @@
+"""What the library says of itself, of this machine, and of files."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from ._calls import Call
+from ._native import c_path, check, ffi, lib, string
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable
+
+
+def devices() -> list[str]:
+    """The names a session's `device` may have on this machine."""
+    with Call():
+        return [string(lib.ltx2_device_name(index)) for index in range(lib.ltx2_device_count())]
+
+
+def describe(file: str | os.PathLike[str]) -> dict[str, Any]:
+    """What a model file holds; no weight is loaded.
+
+    `parts` lists which parts of a model it holds, each with `id`, `title` and `need`: "always",
+    "optional", "extends" others (an adapter), or "never" (recognised, not used). `problem` says why
+    the file cannot be used, or is None. `tensors`, `parameters` and `bytes` are counts, `types` has
+    them by type. Of a long text or list in `metadata` there is {"begins", "length"}. `tensor_list`
+    has `name`, `type` and `shape` of each tensor. Raises ModelError.
+    """
+    return _json(lambda out: lib.ltx2_file_describe(c_path("file", file), out))
+
+
+def capabilities() -> dict[str, Any]:
+    """What this library knows: `version`, `defaults` where no file states any, `schedules`,
+    `stages` of progress, `parts` of a model, `types` and `variants` of a conversion,
+    `instruction_sets` that run here, the best last.
+    """
+    return _json(lib.ltx2_capabilities)
+
+
+def _json(call: Callable[[Any], int]) -> dict[str, Any]:
+    out = ffi.new("char **")
+    with Call():
+        check(call(out))
+    answer: dict[str, Any] = json.loads(string(ffi.gc(out[0], lib.ltx2_text_free)))
+    return answer

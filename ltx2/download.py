@@ -1,0 +1,472 @@
+"""Gets files of the Hugging Face hub into huggingface_hub's cache: resumed, checked, one line said.
+
+huggingface_hub is the client: its token, HF_ENDPOINT, HF_HUB_OFFLINE, proxies and retries. Two
+things are ours, as its own download function does neither: a partial file stays for the next
+attempt (version 2 removes it), and what has come is compared with the checksum that the hub states.
+Files lie as huggingface_hub lays them (its guide "Understand caching"):
+
+    blobs/CHECKSUM              the file; while it comes, CHECKSUM.incomplete
+    snapshots/COMMIT/FILE       a link to it, or the file itself where no links can be made
+    refs/REVISION               the commit that the name of a revision stands for
+
+What the hub says is not trusted further than it must be: a checksum or a commit is hexadecimal or
+refused, as it becomes a name here, and no file grows beyond the size that was stated.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import logging
+import os
+import re
+import threading
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from . import hub, writer
+from .codecs import one_line
+from .errors import Error, ModelError, OutOfMemoryError
+from .video import Progress
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+_log = logging.getLogger("ltx2")
+_theirs = logging.getLogger("huggingface_hub")
+_one_at_a_time = threading.RLock()  # huggingface_hub's log and bars are one of the whole process
+
+_PIECE = 1 << 22  # bytes hashed between two reports
+_ATTEMPTS = 3  # in a row, without a byte more
+_PAUSE = 1.0  # seconds before the second; then twice as long
+_CHECKSUM = re.compile(r"[0-9a-f]{64}|[0-9a-f]{40}")  # SHA-256 of large files, git's of small ones
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+
+
+@dataclass(frozen=True)
+class File:
+    """A file on the hub, as the hub describes it."""
+
+    repository: str
+    name: str
+    revision: str
+    commit: str  # that the revision names
+    checksum: str
+    size: int
+
+    def __str__(self) -> str:
+        return f"{self.repository}/{self.name}"
+
+    @property
+    def blob(self) -> Path:
+        return hub.storage(self.repository) / "blobs" / self.checksum
+
+    @property
+    def partial(self) -> Path:
+        return self.blob.with_name(f"{self.checksum}.incomplete")
+
+    @property
+    def link(self) -> Path:
+        return hub.storage(self.repository) / "snapshots" / self.commit / self.name
+
+    def here(self) -> Path | None:
+        """Where it lies, complete, whatever is in it."""
+        return next((path for path in (self.link, self.blob) if path.is_file()), None)
+
+    def missing(self) -> int:
+        """How many bytes have to come."""
+        if self.here():
+            return 0
+        try:
+            have = self.partial.stat().st_size
+        except OSError:
+            have = 0
+        return self.size - have if have <= self.size else self.size
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a pull is about to do."""
+
+    wanted: hub.ModelSet
+    files: tuple[File, ...]
+    missing: int  # bytes to download
+    free: int  # bytes, where they will lie
+    folder: Path
+
+    @property
+    def size(self) -> int:
+        return sum(file.size for file in self.files)
+
+
+def pull(
+    wanted: hub.ModelSet,
+    begin: Callable[[Plan], object] | None,
+    progress: Callable[[Progress], object] | None,
+) -> None:
+    """As hub.pull."""
+    from huggingface_hub import constants
+
+    if constants.HF_HUB_OFFLINE:
+        wanted.paths()
+        _log.warning("HF_HUB_OFFLINE is set: %s is there, and was not checked", wanted.name)
+        return
+    with _one_at_a_time:
+        files = tuple(
+            _looked_up(item.repository, name, item.revision)
+            for item in wanted.items
+            for name in item.files
+        )
+        plan = _planned(wanted, files)
+        if begin:
+            begin(plan)
+        try:
+            _bring(files, progress)
+        except _StopError as stop:
+            raise stop.error from None
+
+
+class _StopError(BaseException):
+    """What ends the work for good; huggingface_hub and the door keep their hands off it."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self.error = error
+
+
+def _bring(files: tuple[File, ...], progress: Callable[[Progress], object] | None) -> None:
+    missing = [file for file in files if not file.here()]
+    missing += _damaged([file for file in files if file.here()], progress)
+    _fetch_all(missing, progress)
+    for file in files:
+        _lay(file)
+    for file in files:
+        _name_commit(file)
+
+
+def _planned(wanted: hub.ModelSet, files: tuple[File, ...]) -> Plan:
+    folder = hub.cache()
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    free = writer.free_space(existing / "any")
+    missing = sum(file.missing() for file in files)
+    if missing > free:
+        words = f"{wanted.name} needs {gigabytes(missing)}, {gigabytes(free)} are free"
+        raise OSError(errno.ENOSPC, words, str(folder))
+    return Plan(wanted, files, missing, free, folder)
+
+
+def gigabytes(size: float) -> str:
+    """As the pages of the hub count: 1e9 bytes."""
+    for unit, scale in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if size >= scale:
+            return f"{size / scale:.1f} {unit}"
+    return f"{size:.0f} bytes"
+
+
+# ---- what the hub says of a file
+
+
+def _looked_up(repository: str, name: str, revision: str) -> File:
+    from huggingface_hub import get_hf_file_metadata, hf_hub_url
+
+    what = f"{repository}/{name}"
+    url = hf_hub_url(repository, name, revision=revision)
+    with _talking(repository, what):
+        said = _persistent(what, lambda: get_hf_file_metadata(url))
+    commit, checksum, size = said.commit_hash or "", said.etag or "", said.size
+    if not _COMMIT.fullmatch(commit) or not _CHECKSUM.fullmatch(checksum) or size is None:
+        words = "the answer of the server has no commit, checksum or size that can be used"
+        raise ModelError(f"{what}: {words}; is it a hub? HF_ENDPOINT names another one")
+    return File(repository, name, revision, commit, checksum, size)
+
+
+def _persistent(what: str, work: Callable[[], Any], size: Callable[[], int] = int) -> Any:
+    """What `work` gives; tried again where that may help, and anew whenever `size` has grown."""
+    failures, before = 0, size()
+    while True:
+        try:
+            return work()
+        except Exception as error:  # noqa: PERF203
+            failures = 1 if size() > before else failures + 1
+            before = size()
+            if failures >= _ATTEMPTS or not _may_pass(error):
+                raise
+            _log.info("%s: %s; trying again", what, one_line(error))
+            time.sleep(_PAUSE * 2 ** (failures - 1))
+
+
+def _may_pass(error: Exception) -> bool:
+    """Whether a server or a line that failed so may do better in a while."""
+    from huggingface_hub.utils import OfflineModeIsEnabled
+
+    if isinstance(error, (Error, MemoryError, OfflineModeIsEnabled)):
+        return False
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    if status is not None:
+        return status in (408, 429) or status >= 500
+    return not isinstance(error, OSError) or error.errno in (None, *_LINE)
+
+
+# What a connection says, unlike a disk.
+_LINE = {
+    errno.ECONNABORTED, errno.ECONNREFUSED, errno.ECONNRESET, errno.EHOSTUNREACH,
+    errno.ENETDOWN, errno.ENETUNREACH, errno.EPIPE, errno.ETIMEDOUT,
+}  # fmt: skip
+
+
+# ---- one door
+
+
+@contextmanager
+def _talking(repository: str, what: str) -> Iterator[None]:
+    """Around every call of huggingface_hub: what it or its HTTP library raises is one line."""
+    try:
+        with _one_at_a_time, _their_words():
+            yield
+    except Error:
+        raise
+    except MemoryError:
+        raise OutOfMemoryError(f"{what}: too little memory to download it") from None
+    except Exception as error:
+        raise _translated(repository, what, error) from error
+
+
+def _translated(repository: str, what: str, error: Exception) -> Exception:
+    from huggingface_hub import constants, get_token, utils
+
+    page = f"{constants.ENDPOINT}/{repository}"
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    if isinstance(error, utils.OfflineModeIsEnabled):
+        return ModelError(f"{what}: is not downloaded, and HF_HUB_OFFLINE is set")
+    if isinstance(error, utils.GatedRepoError):
+        login = "with the account of the token in use" if get_token() else "and log in with a token"
+        words = f"is gated; accept its licence at {page} {login} (`hf auth login` or HF_TOKEN)"
+        return ModelError(f"{what}: {words}")
+    if isinstance(error, utils.RepositoryNotFoundError) or status == 401:
+        words = f"there is no such repository, or it is private, or the token is wrong; see {page}"
+        return ModelError(f"{what}: {words}")
+    if status in (403, 404, 410, 416):
+        return ModelError(f"{what}: the hub refuses it ({status}); see {page}")
+    if isinstance(error, OSError) and error.errno is not None and status is None:
+        return OSError(error.errno, one_line(error), error.filename or what)
+    words = f"the hub answered {status}" if status else one_line(error)
+    advice = "what has come is kept, and the next pull goes on from there"
+    return ConnectionError(f"{what}: the download failed: {words}; {advice}")
+
+
+@contextmanager
+def _their_words() -> Iterator[None]:
+    """huggingface_hub's messages go to our log, and its bars are not drawn."""
+    from huggingface_hub.utils import (
+        are_progress_bars_disabled,
+        disable_progress_bars,
+        enable_progress_bars,
+    )
+
+    class Relay(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            _log.info("%s", " ".join(record.getMessage().split()))
+
+    before = _theirs.handlers, _theirs.propagate
+    quiet = are_progress_bars_disabled()
+    _theirs.handlers, _theirs.propagate = [Relay()], False
+    if not quiet:
+        disable_progress_bars()
+    try:
+        yield
+    finally:
+        _theirs.handlers, _theirs.propagate = before
+        if not quiet:
+            enable_progress_bars()
+
+
+# ---- bytes
+
+
+class _Digest:
+    """The checksum of a file, by the kind that the hub states for it."""
+
+    def __init__(self, file: File) -> None:
+        git = b"blob %d\0" % file.size
+        self.wanted = file.checksum
+        self.hash = hashlib.sha256() if len(file.checksum) == 64 else hashlib.sha1(git)
+        self.size = 0
+
+    def add(self, data: bytes) -> None:
+        self.hash.update(data)
+        self.size += len(data)
+
+    @property
+    def right(self) -> bool:
+        return self.hash.hexdigest() == self.wanted
+
+
+def _read(path: Path, digest: _Digest, tell: Callable[[int], object]) -> None:
+    """Add what a file holds, and tell how much that is."""
+    with path.open("rb") as stream:
+        while data := stream.read(_PIECE):
+            digest.add(data)
+            tell(digest.size)
+
+
+class _Partial:
+    """A file that is coming: what huggingface_hub writes into, as into a file."""
+
+    def __init__(self, file: File, tell: Callable[[int], object]) -> None:
+        self.file, self.tell_more = file, tell
+        self.digest = _Digest(file)
+        if file.partial.exists() and file.partial.stat().st_size <= file.size:
+            _read(file.partial, self.digest, tell)
+        self.stream: BinaryIO = file.partial.open("r+b" if self.digest.size else "wb")
+        self.stream.seek(self.digest.size)
+
+    def write(self, data: bytes) -> int:
+        if self.digest.size + len(data) > self.file.size:
+            raise _LongerError
+        try:
+            self.stream.write(data)
+        except OSError as error:
+            words = error.strerror, str(self.file.partial)
+            raise _StopError(OSError(error.errno, *words)) from None
+        self.digest.add(data)
+        self.tell_more(self.digest.size)
+        return len(data)
+
+    def tell(self) -> int:
+        return self.digest.size
+
+    def seek(self, _position: int) -> None:
+        """To the beginning: a server that sends all of it where a part was asked for."""
+        self.digest = _Digest(self.file)
+        self.stream.seek(0)
+
+    def truncate(self) -> None:
+        self.stream.truncate()
+
+    def close(self) -> None:
+        self.stream.flush()
+        os.fsync(self.stream.fileno())
+        self.stream.close()
+
+
+class _LongerError(BaseException):
+    """More comes than the hub said; as _StopError, it is no one else's to handle."""
+
+
+def _damaged(files: list[File], progress: Callable[[Progress], object] | None) -> list[File]:
+    """Those whose bytes are not what the hub says; they are removed."""
+    done, total, bad = 0, sum(file.size for file in files), []
+    for file in files:
+        path, digest = file.here(), _Digest(file)
+        if path is None:  # another process has just removed it
+            bad.append(file)
+            continue
+        _read(path, digest, _reporter("verify", done, total, progress))
+        if not digest.right or digest.size != file.size:
+            _log.warning("%s: is damaged; it is downloaded again", path)
+            file.blob.unlink(missing_ok=True)
+            file.link.unlink(missing_ok=True)
+            bad.append(file)
+        done += file.size
+    return bad
+
+
+def _fetch_all(files: list[File], progress: Callable[[Progress], object] | None) -> None:
+    done, total = 0, sum(file.size for file in files)
+    for file in files:
+        tell = _reporter("download", done, total, progress)
+        with _talking(file.repository, str(file)):
+            _fetch(file, tell)
+        done += file.size
+
+
+def _reporter(
+    stage: str, before: int, total: int, progress: Callable[[Progress], object] | None
+) -> Callable[[int], object]:
+    def tell(size: int) -> None:
+        try:
+            if progress:
+                progress(Progress(stage, before + size, total))
+        except Exception as error:
+            raise _StopError(error) from None
+
+    return tell
+
+
+def _fetch(file: File, tell: Callable[[int], object]) -> None:
+    """Bring one file, unless another process has brought it in the meantime."""
+    from huggingface_hub.utils import WeakFileLock
+
+    lock = hub.cache() / ".locks" / hub.storage(file.repository).name / f"{file.checksum}.lock"
+    for folder in (lock.parent, file.blob.parent):
+        folder.mkdir(parents=True, exist_ok=True)
+    with WeakFileLock(str(lock)):
+        for _ in range(2):
+            if file.here() or _came(file, tell):
+                return
+            _log.warning("%s: came damaged; it is downloaded again", file)
+    words = f"what comes has not the checksum {file.checksum} that the hub states"
+    raise ModelError(f"{file}: {words}; try again later, or without a proxy between")
+
+
+def _came(file: File, tell: Callable[[int], object]) -> bool:
+    """Whether what came is right; it is the blob then, else it is removed."""
+    partial = _Partial(file, tell)
+    try:
+        _persistent(str(file), lambda: _transfer(file, partial), partial.tell)
+        right = partial.digest.right
+    except _LongerError:
+        right = False
+    finally:
+        partial.close()
+    if right:
+        file.partial.replace(file.blob)
+    else:
+        file.partial.unlink()
+    return right
+
+
+def _transfer(file: File, partial: _Partial) -> None:
+    from huggingface_hub import hf_hub_url
+    from huggingface_hub.file_download import http_get
+    from huggingface_hub.utils import build_hf_headers
+
+    if partial.digest.size == file.size:
+        return
+    http_get(
+        hf_hub_url(file.repository, file.name, revision=file.commit),
+        partial,  # type: ignore[arg-type]  # as much of a file as it uses
+        resume_size=partial.digest.size,
+        headers=build_hf_headers(),
+        expected_size=file.size,
+    )
+
+
+# ---- where it lies
+
+
+def _lay(file: File) -> None:
+    """Give the blob its name in the snapshot."""
+    if file.link.is_file():
+        return
+    file.link.parent.mkdir(parents=True, exist_ok=True)
+    file.link.unlink(missing_ok=True)  # a link to a blob that is gone
+    try:
+        file.link.symlink_to(os.path.relpath(file.blob, file.link.parent))
+    except FileExistsError:  # by another process
+        pass
+    except OSError:  # no links here
+        file.blob.replace(file.link)
+
+
+def _name_commit(file: File) -> None:
+    """Last of all: until then the revision names what was there before."""
+    path = hub.storage(file.repository) / "refs" / file.revision
+    if file.revision == file.commit:
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with writer.new_file(path) as new:
+        new.write_text(file.commit, encoding="utf-8")

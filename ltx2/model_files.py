@@ -1,0 +1,42 @@
+"""Which files a model is: paths, names of `ltx2 list`, LTX2_MODEL, or the demo."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+from .errors import ModelError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+StrPath: TypeAlias = "str | os.PathLike[str]"
+
+DEMO = Path(__file__).resolve().with_name("demo")
+
+
+def model_files(model: StrPath | Sequence[StrPath] | None) -> Sequence[StrPath]:
+    """Those that `Session(model)` opens."""
+    if model is None and (named := os.environ.get("LTX2_MODEL")):
+        pieces = named.split(os.pathsep)
+        if all(map(os.path.lexists, pieces)):
+            return pieces
+        from . import hub
+
+        return paths(hub.split(named))
+    if model is None:
+        files = sorted(DEMO.glob("*.gguf"))
+        if not files:
+            raise ModelError(f"model: the demo model is not in {DEMO}; name another")
+        return files
+    return paths([model] if isinstance(model, (str, os.PathLike)) else list(model))
+
+
+def paths(given: Sequence[StrPath]) -> Sequence[StrPath]:
+    """Paths and names of models as paths alone."""
+    if all(isinstance(path, (str, os.PathLike)) and os.path.lexists(path) for path in given):
+        return given
+    from . import hub  # for names, which most runs need not know
+
+    return hub.expanded(given)

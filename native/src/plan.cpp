@@ -1,0 +1,72 @@
+#include "plan.h"
+
+#include <cmath>
+
+namespace ltx2 {
+
+double Plan::seconds(const Tally::Stage & stage) const {
+    double sum = 0;
+    for (const auto & [work, amount] : stage.work)
+        if (const auto speed = speeds.find(work.name()); speed != speeds.end())
+            sum += amount / speed->second;
+    return sum;
+}
+
+Json plan_json(const Plan & plan, const Request & want, const VideoSize * nearest) {
+    Json::Array stages;
+    double seconds = 0;
+    size_t most = 0;
+    for (const Tally::Stage & stage : plan.tally.stages) {
+        const double took = plan.seconds(stage);
+        seconds += took;
+        most = std::max(most, stage.mapped + stage.own());
+        stages.push_back(Json::Object{{"stage", stage.name},
+                                      {"seconds", took},
+                                      {"mapped", stage.mapped},
+                                      {"copied", stage.copied},
+                                      {"activations", stage.activations}});
+    }
+    Json speeds = Json::Object();
+    for (const auto & [name, speed] : plan.speeds)
+        speeds.set(name, speed);
+    const Guidance & guidance = want.stages.front().guidance;
+    Json out =
+        Json::Object{{"width", want.width},
+                     {"height", want.height},
+                     {"frames", want.frames},
+                     {"fps", double{want.fps}},
+                     {"steps", want.stages.front().sigmas.size() - 1},
+                     {"passes", 1 + guidance.uses_negative() + guidance.uses_stg()},
+                     {"stages", std::move(stages)},
+                     {"seconds", seconds},
+                     {"memory", Json::Object{{"own", plan.tally.own()}, {"with_mapped", most}}},
+                     {"busy", plan.busy},
+                     {"fits", plan.fits()},
+                     {"speeds", std::move(speeds)}};
+    if (plan.available)
+        out.set("available", plan.available);
+    if (nearest)
+        out.set("nearest", Json::Object{{"width", nearest->width},
+                                        {"height", nearest->height},
+                                        {"frames", nearest->frames}});
+    return out;
+}
+
+Speeds speeds_of(const std::string & text) {
+    Speeds speeds;
+    if (text.empty())
+        return speeds;
+    try {
+        for (const auto & [name, value] : Json::parse(text, "speeds").object("speeds")) {
+            const double speed = value.number("speeds");
+            if (!(speed > 0) || !std::isfinite(speed))
+                fail(LTX2_STATUS_INVALID_ARGUMENT, "speeds: %g is not a speed", speed);
+            speeds.emplace(name, speed);
+        }
+    } catch (const Error & e) {
+        fail(LTX2_STATUS_INVALID_ARGUMENT, "%s", e.what());
+    }
+    return speeds;
+}
+
+} // namespace ltx2

@@ -1,0 +1,281 @@
+"""Downloads that go wrong, from a hub on this machine, by huggingface_hub itself."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import local_hub
+import pytest
+from hub_models import DIT, GGUF, NAME, VAE, begun, blob, is_right, partial
+from local_hub import Hub, checksum, cut, says, sends, status, waits
+
+import ltx2
+from ltx2 import download, hub
+
+
+@pytest.fixture(autouse=True)
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between attempts: ours and huggingface_hub's."""
+    monkeypatch.setattr(time, "sleep", lambda _: None)
+
+
+def test_a_download_goes_on_where_it_stopped(server: Hub) -> None:
+    begun(server, 100_000)
+    seen: list[ltx2.Progress] = []
+    hub.pull(NAME, progress=seen.append)
+    assert "bytes=100000-" in server.sent()
+    assert is_right(server)
+    total = sum(len(f) for f in server.repositories[GGUF].values())
+    total += sum(len(f) for f in server.repositories["ggml-org/gemma-3-12b-it-qat-GGUF"].values())
+    assert (seen[-1].done, seen[-1].total) == (total, total)
+
+
+def test_a_progress_function_that_raises_stops_it_and_the_rest_is_kept(server: Hub) -> None:
+    class EnoughError(Exception):
+        pass
+
+    def enough(progress: ltx2.Progress) -> None:
+        raise EnoughError
+
+    with pytest.raises(EnoughError):
+        hub.pull(NAME, progress=enough)
+    assert partial(server, GGUF, DIT).stat().st_size > 0
+    assert not blob(server, GGUF, DIT).exists()
+    hub.pull(NAME)
+    assert is_right(server)
+
+
+@pytest.mark.parametrize("size", [0, 500_000])
+def test_a_connection_that_goes_is_taken_up_again(server: Hub, size: int) -> None:
+    key = checksum(server.repositories[GGUF][DIT])
+    server.faults[key] += [cut(size), cut(100_000), status(503), cut(0)]
+    hub.pull(NAME)
+    assert is_right(server)
+    assert f"bytes={size + 100_000}-" in server.sent()
+
+
+def test_a_server_that_knows_no_ranges_sends_all_of_it(server: Hub) -> None:
+    begun(server, 100_000)
+    server.faults[checksum(server.repositories[GGUF][DIT])].append(sends(bytes))
+    hub.pull(NAME)
+    assert is_right(server)
+
+
+def test_a_hub_that_stays_down_is_told_and_nothing_is_lost(server: Hub) -> None:
+    key = checksum(server.repositories[GGUF][DIT])
+    server.faults[key] += [cut(200_000), *[status(502)] * 20]
+    with pytest.raises(ConnectionError, match=f"{DIT}: .*502.*what has come is kept"):
+        hub.pull(NAME)
+    assert partial(server, GGUF, DIT).stat().st_size == 200_000
+    server.faults.clear()
+    hub.pull(NAME)
+    assert is_right(server)
+
+
+def test_no_hub_at_all_is_one_line(server: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    from huggingface_hub import constants
+
+    url = "http://127.0.0.1:9/{repo_id}/resolve/{revision}/{filename}"
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", url)
+    with pytest.raises(ConnectionError, match=f"{DIT}: the download failed: ") as caught:
+        hub.pull(NAME)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("damage", [
+    lambda data: data[:-1] + bytes([data[-1] ^ 1]),
+    lambda data: data + b"more",
+], ids=["a bit", "longer"])  # fmt: skip
+def test_what_comes_damaged_comes_again(
+    server: Hub, damage: local_hub.Change, caplog: pytest.LogCaptureFixture
+) -> None:
+    key = checksum(server.repositories[GGUF][DIT])
+    server.faults[key].append(sends(damage))
+    hub.pull(NAME)
+    assert f"{DIT}: came damaged; it is downloaded again" in caplog.text
+    assert is_right(server)
+    server.large[key] = b"other" + server.large[key][5:]
+    blob(server, GGUF, DIT).unlink()
+    with pytest.raises(ltx2.ModelError, match=f"{DIT}: what comes has not the checksum {key}"):
+        hub.pull(NAME)
+    assert not blob(server, GGUF, DIT).exists()
+    assert not partial(server, GGUF, DIT).exists()
+
+
+def test_a_file_that_was_damaged_here_is_named_and_comes_again(
+    server: Hub, caplog: pytest.LogCaptureFixture
+) -> None:
+    hub.pull(NAME)
+    path = blob(server, GGUF, VAE)
+    data = bytearray(path.read_bytes())
+    data[1000] ^= 4
+    path.write_bytes(data)
+    server.asked.clear()
+    seen = set()
+    hub.pull(NAME, progress=lambda p: seen.add(p.stage))
+    assert f"{Path(VAE).name}: is damaged; it is downloaded again" in caplog.text
+    assert path.read_bytes() == server.repositories[GGUF][VAE]
+    assert seen == {"verify", "download"}
+    assert len(server.sent()) == 1
+
+
+@pytest.mark.parametrize("said", [
+    {"X_Linked_Etag": '"../../../../etc/passwd"'},
+    {"X_Linked_Etag": ""},
+    {"X_Repo_Commit": "../../x"},
+    {"X_Linked_Size": "many"},
+], ids=["etag", "no etag", "commit", "size"])  # fmt: skip
+def test_what_a_hub_says_is_not_believed_blindly(server: Hub, said: dict[str, str]) -> None:
+    server.faults[DIT].append(says(**said))
+    with pytest.raises(ltx2.ModelError, match=f"{DIT}: .* no commit, checksum or size"):
+        hub.pull(NAME)
+    assert server.sent() == []
+
+
+@pytest.mark.parametrize("size", [1000, 10_000_000])
+def test_a_wrong_size_is_found_out(server: Hub, size: int) -> None:
+    server.faults[DIT].append(says(X_Linked_Size=str(size)))
+    with pytest.raises((ltx2.ModelError, OSError), match=DIT):
+        hub.pull(NAME)
+    assert not blob(server, GGUF, DIT).exists()
+
+
+def test_a_wrong_checksum_is_found_out(server: Hub) -> None:
+    server.faults[DIT].append(says(X_Linked_Etag=f'"{"0" * 64}"'))
+    with pytest.raises(ltx2.ModelError, match="has not the checksum 0000"):
+        hub.pull(NAME)
+
+
+def test_a_full_disk_is_told_with_the_file(server: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Full(download._Partial):
+        def __init__(self, *arguments: object) -> None:
+            super().__init__(*arguments)  # type: ignore[arg-type]
+            self.stream.close()
+            self.stream = Path("/dev/full").open("wb", buffering=0)  # noqa: SIM115
+
+        def close(self) -> None:
+            self.stream.close()
+
+    if not Path("/dev/full").exists():
+        pytest.skip("needs /dev/full")
+    monkeypatch.setattr(download, "_Partial", Full)
+    with pytest.raises(OSError, match="No space left") as caught:
+        hub.pull(NAME)
+    assert caught.value.errno == errno.ENOSPC
+    assert caught.value.filename == str(partial(server, GGUF, DIT))
+
+
+def test_a_newer_commit_is_taken_and_the_old_one_serves_until_then(server: Hub) -> None:
+    before = hub.pull(NAME)
+    server.repositories[GGUF][VAE] = server.repositories[GGUF][VAE][:-1] + b"\1"
+    server.faults[checksum(server.repositories[GGUF][VAE])] += [status(404)] * 3
+    with pytest.raises(ltx2.ModelError, match="404"):
+        hub.pull(NAME)
+    assert hub.model_set(NAME).paths() == before
+    server.faults.clear()
+    after = hub.pull(NAME)
+    assert (after != before) and after[0].samefile(before[0])
+
+
+def test_where_links_cannot_be_made_the_files_lie_there(
+    server: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EPERM, "no links")
+
+    monkeypatch.setattr(Path, "symlink_to", refuse)
+    paths = hub.pull(NAME)
+    assert not any(path.is_symlink() for path in paths)
+    server.asked.clear()
+    assert hub.pull(NAME) == paths
+    assert server.sent() == []
+
+
+def test_huggingface_hub_finds_what_was_pulled(server: Hub) -> None:
+    from huggingface_hub import hf_hub_download, try_to_load_from_cache
+
+    path = str(hub.pull(NAME)[0])
+    assert try_to_load_from_cache(GGUF, DIT) == path
+    server.asked.clear()
+    assert hf_hub_download(GGUF, DIT) == path
+    assert server.sent() == []
+
+
+def test_its_messages_go_to_our_log(server: Hub, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "ltx2")
+    handlers = list(logging.getLogger("huggingface_hub").handlers)
+    server.faults[checksum(server.repositories[GGUF][DIT])] += [cut(1000), status(503)]
+    hub.pull(NAME)
+    assert {record.name for record in caplog.records} == {"ltx2"}
+    assert logging.getLogger("huggingface_hub").handlers == handlers
+
+
+# ---- processes
+
+
+def start(*arguments: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "ltx2", *arguments]
+    return subprocess.Popen(command, stdout=-1, stderr=-1, stdin=subprocess.DEVNULL, text=True)
+
+
+@pytest.fixture
+def stalled(server: Hub) -> Iterator[tuple[threading.Event, threading.Event]]:
+    """The transformer's download stops half-way; when it has, and when it may go on.
+
+    It is as large as lets huggingface_hub write something before that.
+    """
+    server.repositories[GGUF][DIT] = bytes(25_000_000)
+    reached, until = threading.Event(), threading.Event()
+    fault = waits(15_000_000, reached, until)
+    server.faults[checksum(server.repositories[GGUF][DIT])].append(fault)
+    yield reached, until
+    until.set()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_a_pull_that_is_stopped_goes_on_later(
+    server: Hub, stalled: tuple[threading.Event, threading.Event], command: None, number: int
+) -> None:
+    process = start("pull", NAME)
+    assert stalled[0].wait(60)
+    path = partial(server, GGUF, DIT)
+    while not path.exists() or path.stat().st_size == 0:
+        assert process.poll() is None
+    process.send_signal(number)
+    out, err = process.communicate()
+    if number != signal.SIGKILL:
+        assert process.returncode == 128 + number
+        assert err.splitlines()[-1] == "ltx2: cancelled"
+    assert out == ""
+    have = path.stat().st_size
+    assert not blob(server, GGUF, DIT).exists()
+    hub.pull(NAME)
+    assert f"bytes={have}-" in server.sent()
+    assert is_right(server)
+
+
+def test_two_pulls_at_once_download_each_file_once(
+    server: Hub, stalled: tuple[threading.Event, threading.Event], command: None
+) -> None:
+    first = start("pull", NAME)
+    assert stalled[0].wait(60)
+    server.asked.clear()
+    second = start("pull", NAME)
+    looked_up = 4
+    while sum(method == "HEAD" for method, *_ in server.asked) < looked_up:
+        assert second.poll() is None
+    stalled[1].set()
+    outs = [process.communicate() for process in (first, second)]
+    assert [process.returncode for process in (first, second)] == [0, 0], outs
+    assert outs[0][0] == outs[1][0]
+    assert is_right(server)
+    assert len(server.sent()) == 3  # and the one before

@@ -1,0 +1,182 @@
+"""What a video will take, said before a weight is read, and whether that is so."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import ltx2
+from ltx2 import cache, cli
+from ltx2._native import c_text, check, ffi, lib, string
+from ltx2.request import Request
+
+PROMPT = "a red circle moves right on a blue background"
+
+
+@pytest.fixture(autouse=True)
+def empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("LTX2_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def test_a_plan_has_every_stage_and_what_will_be_made() -> None:
+    with ltx2.Session() as session:
+        plan = session.plan(PROMPT, width=96, frames=17)
+        made = session.t2v(PROMPT, width=96, frames=17, seed=1)
+    assert [stage["stage"] for stage in plan["stages"]] == ["text", "denoise", "decode"]
+    assert made.frames.shape == (plan["frames"], plan["height"], plan["width"], 3)
+    assert plan["fps"] == made.fps
+    assert plan["seconds"] == pytest.approx(sum(stage["seconds"] for stage in plan["stages"]))
+    assert all(stage["seconds"] > 0 and stage["activations"] > 0 for stage in plan["stages"])
+    own = max(stage["copied"] + stage["activations"] for stage in plan["stages"])
+    assert plan["memory"]["own"] == own <= plan["memory"]["with_mapped"]
+    assert plan["fits"] and "nearest" not in plan
+
+
+def planned(session: ltx2.Session, speeds: str, **options: Any) -> dict[str, Any]:
+    """Without the cache, which keeps nothing of a busy machine."""
+    params, inputs = Request.of(PROMPT, options).params()
+    out = ffi.new("char **")
+    check(lib.ltx2_session_plan(session._session, params, c_text("speeds", speeds), out))
+    del inputs
+    plan: dict[str, Any] = json.loads(string(ffi.gc(out[0], lib.ltx2_text_free)))
+    return plan
+
+
+def test_work_grows_with_steps_and_passes() -> None:
+    def denoise(plan: dict[str, Any]) -> float:
+        return float(sum(s["seconds"] for s in plan["stages"] if s["stage"] == "denoise"))
+
+    with ltx2.Session() as session:
+        speeds = json.dumps(planned(session, "")["speeds"])
+        one = denoise(planned(session, speeds, steps=4, guidance=1, stg=0))
+        two = denoise(planned(session, speeds, steps=8, guidance=1, stg=0))
+        assert two == pytest.approx(2 * one)
+        guided = planned(session, speeds, steps=4, guidance=3, stg=0)
+    assert guided["passes"] == 2
+    assert 1.8 * one < denoise(guided) < 2.2 * one
+
+
+def test_pictures_are_a_stage_of_their_own() -> None:
+    picture = np.zeros((64, 64, 3), np.uint8)
+    with ltx2.Session() as session:
+        plan = session.plan(PROMPT, {0: picture, 16: picture}, steps=4)
+    assert [stage["stage"] for stage in plan["stages"]] == ["text", "image", "denoise", "decode"]
+
+
+@pytest.mark.parametrize("keep_loaded", [False, True])
+def test_planning_changes_no_bit(keep_loaded: bool) -> None:
+    with ltx2.Session(keep_loaded=keep_loaded) as session:
+        before = session.t2v(PROMPT, steps=2, seed=3)
+        session.plan(PROMPT, width=160)
+        after = session.t2v(PROMPT, steps=2, seed=3)
+    np.testing.assert_array_equal(before.frames, after.frames)
+    assert before.latents is not None and after.latents is not None
+    np.testing.assert_array_equal(before.latents, after.latents)
+
+
+MEASURED = """
+import json, sys, threading, time
+import ltx2
+width, height, frames = map(int, sys.argv[1:])
+def anonymous():
+    for line in open("/proc/self/status"):
+        if line.startswith("RssAnon"):
+            return int(line.split()[1]) * 1024
+size = dict(width=width, height=height, frames=frames, steps=1)
+with ltx2.Session(threads=2) as session:
+    session.t2v("a red circle", width=64, height=64, frames=9, steps=1)
+    plan = session.plan("a red circle", **size)
+    before, most, ended = anonymous(), 0, threading.Event()
+    def watch():
+        global most
+        while not ended.is_set():
+            most = max(most, anonymous())
+            time.sleep(0.0005)
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    video = session.t2v("a red circle", **size)
+    ended.set()
+    watcher.join()
+print(json.dumps([plan["memory"]["own"], most - before]))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc/self/status is Linux's")
+@pytest.mark.parametrize("size", [(512, 320, 25), (256, 512, 65)])
+def test_memory_is_what_it_was_said_to_be(size: tuple[int, int, int]) -> None:
+    run = [sys.executable, "-c", MEASURED, *map(str, size)]
+    planned, measured = json.loads(subprocess.run(run, check=True, capture_output=True).stdout)
+    assert measured == pytest.approx(planned, rel=0.05, abs=16 << 20)  # 11 MiB more than planned
+
+
+REFUSED = """
+import json, resource, sys
+import ltx2
+with ltx2.Session() as session:
+    used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (used + (400 << 20), resource.RLIM_INFINITY))
+    size = dict(width=1024, height=1024, frames=97)
+    plan = session.plan("a red circle", **size)
+    try:
+        session.t2v("a red circle", **size)
+    except ltx2.OutOfMemoryError as error:
+        words = str(error)
+    again = session.plan("a red circle", **plan["nearest"])
+print(json.dumps([plan["fits"], plan["nearest"], words, again["fits"]]))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits of address space are Linux's")
+def test_what_does_not_fit_is_refused_with_what_does() -> None:
+    run = [sys.executable, "-c", REFUSED]
+    out = subprocess.run(run, check=True, capture_output=True, text=True).stdout
+    fits, nearest, words, again = json.loads(out)
+    assert not fits and again
+    assert "{frames} frames of {width} x {height} would fit".format(**nearest) in words
+    assert nearest["width"] * nearest["height"] * nearest["frames"] > 256 * 256 * 9
+
+
+def test_speeds_are_measured_once_and_kept(empty_cache: Path) -> None:
+    with ltx2.Session() as session:
+        first = session.plan(PROMPT)
+        kept = cache.load("speeds.json")
+        assert bool(kept) is not first["busy"]
+        cache.store("speeds.json", {k: {n: 2 * v for n, v in s.items()} for k, s in kept.items()})
+        if kept:
+            assert session.plan(PROMPT)["seconds"] == pytest.approx(first["seconds"] / 2)
+        (empty_cache / "speeds.json").write_bytes(b"\xff{")
+        session.plan(PROMPT)
+
+
+def test_nothing_fails_where_nothing_can_be_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("LTX2_CACHE", str(tmp_path / "file" / "cache"))
+    with ltx2.Session() as session:
+        assert session.plan(PROMPT)["seconds"] > 0
+
+
+@pytest.mark.parametrize("speeds", ["[]", "{", '{"move": 0}', '{"move": -1}', '{"move": "a"}'])
+def test_speeds_that_are_none_are_refused(speeds: str) -> None:
+    with ltx2.Session() as session, pytest.raises(ltx2.InvalidArgumentError, match="speeds"):
+        planned(session, speeds)
+
+
+def test_the_command_says_it_in_lines_and_in_json(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["plan", PROMPT, "--frames", "17"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("128x128, 17 frames, 16 steps of 2 passes")
+    assert [line.split(":")[0].strip() for line in lines[1:5]] == [
+        "text", "denoise", "decode", "total",
+    ]  # fmt: skip
+    assert lines[5].startswith("fits into ")
+    assert cli.main(["plan", PROMPT, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["frames"] == 25
