@@ -278,7 +278,6 @@ Contents recognise(const std::vector<const TensorFile *> & files) {
     Contents contents;
     std::string twice = files.size() > 1 ? twice_given(files) : ""; // in one they are not
     bool any = false;                                               // that is loaded
-    const TensorFile & file = *files.front();
     for (const PartRow & row : part_rows()) {
         const bool loaded = row.is_loaded();
         std::string again;
