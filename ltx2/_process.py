@@ -56,6 +56,9 @@ def run(work: Callable[[], int]) -> int:
             _ignore_signals()
     except KeyboardInterrupt:  # between what `work` catches and here
         code = 130
+    # Python remembers a KeyboardInterrupt that left a text it executed, as an import does, and ends
+    # by SIGINT in the end, wherever it was caught; until the next text.
+    exec("")
     for stream in (sys.stdout, sys.stderr):
         _drop_what_cannot_be_written(stream)
     return 128 + ended_by if code and ended_by else code

@@ -146,7 +146,7 @@ class Bench:
                 worker.run()
 
     def measure(self, folder: Path, part: str, size: int) -> list[Row]:
-        _, kinds = PARTS[part]
+        kinds = self.args.type or PARTS[part][1]
         ours = {kind: self.ours(folder, part, kind, size) for kind in kinds}
         plain = {}
         if not (self.args.no_plain or part.startswith("attention")):
@@ -172,7 +172,8 @@ class Bench:
 
 def multipliers(part: str, kind: str, rates: dict[str, float]) -> str:
     """The multipliers that serve a part best, of those this processor has."""
-    wanted = {"F32": "f32", "BF16": "bf16", "F16": "bf16"}.get(kind, "int8")
+    floats = kind.startswith("fp8") or kind in ("BF16", "F16", "nvfp4", "mxfp8")
+    wanted = "f32" if kind == "F32" else "bf16" if floats else "int8"
     if part in ("decode", "encode"):
         wanted = "f32"
     return wanted if rates[wanted] else "f32"
@@ -267,6 +268,10 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--part", action="append", choices=list(PARTS), help="only this part")
     parser.add_argument("--size", type=int, action="append", help="only this size")
+    parser.add_argument(
+        "--type", action="append",
+        help="weights of this type, any that GGUF has; for a DiT block a format of ComfyUI too",
+    )  # fmt: skip
     parser.add_argument("--no-plain", action="store_true", help="without plain ggml operations")
     parser.add_argument("--torch-python", help="a Python that has torch, ltx-core, transformers")
     parser.add_argument(

@@ -10,6 +10,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+import comfy_quant
 import gguf
 import numpy as np
 
@@ -28,6 +29,10 @@ DECODER = [
     ("res_x", 4), ("compress_space", 2), ("res_x", 6), ("compress_time", 2), ("res_x", 4),
     ("compress_all", 1), ("res_x", 2), ("compress_all", 2), ("res_x", 2),
 ]  # fmt: skip
+
+
+# Where a block has its scales, if not at its beginning.
+SCALES = {"Q4_K": (0, 2), "Q5_K": (0, 2), "Q6_K": (208,), "Q3_K": (108,), "Q2_K": (80, 82)}
 
 
 def _blocks(stages: list[tuple[str, int]]) -> list[list[Any]]:
@@ -70,7 +75,7 @@ def config(layers: int = 1) -> dict[str, Any]:
 
 class _Writer:
     def __init__(self, path: Path, arch: str, kind: str) -> None:
-        self.out = gguf.GGUFWriter(path, arch)
+        self.out: Any = gguf.GGUFWriter(path, arch)
         self.kind = kind
         self.random = np.random.default_rng(0)
 
@@ -85,15 +90,17 @@ class _Writer:
         self.out.add_tensor(name, data)
 
     def matrix(self, name: str, rows: int, columns: int) -> None:
-        if self.kind == "F16":
-            data = (self.normal / math.sqrt(columns)).astype(np.float16)
-            self.out.add_tensor(name, np.resize(data, (rows, columns)))
-            return
         kind = gguf.GGMLQuantizationType[self.kind]
+        if self.kind in ("F32", "F16", "BF16"):
+            data = gguf.quants.quantize(self.normal / np.float32(math.sqrt(columns)), kind)
+            width = columns * gguf.GGML_QUANT_SIZES[kind][1] // data.itemsize
+            self.out.add_tensor(name, np.resize(data, (rows, width)), raw_dtype=kind)
+            return
         block, size = gguf.GGML_QUANT_SIZES[kind]
         some = self.random.integers(0, 256, (1 << 15, size), dtype=np.uint8, endpoint=False)
         step = (0.25 if self.kind == "Q4_0" else 0.016) / math.sqrt(columns)
-        some[:, :2] = np.array([step], np.float16).view(np.uint8)
+        for at in SCALES.get(self.kind, (0,)):
+            some[:, at : at + 2] = np.array([step], np.float16).view(np.uint8)
         data = np.resize(some, (rows, columns // block * size))
         self.out.add_tensor(name, data, raw_dtype=kind)
 
@@ -111,6 +118,45 @@ class _Writer:
         self.out.write_kv_data_to_file()
         self.out.write_tensors_to_file()
         self.out.close()
+
+
+class _CodedWriter(_Writer):
+    """The same file as safetensors, its matrices in a format of comfy_quant."""
+
+    def __init__(self, path: Path, kind: str) -> None:
+        self.path, self.kind = path, kind
+        self.normal = np.random.default_rng(0).standard_normal(1 << 20, dtype=np.float32)
+        self.tensors: dict[str, comfy_quant.Tensor] = {}
+        self.metadata: dict[str, str] = {}
+        self.out = self
+
+    def add_string(self, key: str, text: str) -> None:
+        self.metadata[key] = text
+
+    def add_tensor(self, name: str, data: np.ndarray) -> None:
+        kind = "F16" if data.dtype == np.float16 else "F32"
+        self.tensors[name] = comfy_quant.Tensor(kind, data)
+
+    def matrix(self, name: str, rows: int, columns: int) -> None:
+        if self.kind == "F16":
+            super().matrix(name, rows, columns)
+            return
+        some = np.resize(self.normal / math.sqrt(columns), (128, columns))
+        parts, marker = comfy_quant.QUANTISERS[self.kind](some, 256)
+        module = name.removesuffix("weight")
+        for part, (dtype, data) in parts.items():
+            if part == "weight_correction":
+                data = np.resize(data.T, (rows, len(data))).T
+            elif data.ndim and data.shape[0] == len(some):
+                whole = 128 if part == "weight_scale" and self.kind in ("nvfp4", "mxfp8") else 1
+                data = np.resize(data, (-(-rows // whole) * whole, *data.shape[1:]))
+            self.tensors[module + part] = comfy_quant.Tensor(dtype, data)
+        if marker:
+            text = np.frombuffer(json.dumps(marker).encode(), np.uint8)
+            self.tensors[module + "comfy_quant"] = comfy_quant.Tensor("U8", text)
+
+    def close(self) -> None:
+        comfy_quant.write(self.path, self.tensors, self.metadata)
 
 
 def _attention(w: _Writer, path: str) -> None:
@@ -236,7 +282,10 @@ def _gemma(w: _Writer, layers: int) -> None:
 
 
 def _write(path: Path, part: str, kind: str) -> None:
-    w = _Writer(path, "gemma3" if part.startswith("gemma") else "ltxv", kind)
+    if kind in comfy_quant.QUANTISERS:
+        w: _Writer = _CodedWriter(path, kind)
+    else:
+        w = _Writer(path, "gemma3" if part.startswith("gemma") else "ltxv", kind)
     if part == "gemma":
         _gemma(w, 1)
     elif part == "gemma of a video":

@@ -4,7 +4,7 @@
     scripts/comfy_quant.py int8_convrot ltx-tiny-base.safetensors ltx-tiny-base-int8.safetensors
     scripts/comfy_quant.py decode ltx-tiny-base-int8.safetensors plain.safetensors
 
-docs/formats.md describes the formats. Which matrices are coded follows what published files do: the
+docs/comfyui.md describes the formats. Which matrices are coded follows what published files do: the
 linear layers of the blocks; what is small, and every token passes through, stays as it was.
 `decode` is the reference that the tests compare the library with: float32, outermost first.
 """
@@ -100,7 +100,8 @@ def _small_floats(exponent: int, mantissa: int) -> Array:
     high, low = codes >> mantissa, codes & ((1 << mantissa) - 1)
     fraction = (high > 0) + low / (1 << mantissa)
     sizes = fraction * 2.0 ** (np.maximum(high, 1) - (1 << (exponent - 1)) + 1)
-    return sizes.astype(np.float32)
+    out: Array = sizes.astype(np.float32)
+    return out
 
 
 def _with_sign(sizes: Array) -> Array:
@@ -131,7 +132,10 @@ def to_fp8(x: Array, dtype: str = "F8_E4M3") -> Array:
 def e8m0(bits: Array) -> Array:
     """Powers of two; zero stands for zero."""
     powers = np.ldexp(np.float32(1), bits.astype(np.int32) - 127).astype(np.float32)
-    return np.where(bits == 0, np.float32(0), np.where(bits == 255, np.float32(np.nan), powers))
+    out: Array = np.where(
+        bits == 0, np.float32(0), np.where(bits == 255, np.float32(np.nan), powers)
+    )
+    return out
 
 
 # ---- rotation and packing
@@ -232,7 +236,8 @@ def w4a4(w: Array, rotated: int) -> Coded:
 
 def _nearest_level(x: Array, levels: Array) -> Array:
     """Indices into sorted levels [groups, levels] of x [groups, values]."""
-    return np.abs(x[:, :, None] - levels[:, None, :]).argmin(axis=2).astype(np.uint8)
+    out: Array = np.abs(x[:, :, None] - levels[:, None, :]).argmin(axis=2).astype(np.uint8)
+    return out
 
 
 def w4a8(w: Array, rotated: int, kind: str = "codebook", group: int = 16) -> Coded:
@@ -335,6 +340,7 @@ def decode(parts: Mapping[str, Tensor], marker: Mapping[str, Any] | None) -> Arr
     """The matrix as it was before it was coded; NVFP4 and MXFP8 with their padding."""
     weight = parts["weight"]
     kind = marker["format"] if marker else "float8"
+    x: Array
     if kind.startswith("float8"):
         scale = parts.get("weight_scale", parts.get("scale_weight", _f32(1)))
         return FLOATS[weight.dtype][weight.data] * scale.data.reshape(-1, 1)
@@ -343,10 +349,12 @@ def decode(parts: Mapping[str, Tensor], marker: Mapping[str, Any] | None) -> Arr
         size = FLOATS["F8_E4M3"][_scales_of_blocks(parts, 2 * weight.data.shape[1] // 16)]
         codes = from_nibbles(weight.data, high_first=True)
         x = _with_sign(E2M1)[codes] * np.repeat(size, 16, axis=1)
-        return x * parts["weight_scale_2"].data
+        x *= parts["weight_scale_2"].data
+        return x
     if kind == "mxfp8":
         powers = e8m0(_scales_of_blocks(parts, weight.data.shape[1] // 32))
-        return FLOATS["F8_E4M3"][weight.data] * np.repeat(powers, 32, axis=1)
+        x = FLOATS["F8_E4M3"][weight.data] * np.repeat(powers, 32, axis=1)
+        return x
     if kind == "int8_tensorwise":
         x = weight.data.astype(np.float32) * parts["weight_scale"].data.reshape(-1, 1)
         return rotate(x, marker.get("convrot_groupsize", 256)) if marker.get("convrot") else x
@@ -379,7 +387,8 @@ def _w4a8_values(parts: Mapping[str, Tensor], group: int) -> Array:
     x = whole.astype(np.float32) * parts["weight_s_channel"].data[:, None]
     if "weight_correction" in parts:
         x = x + np.repeat(parts["weight_correction"].data.T, group, axis=1)
-    return x
+    out: Array = x
+    return out
 
 
 # ---- files

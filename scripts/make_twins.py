@@ -44,8 +44,8 @@ GEMMA = GEOMETRIES["twins"]["gemma"]
 def _exact(values: Array) -> Array:
     """What BF16 holds, and F16 too: its smallest step is 2^-24, eight bits below 2^-17."""
     bits = np.ascontiguousarray(values, np.float32).view(np.uint32)
-    bits = (bits + 0x7FFF + ((bits >> 16) & 1)) & 0xFFFF0000
-    rounded: Array = bits.astype(np.uint32).view(np.float32)
+    halves = ((bits + 0x7FFF + ((bits >> 16) & 1)) & 0xFFFF0000).astype(np.uint32)
+    rounded: Array = halves.view(np.float32)
     rounded[np.abs(rounded) < 2.0**-17] = 0
     return rounded
 
@@ -67,7 +67,12 @@ class Model:
         self.checkpoint = _tensors(shapes)
         self.gemma = _tensors(tiny_shapes.gemma(GEMMA, tiny_tokenizer.vocabulary_size() + 63))
         self.stated = {"config": json.dumps(config), "model_version": "2.3.0"}
-        self._quantiser = quantiser
+        self._quantiser = subprocess.Popen(
+            [quantiser], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+
+    def close(self) -> None:
+        self._quantiser.communicate()  # it ends with its input
 
     def part(self, *prefixes: str, without: str = "") -> Tensors:
         """The checkpoint's tensors under these prefixes, less those under another."""
@@ -78,11 +83,15 @@ class Model:
         }
 
     def quantised(self, kind: str, values: Array) -> bytes:
-        command = f"{kind.lower()} {values.shape[0]} {values.shape[1]}\n".encode()
-        done = subprocess.run(
-            [self._quantiser], input=command + values.tobytes(), capture_output=True, check=True
-        )
-        return done.stdout
+        stdin, stdout = self._quantiser.stdin, self._quantiser.stdout
+        assert stdin
+        assert stdout
+        rows, columns = values.shape
+        name = re.sub("_k$", "_K", kind.lower())  # as ggml spells it
+        stdin.write(f"{name} {rows} {columns}\n".encode() + values.tobytes())
+        stdin.flush()
+        block, size = gguf.GGML_QUANT_SIZES[gguf.GGMLQuantizationType[kind]]
+        return stdout.read(rows * columns // block * size)
 
     def rounded(self, kind: str, values: Array) -> Array:
         """The values that are left of a matrix in this type."""
@@ -458,6 +467,7 @@ def main() -> None:
             folder = args.folder / kind / name
             shutil.rmtree(folder, ignore_errors=True)
             print(name, *layout(model, folder))
+    model.close()
 
 
 if __name__ == "__main__":

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import hub_models
 import local_hub
@@ -19,6 +19,9 @@ import make_tiny
 import make_twins
 import parity
 import rules
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 GEOMETRIES = ("base", "odd", "plain", "distilled", "heads", "deep", "bf16", "wide")
 
@@ -68,12 +71,14 @@ def tiny_model(tiny: dict[str, Path]) -> list[Path]:
 
 
 @pytest.fixture(scope="session")
-def twin() -> make_twins.Model:
+def twin() -> Iterator[make_twins.Model]:
     """The weights that every layout of test_twins has."""
     program = parity.build() / "tests" / "ltx2_quantise"
     if not program.exists():
         pytest.fail(f"{program} is missing; scripts/check builds it")
-    return make_twins.Model(program)
+    model = make_twins.Model(program)
+    yield model
+    model.close()
 
 
 @pytest.fixture(scope="session")

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import gguf
+    from make_tiny import Array
 
 CHECKPOINT = (
     "an LTX-2.3 checkpoint: the official .safetensors, or the .gguf `ltx2 convert` makes of it"
@@ -65,7 +66,7 @@ class Mix:
         )
 
 
-def zeros(*shape: int) -> make_twins.Array:
+def zeros(*shape: int) -> Array:
     return np.zeros(shape, np.float32)
 
 

@@ -202,3 +202,23 @@ def test_an_answer_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
     assert done.returncode == 6
     assert "No space left" in done.stderr.splitlines()[-1]
     assert (tmp_path / "clip.npy").exists()
+
+
+CAUGHT = """
+import sys
+from ltx2 import _process
+def work():
+    try:
+        exec("raise KeyboardInterrupt")
+    except KeyboardInterrupt:
+        return 130
+sys.exit(_process.run(work))
+"""
+
+
+def test_a_signal_during_an_import_gives_the_exit_code_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "caught.py").write_text(CAUGHT)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    assert subprocess.run([sys.executable, "-m", "caught"], check=False).returncode == 130

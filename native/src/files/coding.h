@@ -1,5 +1,5 @@
 // How the values of a tensor are coded where ggml has no type for it: ComfyUI's formats, which
-// docs/formats.md describes. Codes and scales stay where they are in the file, at any address.
+// docs/comfyui.md describes. Codes and scales stay where they are in the file, at any address.
 #pragma once
 
 #include "files/format.h"

@@ -1,4 +1,4 @@
-// The ways in which ComfyUI's files code weights. docs/formats.md describes them.
+// The ways in which ComfyUI's files code weights. docs/comfyui.md describes them.
 #pragma once
 
 namespace ltx2 {

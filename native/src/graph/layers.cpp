@@ -18,8 +18,7 @@ Tensor add_gated(Graph & g, Tensor x, Tensor branch, const TokenRow & gate) {
 Tensor gelu(Graph & g, Tensor x, Tensor factor) { return g.ops().gelu(g, x, factor); }
 
 Linear::Linear(const Weights & w, int64_t in, int64_t out, bool with_bias)
-    : weight(w.matrix("weight", in, out)),
-      bias(with_bias ? w("bias", {out}, As::f32) : nullptr) {}
+    : weight(w.matrix("weight", in, out)), bias(with_bias ? w("bias", {out}, As::f32) : nullptr) {}
 
 Tensor Linear::operator()(Graph & g, Tensor x, bool with_gelu) const {
     return g.ops().matmul(g, {weight, x, bias, with_gelu, activations});

@@ -80,7 +80,8 @@ static Tensor matmul_cpu(Nodes & g, const MatmulCall & call) {
 static Tensor matmul_gpu(Nodes & g, const MatmulCall & call) {
     const bool large = call.activations != Activations::bits8;
     const float factor = 64;
-    Tensor y = product(g, call.weight.tensor, large ? ggml_scale(g.ctx(), call.x, 1 / factor) : call.x);
+    Tensor y =
+        product(g, call.weight.tensor, large ? ggml_scale(g.ctx(), call.x, 1 / factor) : call.x);
     y = with_bias(g, call, large ? ggml_scale(g.ctx(), y, factor) : y);
     return call.gelu ? gelu_gpu(g, y, nullptr) : y;
 }

@@ -39,9 +39,9 @@ struct Matrix {
 
 // [k, n] times [k, rows] -> [n, rows], then the bias, then GELU in its tanh form.
 struct MatmulCall {
-    Matrix weight;           // [k, n] of any type; in codes where Ops::reads_codes
-    Tensor x = nullptr;      // [k, rows]
-    Tensor bias = nullptr;   // [n], or null
+    Matrix weight;         // [k, n] of any type; in codes where Ops::reads_codes
+    Tensor x = nullptr;    // [k, rows]
+    Tensor bias = nullptr; // [n], or null
     bool gelu = false;
     Activations activations = Activations::bits8;
 };

@@ -318,9 +318,9 @@ void find_codings(Index & tensors, const Files & files) {
     for (auto & [name, source] : tensors) {
         const View module = module_of(*source.info);
         const auto marker = markers.find(module);
-        source.coding =
-            Module(*source.file, module, *source.info, marker == markers.end() ? Json() : marker->second)
-                .coding();
+        source.coding = Module(*source.file, module, *source.info,
+                               marker == markers.end() ? Json() : marker->second)
+                            .coding();
         if (source.coding && !module.empty())
             coded.push_back(name.substr(0, name.size() - std::strlen("weight")));
     }

@@ -19,7 +19,9 @@ struct Source {
 
     // Of its values, outermost first.
     const std::vector<int64_t> & shape() const { return coding ? coding->shape : info->shape; }
-    int64_t elements() const { return coding ? coding->rows() * coding->columns() : info->elements(); }
+    int64_t elements() const {
+        return coding ? coding->rows() * coding->columns() : info->elements();
+    }
 };
 using Index = std::map<std::string, Source, std::less<>>; // by the reference's names
 

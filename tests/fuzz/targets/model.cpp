@@ -93,6 +93,12 @@ static std::string packed(const std::vector<std::pair<int, std::string>> & files
 std::vector<std::string> seeds() {
     const std::string checkpoint =
         file_of(checkpoint_tensors(), {{"config", config}, {"model_version", "2.3.0"}});
+    const std::string layers =
+        R"({"layers": {"transformer_blocks.0.attn1.to_q": "float8_e4m3fn"}})";
+    const std::string coded = file_of(
+        checkpoint_tensors(),
+        {{"config", config}, {"model_version", "2.3.0"}, {"_quantization_metadata", layers}},
+        "F8_E4M3");
     const std::string gemma = file_of(prefixed("model.", gemma_tensors()));
     const std::string json = "{\"model_type\": \"gemma3_text\", " + gemma_json + "}";
     const std::string index = R"({"weight_map": {"a": "model-00001-of-00002.safetensors",
@@ -100,15 +106,21 @@ std::vector<std::string> seeds() {
     return {packed({{0, checkpoint}, {1, gemma}, {2, json}, {3, "{}"}}),
             packed({{0, checkpoint}, {8, llama_gemma().build()}}),
             packed({{2, json}, {5, index}, {6, gemma}, {7, file_of({{"other", {2}}})}}),
-            packed({{9, llama_gemma("ltxv").build()}})};
+            packed({{9, llama_gemma("ltxv").build()}}), packed({{0, coded}})};
 }
 
 std::vector<std::string> worst_inputs() { return {}; }
 
 std::vector<std::string> dictionary() {
-    return {
-        "\"dtype\":\"F8_E4M3\"", "\"config\"",    "general.architecture", "split.count",
-        "model_version",         "lora_A.weight", "lora_down.weight",     "model.diffusion_model.",
-        "spiece_model",          "audio_vae.",    "\\u001b[31m",          "\"model_type\"",
-        "\"text_config\""};
+    return {"\"dtype\":\"F8_E4M3\"", "\"config\"",
+            "comfy_quant",           "weight_scale",
+            "weight_s_rel",          "_quantization_metadata",
+            "{\\\"layers\\\":{",     "convrot_w4a4",
+            "asym_w4a8_int8",        "nvfp4",
+            "general.architecture",  "split.count",
+            "model_version",         "lora_A.weight",
+            "lora_down.weight",      "model.diffusion_model.",
+            "spiece_model",          "audio_vae.",
+            "\\u001b[31m",           "\"model_type\"",
+            "\"text_config\""};
 }

@@ -181,6 +181,8 @@ static Run make_run(Device & device, const std::string & part, const std::string
                     int size) {
     if (part == "attention" || part == "attention64")
         return attention_run(device, part == "attention" ? 128 : 64, model, size);
+    if (part == "types")
+        return types_run(device.threads(), model, size);
     if (part == "video")
         return video_run(device, model, size);
     static const Model parts({model});
@@ -200,8 +202,8 @@ static int bench(int argc, char ** argv) {
     }
     if (argc != 5)
         fail(LTX2_STATUS_INVALID_ARGUMENT,
-             "usage: bench dit|decode|encode|gemma|attention|attention64|video MODEL|KIND THREADS "
-             "SIZE");
+             "usage: bench dit|decode|encode|gemma|attention|attention64|types|video "
+             "MODEL|KIND|KINDS THREADS SIZE");
     Device device("CPU", std::atoi(argv[3]));
     const Run run = make_run(device, argv[1], argv[2], std::atoi(argv[4]));
     for (std::string line; std::getline(std::cin, line);) {

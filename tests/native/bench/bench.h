@@ -36,6 +36,10 @@ private:
 // tokens, the connector, `steps` of the eight denoising steps, the decoder.
 Run video_run(Device & device, const std::string & folder, int steps);
 
+// The product of a matrix of 4096 x 1024 with `rows` rows of activations, in each of the types,
+// which commas separate: seconds of the processor, which other work on the machine changes less.
+Run types_run(int threads, const std::string & kinds, int rows);
+
 // Giga-operations a second of independent multiply-adds in registers, on so many threads at once:
 // F32, BF16 pairs and 8-bit quadruples into one sum; 0 where this processor has none.
 struct Peaks {

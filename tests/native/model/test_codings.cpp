@@ -29,9 +29,9 @@ Stored numbers(const std::vector<float> & values, std::vector<int64_t> shape) {
 }
 
 // The file and the tensors of one module of the DiT in it, found.
-class Found1 {
+class Opened {
 public:
-    explicit Found1(const Tensors & tensors, const std::string & metadata = "") {
+    explicit Opened(const Tensors & tensors, const std::string & metadata = "") {
         std::string header = "{\"__metadata__\":{";
         if (!metadata.empty())
             header += "\"_quantization_metadata\":" + quoted(metadata);
@@ -102,40 +102,40 @@ Tensors marked(const Tensors & tensors, const std::string & json) {
 TEST(fp8_by_its_dtype) {
     const Tensors bare = {{"a.weight", {"F8_E4M3", {2, 3}, "\x38\x40\x30\x38\x38\xb8"}},
                           {"a.bias", {"F8_E5M2", {2}, "\x3c\x40"}}};
-    CHECK(Found1(bare).decoded() == (std::vector<float>{1, 2, 0.5f, 1, 1, -1}));
-    CHECK(Found1(bare).weight("a.bias").coding->format == Format::e5m2);
+    CHECK(Opened(bare).decoded() == (std::vector<float>{1, 2, 0.5f, 1, 1, -1}));
+    CHECK(Opened(bare).weight("a.bias").coding->format == Format::e5m2);
     for (const char * name : {"a.weight_scale", "a.scale_weight"}) {
-        const Found1 one(with(bare, name, numbers({3}, {})));
+        const Opened one(with(bare, name, numbers({3}, {})));
         CHECK(one.decoded()[1] == 6 && one.size() == 2);
-        const Found1 rows(with(bare, name, numbers({3, 5}, {2, 1})));
+        const Opened rows(with(bare, name, numbers({3, 5}, {2, 1})));
         CHECK(rows.decoded() == (std::vector<float>{3, 6, 1.5f, 5, 5, -5}));
     }
-    const Found1 marked_too(
+    const Opened marked_too(
         with(with(bare, "scaled_fp8", {"F32", {0}, ""}), "a.scale_weight", numbers({3}, {1})));
     CHECK(marked_too.decoded()[0] == 3);
-    CHECK(!Found1({{"a.weight", {"BF16", {2, 2}, ""}}}).weight().coding);
+    CHECK(!Opened({{"a.weight", {"BF16", {2, 2}, ""}}}).weight().coding);
 }
 
 TEST(a_marker_is_a_tensor_or_stands_in_the_metadata) {
-    const auto check = [](const Found1 & found, int64_t rotated) {
+    const auto check = [](const Opened & found, int64_t rotated) {
         CHECK(found.coding().format == Format::int8 && found.coding().scale_of_row);
         CHECK(found.coding().rotated_group == rotated && found.size() == 1);
     };
     const std::string plain = R"({"format": "int8_tensorwise")";
-    check(Found1(marked(int8, plain + "}")), 0);
-    check(Found1(marked(int8, plain + std::string("}\0\0 \n", 5))), 0);
-    check(Found1(marked(int8, plain + R"(,"convrot":true,"convrot_groupsize":64})")), 64);
-    check(Found1(marked(int8, plain + R"(,"params":{"convrot":true,"convrot_groupsize":16}})")),
+    check(Opened(marked(int8, plain + "}")), 0);
+    check(Opened(marked(int8, plain + std::string("}\0\0 \n", 5))), 0);
+    check(Opened(marked(int8, plain + R"(,"convrot":true,"convrot_groupsize":64})")), 64);
+    check(Opened(marked(int8, plain + R"(,"params":{"convrot":true,"convrot_groupsize":16}})")),
           16);
-    check(Found1(marked(int8, plain + R"(,"per_row":true,"orig_shape":[1],"convrot":false})")), 0);
-    check(Found1(int8, R"({"layers":{"a":{"format":"int8_tensorwise"}}})"), 0);
-    check(Found1(int8, R"({"layers":{"a":"int8_tensorwise","c":"nonsense"}})"), 0);
+    check(Opened(marked(int8, plain + R"(,"per_row":true,"orig_shape":[1],"convrot":false})")), 0);
+    check(Opened(int8, R"({"layers":{"a":{"format":"int8_tensorwise"}}})"), 0);
+    check(Opened(int8, R"({"layers":{"a":"int8_tensorwise","c":"nonsense"}})"), 0);
     // The tensor comes first.
-    check(Found1(marked(int8, plain + "}"), R"({"layers":{"a":"nvfp4"}})"), 0);
+    check(Opened(marked(int8, plain + "}"), R"({"layers":{"a":"nvfp4"}})"), 0);
     Tensors prefixed;
     for (const auto & [name, stored] : int8)
         prefixed["model.diffusion_model." + name] = stored;
-    const Found1 found(prefixed, R"({"layers":{"a":"int8_tensorwise"}})");
+    const Opened found(prefixed, R"({"layers":{"a":"int8_tensorwise"}})");
     CHECK(found.weight("model.diffusion_model.a.weight").coding && found.size() == 1);
 }
 
@@ -144,40 +144,40 @@ TEST(codes_of_4_bits_hold_more_columns_than_bytes) {
         marked({{"a.weight", {"I8", {8, 32}, ""}}, {"a.weight_scale", {"F32", {8}, ""}}},
                R"({"format":"convrot_w4a4","convrot_groupsize":64})");
     const std::vector<int64_t> shape = {8, 64};
-    CHECK(Found1(w4a4).weight().shape() == shape);
-    CHECK(Found1(w4a8).weight().shape() == shape && Found1(w4a8).coding().format == Format::w4a8);
+    CHECK(Opened(w4a4).weight().shape() == shape);
+    CHECK(Opened(w4a8).weight().shape() == shape && Opened(w4a8).coding().format == Format::w4a8);
     const Tensors six = with(w4a8, "a.weight", {"I8", {8, 48}, ""});
-    CHECK(Found1(six).weight().shape() == shape && Found1(six).coding().format == Format::w6a8);
-    CHECK(Found1(nvfp4).weight().shape() == (std::vector<int64_t>{16, 48}));
-    CHECK(Found1(mxfp8).weight().shape() == (std::vector<int64_t>{32, 64}));
-    CHECK(Found1(w4a8).size() == 1 && Found1(nvfp4).size() == 1 && Found1(mxfp8).size() == 1);
-    CHECK_THROWS(Found1(marked(w4a4, R"({"format":"convrot_w4a4"})")),
+    CHECK(Opened(six).weight().shape() == shape && Opened(six).coding().format == Format::w6a8);
+    CHECK(Opened(nvfp4).weight().shape() == (std::vector<int64_t>{16, 48}));
+    CHECK(Opened(mxfp8).weight().shape() == (std::vector<int64_t>{32, 64}));
+    CHECK(Opened(w4a8).size() == 1 && Opened(nvfp4).size() == 1 && Opened(mxfp8).size() == 1);
+    CHECK_THROWS(Opened(marked(w4a4, R"({"format":"convrot_w4a4"})")),
                  "module \"a\" in convrot_w4a4: convrot_groupsize is 256, and a row has 64 values");
 }
 
 TEST(what_is_not_known_is_refused) {
-    CHECK_THROWS(Found1(marked(int8, R"({"format":"int7\u001b[31m"})")),
+    CHECK_THROWS(Opened(marked(int8, R"({"format":"int7\u001b[31m"})")),
                  "module \"a\": format \"int7\\x1b[31m\" is unknown");
-    CHECK_THROWS(Found1(int8, R"({"layers":{"a":"int7"}})"), "module \"a\": format \"int7\" is");
-    CHECK_THROWS(Found1(marked(int8, "{}")), "module \"a\": format");
-    CHECK_THROWS(Found1(marked(int8, "3")), "module \"a\": format");
-    CHECK_THROWS(Found1(marked(int8, R"({"format":)")), "module \"a\": comfy_quant");
-    CHECK_THROWS(Found1(int8, "nonsense"), "_quantization_metadata");
-    CHECK_THROWS(Found1(int8, R"({"layers":3})"), "_quantization_metadata: layers");
-    CHECK_THROWS(Found1(marked(int8, R"({"format":"int8_tensorwise","convrot":"yes"})")),
+    CHECK_THROWS(Opened(int8, R"({"layers":{"a":"int7"}})"), "module \"a\": format \"int7\" is");
+    CHECK_THROWS(Opened(marked(int8, "{}")), "module \"a\": format");
+    CHECK_THROWS(Opened(marked(int8, "3")), "module \"a\": format");
+    CHECK_THROWS(Opened(marked(int8, R"({"format":)")), "module \"a\": comfy_quant");
+    CHECK_THROWS(Opened(int8, "nonsense"), "_quantization_metadata");
+    CHECK_THROWS(Opened(int8, R"({"layers":3})"), "_quantization_metadata: layers");
+    CHECK_THROWS(Opened(marked(int8, R"({"format":"int8_tensorwise","convrot":"yes"})")),
                  "module \"a\": convrot");
     for (const char * group : {"0", "-4", "48", "128", "1e30", "65537", "\"64\""})
         CHECK_THROWS(
-            Found1(marked(int8, std::string(R"({"format":"int8_tensorwise","convrot":true,)") +
+            Opened(marked(int8, std::string(R"({"format":"int8_tensorwise","convrot":true,)") +
                                     R"("convrot_groupsize":)" + group + "}")),
             "convrot_groupsize");
     const std::string giant = R"({"format":"int8_tensorwise","x":")" + std::string(65536, 'x');
-    CHECK_THROWS(Found1(marked(int8, giant + "\"}")), "comfy_quant has 655");
+    CHECK_THROWS(Opened(marked(int8, giant + "\"}")), "comfy_quant has 655");
 }
 
 TEST(scales_must_fit) {
     const auto refused = [](const Tensors & tensors, const char * words) {
-        CHECK_THROWS(Found1(tensors), words);
+        CHECK_THROWS(Opened(tensors), words);
     };
     const Tensors rows = marked(int8, R"({"format":"int8_tensorwise"})");
     refused(without(rows, "a.weight_scale"), "int8_tensorwise: weight_scale is missing");

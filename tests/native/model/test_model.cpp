@@ -166,8 +166,8 @@ TEST(other_versions_are_skipped) {
     check(prefixed("vae.", vae_tensors),
           "its video VAE has other sizes than LTX-2.3's, and it states no model_version");
     check_skipped("other.safetensors",
-                  file_of(checkpoint_tensors(), {{"model_version", "2.3"}}, "F8_E4M3"),
-                  "is F8_E4M3, which is not computed with");
+                  file_of(checkpoint_tensors(), {{"model_version", "2.3"}}, "F8_E4M3FNUZ"),
+                  "is F8_E4M3FNUZ, which is not computed with");
 }
 
 TEST(config_comes_from_the_file_or_the_table) {

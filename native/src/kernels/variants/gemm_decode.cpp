@@ -128,10 +128,11 @@ static inline Bytes picked(const int8_t (&table)[16], Bytes at) {
 #endif
 }
 
-static inline void put_picked(const int8_t (&table)[16], const uint8_t * from, uint8_t * to) {
+static inline void put_picked(const int8_t (&table)[16], const uint8_t * from, uint8_t * to,
+                              uint8_t zero = offset) {
     const Bytes pairs = bytes_at(from);
-    put(to, picked(table, pairs & 15) + offset);
-    put(to + 16, picked(table, pairs >> 4) + offset);
+    put(to, picked(table, pairs & 15) + zero);
+    put(to + 16, picked(table, pairs >> 4) + zero);
 }
 
 constexpr int8_t iq4_values[16] = {-127, -104, -83, -65, -49, -35, -22, -10,
@@ -163,13 +164,15 @@ static void iq4_xs(const uint8_t * row, int64_t first, int64_t count, uint8_t * 
 
 // An exponent, 16 bytes as in Q4_0; the values are twice those of E2M1.
 static void mxfp4(const uint8_t * row, int64_t first, int64_t count, uint8_t * values,
-                  float * scales, float *) {
+                  float * scales, float * minima) {
     constexpr int8_t table[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
     const uint8_t * block = row + first / 32 * 17;
     for (int64_t b = 0; b < count / 32; ++b, block += 17, values += 32) {
         const uint32_t e = block[0], half = e < 2 ? 0x00200000u << e : (e - 1) << 23;
         std::memcpy(&scales[b], &half, sizeof half);
-        put_picked(table, block + 1, values);
+        if (unsigned_small)
+            minima[b] = -12 * scales[b];
+        put_picked(table, block + 1, values, unsigned_small ? 12 : offset);
     }
 }
 
@@ -194,7 +197,7 @@ Decoder decoder(int ggml_type) {
     case GGML_TYPE_IQ4_XS:
         return {iq4_xs, 8, false};
     case GGML_TYPE_MXFP4:
-        return {mxfp4, 8, false};
+        return {mxfp4, 5, unsigned_small};
     default:
         return {nullptr, 8, false};
     }
