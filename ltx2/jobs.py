@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import media, tensors, writer
-from .errors import InvalidArgumentError
+from .errors import Error, InvalidArgumentError
 from .request import TEXT_PARTS, Image, Options, Request, features_of, hash_of, image_of, parts_of
 from .text import visible
 
@@ -90,12 +90,15 @@ class Job:
         self.parts = dict(parts)
 
     def stepped(self, step: int, state: NDArray[np.float32], _predicted: Any) -> None:
-        """Save where the run is; if that fails it goes on, and the file has an earlier step."""
         self.request.step, self.request.state = step, state
+        self.keep()
+
+    def keep(self) -> None:
+        """Save where the run is; if that fails it goes on, and the file is as it was."""
         try:
             self.save()
-        except OSError as error:
-            _log.warning("job: step %d is not saved: %s", step, error)
+        except (OSError, Error) as error:
+            _log.warning("job: step %d is not saved: %s", self.request.step, error)
 
     def save(self) -> None:
         request = self.request
@@ -173,23 +176,26 @@ def recipe(
             f"{path}: was made from noise of its own, which it does not hold"
         )
     request = _request(path, about, about["prompt"])
-    wanted = {entry["sha256"]: entry for entry in _entries(path, about)}
-    request.crf = about.get("crf")
-    for image in [images] if isinstance(images, (str, os.PathLike)) else images:
-        entry = wanted.pop(hash_of(media.read_image(image)), None)
-        if entry is None:
+    entries, request.crf = _entries(path, about), about.get("crf")
+    given = {
+        hash_of(media.read_image(image)): image
+        for image in ([images] if isinstance(images, (str, os.PathLike)) else images)
+    }
+    for sha256, image in given.items():
+        if sha256 not in [entry["sha256"] for entry in entries]:
             raise InvalidArgumentError(f"{image}: is not a picture that {path} was made from")
-        request.images.append(image_of(entry["frame"], image, entry["strength"], request.crf or 0))
-    if wanted:
+    if missing := [entry for entry in entries if entry["sha256"] not in given]:
         names = ", ".join(
             f"{visible(entry['name']) or 'one without a name'} (frame {entry['frame']}, SHA-256 of "
             f"its pixels {entry['sha256'][:16]})"
-            for entry in wanted.values()
+            for entry in missing
         )
         raise InvalidArgumentError(
             f"{path}: was made from pictures, which it does not hold; give {names}"
         )
-    request.images.sort(key=[e["sha256"] for e in _entries(path, about)].index)
+    request.images = [
+        image_of(e["frame"], given[e["sha256"]], e["strength"], request.crf or 0) for e in entries
+    ]
     return request, parts_of(path, about)
 
 

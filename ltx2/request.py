@@ -231,7 +231,8 @@ class Request:
         if self.state is not None:
             state = params.resume = kept(ffi.new("ltx2_state *"))
             state.values = kept(ffi.from_buffer("float[]", floats("state", self.state)))
-            state.step, state.count = self.step, self.state.size
+            state.count = self.state.size
+            assign(state, "step", self.step)
         return params, inputs
 
 

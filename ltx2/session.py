@@ -382,7 +382,7 @@ class Session:
             call.stepped.append(self._previewer(show, parts, call))
         if job and not request.features:
             request.features = self._encode(request, call, parts)
-            job.save()
+            job.keep()
         params, call.inputs = request.params()
         params.latents = on_latents = callback("ltx2_latents_fn", call.on_latents)
         params.state = on_state = callback("ltx2_state_fn", call.on_state)

@@ -78,7 +78,8 @@ _crf = click.option(
     help="How strongly an image is compressed before use; 0 not at all.",
 )  # fmt: skip
 watching = _applied([
-    click.option("--latents", metavar="FILE", type=click.Path(dir_okay=False),
+    click.option("--save-latents", "--latents", "latents", metavar="FILE",
+                 type=click.Path(dir_okay=False),
                  help="Also write the final latents there, .npy, before they are decoded."),
     click.option("--preview", metavar="FILE", type=click.Path(dir_okay=False, allow_dash=True),
                  help="Draw a small picture of the clip after each step: .png (a sheet), .gif or "
@@ -94,7 +95,7 @@ features_flag = click.option(
     help="The encoded prompt, from `ltx2 encode`, in place of PROMPT.",
 )  # fmt: skip
 _generation = _applied([features_flag, _fields, watching, keeping, _shared])
-_WATCHING = ("latents", "preview")
+_WATCHING = {"latents": "--save-latents", "preview": "--preview"}
 
 
 @click.command()
@@ -150,7 +151,7 @@ def _text(prompt: str | None, features: str | None) -> str | ltx2.Features:
 @click.option("--fps", type=float, help=sentences("ltx2_decode_params")["fps"])
 @_shared
 def decode(latents: str, **options: Any) -> None:
-    """Make the video of LATENTS, a .npy that `--latents` wrote."""
+    """Make the video of LATENTS, a .npy that `--save-latents` wrote."""
     values = _load_array("latents", latents)
     size = _video_size(values.shape)
     make_video(lambda session, wanted: session.decode(values, **wanted), options, size)
@@ -230,7 +231,7 @@ def make_video(
     wanted = _wanted(options)
     _check_names({"-o": output, "--job": job, **_files_of(wanted)})
     if "latents" in wanted:
-        wanted["latents"] = media.array_writer(wanted["latents"])
+        wanted["latents"] = _latents_writer(wanted["latents"])
     with opened(opening) as session, closing(Bars(f"model: {session.model}")) as bars:
         if plan and not session.is_demo:  # which is done before a plan is
             bars.expect(plan(session, {k: v for k, v in wanted.items() if k not in _WATCHING}))
@@ -250,7 +251,7 @@ def make_video(
 
 def _files_of(wanted: Mapping[str, Any]) -> dict[str, str]:
     """What is written beside the video, by the flag that names it."""
-    return {f"--{name}": wanted[name] for name in _WATCHING if name in wanted}
+    return {flag: wanted[name] for name, flag in _WATCHING.items() if name in wanted}
 
 
 def _check_names(files: Mapping[str, str | None]) -> None:
@@ -263,6 +264,21 @@ def _check_names(files: Mapping[str, str | None]) -> None:
             raise click.UsageError(f"{flag} names the output; the video would replace it")
         if other != flag:
             raise click.UsageError(f"{flag} and {other} name the same file")
+
+
+def _latents_writer(path: str) -> Callable[[Any], None]:
+    """Refuses now a path it could not write to; a disk that fills later does not end the run."""
+    write = media.array_writer(path)
+
+    def written(latents: Any) -> None:
+        try:
+            write(latents)
+        except OSError as error:
+            kept = media.rescue(path, {"latents": latents})
+            place = f"they are kept in {kept[1]}" if kept else "nor could they be kept elsewhere"
+            logging.getLogger("ltx2").warning("latents: %s; %s", error, place)
+
+    return written
 
 
 def _preview(path: str, rate: float, bars: Bars) -> Callable[[Any], None]:

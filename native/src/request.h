@@ -38,7 +38,7 @@ struct VideoSize {
 
 struct Request {
     std::string prompt, negative;
-    bool negative_given;                   // by the caller, not the model's own
+    bool negative_given;                   // by the caller, and not the model's own
     std::vector<ltx2_image> images;        // at different frames
     int width = 0, height = 0, frames = 0; // pixels
     float fps = 0;

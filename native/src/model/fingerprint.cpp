@@ -35,7 +35,7 @@ std::string fingerprint(const Part & part) {
             hash.add(words("%lld", static_cast<long long>(size)));
         tensors.push_back(source.info);
     }
-    const size_t places = std::min<size_t>(tensors.size(), 64), most = 256;
+    const size_t places = std::min<size_t>(tensors.size(), 256), most = 256;
     for (size_t i = 0; i < places; ++i) {
         const TensorInfo & tensor = *tensors[i * tensors.size() / places];
         const size_t count = std::min(tensor.size, most);
