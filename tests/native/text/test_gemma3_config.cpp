@@ -94,7 +94,7 @@ TEST(gguf_files_are_read) {
     refused(endless, "gemma.gguf: gemma3.attention.scale: ");
     Gguf part = llama_gemma();
     part.entry("split.count", gguf_u16).put<uint16_t>(3);
-    refused(part, "is one of several parts");
+    refused(part, "is one of 3 parts");
     refused(llama_gemma("llama"), "no text encoder");
     CHECK_THROWS(Model({f.at("gemma.gguf")}), "has the architecture \"llama\"");
 }
