@@ -113,7 +113,7 @@ def test_the_messages_explained_are_those_of_the_sources() -> None:
     printed = sources()
     for message in messages:
         for part in message.split("…"):
-            assert part.strip(" :,") in printed, f"{message}: nothing prints {part!r}"
+            assert part.strip(" :,;") in printed, f"{message}: nothing prints {part!r}"
 
 
 def test_quoted_lines_stand_in_the_file_they_are_of() -> None:

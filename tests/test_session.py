@@ -60,7 +60,7 @@ def test_a_video_has_its_shape_and_says_how_it_was_made(
         "frames": 9,
         "fps": 24.0,
         "schedule": "ltx2",
-        "steps": 30,
+        "steps": 4,
         "guidance": 3.0,
         "stg": 1.0,
         "rescale": 0.7,
