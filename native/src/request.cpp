@@ -228,9 +228,10 @@ static void skip_steps(std::vector<Stage> & stages, const ltx2_state & resume) {
 Request::Request(const ltx2_video_params & p, const Defaults & d, const Scale & scale)
     : prompt(p.prompt ? p.prompt : ""),
       negative(p.negative_prompt ? p.negative_prompt : d.negative),
-      negative_given(p.negative_prompt && negative != d.negative), width(p.width ? p.width : d.width),
-      height(p.height ? p.height : d.height), frames(p.frames ? p.frames : d.frames),
-      fps(p.fps != 0 ? p.fps : d.fps), grid(grid_of(width, height, frames, fps, scale)),
+      negative_given(p.negative_prompt && negative != d.negative),
+      width(p.width ? p.width : d.width), height(p.height ? p.height : d.height),
+      frames(p.frames ? p.frames : d.frames), fps(p.fps != 0 ? p.fps : d.fps),
+      grid(grid_of(width, height, frames, fps, scale)),
       schedule(p.schedule ? p.schedule : d.schedule), stages{stage_of(p, d, schedule)},
       seed(p.seed), noise(p.noise), noise_count(p.noise_count), features(p.features),
       resume(p.resume), state(p.state), user_data(p.user_data) {

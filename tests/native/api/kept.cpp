@@ -117,8 +117,8 @@ TEST(settings_fill_in_what_the_model_wants) {
     CHECK(ltx2_session_settings(session, &p, &text) == LTX2_STATUS_OK);
     const std::string json = text;
     for (const char * part :
-         {"\"width\":64", "\"fps\":8", "\"schedule\":\"linear_quadratic\"", "\"guidance\":1.5",
-          "\"rescale\":0.7", "\"device\":\"CPU\"", "\"negative_prompt\":\"\"", "\"dit\":\""})
+         {"\"width\": 64", "\"fps\": 8", "\"schedule\": \"linear_quadratic\"", "\"guidance\": 1.5",
+          "\"rescale\": 0.7", "\"device\": \"CPU\"", "\"negative_prompt\": \"\"", "\"dit\": \""})
         if (json.find(part) == std::string::npos)
             fail_test(__FILE__, __LINE__, std::string(part) + " is not in " + json);
     ltx2_text_free(text);
