@@ -87,7 +87,7 @@ class Job:
                     f"{self.path}: was begun with another {_TITLES.get(part, part)}; go on with "
                     f"the model in {', '.join(self.model)}"
                 )
-        self.parts = dict(parts)
+        self.parts = self.parts or dict(parts)
 
     def stepped(self, step: int, state: NDArray[np.float32], _predicted: Any) -> None:
         self.request.step, self.request.state = step, state

@@ -370,7 +370,7 @@ class Session:
     ) -> Video:
         settings = self._fill_in(request, call)
         parts: dict[str, str] = settings["parts"]
-        if request.features:
+        if request.features and not (job and job.parts):  # with its own it goes on as it began
             jobs.warn_of_parts("features", request.features.parts, parts, TEXT_PARTS)
         jobs.warn_of_parts("replay", made_by or {}, parts, made_by or ())
         _log.info("seed: %d", request.options["seed"])

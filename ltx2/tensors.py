@@ -1,7 +1,8 @@
 """Arrays, and words about them, in one file: what a prompt's features and a job are kept in.
 
-The format is that of safetensors, with the words as JSON in its metadata. Reading runs nothing that
-a file holds, and takes memory in proportion to the file.
+The format is that of safetensors, with the words as JSON in its metadata and a last array, of four
+bytes, that is the CRC-32 of all before it. Reading runs nothing that a file holds, and takes memory
+in proportion to the file.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import json
 import math
 import os
 import stat
+import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _TYPES: dict[str, np.dtype[Any]] = {"F32": np.dtype("<f4"), "U8": np.dtype("u1")}
+_CHECK = "crc32"
 _LONGEST_HEADER = 1 << 24
 _MOST_ARRAYS = 1 << 13
 
@@ -37,7 +40,7 @@ def write(
     words = json.dumps(dict(about), default=lambda number: number.item())  # NumPy's
     header: dict[str, Any] = {"__metadata__": {"ltx2": kind, "about": words}}
     begin = 0
-    for name, array in arrays.items():
+    for name, array in [*arrays.items(), (_CHECK, np.empty(4, np.uint8))]:
         end = begin + array.nbytes
         dtype = next(name for name, kind in _TYPES.items() if kind == array.dtype)
         header[name] = {
@@ -46,10 +49,14 @@ def write(
         begin = end
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)
+    parts: list[bytes | memoryview] = [len(text).to_bytes(8, "little") + text]
+    parts += [memoryview(np.ascontiguousarray(array)) for array in arrays.values()]
+    check = 0
     with encoding(path), writer.new_file(path) as new, new.open("wb") as file:
-        file.write(len(text).to_bytes(8, "little") + text)
-        for array in arrays.values():
-            file.write(np.ascontiguousarray(array).data)
+        for part in parts:
+            file.write(part)
+            check = zlib.crc32(part, check)
+        file.write(check.to_bytes(4, "little"))
 
 
 def read(path: str | os.PathLike[str], kind: str) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
@@ -70,16 +77,18 @@ def read(path: str | os.PathLike[str], kind: str) -> tuple[dict[str, Any], dict[
 def _read(
     file: BufferedReader, size: int, kind: str
 ) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-    length = int.from_bytes(file.read(8), "little")
+    first = file.read(8)
+    length = int.from_bytes(first, "little")
     if not 2 <= length <= min(size - 8, _LONGEST_HEADER):
         raise ValueError("its header is cut off or damaged")
-    header = _json_object(file.read(length))
+    text = file.read(length)
+    header, check = _json_object(text), zlib.crc32(first + text)
     metadata = header.pop("__metadata__", None)
     if not isinstance(metadata, dict) or metadata.get("ltx2") != kind:
         raise ValueError("it was not written as one")
     about = _json_object(metadata["about"])
-    if len(header) > _MOST_ARRAYS:
-        raise ValueError("it has too many arrays")
+    if len(header) > _MOST_ARRAYS or list(header)[-1:] != [_CHECK]:
+        raise ValueError("it has too many arrays, or no checksum")
     arrays, left = {}, size - 8 - length
     begin = 0
     for name, entry in header.items():
@@ -90,10 +99,15 @@ def _read(
         count = math.prod(shape) * dtype.itemsize
         if entry["data_offsets"] != [begin, begin + count] or count > left:
             raise ValueError(f"{name} is cut off or out of place")
-        arrays[name] = np.frombuffer(file.read(count), dtype).reshape(shape)
+        data = file.read(count)
+        if name == _CHECK and data != check.to_bytes(4, "little"):
+            raise ValueError("it is damaged: its checksum does not fit")
+        check = zlib.crc32(data, check)
+        arrays[name] = np.frombuffer(data, dtype).reshape(shape)
         begin, left = begin + count, left - count
     if left:
         raise ValueError("it has bytes that belong to nothing")
+    del arrays[_CHECK]
     return about, arrays
 
 

@@ -112,6 +112,23 @@ def test_a_job_goes_on_with_its_own_model_only(
     assert job.read_bytes() == kept
 
 
+def test_a_job_with_features_goes_on_with_another_text_encoder(
+    session: ltx2.Session,
+    tiny_model: list[Path],
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Or with none: what the prompt became is in the job."""
+    job = tmp_path / "clip.job"
+    with pytest.raises(StoppedError):
+        session.t2v(PROMPT, **SMALL, job=job, progress=stop_at(2))
+    whole = session.t2v(PROMPT, **SMALL)
+    caplog.clear()
+    with ltx2.Session(tiny_model[0]) as without:
+        assert same(without.resume(job), whole)
+    assert not caplog.records
+
+
 def test_a_disk_that_is_full_does_not_stop_the_run(
     session: ltx2.Session,
     tmp_path: Path,
@@ -146,24 +163,21 @@ def job_file(session: ltx2.Session, folder: Path) -> Path:
 
 
 def test_what_is_no_job_is_refused_in_one_line(job_file: Path, tmp_path: Path) -> None:
-    """Cut anywhere, or with any byte of its header changed: refused, or read within bounds."""
+    """Cut anywhere, or with any byte changed."""
     whole, path = job_file.read_bytes(), tmp_path / "bad.job"
     header = int.from_bytes(whole[:8], "little")
     draw = np.random.default_rng(0)
     damaged = [whole[:length] for length in draw.integers(0, len(whole), 50)]
     damaged += [
-        whole[:place] + draw.bytes(1) + whole[place + 1 :]
-        for place in draw.integers(0, header + 8, 400)
+        whole[:place] + bytes([whole[place] ^ int(draw.integers(1, 256))]) + whole[place + 1 :]
+        for place in [*draw.integers(0, header + 8, 300), *draw.integers(0, len(whole), 100)]
     ]
-    refused = []
     for data in damaged:
         path.write_bytes(data)
-        try:
+        with pytest.raises(ltx2.InvalidArgumentError, match="is no job file: ") as caught:
             Job.load(path)
-        except ltx2.InvalidArgumentError as error:
-            refused.append(str(error))
-    assert len(refused) > 200
-    assert all(words.startswith(str(path)) and words.isprintable() for words in refused)
+        assert str(caught.value).startswith(str(path))
+        assert str(caught.value).isprintable()
 
 
 @pytest.mark.parametrize(
