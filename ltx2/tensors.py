@@ -50,7 +50,7 @@ def write(
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)
     parts: list[bytes | memoryview] = [len(text).to_bytes(8, "little") + text]
-    parts += [memoryview(np.ascontiguousarray(array)) for array in arrays.values()]
+    parts += [np.ascontiguousarray(array).data for array in arrays.values()]
     check = 0
     with encoding(path), writer.new_file(path) as new, new.open("wb") as file:
         for part in parts:

@@ -18,13 +18,6 @@ from ltx2.commands.pictures import terminal_writer
 PROMPT = "a red circle moves right on a blue background"
 
 
-@pytest.fixture(autouse=True)
-def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
-    folder = tmp_path_factory.mktemp("cache")
-    monkeypatch.setenv("LTX2_CACHE", str(folder))
-    return folder
-
-
 def small(frames: NDArray[Any]) -> NDArray[np.float64]:
     """What a preview is of: frames scaled down, and the mean of each eight after the first."""
     count, height, width, _ = frames.shape
@@ -37,8 +30,9 @@ def small(frames: NDArray[Any]) -> NDArray[np.float64]:
 
 @pytest.mark.usefixtures("model")
 def test_a_preview_shows_the_clip_and_changes_no_bit(
-    cache: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("LTX2_CACHE", str(tmp_path))
     shown: list[NDArray[np.uint8]] = []
     with ltx2.Session() as session:
         whole = session.t2v(PROMPT, seed=1)
@@ -53,14 +47,14 @@ def test_a_preview_shows_the_clip_and_changes_no_bit(
         assert rest[-1] < 0.5
         assert rest[-1] < rest[0]
         # The map is kept: it is not fitted again.
-        assert [file.name for file in cache.iterdir()] == [
+        assert [file.name for file in tmp_path.iterdir()] == [
             f"preview-{video.metadata['parts']['video_vae']}"
         ]
         monkeypatch.setattr(preview, "fit", None)
         again: list[NDArray[np.uint8]] = []
         session.t2v(PROMPT, seed=1, preview=again.append)
         assert np.array_equal(again, shown)
-        next(cache.iterdir()).write_bytes(b"damaged")
+        next(tmp_path.iterdir()).write_bytes(b"damaged")
         with pytest.raises(TypeError):  # what is damaged is not used
             session.t2v(PROMPT, seed=1, preview=again.append)
 

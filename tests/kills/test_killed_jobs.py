@@ -2,7 +2,8 @@
 
     LTX2_KILLS=200 pytest tests/kills/test_killed_jobs.py
 
-is the full run; LTX2_KILLS_SEED chooses other moments. What a kill leaves is the job, whole, or,
+is the full run, each with one to three kills; LTX2_KILLS_SEED chooses other moments. Half of them
+lie anywhere in a run, half after the job was first saved. What a kill leaves is the job, whole, or,
 before it was first saved, nothing; the output appears complete, once.
 """
 
@@ -24,9 +25,9 @@ import pytest
 import ltx2
 from ltx2.jobs import Job
 
-KILLS = int(os.environ.get("LTX2_KILLS", "4"))
+KILLS = int(os.environ.get("LTX2_KILLS", "2"))
 SEED = int(os.environ.get("LTX2_KILLS_SEED", "0"))
-SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
+SIGNALS = (*[signal.SIGKILL] * 4, signal.SIGTERM, signal.SIGINT)
 SETTINGS = ("--steps", "6", "--seed", "1", "--width", "64", "--height", "64", "--frames", "17")
 
 pytestmark = [
@@ -50,17 +51,33 @@ def start(place: Path, *line: str) -> subprocess.Popen[bytes]:
     )  # fmt: skip
 
 
+def time_of(job: Path) -> int:
+    """When it was saved; 0 where it is not there."""
+    try:
+        return job.stat().st_mtime_ns
+    except FileNotFoundError:
+        return 0
+
+
+def wait_for_save(job: Path, before: int, run: subprocess.Popen[bytes]) -> None:
+    """Until it has another time than that, or the run ends."""
+    while run.poll() is None and time_of(job) == before:
+        time.sleep(0.002)
+
+
 class Work:
-    """A video by its command, and how long that takes undisturbed."""
+    """A video by its command; how long that takes undisturbed, and its part with a job."""
 
     def __init__(self, line: list[str], place: Path) -> None:
         self.line = line
         place.mkdir()
         begin = time.monotonic()
         run = start(place, *line)
+        wait_for_save(place / "clip.job", 0, run)
+        saved = time.monotonic()
         said = run.communicate()[1]
         assert run.returncode == 0, said
-        self.seconds = time.monotonic() - begin
+        self.seconds, self.rest = time.monotonic() - begin, time.monotonic() - saved
         self.result = (place / "clip.npy").read_bytes()
 
 
@@ -92,10 +109,15 @@ def test_a_killed_job_goes_on_to_the_same_bits(
     line = work.line
     kills = draw.choice([1, 1, 2, 3])
     for kill in range(kills + 1):
+        before = time_of(job)
         run = start(tmp_path, *line)
         if kill < kills:
-            time.sleep(draw.uniform(0, work.seconds))
-            run.send_signal(draw.choice(SIGNALS))
+            late, share, sent = draw.random() < 0.5, draw.random(), draw.choice(SIGNALS)
+            if late:
+                wait_for_save(job, before, run)
+            time.sleep(share * (work.rest if late else work.seconds))
+            seen[f"sent {sent.name}"] += run.poll() is None
+            run.send_signal(sent)
         said = run.communicate(timeout=600)[1].decode()
         assert run.returncode == 0 or kill < kills, said
         if output.exists():
