@@ -1,8 +1,8 @@
 """Small pictures of latents: each cell becomes 8 x 8 pixels by a linear map.
 
-The map is fitted to the model's own video VAE: its encoder is given clips of coloured shapes that
-are drawn here, and least squares with a ridge finds what gives their pixels, scaled down, back from
-their latents. The first latent frame stands for one frame and has a map of its own; the others
+The map is fitted to the model's own video VAE: its encoder is given coloured shapes that are drawn
+here, and least squares with a ridge finds what gives their pixels, scaled down, back from their
+latents. The first latent frame stands for one frame and has a map of its own; the others
 stand for eight, whose mean they show. A map is fitted once for each VAE and kept in the user's
 cache folder.
 """
@@ -30,7 +30,7 @@ _log = logging.getLogger("ltx2")
 
 CELL = 8  # pixels of the preview for a latent cell, across
 _RIDGE = 0.1  # of the mean square of a channel
-_CLIPS, _FRAMES, _SIDE = 16, 9, 128  # two latent frames each
+_ACROSS, _FRAMES, _SIDE = 4, 9, 128  # of 16 clips beside each other; two latent frames
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +48,7 @@ class Colours:
             _, arrays = tensors.read(path, "preview")
             if arrays.keys() == {"first", "later"}:
                 return Colours(arrays["first"], arrays["later"])
+        _log.info("preview: its map is fitted to this video VAE, once")
         colours = fit(encode)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -69,16 +70,14 @@ class Colours:
 
 
 def fit(encode: Callable[[Pixels], NDArray[np.float32]]) -> Colours:
-    latents, pixels = [], []
-    for clip in map(drawn, range(_CLIPS)):
-        latents.append(np.moveaxis(encode(clip), 0, -1))
-        cells, height, width, _ = latents[-1].shape
-        shape = (_FRAMES, height * CELL, -1, width * CELL, _SIDE // (width * CELL), 3)
-        small = clip.reshape(shape).mean((2, 4)) / 255
-        later = small[1:].reshape(cells - 1, -1, *small.shape[1:]).mean(1)
-        pixels.append(np.concatenate([small[:1], later]))
-    x, y = np.stack(latents), np.stack(pixels)
-    return Colours(_least_squares(x[:, 0], y[:, 0]), _least_squares(x[:, 1], y[:, 1]))
+    clip = mosaic()
+    latents = np.moveaxis(encode(clip), 0, -1)
+    cells, height, width, _ = latents.shape
+    rows, columns = height * CELL, width * CELL
+    shape = (_FRAMES, rows, clip.shape[1] // rows, columns, clip.shape[2] // columns, 3)
+    small = clip.reshape(shape).mean((2, 4)) / 255
+    later = small[1:].reshape(cells - 1, -1, rows, columns, 3).mean(1)
+    return Colours(_least_squares(latents[:1], small[:1]), _least_squares(latents[1:], later))
 
 
 def _least_squares(latents: NDArray[Any], pixels: NDArray[Any]) -> NDArray[np.float32]:
@@ -90,6 +89,12 @@ def _least_squares(latents: NDArray[Any], pixels: NDArray[Any]) -> NDArray[np.fl
     ridge[-1] = 0
     solved = np.linalg.solve(x.T @ x + np.diag(ridge), x.T @ y)
     return np.ascontiguousarray(solved, np.float32)
+
+
+def mosaic() -> Pixels:
+    """A clip of clips, side by side."""
+    rows = [range(first, first + _ACROSS) for first in range(0, _ACROSS**2, _ACROSS)]
+    return np.concatenate([np.concatenate([*map(drawn, row)], 2) for row in rows], 1)
 
 
 def drawn(number: int) -> Pixels:

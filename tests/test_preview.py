@@ -65,8 +65,9 @@ def test_the_map_finds_what_is_linear() -> None:
     mixed = draw.standard_normal((8, 3))
 
     def encode(clip: NDArray[np.uint8]) -> NDArray[np.float32]:
-        first = clip[:1].reshape(1, 4, 32, 4, 32, 3).mean((2, 4))
-        later = clip[1:].reshape(1, 8, 4, 32, 4, 32, 3).mean((1, 3, 5))
+        rows, columns = clip.shape[1] // 32, clip.shape[2] // 32
+        first = clip[:1].reshape(1, rows, 32, columns, 32, 3).mean((2, 4))
+        later = clip[1:].reshape(1, 8, rows, 32, columns, 32, 3).mean((1, 3, 5))
         colours = np.concatenate([first, later]) / 127.5 - 1
         latents: NDArray[np.float32] = np.moveaxis(colours @ mixed.T, -1, 0).astype(np.float32)
         return latents
