@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import ltx2
-from ltx2 import _native, cli, errors, session
+from ltx2 import _native, cli, errors, request
 from ltx2._native import ffi, lib
 
 ROOT = Path(__file__).parent.parent
@@ -21,6 +21,7 @@ ROOT = Path(__file__).parent.parent
 # Fields of ltx2_video_params that are not options: they travel by other ways.
 NOT_OPTIONS = {
     "size", "prompt", "images", "image_count", "noise_count", "progress", "latents", "user_data",
+    "features", "resume", "state",
 }  # fmt: skip
 
 
@@ -35,7 +36,7 @@ def test_options_are_the_fields_of_the_struct_and_the_flags_of_the_commands() ->
     fields = {name for name, _ in ffi.typeof("ltx2_video_params").fields} - NOT_OPTIONS
     assert set(ltx2.Options.__annotations__) == fields
     own = {"latents", "output", "model", "device", "threads", "low_memory"}
-    own |= {"as_json", "verbose"}
+    own |= {"as_json", "verbose", "features", "preview", "job"}
     for command, positional in (("t2v", {"prompt"}), ("i2v", {"prompt", "images", "crf"})):
         parameters = cli.cli.commands[command].params
         assert {p.name for p in parameters} == fields | own | positional
@@ -46,7 +47,7 @@ def test_options_are_the_fields_of_the_struct_and_the_flags_of_the_commands() ->
 
 def test_options_are_described_in_the_words_of_the_header() -> None:
     """The flags take the header's sentences; an editor shows those in the source of Options."""
-    source = Path(session.__file__).read_text(encoding="utf-8")
+    source = Path(request.__file__).read_text(encoding="utf-8")
     tree = next(n for n in ast.parse(source).body if getattr(n, "name", "") == "Options")
     assert isinstance(tree, ast.ClassDef)
     texts = [ast.literal_eval(n.value) for n in tree.body if isinstance(n, ast.Expr)]

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 import ltx2
 from ltx2 import _native
-from ltx2.session import Conditions
+from ltx2.request import Conditions
 
 PROMPT = "a red circle moves right"
 Pictures: TypeAlias = "Conditions | Mapping[int, Conditions]"
@@ -50,15 +50,25 @@ def test_a_video_has_its_shape_and_says_how_it_was_made(
     assert video.latents.dtype == np.float32
     assert np.isfinite(video.latents).all()
     assert video.fps == 24
-    assert video.metadata == {
+    about = dict(video.metadata)
+    parts, negative = about.pop("parts"), about.pop("negative_prompt")
+    assert about == {
         "prompt": PROMPT,
         "model": ", ".join(path.name for path in tiny_model),
+        "device": "CPU",
         "seed": 5,
         "width": 64,
         "height": 64,
         "frames": 9,
         "fps": 24.0,
+        "schedule": "ltx2",
+        "steps": 4,
+        "guidance": 3.0,
+        "stg": 1.0,
+        "rescale": 0.7,
     }
+    assert negative == ltx2.capabilities()["defaults"]["negative_prompt"]
+    assert set(parts) == {"text_encoder", "projection", "connector", "dit", "video_vae"}
     assert repr(video) == "Video(64x64, 9 frames, 24 fps, seed 5)"
 
 

@@ -97,6 +97,7 @@ struct OpenSession {
 struct Held {
     Handles<OpenSession> sessions;
     Handles<Video> videos;
+    Handles<Features> features;
     Handles<Conversion> conversions;
     Handles<std::string> texts;
 };
@@ -242,11 +243,8 @@ static auto in_session(ltx2_session * session, Call && call) {
 
 // The caller's, whose first release ended at `user_data`.
 static ltx2_video_params video_params(const ltx2_video_params * params) {
-    const auto p =
-        received(params, offsetof(ltx2_video_params, user_data) + sizeof params->user_data,
-                 "ltx2_video_params");
-    need(p.prompt, "prompt");
-    return p;
+    return received(params, offsetof(ltx2_video_params, user_data) + sizeof params->user_data,
+                    "ltx2_video_params");
 }
 
 ltx2_status ltx2_session_plan(ltx2_session * session, const ltx2_video_params * params,
@@ -264,6 +262,41 @@ ltx2_status ltx2_session_generate(ltx2_session * session, const ltx2_video_param
     return guard_out(out, [&] {
         const ltx2_video_params p = video_params(params);
         return in_session(session, [&](Session & s) { return held_video(s.generate(p)); });
+    });
+}
+
+ltx2_status ltx2_session_settings(ltx2_session * session, const ltx2_video_params * params,
+                                  char ** out) {
+    return guard_out(out, [&] {
+        const ltx2_video_params p = video_params(params);
+        return in_session(session, [&](Session & s) { return held_text(s.settings(p).dump()); });
+    });
+}
+
+ltx2_status ltx2_session_encode(ltx2_session * session, const ltx2_video_params * params,
+                                ltx2_features ** out) {
+    return guard_out(out, [&] {
+        const ltx2_video_params p = video_params(params);
+        const std::shared_ptr<Features> made =
+            in_session(session, [&](Session & s) { return s.encode(p); });
+        ltx2_features * features = made.get();
+        held().features.add(features, made);
+        return features;
+    });
+}
+
+void ltx2_features_free(ltx2_features * features) {
+    guard([&] { take(held().features, features, "features"); });
+}
+
+ltx2_status ltx2_session_encode_frames(ltx2_session * session, const ltx2_frames_params * params,
+                                       ltx2_video ** out) {
+    return guard_out(out, [&] {
+        const auto p =
+            received(params, offsetof(ltx2_frames_params, user_data) + sizeof params->user_data,
+                     "ltx2_frames_params");
+        need(p.pixels, "pixels");
+        return in_session(session, [&](Session & s) { return held_video(s.encode(p)); });
     });
 }
 
