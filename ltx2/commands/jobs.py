@@ -12,7 +12,14 @@ from ltx2 import writer
 from ltx2.jobs import Job, recipe
 
 from .generate import (
-    OPENING, field, keeping, make_video, opened, opening_flags, output_flag, watching,
+    OPENING,
+    field,
+    keeping,
+    make_video,
+    opened,
+    opening_flags,
+    output_flag,
+    watching,
 )  # fmt: skip
 from .terminal import Bars, answer
 
