@@ -15,6 +15,7 @@ static constexpr uint64_t low_memory_limit = uint64_t{2} << 30;
 // system would drop weights just before they are needed again.
 void Session::choose_residency(const Grid & grid) {
     Residency & residency = device_.residency;
+    const bool was_said = residency.counts_cache();
     residency = {keep_loaded_, no_limit};
     const uint64_t have = device_.memory() ? device_.memory() : no_limit;
     const uint64_t wanted = weights_ + Residency::reserve + block_bytes(grid);
@@ -22,6 +23,8 @@ void Session::choose_residency(const Grid & grid) {
         residency.limit = std::min(have, low_memory_limit);
     } else if (!keep_loaded_ && device_.shares_memory() && have < wanted) {
         residency.limit = have;
+        if (was_said)
+            return;
         log(Level::info,
             "memory: a run wants %.0f MiB, and this process may take %.0f: weights are read ahead "
             "and given back, as with low_memory",
