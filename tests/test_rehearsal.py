@@ -49,7 +49,7 @@ def test_a_sample_of_the_rehearsal(weights: Path) -> None:
     for row in rows.values():
         assert 0 < row["private"] < row["resident"] < 2000
     lines = rehearsal.table(list(rows.values())).splitlines()
-    assert lines[0].startswith("| case | s |")
+    assert lines[0].startswith("| case | opening s | s | planned |")
     assert len(lines) == 2 + len(cases)
 
 

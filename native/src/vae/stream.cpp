@@ -137,6 +137,7 @@ int64_t VaeStream::Run::step(Link & link, Tensor frames, int64_t first, int64_t 
     const Tensor out = std::visit([&](auto & run) { return run(g, in, last); }, *link.run);
     const bool final = &link == &links_.back();
     std::vector<float> values;
+    Counted host; // of them
     Shape ne{};
     if (out) {
         std::copy_n(out->ne, 4, ne.begin());
@@ -145,6 +146,7 @@ int64_t VaeStream::Run::step(Link & link, Tensor frames, int64_t first, int64_t 
             g.tap(stream_.prefix_ + "." + link.layer.stage, out);
     }
     if (out && final) {
+        host = stream_.device_.hold(ggml_nbytes(out));
         values.resize(static_cast<size_t>(ggml_nelements(out)));
         g.output(out, values.data());
     } else if (out) {
