@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from safetensors_file import read_safetensors, write_safetensors
 
 import ltx2
 from ltx2 import cli, media, tensors
@@ -117,16 +118,25 @@ def test_given_noise_is_in_the_job(session: ltx2.Session, tmp_path: Path) -> Non
 def test_a_job_goes_on_with_its_own_model_only(
     session: ltx2.Session, tiny: dict[str, Path], tmp_path: Path
 ) -> None:
+    """Not with one of other shapes, nor one that differs in the weights of its queries alone."""
     job = tmp_path / "clip.job"
     with pytest.raises(StoppedError):
         session.t2v(PROMPT, **SMALL, job=job, progress=stop_at(2))
     kept = job.read_bytes()
-    model = [tiny["distilled"], tiny["distilled"].parent / "gemma"]
-    with (
-        ltx2.Session(model) as other,
-        pytest.raises(ltx2.InvalidArgumentError, match=r"begun with another .* go on with the mod"),
-    ):
-        other.resume(job)
+    weights, metadata = read_safetensors(tiny["base"])
+    for name, (dtype, values) in weights.items():
+        if name.endswith("attn1.to_q.weight"):
+            weights[name] = (dtype, 2 * values)
+    tuned = write_safetensors(tmp_path / "tuned.safetensors", weights, metadata)
+    for file in (tiny["distilled"], tuned):
+        with (
+            ltx2.Session([file, tiny["base"].parent / "gemma"]) as other,
+            pytest.raises(
+                ltx2.InvalidArgumentError,
+                match=r"begun with another diffusion transformer; go on with the model in ",
+            ),
+        ):
+            other.resume(job)
     assert job.read_bytes() == kept
 
 
