@@ -21,7 +21,8 @@ if _typing.TYPE_CHECKING:
         ModelError,
         OutOfMemoryError,
     )
-    from .session import Options, Session
+    from .request import Features, Options
+    from .session import Session
     from .video import Progress, Video
 
 __version__ = "0.1.0"
@@ -30,6 +31,7 @@ __all__ = [
     "CancelledError",
     "DeviceError",
     "Error",
+    "Features",
     "InternalError",
     "InvalidArgumentError",
     "ModelError",
@@ -51,9 +53,9 @@ def __getattr__(name: str) -> _typing.Any:
     """All public names, when one is first used: the command handles Ctrl-C before NumPy is read."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from . import about, errors, session, video
+    from . import about, errors, request, session, video
 
-    for module in (about, errors, session, video):
+    for module in (about, errors, request, session, video):
         globals().update((key, value) for key, value in vars(module).items() if key in __all__)
     return globals()[name]
 

@@ -16,7 +16,7 @@ import click
 import ltx2
 
 from ._process import say
-from .commands import files, generate, weights
+from .commands import files, generate, jobs, weights
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,6 +50,7 @@ def cli() -> None:
 
 for _command in (
     generate.t2v, generate.i2v, generate.decode, generate.plan,
+    jobs.resume, jobs.replay, jobs.encode,
     files.info, files.convert, files.devices,
     weights.pull, weights.list_,
 ):  # fmt: skip

@@ -26,7 +26,7 @@ import numpy as np
 from PIL import Image, PngImagePlugin
 
 from . import writer
-from .codecs import encoding, one_line
+from .codecs import decoding, encoding, one_line
 from .errors import InvalidArgumentError
 from .pictures import ImageLike, codec_round_trip, read_image
 
@@ -37,7 +37,8 @@ if TYPE_CHECKING:
     from .pictures import Pixels
 
 __all__ = [
-    "ImageLike", "array_writer", "check_output", "codec_round_trip", "read_image", "rescue", "save",
+    "ImageLike", "array_writer", "check_output", "codec_round_trip", "preview_writer", "read_image",
+    "read_metadata", "rescue", "save", "sheet",
 ]  # fmt: skip
 
 _log = logging.getLogger("ltx2")
@@ -138,6 +139,57 @@ def array_writer(path: str | os.PathLike[str]) -> Callable[[Any], None]:
             _write_npy(temporary, array, 0, {})
 
     return write
+
+
+def preview_writer(path: str | os.PathLike[str], fps: float) -> Callable[[Any], None]:
+    """A function that writes the pictures of a preview there; refuses now what it could not write.
+
+    .gif and .webp move, at `fps` pictures a second; .png has all of them on one sheet.
+    """
+    ending = Path(path).suffix.lower()
+    if ending not in _PREVIEWS:
+        words = f"{path}: its ending is not one of {', '.join(_PREVIEWS)}"
+        raise InvalidArgumentError(words)
+    writer.check(path)
+
+    def write(pictures: Pixels) -> None:
+        with encoding(path), writer.new_file(path) as temporary:
+            if ending == ".png":
+                Image.fromarray(sheet(pictures)).save(temporary, "png")
+            else:
+                _WRITERS[ending](temporary, pictures, fps, {})
+
+    return write
+
+
+def sheet(pictures: Pixels) -> Pixels:
+    """All of them in one, row by row, nearly as wide as high."""
+    count, height, width, _ = pictures.shape
+    columns = min(count, max(1, round(math.sqrt(count * height / width))))
+    rows = -(-count // columns)
+    whole = np.zeros((rows * columns, height, width, 3), np.uint8)
+    whole[:count] = pictures
+    grid = whole.reshape(rows, columns, height, width, 3).swapaxes(1, 2)
+    picture: Pixels = grid.reshape(rows * height, columns * width, 3)
+    return picture
+
+
+def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """What `save` wrote of a video into its file. Raises InvalidArgumentError."""
+    target = Path(path)
+    try:
+        text = _read_mp4(target) if target.suffix.lower() == ".mp4" else _read_pillow(target)
+        about = json.loads(text)
+    except MemoryError:
+        raise
+    except FileNotFoundError:
+        raise InvalidArgumentError(f"{path}: no such file") from None
+    except Exception as error:  # whatever FFmpeg, Pillow or JSON meet in a strange file
+        words = f"does not say how it was made: {one_line(error)}"
+        raise InvalidArgumentError(f"{path}: {words}") from None
+    if not isinstance(about, dict):
+        raise InvalidArgumentError(f"{path}: does not say how it was made")
+    return about
 
 
 # ---- what can be written where
@@ -327,6 +379,24 @@ def _write_npy(path: Path, frames: Any, _fps: float, _metadata: Mapping[str, Any
             file.write(part.tobytes())
 
 
+def _read_mp4(path: Path) -> str:
+    import av
+
+    path.stat()  # FFmpeg has words of its own for a file that is not there
+    with av.open(f"file:{path}", format="mp4") as file:
+        return str(file.metadata.get("comment", ""))
+
+
+def _read_pillow(path: Path) -> str | bytes:
+    if path.is_dir():
+        path = path / "0000.png"
+    with decoding(path), Image.open(path, formats=("GIF", "WEBP", "PNG")) as image:
+        info = image.info.get("comment") or image.info.get("Comment")
+        words: str | bytes = info or image.getexif().get(_DESCRIPTION, "")
+        return words
+
+
+_PREVIEWS = (".png", ".gif", ".webp")
 _WRITERS = {
     ".mp4": _write_mp4,
     ".gif": _write_gif,

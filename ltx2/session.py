@@ -7,23 +7,23 @@ from __future__ import annotations
 
 import json
 import logging
-import math
+import os
 import platform
-import secrets
 import threading
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import cache, media
+from . import cache, jobs, preview
 from ._calls import Call, under_way
-from ._native import c_array, c_path, c_text, check, ffi, keep, lib, raise_kept, string
+from ._native import c_array, c_path, c_text, check, ffi, lib, string
+from ._video_call import VideoCall, callback, latents_view, video_of, view
 from .about import devices
 from .errors import CancelledError, InvalidArgumentError
 from .model_files import DEMO, model_files
-from .video import Progress, Video
+from .request import NOT_ZERO, TEXT_PARTS, Features, Request, assign, floats
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -33,71 +33,10 @@ if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
 
     from .model_files import StrPath
-
-Conditions: TypeAlias = "media.ImageLike | tuple[media.ImageLike, float]"
+    from .request import Conditions, Options
+    from .video import Progress, Video
 
 _log = logging.getLogger("ltx2")
-
-
-class Options(TypedDict, total=False):
-    """What to make; what is left out takes the model's own value. Fields of ltx2_video_params."""
-
-    negative_prompt: str | None
-    """What to avoid, where guidance is on; "" is nothing; default: the model's own, else a list of
-    usual faults, `capabilities()["defaults"]["negative_prompt"]`."""
-    width: int
-    """Pixels, a multiple of 32; default: the model's own, 768."""
-    height: int
-    """Pixels, a multiple of 32; default: the model's own, 512."""
-    frames: int
-    """8k + 1; default: the model's own, 121."""
-    fps: float
-    """Frames per second; default: the model's own, 24."""
-    schedule: str
-    """Noise schedule, by name; default: the model's own. `capabilities()` lists them."""
-    steps: int
-    """Denoising steps; default: the model's own."""
-    guidance: float
-    """How closely to follow the prompt; 1 or negative is off; default: the model's own."""
-    stg: float
-    """Spatio-temporal guidance; negative is off; default: the model's own."""
-    rescale: float
-    """How much of guidance's gain in contrast to take back, 0..1; negative is off; default: the
-    model's own."""
-    seed: int
-    """Same seed, same device, same video; default: a random one, reported in `Video.seed`."""
-    noise: NDArray[np.float32]
-    """Replaces the seed's; in the shape of the latents, [channels, frames', height', width']."""
-
-
-class _Call(Call):
-    """One that makes a video: what C calls back, and what it reads."""
-
-    def __init__(
-        self,
-        session: Session,
-        progress: Callable[[Progress], object] | None = None,
-        latents: Callable[[NDArray[np.float32]], object] | None = None,
-    ) -> None:
-        super().__init__()
-        self.session = session
-        self.progress = progress
-        self.latents = latents
-        self.inputs: list[Any] = []  # what C reads, so that it lives as long
-
-    def abandon(self) -> None:
-        self.session._abandon(self)
-
-    def on_progress(self, progress: Any, _user_data: Any) -> bool:
-        raise_kept()  # by the log function
-        if self.progress and not self.cancelled:
-            self.progress(Progress(string(progress.stage), progress.done, progress.total))
-        return not self.cancelled
-
-    def on_latents(self, latents: Any, _user_data: Any) -> bool:
-        if self.latents and not self.cancelled:
-            self.latents(_latents_view(ffi.NULL, latents).copy())
-        return not self.cancelled
 
 
 class Session:
@@ -110,6 +49,9 @@ class Session:
     threads      on the processor; default: one per physical core that this process may use
     keep_loaded  keep every component in memory between calls: faster, and much larger; default:
                  each leaves after its stage
+    low_memory   weights are read ahead and given back layer by layer, for 2 GiB in all, the
+                 system's cache of model files counted, as far as the video's size lets it; default:
+                 where the machine or the container has less than a run wants, up to what it has
 
     Several threads may share a session; their calls run one after the other. Raises ModelError,
     DeviceError, OutOfMemoryError.
@@ -122,6 +64,7 @@ class Session:
         device: str | None = None,
         threads: int = 0,
         keep_loaded: bool = False,
+        low_memory: bool = False,
     ) -> None:
         files = model_files(model)
         names = [c_path("model", file) for file in files]
@@ -131,18 +74,20 @@ class Session:
         params.files = c_names = c_array("const char *[]", names)
         params.file_count = len(c_names)
         params.device = c_device = ffi.NULL if device is None else c_text("device", device)
-        _assign(params, "threads", threads)
+        assign(params, "threads", threads)
         params.keep_loaded = keep_loaded
+        params.low_memory = low_memory
         out = ffi.new("ltx2_session **")
         with Call():
             check(lib.ltx2_session_open(params, out))
         del c_names, c_device
         self._session: Any = ffi.gc(out[0], lib.ltx2_session_close)
+        self._files = [os.path.abspath(file) for file in files]  # noqa: PTH100 - links stay
         self._model = ", ".join(Path(file).name for file in files)
         self._demo = all(DEMO in Path(file).resolve().parents for file in files)
         self._computes = f"{device or devices()[0]}, {threads} threads"
         self._lock = threading.Lock()
-        self._call: _Call | None = None  # in C
+        self._call: VideoCall | None = None  # in C
         self._closed = ""  # why
 
     @classmethod
@@ -154,6 +99,7 @@ class Session:
         device: str | None = None,
         threads: int = 0,
         keep_loaded: bool = False,
+        low_memory: bool = False,
     ) -> Self:
         """A session with a model of `ltx2 list`, downloaded first if it is not here.
 
@@ -166,7 +112,10 @@ class Session:
         paths = [item.path() for item in wanted.items]
         if None in paths:
             hub.pull(name, progress=progress)
-        return cls(wanted.name, device=device, threads=threads, keep_loaded=keep_loaded)
+        return cls(
+            wanted.name, device=device, threads=threads, keep_loaded=keep_loaded,
+            low_memory=low_memory,
+        )  # fmt: skip
 
     @property
     def is_demo(self) -> bool:
@@ -181,31 +130,43 @@ class Session:
 
     def t2v(
         self,
-        prompt: str,
+        prompt: str | Features,
         *,
         progress: Callable[[Progress], object] | None = None,
         latents: Callable[[NDArray[np.float32]], object] | None = None,
+        preview: Callable[[NDArray[np.uint8]], object] | None = None,
+        job: StrPath | tuple[StrPath, StrPath] | None = None,
         **options: Unpack[Options],
     ) -> Video:
-        """A video from text.
+        """A video from text, or from features that `encode` made of one.
 
         `progress` is called on this thread, at least at each step; `latents` once, with the final
         latents before they are decoded, so that nothing is lost if that fails: `decode` takes them.
-        What either raises stops the call and reaches the caller unchanged; so does Ctrl-C. Other
-        errors: InvalidArgumentError, ModelError, OutOfMemoryError, DeviceError, CancelledError
-        after `cancel()`.
+        `preview` is called after each step with a small picture of each latent frame, [frames',
+        height, width, 3] of uint8.
+
+        `job` is a file that has after each step what is needed to go on: `resume` does. It must not
+        exist yet, and stays until it is removed; a pair also says where the video will be saved,
+        for `ltx2 resume`.
+
+        What a function raises stops the call and reaches the caller unchanged; so does Ctrl-C.
+        Other errors: InvalidArgumentError, ModelError, OutOfMemoryError, DeviceError,
+        CancelledError after `cancel()`.
         """
-        with _Call(self, progress, latents) as call:
-            return self._generate(prompt, [], call, options)
+        with VideoCall(self, progress, latents) as call:
+            request = Request.of(prompt, options)
+            return self._generate(request, call, preview, self._new_job(request, job))
 
     def i2v(
         self,
-        prompt: str,
+        prompt: str | Features,
         image: Conditions | Mapping[int, Conditions],
         *,
         crf: int = 33,
         progress: Callable[[Progress], object] | None = None,
         latents: Callable[[NDArray[np.float32]], object] | None = None,
+        preview: Callable[[NDArray[np.uint8]], object] | None = None,
+        job: StrPath | tuple[StrPath, StrPath] | None = None,
         **options: Unpack[Options],
     ) -> Video:
         """A video from text that passes through pictures.
@@ -218,16 +179,68 @@ class Session:
         The model was trained on pictures that had been through a video codec; `crf` is how
         strongly each is compressed before use, 0 not at all.
 
-        Errors as in `t2v`; a picture that cannot be read is an InvalidArgumentError.
+        All else as in `t2v`; a picture that cannot be read is an InvalidArgumentError.
         """
         chosen = image if isinstance(image, Mapping) else {0: image}
         if not chosen:
             raise InvalidArgumentError("image: none is given")
-        with _Call(self, progress, latents) as call:
-            images = [_image(frame, picture, crf) for frame, picture in chosen.items()]
-            strengths = {image["frame"]: image["strength"] for image in images}
-            conditions = {"images": strengths, "crf": crf}
-            return self._generate(prompt, images, call, options, conditions)
+        with VideoCall(self, progress, latents) as call:
+            request = Request.of(prompt, options)
+            request.add_images(chosen, crf)
+            return self._generate(request, call, preview, self._new_job(request, job))
+
+    def resume(
+        self,
+        job: StrPath,
+        *,
+        progress: Callable[[Progress], object] | None = None,
+        latents: Callable[[NDArray[np.float32]], object] | None = None,
+        preview: Callable[[NDArray[np.uint8]], object] | None = None,
+    ) -> Video:
+        """The video of a job that did not come to its end, from the last step that was saved.
+
+        On the same device it has the same bits as without the interruption, whatever `threads` is.
+        The model must be the job's: else InvalidArgumentError. All else as in `t2v`.
+        """
+        with VideoCall(self, progress, latents) as call:
+            begun = jobs.Job.load(job)
+            return self._generate(begun.request, call, preview, begun)
+
+    def replay(
+        self,
+        video: StrPath,
+        images: StrPath | Sequence[StrPath] = (),
+        *,
+        progress: Callable[[Progress], object] | None = None,
+        latents: Callable[[NDArray[np.float32]], object] | None = None,
+        preview: Callable[[NDArray[np.uint8]], object] | None = None,
+        job: StrPath | tuple[StrPath, StrPath] | None = None,
+    ) -> Video:
+        """The clip of a file that `Video.save` wrote, made again from what its metadata says.
+
+        With the same model and device it has the same bits, before the codec; a warning in the log
+        says so if the model is another one. A file holds no pictures: those that the clip passes
+        through are given again, in any order. All else as in `t2v`.
+        """
+        with VideoCall(self, progress, latents) as call:
+            request, parts = jobs.recipe(video, images)
+            return self._generate(request, call, preview, self._new_job(request, job), parts)
+
+    def encode(
+        self,
+        prompt: str,
+        *,
+        progress: Callable[[Progress], object] | None = None,
+        **options: Unpack[Options],
+    ) -> Features:
+        """The features of a prompt, which `t2v` and `i2v` take in its place.
+
+        With guidance, which `options` may change, also those of the negative prompt. Only this
+        needs a text encoder. Errors as in `t2v`.
+        """
+        with VideoCall(self, progress) as call:
+            request = Request.of(prompt, options)
+            return self._encode(request, call, self._fill_in(request, call)["parts"])
 
     def decode(
         self,
@@ -241,7 +254,7 @@ class Session:
         `latents` are [channels, frames', height', width'], as `Video.latents` has them; `fps`
         defaults to the model's own. Errors as in `t2v`.
         """
-        values = _floats("latents", latents)
+        values = floats("latents", latents)
         if values.ndim != 4:
             raise InvalidArgumentError(f"latents: {values.ndim} dimensions instead of 4")
         params = ffi.new("ltx2_decode_params *")
@@ -249,16 +262,16 @@ class Session:
         c_values = ffi.from_buffer("float[]", values)
         params.latents = c_latents = ffi.new("ltx2_latents *", (c_values, *values.shape))
         if fps == 0:
-            raise InvalidArgumentError(_NOT_ZERO.format("fps"))
-        _assign(params, "fps", 0 if fps is None else fps)
-        with _Call(self, progress) as call:
+            raise InvalidArgumentError(NOT_ZERO.format("fps"))
+        assign(params, "fps", 0 if fps is None else fps)
+        with VideoCall(self, progress) as call:
             call.inputs = [c_values, c_latents]
             owner = self._run(lib.ltx2_session_decode, params, call)
-        return _video(owner, {"model": self._model})
+        return video_of(owner, {"model": self._model})
 
     def plan(
         self,
-        prompt: str,
+        prompt: str | Features,
         image: Conditions | Mapping[int, Conditions] | None = None,
         *,
         crf: int = 33,
@@ -279,9 +292,10 @@ class Session:
         processor meanwhile, so that it seemed slower, and nothing is kept. Errors as in `i2v`.
         """
         chosen = {0: image} if image is not None and not isinstance(image, Mapping) else image or {}
-        with _Call(self, progress) as call:
-            images = [_image(frame, picture, crf) for frame, picture in chosen.items()]
-            params, call.inputs = _params(prompt, images, {**options})
+        with VideoCall(self, progress) as call:
+            request = Request.of(prompt, options)
+            request.add_images(chosen, crf)
+            params, call.inputs = request.params()
             machine = f"{string(lib.ltx2_version())}, {platform.node()}, {self._computes}"
             speeds = cache.load("speeds.json")
             before = c_text("speeds", json.dumps(speeds.get(machine, {})))
@@ -303,7 +317,7 @@ class Session:
         That is every call that has begun, so also one that waits for another thread's.
         """
         for call in under_way():
-            if isinstance(call, _Call) and call.session is self:
+            if isinstance(call, VideoCall) and call.session is self:
                 call.cancelled = True
 
     def close(self) -> None:
@@ -313,7 +327,7 @@ class Session:
         """
         self._refuse_reentry()
         self._closed = self._closed or "it is closed"
-        with _Call(self) as call, self._lock:
+        with VideoCall(self) as call, self._lock:
             self._call = call
             if self._session is not None:
                 ffi.release(self._session)
@@ -332,7 +346,7 @@ class Session:
             self.cancel()  # what other threads do with it
         self.close()
 
-    def _abandon(self, call: _Call) -> None:
+    def abandon(self, call: VideoCall) -> None:
         """In a forked process, where the thread of `call` is not: it left the model half done."""
         self._lock = threading.Lock()
         if self._call is call and self._session is not None:
@@ -347,27 +361,93 @@ class Session:
                 "session: in use by the call whose progress function this is"
             )
 
+    def _new_job(
+        self, request: Request, job: StrPath | tuple[StrPath, StrPath] | None
+    ) -> jobs.Job | None:
+        if job is None:
+            return None
+        path, output = job if isinstance(job, tuple) else (job, None)
+        return jobs.Job.begin(path, request, self._files, output)
+
     def _generate(
         self,
-        prompt: str,
-        images: list[dict[str, Any]],
-        call: _Call,
-        options: Options,
-        conditions: Mapping[str, Any] | None = None,
+        request: Request,
+        call: VideoCall,
+        show: Callable[[NDArray[np.uint8]], object] | None,
+        job: jobs.Job | None,
+        made_by: Mapping[str, str] | None = None,  # the parts that a replayed clip names
     ) -> Video:
-        chosen: dict[str, Any] = {"seed": secrets.randbits(32), **options}
-        params, call.inputs = _params(prompt, images, chosen)
-        params.latents = on_latents = _callback("ltx2_latents_fn", call.on_latents)
-        _log.info("seed: %d", params.seed)
+        settings = self._fill_in(request, call)
+        parts: dict[str, str] = settings["parts"]
+        if request.features and not (job and job.parts):  # with its own it goes on as it began
+            jobs.warn_of_parts("features", request.features.parts, parts, TEXT_PARTS)
+        jobs.warn_of_parts("replay", made_by or {}, parts, made_by or ())
+        _log.info("seed: %d", request.options["seed"])
+        if job:
+            job.check(parts)
+            job.save()
+            call.stepped.append(job.stepped)
+        if show:
+            call.stepped.append(self._previewer(show, parts, call))
+        if job and not request.features:
+            request.features = self._encode(request, call, parts)
+            job.keep()
+        params, call.inputs = request.params()
+        params.latents = on_latents = callback("ltx2_latents_fn", call.on_latents)
+        params.state = on_state = callback("ltx2_state_fn", call.on_state)
         owner = self._run(lib.ltx2_session_generate, params, call)
-        del on_latents
-        return _video(owner, {**self._metadata(prompt, chosen), **(conditions or {})})
+        del on_latents, on_state
+        about = {"model": self._model, "device": settings["device"], "parts": parts}
+        return video_of(owner, {**request.metadata(), **about})
+
+    def _fill_in(self, request: Request, call: VideoCall) -> dict[str, Any]:
+        """The request with every default in it; what C says of it."""
+        params, call.inputs = request.params()
+        text = self._run(lib.ltx2_session_settings, params, call, ("char **", lib.ltx2_text_free))
+        settings: dict[str, Any] = {**json.loads(string(text)), "seed": params.seed}
+        request.fill_in(settings)
+        return settings
+
+    def _encode(self, request: Request, call: VideoCall, parts: Mapping[str, str]) -> Features:
+        params, call.inputs = request.params()
+        result = ("ltx2_features **", lib.ltx2_features_free)
+        owner = self._run(lib.ltx2_session_encode, params, call, result)
+        shape = (owner.rows, owner.width)
+        values = view(owner, owner.values, np.float32, shape)
+        negative = view(owner, owner.negative, np.float32, shape) if owner.negative else None
+        made_by = {part: parts[part] for part in TEXT_PARTS}
+        avoided = request.options.get("negative_prompt") if owner.negative else None
+        return Features(request.prompt, avoided, values, negative, made_by)
+
+    def _previewer(
+        self,
+        show: Callable[[NDArray[np.uint8]], object],
+        parts: Mapping[str, str],
+        call: VideoCall,
+    ) -> Callable[[int, NDArray[np.float32], NDArray[np.float32]], None]:
+        """Shows what a step predicts, in the colours that this model's VAE is known for."""
+
+        def latents_of(frames: NDArray[np.uint8]) -> NDArray[np.float32]:
+            params = ffi.new("ltx2_frames_params *")
+            params.size = ffi.sizeof("ltx2_frames_params")
+            params.pixels = pixels = ffi.from_buffer("uint8_t[]", frames)
+            params.frames, params.height, params.width, _ = frames.shape
+            call.inputs = [pixels]
+            owner = self._run(lib.ltx2_session_encode_frames, params, call)
+            return latents_view(owner, owner.latents)
+
+        colours = preview.Colours.of(parts["video_vae"], latents_of)
+
+        def shown(_step: int, _state: Any, predicted: NDArray[np.float32]) -> None:
+            show(colours.frames(predicted))
+
+        return shown
 
     def _run(
         self,
         function: Any,
         params: Any,
-        call: _Call,
+        call: VideoCall,
         result: tuple[str, Any] = ("ltx2_video **", lib.ltx2_video_free),
     ) -> Any:
         """What one call of C makes; `result` is its type and what frees it, by itself."""
@@ -378,7 +458,7 @@ class Session:
             if call.cancelled:
                 raise CancelledError("cancelled")
             self._call = call
-            params.progress = on_progress = _callback("ltx2_progress_fn", call.on_progress)
+            params.progress = on_progress = callback("ltx2_progress_fn", call.on_progress)
             try:
                 kind, free = result
                 out = ffi.new(kind)
@@ -389,107 +469,3 @@ class Session:
                 self._call = None
                 del on_progress
         return owner
-
-    def _metadata(self, prompt: str, options: Mapping[str, Any]) -> dict[str, Any]:
-        settings = {name: options[name] for name in _PLAIN if name in options}
-        return {"prompt": prompt, "model": self._model, **settings}
-
-
-def _callback(kind: str, function: Callable[[Any, Any], bool]) -> Any:
-    """For C, as long as it is referred to; what `function` raises stops the call."""
-    return ffi.callback(kind, function, error=False, onerror=keep)
-
-
-_PLAIN = [name for name in Options.__annotations__ if name != "noise"]
-_TEXTS = {"negative_prompt", "schedule"}
-_NOT_ZERO = "{}: 0 cannot be used; leave it out for the default"
-_OFF_AT_ZERO = {"guidance", "stg", "rescale"}  # to C zero is the default, negative is off
-
-
-def _assign(struct: Any, name: str, value: Any) -> None:
-    """Set a number; an error names the field."""
-    try:
-        setattr(struct, name, value)
-    except OverflowError:
-        raise InvalidArgumentError(f"{name}: {value} is out of range") from None
-    except TypeError:
-        raise InvalidArgumentError(f"{name}: {value!r} is not a number it can take") from None
-
-
-def _floats(name: str, values: Any) -> NDArray[np.float32]:
-    array = np.asarray(values)
-    if not np.can_cast(array.dtype, np.float32, "same_kind"):
-        raise InvalidArgumentError(f"{name}: holds {array.dtype}, not numbers")
-    return np.ascontiguousarray(array, np.float32)
-
-
-def _params(
-    prompt: str, images: list[dict[str, Any]], options: dict[str, Any]
-) -> tuple[Any, list[Any]]:
-    """The C struct, and what must live as long as C reads it."""
-    if unknown := set(options) - set(Options.__annotations__):
-        raise TypeError(f"unknown option: {', '.join(sorted(unknown))}")
-    params = ffi.new("ltx2_video_params *")
-    params.size = ffi.sizeof("ltx2_video_params")
-    params.prompt = c_prompt = c_text("prompt", prompt)
-    params.images = c_images = c_array("ltx2_image[]", images)
-    params.image_count = len(images)
-    inputs: list[Any] = [c_prompt, c_images, images]
-    for name, value in options.items():
-        if value is None:  # as left out
-            continue
-        if name == "noise":
-            noise = ffi.from_buffer("float[]", _floats(name, value))
-            params.noise, params.noise_count = noise, len(noise)
-            inputs.append(noise)
-        elif name in _TEXTS:
-            text = c_text(name, value)
-            setattr(params, name, text)
-            inputs.append(text)
-        elif value == 0 and name in _OFF_AT_ZERO:
-            _assign(params, name, -1)
-        elif value == 0 and name != "seed":
-            raise InvalidArgumentError(_NOT_ZERO.format(name))
-        else:
-            _assign(params, name, value)
-    return params, inputs
-
-
-def _image(frame: int, image: Conditions, crf: int) -> dict[str, Any]:
-    """The fields of ltx2_image."""
-    picture, strength = image if isinstance(image, tuple) else (image, 1.0)
-    if not 0 < strength <= 1:
-        raise InvalidArgumentError(f"strength: {strength:g} is not above 0 and at most 1")
-    pixels = media.codec_round_trip(media.read_image(picture), crf)
-    height, width, _ = pixels.shape
-    return {
-        "pixels": ffi.from_buffer("uint8_t[]", pixels),
-        "width": width,
-        "height": height,
-        "frame": frame,
-        "strength": strength,
-    }
-
-
-def _view(owner: Any, data: Any, dtype: type[np.generic], shape: tuple[int, ...]) -> NDArray[Any]:
-    """A read-only array over memory that `owner` frees.
-
-    A buffer keeps only the pointer it was made from alive, so the pointer keeps the owner.
-    """
-    pointer = ffi.gc(data, lambda _: owner)
-    size = math.prod(shape) * np.dtype(dtype).itemsize
-    view: NDArray[Any] = np.frombuffer(ffi.buffer(pointer, size), dtype).reshape(shape)
-    view.flags.writeable = False
-    return view
-
-
-def _latents_view(owner: Any, latents: Any) -> NDArray[np.float32]:
-    shape = (latents.channels, latents.frames, latents.height, latents.width)
-    return _view(owner, latents.values, np.float32, shape)
-
-
-def _video(owner: Any, metadata: dict[str, Any]) -> Video:
-    frames = _view(owner, owner.pixels, np.uint8, (owner.frames, owner.height, owner.width, 3))
-    latents = _latents_view(owner, owner.latents)
-    size = {"width": owner.width, "height": owner.height, "frames": owner.frames, "fps": owner.fps}
-    return Video(frames, owner.fps, latents, {**size, **metadata})

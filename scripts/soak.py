@@ -80,6 +80,7 @@ class Round:
         jobs: list[Callable[[], object]] = [
             self.text,
             self.pictures,
+            self.goes_on,
             self.kept_loaded,
             self.two_sessions,
             self.one_session_in_two_threads,
@@ -117,6 +118,16 @@ class Round:
         with ltx2.Session(self.model) as session:
             video = session.i2v(PROMPT, {0: self.picture, 8: (self.photo, 0.5)}, **self.options())
         video.save(self.folder / f"pictures{FORMATS[self.count % len(FORMATS)]}")
+
+    def goes_on(self) -> None:
+        """A job, resumed; an encoded prompt; a preview; a clip made again."""
+        job, clip = self.folder / "video.job", self.folder / "again.gif"
+        with ltx2.Session(self.model) as session:
+            features = session.encode(PROMPT, guidance=3.0)
+            session.t2v(features, job=job, preview=lambda _: None, **self.options())
+            session.resume(job).save(clip)
+            session.replay(clip)
+        job.unlink()
 
     def kept_loaded(self) -> None:
         with ltx2.Session(self.model, keep_loaded=True) as session:
@@ -182,7 +193,7 @@ class Round:
             lambda: ltx2.Session(self.cut),
             lambda: ltx2.Session(self.picture),
             lambda: ltx2.Session(folder / "no such file"),
-            lambda: ltx2.Session(self.checkpoint),  # no text encoder
+            lambda: ltx2.Session(self.checkpoint).encode(PROMPT),  # no text encoder
             lambda: ltx2.Session(self.model, device="no such device"),
             lambda: ltx2.describe(self.picture),
             lambda: convert(self.cut, folder / "converted.gguf"),

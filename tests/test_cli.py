@@ -99,7 +99,9 @@ def test_latents_that_cannot_be_written_are_refused_before_the_work(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     for path in (tmp_path, tmp_path / "none" / "x.npy", tmp_path / ("x" * 300)):
-        code, out, err = run(capsys, "t2v", PROMPT, "-o", tmp_path / "clip.npy", "--latents", path)
+        code, out, err = run(
+            capsys, "t2v", PROMPT, "-o", tmp_path / "clip.npy", "--save-latents", path
+        )
         assert (code, out) == (2, "")
         assert str(path) in err
     assert not list(tmp_path.iterdir())
@@ -120,7 +122,8 @@ def test_i2v_takes_pictures_at_frames(
     )  # fmt: skip
     assert code == 0
     assert np.array_equal(np.load(target), video.frames)
-    assert video.metadata["images"] == {0: 1.0, 8: 0.5}
+    images = [(image["frame"], image["strength"]) for image in video.metadata["images"]]
+    assert images == [(0, 1.0), (8, 0.5)]
     assert video.metadata["crf"] == 20
 
 
@@ -187,7 +190,7 @@ def bad(tmp_path: Path, tiny: dict[str, Path]) -> Path:
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        ("t2v", 2, "PROMPT"),
+        ("t2v -o a.mp4", 2, "PROMPT"),
         ("t2v p", 2, "--output"),
         ("nonsense", 2, "nonsense"),
         ("t2v p -o a.mp4 --width wide", 2, "--width"),
@@ -203,7 +206,7 @@ def bad(tmp_path: Path, tiny: dict[str, Path]) -> Path:
         ("t2v '' -o a.mp4", 2, "prompt"),
         ("t2v p -o a.avi", 2, "a.avi"),
         ("t2v p -o none/a.mp4", 2, "none"),
-        ("t2v p -o a.npy --latents ./a.npy", 2, "--latents names the output"),
+        ("t2v p -o a.npy --latents ./a.npy", 2, "--save-latents names the output"),
         ("t2v p -o a.mp4 --noise none.npy", 2, "none.npy"),
         ("t2v p -o a.mp4 --noise text.png", 2, "text.png"),
         ("t2v p -o a.mp4 --noise arrays.npz", 2, "noise: arrays.npz"),

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import ltx2
-from ltx2 import _native, cli, errors, session
+from ltx2 import _native, cli, errors, request
 from ltx2._native import ffi, lib
 
 ROOT = Path(__file__).parent.parent
@@ -21,6 +21,7 @@ ROOT = Path(__file__).parent.parent
 # Fields of ltx2_video_params that are not options: they travel by other ways.
 NOT_OPTIONS = {
     "size", "prompt", "images", "image_count", "noise_count", "progress", "latents", "user_data",
+    "features", "resume", "state",
 }  # fmt: skip
 
 
@@ -34,7 +35,8 @@ def test_the_public_names_are_these() -> None:
 def test_options_are_the_fields_of_the_struct_and_the_flags_of_the_commands() -> None:
     fields = {name for name, _ in ffi.typeof("ltx2_video_params").fields} - NOT_OPTIONS
     assert set(ltx2.Options.__annotations__) == fields
-    own = {"latents", "output", "model", "device", "threads", "as_json", "verbose"}
+    own = {"latents", "output", "model", "device", "threads", "low_memory"}
+    own |= {"as_json", "verbose", "features", "preview", "job"}
     for command, positional in (("t2v", {"prompt"}), ("i2v", {"prompt", "images", "crf"})):
         parameters = cli.cli.commands[command].params
         assert {p.name for p in parameters} == fields | own | positional
@@ -45,7 +47,7 @@ def test_options_are_the_fields_of_the_struct_and_the_flags_of_the_commands() ->
 
 def test_options_are_described_in_the_words_of_the_header() -> None:
     """The flags take the header's sentences; an editor shows those in the source of Options."""
-    source = Path(session.__file__).read_text(encoding="utf-8")
+    source = Path(request.__file__).read_text(encoding="utf-8")
     tree = next(n for n in ast.parse(source).body if getattr(n, "name", "") == "Options")
     assert isinstance(tree, ast.ClassDef)
     texts = [ast.literal_eval(n.value) for n in tree.body if isinstance(n, ast.Expr)]
@@ -63,7 +65,7 @@ def test_a_session_is_described_in_the_words_of_the_header() -> None:
     )
     documented = {name: " ".join(text.split()) for name, text in listed}
     header = _native.sentences("ltx2_session_params")
-    assert documented.keys() == {"model", "device", "threads", "keep_loaded"}
+    assert documented.keys() == {"model", "device", "threads", "keep_loaded", "low_memory"}
     assert documented.keys() == inspect.signature(ltx2.Session).parameters.keys()
     for name, text in documented.items():
         sentence = header["files" if name == "model" else name]

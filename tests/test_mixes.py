@@ -327,8 +327,11 @@ def test_a_wrong_mix_is_refused_in_a_sentence(
     case = CASES[name]
     mix = Mix(twin, twins["official"][0], twins["sharded"][0], tmp_path)
     paths = case.make(mix)
-    with pytest.raises(ltx2.ModelError) as caught:
-        ltx2.Session(paths, device="CPU", threads=1).close()
+    with (
+        pytest.raises(ltx2.ModelError) as caught,
+        ltx2.Session(paths, device="CPU", threads=1) as session,
+    ):
+        session.encode("a circle")  # where only the text encoder is missing
     words = (
         str(caught.value).replace(str(tmp_path), "FOLDER").replace(str(mix.official), "OFFICIAL")
     )

@@ -6,6 +6,8 @@ import gc
 import logging
 import os
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -17,7 +19,7 @@ from numpy.typing import NDArray
 
 import ltx2
 from ltx2 import _native
-from ltx2.session import Conditions
+from ltx2.request import Conditions
 
 PROMPT = "a red circle moves right"
 Pictures: TypeAlias = "Conditions | Mapping[int, Conditions]"
@@ -48,15 +50,25 @@ def test_a_video_has_its_shape_and_says_how_it_was_made(
     assert video.latents.dtype == np.float32
     assert np.isfinite(video.latents).all()
     assert video.fps == 24
-    assert video.metadata == {
+    about = dict(video.metadata)
+    parts, negative = about.pop("parts"), about.pop("negative_prompt")
+    assert about == {
         "prompt": PROMPT,
         "model": ", ".join(path.name for path in tiny_model),
+        "device": "CPU",
         "seed": 5,
         "width": 64,
         "height": 64,
         "frames": 9,
         "fps": 24.0,
+        "schedule": "ltx2",
+        "steps": 4,
+        "guidance": 3.0,
+        "stg": 1.0,
+        "rescale": 0.7,
     }
+    assert negative == ltx2.capabilities()["defaults"]["negative_prompt"]
+    assert set(parts) == {"text_encoder", "projection", "connector", "dit", "video_vae"}
     assert repr(video) == "Video(64x64, 9 frames, 24 fps, seed 5)"
 
 
@@ -99,6 +111,48 @@ def test_components_that_stay_loaded_change_no_video(
     assert np.array_equal(continued.frames, expected.frames)
     assert np.array_equal(again.frames, video.frames)
     assert "load" not in {progress.stage for progress in loads}
+
+
+def test_low_memory_changes_no_video(tiny_model: list[Path], video: ltx2.Video) -> None:
+    picture = np.full((8, 8, 3), 200, np.uint8)
+    with ltx2.Session(tiny_model, low_memory=True) as low, ltx2.Session(tiny_model) as other:
+        assert np.array_equal(low.t2v(PROMPT, seed=5).frames, video.frames)
+        given = low.i2v(PROMPT, {0: picture, 8: picture}, seed=5, width=96)
+        expected = other.i2v(PROMPT, {0: picture, 8: picture}, seed=5, width=96)
+    assert np.array_equal(given.frames, expected.frames)
+
+
+def test_low_memory_and_keep_loaded_contradict_each_other(tiny_model: list[Path]) -> None:
+    with pytest.raises(ltx2.InvalidArgumentError, match="low_memory: contradicts keep_loaded"):
+        ltx2.Session(tiny_model, keep_loaded=True, low_memory=True)
+
+
+LIMITED = """
+import logging, resource, sys
+import ltx2
+logging.basicConfig(level=logging.INFO, format="%(message)s")
+taken = 1024 * int(next(l for l in open("/proc/self/status") if "VmSize" in l).split()[1])
+if sys.argv[1] != "0":
+    resource.setrlimit(resource.RLIMIT_AS, (taken + (int(sys.argv[1]) << 20),) * 2)
+with ltx2.Session(sys.argv[2:], threads=1) as session:
+    video = session.t2v("a red circle", seed=5)
+print(video.frames.tobytes().hex())
+"""
+
+
+@pytest.mark.unsanitized
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc and sets Linux's limits")
+def test_where_the_process_may_take_little_low_memory_is_chosen_and_said(
+    tiny_model: list[Path],
+) -> None:
+    frames = []
+    for limit in (0, 360):  # MiB; less than is reserved for what is not counted
+        line = [sys.executable, "-c", LIMITED, str(limit), *map(str, tiny_model)]
+        ran = subprocess.run(line, capture_output=True, text=True, check=False)
+        assert ran.returncode == 0, ran.stderr
+        assert ran.stderr.count("as with low_memory") == (1 if limit else 0)
+        frames.append(ran.stdout)
+    assert frames[0] == frames[1]
 
 
 def test_a_seed_that_is_not_given_is_random_and_reported(

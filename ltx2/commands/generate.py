@@ -1,7 +1,8 @@
-"""The commands that make a video: t2v, i2v, decode."""
+"""The commands that make a video: t2v, i2v, decode; and what every such command does."""
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import re
@@ -19,6 +20,7 @@ from ltx2._process import say
 from ltx2.text import json_line
 
 from . import plans
+from .pictures import terminal_writer
 from .terminal import Bars, answer, json_flag
 
 if TYPE_CHECKING:
@@ -29,16 +31,16 @@ _OPENING = sentences("ltx2_session_params")
 _MAKING = sentences("ltx2_video_params")
 
 
-def _field(name: str) -> Callable[[Any], Any]:
+def field(name: str) -> Callable[[Any], Any]:
     """The option for a field of `Options`, with the header's words."""
-    field = dict(ffi.typeof("ltx2_video_params").fields)[name].type
+    declared = dict(ffi.typeof("ltx2_video_params").fields)[name].type
     kind: Any = str
     if name == "noise":
         kind = click.Path(dir_okay=False)
     elif name == "schedule":
         kind = click.Choice(_KNOWN["schedules"])
-    elif field.kind == "primitive":
-        kind = float if field.cname == "float" else int
+    elif declared.kind == "primitive":
+        kind = float if declared.cname == "float" else int
     words = _MAKING[name]
     if name == "seed":
         words += " Default: a random one, which is printed."
@@ -56,61 +58,94 @@ def _applied(options: Sequence[Callable[[Any], Any]]) -> Callable[[Any], Any]:
     return add
 
 
-_opening = _applied([
+output_flag = click.option(
+    "-o", "--output", required=True, metavar="FILE",
+    help=".mp4, .gif, .webp, .png (a folder of frames) or .npy.",
+)  # fmt: skip
+OPENING = ("model", "device", "threads", "low_memory", "verbose")
+opening_flags = _applied([
     click.option("--model", multiple=True, metavar="PATH", type=click.Path(),
                  help=_OPENING["files"] + " Give it once per PATH. Default: $LTX2_MODEL, else the "
                  "demo model."),
     click.option("--device", help=_OPENING["device"] + " `ltx2 devices` lists them."),
     click.option("--threads", type=int, default=0, help=_OPENING["threads"]),
+    click.option("--low-memory", is_flag=True, help=_OPENING["low_memory"]),
     json_flag,
     click.option("-v", "--verbose", is_flag=True, help="Print more on stderr."),
 ])  # fmt: skip
-_shared = _applied([
-    click.option("-o", "--output", required=True, metavar="FILE",
-                 help=".mp4, .gif, .webp, .png (a folder of frames) or .npy."),
-    _opening,
-])  # fmt: skip
-_fields = _applied([*map(_field, ltx2.Options.__annotations__)])
+_shared = _applied([output_flag, opening_flags])
+_fields = _applied([*map(field, ltx2.Options.__annotations__)])
 _crf = click.option(
     "--crf", type=int, default=33, show_default=True,
     help="How strongly an image is compressed before use; 0 not at all.",
 )  # fmt: skip
-_generation = _applied([
-    _fields,
-    click.option("--latents", metavar="FILE", type=click.Path(dir_okay=False),
+watching = _applied([
+    click.option("--save-latents", "--latents", "latents", metavar="FILE",
+                 type=click.Path(dir_okay=False),
                  help="Also write the final latents there, .npy, before they are decoded."),
-    _shared,
+    click.option("--preview", metavar="FILE", type=click.Path(dir_okay=False, allow_dash=True),
+                 help="Draw a small picture of the clip after each step: .png (a sheet), .gif or "
+                 ".webp; it is shown in the terminal too, and only there where FILE is -."),
 ])  # fmt: skip
+keeping = click.option(
+    "--job", metavar="FILE", type=click.Path(dir_okay=False),
+    help="Save there, after each step, what is needed to go on: `ltx2 resume FILE` does. It is "
+    "removed when the video is saved.",
+)  # fmt: skip
+features_flag = click.option(
+    "--features", metavar="FILE", type=click.Path(dir_okay=False),
+    help="The encoded prompt, from `ltx2 encode`, in place of PROMPT.",
+)  # fmt: skip
+_generation = _applied([features_flag, _fields, watching, keeping, _shared])
+_WATCHING = {"latents": "--save-latents", "preview": "--preview"}
 
 
 @click.command()
-@click.argument("prompt")
+@click.argument("prompt", required=False)
 @_generation
-def t2v(prompt: str, **options: Any) -> None:
+def t2v(prompt: str | None, features: str | None, **options: Any) -> None:
     """Make a video from PROMPT."""
-    _generate(
-        lambda session, wanted: session.t2v(prompt, **wanted),
+    text = _text(prompt, features)
+    make_video(
+        lambda session, wanted: session.t2v(text, **wanted),
         options,
-        plan=lambda session, wanted: session.plan(prompt, **wanted),
+        plan=lambda session, wanted: session.plan(text, **wanted),
     )
 
 
 @click.command()
-@click.argument("prompt")
-@click.argument("images", nargs=-1, required=True, metavar="IMAGE[@FRAME[:STRENGTH]]...")
+@click.argument("prompt", required=False)
+@click.argument("images", nargs=-1, metavar="IMAGE[@FRAME[:STRENGTH]]...")
 @_crf
 @_generation
-def i2v(prompt: str, images: Sequence[str], crf: int, **options: Any) -> None:
+def i2v(
+    prompt: str | None, images: Sequence[str], crf: int, features: str | None, **options: Any
+) -> None:
     """Make a video from PROMPT that passes through IMAGEs: at FRAME (0), with STRENGTH (1).
 
     An image lies on white where it is transparent.
     """
+    if features:  # then images are all there is
+        images, prompt = [*filter(None, [prompt]), *images], None
+    text = _text(prompt, features)
+    if not images:
+        raise click.UsageError("Missing argument 'IMAGE[@FRAME[:STRENGTH]]...'.")
     chosen = _chosen(images)
-    _generate(
-        lambda session, wanted: session.i2v(prompt, chosen, crf=crf, **wanted),
+    make_video(
+        lambda session, wanted: session.i2v(text, chosen, crf=crf, **wanted),
         options,
-        plan=lambda session, wanted: session.plan(prompt, chosen, crf=crf, **wanted),
+        plan=lambda session, wanted: session.plan(text, chosen, crf=crf, **wanted),
     )
+
+
+def _text(prompt: str | None, features: str | None) -> str | ltx2.Features:
+    if features and prompt is not None:
+        raise click.UsageError("--features stands in place of PROMPT; give one of them")
+    if features:
+        return ltx2.Features.load(features)
+    if prompt is None:
+        raise click.UsageError("Missing argument 'PROMPT'.")
+    return prompt
 
 
 @click.command()
@@ -118,10 +153,10 @@ def i2v(prompt: str, images: Sequence[str], crf: int, **options: Any) -> None:
 @click.option("--fps", type=float, help=sentences("ltx2_decode_params")["fps"])
 @_shared
 def decode(latents: str, **options: Any) -> None:
-    """Make the video of LATENTS, a .npy that `--latents` wrote."""
+    """Make the video of LATENTS, a .npy that `--save-latents` wrote."""
     values = _load_array("latents", latents)
     size = _video_size(values.shape)
-    _generate(lambda session, wanted: session.decode(values, **wanted), options, size)
+    make_video(lambda session, wanted: session.decode(values, **wanted), options, size)
 
 
 @click.command()
@@ -129,12 +164,12 @@ def decode(latents: str, **options: Any) -> None:
 @click.argument("images", nargs=-1, metavar="[IMAGE[@FRAME[:STRENGTH]]]...")
 @_crf
 @_fields
-@_opening
+@opening_flags
 def plan(prompt: str, images: Sequence[str], crf: int, **options: Any) -> None:
     """Say what making a video from PROMPT, and IMAGEs, would take: time and memory, by stage."""
     as_json = options.pop("as_json")
-    opening = {name: options.pop(name) for name in ("model", "device", "threads", "verbose")}
-    with _opened(opening) as session:
+    opening = {name: options.pop(name) for name in OPENING}
+    with opened(opening) as session:
         planned = session.plan(prompt, _chosen(images), crf=crf, **_wanted(options))
     click.echo(json_line(planned) if as_json else "\n".join(plans.lines(planned)))
 
@@ -165,11 +200,13 @@ def _chosen(images: Sequence[str]) -> dict[int, tuple[str, float]]:
     return chosen
 
 
-def _opened(options: Mapping[str, Any]) -> ltx2.Session:
+def opened(options: Mapping[str, Any]) -> ltx2.Session:
+    """With the options of `opening_flags`."""
     if options["verbose"]:
         logging.getLogger("ltx2").setLevel(logging.INFO)
     model = list(options["model"]) or None
-    return ltx2.Session(model, device=options["device"], threads=options["threads"])
+    kept = {name: options[name] for name in ("device", "threads", "low_memory")}
+    return ltx2.Session(model, **kept)
 
 
 def _wanted(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -179,32 +216,93 @@ def _wanted(options: Mapping[str, Any]) -> dict[str, Any]:
     return wanted
 
 
-def _generate(
+def make_video(
     make: Callable[[ltx2.Session, dict[str, Any]], ltx2.Video],
     options: dict[str, Any],
-    size: Mapping[str, int] | None = None,
+    size: Mapping[str, Any] | None = None,
     plan: Callable[[ltx2.Session, dict[str, Any]], dict[str, Any]] | None = None,
+    resumed: str | None = None,
 ) -> None:
     """Everything around the call itself: check the output, open, plan, report, save.
 
-    `size` is the video's, where no option says it.
+    `size` is the video's, where no option says it; `resumed` the job that goes once it is saved.
     """
     output, as_json = options.pop("output"), options.pop("as_json")
-    opening = {name: options.pop(name) for name in ("model", "device", "threads", "verbose")}
+    opening = {name: options.pop(name) for name in OPENING}
+    job = options.pop("job", None)
     _check_output(output, {**options, **(size or {})})
     wanted = _wanted(options)
+    _check_names({"-o": output, "--job": job, **_files_of(wanted)})
     if "latents" in wanted:
-        if os.path.realpath(wanted["latents"]) == os.path.realpath(output):
-            raise click.UsageError("--latents names the output; the video would replace them")
-        wanted["latents"] = media.array_writer(wanted["latents"])
-    with _opened(opening) as session, closing(Bars(f"model: {session.model}")) as bars:
+        wanted["latents"] = _latents_writer(wanted["latents"])
+    with opened(opening) as session, closing(Bars(f"model: {session.model}")) as bars:
         if plan and not session.is_demo:  # which is done before a plan is
-            bars.expect(plan(session, {k: v for k, v in wanted.items() if k != "latents"}))
+            bars.expect(plan(session, {k: v for k, v in wanted.items() if k not in _WATCHING}))
+        if "preview" in wanted:
+            rate = (wanted.get("fps") or 24) / 8  # of latent frames
+            wanted["preview"] = _preview(wanted["preview"], rate, bars)
+        if job:
+            wanted["job"] = (job, output)
         video = make(session, {**wanted, "progress": bars.show})
     if not opening["verbose"] and video.seed is not None:  # else it was logged at the start
         say(f"seed {video.seed}")
     _save(video, output)
+    if finished := job or resumed:
+        Path(finished).unlink(missing_ok=True)
     answer(output, video.metadata, as_json)
+
+
+def _files_of(wanted: Mapping[str, Any]) -> dict[str, str]:
+    """What is written beside the video, by the flag that names it."""
+    return {flag: wanted[name] for name, flag in _WATCHING.items() if name in wanted}
+
+
+def _check_names(files: Mapping[str, str | None]) -> None:
+    seen: dict[str, str] = {}
+    for flag, file in files.items():
+        if not file or file == "-":
+            continue
+        other = seen.setdefault(os.path.realpath(file), flag)
+        if other == "-o" != flag:
+            raise click.UsageError(f"{flag} names the output; the video would replace it")
+        if other != flag:
+            raise click.UsageError(f"{flag} and {other} name the same file")
+
+
+def _latents_writer(path: str) -> Callable[[Any], None]:
+    """Refuses now a path it could not write to; a disk that fills later does not end the run."""
+    write = media.array_writer(path)
+
+    def written(latents: Any) -> None:
+        try:
+            write(latents)
+        except OSError as error:
+            kept = media.rescue(path, {"latents": latents})
+            place = f"they are kept in {kept[1]}" if kept else "nor could they be kept elsewhere"
+            logging.getLogger("ltx2").warning("latents: %s; %s", error, place)
+
+    return written
+
+
+def _preview(path: str, rate: float, bars: Bars) -> Callable[[Any], None]:
+    """Into the file, and into the terminal where it can show pictures."""
+    show = terminal_writer()
+    write = None if path == "-" else media.preview_writer(path, rate)
+    if path == "-" and not show:
+        raise click.UsageError("--preview -: this terminal is not known to show pictures")
+
+    def both(pictures: Any) -> None:
+        if write:
+            try:
+                write(pictures)
+            except OSError as error:  # the clip matters more
+                logging.getLogger("ltx2").warning("preview: %s", error)
+        if show:
+            bars.close()
+            with contextlib.suppress(OSError):  # a terminal that was closed
+                show(pictures)
+
+    return both
 
 
 def _check_output(output: str, asked: Mapping[str, Any]) -> None:

@@ -97,6 +97,11 @@ typedef struct ltx2_session_params {
                                           this process may use */
     bool keep_loaded;                  /* keep every component in memory between calls: faster, and
                                           much larger; default: each leaves after its stage */
+    bool low_memory;                   /* weights are read ahead and given back layer by layer, for
+                                          2 GiB in all, the system's cache of model files counted, as
+                                          far as the video's size lets it; default: where the machine
+                                          or the container has less than a run wants, up to what it
+                                          has */
 } ltx2_session_params;
 
 LTX2_API ltx2_status ltx2_session_open(const ltx2_session_params * params, ltx2_session ** out);
@@ -126,6 +131,26 @@ typedef struct ltx2_latents {
 /* Receives the final latents, before they are decoded; they are gone after the video is freed, or
    the call has failed. Returning false stops, as with progress. */
 typedef bool (*ltx2_latents_fn)(const ltx2_latents * latents, void * user_data);
+
+/* Prompts as text features, which the transformer reads. */
+typedef struct ltx2_features {
+    const float * values;              /* rows x width: of the prompt */
+    const float * negative;            /* rows x width: of the negative prompt, where guidance is on;
+                                          default: none */
+    int32_t rows, width;
+} ltx2_features;
+
+/* Where a run is between two steps: all that it needs to go on, with the same settings, images and
+   features, to the same video. */
+typedef struct ltx2_state {
+    int32_t step;                      /* how many are done */
+    const float * values;              /* in an order of the library's own */
+    size_t count;                      /* floats in values */
+    const ltx2_latents * predicted;    /* what the last step took the final latents for; not read
+                                          when a run goes on */
+} ltx2_state;
+/* Receives the state after each step; it is gone after the call. Returning false stops. */
+typedef bool (*ltx2_state_fn)(const ltx2_state * state, void * user_data);
 
 typedef struct ltx2_video_params {
     size_t size;
@@ -159,8 +184,22 @@ typedef struct ltx2_video_params {
     /* while it is made */
     ltx2_progress_fn progress;
     ltx2_latents_fn latents;
-    void * user_data;                  /* for both functions */
+    void * user_data;                  /* for all functions */
+
+    /* what is done already */
+    const ltx2_features * features;    /* of the prompts, which are then not read; default: they are
+                                          encoded */
+    const ltx2_state * resume;         /* go on from there; default: from noise */
+    ltx2_state_fn state;
 } ltx2_video_params;
+
+typedef struct ltx2_frames_params {    /* frames to encode */
+    size_t size;
+    const uint8_t * pixels;            /* frames x height x width x 3, RGB, required */
+    int32_t frames, height, width;     /* 8k + 1; multiples of 32 */
+    ltx2_progress_fn progress;
+    void * user_data;
+} ltx2_frames_params;
 
 typedef struct ltx2_decode_params {    /* a decode alone, of latents that were kept */
     size_t size;
@@ -176,6 +215,21 @@ typedef struct ltx2_video {            /* made by the library only */
     float fps;
     const ltx2_latents * latents;      /* what was decoded */
 } ltx2_video;
+
+/* What a video of these params is made with, as JSON: the options, with the defaults filled in and
+   seed and noise left out, where "negative_prompt" is null if none is read; "device"; "parts" of the
+   model, each with a fingerprint of its tensors. Released by ltx2_text_free. */
+LTX2_API ltx2_status ltx2_session_settings(ltx2_session * session, const ltx2_video_params * params,
+                                           char ** out);
+/* The text features of a video of these params. Only this needs a text encoder: a session without
+   one takes features in place of prompts. */
+LTX2_API ltx2_status ltx2_session_encode(ltx2_session * session, const ltx2_video_params * params,
+                                         ltx2_features ** out);
+LTX2_API void ltx2_features_free(ltx2_features * features); /* NULL is ignored */
+/* The latents of given frames, in a video that has nothing else. */
+LTX2_API ltx2_status ltx2_session_encode_frames(ltx2_session * session,
+                                                const ltx2_frames_params * params,
+                                                ltx2_video ** out);
 
 LTX2_API ltx2_status ltx2_session_generate(ltx2_session * session, const ltx2_video_params * params,
                                            ltx2_video ** out);

@@ -97,6 +97,7 @@ struct OpenSession {
 struct Held {
     Handles<OpenSession> sessions;
     Handles<Video> videos;
+    Handles<Features> features;
     Handles<Conversion> conversions;
     Handles<std::string> texts;
 };
@@ -210,9 +211,12 @@ ltx2_status ltx2_session_open(const ltx2_session_params * params, ltx2_session *
         const std::vector<std::string> files = paths(p.files, p.file_count);
         if (p.threads < 0 || p.threads > 512)
             fail(LTX2_STATUS_INVALID_ARGUMENT, "threads: %d is not in 0..512", p.threads);
+        if (p.keep_loaded && p.low_memory)
+            fail(LTX2_STATUS_INVALID_ARGUMENT,
+                 "low_memory: contradicts keep_loaded; leave one of them out");
         const std::string device = p.device ? p.device : "";
         const std::shared_ptr<OpenSession> open(
-            new OpenSession{{files, device, p.threads, p.keep_loaded}});
+            new OpenSession{{files, device, p.threads, p.keep_loaded, p.low_memory}});
         ltx2_session * session = next_session();
         held().sessions.add(session, open);
         return session;
@@ -245,11 +249,8 @@ static auto in_session(ltx2_session * session, Call && call) {
 
 // The caller's, whose first release ended at `user_data`.
 static ltx2_video_params video_params(const ltx2_video_params * params) {
-    const auto p =
-        received(params, offsetof(ltx2_video_params, user_data) + sizeof params->user_data,
-                 "ltx2_video_params");
-    need(p.prompt, "prompt");
-    return p;
+    return received(params, offsetof(ltx2_video_params, user_data) + sizeof params->user_data,
+                    "ltx2_video_params");
 }
 
 ltx2_status ltx2_session_plan(ltx2_session * session, const ltx2_video_params * params,
@@ -267,6 +268,41 @@ ltx2_status ltx2_session_generate(ltx2_session * session, const ltx2_video_param
     return guard_out(out, [&] {
         const ltx2_video_params p = video_params(params);
         return in_session(session, [&](Session & s) { return held_video(s.generate(p)); });
+    });
+}
+
+ltx2_status ltx2_session_settings(ltx2_session * session, const ltx2_video_params * params,
+                                  char ** out) {
+    return guard_out(out, [&] {
+        const ltx2_video_params p = video_params(params);
+        return in_session(session, [&](Session & s) { return held_text(s.settings(p).dump()); });
+    });
+}
+
+ltx2_status ltx2_session_encode(ltx2_session * session, const ltx2_video_params * params,
+                                ltx2_features ** out) {
+    return guard_out(out, [&] {
+        const ltx2_video_params p = video_params(params);
+        const std::shared_ptr<Features> made =
+            in_session(session, [&](Session & s) { return s.encode(p); });
+        ltx2_features * features = made.get();
+        held().features.add(features, made);
+        return features;
+    });
+}
+
+void ltx2_features_free(ltx2_features * features) {
+    guard([&] { take(held().features, features, "features"); });
+}
+
+ltx2_status ltx2_session_encode_frames(ltx2_session * session, const ltx2_frames_params * params,
+                                       ltx2_video ** out) {
+    return guard_out(out, [&] {
+        const auto p =
+            received(params, offsetof(ltx2_frames_params, user_data) + sizeof params->user_data,
+                     "ltx2_frames_params");
+        need(p.pixels, "pixels");
+        return in_session(session, [&](Session & s) { return held_video(s.encode(p)); });
     });
 }
 

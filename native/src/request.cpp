@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 
 namespace ltx2 {
 
@@ -144,9 +145,8 @@ static float strength(const char * name, float wanted, float otherwise, float of
     return wanted == 0 ? otherwise : wanted < 0 ? off : wanted;
 }
 
-static Stage stage_of(const ltx2_video_params & p, const Defaults & d) {
+static Stage stage_of(const ltx2_video_params & p, const Defaults & d, const std::string & name) {
     Stage stage;
-    const std::string name = p.schedule ? p.schedule : d.schedule;
     const int only = find_schedule(name).steps; // that this schedule has
     // Such a schedule is a distilled model's: for another than the file says, it brings its recipe.
     const bool recipe = only && name != d.schedule;
@@ -198,17 +198,91 @@ Request Request::resized(const VideoSize & size, const Scale & scale) const {
 
 static bool is_space(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
 
+static void check_features(const ltx2_features & features, bool negative) {
+    need(features.values, "features.values");
+    const int most = 1 << 14; // rows of text, and values in one
+    if (features.rows < 1 || features.rows > most || features.width < 1 || features.width > most)
+        fail(LTX2_STATUS_INVALID_ARGUMENT, "features: %d x %d values are not in 1..%d",
+             features.rows, features.width, most);
+    if (negative && !features.negative)
+        fail(LTX2_STATUS_INVALID_ARGUMENT,
+             "features: hold no negative prompt, which this guidance reads; encode the prompt with "
+             "the same guidance");
+    if (negative)
+        need(features.negative, "features.negative");
+}
+
+// The steps that are done are those of the first stages.
+static void skip_steps(std::vector<Stage> & stages, const ltx2_state & resume) {
+    need(resume.values, "resume.values");
+    int left = resume.step, steps = 0;
+    for (Stage & stage : stages) {
+        stage.first = std::clamp(left, 0, stage.steps());
+        left -= stage.first;
+        steps += stage.steps();
+    }
+    if (resume.step < 1 || left)
+        fail(LTX2_STATUS_INVALID_ARGUMENT, "resume.step: %d is not in 1..%d", resume.step, steps);
+}
+
 Request::Request(const ltx2_video_params & p, const Defaults & d, const Scale & scale)
-    : prompt(p.prompt), negative(p.negative_prompt ? p.negative_prompt : d.negative),
-      negative_given(p.negative_prompt), width(p.width ? p.width : d.width),
-      height(p.height ? p.height : d.height), frames(p.frames ? p.frames : d.frames),
-      fps(p.fps != 0 ? p.fps : d.fps), grid(grid_of(width, height, frames, fps, scale)),
-      stages{stage_of(p, d)}, seed(p.seed), noise(p.noise), noise_count(p.noise_count) {
-    if (std::all_of(prompt.begin(), prompt.end(), is_space))
+    : prompt(p.prompt ? p.prompt : ""),
+      negative(p.negative_prompt ? p.negative_prompt : d.negative),
+      negative_given(p.negative_prompt && negative != d.negative),
+      width(p.width ? p.width : d.width), height(p.height ? p.height : d.height),
+      frames(p.frames ? p.frames : d.frames), fps(p.fps != 0 ? p.fps : d.fps),
+      grid(grid_of(width, height, frames, fps, scale)),
+      schedule(p.schedule ? p.schedule : d.schedule), stages{stage_of(p, d, schedule)},
+      seed(p.seed), noise(p.noise), noise_count(p.noise_count), features(p.features),
+      resume(p.resume), state(p.state), user_data(p.user_data) {
+    if (!features)
+        need(p.prompt, "prompt");
+    if (!features && std::all_of(prompt.begin(), prompt.end(), is_space))
         fail(LTX2_STATUS_INVALID_ARGUMENT, "prompt: empty; say what the video shows");
     images = images_of(p, frames);
     if (noise_count)
         need(noise, "noise");
+    if (features) {
+        need(features, "features");
+        check_features(*features, uses_negative());
+    }
+    if (resume) {
+        need(resume, "resume");
+        skip_steps(stages, *resume);
+    }
+}
+
+bool Request::uses_negative() const {
+    return std::any_of(stages.begin(), stages.end(),
+                       [](const Stage & stage) { return stage.guidance.uses_negative(); });
+}
+
+// As it is written, not with the digits that a double adds: 0.7.
+static double short_number(float value) {
+    double number = value;
+    for (int digits = 6; digits < 9; ++digits) {
+        number = std::strtod(words("%.*g", digits, double{value}).c_str(), nullptr);
+        if (static_cast<float>(number) == value)
+            break;
+    }
+    return number;
+}
+
+Json Request::settings() const {
+    const Stage & stage = stages.front();
+    const Guidance & guidance = stage.guidance;
+    return Json::Object{
+        {"negative_prompt", uses_negative() ? Json(negative) : Json()},
+        {"width", width},
+        {"height", height},
+        {"frames", frames},
+        {"fps", short_number(fps)},
+        {"schedule", schedule},
+        {"steps", stage.steps()},
+        {"guidance", short_number(guidance.scale)},
+        {"stg", short_number(guidance.stg)},
+        {"rescale", short_number(guidance.rescale)},
+    };
 }
 
 } // namespace ltx2

@@ -38,15 +38,20 @@ struct VideoSize {
 
 struct Request {
     std::string prompt, negative;
-    bool negative_given;                   // by the caller, not the model's own
+    bool negative_given;                   // by the caller, and not the model's own
     std::vector<ltx2_image> images;        // at different frames
     int width = 0, height = 0, frames = 0; // pixels
     float fps = 0;
     Grid grid;
+    std::string schedule;
     std::vector<Stage> stages; // in the order they run
     uint64_t seed = 0;
     const float * noise = nullptr; // the caller's, in planes; null: from the seed
     size_t noise_count = 0;
+    const ltx2_features * features = nullptr; // in place of the prompts
+    const ltx2_state * resume = nullptr;      // the stages know from its step what is left to do
+    ltx2_state_fn state = nullptr;
+    void * user_data = nullptr; // of that function
 
     VideoSize size() const { return {frames, height, width}; }
     // The same of another size, for weighing what it would take.
@@ -54,6 +59,9 @@ struct Request {
 
     // INVALID_ARGUMENT naming the field, and where it helps the nearest values that work.
     Request(const ltx2_video_params & params, const Defaults & defaults, const Scale & scale);
+
+    bool uses_negative() const; // in any stage
+    Json settings() const;      // as ltx2_session_settings has the options
 };
 
 } // namespace ltx2

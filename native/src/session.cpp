@@ -53,40 +53,31 @@ static void check_variants(const Model & model) {
     const Part & dit = model.need(Dit::part);
     const std::string wanted = stated_variant(dit);
     for (const char * id : {Connector::projection_part, Connector::part, VideoDecoder::part}) {
-        const Part & part = model.need(id);
-        const std::string variant = stated_variant(part);
-        if (part.file != dit.file && !wanted.empty() && !variant.empty() && variant != wanted)
+        const Part * part = model.find(id);
+        const std::string variant = part ? stated_variant(*part) : "";
+        if (!wanted.empty() && !variant.empty() && part->file != dit.file && variant != wanted)
             fail(LTX2_STATUS_MODEL,
                  "%s: is of the %s model, and %s of the %s one; give the %s of "
                  "the same",
-                 part.file->path.c_str(), variant.c_str(), dit.file->path.c_str(), wanted.c_str(),
-                 part.row->title);
+                 part->file->path.c_str(), variant.c_str(), dit.file->path.c_str(), wanted.c_str(),
+                 part->row->title);
     }
 }
 
 Session::Session(const std::vector<std::string> & files, const std::string & device, int threads,
-                 bool keep_loaded)
-    : model_(files), device_(device, threads), keep_loaded_(keep_loaded) {
-    model_.need_all();
-    const auto text = open<TextEncoder>(model_, device_);
-    const auto connector = open<Connector>(model_, device_);
+                 bool keep_loaded, bool low_memory)
+    : model_(files), device_(device, threads), keep_loaded_(keep_loaded), low_memory_(low_memory) {
+    const bool reads_prompts = model_.find(TextEncoder::part);
+    if (reads_prompts || !model_.find(Dit::part) || !model_.find(VideoEncoder::part))
+        model_.need_all();
     const auto encoder = open<VideoEncoder>(model_, device_);
     const auto dit = open<Dit>(model_, device_);
     const auto decoder = open<VideoDecoder>(model_, device_);
-    Tokenizer::check(model_.need(TextEncoder::part));
+    context_width_ = dit->config().context_width;
+    if (reads_prompts)
+        check_text();
 
     const auto file = [&](const char * part) { return model_.need(part).file->path.c_str(); };
-    if (text->states() * text->width() != connector->input())
-        fail(LTX2_STATUS_MODEL,
-             "%s: has %d layers of %lld, and %s wants another text encoder; give Gemma 3 12B, 48 "
-             "layers of 3840",
-             file(TextEncoder::part), text->states() - 1, static_cast<long long>(text->width()),
-             file(Connector::projection_part));
-    if (connector->config().width() != dit->config().context_width)
-        fail(LTX2_STATUS_MODEL,
-             "%s: the connector gives rows of %d, and cross_attention_dim of %s is %d",
-             file(Connector::part), connector->config().width(), file(Dit::part),
-             dit->config().context_width);
     const Scale &e = encoder->config().scale, &d = decoder->config().scale;
     if (e.time != d.time || e.space != d.space)
         fail(LTX2_STATUS_MODEL,
@@ -103,9 +94,29 @@ Session::Session(const std::vector<std::string> & files, const std::string & dev
     check_variants(model_);
     model_.check_unchanged();
     decoder_ = decoder->config();
-    text_length_ = connector->config().text_length;
     width_ = dit->config().width();
+    weights_ = std::max({weights_, dit->weights(), decoder->weights()});
     defaults_ = Defaults(model_.need(Dit::part), dit->config().layers, d);
+}
+
+// The parts that only prompts need.
+void Session::check_text() {
+    const auto text = open<TextEncoder>(model_, device_);
+    const auto connector = open<Connector>(model_, device_);
+    Tokenizer::check(model_.need(TextEncoder::part));
+    const auto file = [&](const char * part) { return model_.need(part).file->path.c_str(); };
+    if (text->states() * text->width() != connector->input())
+        fail(LTX2_STATUS_MODEL,
+             "%s: has %d layers of %lld, and %s wants another text encoder; give Gemma 3 12B, 48 "
+             "layers of 3840",
+             file(TextEncoder::part), text->states() - 1, static_cast<long long>(text->width()),
+             file(Connector::projection_part));
+    if (connector->config().width() != context_width_)
+        fail(LTX2_STATUS_MODEL,
+             "%s: the connector gives rows of %d, and cross_attention_dim of %s is %d",
+             file(Connector::part), connector->config().width(), file(Dit::part), context_width_);
+    text_length_ = connector->config().text_length;
+    weights_ = std::max(text->weights(), connector->weights());
 }
 
 // Systems that promise more memory than they have end the process that believes them: what cannot
@@ -126,25 +137,6 @@ void Session::check_pixels(const Grid & grid) const {
         fail_too_large(size, needed, have, "");
 }
 
-// Counting takes as long as a small video, so it is left out where a rough figure is enough.
-void Session::check_memory(const Request & want) {
-    const size_t have = device_.memory();
-    // A block holds the hidden state, its rotary table, and queries, keys, values and their mean.
-    const double block = 6.0 * sizeof(float) * width_ * static_cast<double>(want.grid.cells());
-    if (!have || 8 * block + (size_t{2} << 30) < static_cast<double>(have))
-        return;
-    const bool hopeless = block > static_cast<double>(have);
-    const double needed =
-        hopeless ? block : static_cast<double>(count(want).own() + Plan::uncounted);
-    if (needed <= static_cast<double>(have))
-        return;
-    const std::optional<VideoSize> fits = nearest(want);
-    fail_too_large(
-        want.size(), needed, static_cast<double>(have),
-        fits ? words("; %d frames of %d x %d would fit", fits->frames, fits->width, fits->height)
-             : "; no size of this shape would fit");
-}
-
 // The frames that a grid of latents decodes to.
 VideoSize Session::size_of(const Grid & grid) const {
     const Scale & scale = decoder_.scale;
@@ -162,12 +154,13 @@ void Session::check(const std::vector<float> & values, const std::string & where
 }
 
 std::vector<TextFeatures> Session::encode(const Request & want, const Progress & progress) {
+    if (want.features)
+        return given(want);
     if (!tokenizer_)
         tokenizer_ = std::make_unique<Tokenizer>(Tokenizer::open(model_.need(TextEncoder::part)));
     std::vector<std::string> prompts = {want.prompt};
-    for (const Stage & stage : want.stages)
-        if (stage.guidance.uses_negative() && prompts.size() == 1)
-            prompts.push_back(want.negative);
+    if (want.uses_negative())
+        prompts.push_back(want.negative);
     std::vector<TextFeatures> texts;
     for (const std::string & prompt : prompts) { // one prompt's hidden states take up to 0.8 GB
         std::vector<int32_t> tokens = tokenizer_->encode(prompt, text_length_ + 1);
@@ -256,30 +249,65 @@ Stream Session::start(const Request & want, const Progress & progress) {
     return video;
 }
 
+// The latents that the caller's run had come to, in place of those it begins with.
+static void go_on(const ltx2_state & from, std::vector<float> & latents) {
+    if (from.count != latents.size())
+        fail(LTX2_STATUS_INVALID_ARGUMENT,
+             "resume: %zu values given, and %zu are wanted; it was another video", from.count,
+             latents.size());
+    latents.assign(from.values, from.values + from.count);
+    if (!all_finite(latents))
+        fail(LTX2_STATUS_INVALID_ARGUMENT, "resume: holds a value that is not finite");
+}
+
+// Tells the caller where the run is.
+static void tell(const Request & want, const Stream & video, int step,
+                 const std::vector<float> & predicted) {
+    if (!want.state)
+        return;
+    const std::vector<float> planes =
+        to_planes(predicted.data(), want.grid.cells(), video.channels);
+    const ltx2_latents shape = {planes.data(), video.channels, want.grid.frames, want.grid.height,
+                                want.grid.width};
+    const ltx2_state now = {step, video.latents.data(), video.latents.size(), &shape};
+    if (!ask("state", want.state, now, want.user_data))
+        fail(LTX2_STATUS_CANCELLED, "denoise: cancelled after step %d", step);
+}
+
 void Session::denoise(const Request & want, const std::vector<TextFeatures> & texts, State & state,
                       const Progress & progress) {
+    if (want.resume)
+        go_on(*want.resume, state.front().latents);
+    int before = 0; // steps of earlier stages
     for (const Stage & stage : want.stages) {
-        state.front().add_noise(noise_of(want, state.front()), stage.noise);
+        before += stage.steps();
+        if (stage.first == stage.steps())
+            continue;
+        if (stage.first == 0)
+            state.front().add_noise(noise_of(want, state.front()), stage.noise);
         const Dit & dit = use<Dit>(progress);
         const Guidance & guidance = stage.guidance;
         DitRun run(dit, state.front().positions, texts[0],
                    guidance.uses_negative() ? &texts[1] : nullptr,
                    guidance.uses_stg() ? guidance.stg_blocks : std::vector<int>());
         const std::vector<Suspect> weights = {{model_.need(Dit::part)}};
-        int step = 0;
+        int step = stage.first;
         const auto check_step = [&](const std::vector<float> & values) {
-            check(values, words("denoising step %d of %zu", step, stage.sigmas.size() - 1), weights,
-                  progress);
+            check(values, words("denoising step %d of %d", step, stage.steps()), weights, progress);
         };
-        ltx2::denoise(state, stage, progress, [&](const State & now, float sigma) {
+        const auto velocity = [&](const State & now, float sigma) {
             Velocities v = run.velocity(now, sigma, progress);
             ++step;
             for (const auto * pass : {&v.plain, &v.negative, &v.perturbed})
                 for (const std::vector<float> & values : *pass)
                     check_step(values);
             return v;
-        });
-        check_step(state.front().latents);
+        };
+        ltx2::denoise(state, stage, progress, velocity,
+                      [&](int done, const std::vector<float> & predicted) {
+                          check_step(state.front().latents);
+                          tell(want, state.front(), before - stage.steps() + done, predicted);
+                      });
     }
 }
 
@@ -343,117 +371,26 @@ void Session::decode(const Latents & latents, Video & video, const Progress & pr
             model_.need(VideoDecoder::part).file->path.c_str());
 }
 
-// What a call leaves when it ends, however it does.
-struct Session::Leave {
-    Session & session;
-    ~Leave() { session.leave(); }
-};
-
-// ---- what it takes
-
-static bool begin_stage(const ltx2_progress * progress, void * tally) {
-    static_cast<Tally *>(tally)->begin(progress->stage);
-    return true;
-}
-
-// What is in memory, put aside: counting has components of its own.
-struct Session::Aside {
-    Session & session;
-    decltype(Session::resident_) resident = std::exchange(session.resident_, {});
-    ~Aside() {
-        session.resident_ = std::move(resident);
-        session.in_use_ = nullptr;
-    }
-};
-
-// The stages of `make`. One step stands for all, which are alike.
-Tally Session::count(const Request & want) {
-    Tally tally;
-    const Device::Counting counting(device_, tally);
-    const Aside aside{*this};
-    const Progress progress(begin_stage, &tally, &closed_);
-    in_use_ = nullptr;
-    const std::vector<TextFeatures> texts = encode(want, progress);
-    const Counted features = device_.hold(texts.size() * texts[0].values.size() * sizeof(float));
-    State state = {start(want, progress)};
-    for (const Stage & stage : want.stages) {
-        Request one = want;
-        one.stages = {stage};
-        one.stages[0].sigmas.resize(2);
-        tally.times = static_cast<double>(stage.sigmas.size() - 1);
-        denoise(one, texts, state, progress);
-    }
-    tally.times = 1;
-    Latents latents{want.grid, state.front().channels, std::move(state.front().latents)};
-    latents.values.resize(static_cast<size_t>(latents.size()));
-    Video none;
-    decode(latents, none, progress);
-    return tally;
-}
-
-// Fewer frames first, then a smaller picture of the same shape with as many of them as fit.
-std::optional<VideoSize> Session::nearest(const Request & want) {
-    const Scale & scale = decoder_.scale;
-    const Grid & grid = want.grid;
-    const auto size = [&](int frames, int rows) {
-        const int columns = std::max(1, (grid.width * rows + grid.height / 2) / grid.height);
-        return size_of({frames, rows, columns});
-    };
-    const auto fits = [&](const VideoSize & size) {
-        return count(want.resized(size, scale)).own() + Plan::uncounted <= device_.memory();
-    };
-    // The largest of 1..most that fits, 0: none.
-    const auto most_of = [](int most, const auto & fits) {
-        int below = 0;
-        for (int above = most + 1; above - below > 1;) {
-            const int middle = below + (above - below) / 2;
-            (fits(middle) ? below : above) = middle;
-        }
-        return below;
-    };
-    const int few = std::min(grid.frames, 4);
-    const int frames = most_of(grid.frames, [&](int n) { return fits(size(n, grid.height)); });
-    if (frames >= few)
-        return size(frames, grid.height);
-    const int rows = most_of(grid.height, [&](int n) { return fits(size(few, n)); });
-    if (rows)
-        return size(most_of(grid.frames, [&](int n) { return fits(size(n, rows)); }), rows);
-    return {};
-}
-
-Plan Session::weigh(const Request & want, const std::string & speeds, const Progress & progress) {
-    Plan plan{count(want), speeds_of(speeds), /*busy=*/false, device_.memory()};
-    for (const Tally::Stage & stage : plan.tally.stages)
-        plan.busy = !calibrate(device_, stage.work, plan.speeds, progress) || plan.busy;
-    return plan;
-}
-
-Json Session::plan(const ltx2_video_params & params, const std::string & speeds) {
-    const Leave leave{*this};
-    return while_unchanged(model_, [&] {
-        const Request want(params, defaults_, decoder_.scale);
-        decoder_.check(want.grid);
-        check_pixels(want.grid);
-        const Progress progress(params.progress, params.user_data, &closed_);
-        const Plan plan = weigh(want, speeds, progress);
-        const std::optional<VideoSize> other =
-            plan.fits() ? std::optional<VideoSize>() : nearest(want);
-        return plan_json(plan, want, other ? &*other : nullptr);
-    });
-}
-
 std::unique_ptr<Video> Session::generate(const ltx2_video_params & params) {
     const Leave leave{*this};
     return while_unchanged(model_, [&] { return make(params); });
 }
 
-std::unique_ptr<Video> Session::make(const ltx2_video_params & params) {
-    const Progress progress(params.progress, params.user_data, &closed_);
-    const Request want(params, defaults_, decoder_.scale);
+// What can be told before any work is.
+Request Session::request(const ltx2_video_params & params) {
+    Request want(params, defaults_, decoder_.scale);
     decoder_.check(want.grid);
     check_pixels(want.grid);
-    check_memory(want);
+    choose_residency(want.grid);
+    if (!want.features)
+        model_.need_all();
+    return want;
+}
 
+std::unique_ptr<Video> Session::make(const ltx2_video_params & params) {
+    const Progress progress(params.progress, params.user_data, &closed_);
+    const Request want = request(params);
+    check_memory(want);
     const std::vector<TextFeatures> texts = encode(want, progress);
     State state = {start(want, progress)};
     denoise(want, texts, state, progress);
@@ -476,6 +413,7 @@ std::unique_ptr<Video> Session::decode(const ltx2_decode_params & params) {
              given.channels, static_cast<long long>(decoder_.latent_channels));
     decoder_.check(latents.grid);
     check_pixels(latents.grid);
+    choose_residency(latents.grid);
     latents.values = from_planes(given.values, latents.grid.cells(), given.channels);
     if (!all_finite(latents.values))
         fail(LTX2_STATUS_INVALID_ARGUMENT, "latents: hold a value that is not finite");
@@ -484,6 +422,30 @@ std::unique_ptr<Video> Session::decode(const ltx2_decode_params & params) {
     const Progress progress(params.progress, params.user_data, &closed_);
     while_unchanged(model_, [&] { decode(latents, *video, progress); });
     return video;
+}
+
+std::unique_ptr<Video> Session::encode(const ltx2_frames_params & params) {
+    const Leave leave{*this};
+    const Progress progress(params.progress, params.user_data, &closed_);
+    const Scale & scale = decoder_.scale;
+    check_size("frames", params.frames, params.height, params.width, 16384);
+    check_pixels({params.frames / scale.time + 1, params.height / scale.space + 1,
+                  params.width / scale.space + 1});
+    const size_t count =
+        size_t{3} * static_cast<size_t>(params.frames) * params.height * params.width;
+    std::vector<float> pixels(count);
+    for (size_t i = 0; i < count; ++i)
+        pixels[i] = static_cast<float>(params.pixels[i]) / 127.5f - 1;
+    return while_unchanged(model_, [&] {
+        progress("image", 0, 1);
+        const Latents latents = use<VideoEncoder>(progress).encode(
+            pixels, params.frames, params.height, params.width, progress);
+        check(latents.values, "encoding the frames",
+              {{model_.need(VideoEncoder::part), "vae.encoder."},
+               {model_.need(VideoEncoder::part), "vae.per_channel_statistics."}},
+              progress);
+        return video_of(latents, defaults_.fps);
+    });
 }
 
 } // namespace ltx2

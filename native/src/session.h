@@ -24,21 +24,33 @@ struct Video : ltx2_video {
     ltx2_latents shape;
 };
 
+// What ltx2_features points into.
+struct Features : ltx2_features {
+    std::vector<TextFeatures> texts; // of the prompt, and of the negative one where that is read
+};
+
 class Session {
 public:
     // Reads metadata, and checks every tensor of every part. MODEL, DEVICE, INVALID_ARGUMENT.
     Session(const std::vector<std::string> & files, const std::string & device, int threads,
-            bool keep_loaded);
+            bool keep_loaded, bool low_memory);
 
     std::unique_ptr<Video> generate(const ltx2_video_params & params);
     std::unique_ptr<Video> decode(const ltx2_decode_params & params);
+    Json settings(const ltx2_video_params & params);
+    std::unique_ptr<Features> encode(const ltx2_video_params & params);
+    std::unique_ptr<Video> encode(const ltx2_frames_params & params);
     // What `generate` would take, as JSON: docs/c-api.md. `speeds`: of an earlier plan, or empty.
     Json plan(const ltx2_video_params & params, const std::string & speeds);
     // From any thread: a call that is under way stops.
     void close() { closed_ = true; }
 
 private:
-    struct Leave;
+    // What a call leaves when it ends, however it does.
+    struct Leave {
+        Session & session;
+        ~Leave() { session.leave(); }
+    };
     struct Aside;
     // MODEL where the files have changed or the values, of one of the stages, are not finite.
     void check(const std::vector<float> & values, const std::string & where,
@@ -47,8 +59,11 @@ private:
     Component & use(const Progress & progress);
     void leave();
 
+    void check_text();
     std::unique_ptr<Video> make(const ltx2_video_params & params);
     std::vector<TextFeatures> encode(const Request & want, const Progress & progress);
+    std::vector<TextFeatures> given(const Request & want) const;
+    Request request(const ltx2_video_params & params);
     Stream start(const Request & want, const Progress & progress);
     void denoise(const Request & want, const std::vector<TextFeatures> & texts, State & state,
                  const Progress & progress);
@@ -59,16 +74,20 @@ private:
     void check_pixels(const Grid & grid) const;
     [[noreturn]] void fail_too_large(const VideoSize & size, double needed, double have,
                                      const std::string & instead) const;
+    uint64_t block_bytes(const Grid & grid) const;
+    void choose_residency(const Grid & grid);
     Tally count(const Request & want);
     std::optional<VideoSize> nearest(const Request & want);
 
     Model model_;
     Device device_;
-    bool keep_loaded_;
+    bool keep_loaded_, low_memory_;
     std::atomic<bool> closed_{false};
     std::unique_ptr<Tokenizer> tokenizer_; // half a second: once
     Defaults defaults_;
     int text_length_ = 0, width_ = 0; // rows of text; of the DiT
+    uint64_t weights_ = 0;            // bytes, of the largest component
+    int context_width_ = 0;           // of the text that the DiT reads
     VaeConfig decoder_;
     std::tuple<std::unique_ptr<TextEncoder>, std::unique_ptr<Connector>,
                std::unique_ptr<VideoEncoder>, std::unique_ptr<Dit>, std::unique_ptr<VideoDecoder>>

@@ -56,6 +56,26 @@ static void generate_wrongly(void) {
     ltx2_video_free(NULL);
 }
 
+static void encode_wrongly(void) {
+    ltx2_features * features = (ltx2_features *)&failed;
+    ltx2_video * video = (ltx2_video *)&failed;
+    char * text = (char *)&failed;
+    ltx2_video_params params;
+    ltx2_frames_params frames;
+    memset(&params, 0, sizeof params);
+    memset(&frames, 0, sizeof frames);
+    params.size = sizeof params;
+    frames.size = sizeof frames;
+    check(ltx2_session_encode(NULL, &params, &features) == LTX2_STATUS_INVALID_ARGUMENT, "encode");
+    check(features == NULL, "the features are null after a failure");
+    check(ltx2_session_settings(NULL, &params, &text) == LTX2_STATUS_INVALID_ARGUMENT, "settings");
+    check(text == NULL, "the settings are null after a failure");
+    check(ltx2_session_encode_frames(NULL, &frames, &video) == LTX2_STATUS_INVALID_ARGUMENT,
+          "encode frames");
+    check(video == NULL && strstr(ltx2_last_error(), "pixels") != NULL, "no pixels");
+    ltx2_features_free(NULL);
+}
+
 static void describe_wrongly(void) {
     char * text = (char *)&failed;
     check(ltx2_file_describe("no/such/file.gguf", &text) == LTX2_STATUS_MODEL, "describe nothing");
@@ -74,6 +94,7 @@ int main(void) {
     check(ltx2_device_name(-1) == NULL && ltx2_device_name(i) == NULL, "names out of range");
     open_wrongly();
     generate_wrongly();
+    encode_wrongly();
     describe_wrongly();
     return failed != 0;
 }

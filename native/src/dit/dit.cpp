@@ -126,6 +126,7 @@ void DitRun::run_blocks(Kept & x, const Kept & context, int first, int last, boo
     for (int i = first; i < last; ++i) {
         const bool here =
             perturbed && std::find(stg_blocks_.begin(), stg_blocks_.end(), i) != stg_blocks_.end();
+        dit_.store_.use_layer(static_cast<size_t>(i), tokens_);
         Graph g(device_, progress, 512);
         const std::string path =
             (perturbed ? "perturbed.transformer_blocks." : "transformer_blocks.") +

@@ -21,13 +21,14 @@ public:
     Dit(const Model & model, Device & device);
 
     const DitConfig & config() const { return config_; }
-    void load(const Progress & progress); // OUT_OF_MEMORY, CANCELLED
+    uint64_t weights() const { return store_.size(); } // bytes
+    void load(const Progress & progress);              // OUT_OF_MEMORY, CANCELLED
 
 private:
     friend class DitRun;
     Device & device_;
     DitConfig config_;
-    Store store_;
+    mutable Store store_;
     Linear patchify_proj_;
     AdaLayerNormSingle adaln_single_;
     std::unique_ptr<AdaLayerNormSingle> prompt_adaln_single_;

@@ -2,6 +2,7 @@
 
 #include "files/mapping_guard.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <utility>
@@ -72,6 +73,13 @@ void Mapping::check_unchanged() const {}
 void Mapping::release(const uint8_t * begin, size_t size) const {
     // Unlocking pages that are not locked takes them from the working set.
     VirtualUnlock(const_cast<uint8_t *>(begin), size);
+}
+
+void Mapping::forget(const uint8_t * begin, size_t size) const { release(begin, size); }
+
+void Mapping::read_ahead(const uint8_t * begin, size_t size) const {
+    WIN32_MEMORY_RANGE_ENTRY range = {const_cast<uint8_t *>(begin), size};
+    PrefetchVirtualMemory(GetCurrentProcess(), 1, &range, 0);
 }
 
 #else
@@ -155,15 +163,41 @@ void Mapping::check_unchanged() const {
         fail(LTX2_STATUS_MODEL, "%s: a part of it could not be read while it was in use", path);
 }
 
-void Mapping::release(const uint8_t * begin, size_t size) const {
-    if (begin < data_ || begin > data_ + size_ || size == 0)
+// Calls act(offset, size) for the pages of a range, the partly covered ones too.
+template <class Act>
+static void on_pages(const Mapping & map, const uint8_t * begin, size_t size, Act act) {
+    if (begin < map.data() || begin > map.data() + map.size() || size == 0)
         return;
-    // Whole pages, the partly covered ones too: what a neighbour still needs is read again.
     const size_t page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
-    const size_t first = static_cast<size_t>(begin - data_) / page * page;
-    const size_t rest = size_ - static_cast<size_t>(begin - data_);
-    const size_t last = static_cast<size_t>(begin - data_) + (size < rest ? size : rest);
-    madvise(const_cast<uint8_t *>(data_) + first, last - first, MADV_DONTNEED);
+    const size_t at = static_cast<size_t>(begin - map.data()), first = at / page * page;
+    act(first, at + std::min(size, map.size() - at) - first);
+}
+
+// What a neighbour still needs of the first and the last page is read again.
+void Mapping::release(const uint8_t * begin, size_t size) const {
+    on_pages(*this, begin, size, [&](size_t offset, size_t length) {
+        madvise(const_cast<uint8_t *>(data_) + offset, length, MADV_DONTNEED);
+    });
+}
+
+void Mapping::forget(const uint8_t * begin, size_t size) const {
+    release(begin, size); // first: what is mapped stays
+#if defined(POSIX_FADV_DONTNEED)
+    on_pages(*this, begin, size, [&](size_t offset, size_t length) {
+        posix_fadvise(file_, static_cast<off_t>(offset), static_cast<off_t>(length),
+                      POSIX_FADV_DONTNEED);
+    });
+#endif
+}
+
+void Mapping::read_ahead(const uint8_t * begin, size_t size) const {
+    // Linux reads no more for one call than its read-ahead window, by default this.
+    const size_t most = size_t{128} << 10;
+    on_pages(*this, begin, size, [&](size_t offset, size_t length) {
+        for (size_t done = 0; done < length; done += most)
+            madvise(const_cast<uint8_t *>(data_) + offset + done, std::min(most, length - done),
+                    MADV_WILLNEED);
+    });
 }
 
 #endif

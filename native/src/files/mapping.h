@@ -22,8 +22,13 @@ public:
     Mapping & operator=(const Mapping &) = delete;
     const uint8_t * data() const { return data_; }
     size_t size() const { return size_; }
-    // Lets the pages of a range go from memory; they come back from the file when read again.
+    // Lets the pages of a range go from this process; they come back from the file when read again,
+    // which costs no reading where the system's cache of files has kept them.
     void release(const uint8_t * begin, size_t size) const;
+    // From the cache of files too, as far as nobody else has them mapped.
+    void forget(const uint8_t * begin, size_t size) const;
+    // Asks the system to have a range in its cache soon. Does not wait, and cannot fail.
+    void read_ahead(const uint8_t * begin, size_t size) const;
     // MODEL where the file has been written to, shortened, or could not be read since it was
     // opened; that it was replaced, renamed or deleted does no harm. One system call.
     void check_unchanged() const;

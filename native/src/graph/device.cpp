@@ -88,6 +88,7 @@ ggml_status Device::compute(ggml_cgraph * graph, const Progress & progress) {
 }
 
 void Device::trim() {
+    reader_.end();
     if (tally_)
         tally_->values = tally_->scratch = 0;
     scratch_.release();
@@ -102,15 +103,20 @@ Buffer Device::weights_buffer(size_t size) const {
     return Buffer(ggml_backend_dev_buffer_type(chosen_), size, "weights");
 }
 
-Kept Device::keep(ggml_type type, Shape ne) const {
+Kept Device::keep(ggml_type type, Shape ne, Kept reuse) const {
     Kept kept;
     kept.context_ = make_context(1);
     kept.tensor = ggml_new_tensor(kept.context_.get(), type, 4, ne.data());
     ggml_backend_buffer_type_t kind = ggml_backend_dev_buffer_type(chosen_);
     const size_t size = ggml_backend_buft_get_alloc_size(kind, kept.tensor);
-    kept.buffer_ = tally_ ? Buffer(tally_->kept, size) : Buffer(kind, size, "activations");
-    if (!tally_)
-        ggml_backend_buffer_clear(kept.buffer_.get(), 0);
+    if (reuse.buffer_ && reuse.buffer_.size() >= size) {
+        kept.buffer_ = std::move(reuse.buffer_);
+    } else {
+        reuse = {}; // first, so that both never exist together
+        kept.buffer_ = tally_ ? Buffer(tally_->kept, size) : Buffer(kind, size, "activations");
+        if (!tally_)
+            ggml_backend_buffer_clear(kept.buffer_.get(), 0);
+    }
     ggml_backend_tensor_alloc(kept.buffer_.get(), kept.tensor, kept.buffer_.data());
     return kept;
 }

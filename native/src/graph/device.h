@@ -4,6 +4,7 @@
 
 #include "graph/gpu_runner.h"
 #include "graph/ops.h"
+#include "graph/streaming.h"
 
 #include <optional>
 #include <string>
@@ -52,7 +53,8 @@ public:
     Workers workers() { return {threads(), scratch_}; }
     CpuRunner & cpu() { return cpu_; }
 
-    Kept keep(ggml_type type, Shape ne) const;                        // zeroed; OUT_OF_MEMORY
+    // Zeroed, or, where the memory of `reuse` is large enough, in that, as it is. OUT_OF_MEMORY.
+    Kept keep(ggml_type type, Shape ne, Kept reuse = {}) const;
     Buffer weights_buffer(size_t size) const;                         // OUT_OF_MEMORY
     void write(Tensor kept, const void * values, size_t bytes) const; // from its beginning on
     void read(Tensor kept, float * values) const;                     // F32; while it counts: ones
@@ -69,6 +71,9 @@ public:
     Counted hold(size_t bytes) const { return tally_ ? counted(tally_->kept, bytes) : Counted(); }
     // A graph, in place of allocating and computing it.
     void count(ggml_cgraph * graph);
+
+    Residency residency;
+    ReadAhead & reader() { return reader_; } // its thread ends with trim()
 
     // Whether all arithmetic is F32, for comparing implementations: activations are not rounded.
     // Only operations ask.
@@ -87,6 +92,7 @@ private:
     CpuRunner cpu_;
     std::optional<GpuRunner> gpu_;
     Scratch scratch_;
+    ReadAhead reader_;
     const Ops * ops_ = nullptr;
     bool exact_ = false;
     Tally * tally_ = nullptr;

@@ -9,6 +9,7 @@
 #include "ggml-backend.h"
 #include "ggml-cpu.h"
 
+#include <cstdint>
 #include <memory>
 
 namespace ltx2 {
@@ -50,12 +51,17 @@ public:
     explicit operator bool() const { return buffer_ != nullptr; }
     ggml_backend_buffer_t get() const { return buffer_.get(); }
     size_t size() const { return buffer_ ? ggml_backend_buffer_get_size(get()) : 0; }
+    // Bytes of all buffers in the program's own memory, at this moment.
+    static uint64_t held();
     // Where tensor data may begin.
     uint8_t * data() const { return static_cast<uint8_t *>(ggml_backend_buffer_get_base(get())); }
 
 private:
     struct Free {
-        void operator()(void * p) const { ::operator delete(p, std::align_val_t(alignment)); }
+        size_t size;
+        explicit Free(size_t size) : size(size) {}
+        Free() : Free(0) {}
+        void operator()(void * p) const;
     };
     std::unique_ptr<void, Free> memory_; // the program's own, if it lies there
     Counted counted_;

@@ -34,8 +34,11 @@ struct Linear {
 template <class Layer, class Sizes>
 std::vector<Layer> all_layers(const Weights & w, const Sizes & c) {
     std::vector<Layer> layers;
-    for (int i = 0; i < c.layers; ++i)
+    for (int i = 0; i < c.layers; ++i) {
+        w.begin_layer();
         layers.emplace_back(w / i, c);
+    }
+    w.begin_layer(); // what is no layer
     w.end(c.layers);
     return layers;
 }

@@ -20,9 +20,11 @@ struct Ops {
     Tensor (*pixel_norm_silu)(Nodes & g, Tensor past, Tensor x);
     Tensor (*depth_to_space)(Nodes & g, const ShuffleCall & call);
     Tensor (*space_to_depth)(Nodes & g, const ShuffleCall & call);
-    // Rearranges a convolution's weight [in, out, taps] in place, once, into the order that
-    // `convolve` reads; null: it stays as it is.
-    void (*pack)(Tensor weight);
+    // Writes `count` outputs of a convolution's weight [in, out, taps] in the order that `convolve`
+    // reads, from output `first` on, a multiple of pack_step as `count` is but at the end. `values`
+    // are of its type, taps fastest, then inputs. Null: the order is ggml's.
+    static constexpr int64_t pack_step = 32;
+    void (*pack)(Tensor weight, const void * values, int64_t first, int64_t count);
     // Whether activations are rounded to the type of the weights, so that exact arithmetic needs
     // the weights in F32.
     bool rounds_to_weights;

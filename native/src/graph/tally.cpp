@@ -50,8 +50,9 @@ void Tally::use(size_t bytes, size_t scratch_bytes) {
         return;
     Stage & now = stages.back();
     now.mapped = std::max(now.mapped, mapped);
-    now.copied = std::max(now.copied, copied);
-    now.activations = std::max(now.activations, kept + values + scratch);
+    const size_t activations = kept + values + scratch;
+    if (copied + activations > now.own())
+        now.copied = copied, now.activations = activations;
 }
 
 void Tally::add(const Work & work, double amount) {

@@ -42,8 +42,9 @@ using Counted = std::unique_ptr<size_t, GiveBack>;
 struct Tally {
     struct Stage {
         std::string name;              // as progress reports it
-        size_t mapped = 0, copied = 0; // bytes of weights, the most at once
-        size_t activations = 0;        // bytes of everything else, the most at once
+        size_t mapped = 0; // bytes of weights, the most at once
+        // Bytes of other weights and of everything else, when they were the most together.
+        size_t copied = 0, activations = 0;
         std::map<Work, double> work;   // amounts
         size_t own() const { return copied + activations; }
     };

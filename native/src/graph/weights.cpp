@@ -63,9 +63,21 @@ void Weights::end(int64_t count) const {
              static_cast<long long>(count), prefix_.c_str());
 }
 
+void Weights::begin_layer() const { store_->layers_.push_back(store_->wanted_.size()); }
+
+static FilePart part_of(const Source & source) {
+    return {source.file->mapping.get(), source.info->data, source.info->size};
+}
+
+// Once it was read.
+void Store::give_back(const Source & source) const {
+    release_values(source, 0, source.elements(), device_.residency.counts_cache());
+}
+
 Store::~Store() {
+    device_.reader().end(); // first: it may be reading
     for (const Wanted & w : wanted_)
-        release_values(w.source, 0, w.source.elements());
+        give_back(w.source);
 }
 
 // Convolutions are 5-D in safetensors and folded to 4-D in GGUF: the same bytes.
@@ -169,12 +181,45 @@ bool Store::can_map(const Source & source, As as) const {
            reinterpret_cast<uintptr_t>(source.info->data) % alignment == 0;
 }
 
-void Store::load(const Progress & progress) {
-    map_tensors();
-    copy_tensors(progress);
+uint64_t Store::size() const {
+    uint64_t size = 0;
     for (const Wanted & w : wanted_)
-        if (w.as == As::taps && device_.ops().pack)
-            device_.ops().pack(w.tensor);
+        size += ggml_nbytes(w.tensor);
+    return size;
+}
+
+// Fewer rows compute so fast that mapping the weights again would show: it takes 12 ms a layer of
+// the 22B model, which computes for 600 ms with so many rows.
+static constexpr int64_t many_rows = 1024;
+
+void Store::use_layer(size_t i, int64_t rows) {
+    const bool give_back = rows >= many_rows;
+    if (Tally * tally = device_.tally())
+        streaming_.count(i, give_back, device_.residency, *tally);
+    else
+        streaming_.use(i, give_back, device_.residency, device_.reader());
+}
+
+void Store::unload() {
+    for (const Wanted & w : wanted_)
+        w.tensor->buffer = nullptr, w.tensor->data = nullptr;
+    buffers_.clear();
+    maps_.clear();
+    counted_.reset();
+    loaded_ = false;
+}
+
+void Store::load(const Progress & progress, bool reports) {
+    streaming_ = {};
+    for (size_t i = 0; i + 1 < layers_.size(); ++i) {
+        streaming_.layers.emplace_back();
+        for (size_t w = layers_[i]; w < layers_[i + 1]; ++w)
+            if (wanted_[w].mapped)
+                streaming_.layers.back().push_back(part_of(wanted_[w].source));
+    }
+    map_tensors();
+    copy_tensors(progress, reports);
+    loaded_ = true;
 }
 
 void Store::map_tensors() {
@@ -199,7 +244,7 @@ void Store::map_tensors() {
                                   const_cast<uint8_t *>(w.source.info->data));
     }
     if (Tally * tally = device_.tally())
-        counted_ = counted(tally->mapped, bytes);
+        counted_ = counted(tally->mapped, bytes - (device_.residency.all ? 0 : streaming_.size()));
 }
 
 static void read_stored(const TensorInfo & info, int64_t first, int64_t count, float * out) {
@@ -225,43 +270,67 @@ void read_values(const Source & source, int64_t first, int64_t count, float * ou
             out[i] += source.added;
 }
 
-void release_values(const Source & source, int64_t first, int64_t count) {
+void release_values(const Source & source, int64_t first, int64_t count, bool forgets) {
     const double all = static_cast<double>(std::max<int64_t>(source.elements(), 1));
     const auto release = [&](const TensorInfo & info) { // its share of them
         const auto place = [&](int64_t value) {
             return static_cast<size_t>(static_cast<double>(value) / all *
                                        static_cast<double>(info.size));
         };
-        source.file->mapping->release(info.data + place(first),
-                                      place(first + count) - place(first));
+        const uint8_t * begin = info.data + place(first);
+        const size_t size = place(first + count) - place(first);
+        if (forgets)
+            source.file->mapping->forget(begin, size);
+        else
+            source.file->mapping->release(begin, size);
     };
     release(*source.info);
     for (size_t i = 0; source.coding && i < source.coding->beside.size(); ++i)
         release(*source.coding->beside[i]);
 }
 
-// [O, I, taps] -> [taps, O, I], some outputs at a time: as many whole blocks of the file's type as
-// stay in the L2 cache, where they are read once per tap. read(first, count, values)
-template <class Value, class Read>
-static void copy_taps(ggml_type from, Tensor tensor, Read read) {
-    const int64_t in = tensor->ne[0], outputs = tensor->ne[1], taps = tensor->ne[2];
-    const int64_t step = ggml_blck_size(from);
-    const int64_t row = std::max<int64_t>(1, in * taps);
+// A convolution's weight, [O, I, taps] in the file: some outputs at a time, whole blocks of the
+// file's type, as many as stay in the L2 cache. read(first, count, values); put(values, first
+// output, count)
+template <class Value, class Read, class Put>
+static void each_outputs(ggml_type from, int64_t at_least, Tensor tensor, Read read, Put put) {
+    const int64_t outputs = tensor->ne[1],
+                  row = std::max<int64_t>(1, tensor->ne[0] * tensor->ne[2]);
+    const int64_t step = std::max(at_least, ggml_blck_size(from));
     const int64_t some = std::max(step, (int64_t{1} << 17) / row / step * step);
-    std::vector<Value> flat, tap;
+    std::vector<Value> values;
     for (int64_t first = 0; first < outputs; first += some) {
         const int64_t count = std::min(some, outputs - first);
-        flat.resize(static_cast<size_t>(count * in * taps));
-        tap.resize(static_cast<size_t>(count * in));
-        read(first * in * taps, count * in * taps, flat.data());
-        for (int64_t t = 0; t < taps; ++t) {
-            for (size_t i = 0; i < tap.size(); ++i)
-                tap[i] = flat[i * static_cast<size_t>(taps) + static_cast<size_t>(t)];
-            ggml_backend_tensor_set(tensor, tap.data(),
-                                    static_cast<size_t>((t * outputs + first) * in) * sizeof(Value),
-                                    tap.size() * sizeof(Value));
-        }
+        values.resize(static_cast<size_t>(count * row));
+        read(first * row, count * row, values.data());
+        put(values, first, count);
     }
+}
+
+// In the order that the operation reads: its own, or ggml's [taps, O, I].
+template <class Value, class Read>
+static void copy_taps(ggml_type from, const Ops & ops, Tensor tensor, Read read) {
+    const int64_t in = tensor->ne[0], outputs = tensor->ne[1], taps = tensor->ne[2];
+    if (ops.pack)
+        return each_outputs<Value>(
+            from, Ops::pack_step, tensor, read,
+            [&](const std::vector<Value> & values, int64_t first, int64_t count) {
+                ops.pack(tensor, values.data(), first, count);
+            });
+    std::vector<Value> tap;
+    each_outputs<Value>(
+        from, 1, tensor, read,
+        [&](const std::vector<Value> & values, int64_t first, int64_t count) {
+            tap.resize(static_cast<size_t>(count * in));
+            for (int64_t t = 0; t < taps; ++t) {
+                for (size_t i = 0; i < tap.size(); ++i)
+                    tap[i] = values[i * static_cast<size_t>(taps) + static_cast<size_t>(t)];
+                ggml_backend_tensor_set(tensor, tap.data(),
+                                        static_cast<size_t>((t * outputs + first) * in) *
+                                            sizeof(Value),
+                                        tap.size() * sizeof(Value));
+            }
+        });
 }
 
 // As F32 or F16, some at a time.
@@ -292,24 +361,30 @@ static void copy_values(const Source & source, Tensor tensor) {
     }
 }
 
-static void copy_tensor(const Source & source, Tensor tensor, As as) {
+static void copy_tensor(const Source & source, const Ops & ops, Tensor tensor, As as) {
     const TensorInfo & info = *source.info;
     const auto values = [&](int64_t first, int64_t count, float * out) {
         read_values(source, first, count, out);
     };
     if (as == As::taps && tensor->type == GGML_TYPE_F16) // as it is in the file
         return copy_taps<uint16_t>(
-            info.type, tensor, [&](int64_t first, int64_t count, void * out) {
+            info.type, ops, tensor, [&](int64_t first, int64_t count, void * out) {
                 std::memcpy(out, info.data + first * 2, static_cast<size_t>(count) * 2);
             });
     if (as == As::taps)
-        return copy_taps<float>(source.coding ? GGML_TYPE_F32 : info.type, tensor, values);
+        return copy_taps<float>(source.coding ? GGML_TYPE_F32 : info.type, ops, tensor, values);
     if (!source.coding && info.type == tensor->type && source.added == 0)
         return ggml_backend_tensor_set(tensor, info.data, 0, ggml_nbytes(tensor));
     copy_values(source, tensor);
 }
 
-void Store::copy_tensors(const Progress & progress) {
+void Store::copy_tensors(const Progress & progress, bool reports) {
+    const auto report = [&](int done, int total) {
+        if (reports)
+            progress("load", done, total);
+        else if (progress.stop_wanted())
+            progress.fail_stopped();
+    };
     ggml_backend_buffer_type_t kind = ggml_backend_dev_buffer_type(device_.ggml());
     const size_t alignment = ggml_backend_buft_get_alignment(kind);
     const auto padded = [&](Tensor t) {
@@ -337,17 +412,17 @@ void Store::copy_tensors(const Progress & progress) {
         }
         for (; first < end; ++first) {
             const Wanted & w = wanted_[first];
-            progress("load", static_cast<int>(first), total);
+            report(static_cast<int>(first), total);
             if (w.mapped)
                 continue;
             ggml_backend_tensor_alloc(buffer, w.tensor, place);
             place += padded(w.tensor);
             if (!device_.tally())
-                copy_tensor(w.source, w.tensor, w.as);
-            release_values(w.source, 0, w.source.elements());
+                copy_tensor(w.source, device_.ops(), w.tensor, w.as);
+            give_back(w.source);
         }
     }
-    progress("load", total, total);
+    report(total, total);
 }
 
 } // namespace ltx2

@@ -18,8 +18,8 @@ namespace ltx2 {
 void check_type(const Source & source, const std::string & name, int64_t row);
 // `count` values from value `first` (at a block's start) as F32; the type was checked.
 void read_values(const Source & source, int64_t first, int64_t count, float * out);
-// Lets the pages that hold these values go from memory.
-void release_values(const Source & source, int64_t first, int64_t count);
+// Lets the pages that hold these values go from the process, or from the system's cache too.
+void release_values(const Source & source, int64_t first, int64_t count, bool forgets = false);
 
 // What a tensor is loaded as.
 enum class As {
@@ -47,6 +47,8 @@ public:
     // The shape as the file has it, outermost first, of `sides` sides: for the few sizes that no
     // config states. MODEL.
     std::vector<int64_t> shape(const std::string & name, size_t sides) const;
+    // What is asked for from now on belongs to the next of the layers that compute in a row.
+    void begin_layer() const;
     // MODEL where the file has a `prefix.count` too: its config states fewer than it holds.
     void end(int64_t count) const;
 
@@ -63,8 +65,13 @@ public:
     Store(const Store &) = delete;
     Store & operator=(const Store &) = delete;
 
-    // Reports stage "load". Errors: OUT_OF_MEMORY, CANCELLED.
-    void load(const Progress & progress);
+    // Reports stage "load", or, within another one, nothing. Errors: OUT_OF_MEMORY, CANCELLED.
+    void load(const Progress & progress, bool reports = true);
+    void unload(); // as before load()
+    bool is_loaded() const { return loaded_; }
+    uint64_t size() const; // bytes of all weights
+    // Before layer `i` computes; `rows` is how many rows its weights meet.
+    void use_layer(size_t i, int64_t rows);
 
 private:
     friend class Weights;
@@ -80,8 +87,9 @@ private:
                         const std::vector<int64_t> & ne, As as);
     ggml_type type_of(const Source & source, As as) const;
     bool can_map(const Source & source, As as) const;
+    void give_back(const Source & source) const;
     void map_tensors();
-    void copy_tensors(const Progress & progress);
+    void copy_tensors(const Progress & progress, bool reports);
 
     Device & device_;
     std::vector<ContextPtr> contexts_;
@@ -90,7 +98,10 @@ private:
     std::deque<Wanted> wanted_; // do not move
     std::vector<Buffer> buffers_;
     std::map<const Mapping *, BufferPtr> maps_;
-    Counted counted_; // of what is mapped, where the device counts
+    std::vector<size_t> layers_; // where in wanted_ each begins
+    Streaming streaming_;
+    bool loaded_ = false;
+    Counted counted_; // of what is mapped, where the device counts: all but the layers
 };
 
 } // namespace ltx2

@@ -23,27 +23,25 @@ static int panel_width() { return variant().conv3d.panel; }
 // Packed: panels of output channels (the last one narrower), in each the blocks of input channels,
 // in each [line][channel][tap][output], where a line is a tap's frame and row.
 template <class T>
-static void pack(T * data, int64_t in, int64_t outputs, int64_t taps) {
+static void pack(const T * plain, int64_t in, int64_t outputs, int64_t taps, T * to) {
     const int64_t panel = panel_width();
-    const std::vector<T> plain(data, data + in * outputs * taps);
     const int64_t line_taps = taps == 1 ? 1 : 3;
-    T * to = data;
     for (int64_t o = 0; o < outputs; o += panel)
         for (int64_t i0 = 0; i0 < in; i0 += block)
             for (int64_t line = 0; line < taps / line_taps; ++line)
                 for (int64_t i = i0; i < std::min(in, i0 + block); ++i)
                     for (int64_t tap = 0; tap < line_taps; ++tap)
                         for (int64_t n = o; n < std::min(outputs, o + panel); ++n)
-                            *to++ = plain[static_cast<size_t>(
-                                ((line * line_taps + tap) * outputs + n) * in + i)];
+                            *to++ = plain[(n * in + i) * taps + line * line_taps + tap];
 }
 
-void pack_conv3d(ggml_tensor * weight) {
-    const int64_t in = weight->ne[0], outputs = weight->ne[1], taps = weight->ne[2];
+void pack_conv3d(ggml_tensor * weight, const void * values, int64_t first, int64_t count) {
+    const int64_t in = weight->ne[0], taps = weight->ne[2], before = first * in * taps;
     if (weight->type == GGML_TYPE_F16)
-        pack(static_cast<uint16_t *>(weight->data), in, outputs, taps);
+        pack(static_cast<const uint16_t *>(values), in, count, taps,
+             static_cast<uint16_t *>(weight->data) + before);
     else
-        pack(floats(weight), in, outputs, taps);
+        pack(static_cast<const float *>(values), in, count, taps, floats(weight) + before);
 }
 
 int64_t packed_offset(const ggml_tensor * weight, int64_t first_out, int64_t width,

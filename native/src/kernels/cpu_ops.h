@@ -16,6 +16,7 @@ Tensor convolve(Nodes & g, const Conv3dCall & call);
 Tensor pixel_norm_silu(Nodes & g, Tensor past, Tensor x);
 Tensor depth_to_space(Nodes & g, const ShuffleCall & call);
 Tensor space_to_depth(Nodes & g, const ShuffleCall & call);
-void pack_conv3d(Tensor weight); // on the host, F16 or F32
+// On the host, F16 or F32.
+void pack_conv3d(Tensor weight, const void * values, int64_t first, int64_t count);
 
 } // namespace ltx2::kernels

@@ -28,6 +28,9 @@ struct Stage {
     std::vector<float> sigmas;
     Guidance guidance;
     float noise = 1; // the share of it that the latents begin with
+    int first = 0;   // how many steps are done already
+
+    int steps() const { return static_cast<int>(sigmas.size()) - 1; }
 };
 
 // Velocities of one step, a vector a stream: `plain` always, the others where guidance uses them.
@@ -36,8 +39,12 @@ struct Velocities {
 };
 using VelocityFn = std::function<Velocities(const State & state, float sigma)>;
 
+// Told after each step: how many of the stage are done, and what this one took the final latents of
+// the first stream for.
+using StepFn = std::function<void(int done, const std::vector<float> & predicted)>;
+
 // Euler over the stage's sigmas, in place, on latents that have their noise. Reports "denoise".
 void denoise(State & state, const Stage & stage, const Progress & progress,
-             const VelocityFn & velocity);
+             const VelocityFn & velocity, const StepFn & stepped = nullptr);
 
 } // namespace ltx2

@@ -1,5 +1,6 @@
 #include "text/connector.h"
 
+#include "base/round.h"
 #include "graph/rotary.h"
 
 #include <algorithm>
@@ -85,15 +86,22 @@ Tensor Connector::features(Graph & g, const HiddenStates & in, int64_t first, in
     return g.tap("features", video_aggregate_embed_(g, x));
 }
 
+// How many tokens from `row` on a graph takes: some, so that it holds little. A few are summed in
+// another order than many, so the bits of a video depend on where a few are left: at the end of
+// each 256.
+static int64_t tokens_at_once(int64_t row, int64_t tokens) {
+    const int64_t some = 128, few = 8, left = std::min(tokens, round_up(row + 1, 2 * some)) - row;
+    return left < some + few ? left : some;
+}
+
 // [width, text length]: the text first; a register fills each further row, chosen by the row's
 // absolute position.
 Kept Connector::filled(const HiddenStates & states, const Progress & progress) const {
     const int64_t length = config_.text_length, registers = learnable_registers_->ne[1];
-    const int64_t some = 256; // tokens at once: what a graph holds stays small
     Kept x = device_.keep(GGML_TYPE_F32, {config_.width(), length, 1, 1});
     int64_t row = 0;
     for (int64_t count = 0; row < states.tokens; row += count) {
-        count = std::min(some, states.tokens - row);
+        count = tokens_at_once(row, states.tokens);
         Graph g(device_, progress, 64);
         g.keep(features(g, states, row, count), rows_of(g, x.tensor, row, count));
         g.run();
@@ -124,6 +132,7 @@ TextFeatures Connector::project(const HiddenStates & states, const Progress & pr
                      config_.float64_grid);
     TextFeatures out{length, width, std::vector<float>(static_cast<size_t>(length * width))};
     for (size_t i = 0; i < blocks_.size(); ++i) {
+        store_.use_layer(i, length);
         Graph g(device_, progress, 256);
         const Shape angles = {config_.head_dim / 2, config_.heads, length, 1};
         const Rotary rotary = {g.input(GGML_TYPE_F32, angles, table.cos.data()),

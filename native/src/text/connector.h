@@ -35,8 +35,9 @@ public:
     Connector(const Model & model, Device & device);
 
     const ConnectorConfig & config() const { return config_; }
-    int64_t input() const { return input_; } // values of all hidden states of a token
-    void load(const Progress & progress);    // OUT_OF_MEMORY, CANCELLED
+    int64_t input() const { return input_; }           // values of all hidden states of a token
+    uint64_t weights() const { return store_.size(); } // bytes
+    void load(const Progress & progress);              // OUT_OF_MEMORY, CANCELLED
 
     // Reports stage "text". Errors: OUT_OF_MEMORY, CANCELLED.
     TextFeatures project(const HiddenStates & states, const Progress & progress);

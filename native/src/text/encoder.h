@@ -24,6 +24,7 @@ public:
     virtual ~TextEncoder() = default;
     virtual int states() const = 0; // that it gives: layers + 1
     virtual int64_t width() const = 0;
+    virtual uint64_t weights() const = 0;             // bytes that it loads
     virtual void load(const Progress & progress) = 0; // OUT_OF_MEMORY, CANCELLED
     // Reports stage "text". Errors: MODEL (a token outside the vocabulary), OUT_OF_MEMORY,
     // CANCELLED.

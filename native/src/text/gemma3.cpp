@@ -112,6 +112,7 @@ HiddenStates Gemma3::encode(const std::vector<int32_t> & tokens, const Progress 
     const int total = static_cast<int>(layers_.size());
     for (int i = 0; i < total; ++i) {
         progress("text", i, total);
+        store_.use_layer(static_cast<size_t>(i), count);
         const bool global = config_.is_global[static_cast<size_t>(i)];
         Graph g(device_, progress, 256);
         const Shape angles = {config_.head_dim / 2, 1, count, 1};

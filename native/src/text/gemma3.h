@@ -27,6 +27,7 @@ public:
 
     int states() const override { return config_.layers + 1; }
     int64_t width() const override { return config_.hidden; }
+    uint64_t weights() const override { return store_.size(); }
     void load(const Progress & progress) override;
     // The residual stream is kept from before the first layer and after each but the last; the
     // last state is normalised.

@@ -24,7 +24,7 @@ VaeResBlock::VaeResBlock(const Weights & w, int64_t in, int64_t out, Border bord
 
 namespace {
 struct Builder {
-    const Weights & root;
+    Weights root;
     const VaeConfig & config;
     std::vector<VaeLayer> layers;
 
@@ -71,10 +71,18 @@ struct Builder {
         (down ? last.down_time : last.up_time) = stage.time;
         (down ? last.down_space : last.up_space) = stage.space;
     }
-    std::vector<VaeLayer> all(int64_t first_in, const std::string & blocks, bool down) {
+    // The first `head` stages, and conv_in before them, have their weights at the first root.
+    std::vector<VaeLayer> all(int64_t first_in, const std::string & blocks, bool down, size_t head,
+                              const Weights & after, size_t & head_layers) {
         end("conv_in", first_in, config.first_width, false);
-        for (size_t i = 0; i < config.stages.size(); ++i)
+        head_layers = 0;
+        for (size_t i = 0; i < config.stages.size(); ++i) {
             stage(config.stages[i], blocks + "." + std::to_string(i), down);
+            if (i + 1 == head) {
+                root = after;
+                head_layers = layers.size();
+            }
+        }
         end("conv_out", config.last_width, config.out_channels, true);
         return std::move(layers);
     }
@@ -83,12 +91,30 @@ struct Builder {
 
 std::vector<VaeLayer> encoder_layers(const Weights & w, const VaeConfig & config) {
     Builder builder{w, config, {}};
-    return builder.all(3 * config.patch * config.patch, "down_blocks", true);
+    size_t none;
+    return builder.all(3 * config.patch * config.patch, "down_blocks", true, 0, w, none);
 }
 
-std::vector<VaeLayer> decoder_layers(const Weights & w, const VaeConfig & config) {
-    Builder builder{w, config, {}};
-    return builder.all(config.latent_channels, "up_blocks", false);
+// How many of the first stages give a video of F32 values that is no larger than its three bytes a
+// pixel in the end.
+static size_t head_stages(const VaeConfig & config) {
+    double growth = static_cast<double>(config.patch * config.patch); // of a value's pixels
+    size_t head = 0;
+    for (const VaeStage & stage : config.stages)
+        growth *= static_cast<double>(stage.parts());
+    for (; head < config.stages.size(); ++head) {
+        growth /= static_cast<double>(config.stages[head].parts());
+        if (sizeof(float) * static_cast<double>(config.stages[head].out) > 3 * growth)
+            break;
+    }
+    return config.streams() ? head : 0;
+}
+
+std::vector<VaeLayer> decoder_layers(const Weights & head, const Weights & tail,
+                                     const VaeConfig & config, size_t & head_layers) {
+    const size_t stages = head_stages(config);
+    Builder builder{stages ? head : tail, config, {}};
+    return builder.all(config.latent_channels, "up_blocks", false, stages, tail, head_layers);
 }
 
 } // namespace ltx2

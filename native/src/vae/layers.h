@@ -55,8 +55,11 @@ struct VaeLayer {
     std::string stage = {}; // the stage that ends here, or empty
 };
 
-// `w` is at "vae.encoder" or "vae.decoder". Errors: MODEL.
+// Weights are at "vae.encoder" or "vae.decoder". Errors: MODEL.
 std::vector<VaeLayer> encoder_layers(const Weights & w, const VaeConfig & config);
-std::vector<VaeLayer> decoder_layers(const Weights & w, const VaeConfig & config);
+// The weights of the first stages are asked for by `head`, and `head_layers` says how many layers
+// these are: as long as all frames that leave them take no more memory than the video's bytes.
+std::vector<VaeLayer> decoder_layers(const Weights & head, const Weights & tail,
+                                     const VaeConfig & config, size_t & head_layers);
 
 } // namespace ltx2

@@ -14,7 +14,8 @@ public:
     VideoDecoder(const Model & model, Device & device);
 
     const VaeConfig & config() const { return config_; }
-    void load(const Progress & progress); // OUT_OF_MEMORY, CANCELLED
+    uint64_t weights() const { return stream_.weights(); } // bytes
+    void load(const Progress & progress);                  // OUT_OF_MEMORY, CANCELLED
 
     // Called with frames as they are finished, in order: `rows` [count][height][width][3], gone
     // after the call; `first` is the number of the first one. Pixels of values that are not finite

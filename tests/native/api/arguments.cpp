@@ -93,7 +93,8 @@ TEST(pointers_of_a_generation_are_checked) {
     CHECK_REFUSED(ltx2_session_generate(demo(), &p, moved(&video)), "out: ");
     CHECK_REFUSED(ltx2_session_generate(demo(), moved(&p), &video), "ltx2_video_params: ");
     CHECK_REFUSED(ltx2_session_generate(nullptr, &p, &video), "session: null");
-    for (size_t size : {size_t{0}, p.size - 8, p.size + 8, SIZE_MAX})
+    const size_t first_release = offsetof(ltx2_video_params, features);
+    for (size_t size : {size_t{0}, first_release - 8, p.size + 8, SIZE_MAX})
         CHECK_REFUSED(with([&](auto & v) { v.size = size; }), "ltx2_video_params.size");
     // `out` is null from the call's begin, also where that is a field of the parameters.
     const auto into = [](void * field) { return static_cast<ltx2_video **>(field); };

@@ -17,6 +17,10 @@ TEST(a_file_is_mapped) {
     f.mapping->release(f.mapping->data(), bytes.size());
     f.mapping->release(f.mapping->data() + bytes.size(), 1);
     CHECK(t.data[0] == 1 && t.data[t.size - 1] == 1);
+    f.mapping->forget(f.mapping->data(), bytes.size());
+    f.mapping->read_ahead(t.data, t.size);
+    f.mapping->read_ahead(f.mapping->data() + bytes.size(), 1);
+    CHECK(std::memcmp(f.mapping->data(), bytes.data(), bytes.size()) == 0);
 }
 
 TEST(what_cannot_be_mapped_is_named) {

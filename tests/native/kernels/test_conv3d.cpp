@@ -61,12 +61,26 @@ struct Tensors {
         } else {
             std::memcpy(call.weight->data, plain_weight.data(), ggml_nbytes(call.weight));
         }
-        kernels::pack_conv3d(call.weight);
+        pack(c.in, c.out, taps);
         if (c.skip) {
             call.skip_first = 1;
             call.skip_past = frames(c.out, call.out_width(), call.out_height(), 2);
             call.skip = frames(c.out, call.out_width(), call.out_height(), call.out_frames());
         }
+    }
+    // From a file's order, in two parts where there are enough outputs.
+    void pack(int64_t in, int64_t outputs, int64_t taps) {
+        const size_t size = ggml_type_size(call.weight->type);
+        const auto * from = static_cast<const uint8_t *>(call.weight->data);
+        std::vector<uint8_t> filed(ggml_nbytes(call.weight));
+        for (int64_t t = 0; t < taps; ++t)
+            for (int64_t i = 0; i < outputs * in; ++i)
+                std::memcpy(filed.data() + static_cast<size_t>(i * taps + t) * size,
+                            from + static_cast<size_t>(t * outputs * in + i) * size, size);
+        for (int64_t first = 0; first < outputs; first += Ops::pack_step)
+            kernels::pack_conv3d(call.weight,
+                                 filed.data() + static_cast<size_t>(first * in * taps) * size,
+                                 first, std::min(Ops::pack_step, outputs - first));
     }
     std::vector<float> run(int threads) {
         Scratch scratch;

@@ -47,6 +47,29 @@ TEST(a_second_stage_begins_below_one_and_streams_go_together) {
     CHECK(std::fabs(state[0].latents[0] - 1) < 1e-5 && std::fabs(state[1].latents[0] - 2) < 1e-5);
 }
 
+// What each step is told: how many are done, and what it took the latents for.
+TEST(it_goes_on_from_any_step_to_the_same_bits) {
+    const auto velocity = [](const State & now, float sigma) {
+        return Velocities{{knows(now[0], sigma, -1)}, {}, {}};
+    };
+    std::vector<State> after;
+    State state = state_of({1, 0});
+    denoise(state, {falling, none}, Progress(), velocity,
+            [&](int done, const std::vector<float> & predicted) {
+                after.push_back(state);
+                CHECK(after.size() == static_cast<size_t>(done));
+                CHECK(std::fabs(predicted[0] + 1) < 1e-5 && predicted[1] == 7);
+            });
+    CHECK(after.size() == 4 && after.back()[0].latents == state[0].latents);
+    for (int first = 1; first <= 4; ++first) {
+        State again = after[static_cast<size_t>(first - 1)];
+        Stage rest = {falling, none};
+        rest.first = first;
+        denoise(again, rest, Progress(), velocity);
+        CHECK(again[0].latents == state[0].latents);
+    }
+}
+
 TEST(a_caller_can_stop_it) {
     int calls = 0;
     const Progress stop(

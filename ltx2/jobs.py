@@ -1,0 +1,209 @@
+"""What is left of a run that did not come to its end, and of one that did: jobs, and clips that are
+made again from their metadata.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from . import media, tensors, writer
+from .errors import Error, InvalidArgumentError
+from .request import TEXT_PARTS, Image, Options, Request, features_of, hash_of, image_of, parts_of
+from .text import visible
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+_log = logging.getLogger("ltx2")
+_TITLES = {
+    "text_encoder": "text encoder", "projection": "text projection", "connector": "text connector",
+    "dit": "diffusion transformer", "video_vae": "video VAE",
+}  # fmt: skip
+
+
+@dataclass(eq=False)
+class Job:
+    """A run, as its file has it: as it begins, when the prompt is encoded, after each step."""
+
+    path: Path
+    request: Request
+    model: list[str]
+    """The files that it runs."""
+    output: str | None
+    """Where the video will be saved, if that is known."""
+    parts: dict[str, str]
+    """Fingerprints of the model; empty until it begins."""
+
+    @staticmethod
+    def begin(
+        path: str | os.PathLike[str],
+        request: Request,
+        model: list[str],
+        output: str | os.PathLike[str] | None,
+    ) -> Job:
+        if os.path.lexists(path):
+            raise InvalidArgumentError(
+                f"{os.fspath(path)}: is there already; `ltx2 resume` goes on with a job, another "
+                "one needs another name"
+            )
+        writer.check(path)
+        place = None if output is None else os.path.abspath(output)  # noqa: PTH100 - links stay
+        return Job(Path(path), request, model, place, {})
+
+    @staticmethod
+    def load(path: str | os.PathLike[str]) -> Job:
+        """Raises InvalidArgumentError where the file is no job."""
+        about, arrays = tensors.read(path, "job")
+        request = _request(path, about.get("settings"), about.get("prompt"))
+        if "features" in arrays:
+            request.features = features_of(path, about, arrays)
+        request.images = _images(path, about, arrays)
+        request.crf = about.get("crf")
+        request.step, request.state = about.get("step", 0), arrays.get("state")
+        if "noise" in arrays:
+            request.options["noise"] = arrays["noise"]
+        model, output = about.get("model"), about.get("output")
+        if (
+            not isinstance(model, list)
+            or not all(isinstance(word, str) for word in [*model, "" if output is None else output])
+            or type(request.step) is not int
+        ):
+            raise InvalidArgumentError(f"{path}: is no job file: its words are damaged")
+        return Job(Path(path), request, model, output, parts_of(path, about))
+
+    def check(self, parts: Mapping[str, str]) -> None:
+        """Refuse to go on with another model: it would not be the same video."""
+        encoded = TEXT_PARTS if self.request.features else ()
+        for part, made_by in self.parts.items():
+            if part not in encoded and made_by != parts.get(part):
+                raise InvalidArgumentError(
+                    f"{self.path}: was begun with another {_TITLES.get(part, part)}; go on with "
+                    f"the model in {', '.join(self.model)}"
+                )
+        self.parts = self.parts or dict(parts)
+
+    def stepped(self, step: int, state: NDArray[np.float32], _predicted: Any) -> None:
+        self.request.step, self.request.state = step, state
+        self.keep()
+
+    def keep(self) -> None:
+        """Save where the run is; if that fails it goes on, and the file is as it was."""
+        try:
+            self.save()
+        except (OSError, Error) as error:
+            _log.warning("job: step %d is not saved: %s", self.request.step, error)
+
+    def save(self) -> None:
+        request = self.request
+        options = {name: value for name, value in request.options.items() if name != "noise"}
+        features = request.features
+        about: dict[str, Any] = {
+            "prompt": request.prompt, "settings": options, "step": request.step,
+            "images": [image.about() for image in request.images], "crf": request.crf,
+            "model": self.model, "output": self.output, "parts": self.parts,
+        }  # fmt: skip
+        arrays: dict[str, Any] = {
+            f"image{i}": image.pixels for i, image in enumerate(request.images)
+        }
+        if features:
+            about["negative_prompt"] = features.negative_prompt
+            arrays |= features.arrays()
+        if request.options.get("noise") is not None:
+            arrays["noise"] = request.options["noise"]
+        if request.state is not None:
+            arrays["state"] = request.state
+        tensors.write(self.path, "job", about, arrays)
+
+
+def _request(path: str | os.PathLike[str], settings: Any, prompt: Any) -> Request:
+    """What a file from anywhere says was asked for; the numbers are checked in C."""
+    if not isinstance(settings, dict) or not isinstance(prompt, str):
+        raise InvalidArgumentError(f"{path}: does not say what was asked for")
+    options: dict[str, Any] = {}
+    for name in Options.__annotations__.keys() & settings.keys() - {"noise"}:
+        value = settings[name]
+        if not isinstance(value, (int, float, str, type(None))):
+            raise InvalidArgumentError(f"{path}: {name}: {value!r} cannot be used")
+        options[name] = value
+    if type(options.get("seed")) is not int:
+        raise InvalidArgumentError(f"{path}: does not say which seed was used")
+    return Request(prompt, options)
+
+
+def _images(
+    path: str | os.PathLike[str], about: Mapping[str, Any], arrays: Mapping[str, Any]
+) -> list[Image]:
+    images = []
+    for i, entry in enumerate(_entries(path, about)):
+        pixels = arrays.get(f"image{i}")
+        if pixels is None or pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != "u1":
+            raise InvalidArgumentError(f"{path}: image {i + 1} is missing")
+        images.append(Image(pixels=pixels, **entry))
+    return images
+
+
+def _entries(path: str | os.PathLike[str], about: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What a file says of the images, which are not in it."""
+    kinds: dict[str, Any] = {"frame": int, "strength": (int, float), "name": str, "sha256": str}
+    entries: list[dict[str, Any]] = about.get("images", [])
+    good = isinstance(entries, list) and all(
+        isinstance(entry, dict)
+        and entry.keys() == kinds.keys()
+        and all(isinstance(entry[key], kind) for key, kind in kinds.items())
+        for entry in entries
+    )
+    if not good or not isinstance(about.get("crf"), (int, type(None))):
+        raise InvalidArgumentError(f"{path}: does not say which images were used")
+    return entries
+
+
+def recipe(
+    path: str | os.PathLike[str], images: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
+) -> tuple[Request, dict[str, str]]:
+    """What a saved clip was made from, and by which parts of a model."""
+    about = media.read_metadata(path)
+    if "prompt" not in about:
+        raise InvalidArgumentError(f"{path}: does not say how it was made, or not from a prompt")
+    if "noise_sha256" in about:
+        raise InvalidArgumentError(
+            f"{path}: was made from noise of its own, which it does not hold"
+        )
+    request = _request(path, about, about["prompt"])
+    entries, request.crf = _entries(path, about), about.get("crf")
+    given = {
+        hash_of(media.read_image(image)): image
+        for image in ([images] if isinstance(images, (str, os.PathLike)) else images)
+    }
+    for sha256, image in given.items():
+        if sha256 not in [entry["sha256"] for entry in entries]:
+            raise InvalidArgumentError(f"{image}: is not a picture that {path} was made from")
+    if missing := [entry for entry in entries if entry["sha256"] not in given]:
+        names = ", ".join(
+            f"{visible(entry['name']) or 'one without a name'} (frame {entry['frame']}, SHA-256 of "
+            f"its pixels {entry['sha256'][:16]})"
+            for entry in missing
+        )
+        raise InvalidArgumentError(
+            f"{path}: was made from pictures, which it does not hold; give {names}"
+        )
+    request.images = [
+        image_of(e["frame"], given[e["sha256"]], e["strength"], request.crf or 0) for e in entries
+    ]
+    return request, parts_of(path, about)
+
+
+def warn_of_parts(
+    what: str, made_by: Mapping[str, str], parts: Mapping[str, str], which: Collection[str]
+) -> None:
+    """Where a model's part is another one than that which made something, the video is another."""
+    others = [p for p in which if p in made_by and p in parts and made_by[p] != parts[p]]
+    if others:
+        titles = ", ".join(_TITLES.get(part, part) for part in others)
+        _log.warning("%s: made with another %s; the video will differ", what, visible(titles))

@@ -1,0 +1,286 @@
+"""What a caller wants: C's struct, a video's metadata and a job file are made from it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
+
+import numpy as np
+
+from . import media, tensors
+from ._native import c_array, c_text, ffi
+from .errors import InvalidArgumentError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from .pictures import Pixels
+
+Conditions: TypeAlias = "media.ImageLike | tuple[media.ImageLike, float]"
+
+TEXT_PARTS = ("text_encoder", "projection", "connector")  # which turn a prompt into features
+TEXTS = {"negative_prompt", "schedule"}
+NOT_ZERO = "{}: 0 cannot be used; leave it out for the default"
+_OFF_AT_ZERO = {"guidance", "stg", "rescale"}  # to C zero is the default, negative is off
+
+
+class Options(TypedDict, total=False):
+    """What to make; what is left out takes the model's own value. Fields of ltx2_video_params."""
+
+    negative_prompt: str | None
+    """What to avoid, where guidance is on; "" is nothing; default: the model's own, else a list of
+    usual faults, `capabilities()["defaults"]["negative_prompt"]`."""
+    width: int
+    """Pixels, a multiple of 32; default: the model's own, 768."""
+    height: int
+    """Pixels, a multiple of 32; default: the model's own, 512."""
+    frames: int
+    """8k + 1; default: the model's own, 121."""
+    fps: float
+    """Frames per second; default: the model's own, 24."""
+    schedule: str
+    """Noise schedule, by name; default: the model's own. `capabilities()` lists them."""
+    steps: int
+    """Denoising steps; default: the model's own."""
+    guidance: float
+    """How closely to follow the prompt; 1 or negative is off; default: the model's own."""
+    stg: float
+    """Spatio-temporal guidance; negative is off; default: the model's own."""
+    rescale: float
+    """How much of guidance's gain in contrast to take back, 0..1; negative is off; default: the
+    model's own."""
+    seed: int
+    """Same seed, same device, same video; default: a random one, reported in `Video.seed`."""
+    noise: NDArray[np.float32]
+    """Replaces the seed's; in the shape of the latents, [channels, frames', height', width']."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Features:
+    """A prompt, encoded: what the diffusion transformer reads of it.
+
+    `Session.encode` makes them, `t2v` and `i2v` take them in place of the prompt, also where the
+    model has no text encoder. They fit every model with the same text encoder and connector.
+    """
+
+    prompt: str
+    """What was encoded."""
+
+    negative_prompt: str | None
+    """What was encoded to steer away from; None where guidance was off."""
+
+    values: NDArray[np.float32]
+    """[rows, width], of the prompt."""
+
+    negative: NDArray[np.float32] | None = None
+    """The same of the negative prompt."""
+
+    parts: Mapping[str, str] = field(default_factory=dict)
+    """Which parts of a model made them: by the part's id, a fingerprint of its weights."""
+
+    def __repr__(self) -> str:
+        return f"Features({self.prompt!r})"
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write them into a file, whatever its ending, for `load`."""
+        about = {
+            "prompt": self.prompt, "negative_prompt": self.negative_prompt,
+            "parts": dict(self.parts),
+        }  # fmt: skip
+        tensors.write(path, "features", about, self.arrays())
+
+    @staticmethod
+    def load(path: str | os.PathLike[str]) -> Features:
+        """What `save` wrote. Raises InvalidArgumentError."""
+        about, arrays = tensors.read(path, "features")
+        return features_of(path, about, arrays)
+
+    def arrays(self) -> dict[str, NDArray[np.float32]]:
+        """By the names that files have for them."""
+        both = {"features": self.values, "negative_features": self.negative}
+        return {name: array for name, array in both.items() if array is not None}
+
+
+def features_of(
+    path: str | os.PathLike[str], about: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]
+) -> Features:
+    """Those that a file holds."""
+    prompt, negative = about.get("prompt"), about.get("negative_prompt")
+    values, other = arrays.get("features", np.empty(0)), arrays.get("negative_features")
+    fit = values.ndim == 2 and (other is None or other.shape == values.shape)
+    if not fit or not isinstance(prompt, str) or not isinstance(negative, (str, type(None))):
+        raise InvalidArgumentError(f"{path}: holds no features of a prompt")
+    return Features(prompt, negative, values, other, parts_of(path, about))
+
+
+def parts_of(path: str | os.PathLike[str], about: Mapping[str, Any]) -> dict[str, str]:
+    """The fingerprints of a model that a file states."""
+    parts = about.get("parts", {})
+    if isinstance(parts, dict) and all(isinstance(value, str) for value in parts.values()):
+        return parts
+    raise InvalidArgumentError(f"{path}: its parts are no fingerprints")
+
+
+@dataclass(frozen=True, eq=False)
+class Image:
+    """A picture that the video passes through, as the model is given it."""
+
+    frame: int
+    strength: float
+    pixels: Pixels  # after compression
+    name: str  # of its file, if it came from one
+    sha256: str  # of its pixels before compression
+
+    def about(self) -> dict[str, Any]:
+        return {
+            "frame": self.frame, "strength": self.strength, "name": self.name,
+            "sha256": self.sha256,
+        }  # fmt: skip
+
+
+def image_of(frame: int, picture: media.ImageLike, strength: float, crf: int) -> Image:
+    if not 0 < strength <= 1:
+        raise InvalidArgumentError(f"strength: {strength:g} is not above 0 and at most 1")
+    pixels = media.read_image(picture)
+    name = Path(picture).name if isinstance(picture, (str, os.PathLike)) else ""
+    return Image(frame, float(strength), media.codec_round_trip(pixels, crf), name, hash_of(pixels))
+
+
+def hash_of(pixels: Pixels) -> str:
+    height, width, _ = pixels.shape
+    return hashlib.sha256(f"{width}x{height} ".encode() + pixels.tobytes()).hexdigest()
+
+
+@dataclass(eq=False)
+class Request:
+    """Of t2v where there are no images, else of i2v; of decode where there is no prompt."""
+
+    prompt: str
+    options: dict[str, Any]  # by the names of `Options`
+    images: list[Image] = field(default_factory=list)
+    crf: int | None = None  # how the images were compressed
+    features: Features | None = None
+    step: int = 0  # that are done
+    state: NDArray[np.float32] | None = None  # after them
+
+    def add_images(self, images: Mapping[int, Conditions], crf: int) -> None:
+        for frame, picture in images.items():
+            pair = picture if isinstance(picture, tuple) else (picture, 1.0)
+            self.images.append(image_of(frame, *pair, crf))
+        if images:
+            self.crf = crf
+
+    @staticmethod
+    def of(prompt: str | Features, options: Mapping[str, Any]) -> Request:
+        """Without images."""
+        if unknown := set(options) - set(Options.__annotations__):
+            raise TypeError(f"unknown option: {', '.join(sorted(unknown))}")
+        given = {name: value for name, value in options.items() if value is not None}
+        given.setdefault("seed", secrets.randbits(32))
+        if "noise" in given:
+            given["noise"] = floats("noise", given["noise"])
+        if not isinstance(prompt, Features):
+            return Request(prompt, given)
+        if "negative_prompt" in given:
+            raise InvalidArgumentError("negative_prompt: the features have it already")
+        if prompt.negative_prompt is not None:
+            given["negative_prompt"] = prompt.negative_prompt
+        return Request(prompt.prompt, given, features=prompt)
+
+    def fill_in(self, settings: Mapping[str, Any]) -> None:
+        """Take what ltx2_session_settings says in place of what was left open."""
+        known = {name: settings.get(name) for name in Options.__annotations__}
+        known = {name: value for name, value in known.items() if value is not None}
+        self.options = {**known, **self.options, **known}
+
+    def metadata(self) -> dict[str, Any]:
+        """All that the video is made from; of arrays and pictures, what tells them from others."""
+        about: dict[str, Any] = {"prompt": self.prompt}
+        about |= {name: value for name, value in self.options.items() if name != "noise"}
+        if (noise := self.options.get("noise")) is not None:
+            about["noise_sha256"] = hashlib.sha256(noise.tobytes()).hexdigest()
+        if self.images:
+            about |= {"images": [image.about() for image in self.images], "crf": self.crf}
+        return about
+
+    def params(self) -> tuple[Any, list[Any]]:
+        """The C struct, and what must live as long as C reads it."""
+        params = ffi.new("ltx2_video_params *")
+        params.size = ffi.sizeof("ltx2_video_params")
+        inputs: list[Any] = []
+
+        def kept(value: Any) -> Any:
+            inputs.append(value)
+            return value
+
+        params.prompt = kept(c_text("prompt", self.prompt))
+        images = [_c_image(image, inputs) for image in self.images]
+        params.images = kept(c_array("ltx2_image[]", images))
+        params.image_count = len(images)
+        for name, value in self.options.items():
+            if value is not None:  # else as left out
+                _set_option(params, name, value, kept)
+        if self.features:
+            params.features = kept(_c_features(self.features, kept))
+        if self.state is not None:
+            state = params.resume = kept(ffi.new("ltx2_state *"))
+            state.values = kept(ffi.from_buffer("float[]", floats("state", self.state)))
+            state.count = self.state.size
+            assign(state, "step", self.step)
+        return params, inputs
+
+
+def _set_option(params: Any, name: str, value: Any, kept: Any) -> None:
+    if name == "noise":
+        noise = kept(ffi.from_buffer("float[]", floats(name, value)))
+        params.noise, params.noise_count = noise, len(noise)
+    elif name in TEXTS:
+        setattr(params, name, kept(c_text(name, value)))
+    elif value == 0 and name in _OFF_AT_ZERO:
+        assign(params, name, -1)
+    elif value == 0 and name != "seed":
+        raise InvalidArgumentError(NOT_ZERO.format(name))
+    else:
+        assign(params, name, value)
+
+
+def _c_image(image: Image, inputs: list[Any]) -> dict[str, Any]:
+    height, width, _ = image.pixels.shape
+    pixels = ffi.from_buffer("uint8_t[]", image.pixels)
+    inputs.append(pixels)
+    return {
+        "pixels": pixels, "width": width, "height": height, "frame": image.frame,
+        "strength": image.strength,
+    }  # fmt: skip
+
+
+def _c_features(features: Features, kept: Any) -> Any:
+    out = ffi.new("ltx2_features *")
+    out.values = kept(ffi.from_buffer("float[]", floats("features", features.values)))
+    if features.negative is not None:
+        out.negative = kept(ffi.from_buffer("float[]", floats("features", features.negative)))
+    out.rows, out.width = features.values.shape
+    return out
+
+
+def assign(struct: Any, name: str, value: Any) -> None:
+    """Set a number; an error names the field."""
+    try:
+        setattr(struct, name, value)
+    except OverflowError:
+        raise InvalidArgumentError(f"{name}: {value} is out of range") from None
+    except TypeError:
+        raise InvalidArgumentError(f"{name}: {value!r} is not a number it can take") from None
+
+
+def floats(name: str, values: Any) -> NDArray[np.float32]:
+    array = np.asarray(values)
+    if not np.can_cast(array.dtype, np.float32, "same_kind"):
+        raise InvalidArgumentError(f"{name}: holds {array.dtype}, not numbers")
+    return np.ascontiguousarray(array, np.float32)

@@ -1,0 +1,58 @@
+// What a run can be given in place of work: the features of its prompts, and the settings that it
+// was made with.
+#include "base/finite.h"
+#include "model/fingerprint.h"
+#include "session.h"
+
+namespace ltx2 {
+
+Json Session::settings(const ltx2_video_params & params) {
+    const Leave leave{*this};
+    return while_unchanged(model_, [&] {
+        const Request want = request(params);
+        check_memory(want);
+        Json settings = want.settings();
+        Json::Object parts;
+        for (const PartRow & row : part_rows())
+            if (const Part * part = model_.find(row.id))
+                parts.add(row.id, fingerprint(*part));
+        settings.set("device", std::string(ggml_backend_dev_name(device_.ggml())));
+        settings.set("parts", parts);
+        return settings;
+    });
+}
+
+std::unique_ptr<Features> Session::encode(const ltx2_video_params & params) {
+    const Leave leave{*this};
+    const Progress progress(params.progress, params.user_data, &closed_);
+    auto features = std::make_unique<Features>();
+    features->texts = while_unchanged(model_, [&] { return encode(request(params), progress); });
+    const TextFeatures & text = features->texts.front();
+    features->values = text.values.data();
+    features->negative = features->texts.size() > 1 ? features->texts[1].values.data() : nullptr;
+    features->rows = static_cast<int32_t>(text.rows);
+    features->width = static_cast<int32_t>(text.width);
+    return features;
+}
+
+// The caller's features, as if they had been encoded here.
+std::vector<TextFeatures> Session::given(const Request & want) const {
+    const ltx2_features & f = *want.features;
+    if (f.width != context_width_)
+        fail(LTX2_STATUS_INVALID_ARGUMENT,
+             "features: their rows have %d values, and the model reads %d; encode the prompt with "
+             "this model's text encoder",
+             f.width, context_width_);
+    const size_t count = static_cast<size_t>(f.rows) * static_cast<size_t>(f.width);
+    std::vector<TextFeatures> texts;
+    for (const float * values : {f.values, want.uses_negative() ? f.negative : nullptr}) {
+        if (!values)
+            continue;
+        texts.push_back({f.rows, f.width, std::vector<float>(values, values + count)});
+        if (!all_finite(texts.back().values))
+            fail(LTX2_STATUS_INVALID_ARGUMENT, "features: hold a value that is not finite");
+    }
+    return texts;
+}
+
+} // namespace ltx2

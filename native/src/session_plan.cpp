@@ -1,0 +1,153 @@
+// What a call would take: it is run on graphs that are built, and not computed.
+#include "session.h"
+
+#include "base/log.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace ltx2 {
+
+// What low_memory keeps to, where the process may take as much.
+static constexpr uint64_t low_memory_limit = uint64_t{2} << 30;
+
+// A run wants its largest component in memory beside what it computes: where there is less, the
+// system would drop weights just before they are needed again.
+void Session::choose_residency(const Grid & grid) {
+    Residency & residency = device_.residency;
+    const bool was_said = residency.counts_cache();
+    residency = {keep_loaded_, no_limit};
+    const uint64_t have = device_.memory() ? device_.memory() : no_limit;
+    const uint64_t wanted = weights_ + Residency::reserve + block_bytes(grid);
+    if (low_memory_) {
+        residency.limit = std::min(have, low_memory_limit);
+    } else if (!keep_loaded_ && device_.shares_memory() && have < wanted) {
+        residency.limit = have;
+        if (was_said)
+            return;
+        log(Level::info,
+            "memory: a run wants %.0f MiB, and this process may take %.0f: weights are read ahead "
+            "and given back, as with low_memory",
+            static_cast<double>(wanted) / (1 << 20), static_cast<double>(have) / (1 << 20));
+    }
+}
+
+// What a block holds at least: the hidden state, its rotary table, and queries, keys, values and
+// their mean.
+uint64_t Session::block_bytes(const Grid & grid) const {
+    return 6 * sizeof(float) * static_cast<uint64_t>(width_) * static_cast<uint64_t>(grid.cells());
+}
+
+// Counting takes as long as a small video, so it is left out where a rough figure is enough.
+void Session::check_memory(const Request & want) {
+    const size_t have = device_.memory();
+    const double block = static_cast<double>(block_bytes(want.grid));
+    if (!have || 8 * block + (size_t{2} << 30) < static_cast<double>(have))
+        return;
+    const bool hopeless = block > static_cast<double>(have);
+    const double needed =
+        hopeless ? block : static_cast<double>(count(want).own() + Plan::uncounted);
+    if (needed <= static_cast<double>(have))
+        return;
+    const std::optional<VideoSize> fits = nearest(want);
+    fail_too_large(
+        want.size(), needed, static_cast<double>(have),
+        fits ? words("; %d frames of %d x %d would fit", fits->frames, fits->width, fits->height)
+             : "; no size of this shape would fit");
+}
+
+static bool begin_stage(const ltx2_progress * progress, void * tally) {
+    static_cast<Tally *>(tally)->begin(progress->stage);
+    return true;
+}
+
+// What is in memory, put aside: counting has components of its own.
+struct Session::Aside {
+    Session & session;
+    decltype(Session::resident_) resident = std::exchange(session.resident_, {});
+    ~Aside() {
+        session.resident_ = std::move(resident);
+        session.in_use_ = nullptr;
+    }
+};
+
+// The stages of `make`. One step stands for all, which are alike.
+Tally Session::count(const Request & want) {
+    Tally tally;
+    const Device::Counting counting(device_, tally);
+    const Aside aside{*this};
+    const Progress progress(begin_stage, &tally, &closed_);
+    in_use_ = nullptr;
+    const std::vector<TextFeatures> texts = encode(want, progress);
+    const Counted features = device_.hold(texts.size() * texts[0].values.size() * sizeof(float));
+    State state = {start(want, progress)};
+    for (const Stage & stage : want.stages) {
+        if (stage.first == stage.steps())
+            continue;
+        Request one = want;
+        one.stages = {stage};
+        one.stages[0].sigmas.resize(2);
+        one.stages[0].first = 0;
+        one.resume = nullptr;
+        one.state = nullptr;
+        tally.times = stage.steps() - stage.first;
+        denoise(one, texts, state, progress);
+    }
+    tally.times = 1;
+    Latents latents{want.grid, state.front().channels, std::move(state.front().latents)};
+    latents.values.resize(static_cast<size_t>(latents.size()));
+    Video none;
+    decode(latents, none, progress);
+    return tally;
+}
+
+// Fewer frames first, then a smaller picture of the same shape with as many of them as fit.
+std::optional<VideoSize> Session::nearest(const Request & want) {
+    const Scale & scale = decoder_.scale;
+    const Grid & grid = want.grid;
+    const auto size = [&](int frames, int rows) {
+        const int columns = std::max(1, (grid.width * rows + grid.height / 2) / grid.height);
+        return size_of({frames, rows, columns});
+    };
+    const auto fits = [&](const VideoSize & size) {
+        return count(want.resized(size, scale)).own() + Plan::uncounted <= device_.memory();
+    };
+    // The largest of 1..most that fits, 0: none.
+    const auto most_of = [](int most, const auto & fits) {
+        int below = 0;
+        for (int above = most + 1; above - below > 1;) {
+            const int middle = below + (above - below) / 2;
+            (fits(middle) ? below : above) = middle;
+        }
+        return below;
+    };
+    const int few = std::min(grid.frames, 4);
+    const int frames = most_of(grid.frames, [&](int n) { return fits(size(n, grid.height)); });
+    if (frames >= few)
+        return size(frames, grid.height);
+    const int rows = most_of(grid.height, [&](int n) { return fits(size(few, n)); });
+    if (rows)
+        return size(most_of(grid.frames, [&](int n) { return fits(size(n, rows)); }), rows);
+    return {};
+}
+
+Plan Session::weigh(const Request & want, const std::string & speeds, const Progress & progress) {
+    Plan plan{count(want), speeds_of(speeds), /*busy=*/false, device_.memory()};
+    for (const Tally::Stage & stage : plan.tally.stages)
+        plan.busy = !calibrate(device_, stage.work, plan.speeds, progress) || plan.busy;
+    return plan;
+}
+
+Json Session::plan(const ltx2_video_params & params, const std::string & speeds) {
+    const Leave leave{*this};
+    return while_unchanged(model_, [&] {
+        const Request want = request(params);
+        const Progress progress(params.progress, params.user_data, &closed_);
+        const Plan plan = weigh(want, speeds, progress);
+        const std::optional<VideoSize> other =
+            plan.fits() ? std::optional<VideoSize>() : nearest(want);
+        return plan_json(plan, want, other ? &*other : nullptr);
+    });
+}
+
+} // namespace ltx2

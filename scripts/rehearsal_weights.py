@@ -1,0 +1,147 @@
+"""Random weights of a whole model, laid out as `ltx2 convert` does: what a rehearsal runs on.
+
+The source is a checkpoint of the true shapes with no values, a file of holes that takes no room on
+the disk; the library's own conversion says how each tensor would be stored; and the values are
+random blocks of that type, of a size that keeps activations finite.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import struct
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from ltx2 import convert, writer
+from ltx2._native import ffi
+
+sys.path.insert(0, str(Path(__file__).parent))
+import make_tiny
+import tiny_shapes
+import tiny_tokenizer
+from tiny_shapes import Shapes
+
+ROOT = Path(__file__).parent.parent
+PIECE = 1 << 16  # blocks that are made, and then repeated
+# Of each type: bytes of a block, and the scale at which uniformly random bits have deviation 1.
+BLOCKS = {"q4_0": (18, 0.22), "q5_1": (24, 0.108), "q8_0": (34, 0.0135)}
+GEMMA_12B: dict[str, Any] = {
+    "hidden_size": 3840,
+    "intermediate_size": 15360,
+    "num_attention_heads": 16,
+    "num_key_value_heads": 8,
+    "head_dim": 256,
+    "num_hidden_layers": 48,
+    "query_pre_attn_scalar": 256,
+    "sliding_window": 1024,
+    "rope_scaling": {"factor": 8.0, "rope_type": "linear"},
+}
+VOCABULARY_12B, REGISTERS = 262208, 128
+
+
+def full_size() -> tuple[dict[str, Any], dict[str, Any], int]:
+    """The config of LTX-2.3 as the library has it, Gemma 3 12B's, and its vocabulary's size."""
+    text = (ROOT / "native/src/model/builtin/ltx_2_3.cpp").read_text(encoding="utf-8")
+    found = re.search(r'ltx23_config = R"\((.*?)\)"', text, re.DOTALL)
+    assert found
+    return json.loads(found[1]), GEMMA_12B, VOCABULARY_12B
+
+
+def _hollow(path: Path, shapes: Shapes, metadata: dict[str, str]) -> None:
+    """A .safetensors file of BF16 tensors whose values are a hole in the file."""
+    header: dict[str, Any] = {"__metadata__": metadata}
+    end = 0
+    for name, shape in shapes.items():
+        begin, end = end, end + 2 * math.prod(shape)
+        header[name] = {"dtype": "BF16", "shape": shape, "data_offsets": [begin, end]}
+    text = json.dumps(header).encode()
+    with path.open("wb") as file:
+        file.write(struct.pack("<Q", len(text)) + text)
+        file.truncate(file.tell() + end)
+
+
+class _Values:
+    """Random values, as bytes of a type; the same bits come again and again."""
+
+    def __init__(self) -> None:
+        random = np.random.default_rng(0)
+        self._bits = random.integers(0, 256, PIECE * 34, dtype=np.uint8)
+        self._normal = random.standard_normal(PIECE, dtype=np.float32)
+
+    def _piece(self, kind: str, mean: float, deviation: float) -> bytes:
+        if kind not in BLOCKS:
+            values = self._normal * np.float32(deviation) + np.float32(mean)
+            return bytes(values.astype({"f32": "<f4", "f16": "<f2"}[kind]).tobytes())
+        size, unit = BLOCKS[kind]
+        blocks = self._bits[: PIECE * size].reshape(PIECE, size).copy()
+        scale = deviation * unit
+        head = [scale, -15.5 * scale] if kind == "q5_1" else [scale]
+        blocks[:, : 2 * len(head)] = np.array(head, "<f2").view(np.uint8)
+        return bytes(blocks.tobytes())
+
+    def write(self, file: BinaryIO, tensor: dict[str, Any], shape: tuple[int, ...]) -> None:
+        mean, deviation = _statistics(tensor["name"], shape)
+        piece, left = self._piece(tensor["type"], mean, deviation), tensor["bytes"]
+        file.writelines([piece] * (left // len(piece)))
+        file.write(memoryview(piece)[: left % len(piece)])
+        file.write(bytes(-file.tell() % 32))
+
+
+def _statistics(name: str, shape: tuple[int, ...]) -> tuple[float, float]:
+    if "norm" in name and len(shape) == 1:
+        return 1.0, 0.02
+    mean, deviation = make_tiny._statistics(name, shape)
+    return mean, deviation
+
+
+def _write(source: Path, target: Path, kind: str, shapes: Shapes) -> None:
+    values = _Values()
+    with convert._opened(source, kind, None) as conversion, writer.new_file(target) as temporary:
+        plan = json.loads(ffi.string(conversion.plan))
+        convert._check_target(plan, target)
+        convert._write_head(plan, temporary)
+        with temporary.open("ab") as file:
+            file.write(bytes(-file.tell() % 32))
+            for tensor in plan["tensors"]:
+                shape = shapes.get(tensor["name"], tuple(tensor["shape"]))
+                values.write(file, tensor, shape)
+
+
+def make(
+    folder: Path,
+    kind: str = "q4_0",
+    model: tuple[dict[str, Any], dict[str, Any], int] | None = None,
+    registers: int = REGISTERS,
+) -> Path:
+    """Write ltx.gguf and gemma.gguf into `folder`, where they are not there yet.
+
+    `model` is the config of the checkpoint, Gemma's, and the rows of its embedding; by default the
+    full size.
+    """
+    config, gemma, rows = model or full_size()
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+        if not (folder / "ltx.gguf").exists():
+            source = Path(scratch) / "distilled.safetensors"
+            layers = gemma["num_hidden_layers"]
+            shapes = tiny_shapes.transformer(config["transformer"], registers, layers)
+            shapes |= tiny_shapes.vae(config["vae"])
+            metadata = {"config": json.dumps(config), "model_version": "2.3.0"}
+            _hollow(source, shapes, metadata)
+            _write(source, folder / "ltx.gguf", kind, shapes)
+        if not (folder / "gemma.gguf").exists():
+            source = Path(scratch) / "gemma"
+            source.mkdir()
+            tiny_tokenizer.write(source)
+            shapes = tiny_shapes.gemma(gemma, rows)
+            _hollow(source / "model.safetensors", shapes, {"format": "pt"})
+            text = {"model_type": "gemma3_text", "vocab_size": rows, **gemma}
+            (source / "config.json").write_text(json.dumps(text))
+            _write(source, folder / "gemma.gguf", kind, shapes)
+    return folder
