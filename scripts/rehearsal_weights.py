@@ -19,7 +19,6 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from ltx2 import convert, writer
-from ltx2._native import ffi
 
 sys.path.insert(0, str(Path(__file__).parent))
 import make_tiny
@@ -102,15 +101,15 @@ def _statistics(name: str, shape: tuple[int, ...]) -> tuple[float, float]:
 
 def _write(source: Path, target: Path, kind: str, shapes: Shapes) -> None:
     values = _Values()
-    with convert._opened(source, kind, None) as conversion, writer.new_file(target) as temporary:
-        plan = json.loads(ffi.string(conversion.plan))
-        convert._check_target(plan, target)
-        convert._write_head(plan, temporary)
-        with temporary.open("ab") as file:
-            file.write(bytes(-file.tell() % 32))
-            for tensor in plan["tensors"]:
-                shape = shapes.get(tensor["name"], tuple(tensor["shape"]))
-                values.write(file, tensor, shape)
+    plan = convert.plan(source, kind)
+    free = writer.free_space(target)
+    if plan["size"] > free:
+        sys.exit(f"{target}: needs {plan['size']} bytes, and {free} are free")
+    with writer.new_file(target) as temporary, temporary.open("wb") as file:
+        file.write(convert._head(plan))
+        for tensor in plan["tensors"]:
+            shape = shapes.get(tensor["name"], tuple(tensor["shape"]))
+            values.write(file, dict(tensor), shape)
 
 
 def make(
