@@ -41,11 +41,11 @@ using Counted = std::unique_ptr<size_t, GiveBack>;
 
 struct Tally {
     struct Stage {
-        std::string name;              // as progress reports it
+        std::string name;  // as progress reports it
         size_t mapped = 0; // bytes of weights, the most at once
         // Bytes of other weights and of everything else, when they were the most together.
         size_t copied = 0, activations = 0;
-        std::map<Work, double> work;   // amounts
+        std::map<Work, double> work; // amounts
         size_t own() const { return copied + activations; }
     };
     std::vector<Stage> stages;
