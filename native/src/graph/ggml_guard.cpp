@@ -1,6 +1,5 @@
 #include "graph/ggml_guard.h"
 
-#include <atomic>
 #include <new>
 
 // native/cmake/patches
@@ -34,24 +33,12 @@ PoolPtr make_pool(int threads) {
     return pool;
 }
 
-static std::atomic<uint64_t> own_bytes{0};
-
-uint64_t Buffer::held() { return own_bytes; }
-
-void Buffer::Free::operator()(void * p) const {
-    ::operator delete(p, std::align_val_t(alignment));
-    own_bytes -= size;
-}
-
 // The program's own memory is allocated here: ggml would lose it where the little that describes
 // the buffer cannot be had.
 Buffer::Buffer(ggml_backend_buffer_type_t type, size_t size, const char * values) {
     const bool own = type == ggml_backend_cpu_buffer_type();
     if (own) {
-        if (void * p = ::operator new(size, std::align_val_t(alignment), std::nothrow)) {
-            own_bytes += size;
-            memory_ = std::unique_ptr<void, Free>(p, Free(size));
-        }
+        memory_ = new_pages(size);
         if (memory_)
             buffer_.reset(ggml_backend_cpu_buffer_from_ptr(memory_.get(), size));
     } else {

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "base/error.h"
+#include "base/pages.h"
 #include "graph/tally.h"
 
 #include "ggml-backend.h"
@@ -40,7 +41,7 @@ PoolPtr make_pool(int threads);
 // Memory of a device for the data of tensors.
 class Buffer {
 public:
-    static constexpr size_t alignment = 64; // of what lies in the program's own memory
+    static constexpr size_t alignment = pages_alignment; // of what lies in the program's own memory
 
     Buffer() = default;
     // OUT_OF_MEMORY, which says that these `values` do not fit.
@@ -51,19 +52,11 @@ public:
     explicit operator bool() const { return buffer_ != nullptr; }
     ggml_backend_buffer_t get() const { return buffer_.get(); }
     size_t size() const { return buffer_ ? ggml_backend_buffer_get_size(get()) : 0; }
-    // Bytes of all buffers in the program's own memory, at this moment.
-    static uint64_t held();
     // Where tensor data may begin.
     uint8_t * data() const { return static_cast<uint8_t *>(ggml_backend_buffer_get_base(get())); }
 
 private:
-    struct Free {
-        size_t size;
-        explicit Free(size_t size) : size(size) {}
-        Free() : Free(0) {}
-        void operator()(void * p) const;
-    };
-    std::unique_ptr<void, Free> memory_; // the program's own, if it lies there
+    Pages memory_; // the program's own, if it lies there
     Counted counted_;
     BufferPtr buffer_;
 };

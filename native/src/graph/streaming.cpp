@@ -1,6 +1,6 @@
 #include "graph/streaming.h"
 
-#include "graph/ggml_guard.h"
+#include "base/pages.h"
 
 #include <algorithm>
 
@@ -45,7 +45,7 @@ ReadAhead::Let Streaming::turn(bool give_back, const Residency & residency, uint
 void Streaming::use(size_t i, bool give_back, const Residency & residency, ReadAhead & reader) {
     if (residency.all || i >= layers.size() || i == used_)
         return;
-    const ReadAhead::Let let = turn(give_back, residency, Buffer::held());
+    const ReadAhead::Let let = turn(give_back, residency, pages_held());
     FileParts next = used_ == none ? layers[i] : FileParts();
     const FileParts & after = layers[(i + 1) % layers.size()];
     if (layers.size() > 1)
