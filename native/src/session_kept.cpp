@@ -14,7 +14,7 @@ Json Session::settings(const ltx2_video_params & params) {
         Json settings = want.settings();
         Json::Object parts;
         for (const PartRow & row : part_rows())
-            if (const Part * part = model_.find(row.id))
+            if (const Part * part = row.is_loaded() ? model_.find(row.id) : nullptr)
                 parts.add(row.id, fingerprint(*part));
         settings.set("device", std::string(ggml_backend_dev_name(device_.ggml())));
         settings.set("parts", parts);
