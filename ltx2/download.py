@@ -193,7 +193,7 @@ def _persistent(what: str, work: Callable[[], Any], size: Callable[[], int] = in
             before = size()
             if failures >= _ATTEMPTS or not _may_pass(error):
                 raise
-            _log.warning("%s: %s; trying again", what, one_line(error))
+            _log.warning("%s: %s; trying again", what, _said(error))
             time.sleep(_PAUSE * 2 ** (failures - 1))
 
 
@@ -201,7 +201,7 @@ def _may_pass(error: Exception) -> bool:
     """Whether a server or a line that failed so may do better in a while."""
     if isinstance(error, (Error, MemoryError)):
         return False
-    status = getattr(getattr(error, "response", None), "status_code", None)
+    status = _status(error)
     if status is not None:
         return status in (408, 429) or status >= 500
     return not isinstance(error, OSError) or error.errno in (None, *_LINE)
@@ -235,7 +235,7 @@ def _translated(repository: str, what: str, error: Exception) -> Exception:
     from huggingface_hub import constants, get_token, utils
 
     page = f"{constants.ENDPOINT}/{repository}"
-    status = getattr(getattr(error, "response", None), "status_code", None)
+    status = _status(error)
     if isinstance(error, utils.GatedRepoError):
         login = "with the account of the token in use" if get_token() else "and log in with a token"
         words = f"is gated; accept its licence at {page} {login} (`hf auth login` or HF_TOKEN)"
@@ -247,9 +247,19 @@ def _translated(repository: str, what: str, error: Exception) -> Exception:
         return ModelError(f"{what}: the hub refuses it ({status}); see {page}")
     if isinstance(error, OSError) and error.errno is not None and status is None:
         return OSError(error.errno, one_line(error), error.filename or what)
-    words = f"the hub answered {status}" if status else one_line(error)
     advice = "what has come is kept, and the next pull goes on from there"
-    return ConnectionError(f"{what}: the download failed: {words}; {advice}")
+    return ConnectionError(f"{what}: the download failed: {_said(error)}; {advice}")
+
+
+def _status(error: Exception) -> int | None:
+    """The HTTP status that the hub answered with, if it answered."""
+    return getattr(getattr(error, "response", None), "status_code", None)
+
+
+def _said(error: Exception) -> str:
+    """Without the address, which may hold a signature."""
+    status = _status(error)
+    return one_line(error) if status is None else f"the hub answered {status}"
 
 
 @contextmanager

@@ -210,6 +210,8 @@ def test_its_messages_go_to_our_log(server: Hub, caplog: pytest.LogCaptureFixtur
     server.faults[checksum(server.repositories[GGUF][DIT])] += [cut(1000), status(503)]
     hub.pull(NAME)
     assert {record.name for record in caplog.records} == {"ltx2"}
+    assert f"{DIT}: the hub answered 503; trying again" in caplog.text
+    assert "localhost" not in caplog.records[-1].getMessage()  # an address may hold a signature
     assert logging.getLogger("huggingface_hub").handlers == handlers
 
 
