@@ -111,8 +111,7 @@ def pull(
     from huggingface_hub import constants
 
     if constants.HF_HUB_OFFLINE:
-        wanted.paths()
-        _log.warning("HF_HUB_OFFLINE is set: %s is there, and was not checked", wanted.name)
+        _log.warning("HF_HUB_OFFLINE is set: nothing is downloaded or checked")
         return
     with _one_at_a_time:
         files = tuple(
@@ -194,17 +193,15 @@ def _persistent(what: str, work: Callable[[], Any], size: Callable[[], int] = in
             before = size()
             if failures >= _ATTEMPTS or not _may_pass(error):
                 raise
-            _log.info("%s: %s; trying again", what, one_line(error))
+            _log.warning("%s: %s; trying again", what, _said(error))
             time.sleep(_PAUSE * 2 ** (failures - 1))
 
 
 def _may_pass(error: Exception) -> bool:
     """Whether a server or a line that failed so may do better in a while."""
-    from huggingface_hub.utils import OfflineModeIsEnabled
-
-    if isinstance(error, (Error, MemoryError, OfflineModeIsEnabled)):
+    if isinstance(error, (Error, MemoryError)):
         return False
-    status = getattr(getattr(error, "response", None), "status_code", None)
+    status = _status(error)
     if status is not None:
         return status in (408, 429) or status >= 500
     return not isinstance(error, OSError) or error.errno in (None, *_LINE)
@@ -238,9 +235,7 @@ def _translated(repository: str, what: str, error: Exception) -> Exception:
     from huggingface_hub import constants, get_token, utils
 
     page = f"{constants.ENDPOINT}/{repository}"
-    status = getattr(getattr(error, "response", None), "status_code", None)
-    if isinstance(error, utils.OfflineModeIsEnabled):
-        return ModelError(f"{what}: is not downloaded, and HF_HUB_OFFLINE is set")
+    status = _status(error)
     if isinstance(error, utils.GatedRepoError):
         login = "with the account of the token in use" if get_token() else "and log in with a token"
         words = f"is gated; accept its licence at {page} {login} (`hf auth login` or HF_TOKEN)"
@@ -252,9 +247,19 @@ def _translated(repository: str, what: str, error: Exception) -> Exception:
         return ModelError(f"{what}: the hub refuses it ({status}); see {page}")
     if isinstance(error, OSError) and error.errno is not None and status is None:
         return OSError(error.errno, one_line(error), error.filename or what)
-    words = f"the hub answered {status}" if status else one_line(error)
     advice = "what has come is kept, and the next pull goes on from there"
-    return ConnectionError(f"{what}: the download failed: {words}; {advice}")
+    return ConnectionError(f"{what}: the download failed: {_said(error)}; {advice}")
+
+
+def _status(error: Exception) -> int | None:
+    """The HTTP status that the hub answered with, if it answered."""
+    return getattr(getattr(error, "response", None), "status_code", None)
+
+
+def _said(error: Exception) -> str:
+    """Without the address, which may hold a signature."""
+    status = _status(error)
+    return one_line(error) if status is None else f"the hub answered {status}"
 
 
 @contextmanager
@@ -315,24 +320,22 @@ def _read(path: Path, digest: _Digest, tell: Callable[[int], object]) -> None:
 class _Partial:
     """A file that is coming: what huggingface_hub writes into, as into a file."""
 
-    def __init__(self, file: File, tell: Callable[[int], object]) -> None:
-        self.file, self.tell_more = file, tell
+    def __init__(self, file: File, meter: _Meter) -> None:
+        self.file, self.meter = file, meter
         self.digest = _Digest(file)
-        if file.partial.exists() and file.partial.stat().st_size <= file.size:
-            _read(file.partial, self.digest, tell)
+        have = file.partial.stat().st_size if file.partial.exists() else 0
+        if 0 < have <= file.size:
+            _read(file.partial, self.digest, lambda size: meter.show("verify", size, have))
         self.stream: BinaryIO = file.partial.open("r+b" if self.digest.size else "wb")
         self.stream.seek(self.digest.size)
+        meter.show_came(self.digest.size)
 
     def write(self, data: bytes) -> int:
         if self.digest.size + len(data) > self.file.size:
             raise _LongerError
-        try:
-            self.stream.write(data)
-        except OSError as error:
-            words = error.strerror, str(self.file.partial)
-            raise _StopError(OSError(error.errno, *words)) from None
+        self.stream.write(data)
         self.digest.add(data)
-        self.tell_more(self.digest.size)
+        self.meter.show_came(self.digest.size)
         return len(data)
 
     def tell(self) -> int:
@@ -347,8 +350,6 @@ class _Partial:
         self.stream.truncate()
 
     def close(self) -> None:
-        self.stream.flush()
-        os.fsync(self.stream.fileno())
         self.stream.close()
 
 
@@ -356,47 +357,55 @@ class _LongerError(BaseException):
     """More comes than the hub said; as _StopError, it is no one else's to handle."""
 
 
+class _Meter:
+    """Tells the caller how far a number of files is."""
+
+    def __init__(self, files: list[File], progress: Callable[[Progress], object] | None) -> None:
+        self.progress = progress
+        self.total = sum(file.size for file in files)
+        self.done = 0  # bytes of the files before the one in hand
+
+    def show(self, stage: str, done: int, total: int) -> None:
+        try:
+            if self.progress:
+                self.progress(Progress(stage, done, total))
+        except Exception as error:
+            raise _StopError(error) from None
+
+    def show_came(self, size: int) -> None:
+        self.show("download", self.done + size, self.total)
+
+    def show_verified(self, size: int) -> None:
+        self.show("verify", self.done + size, self.total)
+
+
 def _damaged(files: list[File], progress: Callable[[Progress], object] | None) -> list[File]:
     """Those whose bytes are not what the hub says; they are removed."""
-    done, total, bad = 0, sum(file.size for file in files), []
+    meter, bad = _Meter(files, progress), []
     for file in files:
         path, digest = file.here(), _Digest(file)
         if path is None:  # another process has just removed it
             bad.append(file)
             continue
-        _read(path, digest, _reporter("verify", done, total, progress))
-        if not digest.right or digest.size != file.size:
+        _read(path, digest, meter.show_verified)
+        if not digest.right:
             _log.warning("%s: is damaged; it is downloaded again", path)
             file.blob.unlink(missing_ok=True)
             file.link.unlink(missing_ok=True)
             bad.append(file)
-        done += file.size
+        meter.done += file.size
     return bad
 
 
 def _fetch_all(files: list[File], progress: Callable[[Progress], object] | None) -> None:
-    done, total = 0, sum(file.size for file in files)
+    meter = _Meter(files, progress)
     for file in files:
-        tell = _reporter("download", done, total, progress)
         with _talking(file.repository, str(file)):
-            _fetch(file, tell)
-        done += file.size
+            _fetch(file, meter)
+        meter.done += file.size
 
 
-def _reporter(
-    stage: str, before: int, total: int, progress: Callable[[Progress], object] | None
-) -> Callable[[int], object]:
-    def tell(size: int) -> None:
-        try:
-            if progress:
-                progress(Progress(stage, before + size, total))
-        except Exception as error:
-            raise _StopError(error) from None
-
-    return tell
-
-
-def _fetch(file: File, tell: Callable[[int], object]) -> None:
+def _fetch(file: File, meter: _Meter) -> None:
     """Bring one file, unless another process has brought it in the meantime."""
     from huggingface_hub.utils import WeakFileLock
 
@@ -405,16 +414,16 @@ def _fetch(file: File, tell: Callable[[int], object]) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     with WeakFileLock(str(lock)):
         for _ in range(2):
-            if file.here() or _came(file, tell):
+            if file.here() or _came(file, meter):
                 return
             _log.warning("%s: came damaged; it is downloaded again", file)
     words = f"what comes has not the checksum {file.checksum} that the hub states"
     raise ModelError(f"{file}: {words}; try again later, or without a proxy between")
 
 
-def _came(file: File, tell: Callable[[int], object]) -> bool:
+def _came(file: File, meter: _Meter) -> bool:
     """Whether what came is right; it is the blob then, else it is removed."""
-    partial = _Partial(file, tell)
+    partial = _Partial(file, meter)
     try:
         _persistent(str(file), lambda: _transfer(file, partial), partial.tell)
         right = partial.digest.right
@@ -423,6 +432,7 @@ def _came(file: File, tell: Callable[[int], object]) -> bool:
     finally:
         partial.close()
     if right:
+        writer.sync(file.partial)
         file.partial.replace(file.blob)
     else:
         file.partial.unlink()

@@ -109,13 +109,11 @@ class Session:
         from . import hub
 
         wanted = hub.model_set(name)
-        paths = [item.path() for item in wanted.items]
-        if None in paths:
-            hub.pull(name, progress=progress)
+        here = all(item.path() for item in wanted.items)
+        files = wanted.paths() if here else hub.pull(name, progress=progress)
         return cls(
-            wanted.name, device=device, threads=threads, keep_loaded=keep_loaded,
-            low_memory=low_memory,
-        )  # fmt: skip
+            files, device=device, threads=threads, keep_loaded=keep_loaded, low_memory=low_memory
+        )
 
     @property
     def is_demo(self) -> bool:

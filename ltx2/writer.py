@@ -76,10 +76,10 @@ def new_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     with _workspace(target.parent) as work:
         new = work / "new"
         yield new
-        _sync(new)
+        sync(new)
         _keep_mode(target, new)  # which we may not be able to open
         new.replace(target)
-        _sync(target.parent)
+        sync(target.parent)
 
 
 @contextmanager
@@ -93,14 +93,14 @@ def new_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
         yield new
         _keep_mode(target, new)
         for file in new.iterdir():
-            _sync(file)
-        _sync(new)
+            sync(file)
+        sync(new)
         if not target.exists():
             new.replace(target)
         elif not _exchange(new, target):
             _move_aside(target, work)
             new.replace(target)
-        _sync(target.parent)
+        sync(target.parent)
 
 
 # ---- what a path is
@@ -272,7 +272,7 @@ else:
 # ---- the system's calls
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
     """Bring a file or folder to the disk; a full one may show itself only here."""
     try:
         file = os.open(path, os.O_RDONLY if path.is_dir() or os.name == "posix" else os.O_RDWR)

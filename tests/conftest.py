@@ -125,6 +125,7 @@ def hub_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[loca
             "HF_HUB_CACHE": str(tmp_path / "cache"),
             "HF_TOKEN_PATH": str(tmp_path / "token"),
             "HF_HUB_DISABLE_XET": True,
+            "HF_HUB_DOWNLOAD_TIMEOUT": 600,
             "DOWNLOAD_CHUNK_SIZE": 50_000,  # what is lost with a connection; 10 MB in truth
         }.items():
             monkeypatch.setattr(constants, name, value)
@@ -133,7 +134,7 @@ def hub_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[loca
             "HF_HOME": str(tmp_path),
             "HF_HUB_CACHE": str(tmp_path / "cache"),
             "HF_HUB_DISABLE_XET": "1",
-            "HF_HUB_DOWNLOAD_TIMEOUT": "60",  # a machine may be busy
+            "HF_HUB_DOWNLOAD_TIMEOUT": "600",  # a machine may be busy
         }.items():
             monkeypatch.setenv(name, str(value))
         for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_HUB_OFFLINE", "LTX2_MODEL"):

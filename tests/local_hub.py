@@ -152,7 +152,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body[: self.cut])
         if self.until:
             self.reached.set()
-            self.until.wait(60)
+            self.until.wait(600)
             self.wfile.write(body[self.cut :])
         elif self.cut is not None:
             self.close_connection = True

@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import local_hub
@@ -91,6 +93,14 @@ def test_what_is_pulled_is_a_model_by_its_name(
     assert server.asked == []
     code, out, _ = run("info", NAME, "--json")
     assert list(json.loads(out)["files"]) == paths
+
+
+def test_a_path_needs_no_hub(command: None) -> None:
+    code = "import sys, ltx2; ltx2.Session().close(); print({*sys.modules})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "'ltx2.session'" in done.stdout
+    assert "'ltx2.hub'" not in done.stdout
+    assert "'huggingface_hub'" not in done.stdout
 
 
 def test_from_pretrained_downloads(server: Hub) -> None:

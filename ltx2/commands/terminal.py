@@ -78,9 +78,9 @@ class Bars:
         if self.bar is None or progress.stage != self.stage:
             self.close()
             self.stage = progress.stage
-            unit: dict[str, Any] = (
-                {"unit": "B", "unit_scale": True} if progress.stage in _OF_BYTES else {}
-            )
+            unit: dict[str, Any] = {}
+            if progress.stage in _OF_BYTES:  # what is there at the start took no time
+                unit = {"unit": "B", "unit_scale": True, "initial": progress.done}
             self.bar = tqdm(
                 desc=f"{progress.stage:>7}", total=progress.total, file=sys.stderr, **unit
             )
