@@ -201,6 +201,10 @@ def _check_target(conversion: Any, planned: Plan, target: Path) -> None:
         with contextlib.suppress(FileNotFoundError):  # there is no target yet
             if target.samefile(file):
                 raise InvalidArgumentError(f"{target}: is a source itself; name another file")
+    _check_space(planned, target)
+
+
+def _check_space(planned: Plan, target: Path) -> None:
     free = writer.free_space(target)
     if planned["size"] > free:
         words = f"needs {planned['size'] / 2**30:.1f} GiB, {free / 2**30:.1f} GiB are free"

@@ -11,15 +11,29 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Any
 
-import bench_models as models
+import tiny_shapes
+import tiny_tokenizer
+from tiny_shapes import Shapes, linear
 
-Shapes = dict[str, tuple[int, ...]]
-
+ROOT = Path(__file__).parent.parent
 DIT = "model.diffusion_model."
+GEMMA_12B: dict[str, Any] = {
+    "hidden_size": 3840,
+    "intermediate_size": 15360,
+    "num_attention_heads": 16,
+    "num_key_value_heads": 8,
+    "head_dim": 256,
+    "num_hidden_layers": 48,
+    "query_pre_attn_scalar": 256,
+    "sliding_window": 1024,
+    "rope_scaling": {"factor": 8.0, "rope_type": "linear"},
+}
+VOCABULARY_12B, REGISTERS = 262208, 128
 # A block's audio attentions: width of queries, of what is attended to, and of the output.
 _A, _V = 2048, 4096
 _AUDIO_ATTENTIONS = {
@@ -30,109 +44,75 @@ _AUDIO_ATTENTIONS = {
 _REST = {"audio_vae.": (102, 106_000_000), "vocoder.": (1227, 258_000_000)}
 
 
-class _Recorder(models._Writer):
-    """Writes nothing: keeps the shapes."""
-
-    def __init__(self) -> None:
-        self.shapes: Shapes = {}
-        self.kind = "F16"
-        self.out = _Nothing()
-
-    def vector(self, name: str, *shape: int, value: float | None = None) -> None:
-        self.shapes[name] = shape
-
-    def matrix(self, name: str, rows: int, columns: int) -> None:
-        self.shapes[name] = (rows, columns)
-
-    def conv(self, name: str, rows: int, columns: int) -> None:
-        self.shapes[name + ".conv.weight"] = (rows, columns, 3, 3, 3)
-        self.shapes[name + ".conv.bias"] = (rows,)
-
-
-class _Nothing:
-    def __getattr__(self, _name: str) -> Any:
-        return lambda *_: None
+def config() -> dict[str, Any]:
+    """LTX-2.3's, as the library has it."""
+    text = (ROOT / "native/src/model/builtin/ltx_2_3.cpp").read_text(encoding="utf-8")
+    found = re.search(r'ltx23_config = R"\((.*?)\)"', text, re.DOTALL)
+    assert found
+    whole: dict[str, Any] = json.loads(found[1])
+    return whole
 
 
 def video() -> Shapes:
     """The 1758 tensors that make video."""
-    w = _Recorder()
-    models._dit(w, models.FULL["denoise"])
-    models._connector(w, models.FULL["connector"])
-    states = models.FULL["gemma"] + 1
-    inputs = states * models.GEMMA["hidden"]
-    w.shapes["text_embedding_projection.video_aggregate_embed.weight"] = (models.WIDTH, inputs)
-    models._vae(w, "encode", "decode")
-    return w.shapes
-
-
-def gemma() -> Shapes:
-    w = _Recorder()
-    models._gemma(w, models.FULL["gemma"])
-    w.shapes["token_embd.weight"] = (262208, models.GEMMA["hidden"])
-    return w.shapes
+    whole, layers = config(), GEMMA_12B["num_hidden_layers"]
+    return tiny_shapes.transformer(whole["transformer"], REGISTERS, layers) | tiny_shapes.vae(
+        whole["vae"]
+    )
 
 
 def audio() -> Shapes:
     """The other 4189; of the audio VAE and the vocoder only the count and the size are true."""
-    w = _Recorder()
-    w.linear(DIT + "audio_patchify_proj", _A, 128)
-    w.linear(DIT + "audio_proj_out", 128, _A)
-    w.vector(DIT + "audio_scale_shift_table", 2, _A)
-    _adaln(w, "audio_adaln_single", _A, 9)
-    _adaln(w, "audio_prompt_adaln_single", _A, 2)
-    _adaln(w, "av_ca_video_scale_shift_adaln_single", _V, 4)
-    _adaln(w, "av_ca_audio_scale_shift_adaln_single", _A, 4)
-    _adaln(w, "av_ca_a2v_gate_adaln_single", _V, 1)
-    _adaln(w, "av_ca_v2a_gate_adaln_single", _A, 1)
-    for i in range(models.FULL["denoise"]):
+    t: Shapes = {}
+    transformer = config()["transformer"]
+    linear(t, DIT + "audio_patchify_proj", _A, 128)
+    linear(t, DIT + "audio_proj_out", 128, _A)
+    t[DIT + "audio_scale_shift_table"] = (2, _A)
+    for name, width, rows in (
+        ("audio_adaln_single", _A, 9),
+        ("audio_prompt_adaln_single", _A, 2),
+        ("av_ca_video_scale_shift_adaln_single", _V, 4),
+        ("av_ca_audio_scale_shift_adaln_single", _A, 4),
+        ("av_ca_a2v_gate_adaln_single", _V, 1),
+        ("av_ca_v2a_gate_adaln_single", _A, 1),
+    ):
+        tiny_shapes.adaln(t, DIT + name, width, rows)
+    for i in range(transformer["num_layers"]):
         block = f"{DIT}transformer_blocks.{i}."
         for name, sizes in _AUDIO_ATTENTIONS.items():
-            _attention(w, block + name, *sizes)
-        _feed_forward(w, block + "audio_ff")
-        w.vector(block + "audio_scale_shift_table", 9, _A)
-        w.vector(block + "audio_prompt_scale_shift_table", 2, _A)
-        w.vector(block + "scale_shift_table_a2v_ca_video", 5, _V)
-        w.vector(block + "scale_shift_table_a2v_ca_audio", 5, _A)
+            _attention(t, block + name, transformer["num_attention_heads"], *sizes)
+        tiny_shapes.feed_forward(t, block + "audio_ff", _A)
+        t[block + "audio_scale_shift_table"] = (9, _A)
+        t[block + "audio_prompt_scale_shift_table"] = (2, _A)
+        t[block + "scale_shift_table_a2v_ca_video"] = (5, _V)
+        t[block + "scale_shift_table_a2v_ca_audio"] = (5, _A)
     connector = DIT + "audio_embeddings_connector."
-    w.vector(connector + "learnable_registers", 128, _A)
-    for i in range(models.FULL["connector"]):
+    t[connector + "learnable_registers"] = (REGISTERS, _A)
+    for i in range(transformer["connector_num_layers"]):
         block = f"{connector}transformer_1d_blocks.{i}."
-        _attention(w, block + "attn1", _A, _A, _A)
-        _feed_forward(w, block + "ff")
-    w.linear("text_embedding_projection.audio_aggregate_embed", _A, 188160)
+        _attention(t, block + "attn1", transformer["num_attention_heads"], _A, _A, _A)
+        tiny_shapes.feed_forward(t, block + "ff", _A)
+    linear(t, "text_embedding_projection.audio_aggregate_embed", _A, 188160)
     for prefix, (count, size) in _REST.items():
-        w.shapes |= {f"{prefix}{i}.weight": (size // 2 // count,) for i in range(count)}
-    return w.shapes
+        t |= {f"{prefix}{i}.weight": (size // 2 // count,) for i in range(count)}
+    return t
 
 
-def _adaln(w: _Recorder, name: str, width: int, rows: int) -> None:
-    path = f"{DIT}{name}."
-    w.linear(path + "emb.timestep_embedder.linear_1", width, 256)
-    w.linear(path + "emb.timestep_embedder.linear_2", width, width)
-    w.linear(path + "linear", rows * width, width)
-
-
-def _attention(w: _Recorder, path: str, query: int, context: int, output: int) -> None:
+def _attention(t: Shapes, path: str, heads: int, query: int, context: int, output: int) -> None:
+    """Of 2048 values, whatever the streams' widths are."""
     for name, (rows, columns) in {
         "to_q": (_A, query), "to_k": (_A, context), "to_v": (_A, context), "to_out.0": (output, _A)
     }.items():  # fmt: skip
-        w.linear(f"{path}.{name}", rows, columns)
-    for name in ("q_norm", "k_norm"):
-        w.vector(f"{path}.{name}.weight", _A)
-    w.linear(f"{path}.to_gate_logits", models.HEADS, query)
+        linear(t, f"{path}.{name}", rows, columns)
+    t[f"{path}.q_norm.weight"] = t[f"{path}.k_norm.weight"] = (_A,)
+    linear(t, f"{path}.to_gate_logits", heads, query)
 
 
-def _feed_forward(w: _Recorder, path: str) -> None:
-    w.linear(path + ".net.0.proj", 4 * _A, _A)
-    w.linear(path + ".net.2", _A, 4 * _A)
+# ---- files
 
 
-def write(path: Path, shapes: Shapes) -> Path:
-    """The shapes as BF16 zeros, in a file with a hole."""
-    config = models.config(models.FULL["denoise"])
-    config["transformer"]["connector_num_layers"] = models.FULL["connector"]
-    metadata = {"config": json.dumps(config), "model_version": "2.3.0"}
+def _hollow(path: Path, shapes: Shapes, metadata: dict[str, str]) -> Path:
+    """A .safetensors file of BF16 tensors, whose values are a hole in the file: zeros."""
     header: dict[str, Any] = {"__metadata__": metadata}
     end = 0
     for name, shape in shapes.items():
@@ -143,6 +123,22 @@ def write(path: Path, shapes: Shapes) -> Path:
     path.write_bytes(len(text).to_bytes(8, "little") + text)
     os.truncate(path, 8 + len(text) + end)
     return path
+
+
+def write(path: Path, shapes: Shapes, stated: dict[str, Any] | None = None) -> Path:
+    """Some of a checkpoint's tensors, with its metadata; `stated` is another config than ours."""
+    metadata = {"config": json.dumps(stated or config()), "model_version": "2.3.0"}
+    return _hollow(path, shapes, metadata)
+
+
+def write_gemma(folder: Path, sizes: dict[str, Any], rows: int) -> Path:
+    """A Hugging Face folder of such sizes, with so many rows of the embedding; it is made."""
+    folder.mkdir()
+    tiny_tokenizer.write(folder)
+    _hollow(folder / "model.safetensors", tiny_shapes.gemma(sizes, rows), {"format": "pt"})
+    text = {"model_type": "gemma3_text", "vocab_size": rows, **sizes}
+    (folder / "config.json").write_text(json.dumps(text), encoding="utf-8")
+    return folder
 
 
 if __name__ == "__main__":

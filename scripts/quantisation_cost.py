@@ -21,6 +21,7 @@ import json
 import math
 import os
 import re
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -334,6 +335,9 @@ def width(work: Path) -> None:
 
 def sizes(work: Path) -> None:
     source = full_shapes.write(work / "full.safetensors", full_shapes.video())
+    gemma = full_shapes.write_gemma(
+        work / "full-gemma", full_shapes.GEMMA_12B, full_shapes.VOCABULARY_12B
+    )
     print("\nGB of the 22B's video file and of Gemma 3 12B's\n")
     print("| type | DiT | connector | projection | video VAE | video file | Gemma file |")
     print("|---|---:|---:|---:|---:|---:|---:|")
@@ -342,24 +346,10 @@ def sizes(work: Path) -> None:
         parts = dict.fromkeys(("dit", "connector", "projection", "video_vae"), 0)
         for tensor in planned["tensors"]:
             parts[tensor["part"]] += tensor["bytes"]
-        cells = [*parts.values(), planned["size"], _gemma_bytes(kind)]
+        cells = [*parts.values(), planned["size"], plan(gemma, kind)["size"]]
         print(f"| `{kind}` | " + " | ".join(f"{cell / 1e9:.1f}" for cell in cells) + " |")
     source.unlink()
-
-
-def _gemma_bytes(kind: str) -> float:
-    """Its tensors; the tokenizer adds 6 MB."""
-
-    def size(name: str) -> float:
-        block, size = gguf.GGML_QUANT_SIZES[gguf.GGMLQuantizationType[name.upper()]]
-        return size / block
-
-    embedding = size(kind if kind in ("f32", "f16", "bf16") else "q8_0")
-    total = 0.0
-    for name, shape in full_shapes.gemma().items():
-        one = 4 if len(shape) < 2 else embedding if name == "token_embd.weight" else size(kind)
-        total += math.prod(shape) * one
-    return total
+    shutil.rmtree(gemma)
 
 
 def main() -> None:

@@ -7,10 +7,6 @@ random blocks of that type, of a size that keeps activations finite.
 
 from __future__ import annotations
 
-import json
-import math
-import re
-import struct
 import sys
 import tempfile
 from pathlib import Path
@@ -21,48 +17,19 @@ import numpy as np
 from ltx2 import convert, writer
 
 sys.path.insert(0, str(Path(__file__).parent))
+import full_shapes
 import make_tiny
 import tiny_shapes
-import tiny_tokenizer
 from tiny_shapes import Shapes
 
-ROOT = Path(__file__).parent.parent
 PIECE = 1 << 16  # blocks that are made, and then repeated
 # Of each type: bytes of a block, and the scale at which uniformly random bits have deviation 1.
 BLOCKS = {"q4_0": (18, 0.22), "q5_1": (24, 0.108), "q8_0": (34, 0.0135)}
-GEMMA_12B: dict[str, Any] = {
-    "hidden_size": 3840,
-    "intermediate_size": 15360,
-    "num_attention_heads": 16,
-    "num_key_value_heads": 8,
-    "head_dim": 256,
-    "num_hidden_layers": 48,
-    "query_pre_attn_scalar": 256,
-    "sliding_window": 1024,
-    "rope_scaling": {"factor": 8.0, "rope_type": "linear"},
-}
-VOCABULARY_12B, REGISTERS = 262208, 128
 
 
 def full_size() -> tuple[dict[str, Any], dict[str, Any], int]:
     """The config of LTX-2.3 as the library has it, Gemma 3 12B's, and its vocabulary's size."""
-    text = (ROOT / "native/src/model/builtin/ltx_2_3.cpp").read_text(encoding="utf-8")
-    found = re.search(r'ltx23_config = R"\((.*?)\)"', text, re.DOTALL)
-    assert found
-    return json.loads(found[1]), GEMMA_12B, VOCABULARY_12B
-
-
-def _hollow(path: Path, shapes: Shapes, metadata: dict[str, str]) -> None:
-    """A .safetensors file of BF16 tensors whose values are a hole in the file."""
-    header: dict[str, Any] = {"__metadata__": metadata}
-    end = 0
-    for name, shape in shapes.items():
-        begin, end = end, end + 2 * math.prod(shape)
-        header[name] = {"dtype": "BF16", "shape": shape, "data_offsets": [begin, end]}
-    text = json.dumps(header).encode()
-    with path.open("wb") as file:
-        file.write(struct.pack("<Q", len(text)) + text)
-        file.truncate(file.tell() + end)
+    return full_shapes.config(), full_shapes.GEMMA_12B, full_shapes.VOCABULARY_12B
 
 
 class _Values:
@@ -102,9 +69,7 @@ def _statistics(name: str, shape: tuple[int, ...]) -> tuple[float, float]:
 def _write(source: Path, target: Path, kind: str, shapes: Shapes) -> None:
     values = _Values()
     plan = convert.plan(source, kind)
-    free = writer.free_space(target)
-    if plan["size"] > free:
-        sys.exit(f"{target}: needs {plan['size']} bytes, and {free} are free")
+    convert._check_space(plan, target)
     with writer.new_file(target) as temporary, temporary.open("wb") as file:
         file.write(convert._head(plan))
         for tensor in plan["tensors"]:
@@ -116,7 +81,7 @@ def make(
     folder: Path,
     kind: str = "q4_0",
     model: tuple[dict[str, Any], dict[str, Any], int] | None = None,
-    registers: int = REGISTERS,
+    registers: int = full_shapes.REGISTERS,
 ) -> Path:
     """Write ltx.gguf and gemma.gguf into `folder`, where they are not there yet.
 
@@ -127,20 +92,13 @@ def make(
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         if not (folder / "ltx.gguf").exists():
-            source = Path(scratch) / "distilled.safetensors"
             layers = gemma["num_hidden_layers"]
             shapes = tiny_shapes.transformer(config["transformer"], registers, layers)
             shapes |= tiny_shapes.vae(config["vae"])
-            metadata = {"config": json.dumps(config), "model_version": "2.3.0"}
-            _hollow(source, shapes, metadata)
+            source = full_shapes.write(Path(scratch) / "distilled.safetensors", shapes, config)
             _write(source, folder / "ltx.gguf", kind, shapes)
         if not (folder / "gemma.gguf").exists():
-            source = Path(scratch) / "gemma"
-            source.mkdir()
-            tiny_tokenizer.write(source)
+            source = full_shapes.write_gemma(Path(scratch) / "gemma", gemma, rows)
             shapes = tiny_shapes.gemma(gemma, rows)
-            _hollow(source / "model.safetensors", shapes, {"format": "pt"})
-            text = {"model_type": "gemma3_text", "vocab_size": rows, **gemma}
-            (source / "config.json").write_text(json.dumps(text))
             _write(source, folder / "gemma.gguf", kind, shapes)
     return folder

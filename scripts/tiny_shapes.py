@@ -7,45 +7,45 @@ from typing import Any
 Shapes = dict[str, tuple[int, ...]]
 
 
-def _linear(t: Shapes, name: str, out: int, width: int) -> None:
+def linear(t: Shapes, name: str, out: int, width: int) -> None:
     t[name + ".weight"], t[name + ".bias"] = (out, width), (out,)
 
 
 def _attention(t: Shapes, name: str, width: int, heads: int, gated: bool) -> None:
     for part in ("to_q", "to_k", "to_v", "to_out.0"):
-        _linear(t, f"{name}.{part}", width, width)
+        linear(t, f"{name}.{part}", width, width)
     t[name + ".q_norm.weight"] = t[name + ".k_norm.weight"] = (width,)
     if gated:
-        _linear(t, name + ".to_gate_logits", heads, width)
+        linear(t, name + ".to_gate_logits", heads, width)
 
 
-def _feed_forward(t: Shapes, name: str, width: int) -> None:
-    _linear(t, name + ".net.0.proj", 4 * width, width)
-    _linear(t, name + ".net.2", width, 4 * width)
+def feed_forward(t: Shapes, name: str, width: int) -> None:
+    linear(t, name + ".net.0.proj", 4 * width, width)
+    linear(t, name + ".net.2", width, 4 * width)
 
 
-def _adaln(t: Shapes, name: str, width: int, rows: int) -> None:
-    _linear(t, name + ".emb.timestep_embedder.linear_1", width, 256)
-    _linear(t, name + ".emb.timestep_embedder.linear_2", width, width)
-    _linear(t, name + ".linear", rows * width, width)
+def adaln(t: Shapes, name: str, width: int, rows: int) -> None:
+    linear(t, name + ".emb.timestep_embedder.linear_1", width, 256)
+    linear(t, name + ".emb.timestep_embedder.linear_2", width, width)
+    linear(t, name + ".linear", rows * width, width)
 
 
 def transformer(config: dict[str, Any], registers: int, layers: int) -> Shapes:
     t: Shapes = {}
     heads, root = config["num_attention_heads"], "model.diffusion_model."
     width, gated = heads * config["attention_head_dim"], config["apply_gated_attention"]
-    _linear(t, root + "patchify_proj", width, config["in_channels"])
-    _adaln(t, root + "adaln_single", width, 9)
-    _adaln(t, root + "prompt_adaln_single", width, 2)
+    linear(t, root + "patchify_proj", width, config["in_channels"])
+    adaln(t, root + "adaln_single", width, 9)
+    adaln(t, root + "prompt_adaln_single", width, 2)
     for i in range(config["num_layers"]):
         block = f"{root}transformer_blocks.{i}."
         t[block + "scale_shift_table"] = (9, width)
         t[block + "prompt_scale_shift_table"] = (2, width)
         _attention(t, block + "attn1", width, heads, gated)
         _attention(t, block + "attn2", width, heads, gated)
-        _feed_forward(t, block + "ff", width)
+        feed_forward(t, block + "ff", width)
     t[root + "scale_shift_table"] = (2, width)
-    _linear(t, root + "proj_out", config["out_channels"], width)
+    linear(t, root + "proj_out", config["out_channels"], width)
     connector = root + "video_embeddings_connector."
     t[connector + "learnable_registers"] = (registers, width)
     for i in range(config["connector_num_layers"]):
@@ -57,8 +57,8 @@ def transformer(config: dict[str, Any], registers: int, layers: int) -> Shapes:
             config["connector_num_attention_heads"],
             config["connector_apply_gated_attention"],
         )
-        _feed_forward(t, block + "ff", width)
-    _linear(
+        feed_forward(t, block + "ff", width)
+    linear(
         t,
         "text_embedding_projection.video_aggregate_embed",
         width,
@@ -72,19 +72,19 @@ def audio(config: dict[str, Any], layers: int) -> Shapes:
     t: Shapes = {}
     root, width = "model.diffusion_model.", 32
     video = config["num_attention_heads"] * config["attention_head_dim"]
-    _linear(t, root + "audio_patchify_proj", width, 8)
-    _adaln(t, root + "audio_adaln_single", width, 9)
-    _adaln(t, root + "av_ca_a2v_gate_adaln_single", video, 1)
+    linear(t, root + "audio_patchify_proj", width, 8)
+    adaln(t, root + "audio_adaln_single", width, 9)
+    adaln(t, root + "av_ca_a2v_gate_adaln_single", video, 1)
     t[root + "audio_scale_shift_table"] = (2, width)
     block = root + "transformer_blocks.0."
     _attention(t, block + "audio_attn1", width, 4, True)
-    _linear(t, block + "audio_to_video_attn.to_q", width, video)
-    _linear(t, block + "video_to_audio_attn.to_k", width, video)
+    linear(t, block + "audio_to_video_attn.to_q", width, video)
+    linear(t, block + "video_to_audio_attn.to_k", width, video)
     t[block + "audio_prompt_scale_shift_table"] = (2, width)
     t[block + "scale_shift_table_a2v_ca_video"] = (5, video)
     t[block + "scale_shift_table_a2v_ca_audio"] = (5, width)
     t[root + "audio_embeddings_connector.learnable_registers"] = (16, width)
-    _linear(
+    linear(
         t,
         "text_embedding_projection.audio_aggregate_embed",
         width,

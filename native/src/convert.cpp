@@ -3,6 +3,7 @@
 #include "base/finite.h"
 #include "base/limits.h"
 #include "base/log.h"
+#include "base/named.h"
 #include "base/round.h"
 #include "base/utf8.h"
 #include "dit/dit.h"
@@ -43,14 +44,7 @@ std::vector<std::string> conversion_types() { return names_of(storage_types()); 
 std::vector<std::string> conversion_variants() { return names_of(ltx23_variants); }
 
 static const Variant * find_variant(const std::string & name) {
-    std::string all;
-    for (const Variant & variant : ltx23_variants) {
-        if (variant.name == name)
-            return &variant;
-        all += (all.empty() ? "" : ", ") + std::string(variant.name);
-    }
-    fail(LTX2_STATUS_INVALID_ARGUMENT, "variant: %s is not one of %s", shown(name).c_str(),
-         all.c_str());
+    return &find_named("variant", ltx23_variants, name);
 }
 
 static int64_t count_blocks(const Part & part) {
@@ -374,7 +368,6 @@ static void on_all_cores(int64_t jobs, const std::function<void(int64_t)> & job)
 
 // Every type but these two has F16 numbers in it, so their limit is that of them all.
 static void check_values(const std::vector<float> & values, const Source & source, ggml_type type) {
-    constexpr uint32_t largest_f16 = 0x477FE000; // as bits
     const uint32_t largest = largest_magnitude(values.data(), values.size());
     const char * path = source.file->path.c_str();
     if (largest >= infinite)

@@ -6,18 +6,18 @@
 
 namespace ltx2 {
 
-struct Plan {
-    // What a run takes that is not counted: its threads' stacks, and what allocators keep.
-    // Measured: up to 26 MiB with two threads.
-    static constexpr size_t uncounted = size_t{64} << 20;
+// Bytes of the program's own that a run needs, with what is not counted: its threads' stacks, and
+// what allocators keep. Measured: up to 26 MiB with two threads.
+inline size_t needs(const Tally & tally) { return tally.own() + (size_t{64} << 20); }
 
+struct Plan {
     Tally tally;
     Speeds speeds;
     bool busy = false;    // other programs had the processor while the speeds were measured
     size_t available = 0; // bytes that this process may have; 0: unknown
 
     double seconds(const Tally::Stage & stage) const;
-    bool fits() const { return !available || tally.own() + uncounted <= available; }
+    bool fits() const { return !available || needs(tally) <= available; }
 };
 
 // As ltx2_session_plan gives it. `nearest` is the largest size of the same shape that fits, where

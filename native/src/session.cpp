@@ -224,6 +224,16 @@ static std::vector<float> noise_of(const Request & want, const Stream & stream) 
     return noise;
 }
 
+Latents Session::encode(const std::vector<float> & pixels, const VideoSize & size,
+                        const std::string & where, const Progress & progress) {
+    Latents latents =
+        use<VideoEncoder>(progress).encode(pixels, size.frames, size.height, size.width, progress);
+    const Part & part = model_.need(VideoEncoder::part);
+    check(latents.values, where, {{part, "vae.encoder."}, {part, "vae.per_channel_statistics."}},
+          progress);
+    return latents;
+}
+
 // Where the latents begin: nothing, and what the images give.
 Stream Session::start(const Request & want, const Progress & progress) {
     Stream video;
@@ -237,12 +247,8 @@ Stream Session::start(const Request & want, const Progress & progress) {
         const ltx2_image & image = want.images[i];
         const std::vector<float> pixels =
             cover(image.pixels, image.width, image.height, want.width, want.height);
-        const Latents latents =
-            use<VideoEncoder>(progress).encode(pixels, 1, want.height, want.width, progress);
-        check(latents.values, words("encoding image %zu", i + 1),
-              {{model_.need(VideoEncoder::part), "vae.encoder."},
-               {model_.need(VideoEncoder::part), "vae.per_channel_statistics."}},
-              progress);
+        const Latents latents = encode(pixels, {1, want.height, want.width},
+                                       words("encoding image %zu", i + 1), progress);
         pin(video, image, latents,
             keyframe_positions(want.grid, decoder_.scale, want.fps, image.frame));
     }
@@ -438,13 +444,8 @@ std::unique_ptr<Video> Session::encode(const ltx2_frames_params & params) {
         pixels[i] = static_cast<float>(params.pixels[i]) / 127.5f - 1;
     return while_unchanged(model_, [&] {
         progress("image", 0, 1);
-        const Latents latents = use<VideoEncoder>(progress).encode(
-            pixels, params.frames, params.height, params.width, progress);
-        check(latents.values, "encoding the frames",
-              {{model_.need(VideoEncoder::part), "vae.encoder."},
-               {model_.need(VideoEncoder::part), "vae.per_channel_statistics."}},
-              progress);
-        return video_of(latents, defaults_.fps);
+        const VideoSize size{params.frames, params.height, params.width};
+        return video_of(encode(pixels, size, "encoding the frames", progress), defaults_.fps);
     });
 }
 

@@ -63,6 +63,8 @@ private:
     std::unique_ptr<Video> make(const ltx2_video_params & params);
     std::vector<TextFeatures> encode(const Request & want, const Progress & progress);
     std::vector<TextFeatures> given(const Request & want) const;
+    Latents encode(const std::vector<float> & pixels, const VideoSize & size,
+                   const std::string & where, const Progress & progress);
     Request request(const ltx2_video_params & params);
     Stream start(const Request & want, const Progress & progress);
     void denoise(const Request & want, const std::vector<TextFeatures> & texts, State & state,

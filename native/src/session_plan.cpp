@@ -45,8 +45,7 @@ void Session::check_memory(const Request & want) {
     if (!have || 8 * block + (size_t{2} << 30) < static_cast<double>(have))
         return;
     const bool hopeless = block > static_cast<double>(have);
-    const double needed =
-        hopeless ? block : static_cast<double>(count(want).own() + Plan::uncounted);
+    const double needed = hopeless ? block : static_cast<double>(needs(count(want)));
     if (needed <= static_cast<double>(have))
         return;
     const std::optional<VideoSize> fits = nearest(want);
@@ -110,7 +109,7 @@ std::optional<VideoSize> Session::nearest(const Request & want) {
         return size_of({frames, rows, columns});
     };
     const auto fits = [&](const VideoSize & size) {
-        return count(want.resized(size, scale)).own() + Plan::uncounted <= device_.memory();
+        return needs(count(want.resized(size, scale))) <= device_.memory();
     };
     // The largest of 1..most that fits, 0: none.
     const auto most_of = [](int most, const auto & fits) {

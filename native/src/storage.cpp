@@ -1,7 +1,7 @@
 #include "storage.h"
 
-#include "base/error.h"
 #include "base/log.h"
+#include "base/named.h"
 #include "base/round.h"
 #include "base/utf8.h"
 #include "model/recognise.h"
@@ -32,14 +32,7 @@ const std::vector<StorageType> & storage_types() {
 }
 
 const StorageType & storage_type(const std::string & name) {
-    std::string all;
-    for (const StorageType & type : storage_types()) {
-        if (type.name == name)
-            return type;
-        all += (all.empty() ? "" : ", ") + std::string(type.name);
-    }
-    fail(LTX2_STATUS_INVALID_ARGUMENT, "type: %s is not one of %s", shown(name).c_str(),
-         all.c_str());
+    return find_named("type", storage_types(), name);
 }
 
 // What is small, and every token passes through, costs more when it is rounded than it saves. The

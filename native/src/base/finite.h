@@ -19,6 +19,7 @@ inline uint32_t largest_magnitude(const float * values, size_t count) {
     return largest;
 }
 inline constexpr uint32_t infinite = 0x7F800000;
+inline constexpr uint32_t largest_f16 = 0x477FE000; // 65504
 
 inline bool all_finite(const float * values, size_t count) {
     return largest_magnitude(values, count) < infinite;

@@ -57,8 +57,7 @@ void Streaming::use(size_t i, bool give_back, const Residency & residency, ReadA
 void Streaming::count(size_t i, bool give_back, const Residency & residency, Tally & tally) {
     if (residency.all || i >= layers.size() || i == used_)
         return;
-    const uint64_t held = tally.copied + tally.kept + tally.values + tally.scratch;
-    if (turn(give_back, residency, held) != ReadAhead::Let::stay)
+    if (turn(give_back, residency, tally.held()) != ReadAhead::Let::stay)
         counted_[used_].reset();
     counted_.resize(layers.size());
     if (!counted_[i])

@@ -50,9 +50,8 @@ void Tally::use(size_t bytes, size_t scratch_bytes) {
         return;
     Stage & now = stages.back();
     now.mapped = std::max(now.mapped, mapped);
-    const size_t activations = kept + values + scratch;
-    if (copied + activations > now.own())
-        now.copied = copied, now.activations = activations;
+    if (held() > now.own())
+        now.copied = copied, now.activations = held() - copied;
 }
 
 void Tally::add(const Work & work, double amount) {

@@ -58,7 +58,8 @@ struct Tally {
     // A graph runs now, whose values take so many bytes.
     void use(size_t bytes, size_t scratch_bytes);
     void add(const Work & work, double amount);
-    size_t own() const; // the most at once of all stages but for mapped weights
+    size_t held() const { return copied + kept + values + scratch; } // now, but for what is mapped
+    size_t own() const; // the same, the most at once of all stages
 };
 
 inline Counted counted(size_t & count, size_t bytes) {

@@ -71,7 +71,8 @@ static FilePart part_of(const Source & source) {
 
 // Once it was read.
 void Store::give_back(const Source & source) const {
-    release_values(source, 0, source.elements(), device_.residency.counts_cache());
+    if (!device_.tally()) // which reads none
+        release_values(source, 0, source.elements(), device_.residency.counts_cache());
 }
 
 Store::~Store() {
@@ -335,7 +336,6 @@ static void copy_taps(ggml_type from, const Ops & ops, Tensor tensor, Read read)
 
 // As F32 or F16, some at a time.
 static void copy_values(const Source & source, Tensor tensor) {
-    constexpr uint32_t largest_f16 = 0x477FE000;                // as bits
     const int64_t all = ggml_nelements(tensor), most = 1 << 18; // whole blocks of every type
     std::vector<float> values;
     std::vector<ggml_fp16_t> halves;

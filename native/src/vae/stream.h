@@ -1,5 +1,4 @@
 // Layers in a row, run depth first: a layer takes a few frames and hands what they give to the next
-// Layers in a row, run depth first: a layer takes a few frames and hands what they give to the next
 // before it takes more. Memory is a few frames a layer, however long the video. A decoder's first
 // stages, its head, have most of its weights and small frames: they run on the whole video before
 // the others, so that the weights of both need not be in memory together.

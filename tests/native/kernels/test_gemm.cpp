@@ -1,11 +1,8 @@
 // Matrix products against their scalar reference, a sum in double over the weights as ggml unpacks
 // them, on random ragged shapes; and against themselves: the same bits for any number of threads.
-#include "kernels/cpu_ops.h"
+#include "kernels/gemm_tests.h"
 #include "kernels/kernel_tests.h"
 #include "kernels/variant.h"
-#include "plain.h"
-
-#include "ggml-cpu.h"
 
 #include <algorithm>
 #include <cmath>
@@ -92,31 +89,13 @@ struct Tensors {
         if (c.bias)
             bias = tensor(c.n, 1);
     }
+    MatmulCall call() const { return {weight, x, bias, c.gelu, c.activations}; }
     std::vector<float> run(int threads, int64_t rows) {
-        ggml_tensor * some = ggml_view_2d(context.get(), x, c.k, rows, x->nb[1], 0);
-        Scratch scratch;
-        Nodes nodes(context.get(), {threads, scratch}, /*exact=*/false);
-        ggml_tensor * y = kernels::matmul(nodes, {weight, some, bias, c.gelu, c.activations});
-        ggml_cgraph * graph = ggml_new_graph(context.get());
-        ggml_build_forward_expand(graph, y);
-        ggml_graph_compute_with_ctx(context.get(), graph, threads);
-        const float * out = static_cast<const float *>(y->data);
-        return {out, out + ggml_nelements(y)};
+        MatmulCall some = call();
+        some.x = ggml_view_2d(context.get(), x, c.k, rows, x->nb[1], 0);
+        return run_product(context.get(), some, threads);
     }
-    double error(const std::vector<float> & out) const {
-        Nmse all;
-        for (int64_t r = 0; r < c.rows; ++r)
-            for (int64_t i = 0; i < c.n; ++i) {
-                double sum = bias ? static_cast<const float *>(bias->data)[i] : 0;
-                for (int64_t j = 0; j < c.k; ++j)
-                    sum += double(plain[static_cast<size_t>(i * c.k + j)]) *
-                           static_cast<const float *>(x->data)[r * c.k + j];
-                if (c.gelu)
-                    sum = gelu_plain(sum);
-                all.add(double(out[static_cast<size_t>(r * c.n + i)]), sum);
-            }
-        return all.value();
-    }
+    double error(const std::vector<float> & out) const { return product_error(call(), plain, out); }
 };
 
 // NMSE of random shapes.

@@ -4,16 +4,9 @@
 namespace ltx2::kernels::LTX2_VARIANT {
 
 namespace {
-constexpr int some = 16; // values at once
-typedef uint8_t Bytes __attribute__((vector_size(some)));
+constexpr int some = sizeof(Bytes); // values at once
 typedef uint16_t Halves __attribute__((vector_size(2 * some)));
 } // namespace
-
-static inline Bytes bytes_at(const uint8_t * p) {
-    Bytes v;
-    std::memcpy(&v, p, sizeof v);
-    return v;
-}
 
 // Two columns a byte, the even one in the low half, or in the high one.
 static inline Bytes nibbles_at(const uint8_t * p, bool high_first) {
@@ -75,19 +68,6 @@ static inline Bytes rounded_bytes(const float * x, float scale) {
         std::memcpy(out + i, &part, sizeof part);
     }
     return bytes_at(out) + static_cast<uint8_t>(int8_offset);
-}
-
-static inline Bytes looked_up(Bytes table, Bytes index) {
-#if defined(__AVX2__)
-    return (Bytes)_mm_shuffle_epi8((__m128i)table, (__m128i)index);
-#elif defined(__aarch64__)
-    return (Bytes)vqtbl1q_u8((uint8x16_t)table, (uint8x16_t)index);
-#else
-    Bytes out;
-    for (int i = 0; i < some; ++i)
-        out[i] = table[index[i]];
-    return out;
-#endif
 }
 
 // What the sixteen codes of a group stand for is computed once for sixteen values.

@@ -21,15 +21,8 @@ static inline float half_at(const uint8_t * p) {
 #endif
 }
 
-typedef uint8_t Bytes __attribute__((vector_size(16)));
-
 constexpr uint8_t offset = int8_offset;
 
-static inline Bytes bytes_at(const uint8_t * p) {
-    Bytes v;
-    std::memcpy(&v, p, sizeof v);
-    return v;
-}
 static inline void put(uint8_t * p, Bytes v) { std::memcpy(p, &v, sizeof v); }
 
 // d, 32 bytes
@@ -112,27 +105,11 @@ static void k_quants(const uint8_t * row, int64_t first, int64_t count, uint8_t 
     }
 }
 
-// table[i] of each of 16 indices below 16.
-static inline Bytes picked(const int8_t (&table)[16], Bytes at) {
-    Bytes values;
-    std::memcpy(&values, table, sizeof values);
-#if defined(__AVX2__)
-    return (Bytes)_mm_shuffle_epi8((__m128i)values, (__m128i)at);
-#elif defined(__aarch64__)
-    return (Bytes)vqtbl1q_u8((uint8x16_t)values, (uint8x16_t)at);
-#else
-    Bytes out;
-    for (int i = 0; i < 16; ++i)
-        out[i] = values[at[i]];
-    return out;
-#endif
-}
-
-static inline void put_picked(const int8_t (&table)[16], const uint8_t * from, uint8_t * to,
-                              uint8_t zero = offset) {
-    const Bytes pairs = bytes_at(from);
-    put(to, picked(table, pairs & 15) + zero);
-    put(to + 16, picked(table, pairs >> 4) + zero);
+static inline void put_looked_up(const int8_t (&table)[16], const uint8_t * from, uint8_t * to,
+                                 uint8_t zero = offset) {
+    const Bytes pairs = bytes_at(from), values = bytes_at(table);
+    put(to, looked_up(values, pairs & 15) + zero);
+    put(to + 16, looked_up(values, pairs >> 4) + zero);
 }
 
 constexpr int8_t iq4_values[16] = {-127, -104, -83, -65, -49, -35, -22, -10,
@@ -144,7 +121,7 @@ static void iq4_nl(const uint8_t * row, int64_t first, int64_t count, uint8_t * 
     const uint8_t * block = row + first / 32 * 18;
     for (int64_t b = 0; b < count / 32; ++b, block += 18, values += 32) {
         scales[b] = half_at(block);
-        put_picked(iq4_values, block + 2, values);
+        put_looked_up(iq4_values, block + 2, values);
     }
 }
 
@@ -158,7 +135,7 @@ static void iq4_xs(const uint8_t * row, int64_t first, int64_t count, uint8_t * 
         const int low = block[4 + j / 2] >> (j % 2 * 4) & 15;
         const int high = block[2 + j / 4] >> (j % 4 * 2) & 3;
         *scales++ = half_at(block) * static_cast<float>((low | high << 4) - 32);
-        put_picked(iq4_values, block + 8 + j * 16, values);
+        put_looked_up(iq4_values, block + 8 + j * 16, values);
     }
 }
 
@@ -172,7 +149,7 @@ static void mxfp4(const uint8_t * row, int64_t first, int64_t count, uint8_t * v
         std::memcpy(&scales[b], &half, sizeof half);
         if (unsigned_small)
             minima[b] = -12 * scales[b];
-        put_picked(table, block + 1, values, unsigned_small ? 12 : offset);
+        put_looked_up(table, block + 1, values, unsigned_small ? 12 : offset);
     }
 }
 

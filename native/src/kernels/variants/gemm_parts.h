@@ -25,6 +25,28 @@ constexpr int rows_int8 = 8, int8_offset = 0;
 constexpr int rows_int8 = 0, int8_offset = 0;
 #endif
 
+// Sixteen bytes at once.
+typedef uint8_t Bytes __attribute__((vector_size(16)));
+
+static inline Bytes bytes_at(const void * p) {
+    Bytes v;
+    std::memcpy(&v, p, sizeof v);
+    return v;
+}
+// table[i] of each index, below 16.
+static inline Bytes looked_up(Bytes table, Bytes index) {
+#if defined(__AVX2__)
+    return (Bytes)_mm_shuffle_epi8((__m128i)table, (__m128i)index);
+#elif defined(__aarch64__)
+    return (Bytes)vqtbl1q_u8((uint8x16_t)table, (uint8x16_t)index);
+#else
+    Bytes out;
+    for (int i = 0; i < 16; ++i)
+        out[i] = table[index[i]];
+    return out;
+#endif
+}
+
 // Without VNNI, products of bytes are summed in pairs to 16 bits, where those of unsigned weights
 // of 4 or 5 bits leave room for more.
 #if defined(__AVX2__) && !defined(__AVX512VNNI__) && !defined(__AVXVNNI__)

@@ -1,12 +1,9 @@
 // Matrix products with weights in ComfyUI's formats, against a sum in double over the weights as
 // files/coding.cpp decodes them.
 #include "coded.h"
-#include "kernels/cpu_ops.h"
+#include "kernels/gemm_tests.h"
 #include "kernels/kernel_tests.h"
 #include "kernels/variant.h"
-#include "plain.h"
-
-#include "ggml-cpu.h"
 
 #include <algorithm>
 
@@ -43,29 +40,12 @@ struct Product {
         std::memcpy(t->data, normal_values(width * rows).data(), ggml_nbytes(t));
         return t;
     }
-    std::vector<float> run(int threads) {
-        Scratch scratch;
-        Nodes nodes(context.get(), {threads, scratch}, /*exact=*/false);
-        ggml_tensor * y =
-            kernels::matmul(nodes, {Matrix(weight, &matrix.coding), x, bias, false, c.activations});
-        ggml_cgraph * graph = ggml_new_graph(context.get());
-        ggml_build_forward_expand(graph, y);
-        ggml_graph_compute_with_ctx(context.get(), graph, threads);
-        const float * out = static_cast<const float *>(y->data);
-        return {out, out + ggml_nelements(y)};
+    MatmulCall call() const {
+        return {Matrix(weight, &matrix.coding), x, bias, false, c.activations};
     }
+    std::vector<float> run(int threads) { return run_product(context.get(), call(), threads); }
     double error(const std::vector<float> & out) const {
-        const std::vector<float> plain = matrix.decoded();
-        Nmse all;
-        for (int64_t r = 0; r < c.rows; ++r)
-            for (int64_t i = 0; i < c.n; ++i) {
-                double sum = bias ? static_cast<const float *>(bias->data)[i] : 0;
-                for (int64_t j = 0; j < c.k; ++j)
-                    sum += double(plain[static_cast<size_t>(i * c.k + j)]) *
-                           static_cast<const float *>(x->data)[r * c.k + j];
-                all.add(double(out[static_cast<size_t>(r * c.n + i)]), sum);
-            }
-        return all.value();
+        return product_error(call(), matrix.decoded(), out);
     }
 };
 
