@@ -26,9 +26,11 @@ import golden_text
 import make_tiny
 import numpy as np
 import reference as ref
+import tiny_shapes
 import torch
 from ltx_core.components.guiders import MultiModalGuider, MultiModalGuiderParams
 from ltx_core.conditioning import VideoConditionByLatentIndex
+from ltx_core.model.upsampler.model_configurator import LatentUpsamplerConfigurator
 from ltx_core.types import VideoPixelShape
 from ltx_pipelines.utils.constants import LTX_2_3_PARAMS
 from reference import Reference
@@ -226,6 +228,25 @@ def sampler(_r: Reference | None = None) -> Arrays:
     return out
 
 
+def upsampler(_r: Reference | None = None) -> Arrays:
+    """Every kind of latent upsampler, of latents that are not normalised."""
+    out: Arrays = {}
+    for kind, (stated, *_) in tiny_shapes.UPSAMPLERS.items():
+        config = {**tiny_shapes.UPSAMPLER_SIZES, **stated}
+        model = LatentUpsamplerConfigurator.from_config(config).eval()
+        weights = {
+            name: torch.from_numpy(make_tiny.tensor(kind, name, shape))
+            for name, shape in tiny_shapes.upsampler(kind).items()
+        }
+        kernel = {k: v for k, v in model.state_dict().items() if k.endswith("kernel")}
+        model.load_state_dict({**weights, **kernel})
+        for size, shape in (("wide", (3, 4, 6)), ("odd", (2, 3, 5)), ("one", (1, 2, 3))):
+            latent = given(f"upsampler.{size}", 1, config["in_channels"], *shape)
+            out[f"{size}.latent"] = array(latent[0])
+            out[f"{kind}.{size}"] = array(model(latent)[0])
+    return out
+
+
 def _guidance(cfg: float, stg: float, rescale: float, blocks: list[int]) -> MultiModalGuiderParams:
     return MultiModalGuiderParams(
         cfg_scale=cfg, stg_scale=stg, rescale_scale=rescale, stg_blocks=blocks
@@ -308,6 +329,7 @@ MAKERS: dict[str, Callable[[Reference], Arrays]] = {
     "odd-vae": vae,
     "plain-vae": vae,
     "all-image": image,
+    "all-upsampler": upsampler,
     "all-sampler": sampler,
     "base-e2e": lambda r: e2e(r, OF_BASE),
     "odd-e2e": lambda r: e2e(r, ["quadratic.t2v", "quadratic.i2v", "two"]),

@@ -115,8 +115,8 @@ typedef struct ltx2_image {            /* a picture that the video passes throug
     float strength;                    /* above 0, up to 1; default: 1 */
 } ltx2_image;
 
-/* stage: "load", "text", "image", "denoise" or "decode". Called on the calling thread, at least at
-   each step and often between. Returning false stops: the call gives LTX2_STATUS_CANCELLED. */
+/* stage: "load", "text", "image", "denoise", "upscale" or "decode". Called on the calling thread, at
+   least at each step and often between. Returning false stops: the call gives LTX2_STATUS_CANCELLED. */
 typedef struct ltx2_progress {
     const char * stage;
     int32_t done, total;

@@ -205,7 +205,7 @@ static Tensor convolve(Nodes & g, const Conv3dCall & call, bool widen) {
     if (k > 1)
         x = with_border(g, with_border(g, x, 1, call.border), 2, call.border);
     Tensor sum = nullptr;
-    for (int tap = 0; tap < k * k * k; ++tap) {
+    for (int tap = 0; tap < call.taps(); ++tap) {
         Tensor w = ggml_view_2d(g.ctx(), call.weight, call.weight->ne[0], call.weight->ne[1],
                                 call.weight->nb[1], static_cast<size_t>(tap) * call.weight->nb[2]);
         if (widen && w->type != GGML_TYPE_F32)

@@ -89,9 +89,10 @@ static bool same_shape(const Source & source, const std::vector<int64_t> & ne, A
         for (int64_t n : ne)
             elements *= n;
         const bool whole = have.size() == 5 && have[0] == ne[1] && have[1] == ne[0];
+        const bool flat = have.size() == 4 && have[0] == ne[1] && have[1] == ne[0];
         const bool folded = have.size() == 4 && have[0] == ne[0] * ne[1];
-        const bool flat = have.size() == 2 && ne[2] == 1 && have[0] == ne[1] && have[1] == ne[0];
-        return (whole || folded || flat) && source.elements() == elements;
+        const bool point = have.size() == 2 && ne[2] == 1 && have[0] == ne[1] && have[1] == ne[0];
+        return (whole || flat || folded || point) && source.elements() == elements;
     }
     std::reverse(have.begin(), have.end());
     while (have.size() > ne.size() && have.back() == 1)

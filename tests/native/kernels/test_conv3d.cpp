@@ -21,7 +21,7 @@ struct Case {
     int64_t in, out, width, height, past, frames;
     int kernel, stride_time, stride_space, before, after;
     Border border;
-    bool half, skip;
+    bool half, skip, flat = false;
 };
 
 // A case's tensors in one context, values made at random or shared with another case's.
@@ -45,12 +45,13 @@ struct Tensors {
         call.past = c.past ? frames(c.in, c.width, c.height, c.past) : nullptr;
         call.bias = frames(c.out, 1, 1, 1);
         call.kernel = c.kernel;
+        call.flat = c.flat;
         call.stride_time = c.stride_time;
         call.stride_space = c.stride_space;
         call.before = c.before;
         call.after = c.after;
         call.border = c.border;
-        const int64_t taps = c.kernel * c.kernel * c.kernel;
+        const int64_t taps = call.taps();
         call.weight = ggml_new_tensor_3d(context.get(), c.half ? GGML_TYPE_F16 : GGML_TYPE_F32,
                                          c.in, c.out, taps);
         plain_weight = normal_values(c.in * c.out * taps);
@@ -110,6 +111,7 @@ Case random_case() {
     c.border = static_cast<Border>(any(0, 3));
     c.half = any(0, 1);
     c.skip = any(0, 1);
+    c.flat = any(0, 3) == 0;
     return c;
 }
 
@@ -120,7 +122,7 @@ std::vector<float> convolve_plain(const Conv3dCall & call, const std::vector<flo
     const int64_t outputs = call.bias->ne[0], k = call.kernel;
     const auto one = [&](int64_t t, int64_t y, int64_t x, int64_t o) {
         double sum = floats(call.bias)[o];
-        for (int64_t tap = 0; tap < k * k * k; ++tap) {
+        for (int64_t tap = 0; tap < call.taps(); ++tap) {
             const int64_t at = t * call.stride_time + tap / (k * k) - call.before;
             const int64_t row =
                 at_border(y * call.stride_space + tap / k % k - k / 2, height, call.border);

@@ -9,6 +9,7 @@
 #include "text/encoder.h"
 #include "text/tokenizer.h"
 #include "vae/image.h"
+#include "vae/upsampler.h"
 #include "vae/video_decoder.h"
 #include "vae/video_encoder.h"
 
@@ -171,6 +172,21 @@ void vae_stream(Job & job) {
     job.save("out", {ne[3], ne[2], ne[1], ne[0]}, all.data());
 }
 
+// latent [channels, frames, height, width], not normalised -> latent
+void upsample(Job & job) {
+    const npy::Array planes = job.array("latent");
+    const auto side = [&](size_t i) { return static_cast<int>(planes.shape.at(i)); };
+    Latents latents{{side(1), side(2), side(3)}, side(0), {}};
+    latents.values = from_planes(planes.floats().data(), latents.grid.cells(), latents.channels);
+    const Model model = job.model();
+    Upsampler upsampler(model, job.device);
+    upsampler.load(Progress());
+    const Latents out = upsampler.enlarge(latents, Progress());
+    const Grid & g = out.grid;
+    job.save("latent", {out.channels, g.frames, g.height, g.width},
+             to_planes(out.values.data(), g.cells(), out.channels).data());
+}
+
 // ids [tokens] -> states [layers + 1, tokens, hidden]
 void text_encoder(Job & job) {
     const Model model = job.model();
@@ -252,7 +268,8 @@ const std::map<std::string, Component> components = {
     {"guidance", guidance},         {"schedule", schedule},
     {"text-encoder", text_encoder}, {"image", image},
     {"tokenizer", tokenizer},       {"vae-stream", vae_stream},
-    {"vae-decode", vae_decode},     {"vae-encode", vae_encode},
+    {"upsample", upsample},         {"vae-decode", vae_decode},
+    {"vae-encode", vae_encode},
 };
 
 } // namespace
