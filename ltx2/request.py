@@ -47,7 +47,8 @@ class Options(TypedDict, total=False):
     schedule: str
     """Noise schedule, by name; default: the model's own. `capabilities()` lists them."""
     sampler: str
-    """How a step is made, by name; default: the model's own, "euler". `capabilities()` lists them."""
+    """How a step is made, by name; default: the model's own, "euler". `capabilities()` lists
+    them."""
     steps: int
     """Denoising steps; default: the model's own."""
     guidance: float

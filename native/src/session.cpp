@@ -318,7 +318,8 @@ void Session::denoise(const Request & want, const std::vector<TextFeatures> & te
         };
         const auto noise = [&](int draw, size_t stream) {
             const uint32_t which = later_noise + static_cast<uint32_t>(draw);
-            return normal_noise(want.seed, which, static_cast<int64_t>(state[stream].latents.size()));
+            return normal_noise(want.seed, which,
+                                static_cast<int64_t>(state[stream].latents.size()));
         };
         ltx2::denoise(state, stage, progress, velocity, noise,
                       [&](int done, const std::vector<float> & predicted) {

@@ -30,8 +30,8 @@ struct Sampler; // of samplers.h
 struct Stage {
     std::vector<float> sigmas;
     Guidance guidance;
-    float noise = 1; // the share of it that the latents begin with
-    int first = 0;   // how many steps are done already
+    float noise = 1;                   // the share of it that the latents begin with
+    int first = 0;                     // how many steps are done already
     const Sampler * sampler = nullptr; // null: Euler
 
     int steps() const { return static_cast<int>(sigmas.size()) - 1; }
