@@ -87,7 +87,7 @@ def test_a_job_goes_on_to_the_same_bits(
 def test_a_job_of_every_sampler_goes_on_to_the_same_bits(
     sampler: str, session: ltx2.Session, tmp_path: Path
 ) -> None:
-    options: ltx2.Options = {**SMALL, "steps": 4, "schedule": "ltx2", "sampler": sampler}
+    options: dict[str, Any] = {**SMALL, "steps": 4, "schedule": "ltx2", "sampler": sampler}
     with pytest.raises(StoppedError):
         session.t2v(PROMPT, **options, job=tmp_path / "clip.job", progress=stop_at(2))
     video = session.resume(tmp_path / "clip.job")
