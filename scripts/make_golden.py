@@ -28,11 +28,22 @@ import numpy as np
 import reference as ref
 import tiny_shapes
 import torch
+from ltx_core.components.diffusion_steps import EulerDiffusionStep, Res2sDiffusionStep
 from ltx_core.components.guiders import MultiModalGuider, MultiModalGuiderParams
 from ltx_core.conditioning import VideoConditionByLatentIndex
+<<<<<<< HEAD
 from ltx_core.model.upsampler.model_configurator import LatentUpsamplerConfigurator
 from ltx_core.types import VideoPixelShape
+=======
+from ltx_core.types import LatentState, VideoPixelShape
+>>>>>>> wt-samplers
 from ltx_pipelines.utils.constants import LTX_2_3_PARAMS
+from ltx_pipelines.utils.samplers import (
+    _channelwise_normalize,
+    euler_denoising_loop,
+    gradient_estimating_euler_denoising_loop,
+    res2s_audio_video_denoising_loop,
+)
 from reference import Reference
 from tiny_geometries import GEOMETRIES
 
@@ -228,6 +239,7 @@ def sampler(_r: Reference | None = None) -> Arrays:
     return out
 
 
+<<<<<<< HEAD
 def upsampler(_r: Reference | None = None) -> Arrays:
     """Every kind of latent upsampler, of latents that are not normalised."""
     out: Arrays = {}
@@ -244,6 +256,65 @@ def upsampler(_r: Reference | None = None) -> Arrays:
             latent = given(f"upsampler.{size}", 1, config["in_channels"], *shape)
             out[f"{size}.latent"] = array(latent[0])
             out[f"{kind}.{size}"] = array(model(latent)[0])
+=======
+def _toy(state: LatentState, sigma: float) -> torch.Tensor:
+    """In place of a model: what it takes the final latents for."""
+    x: torch.Tensor = torch.tanh(0.8 * state.latent + 0.3) * (1 - 0.5 * sigma) + 0.1 * sigma
+    return x
+
+
+def loops(_r: Reference | None = None) -> Arrays:
+    """Each sampler's loop on two streams, with a formula in place of the model."""
+    out: Arrays = {}
+    states = []
+    for name, tokens, channels in (("video", 10, 8), ("audio", 6, 4)):
+        mask = torch.tensor([0.0, 1.0, 0.5, *[1.0] * (tokens - 3)]).reshape(1, tokens, 1)
+        latent, clean = (given(f"{name}.{n}", 1, tokens, channels) for n in ("latent", "clean"))
+        latent = latent * mask + clean * (1 - mask)
+        states.append(LatentState(latent, mask, torch.zeros(1, 3, tokens, 2), clean))
+        out |= {f"{name}.latent": array(latent[0]), f"{name}.clean": array(clean[0])}
+        out[f"{name}.mask"] = array(mask[0, :, 0])
+
+    def denoise(video_state: Any, audio_state: Any, sigmas: Any, step_index: int) -> Any:
+        sigma = float(sigmas[step_index])
+        return _toy(video_state, sigma), _toy(audio_state, sigma)
+
+    drawn: dict[str, list[torch.Tensor]] = {"video": [], "audio": []}
+    count = {"step": 0, "substep": 0}
+
+    def new_noise(x: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        kind = "step" if generator.initial_seed() == 1 else "substep"
+        stream, draw = ("video", "audio")[count[kind] % 2], count[kind] // 2
+        count[kind] += 1
+        number = 2 * draw + (kind == "step")
+        noise = given(f"{stream}.noise.{number}", *x.shape)
+        drawn[stream].append(noise)
+        wide = noise.double()
+        return _channelwise_normalize((wide - wide.mean()) / wide.std())
+
+    for name, sigmas in (
+        ("short", ref.sigmas("ltx2", 5)),
+        ("distilled", ref.sigmas("distilled", 8)),
+    ):
+        out[f"{name}.sigmas"] = array(sigmas)
+        for sampler, loop in (
+            ("euler", euler_denoising_loop),
+            ("gradient_estimation", gradient_estimating_euler_denoising_loop),
+        ):
+            done = loop(sigmas, *states, EulerDiffusionStep(), denoise)
+            for stream, state in zip(("video", "audio"), done, strict=True):
+                out[f"{name}.{sampler}.{stream}"] = array(state.latent[0])
+        count.update(step=0, substep=0)
+        for noises in drawn.values():
+            noises.clear()
+        done = res2s_audio_video_denoising_loop(
+            sigmas, *states, Res2sDiffusionStep(), denoise, noise_seed=1,
+            new_noise_fn=new_noise, model_dtype=torch.float32,
+        )  # fmt: skip
+        for stream, state in zip(("video", "audio"), done, strict=True):
+            out[f"{name}.res_2s.{stream}"] = array(state.latent[0])
+            out[f"{name}.noise.{stream}"] = array(torch.cat(drawn[stream]))
+>>>>>>> wt-samplers
     return out
 
 
@@ -329,7 +400,11 @@ MAKERS: dict[str, Callable[[Reference], Arrays]] = {
     "odd-vae": vae,
     "plain-vae": vae,
     "all-image": image,
+<<<<<<< HEAD
     "all-upsampler": upsampler,
+=======
+    "all-loops": loops,
+>>>>>>> wt-samplers
     "all-sampler": sampler,
     "base-e2e": lambda r: e2e(r, OF_BASE),
     "odd-e2e": lambda r: e2e(r, ["quadratic.t2v", "quadratic.i2v", "two"]),

@@ -37,8 +37,8 @@ def field(name: str) -> Callable[[Any], Any]:
     kind: Any = str
     if name == "noise":
         kind = click.Path(dir_okay=False)
-    elif name == "schedule":
-        kind = click.Choice(_KNOWN["schedules"])
+    elif name in ("schedule", "sampler"):
+        kind = click.Choice(_KNOWN[f"{name}s"])
     elif declared.kind == "primitive":
         kind = float if declared.cname == "float" else int
     words = _MAKING[name]

@@ -73,7 +73,7 @@ LTX2_API int32_t ltx2_device_count(void);
 LTX2_API const char * ltx2_device_name(int32_t index); /* "Vulkan0", "CPU"; NULL out of range */
 
 /* What this library knows, as JSON: {"version", "defaults" where no file states any, "schedules",
-   "stages" of progress, "parts" of a model with "id", "title", "need" ("always", "optional",
+   "samplers", "stages" of progress, "parts" of a model with "id", "title", "need" ("always", "optional",
    "extends": an adapter, or "never": recognised, not used), "types" and "variants" of a conversion,
    "instruction_sets" that run here, the best last}. Released by ltx2_text_free. Errors:
    OUT_OF_MEMORY. */
@@ -191,6 +191,9 @@ typedef struct ltx2_video_params {
                                           encoded */
     const ltx2_state * resume;         /* go on from there; default: from noise */
     ltx2_state_fn state;
+
+    const char * sampler;              /* how a step is made, by name; default: the model's own,
+                                          "euler" */
 } ltx2_video_params;
 
 typedef struct ltx2_frames_params {    /* frames to encode */

@@ -5,6 +5,7 @@
 #include "graph/device.h"
 #include "model/describe.h"
 #include "request.h"
+#include "sampling/samplers.h"
 #include "sampling/schedules.h"
 
 namespace ltx2 {
@@ -18,6 +19,9 @@ Json capabilities() {
     Json::Array names;
     for (const Schedule & schedule : schedules())
         names.push_back(schedule.name);
+    Json::Array ways;
+    for (const Sampler & sampler : samplers())
+        ways.push_back(sampler.name);
     const Defaults d;
     return Json::Object{{"version", LTX2_VERSION},
                         {"defaults", Json::Object{{"width", d.width},
@@ -26,6 +30,7 @@ Json capabilities() {
                                                   {"fps", double{d.fps}},
                                                   {"negative_prompt", d.negative}}},
                         {"schedules", names},
+                        {"samplers", ways},
                         {"stages", list(progress_stages)},
                         {"parts", part_table()},
                         {"types", list(conversion_types())},

@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "files/paths.h"
+#include "sampling/samplers.h"
 #include "sampling/schedules.h"
 
 #include <algorithm>
@@ -122,6 +123,8 @@ Defaults::Defaults(const Part & dit, int layers, const Scale & scale) {
                     amount("rescale", guidance.rescale),
                     stg_blocks(c, guidance.stg_blocks, layers)};
         sigmas(schedule, steps); // a schedule that does not exist is refused here
+        sampler = c.text("sampler", sampler);
+        find_sampler(sampler);
         negative = c.text("negative_prompt", negative);
         width = c.integer("width", width, 1, largest_side);
         height = c.integer("height", height, 1, largest_side);
@@ -151,6 +154,7 @@ static Stage stage_of(const ltx2_video_params & p, const Defaults & d, const std
     // Such a schedule is a distilled model's: for another than the file says, it brings its recipe.
     const bool recipe = only && name != d.schedule;
     const Guidance own = recipe ? Guidance{1, 0, 0, d.guidance.stg_blocks} : d.guidance;
+    stage.sampler = &find_sampler(p.sampler ? p.sampler : d.sampler);
     stage.sigmas = sigmas(name, p.steps ? p.steps : recipe ? only : d.steps);
     stage.guidance = {strength("guidance", p.guidance, own.scale, 1),
                       strength("stg", p.stg, own.stg, 0),
@@ -278,6 +282,7 @@ Json Request::settings() const {
         {"frames", frames},
         {"fps", short_number(fps)},
         {"schedule", schedule},
+        {"sampler", stage.sampler->name},
         {"steps", stage.steps()},
         {"guidance", short_number(guidance.scale)},
         {"stg", short_number(guidance.stg)},

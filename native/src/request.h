@@ -15,6 +15,7 @@ struct Defaults {
     int width = 768, height = 512, frames = 121; // pixels
     float fps = 24;
     std::string schedule = "ltx2";
+    std::string sampler = "euler";
     int steps = 30;
     Guidance guidance; // without blocks to perturb where the model has fewer than the default's
     std::string negative = ltx23_negative_prompt;

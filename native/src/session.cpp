@@ -256,13 +256,15 @@ Stream Session::start(const Request & want, const Progress & progress) {
 }
 
 // The latents that the caller's run had come to, in place of those it begins with.
-static void go_on(const ltx2_state & from, std::vector<float> & latents) {
-    if (from.count != latents.size())
+static void go_on(const ltx2_state & from, Stream & video) {
+    const size_t size = video.latents.size();
+    if (from.count != size && from.count != 2 * size)
         fail(LTX2_STATUS_INVALID_ARGUMENT,
              "resume: %zu values given, and %zu are wanted; it was another video", from.count,
-             latents.size());
-    latents.assign(from.values, from.values + from.count);
-    if (!all_finite(latents))
+             size);
+    video.latents.assign(from.values, from.values + size);
+    video.memory.assign(from.values + size, from.values + from.count);
+    if (!all_finite(video.latents) || !all_finite(video.memory))
         fail(LTX2_STATUS_INVALID_ARGUMENT, "resume: holds a value that is not finite");
 }
 
@@ -275,15 +277,20 @@ static void tell(const Request & want, const Stream & video, int step,
         to_planes(predicted.data(), want.grid.cells(), video.channels);
     const ltx2_latents shape = {planes.data(), video.channels, want.grid.frames, want.grid.height,
                                 want.grid.width};
-    const ltx2_state now = {step, video.latents.data(), video.latents.size(), &shape};
+    std::vector<float> values = video.latents;
+    values.insert(values.end(), video.memory.begin(), video.memory.end());
+    const ltx2_state now = {step, values.data(), values.size(), &shape};
     if (!ask("state", want.state, now, want.user_data))
         fail(LTX2_STATUS_CANCELLED, "denoise: cancelled after step %d", step);
 }
 
+// Of the noise that samplers add, the first stream: those before are the video's and its images'.
+static constexpr uint32_t later_noise = 1u << 24;
+
 void Session::denoise(const Request & want, const std::vector<TextFeatures> & texts, State & state,
                       const Progress & progress) {
     if (want.resume)
-        go_on(*want.resume, state.front().latents);
+        go_on(*want.resume, state.front());
     int before = 0; // steps of earlier stages
     for (const Stage & stage : want.stages) {
         before += stage.steps();
@@ -309,7 +316,12 @@ void Session::denoise(const Request & want, const std::vector<TextFeatures> & te
                     check_step(values);
             return v;
         };
-        ltx2::denoise(state, stage, progress, velocity,
+        const auto noise = [&](int draw, size_t stream) {
+            const uint32_t which = later_noise + static_cast<uint32_t>(draw);
+            return normal_noise(want.seed, which,
+                                static_cast<int64_t>(state[stream].latents.size()));
+        };
+        ltx2::denoise(state, stage, progress, velocity, noise,
                       [&](int done, const std::vector<float> & predicted) {
                           check_step(state.front().latents);
                           tell(want, state.front(), before - stage.steps() + done, predicted);
