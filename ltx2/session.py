@@ -23,7 +23,7 @@ from ._video_call import VideoCall, callback, latents_view, video_of, view
 from .about import devices
 from .errors import CancelledError, InvalidArgumentError
 from .model_files import DEMO, model_files
-from .request import NOT_ZERO, TEXT_PARTS, Features, Request, assign, floats
+from .request import NOT_ZERO, TEXT_PARTS, Features, Request, assign, c_loras, floats
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -80,17 +80,12 @@ class Session:
         assign(params, "threads", threads)
         params.keep_loaded = keep_loaded
         params.low_memory = low_memory
-        strengths = loras if isinstance(loras, Mapping) else dict.fromkeys(loras, 1.0)
-        paths = [c_path("loras", file) for file in strengths]
-        params.loras = c_loras = ffi.new("ltx2_lora[]", len(paths))
-        params.lora_count = len(paths)
-        for c_lora, path, strength in zip(c_loras, paths, strengths.values(), strict=True):
-            c_lora.file = path
-            assign(c_lora, "strength", strength)
+        adapters, lora_paths = c_loras(loras)
+        params.loras, params.lora_count = adapters, len(adapters)
         out = ffi.new("ltx2_session **")
         with Call():
             check(lib.ltx2_session_open(params, out))
-        del c_names, c_device, c_loras, paths
+        del c_names, c_device, adapters, lora_paths
         self._session: Any = ffi.gc(out[0], lib.ltx2_session_close)
         self._files = [os.path.abspath(file) for file in files]  # noqa: PTH100 - links stay
         self._model = ", ".join(Path(file).name for file in files)

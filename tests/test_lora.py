@@ -12,6 +12,7 @@ from safetensors_file import read_safetensors, write_safetensors
 from tolerance import nmse
 
 import ltx2
+from ltx2 import cli
 from ltx2.convert import convert
 
 if TYPE_CHECKING:
@@ -265,3 +266,18 @@ def test_settings_and_fingerprints_know_it(
     assert "loras" not in about[0]
     assert about[2]["loras"] == [{"file": "lora.safetensors", "strength": 0.5}]
     assert len({json.dumps(one["parts"]) for one in about}) == 3
+
+
+def test_convert_merges(
+    tiny: dict[str, Path], matrices: Matrices, right: NDArray[np.float32], tmp_path: Path
+) -> None:
+    one = written(tmp_path / "one.safetensors", dict(official(matrices)))
+    two = written(tmp_path / "two.safetensors", dict(kohya(matrices)))
+    merged = convert(tiny["base"], tmp_path / "m.gguf", "f32", loras={one: 0.25, two: 0.75})
+    assert nmse(latents([merged, tiny["base"].parent / "gemma"]), right) <= MERGED
+    code = cli.main(
+        ["convert", str(tiny["base"]), "-o", str(tmp_path / "c.gguf"), "--type", "f32", "--lora",
+         f"{one}:0.25", "--lora", f"{two}:.75"]
+    )  # fmt: skip
+    assert code == 0
+    assert (tmp_path / "c.gguf").read_bytes() == merged.read_bytes()

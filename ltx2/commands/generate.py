@@ -21,7 +21,7 @@ from ltx2.text import json_line
 
 from . import plans
 from .pictures import terminal_writer
-from .terminal import Bars, answer, json_flag
+from .terminal import Bars, answer, json_flag, parse_lora
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -191,14 +191,6 @@ def parse_image(argument: str) -> tuple[int, tuple[str, float]]:
         return 0, (argument, 1.0)
     image, frame, strength = match.groups()
     return int(frame), (image, float(strength or 1))
-
-
-def parse_lora(argument: str) -> tuple[str, float]:
-    """FILE[:STRENGTH]; a file of that whole name wins."""
-    match = re.fullmatch(r"(.+):([-+]?(?:\d+\.?\d*|\.\d+))", argument)
-    if match is None or os.path.lexists(argument):
-        return argument, 1.0
-    return match[1], float(match[2])
 
 
 def _chosen(images: Sequence[str]) -> dict[int, tuple[str, float]]:

@@ -272,6 +272,8 @@ typedef struct ltx2_conversion_params {
                                           programs; default: they are left out */
     uint64_t target_size;              /* bytes that the file takes at most: in place of `type`, the
                                           types are picked that cost least; default: `type` counts */
+    const ltx2_lora * loras;           /* merged into the matrices, before these are stored */
+    size_t lora_count;
 } ltx2_conversion_params;
 /* One GGUF file that replaces others. The caller writes it: keys and table from the plan, then each
    tensor's values, at multiples of 32 bytes. */

@@ -357,6 +357,7 @@ ltx2_status ltx2_conversion_open(const ltx2_conversion_params * params, ltx2_con
         request.tensor_type = texts(p.tensor_type, p.tensor_type_count, "tensor_type");
         request.keep_audio = p.keep_audio;
         request.target_size = p.target_size;
+        request.adapters = adapters(p.loras, p.lora_count);
         const auto made = std::make_shared<Conversion>(request);
         ltx2_conversion * conversion = made.get();
         held().conversions.add(conversion, made);
