@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
@@ -12,14 +13,13 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
 import numpy as np
 
 from . import media, tensors
-from ._native import c_array, c_text, ffi
+from ._native import c_array, c_path, c_text, ffi
 from .errors import InvalidArgumentError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from numpy.typing import NDArray
 
+    from .model_files import Loras
     from .pictures import Pixels
 
 Conditions: TypeAlias = "media.ImageLike | tuple[media.ImageLike, float]"
@@ -280,6 +280,21 @@ def assign(struct: Any, name: str, value: Any) -> None:
         raise InvalidArgumentError(f"{name}: {value} is out of range") from None
     except TypeError:
         raise InvalidArgumentError(f"{name}: {value!r} is not a number it can take") from None
+
+
+def c_loras(loras: Loras) -> tuple[Any, list[Any]]:
+    """ltx2_lora[] of files and strengths, and what it points at, to be kept as long.
+
+    One of strength 0 changes nothing and is left out: to C, 0 is what was not given.
+    """
+    strengths = loras if isinstance(loras, Mapping) else dict.fromkeys(loras, 1.0)
+    used = {file: strength for file, strength in strengths.items() if strength != 0}
+    paths = [c_path("loras", file) for file in used]
+    array = ffi.new("ltx2_lora[]", len(paths))
+    for c_lora, path, strength in zip(array, paths, used.values(), strict=True):
+        c_lora.file = path
+        assign(c_lora, "strength", strength)
+    return array, paths
 
 
 def floats(name: str, values: Any) -> NDArray[np.float32]:

@@ -23,7 +23,7 @@ from ._video_call import VideoCall, callback, latents_view, video_of, view
 from .about import devices
 from .errors import CancelledError, InvalidArgumentError
 from .model_files import DEMO, model_files
-from .request import NOT_ZERO, TEXT_PARTS, Features, Request, assign, floats
+from .request import NOT_ZERO, TEXT_PARTS, Features, Request, assign, c_loras, floats
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from typing_extensions import Self, Unpack
 
-    from .model_files import StrPath
+    from .model_files import Loras, StrPath
     from .request import Conditions, Options
     from .video import Progress, Video
 
@@ -52,6 +52,8 @@ class Session:
     low_memory   weights are read ahead and given back layer by layer, for 2 GiB in all, the
                  system's cache of model files counted, as far as the video's size lets it; default:
                  where the machine or the container has less than a run wants, up to what it has
+    loras        adapters that change the model's matrices: files, or {file: strength}; a strength
+                 is 1 where none is given, and may be negative
 
     Several threads may share a session; their calls run one after the other. Raises ModelError,
     DeviceError, OutOfMemoryError.
@@ -65,6 +67,7 @@ class Session:
         threads: int = 0,
         keep_loaded: bool = False,
         low_memory: bool = False,
+        loras: Loras = (),
     ) -> None:
         files = model_files(model)
         names = [c_path("model", file) for file in files]
@@ -77,10 +80,12 @@ class Session:
         assign(params, "threads", threads)
         params.keep_loaded = keep_loaded
         params.low_memory = low_memory
+        adapters, lora_paths = c_loras(loras)
+        params.loras, params.lora_count = adapters, len(adapters)
         out = ffi.new("ltx2_session **")
         with Call():
             check(lib.ltx2_session_open(params, out))
-        del c_names, c_device
+        del c_names, c_device, adapters, lora_paths
         self._session: Any = ffi.gc(out[0], lib.ltx2_session_close)
         self._files = [os.path.abspath(file) for file in files]  # noqa: PTH100 - links stay
         self._model = ", ".join(Path(file).name for file in files)
@@ -100,6 +105,7 @@ class Session:
         threads: int = 0,
         keep_loaded: bool = False,
         low_memory: bool = False,
+        loras: Loras = (),
     ) -> Self:
         """A session with a model of `ltx2 list`, downloaded first if it is not here.
 
@@ -112,8 +118,9 @@ class Session:
         here = all(item.path() for item in wanted.items)
         files = wanted.paths() if here else hub.pull(name, progress=progress)
         return cls(
-            files, device=device, threads=threads, keep_loaded=keep_loaded, low_memory=low_memory
-        )
+            files, device=device, threads=threads, keep_loaded=keep_loaded,
+            low_memory=low_memory, loras=loras,
+        )  # fmt: skip
 
     @property
     def is_demo(self) -> bool:
@@ -396,6 +403,8 @@ class Session:
         owner = self._run(lib.ltx2_session_generate, params, call)
         del on_latents, on_state
         about = {"model": self._model, "device": settings["device"], "parts": parts}
+        if "loras" in settings:
+            about["loras"] = settings["loras"]
         return video_of(owner, {**request.metadata(), **about})
 
     def _fill_in(self, request: Request, call: VideoCall) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from ltx2.text import json_line
 
 from . import plans
 from .pictures import terminal_writer
-from .terminal import Bars, answer, json_flag
+from .terminal import Bars, answer, json_flag, parse_lora
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -62,7 +62,7 @@ output_flag = click.option(
     "-o", "--output", required=True, metavar="FILE",
     help=".mp4, .gif, .webp, .png (a folder of frames) or .npy.",
 )  # fmt: skip
-OPENING = ("model", "device", "threads", "low_memory", "verbose")
+OPENING = ("model", "device", "threads", "low_memory", "loras", "verbose")
 opening_flags = _applied([
     click.option("--model", multiple=True, metavar="PATH", type=click.Path(),
                  help=_OPENING["files"] + " Give it once per PATH. Default: $LTX2_MODEL, else the "
@@ -70,6 +70,8 @@ opening_flags = _applied([
     click.option("--device", help=_OPENING["device"] + " `ltx2 devices` lists them."),
     click.option("--threads", type=int, default=0, help=_OPENING["threads"]),
     click.option("--low-memory", is_flag=True, help=_OPENING["low_memory"]),
+    click.option("--lora", "loras", multiple=True, metavar="FILE[:STRENGTH]",
+                 help="An adapter that changes the model's matrices. Give it once per FILE."),
     json_flag,
     click.option("-v", "--verbose", is_flag=True, help="Print more on stderr."),
 ])  # fmt: skip
@@ -206,7 +208,7 @@ def opened(options: Mapping[str, Any]) -> ltx2.Session:
         logging.getLogger("ltx2").setLevel(logging.INFO)
     model = list(options["model"]) or None
     kept = {name: options[name] for name in ("device", "threads", "low_memory")}
-    return ltx2.Session(model, **kept)
+    return ltx2.Session(model, loras=dict(map(parse_lora, options["loras"])), **kept)
 
 
 def _wanted(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -87,6 +87,13 @@ LTX2_API ltx2_status ltx2_capabilities(char ** out);
 LTX2_API ltx2_status ltx2_file_describe(const char * file, char ** out);
 LTX2_API void ltx2_text_free(char * text); /* NULL is ignored */
 
+/* An adapter (LoRA) of any maker's key names: safetensors or GGUF. Its matrices stay beside the
+   model's, which are not touched. */
+typedef struct ltx2_lora {
+    const char * file;
+    float strength;                    /* of what it adds; may be negative; default: 1 */
+} ltx2_lora;
+
 typedef struct ltx2_session ltx2_session; /* opening reads metadata; weights load when needed */
 typedef struct ltx2_session_params {
     size_t size;
@@ -102,6 +109,8 @@ typedef struct ltx2_session_params {
                                           far as the video's size lets it; default: where the machine
                                           or the container has less than a run wants, up to what it
                                           has */
+    const ltx2_lora * loras;           /* what changes the model's matrices */
+    size_t lora_count;
 } ltx2_session_params;
 
 LTX2_API ltx2_status ltx2_session_open(const ltx2_session_params * params, ltx2_session ** out);
@@ -266,6 +275,8 @@ typedef struct ltx2_conversion_params {
                                           programs; default: they are left out */
     uint64_t target_size;              /* bytes that the file takes at most: in place of `type`, the
                                           types are picked that cost least; default: `type` counts */
+    const ltx2_lora * loras;           /* merged into the matrices, before these are stored */
+    size_t lora_count;
 } ltx2_conversion_params;
 /* One GGUF file that replaces others. The caller writes it: keys and table from the plan, then each
    tensor's values, at multiples of 32 bytes. */

@@ -64,9 +64,10 @@ static void check_variants(const Model & model) {
     }
 }
 
-Session::Session(const std::vector<std::string> & files, const std::string & device, int threads,
-                 bool keep_loaded, bool low_memory)
-    : model_(files), device_(device, threads), keep_loaded_(keep_loaded), low_memory_(low_memory) {
+Session::Session(const std::vector<std::string> & files, const std::vector<Adapter> & adapters,
+                 const std::string & device, int threads, bool keep_loaded, bool low_memory)
+    : model_(files, adapters), device_(device, threads), keep_loaded_(keep_loaded),
+      low_memory_(low_memory) {
     const bool reads_prompts = model_.find(TextEncoder::part);
     if (reads_prompts || !model_.find(Dit::part) || !model_.find(VideoEncoder::part))
         model_.need_all();

@@ -32,8 +32,8 @@ struct Features : ltx2_features {
 class Session {
 public:
     // Reads metadata, and checks every tensor of every part. MODEL, DEVICE, INVALID_ARGUMENT.
-    Session(const std::vector<std::string> & files, const std::string & device, int threads,
-            bool keep_loaded, bool low_memory);
+    Session(const std::vector<std::string> & files, const std::vector<Adapter> & adapters,
+            const std::string & device, int threads, bool keep_loaded, bool low_memory);
 
     std::unique_ptr<Video> generate(const ltx2_video_params & params);
     std::unique_ptr<Video> decode(const ltx2_decode_params & params);

@@ -44,6 +44,23 @@ Matrix Weights::matrix(const std::string & name, int64_t k, int64_t n) const {
     return {found.tensor, found.is_codes() ? found.source.coding.get() : nullptr};
 }
 
+std::vector<Branch> Weights::branches(int64_t k, int64_t n) const {
+    std::vector<Branch> branches;
+    const auto found = part_->adapters.find(prefix_);
+    if (found == part_->adapters.end())
+        return branches;
+    for (const LowRank & low : found->second) {
+        const auto matrix = [&](const Source & source, int64_t inputs, int64_t outputs) {
+            const std::string & name = source.info->name;
+            return store_->want(source, name, {inputs, outputs}, As::matrix).tensor;
+        };
+        const int64_t rank = low.down.shape()[0];
+        branches.push_back(
+            {matrix(low.down, k, rank), matrix(low.up, rank, n), low.scale, low.adapter});
+    }
+    return branches;
+}
+
 std::vector<int64_t> Weights::shape(const std::string & name, size_t sides) const {
     const Source & found = source(name);
     const std::vector<int64_t> & shape = found.shape();

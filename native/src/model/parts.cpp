@@ -252,7 +252,7 @@ const std::vector<PartRow> & part_rows() {
                 {"*.diff_b", ""},
                 {"*.dora_scale", ""},
                 {"*.on_input", ""}},
-               "is an adapter (LoRA), which is not supported; give the model without it", 1,
+               "is an adapter (LoRA) and no model; give it beside one, as --lora", 1,
                Need::extends),
     };
     return rows;
