@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 Conditions: TypeAlias = "media.ImageLike | tuple[media.ImageLike, float]"
 
 TEXT_PARTS = ("text_encoder", "projection", "connector")  # which turn a prompt into features
-TEXTS = {"negative_prompt", "schedule", "sampler"}
+TEXTS = {"negative_prompt", "schedule", "sampler", "recipe"}
 NOT_ZERO = "{}: 0 cannot be used; leave it out for the default"
 _OFF_AT_ZERO = {"guidance", "stg", "rescale"}  # to C zero is the default, negative is off
 
@@ -49,6 +49,9 @@ class Options(TypedDict, total=False):
     sampler: str
     """How a step is made, by name; default: the model's own, "euler". `capabilities()` lists
     them."""
+    recipe: str
+    """Which stages make it, by name: several begin at half the size, and need a latent upsampler;
+    default: "one-stage". `capabilities()` lists them."""
     steps: int
     """Denoising steps; default: the model's own."""
     guidance: float

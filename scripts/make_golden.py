@@ -31,12 +31,9 @@ import torch
 from ltx_core.components.diffusion_steps import EulerDiffusionStep, Res2sDiffusionStep
 from ltx_core.components.guiders import MultiModalGuider, MultiModalGuiderParams
 from ltx_core.conditioning import VideoConditionByLatentIndex
-<<<<<<< HEAD
+from ltx_core.model.upsampler.model import upsample_video
 from ltx_core.model.upsampler.model_configurator import LatentUpsamplerConfigurator
-from ltx_core.types import VideoPixelShape
-=======
 from ltx_core.types import LatentState, VideoPixelShape
->>>>>>> wt-samplers
 from ltx_pipelines.utils.constants import LTX_2_3_PARAMS
 from ltx_pipelines.utils.samplers import (
     _channelwise_normalize,
@@ -54,6 +51,7 @@ Arrays = dict[str, np.ndarray]
 PROMPT = "a red circle moves right on a blue background"
 NEGATIVE = "blurry, out of focus, low contrast"
 FPS = 24.0
+REFINE = torch.tensor([0.909375, 0.725, 0.421875, 0.0])
 PACKAGES = ("ltx-core", "ltx-pipelines", "torch", "transformers", "tokenizers", "numpy")
 
 
@@ -239,7 +237,6 @@ def sampler(_r: Reference | None = None) -> Arrays:
     return out
 
 
-<<<<<<< HEAD
 def upsampler(_r: Reference | None = None) -> Arrays:
     """Every kind of latent upsampler, of latents that are not normalised."""
     out: Arrays = {}
@@ -256,7 +253,9 @@ def upsampler(_r: Reference | None = None) -> Arrays:
             latent = given(f"upsampler.{size}", 1, config["in_channels"], *shape)
             out[f"{size}.latent"] = array(latent[0])
             out[f"{kind}.{size}"] = array(model(latent)[0])
-=======
+    return out
+
+
 def _toy(state: LatentState, sigma: float) -> torch.Tensor:
     """In place of a model: what it takes the final latents for."""
     x: torch.Tensor = torch.tanh(0.8 * state.latent + 0.3) * (1 - 0.5 * sigma) + 0.1 * sigma
@@ -314,7 +313,6 @@ def loops(_r: Reference | None = None) -> Arrays:
         for stream, state in zip(("video", "audio"), done, strict=True):
             out[f"{name}.res_2s.{stream}"] = array(state.latent[0])
             out[f"{name}.noise.{stream}"] = array(torch.cat(drawn[stream]))
->>>>>>> wt-samplers
     return out
 
 
@@ -387,6 +385,61 @@ def e2e(r: Reference, names: list[str]) -> Arrays:
     return out
 
 
+STAGES: dict[str, tuple[tuple[int, int, int], Images]] = {  # pixels of the whole, images
+    "t2v": ((9, 64, 128), []),
+    "i2v": ((9, 128, 64), [("wide", 0, 1.0), ("fits", 8, 0.8)]),
+}
+
+
+def two_stage(r: Reference) -> Arrays:
+    """The distilled recipe: half the size, enlarged, three more steps; `noise` is of both."""
+    out: Arrays = {n: golden_text.picture(n) for n in ("wide", "fits")}
+    positive = r.encode(PROMPT).context
+    model, encoder, decoder = r.dit(), r.encoder(), r.decoder()
+    upsampler = LatentUpsamplerConfigurator.from_config(
+        {**tiny_shapes.UPSAMPLER_SIZES, "spatial_upsample": True}
+    ).eval()
+    upsampler.load_state_dict(
+        {
+            name: torch.from_numpy(make_tiny.tensor("spatial", name, shape))
+            for name, shape in tiny_shapes.upsampler("spatial").items()
+        }
+    )
+    plain = _guidance(1.0, 0.0, 0.0, [])
+    for name, ((frames, height, width), images) in STAGES.items():
+        latents, noises = None, []
+        for divisor, steps, share in ((2, ref.sigmas("distilled", 8), 1.0), (1, REFINE, 0.909375)):
+            size = (height // divisor, width // divisor)
+            state, tools = r.state(VideoPixelShape(1, frames, *size, FPS))
+            shape = tools.target_shape
+            if latents is not None:
+                large = upsample_video(latents, encoder, upsampler)
+                tokens = r.patchifier.patchify(large)
+                state = replace(state, latent=tokens, clean_latent=tokens)
+            noise = given(f"noise.{name}.{divisor}", *shape.to_torch_shape())
+            noises.append(array(noise[0]).ravel())
+            tokens = r.patchifier.patchify(noise)
+            for picture, frame, strength in images:
+                latent = encoder(ref.image_pixels(out[picture], *size))
+                if frame == 0:
+                    state = VideoConditionByLatentIndex(latent, strength, 0).apply_to(state, tools)
+                    continue
+                state = ref.keyframe(state, tools, latent, frame, strength)
+                more = given(
+                    f"noise.{name}.{divisor}.{frame}", shape.height * shape.width, shape.channels
+                )
+                tokens = torch.cat([tokens, more[None]], 1)
+                noises.append(np.ascontiguousarray(array(more).T).ravel())
+            state = ref.noised(state, tokens, share)
+            state = ref.denoise(model, state, steps, plain, positive, None)
+            latents = ref.latents_of(state, tools)
+        assert latents is not None
+        out[f"{name}.noise"] = np.concatenate(noises)
+        out[f"{name}.latents"] = array(latents[0])
+        out[f"{name}.pixels"] = ref.to_bytes(decoder(latents))
+    return out
+
+
 MAKERS: dict[str, Callable[[Reference], Arrays]] = {
     "base-gemma": gemma,
     "odd-gemma": gemma,
@@ -400,11 +453,8 @@ MAKERS: dict[str, Callable[[Reference], Arrays]] = {
     "odd-vae": vae,
     "plain-vae": vae,
     "all-image": image,
-<<<<<<< HEAD
     "all-upsampler": upsampler,
-=======
     "all-loops": loops,
->>>>>>> wt-samplers
     "all-sampler": sampler,
     "base-e2e": lambda r: e2e(r, OF_BASE),
     "odd-e2e": lambda r: e2e(r, ["quadratic.t2v", "quadratic.i2v", "two"]),
@@ -412,6 +462,7 @@ MAKERS: dict[str, Callable[[Reference], Arrays]] = {
     "deep-e2e": lambda r: e2e(r, ["dev.default", "guided.i2v"]),
     "bf16-e2e": lambda r: e2e(r, ["guided.t2v", "guided.i2v"]),
     "wide-e2e": lambda r: e2e(r, ["guided.wide", "keyframes"]),
+    "bf16-stages": two_stage,
     "all-tokenizer": golden_text.tokenizer,
 }
 for _name in ("heads", "deep", "bf16", "wide"):

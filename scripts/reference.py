@@ -250,9 +250,9 @@ def image_pixels(image: np.ndarray, height: int, width: int) -> torch.Tensor:
     return normalize_latent(resized, torch.device("cpu"), torch.float32)
 
 
-def noised(state: LatentState, noise: torch.Tensor) -> LatentState:
+def noised(state: LatentState, noise: torch.Tensor, scale: float = 1.0) -> LatentState:
     """GaussianNoiser with given noise, in token layout."""
-    mask = state.denoise_mask
+    mask = state.denoise_mask * scale
     return replace(state, latent=noise * mask + state.latent * (1 - mask))
 
 

@@ -37,7 +37,7 @@ def field(name: str) -> Callable[[Any], Any]:
     kind: Any = str
     if name == "noise":
         kind = click.Path(dir_okay=False)
-    elif name in ("schedule", "sampler"):
+    elif name in ("schedule", "sampler", "recipe"):
         kind = click.Choice(_KNOWN[f"{name}s"])
     elif declared.kind == "primitive":
         kind = float if declared.cname == "float" else int

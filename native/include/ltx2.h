@@ -203,6 +203,8 @@ typedef struct ltx2_video_params {
 
     const char * sampler;              /* how a step is made, by name; default: the model's own,
                                           "euler" */
+    const char * recipe;               /* which stages make it, by name: several begin at half the
+                                          size, and need a latent upsampler; default: "one-stage" */
 } ltx2_video_params;
 
 typedef struct ltx2_frames_params {    /* frames to encode */

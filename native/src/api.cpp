@@ -219,7 +219,8 @@ static std::vector<Adapter> adapters(const ltx2_lora * loras, size_t count) {
         if (!std::isfinite(strength) || std::abs(strength) > 100)
             fail(LTX2_STATUS_INVALID_ARGUMENT, "loras[%zu].strength: %g is not in -100..100", i,
                  double{strength});
-        out.push_back({loras[i].file, strength != 0 ? strength : 1});
+        const float given = strength != 0 ? strength : 1;
+        out.push_back({loras[i].file, given, given});
     }
     return out;
 }

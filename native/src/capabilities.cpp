@@ -5,6 +5,7 @@
 #include "graph/device.h"
 #include "model/describe.h"
 #include "request.h"
+#include "sampling/recipes.h"
 #include "sampling/samplers.h"
 #include "sampling/schedules.h"
 
@@ -22,6 +23,9 @@ Json capabilities() {
     Json::Array ways;
     for (const Sampler & sampler : samplers())
         ways.push_back(sampler.name);
+    Json::Array whole;
+    for (const Recipe & recipe : recipes())
+        whole.push_back(recipe.name);
     const Defaults d;
     return Json::Object{{"version", LTX2_VERSION},
                         {"defaults", Json::Object{{"width", d.width},
@@ -31,6 +35,7 @@ Json capabilities() {
                                                   {"negative_prompt", d.negative}}},
                         {"schedules", names},
                         {"samplers", ways},
+                        {"recipes", whole},
                         {"stages", list(progress_stages)},
                         {"parts", part_table()},
                         {"types", list(conversion_types())},

@@ -44,8 +44,9 @@ struct Request {
     int width = 0, height = 0, frames = 0; // pixels
     float fps = 0;
     Grid grid;
-    std::string schedule;
-    std::vector<Stage> stages; // in the order they run
+    std::string recipe;
+    std::string schedule; // of the first stage
+    std::vector<Stage> stages; // in the order they run; before each further one it is enlarged
     uint64_t seed = 0;
     const float * noise = nullptr; // the caller's, in planes; null: from the seed
     size_t noise_count = 0;

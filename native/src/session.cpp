@@ -95,9 +95,23 @@ Session::Session(const std::vector<std::string> & files, const std::vector<Adapt
     check_variants(model_);
     model_.check_unchanged();
     decoder_ = decoder->config();
+    statistics_ = LatentStatistics(model_.need(VideoDecoder::part), decoder_.latent_channels);
+    if (model_.find(Upsampler::part))
+        check_upsampler();
     width_ = dit->config().width();
     weights_ = std::max({weights_, dit->weights(), decoder->weights()});
     defaults_ = Defaults(model_.need(Dit::part), dit->config().layers, d);
+}
+
+void Session::check_upsampler() {
+    const auto upsampler = open<Upsampler>(model_, device_);
+    if (upsampler->channels() != decoder_.latent_channels)
+        fail(LTX2_STATUS_MODEL,
+             "%s: the upsampler takes latents of %lld channels, and those of %s have %lld",
+             model_.need(Upsampler::part).file->path.c_str(),
+             static_cast<long long>(upsampler->channels()),
+             model_.need(VideoDecoder::part).file->path.c_str(),
+             static_cast<long long>(decoder_.latent_channels));
 }
 
 // The parts that only prompts need.
@@ -201,21 +215,54 @@ static void pin(Stream & stream, const ltx2_image & image, const Latents & laten
     stream.positions.insert(stream.positions.end(), positions.begin(), positions.end());
 }
 
-// The caller's noise, or the seed's: for the video, then for each image at a later frame.
-static std::vector<float> noise_of(const Request & want, const Stream & stream) {
-    const int64_t channels = stream.channels, video = want.grid.cells() * channels;
-    const int64_t all = stream.tokens() * channels, one = want.grid.frame_cells() * channels;
+// Streams of noise: each stage has so many, for the video and its images, and from `fresh_noise` on
+// for what its sampler adds.
+static constexpr uint32_t stage_noise = 1u << 24, fresh_noise = 1u << 23;
+
+// How many values of noise a stage takes: for the video, and for the images at later frames.
+static int64_t noise_size(const Request & want, size_t stage, int channels, bool with_images) {
+    const Grid & grid = want.stages[stage].grid;
+    int64_t cells = grid.cells();
+    for (const ltx2_image & image : want.images)
+        cells += with_images && image.frame > 0 ? grid.frame_cells() : 0;
+    return cells * channels;
+}
+
+// Where the caller's noise for a stage begins, or null: it is for the first stage, or for all.
+static const float * noise_given(const Request & want, size_t stage, int channels,
+                                 int64_t & count) {
+    const Grid & grid = want.stages[0].grid;
     const int64_t given = static_cast<int64_t>(want.noise_count);
-    if (given && given != video && given != all)
+    const int64_t video = noise_size(want, 0, channels, false);
+    int64_t all = 0, before = 0;
+    for (size_t i = 0; i < want.stages.size(); ++i) {
+        before += i < stage ? noise_size(want, i, channels, true) : 0;
+        all += noise_size(want, i, channels, true);
+    }
+    const int64_t first = noise_size(want, 0, channels, true);
+    if (given && given != video && given != first && given != all)
         fail(LTX2_STATUS_INVALID_ARGUMENT,
              "noise: %zu values given, and %d x %d x %d x %d are wanted", want.noise_count,
-             stream.channels, want.grid.frames, want.grid.height, want.grid.width);
+             channels, grid.frames, grid.height, grid.width);
+    count = given == all ? noise_size(want, stage, channels, true) : stage == 0 ? given : 0;
+    return count ? want.noise + (given == all ? before : 0) : nullptr;
+}
+
+// The caller's noise, or the seed's: for the video, then for each image at a later frame.
+static std::vector<float> noise_of(const Request & want, size_t stage, const Stream & stream) {
+    const Grid & grid = want.stages[stage].grid;
+    const int64_t channels = stream.channels, video = grid.cells() * channels;
+    const int64_t all = stream.tokens() * channels, one = grid.frame_cells() * channels;
+    int64_t count_given = 0;
+    const float * given = noise_given(want, stage, stream.channels, count_given);
+    const uint32_t first_stream = static_cast<uint32_t>(stage) * stage_noise;
     std::vector<float> noise;
     for (int64_t first = 0, i = 0; first < all; first += i ? one : video, ++i) {
         const int64_t count = i ? one : video;
         const std::vector<float> planes =
-            first < given ? std::vector<float>(want.noise + first, want.noise + first + count)
-                          : normal_noise(want.seed, static_cast<uint32_t>(i), count);
+            first < count_given
+                ? std::vector<float>(given + first, given + first + count)
+                : normal_noise(want.seed, first_stream + static_cast<uint32_t>(i), count);
         const std::vector<float> part =
             from_planes(planes.data(), count / channels, stream.channels);
         noise.insert(noise.end(), part.begin(), part.end());
@@ -236,24 +283,37 @@ Latents Session::encode(const std::vector<float> & pixels, const VideoSize & siz
 }
 
 // Where the latents begin: nothing, and what the images give.
-Stream Session::start(const Request & want, const Progress & progress) {
+Stream Session::start(const Request & want, const Grid & grid, const Latents & before,
+                      const Progress & progress) {
     Stream video;
     video.channels = static_cast<int>(decoder_.latent_channels);
-    video.latents.assign(static_cast<size_t>(want.grid.cells() * video.channels), 0.0f);
+    video.latents = before.values;
+    video.latents.resize(static_cast<size_t>(grid.cells() * video.channels), 0.0f);
     video.clean = video.latents;
-    video.mask.assign(static_cast<size_t>(want.grid.cells()), 1.0f);
-    video.positions = video_positions(want.grid, decoder_.scale, want.fps);
+    video.mask.assign(static_cast<size_t>(grid.cells()), 1.0f);
+    video.positions = video_positions(grid, decoder_.scale, want.fps);
+    const VideoSize size = size_of(grid);
     for (size_t i = 0; i < want.images.size(); ++i) {
         progress("image", static_cast<int>(i), static_cast<int>(want.images.size()));
         const ltx2_image & image = want.images[i];
         const std::vector<float> pixels =
-            cover(image.pixels, image.width, image.height, want.width, want.height);
-        const Latents latents = encode(pixels, {1, want.height, want.width},
+            cover(image.pixels, image.width, image.height, size.width, size.height);
+        const Latents latents = encode(pixels, {1, size.height, size.width},
                                        words("encoding image %zu", i + 1), progress);
         pin(video, image, latents,
-            keyframe_positions(want.grid, decoder_.scale, want.fps, image.frame));
+            keyframe_positions(grid, decoder_.scale, want.fps, image.frame));
     }
     return video;
+}
+
+Latents Session::enlarge(const Latents & latents, const Progress & progress) {
+    const Part & part = model_.need(Upsampler::part);
+    Latents as_the_vae_has_them = latents;
+    statistics_.restore(as_the_vae_has_them);
+    Latents large = use<Upsampler>(progress).enlarge(as_the_vae_has_them, progress);
+    statistics_.normalise(large);
+    check(large.values, "enlarging the latents", {{part}}, progress);
+    return large;
 }
 
 // The latents that the caller's run had come to, in place of those it begins with.
@@ -270,14 +330,13 @@ static void go_on(const ltx2_state & from, Stream & video) {
 }
 
 // Tells the caller where the run is.
-static void tell(const Request & want, const Stream & video, int step,
+static void tell(const Request & want, const Grid & grid, const Stream & video, int step,
                  const std::vector<float> & predicted) {
     if (!want.state)
         return;
-    const std::vector<float> planes =
-        to_planes(predicted.data(), want.grid.cells(), video.channels);
-    const ltx2_latents shape = {planes.data(), video.channels, want.grid.frames, want.grid.height,
-                                want.grid.width};
+    const std::vector<float> planes = to_planes(predicted.data(), grid.cells(), video.channels);
+    const ltx2_latents shape = {planes.data(), video.channels, grid.frames, grid.height,
+                                grid.width};
     std::vector<float> values = video.latents;
     values.insert(values.end(), video.memory.begin(), video.memory.end());
     const ltx2_state now = {step, values.data(), values.size(), &shape};
@@ -285,49 +344,75 @@ static void tell(const Request & want, const Stream & video, int step,
         fail(LTX2_STATUS_CANCELLED, "denoise: cancelled after step %d", step);
 }
 
-// Of the noise that samplers add, the first stream: those before are the video's and its images'.
-static constexpr uint32_t later_noise = 1u << 24;
-
-void Session::denoise(const Request & want, const std::vector<TextFeatures> & texts, State & state,
-                      const Progress & progress) {
-    if (want.resume)
-        go_on(*want.resume, state.front());
+void Session::denoise(const Request & want, size_t index, const std::vector<TextFeatures> & texts,
+                      State & state, const Progress & progress) {
+    const Stage & stage = want.stages[index];
     int before = 0; // steps of earlier stages
-    for (const Stage & stage : want.stages) {
-        before += stage.steps();
-        if (stage.first == stage.steps())
-            continue;
-        if (stage.first == 0)
-            state.front().add_noise(noise_of(want, state.front()), stage.noise);
-        const Dit & dit = use<Dit>(progress);
-        const Guidance & guidance = stage.guidance;
-        DitRun run(dit, state.front().positions, texts[0],
-                   guidance.uses_negative() ? &texts[1] : nullptr,
-                   guidance.uses_stg() ? guidance.stg_blocks : std::vector<int>());
-        const std::vector<Suspect> weights = {{model_.need(Dit::part)}};
-        int step = stage.first;
-        const auto check_step = [&](const std::vector<float> & values) {
-            check(values, words("denoising step %d of %d", step, stage.steps()), weights, progress);
-        };
-        const auto velocity = [&](const State & now, float sigma) {
-            Velocities v = run.velocity(now, sigma, progress);
-            ++step;
-            for (const auto * pass : {&v.plain, &v.negative, &v.perturbed})
-                for (const std::vector<float> & values : *pass)
-                    check_step(values);
-            return v;
-        };
-        const auto noise = [&](int draw, size_t stream) {
-            const uint32_t which = later_noise + static_cast<uint32_t>(draw);
-            return normal_noise(want.seed, which,
-                                static_cast<int64_t>(state[stream].latents.size()));
-        };
-        ltx2::denoise(state, stage, progress, velocity, noise,
-                      [&](int done, const std::vector<float> & predicted) {
-                          check_step(state.front().latents);
-                          tell(want, state.front(), before - stage.steps() + done, predicted);
-                      });
+    for (size_t i = 0; i < index; ++i)
+        before += want.stages[i].steps();
+    if (stage.first == 0)
+        state.front().add_noise(noise_of(want, index, state.front()), stage.noise);
+    model_.set_strengths(stage.distilled);
+    const Dit & dit = use<Dit>(progress);
+    const Guidance & guidance = stage.guidance;
+    DitRun run(dit, state.front().positions, texts[0],
+               guidance.uses_negative() ? &texts[1] : nullptr,
+               guidance.uses_stg() ? guidance.stg_blocks : std::vector<int>());
+    const std::vector<Suspect> weights = {{model_.need(Dit::part)}};
+    int step = stage.first;
+    const auto check_step = [&](const std::vector<float> & values) {
+        check(values, words("denoising step %d of %d", step, stage.steps()), weights, progress);
+    };
+    const auto velocity = [&](const State & now, float sigma) {
+        Velocities v = run.velocity(now, sigma, progress);
+        ++step;
+        for (const auto * pass : {&v.plain, &v.negative, &v.perturbed})
+            for (const std::vector<float> & values : *pass)
+                check_step(values);
+        return v;
+    };
+    const auto noise = [&](int draw, size_t stream) {
+        const uint32_t which = static_cast<uint32_t>(index) * stage_noise + fresh_noise;
+        return normal_noise(want.seed, which + static_cast<uint32_t>(draw),
+                            static_cast<int64_t>(state[stream].latents.size()));
+    };
+    ltx2::denoise(state, stage, progress, velocity, noise,
+                  [&](int done, const std::vector<float> & predicted) {
+                      check_step(state.front().latents);
+                      tell(want, stage.grid, state.front(), before + done, predicted);
+                  });
+}
+
+// All stages; where the device counts, one step of each stands for all, which are alike.
+Latents Session::sample(const Request & want, const std::vector<TextFeatures> & texts,
+                        const Progress & progress) {
+    Latents latents;
+    for (size_t i = 0; i < want.stages.size(); ++i) {
+        const Stage & stage = want.stages[i];
+        const bool resumed = want.resume && stage.first > 0;
+        if (resumed && i + 1 < want.stages.size() && want.stages[i + 1].first > 0)
+            continue; // a later one has begun
+        if (i > 0 && !resumed)
+            latents = enlarge(latents, progress);
+        State state = {start(want, stage.grid, resumed ? Latents() : latents, progress)};
+        if (resumed)
+            go_on(*want.resume, state.front());
+        if (Tally * tally = device_.tally()) {
+            Request one = want;
+            one.stages[i].sigmas.resize(2);
+            one.stages[i].first = 0;
+            one.state = nullptr;
+            tally->times = stage.steps() - stage.first;
+            if (tally->times)
+                denoise(one, i, texts, state, progress);
+            tally->times = 1;
+        } else if (stage.first < stage.steps()) {
+            denoise(want, i, texts, state, progress);
+        }
+        latents = {stage.grid, state.front().channels, std::move(state.front().latents)};
+        latents.values.resize(static_cast<size_t>(latents.size())); // without the images' tokens
     }
+    return latents;
 }
 
 static std::unique_ptr<Video> video_of(const Latents & latents, float fps) {
@@ -403,6 +488,8 @@ Request Session::request(const ltx2_video_params & params) {
     choose_residency(want.grid);
     if (!want.features)
         model_.need_all();
+    if (want.stages.size() > 1)
+        model_.need(Upsampler::part);
     return want;
 }
 
@@ -411,11 +498,7 @@ std::unique_ptr<Video> Session::make(const ltx2_video_params & params) {
     const Request want = request(params);
     check_memory(want);
     const std::vector<TextFeatures> texts = encode(want, progress);
-    State state = {start(want, progress)};
-    denoise(want, texts, state, progress);
-
-    Latents latents{want.grid, state.front().channels, std::move(state.front().latents)};
-    latents.values.resize(static_cast<size_t>(latents.size())); // without the images' tokens
+    const Latents latents = sample(want, texts, progress);
     std::unique_ptr<Video> video = video_of(latents, want.fps);
     if (!ask("latents", params.latents, video->shape, params.user_data))
         fail(LTX2_STATUS_CANCELLED, "latents: cancelled before they are decoded");

@@ -8,6 +8,8 @@
 #include "text/connector.h"
 #include "text/encoder.h"
 #include "text/tokenizer.h"
+#include "vae/statistics.h"
+#include "vae/upsampler.h"
 #include "vae/video_decoder.h"
 #include "vae/video_encoder.h"
 
@@ -60,15 +62,21 @@ private:
     void leave();
 
     void check_text();
+    void check_upsampler();
     std::unique_ptr<Video> make(const ltx2_video_params & params);
     std::vector<TextFeatures> encode(const Request & want, const Progress & progress);
     std::vector<TextFeatures> given(const Request & want) const;
     Latents encode(const std::vector<float> & pixels, const VideoSize & size,
                    const std::string & where, const Progress & progress);
     Request request(const ltx2_video_params & params);
-    Stream start(const Request & want, const Progress & progress);
-    void denoise(const Request & want, const std::vector<TextFeatures> & texts, State & state,
+    // `before`: the latents that the stage begins with, or none.
+    Stream start(const Request & want, const Grid & grid, const Latents & before,
                  const Progress & progress);
+    Latents sample(const Request & want, const std::vector<TextFeatures> & texts,
+                   const Progress & progress);
+    void denoise(const Request & want, size_t index, const std::vector<TextFeatures> & texts,
+                 State & state, const Progress & progress);
+    Latents enlarge(const Latents & latents, const Progress & progress);
     void decode(const Latents & latents, Video & video, const Progress & progress);
     VideoSize size_of(const Grid & grid) const;
     void check_memory(const Request & want);
@@ -91,8 +99,10 @@ private:
     uint64_t weights_ = 0;            // bytes, of the largest component
     int context_width_ = 0;           // of the text that the DiT reads
     VaeConfig decoder_;
+    LatentStatistics statistics_;
     std::tuple<std::unique_ptr<TextEncoder>, std::unique_ptr<Connector>,
-               std::unique_ptr<VideoEncoder>, std::unique_ptr<Dit>, std::unique_ptr<VideoDecoder>>
+               std::unique_ptr<VideoEncoder>, std::unique_ptr<Dit>, std::unique_ptr<Upsampler>,
+               std::unique_ptr<VideoDecoder>>
         resident_;
     const void * in_use_ = nullptr; // the one that computed last
 };

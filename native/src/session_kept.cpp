@@ -20,7 +20,7 @@ Json Session::settings(const ltx2_video_params & params) {
         Json::Array loras;
         for (const Adapter & adapter : model_.adapters())
             loras.push_back(Json::Object{{"file", file_name(adapter.path)},
-                                         {"strength", double{adapter.strength}}});
+                                         {"strength", double{adapter.given}}});
         if (!loras.empty())
             settings.set("loras", loras);
         settings.set("device", std::string(ggml_backend_dev_name(device_.ggml())));

@@ -8,7 +8,8 @@ namespace ltx2 {
 
 struct Adapter {
     std::string path;
-    float strength = 1; // of all that it adds
+    float given = 1;    // by the caller, of all that it adds
+    float strength = 1; // of the stage that runs
 };
 
 // W x becomes W x + strength * scale * up (down x).

@@ -40,7 +40,7 @@ std::string fingerprint(const Part & part) {
     for (const auto & [path, added] : part.adapters)
         for (const LowRank & low : added) {
             hash.add(path);
-            hash.add(words("%.9g", double{low.scale} * double{low.adapter->strength}));
+            hash.add(words("%.9g", double{low.scale} * double{low.adapter->given}));
             matrices.insert(matrices.end(), {low.down.info, low.up.info});
         }
     // Each place may be a read from the disk. Even steps would meet the same few of every block.

@@ -187,6 +187,14 @@ void Model::claim(Found & found, const Contents & all, const FileSet & set,
 
 // ---- adapters
 
+// Whether a word is in a file's name.
+static bool is_named(const std::string & path, const std::string & word) {
+    std::string name = file_name(path);
+    for (char & c : name)
+        c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+    return name.find(word) != std::string::npos;
+}
+
 void Model::add_adapter(const Adapter & adapter) {
     constexpr std::string_view weight = ".weight";
     Modules modules;
@@ -205,6 +213,11 @@ void Model::add_adapter(const Adapter & adapter) {
     files_.push_back(std::move(file));
     for (auto & [path, low] : read_adapter(files_.back(), modules, adapter))
         owners[path]->adapters[path].push_back(std::move(low));
+}
+
+void Model::set_strengths(float distilled) {
+    for (Adapter & adapter : adapters_)
+        adapter.strength = adapter.given * (is_named(adapter.path, "distilled") ? distilled : 1);
 }
 
 // ---- what files state

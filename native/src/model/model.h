@@ -44,7 +44,9 @@ public:
     void need_all() const;                        // the same of all parts that a video needs
     // Those that a part of it is read from, and those of adapters.
     const std::list<TensorFile> & files() const { return files_; }
-    std::list<Adapter> & adapters() { return adapters_; }
+    const std::list<Adapter> & adapters() const { return adapters_; }
+    // As the caller gave them; of one that is called distilled, a share.
+    void set_strengths(float distilled);
     // MODEL where one of its files has been written to since it was opened. Microseconds.
     void check_unchanged() const;
 

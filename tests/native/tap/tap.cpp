@@ -311,13 +311,11 @@ void sample(Job & job) {
 
 using Component = void (*)(Job &);
 const std::map<std::string, Component> components = {
-<<<<<<< HEAD
     {"connector", connector},       {"dit", dit},
     {"guidance", guidance},         {"schedule", schedule},
     {"text-encoder", text_encoder}, {"image", image},
     {"tokenizer", tokenizer},       {"vae-stream", vae_stream},
     {"upsample", upsample},         {"vae-decode", vae_decode},
-=======
     {"connector", connector},
     {"dit", dit},
     {"guidance", guidance},
@@ -328,7 +326,6 @@ const std::map<std::string, Component> components = {
     {"tokenizer", tokenizer},
     {"vae-stream", vae_stream},
     {"vae-decode", vae_decode},
->>>>>>> wt-samplers
     {"vae-encode", vae_encode},
 };
 
