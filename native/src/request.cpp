@@ -158,7 +158,9 @@ static Stage first_stage(const ltx2_video_params & p, const Defaults & d, const 
     Stage stage;
     stage.grid = grid;
     stage.distilled = r.distilled;
-    stage.sampler = &find_sampler(p.sampler ? p.sampler : r.sampler ? r.sampler : d.sampler.c_str());
+    stage.sampler = &find_sampler(p.sampler   ? p.sampler
+                                  : r.sampler ? r.sampler
+                                              : d.sampler.c_str());
     const int only = find_schedule(name).steps; // that this schedule has
     // Such a schedule is a distilled model's: for another than the file says, it brings its recipe.
     const bool distilled = only && name != d.schedule;
@@ -195,10 +197,7 @@ static std::vector<Stage> stages_of(const ltx2_video_params & p, const Defaults 
         stages.push_back(later_stage(recipe.stages[i], divided(grid, recipe.stages[i].divisor)));
     return stages;
 }
-    const int only = find_schedule(name).steps; // that this schedule has
-    // Such a schedule is a distilled model's: for another than the file says, it brings its recipe.
-    const bool recipe = only && name != d.schedule;
-    const Guidance own = recipe ? Guidance{1, 0, 0, d.guidance.stg_blocks} : d.guidance;
+
 static std::vector<ltx2_image> images_of(const ltx2_video_params & p, int frames) {
     std::vector<ltx2_image> images;
     if (p.image_count)
@@ -283,9 +282,9 @@ Request::Request(const ltx2_video_params & p, const Defaults & d, const Scale & 
       frames(p.frames ? p.frames : d.frames), fps(p.fps != 0 ? p.fps : d.fps),
       grid(grid_of(width, height, frames, fps, scale)),
       recipe(p.recipe ? p.recipe : recipes().front().name),
-      schedule(schedule_for(p, d, find_recipe(recipe))),
-      seed(p.seed), noise(p.noise), noise_count(p.noise_count), features(p.features),
-      resume(p.resume), state(p.state), user_data(p.user_data) {
+      schedule(schedule_for(p, d, find_recipe(recipe))), seed(p.seed), noise(p.noise),
+      noise_count(p.noise_count), features(p.features), resume(p.resume), state(p.state),
+      user_data(p.user_data) {
     for (const RecipeStage & stage : find_recipe(recipe).stages) {
         check_side("width", width, scale.space * stage.divisor);
         check_side("height", height, scale.space * stage.divisor);

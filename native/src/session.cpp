@@ -300,8 +300,7 @@ Stream Session::start(const Request & want, const Grid & grid, const Latents & b
             cover(image.pixels, image.width, image.height, size.width, size.height);
         const Latents latents = encode(pixels, {1, size.height, size.width},
                                        words("encoding image %zu", i + 1), progress);
-        pin(video, image, latents,
-            keyframe_positions(grid, decoder_.scale, want.fps, image.frame));
+        pin(video, image, latents, keyframe_positions(grid, decoder_.scale, want.fps, image.frame));
     }
     return video;
 }

@@ -13,13 +13,13 @@ struct RecipeStage {
     const char * schedule = nullptr;
     int steps = 0;
     const char * sampler = nullptr;
-    bool guided = true;         // as the model and the caller want it
-    bool by_tokens = false;     // the schedule's shift is for the stage's tokens, not for 4096
-    int divisor = 1;            // of the video's rows and columns
-    float noise = 1;            // the share of it that the latents begin with
-    float distilled = 1;        // of the strength of a LoRA that makes a dev model a distilled one
-    float rescale = -1;         // of guidance; negative: the model's
-    float stg = -1;             // the same
+    bool guided = true;     // as the model and the caller want it
+    bool by_tokens = false; // the schedule's shift is for the stage's tokens, not for 4096
+    int divisor = 1;        // of the video's rows and columns
+    float noise = 1;        // the share of it that the latents begin with
+    float distilled = 1;    // of the strength of a LoRA that makes a dev model a distilled one
+    float rescale = -1;     // of guidance; negative: the model's
+    float stg = -1;         // the same
 };
 
 struct Recipe {

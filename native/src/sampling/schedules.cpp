@@ -30,7 +30,7 @@ static std::vector<float> ltx2_sigmas(int steps, int64_t tokens) {
     if (steps == 1) // the official stretch is 0 / 0
         return {1.0f, 0.0f};
     const float shift = shift_for(tokens);
-    std::vector<float> removed;       // noise, before the stretch
+    std::vector<float> removed; // noise, before the stretch
     for (int i = 0; i < steps; ++i)
         removed.push_back(1 - 1 / (shift + (1 / falling(i, steps) - 1)) * shift);
     const float stretch = removed.back() / 0.9f; // so that the last sigma is 0.1

@@ -9,7 +9,7 @@ namespace ltx2 {
 
 struct Schedule {
     const char * name;
-    int steps; // the only number it has; 0: any
+    int steps;                                             // the only number it has; 0: any
     std::vector<float> (*make)(int steps, int64_t tokens); // steps + 1 noise levels, down to 0
 };
 

@@ -311,11 +311,16 @@ void sample(Job & job) {
 
 using Component = void (*)(Job &);
 const std::map<std::string, Component> components = {
-    {"connector", connector},       {"dit", dit},
-    {"guidance", guidance},         {"schedule", schedule},
-    {"text-encoder", text_encoder}, {"image", image},
-    {"tokenizer", tokenizer},       {"vae-stream", vae_stream},
-    {"upsample", upsample},         {"vae-decode", vae_decode},
+    {"connector", connector},
+    {"dit", dit},
+    {"guidance", guidance},
+    {"schedule", schedule},
+    {"text-encoder", text_encoder},
+    {"image", image},
+    {"tokenizer", tokenizer},
+    {"vae-stream", vae_stream},
+    {"upsample", upsample},
+    {"vae-decode", vae_decode},
     {"connector", connector},
     {"dit", dit},
     {"guidance", guidance},
