@@ -252,12 +252,14 @@ class Session:
         latents: NDArray[np.float32],
         *,
         fps: float | None = None,
+        upscale: bool = False,
         progress: Callable[[Progress], object] | None = None,
     ) -> Video:
         """The video of latents that were kept: a decode alone.
 
         `latents` are [channels, frames', height', width'], as `Video.latents` has them; `fps`
-        defaults to the model's own. Errors as in `t2v`.
+        defaults to the model's own. `upscale` passes them through the model's latent upsampler
+        first. Errors as in `t2v`.
         """
         values = floats("latents", latents)
         if values.ndim != 4:
@@ -269,6 +271,7 @@ class Session:
         if fps == 0:
             raise InvalidArgumentError(NOT_ZERO.format("fps"))
         assign(params, "fps", 0 if fps is None else fps)
+        params.upscale = upscale
         with VideoCall(self, progress) as call:
             call.inputs = [c_values, c_latents]
             owner = self._run(lib.ltx2_session_decode, params, call)

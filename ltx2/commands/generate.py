@@ -153,6 +153,7 @@ def _text(prompt: str | None, features: str | None) -> str | ltx2.Features:
 @click.command()
 @click.argument("latents", metavar="LATENTS")
 @click.option("--fps", type=float, help=sentences("ltx2_decode_params")["fps"])
+@click.option("--upscale", is_flag=True, help=sentences("ltx2_decode_params")["upscale"])
 @_shared
 def decode(latents: str, **options: Any) -> None:
     """Make the video of LATENTS, a .npy that `--save-latents` wrote."""

@@ -221,6 +221,8 @@ typedef struct ltx2_decode_params {    /* a decode alone, of latents that were k
     float fps;                         /* default: the model's own, 24 */
     ltx2_progress_fn progress;
     void * user_data;
+    bool upscale;                      /* pass them through the latent upsampler first; default: as
+                                          they are */
 } ltx2_decode_params;
 
 typedef struct ltx2_video {            /* made by the library only */

@@ -518,11 +518,17 @@ std::unique_ptr<Video> Session::decode(const ltx2_decode_params & params) {
     latents.values = from_planes(given.values, latents.grid.cells(), given.channels);
     if (!all_finite(latents.values))
         fail(LTX2_STATUS_INVALID_ARGUMENT, "latents: hold a value that is not finite");
-    std::unique_ptr<Video> video =
-        video_of(latents, params.fps != 0 ? checked_fps(params.fps) : defaults_.fps);
+    const float fps = params.fps != 0 ? checked_fps(params.fps) : defaults_.fps;
     const Progress progress(params.progress, params.user_data, &closed_);
-    while_unchanged(model_, [&] { decode(latents, *video, progress); });
-    return video;
+    return while_unchanged(model_, [&] {
+        if (params.upscale) {
+            latents = enlarge(latents, progress);
+            check_pixels(latents.grid);
+        }
+        std::unique_ptr<Video> video = video_of(latents, fps);
+        decode(latents, *video, progress);
+        return video;
+    });
 }
 
 std::unique_ptr<Video> Session::encode(const ltx2_frames_params & params) {
