@@ -18,6 +18,7 @@
 typedef struct session {
     ltx2_session * opened; /* the library tells one that is closed, so it is never forgotten here */
     atomic_int cancels;    /* a call ends when this is no longer what it was at its beginning */
+    bool busy;             /* the library would tell, but of two threads not which came first */
 } session;
 
 typedef struct call {
@@ -221,6 +222,7 @@ static void on_news(uv_async_t * news) {
         if (c->joinable)
             uv_thread_join(&c->thread);
         uv_close((uv_handle_t *)news, on_closed);
+        c->session->busy = false;
         if (!c->abandoned)
             settle(c); /* what awaits it runs in here */
     }
@@ -264,6 +266,7 @@ static js_value_t * begin(call * c, uv_thread_cb run) {
         uv_close((uv_handle_t *)&c->news, on_closed);
         return NULL;
     }
+    c->session->busy = true;
     c->joinable = uv_thread_create(&c->thread, run, c) == 0;
     if (!c->joinable)
         end(c, LTX2_STATUS_OUT_OF_MEMORY, "the system gives no thread");
@@ -305,7 +308,13 @@ static js_value_t * on_generate(js_env_t * env, js_callback_info_t * info) {
     js_value_t * arguments[3];
     read_arguments(env, info, arguments, 3);
     session * opened = session_of(env, arguments[0]);
-    call * c = opened ? new_call(env) : NULL;
+    if (!opened)
+        return NULL;
+    if (opened->busy) {
+        js_throw_error(env, "INVALID_ARGUMENT", "session: a call is under way");
+        return NULL;
+    }
+    call * c = new_call(env);
     if (!c)
         return NULL;
     c->want.size = sizeof c->want;

@@ -1,6 +1,6 @@
 // The frames of a text to video run and of an image to video run that begins with one of its
 // frames, raw into a file each: bare frames.js T2V I2V MODEL_FILE...
-const fs = require('bare-fs')
+const fs = require('../../examples/bare/node_modules/bare-fs')
 const ltx2 = require('../../examples/bare')
 
 async function main([t2v, i2v, ...files]) {

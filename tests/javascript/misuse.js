@@ -105,7 +105,7 @@ const cases = {
 
   async two_calls_at_once() {
     const first = session.generate(want)
-    await fails(session.generate(want), 'INVALID_ARGUMENT', 'one call at a time')
+    await fails(session.generate(want), 'INVALID_ARGUMENT', 'a call is under way')
     same((await first).frames, 9, 'frames')
   },
 

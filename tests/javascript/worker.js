@@ -17,4 +17,4 @@ async function main(files) {
   })
 }
 
-main(Bare.argv.slice(3))
+main(Bare.argv.slice(4)) // as those of the main thread's program
