@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-
 from parity import DEVICE
 
 import ltx2

@@ -22,19 +22,18 @@ static Json device(const std::string & name) {
     ggml_backend_dev_memory(found, &free, &total);
     const auto type = ggml_backend_dev_type(found);
     const Trial trial = try_device(name, 0);
-    return Json::Object{
-        {"name", name},
-        {"description", ggml_backend_dev_description(found)},
-        {"kind", type == GGML_BACKEND_DEVICE_TYPE_CPU   ? "cpu"
-                 : type == GGML_BACKEND_DEVICE_TYPE_GPU ? "gpu"
-                                                        : "integrated"},
-        {"library", ggml_backend_reg_name(ggml_backend_dev_backend_reg(found))},
-        {"memory", memory(total)},
-        {"memory_free", memory(free)},
-        {"speed", trial.speed},
-        {"error", trial.error},
-        {"lacks", list(trial.lacks)},
-        {"problem", trial.problem.empty() ? Json() : Json(trial.problem)}};
+    return Json::Object{{"name", name},
+                        {"description", ggml_backend_dev_description(found)},
+                        {"kind", type == GGML_BACKEND_DEVICE_TYPE_CPU   ? "cpu"
+                                 : type == GGML_BACKEND_DEVICE_TYPE_GPU ? "gpu"
+                                                                        : "integrated"},
+                        {"library", ggml_backend_reg_name(ggml_backend_dev_backend_reg(found))},
+                        {"memory", memory(total)},
+                        {"memory_free", memory(free)},
+                        {"speed", trial.speed},
+                        {"error", trial.error},
+                        {"lacks", list(trial.lacks)},
+                        {"problem", trial.problem.empty() ? Json() : Json(trial.problem)}};
 }
 
 Json try_devices() {

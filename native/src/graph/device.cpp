@@ -111,7 +111,8 @@ void Device::trim() {
 Buffer Device::weights_buffer(size_t size) const {
     if (tally_)
         return Buffer(tally_->copied, size);
-    return on_device([&] { return Buffer(ggml_backend_dev_buffer_type(chosen_), size, "weights"); });
+    return on_device(
+        [&] { return Buffer(ggml_backend_dev_buffer_type(chosen_), size, "weights"); });
 }
 
 Kept Device::keep(ggml_type type, Shape ne, Kept reuse) const {

@@ -27,7 +27,7 @@ class Device {
 public:
     static std::vector<std::string> names();
     static uint64_t memory_of(const std::string & name); // bytes in all; 0: unknown
-    static std::vector<std::string> instruction_sets(); // of kernels that run here, the best last
+    static std::vector<std::string> instruction_sets();  // of kernels that run here, the best last
 
     // `name` is one of names(). `threads` 0: one per core of the process. DEVICE.
     //
@@ -41,7 +41,9 @@ public:
     int threads() const { return cpu_.threads(); }
     ggml_backend_dev_t ggml() const { return chosen_; }
     // What it left to the CPU so far, as messages name it.
-    std::vector<std::string> lacks() const { return gpu_ ? gpu_->lacks() : std::vector<std::string>(); }
+    std::vector<std::string> lacks() const {
+        return gpu_ ? gpu_->lacks() : std::vector<std::string>();
+    }
     size_t memory() const; // bytes of the device in all that are for this process; 0: unknown
     // How many bytes of frames a layer takes at once: on the CPU, as many as its second cache
     // holds well; a GPU wants many values in each operation.
@@ -61,10 +63,10 @@ public:
 
     // Zeroed, or, where the memory of `reuse` is large enough, in that, as it is. OUT_OF_MEMORY.
     Kept keep(ggml_type type, Shape ne, Kept reuse = {}) const;
-    Buffer weights_buffer(size_t size) const;                         // OUT_OF_MEMORY
+    Buffer weights_buffer(size_t size) const; // OUT_OF_MEMORY
     // `bytes` of a tensor in the device's memory, from `offset` on. DEVICE.
     void write(Tensor kept, const void * values, size_t bytes, size_t offset = 0) const;
-    void read(Tensor kept, float * values) const; // F32; while it counts: ones
+    void read(Tensor kept, float * values) const;   // F32; while it counts: ones
     void fetch(Tensor tensor, void * values) const; // all of it, in its own type
 
     // While this lives, the device counts and computes nothing. What is made meanwhile (weights,

@@ -46,7 +46,7 @@ private:
     ggml_backend_dev_t device_;
     BackendPtr gpu_, cpu_; // the CPU's is started for the first graph
     SchedulerPtr scheduler_;
-    std::string lost_;           // how the device failed, if it did
+    std::string lost_;            // how the device failed, if it did
     std::set<std::string> lacks_; // operations that the CPU computes in its place
 };
 

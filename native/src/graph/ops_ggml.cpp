@@ -180,8 +180,8 @@ static Tensor with_border(Nodes & g, Tensor x, int axis, Border border) {
     if (border == Border::zeros) {
         Shape ne = shape_of(x);
         ne[axis] = 1;
-        front = back = ggml_fill(
-            g.ctx(), ggml_new_tensor(g.ctx(), GGML_TYPE_F32, 4, ne.data()), 0.0f);
+        front = back =
+            ggml_fill(g.ctx(), ggml_new_tensor(g.ctx(), GGML_TYPE_F32, 4, ne.data()), 0.0f);
     } else {
         front = ggml_cont(g.ctx(), part(g, x, axis, low, 1));
         back = ggml_cont(g.ctx(), part(g, x, axis, n - 1 - low, 1));
@@ -236,8 +236,8 @@ static Tensor sum_of_taps(Nodes & g, const Conv3dCall & call, Tensor x, bool wid
 // in memory, and the products at the border are not looked at.
 static Tensor sum_of_offsets(Nodes & g, const Conv3dCall & call, Tensor x) {
     const int64_t width = x->ne[1], frame = width * x->ne[2];
-    const int64_t positions = (call.out_frames() - 1) * frame + (call.out_height() - 1) * width +
-                              call.out_width();
+    const int64_t positions =
+        (call.out_frames() - 1) * frame + (call.out_height() - 1) * width + call.out_width();
     Tensor sum = nullptr;
     for (int tap = 0; tap < 27; ++tap) {
         const int64_t first = tap / 9 * frame + tap / 3 % 3 * width + tap % 3;

@@ -76,7 +76,8 @@ public:
             g.output(convolved(g), video.data());
             const auto begin = std::chrono::steady_clock::now();
             g.run();
-            seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+            seconds =
+                std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
         }
         for (float & value : video)
             value *= 1e-6f; // so that both count in the error
@@ -182,7 +183,8 @@ std::string fastest_device(int threads, uint64_t memory) {
         if (!trial.problem.empty())
             log(Level::warning, "device: %s is not used: %s", name.c_str(), trial.problem.c_str());
         else if (name != "CPU" && Device::memory_of(name) < memory)
-            log(Level::info, "device: %s is not used: it has %.1f GiB of memory, and %.1f are wanted",
+            log(Level::info,
+                "device: %s is not used: it has %.1f GiB of memory, and %.1f are wanted",
                 name.c_str(), static_cast<double>(Device::memory_of(name)) / (1 << 30),
                 static_cast<double>(memory) / (1 << 30));
         else if (trial.speed > best)

@@ -6,9 +6,9 @@
 namespace ltx2 {
 
 struct Trial {
-    std::string problem; // what it computes wrong, or how it failed; empty: nothing
-    double error = 0;    // NMSE against the processor's own kernels
-    double speed = 0;    // multiply-adds a second
+    std::string problem;            // what it computes wrong, or how it failed; empty: nothing
+    double error = 0;               // NMSE against the processor's own kernels
+    double speed = 0;               // multiply-adds a second
     std::vector<std::string> lacks; // operations of the piece that the processor computes for it
 };
 

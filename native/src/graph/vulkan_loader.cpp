@@ -45,8 +45,8 @@ VKAPI_ATTR VkResult VKAPI_CALL no_version(uint32_t *) { return VK_ERROR_INITIALI
 
 extern "C" {
 
-// Without a loader, or with one of Vulkan 1.0, it knows one function: vulkan.hpp calls that first and throws what it answers,
-// and ggml then has no Vulkan device.
+// Without a loader, or with one of Vulkan 1.0, it knows one function: vulkan.hpp calls that first
+// and throws what it answers, and ggml then has no Vulkan device.
 VKAPI_ATTR PFN_vkVoidFunction VKAPI_CALL vkGetInstanceProcAddr(VkInstance instance,
                                                                const char * name) {
     static const auto real = function<PFN_vkGetInstanceProcAddr>("vkGetInstanceProcAddr");

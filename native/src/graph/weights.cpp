@@ -371,8 +371,7 @@ static void copy_tensor(const Source & source, const Device & device, Tensor ten
                 std::memcpy(out, info.data + first * 2, static_cast<size_t>(count) * 2);
             });
     if (as == As::taps)
-        return copy_taps<float>(source.coding ? GGML_TYPE_F32 : info.type, device, tensor,
-                                values);
+        return copy_taps<float>(source.coding ? GGML_TYPE_F32 : info.type, device, tensor, values);
     if (!source.coding && info.type == tensor->type && source.added == 0)
         return device.write(tensor, info.data, ggml_nbytes(tensor));
     copy_values(source, device, tensor);
