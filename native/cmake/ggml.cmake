@@ -51,7 +51,15 @@ set(GGML_VULKAN ${LTX2_VULKAN} CACHE BOOL "" FORCE)
 set(GGML_METAL ${LTX2_METAL} CACHE BOOL "" FORCE)
 set(GGML_CUDA ${LTX2_CUDA} CACHE BOOL "" FORCE)
 set(GGML_NATIVE ${LTX2_NATIVE} CACHE BOOL "" FORCE)
+if(LTX2_VULKAN)
+    include(cmake/vulkan.cmake)
+endif()
 add_subdirectory("${ltx2_ggml}" "${CMAKE_CURRENT_BINARY_DIR}/ggml" EXCLUDE_FROM_ALL)
+
+# An exception may pass through its C code (src/graph/ggml_guard.h, AbortsThrow).
+if(NOT MSVC)
+    target_compile_options(ggml-base PRIVATE $<$<COMPILE_LANGUAGE:C>:-fexceptions>)
+endif()
 
 # What ggml prints past its own log takes the log's way; see the header's comment.
 if(NOT MSVC)

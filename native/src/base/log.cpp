@@ -60,13 +60,9 @@ static void from_ggml(ggml_log_level level, const char * text, void *) {
          message);
 }
 
-// Before abort(), in place of words on stderr and a debugger that is started.
-static void last_words(const char * message) { send(Level::error, message); }
-
 // When the library is loaded: without a log function nothing is ever printed.
 static const bool silenced = [] {
     ggml_log_set(from_ggml, nullptr);
-    ggml_set_abort_callback(last_words);
     return true;
 }();
 

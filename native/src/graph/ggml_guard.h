@@ -12,6 +12,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <thread>
 
 namespace ltx2 {
 
@@ -23,12 +24,50 @@ struct Deleter {
     }
 };
 void free_context(ggml_context * context); // make_context's
-using BufferPtr = std::unique_ptr<ggml_backend_buffer, Deleter<ggml_backend_buffer_free>>;
 using ContextPtr = std::unique_ptr<ggml_context, Deleter<free_context>>;
 using PoolPtr = std::unique_ptr<ggml_threadpool, Deleter<ggml_threadpool_free>>;
 
 // DEVICE where the processor lacks instructions that ggml's own code was compiled to.
 void check_processor();
+
+// What a GPU's backend says in place of going on, where ggml would end the process: an exception
+// that leaves its locks and its memory in whatever state they had. Whoever catches it must not use
+// the backend again.
+class Aborted : public std::exception {
+public:
+    explicit Aborted(const char * words);
+    const char * what() const noexcept override { return words_; }
+
+private:
+    char words_[512];
+};
+
+// While one lives, ggml's abort() in this thread throws Aborted.
+class AbortsThrow {
+public:
+    AbortsThrow();
+    ~AbortsThrow();
+    AbortsThrow(const AbortsThrow &) = delete;
+    static bool in_this_thread(); // whether one lives
+
+private:
+    std::thread::id thread_;
+    AbortsThrow * older_;
+};
+
+// Frees what a device may fail to free.
+template <auto Free>
+struct Freed {
+    template <class T>
+    void operator()(T * p) const {
+        try {
+            const AbortsThrow aborts_throw;
+            Free(p);
+        } catch (...) { // it is lost with the device
+        }
+    }
+};
+using BufferPtr = std::unique_ptr<ggml_backend_buffer, Freed<ggml_backend_buffer_free>>;
 
 // Metadata of `tensors` tensors (and a graph of as many nodes), no data. Throws std::bad_alloc.
 ContextPtr make_context(size_t tensors);
