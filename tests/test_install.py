@@ -102,6 +102,18 @@ def test_this_checkout_is_a_good_place_to_work_in() -> None:
     assert done.stdout.startswith(str(ROOT / "ltx2" / "__init__.py"))
 
 
+def test_the_readme_leads_somewhere_on_a_package_index(
+    distribution: metadata.Distribution,
+) -> None:
+    text = str(distribution.metadata.get_payload())
+    urls = dict(line.split(", ") for line in distribution.metadata.get_all("Project-URL") or [])
+    ours = f"{urls['Source']}/(raw|blob)/v{ltx2.__version__}/([^)#]+)"
+    files = re.findall(rf"\]\({ours}\)", text)
+    assert ("raw", "docs/demo.png") in files
+    assert [name for _, name in files if not (ROOT / name).is_file()] == []
+    assert re.findall(r"\]\((?!https://).+?\)", text) == []
+
+
 # ---- whose code it carries
 
 
@@ -116,7 +128,7 @@ def test_the_wheel_carries_the_notices(distribution: metadata.Distribution) -> N
 
 def test_the_wheel_is_told_to_carry_the_notices() -> None:
     text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
-    (listed,) = re.findall(r"^wheel\.license-files = \[(.*)\]", text, re.MULTILINE)
+    (listed,) = re.findall(r"^license-files = \[(.*)\]", text, re.MULTILINE)
     named = {path for pattern in re.findall(r'"(.+?)"', listed) for path in ROOT.glob(pattern)}
     assert named == {ROOT / "LICENSE", *(ROOT / "native" / "licenses").iterdir()}
 
