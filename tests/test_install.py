@@ -105,7 +105,7 @@ def test_this_checkout_is_a_good_place_to_work_in() -> None:
 def test_the_readme_leads_somewhere_on_a_package_index(
     distribution: metadata.Distribution,
 ) -> None:
-    text = str(distribution.metadata.get_payload())
+    text = str(distribution.metadata.json["description"])
     urls = dict(line.split(", ") for line in distribution.metadata.get_all("Project-URL") or [])
     ours = f"{urls['Source']}/(raw|blob)/v{ltx2.__version__}/([^)#]+)"
     files = re.findall(rf"\]\({ours}\)", text)
