@@ -164,8 +164,10 @@ def _disks() -> Iterator[Finding]:
 def _weights() -> Iterator[Finding]:
     named = os.environ.get("LTX2_MODEL")
     if named:
-        files = ", ".join(map(str, model_files(None)))
-        yield Finding("model", f"LTX2_MODEL is {files}")
+        files = list(map(str, model_files(None)))
+        gone = not all(map(os.path.exists, files))
+        advice = "unset LTX2_MODEL, or let it name what is there"
+        yield Finding("model", f"LTX2_MODEL is {', '.join(files)}", advice if gone else "")
     here = [known for known in hub.model_sets() if all(item.path() for item in known.items)]
     for known in here:
         licences = "; ".join(f"{licence.title}, {licence.page}" for licence in known.licences)

@@ -44,7 +44,8 @@ class Session:
     model        GGUF or safetensors files, or folders of them, or names of `ltx2 list`; default:
                  what the environment variable LTX2_MODEL names (separated as in PATH), else the
                  demo model of this package, a toy of the true architecture that needs no download
-    device       what computes, by name; default: the fastest present; `devices()` lists them
+    device       what computes, by name; default: "auto", the fastest that a trial finds right and
+                 that has memory for the weights; `devices()` lists them
     threads      on the processor; default: one per physical core that this process may use
     keep_loaded  keep every component in memory between calls: faster, and much larger; default:
                  each leaves after its stage

@@ -69,7 +69,7 @@ def changed(name: str, patch: pytest.MonkeyPatch, folder: Path) -> str:
         return "make room: a model takes 17 GB and more"
     if name == "model":
         patch.setenv("LTX2_MODEL", "no-such-model")
-        return "see docs/troubleshooting.md"
+        return "unset LTX2_MODEL, or let it name what is there"
 
     def fails(*_given: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")

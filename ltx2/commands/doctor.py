@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import asdict
 
 import click
@@ -33,4 +32,4 @@ def doctor(as_json: bool) -> None:
     if as_json:
         findings = [{**asdict(finding), "ok": finding.ok} for finding in found]
         click.echo(json_line({"ok": all(f.ok for f in found), "findings": findings}))
-    sys.exit(0 if all(finding.ok for finding in found) else 1)
+    click.get_current_context().exit(0 if all(finding.ok for finding in found) else 1)

@@ -61,7 +61,7 @@ if(NOT LTX2_NATIVE) # ggml itself leaves them out where it is built for another 
 endif()
 add_subdirectory("${ltx2_ggml}" "${CMAKE_CURRENT_BINARY_DIR}/ggml" EXCLUDE_FROM_ALL)
 
-# An exception may pass through its C code (src/graph/ggml_guard.h, AbortsThrow).
+# An exception may pass through its C code (src/base/aborts.h).
 if(NOT MSVC)
     target_compile_options(ggml-base PRIVATE $<$<COMPILE_LANGUAGE:C>:-fexceptions>)
 endif()

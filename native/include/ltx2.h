@@ -72,13 +72,10 @@ LTX2_API void ltx2_log_set(ltx2_log_fn log, void * user_data);
 LTX2_API int32_t ltx2_device_count(void);
 LTX2_API const char * ltx2_device_name(int32_t index); /* "Vulkan0", "CPU"; NULL out of range */
 
-/* The same with what a trial of about a second each shows, as JSON: a list of {"name",
-   "description", "kind" ("cpu", "gpu" or "integrated"), "library" that drives it, "memory" and
-   "memory_free" in bytes (null: unknown), "speed" in multiply-adds a second, "error", the NMSE
-   against this processor's, "lacks" (operations that the processor computes in its place),
-   "problem" (why it is of no use, or null)}. Released by ltx2_text_free. Errors: OUT_OF_MEMORY. */
+/* What a trial of each shows, as JSON: [{"name", "description", "kind" ("cpu", "gpu", "integrated"),
+   "library", "memory", "memory_free" (null: unknown), "speed" in multiply-adds a second, "error": NMSE
+   against the processor's, "lacks": what that computes for it, "problem" or null}]. OUT_OF_MEMORY. */
 LTX2_API ltx2_status ltx2_try_devices(char ** out);
-
 /* What this library knows, as JSON: {"version", "defaults" where no file states any, "schedules",
    "stages" of progress, "parts" of a model with "id", "title", "need" ("always", "optional",
    "extends": an adapter, or "never": recognised, not used), "types" and "variants" of a conversion,
@@ -99,9 +96,8 @@ typedef struct ltx2_session_params {
     size_t size;
     const char * const * files;        /* GGUF or safetensors files, or folders of them */
     size_t file_count;                 /* at least 1 */
-    const char * device;               /* what computes, by name; "auto", which is the default: the
-                                          fastest present that computes right and has memory for
-                                          the weights, by a trial of a second */
+    const char * device;               /* what computes, by name; default: "auto", the fastest that
+                                          a trial finds right and that has memory for the weights */
     int32_t threads;                   /* on the processor; default: one per physical core that
                                           this process may use */
     bool keep_loaded;                  /* keep every component in memory between calls: faster, and

@@ -1,10 +1,7 @@
 #include "graph/ggml_guard.h"
 
-#include "base/log.h"
 #include "kernels/variant.h"
 
-#include <cstdio>
-#include <mutex>
 #include <new>
 
 // native/cmake/patches
@@ -12,47 +9,6 @@ extern "C" ggml_context * ggml_init_in(void * memory, size_t size);
 extern "C" ggml_threadpool * ggml_threadpool_try_new(int threads);
 
 namespace ltx2 {
-
-Aborted::Aborted(const char * words) { std::snprintf(words_, sizeof words_, "%s", words); }
-
-// All that live, the newest first. No thread_local variable, and no allocation:
-// docs/decisions/0004-ggml-guard.md.
-static std::mutex catching_mutex;
-static AbortsThrow * catching = nullptr;
-
-AbortsThrow::AbortsThrow() : thread_(std::this_thread::get_id()) {
-    const std::lock_guard<std::mutex> lock(catching_mutex);
-    older_ = catching;
-    catching = this;
-}
-
-AbortsThrow::~AbortsThrow() {
-    const std::lock_guard<std::mutex> lock(catching_mutex);
-    AbortsThrow ** link = &catching;
-    while (*link != this)
-        link = &(*link)->older_;
-    *link = older_;
-}
-
-bool AbortsThrow::in_this_thread() {
-    const std::lock_guard<std::mutex> lock(catching_mutex);
-    const AbortsThrow * one = catching;
-    while (one && one->thread_ != std::this_thread::get_id())
-        one = one->older_;
-    return one;
-}
-
-// In place of words on stderr and a debugger that is started.
-static void on_abort(const char * words) {
-    if (AbortsThrow::in_this_thread())
-        throw Aborted(words);
-    log(Level::error, "%s", words); // the last words: it ends now
-}
-
-static const bool has_aborts = [] { // when the library is loaded
-    ggml_set_abort_callback(on_abort);
-    return true;
-}();
 
 void check_processor() {
 #if defined(__x86_64__)

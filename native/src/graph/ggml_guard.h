@@ -3,6 +3,7 @@
 // docs/decisions/0004-ggml-guard.md lists the cases.
 #pragma once
 
+#include "base/aborts.h"
 #include "base/error.h"
 #include "base/pages.h"
 #include "graph/tally.h"
@@ -12,7 +13,6 @@
 
 #include <cstdint>
 #include <memory>
-#include <thread>
 
 namespace ltx2 {
 
@@ -29,31 +29,6 @@ using PoolPtr = std::unique_ptr<ggml_threadpool, Deleter<ggml_threadpool_free>>;
 
 // DEVICE where the processor lacks instructions that ggml's own code was compiled to.
 void check_processor();
-
-// What a GPU's backend says in place of going on, where ggml would end the process: an exception
-// that leaves its locks and its memory in whatever state they had. Whoever catches it must not use
-// the backend again.
-class Aborted : public std::exception {
-public:
-    explicit Aborted(const char * words);
-    const char * what() const noexcept override { return words_; }
-
-private:
-    char words_[512];
-};
-
-// While one lives, ggml's abort() in this thread throws Aborted.
-class AbortsThrow {
-public:
-    AbortsThrow();
-    ~AbortsThrow();
-    AbortsThrow(const AbortsThrow &) = delete;
-    static bool in_this_thread(); // whether one lives
-
-private:
-    std::thread::id thread_;
-    AbortsThrow * older_;
-};
 
 // Frees what a device may fail to free.
 template <auto Free>
