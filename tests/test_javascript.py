@@ -41,6 +41,7 @@ def bare() -> Path:
     """The runtime; the addon is built."""
     run(ROOT / "scripts" / "build_bare", _native.header_path.parents[1], cwd=ROOT)
     (program,) = (BARE / "node_modules").glob("bare-runtime-*/bin/bare*")
+    program.chmod(0o755)  # as it is in the package, only its owner's launcher can start it
     return program
 
 
