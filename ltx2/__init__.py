@@ -11,7 +11,7 @@ import typing as _typing
 from . import _library
 
 if _typing.TYPE_CHECKING:
-    from .about import capabilities, describe, devices
+    from .about import capabilities, describe, devices, try_devices
     from .errors import (
         CancelledError,
         DeviceError,
@@ -44,6 +44,7 @@ __all__ = [
     "capabilities",
     "describe",
     "devices",
+    "try_devices",
 ]
 
 _library.find()  # or ImportError, now

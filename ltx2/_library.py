@@ -25,8 +25,9 @@ _LIBRARY = {"win32": "ltx2.dll", "darwin": "libltx2.dylib"}.get(sys.platform, "l
 
 
 def _platform() -> str:
-    """The name of this platform's folder in prebuilds/, such as linux-x86_64."""
-    machine = {"AMD64": "x86_64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
+    """The name of this platform's folder in prebuilds/, such as linux-x64."""
+    names = {"AMD64": "x64", "x86_64": "x64", "aarch64": "arm64"}
+    machine = names.get(platform.machine(), platform.machine())
     system = {"win32": "windows", "darwin": "macos"}.get(sys.platform, sys.platform)
     return f"{system}-{machine}"
 

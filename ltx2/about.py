@@ -19,6 +19,18 @@ def devices() -> list[str]:
         return [string(lib.ltx2_device_name(index)) for index in range(lib.ltx2_device_count())]
 
 
+def try_devices() -> list[dict[str, Any]]:
+    """What a trial of about a second shows of each of `devices()`.
+
+    `name`, `description`, `kind` ("cpu", "gpu" or "integrated"), the `library` that drives it,
+    `memory` and `memory_free` in bytes (None: unknown), `speed` in multiply-adds a second, `error`,
+    the NMSE against the processor's results, `lacks`: operations that the processor computes in its
+    place, and `problem`: why it is of no use, or None.
+    """
+    answer: list[dict[str, Any]] = _json(lib.ltx2_try_devices)
+    return answer
+
+
 def describe(file: str | os.PathLike[str]) -> dict[str, Any]:
     """What a model file holds; no weight is loaded.
 
@@ -30,7 +42,8 @@ def describe(file: str | os.PathLike[str]) -> dict[str, Any]:
     `tensor_list` has `name`, `type`, `shape`, `offset`, `bytes` of each tensor, and `sha256` of
     them where `ltx2 convert` wrote it. Raises ModelError.
     """
-    return _json(lambda out: lib.ltx2_file_describe(c_path("file", file), out))
+    answer: dict[str, Any] = _json(lambda out: lib.ltx2_file_describe(c_path("file", file), out))
+    return answer
 
 
 def capabilities() -> dict[str, Any]:
@@ -38,12 +51,12 @@ def capabilities() -> dict[str, Any]:
     `samplers`, `stages` of progress, `parts` of a model, `types` and `variants` of a conversion,
     `instruction_sets` that run here, the best last.
     """
-    return _json(lib.ltx2_capabilities)
+    answer: dict[str, Any] = _json(lib.ltx2_capabilities)
+    return answer
 
 
-def _json(call: Callable[[Any], int]) -> dict[str, Any]:
+def _json(call: Callable[[Any], int]) -> Any:
     out = ffi.new("char **")
     with Call():
         check(call(out))
-    answer: dict[str, Any] = json.loads(string(ffi.gc(out[0], lib.ltx2_text_free)))
-    return answer
+    return json.loads(string(ffi.gc(out[0], lib.ltx2_text_free)))

@@ -16,7 +16,7 @@ import click
 import ltx2
 
 from ._process import say
-from .commands import files, generate, jobs, weights
+from .commands import doctor, files, generate, jobs, weights
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,7 +52,7 @@ for _command in (
     generate.t2v, generate.i2v, generate.decode, generate.plan,
     jobs.resume, jobs.replay, jobs.encode,
     files.info, files.convert, files.devices,
-    weights.pull, weights.list_,
+    weights.pull, weights.list_, doctor.doctor,
 ):  # fmt: skip
     cli.add_command(_command)
 

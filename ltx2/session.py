@@ -20,7 +20,6 @@ from . import cache, jobs, preview
 from ._calls import Call, under_way
 from ._native import c_array, c_path, c_text, check, ffi, lib, string
 from ._video_call import VideoCall, callback, latents_view, video_of, view
-from .about import devices
 from .errors import CancelledError, InvalidArgumentError
 from .model_files import DEMO, model_files
 from .request import NOT_ZERO, TEXT_PARTS, Features, Request, assign, c_loras, floats
@@ -45,7 +44,8 @@ class Session:
     model        GGUF or safetensors files, or folders of them, or names of `ltx2 list`; default:
                  what the environment variable LTX2_MODEL names (separated as in PATH), else the
                  demo model of this package, a toy of the true architecture that needs no download
-    device       what computes, by name; default: the fastest present; `devices()` lists them
+    device       what computes, by name; default: "auto", the fastest that a trial finds right and
+                 that has memory for the weights; `devices()` lists them
     threads      on the processor; default: one per physical core that this process may use
     keep_loaded  keep every component in memory between calls: faster, and much larger; default:
                  each leaves after its stage
@@ -90,7 +90,8 @@ class Session:
         self._files = [os.path.abspath(file) for file in files]  # noqa: PTH100 - links stay
         self._model = ", ".join(Path(file).name for file in files)
         self._demo = all(DEMO in Path(file).resolve().parents for file in files)
-        self._computes = f"{device or devices()[0]}, {threads} threads"
+        self._device = string(lib.ltx2_session_device(self._session))
+        self._computes = f"{self._device}, {threads} threads"
         self._lock = threading.Lock()
         self._call: VideoCall | None = None  # in C
         self._closed = ""  # why

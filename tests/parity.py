@@ -17,6 +17,8 @@ TESTS = Path(__file__).parent
 GOLDEN = TESTS / "golden"
 sys.path.insert(0, str(TESTS.parent / "scripts"))
 
+DEVICE = os.environ.get("LTX2_TEST_DEVICE", "CPU")  # where the parity tests compute
+
 Arrays = dict[str, NDArray[Any]]
 
 
@@ -38,7 +40,7 @@ def run(component: str, models: list[Path], folder: Path, **inputs: object) -> A
         pytest.fail(f"{program} is missing; scripts/check builds it")
     out = folder / "out"
     out.mkdir(parents=True, exist_ok=True)
-    words = []
+    words = [f"device={DEVICE}"]
     for name, value in inputs.items():
         if isinstance(value, np.ndarray):
             np.save(folder / f"{name}.npy", np.ascontiguousarray(value))

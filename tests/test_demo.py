@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from parity import DEVICE
 
 import ltx2
 
@@ -29,7 +30,7 @@ pytestmark = pytest.mark.skipif(not DEMO, reason="the demo model is not in this 
 def judge(scenes: list[dict[str, Any]]) -> Counter[str]:
     """How many of the scenes have the prompt's colour, background and motion."""
     counts: Counter[str] = Counter()
-    with ltx2.Session(DEMO, device="CPU") as session:
+    with ltx2.Session(DEMO, device=DEVICE) as session:
         for i, scene in enumerate(scenes):
             seen = vision.look(session.t2v(scene["prompt"], seed=i).frames)
             verdict = vision.judge(seen, scene["colour"], scene["background"], scene["motion"])
@@ -67,7 +68,7 @@ def test_the_bars_on_a_hundred_prompts() -> None:
 def test_a_clip_goes_on_from_the_picture() -> None:
     moving = [p for p in PROMPTS if "square" in p["prompt"] and p["motion"] in vision.DIRECTIONS]
     assert len(moving) >= 8
-    with ltx2.Session(DEMO, device="CPU") as session:
+    with ltx2.Session(DEMO, device=DEVICE) as session:
         for i, scene in enumerate(moving[:8]):
             picture = drawn_square(scene)
             frames = session.i2v(scene["prompt"], picture, crf=0, seed=i).frames

@@ -102,6 +102,18 @@ def test_this_checkout_is_a_good_place_to_work_in() -> None:
     assert done.stdout.startswith(str(ROOT / "ltx2" / "__init__.py"))
 
 
+def test_the_readme_leads_somewhere_on_a_package_index(
+    distribution: metadata.Distribution,
+) -> None:
+    text = str(distribution.metadata.json["description"])
+    urls = dict(line.split(", ") for line in distribution.metadata.get_all("Project-URL") or [])
+    ours = f"{urls['Source']}/(raw|blob)/v{ltx2.__version__}/([^)#]+)"
+    files = re.findall(rf"\]\({ours}\)", text)
+    assert ("raw", "docs/demo.png") in files
+    assert [name for _, name in files if not (ROOT / name).is_file()] == []
+    assert re.findall(r"\]\((?!https://).+?\)", text) == []
+
+
 # ---- whose code it carries
 
 
@@ -116,7 +128,7 @@ def test_the_wheel_carries_the_notices(distribution: metadata.Distribution) -> N
 
 def test_the_wheel_is_told_to_carry_the_notices() -> None:
     text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
-    (listed,) = re.findall(r"^wheel\.license-files = \[(.*)\]", text, re.MULTILINE)
+    (listed,) = re.findall(r"^license-files = \[(.*)\]", text, re.MULTILINE)
     named = {path for pattern in re.findall(r'"(.+?)"', listed) for path in ROOT.glob(pattern)}
     assert named == {ROOT / "LICENSE", *(ROOT / "native" / "licenses").iterdir()}
 
@@ -148,3 +160,88 @@ def test_all_whose_code_is_linked_in_are_named() -> None:
     holders = {m[0].strip(" .") for line in lines if (m := re.search(r"Copyright .*\d{4}.*", line))}
     assert holders
     assert [holder for holder in holders if holder not in notice] == []
+
+
+# ---- programs of others, against what a wheel unpacks to
+
+PROGRAM = """
+#include <ltx2.h>
+#include <iostream>
+#include <vector>
+
+int main(int argc, char ** argv) {
+    const std::vector<const char *> files(argv + 1, argv + argc);
+    ltx2_session_params open = {};
+    ltx2_video_params want = {};
+    open.size = sizeof open;
+    open.files = files.data();
+    open.file_count = files.size();
+    want.size = sizeof want;
+    want.prompt = "a red circle";
+    want.frames = 9;
+    ltx2_session * session = nullptr;
+    ltx2_video * video = nullptr;
+    const bool made = !ltx2_session_open(&open, &session) &&
+                      !ltx2_session_generate(session, &want, &video);
+    std::cout << (made ? video->frames : 0) << (made ? "" : ltx2_last_error()) << "\\n";
+    ltx2_video_free(video);
+    ltx2_session_close(session);
+}
+"""
+PROJECT = f"""
+cmake_minimum_required(VERSION 3.24)
+project(theirs LANGUAGES C CXX)
+find_package(ltx2 {ltx2.__version__} REQUIRED)
+add_executable(in_c "{ROOT / "examples" / "c" / "t2v.c"}")
+add_executable(in_cpp program.cpp)
+foreach(program in_c in_cpp)
+    target_link_libraries(${{program}} PRIVATE ltx2::ltx2)
+endforeach()
+"""
+
+
+@pytest.fixture
+def moved(tmp_path: Path) -> Path:
+    """The installed tree in another place, with a program beside it."""
+    shutil.copytree(_native.header_path.parents[1], tmp_path / "moved", symlinks=True)
+    (tmp_path / "program.cpp").write_text(PROGRAM)
+    return tmp_path / "moved"
+
+
+def built(*command: str | Path, cwd: Path) -> str:
+    if not shutil.which(command[0]):
+        pytest.skip(f"needs {command[0]}")
+    line = [str(part) for part in command]
+    done = subprocess.run(line, cwd=cwd, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def runs(folder: Path, model: str) -> None:
+    files = model.split(os.pathsep)
+    assert built(folder / "in_cpp", *files, cwd=folder) == "9\n"
+    failed = subprocess.run([folder / "in_c", "p", "no.gguf"], capture_output=True, check=False)
+    assert (failed.returncode, failed.stderr) == (1, b"t2v: no.gguf: there is no such file\n")
+
+
+def test_programs_find_the_moved_tree_with_cmake(moved: Path, model: str) -> None:
+    (moved.parent / "CMakeLists.txt").write_text(PROJECT)
+    build = moved.parent / "build"
+    built("cmake", "-S", ".", "-B", build, "-G", "Ninja", f"-DCMAKE_PREFIX_PATH={moved}",
+          cwd=moved.parent)  # fmt: skip
+    built("cmake", "--build", build, cwd=moved.parent)
+    runs(build, model)
+
+
+def test_programs_find_the_moved_tree_with_pkg_config(
+    moved: Path, model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = moved.parent
+    monkeypatch.setenv("PKG_CONFIG_PATH", str(moved / "lib" / "pkgconfig"))
+    assert built("pkg-config", "--modversion", "ltx2", cwd=folder).strip() == ltx2.__version__
+    flags = built("pkg-config", "--cflags", "--libs", "ltx2", cwd=folder).split()
+    assert f"-L{moved}" in "".join(flags).replace("/lib/pkgconfig/../..", "")
+    flags.append(f"-Wl,-rpath,{moved / 'lib'}")
+    built("cc", ROOT / "examples" / "c" / "t2v.c", *flags, "-o", "in_c", cwd=folder)
+    built("c++", "-std=c++11", "program.cpp", *flags, "-o", "in_cpp", cwd=folder)
+    runs(folder, model)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from parity import GOLDEN, Arrays, golden
+from parity import DEVICE, GOLDEN, Arrays, golden
 from test_parity_upsampler import written
 from tolerance import FRAMES_PSNR, NMSE, nmse, psnr
 
@@ -50,7 +50,7 @@ def generate(
     if own:
         for name in ("steps", "schedule", "guidance", "stg", "rescale"):
             del options[name]
-    with ltx2.Session(model, device="CPU", threads=THREADS) as session:
+    with ltx2.Session(model, device=DEVICE, threads=THREADS) as session:
         if not how["images"]:
             return session.t2v(notes["prompt"], **options)
         images = {at: (arrays[key], strength) for key, at, strength in how["images"]}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from parity import Arrays, golden, run
+from parity import DEVICE, Arrays, golden, run
 from tolerance import NMSE, nmse
 
 if TYPE_CHECKING:
@@ -112,7 +112,12 @@ def test_in_windows_as_whole_to_the_bit(
         for size in (0, window)
     ]
     assert out[0].shape[0] == (4 if half == "encoder" else 41)
-    assert np.array_equal(out[0], out[1])
+    if DEVICE == "CPU":
+        assert np.array_equal(out[0], out[1])
+    else:  # a product of few rows may take another program there
+        error = nmse(out[1], out[0])
+        print(error)
+        assert error <= NMSE["vae.windows", "F32"].limit
 
 
 @pytest.mark.parametrize("name", GEOMETRIES)

@@ -174,7 +174,7 @@ def test_a_defect_is_one_line(
         def fails(error: Exception = error) -> Any:
             raise error
 
-        monkeypatch.setattr(ltx2, "devices", fails)
+        monkeypatch.setattr(ltx2, "try_devices", fails)
         assert cli.main(["devices"]) == 70
         err = capsys.readouterr().err
         assert err.startswith(f"ltx2: internal: {words}") and err.endswith("; please report it\n")

@@ -110,9 +110,22 @@ def _short(value: Any) -> str:
 @click.command()
 @json_flag
 def devices(as_json: bool) -> None:
-    """List the devices that can compute here."""
-    names = ltx2.devices()
-    click.echo(json_line(names) if as_json else "\n".join(map(visible, names)))
+    """List the devices that can compute here, after a trial of a second each."""
+    tried = ltx2.try_devices()
+    click.echo(json_line(tried) if as_json else "\n".join(map(_device_line, tried)))
+
+
+def _device_line(device: dict[str, Any]) -> str:
+    line = f"{device['name']}: {device['description']}"
+    if device["memory"]:
+        free, total = (device[key] / 2**30 for key in ("memory_free", "memory"))
+        line += f", {free:.1f} of {total:.1f} GiB free"
+    if device["problem"]:
+        return visible(f"{line}; not used: {device['problem']}")
+    line += f", {device['speed'] / 1e9:.0f} billion multiply-adds a second"
+    if device["lacks"]:
+        line += f"; the processor does {', '.join(device['lacks'])}"
+    return visible(line)
 
 
 @click.command()

@@ -51,17 +51,28 @@ set(GGML_VULKAN ${LTX2_VULKAN} CACHE BOOL "" FORCE)
 set(GGML_METAL ${LTX2_METAL} CACHE BOOL "" FORCE)
 set(GGML_CUDA ${LTX2_CUDA} CACHE BOOL "" FORCE)
 set(GGML_NATIVE ${LTX2_NATIVE} CACHE BOOL "" FORCE)
-add_subdirectory("${ltx2_ggml}" "${CMAKE_CURRENT_BINARY_DIR}/ggml" EXCLUDE_FROM_ALL)
-
-# What ggml prints past its own log takes the log's way; see the header's comment.
-if(NOT MSVC)
-    foreach(target ggml-base ggml-cpu ggml-vulkan)
-        if(TARGET ${target})
-            target_compile_options(${target} PRIVATE
-                "SHELL:-include \"${CMAKE_CURRENT_LIST_DIR}/patches/ggml_prints_to_log.h\"")
-        endif()
+if(LTX2_VULKAN)
+    include(cmake/vulkan.cmake)
+endif()
+if(NOT LTX2_NATIVE) # ggml itself leaves them out where it is built for another machine
+    foreach(set SSE42 AVX AVX2 BMI2 FMA F16C)
+        set(GGML_${set} ON CACHE BOOL "" FORCE)
     endforeach()
 endif()
+add_subdirectory("${ltx2_ggml}" "${CMAKE_CURRENT_BINARY_DIR}/ggml" EXCLUDE_FROM_ALL)
+
+# An exception may pass through its C code (src/base/aborts.h).
+if(NOT MSVC)
+    target_compile_options(ggml-base PRIVATE $<$<COMPILE_LANGUAGE:C>:-fexceptions>)
+endif()
+
+# What ggml prints past its own log takes the log's way; see the header's comment.
+foreach(target ggml-base ggml-cpu ggml-vulkan)
+    if(TARGET ${target})
+        target_compile_options(${target} PRIVATE
+            "SHELL:${ltx2_include_option} \"${ltx2_cmake_dir}/patches/ggml_prints_to_log.h\"")
+    endif()
+endforeach()
 
 # Three files of it are compiled with what the files of patches/ say of them; two by way of files
 # that include them, since what they add needs their inside.
@@ -72,11 +83,9 @@ function(ltx2_replace target file by)
 endfunction()
 ltx2_replace(ggml-base ggml.c ggml_contexts.c)
 ltx2_replace(ggml-cpu ggml-cpu/ggml-cpu.c ggml_threads.c)
-if(NOT MSVC)
-    set_source_files_properties("${ltx2_ggml}/src/ggml-cpu/ggml-cpu.cpp"
-        TARGET_DIRECTORY ggml-cpu PROPERTIES COMPILE_OPTIONS
-        "-include;${ltx2_cmake_dir}/patches/ggml_no_description.h")
-endif()
+set_source_files_properties("${ltx2_ggml}/src/ggml-cpu/ggml-cpu.cpp"
+    TARGET_DIRECTORY ggml-cpu PROPERTIES COMPILE_OPTIONS
+    "${ltx2_include_option};${ltx2_cmake_dir}/patches/ggml_no_description.h")
 
 # Debian's Vulkan headers are older than three names ggml uses in one file; see the header's comment.
 if(LTX2_VULKAN)

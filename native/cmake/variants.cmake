@@ -20,31 +20,42 @@ set(ltx2_variant_sources
 set(ltx2_variants portable)
 set(ltx2_variant_flags_portable "")
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64|amd64")
-    set(avx512 -mavx2 -mfma -mf16c -mavx512f -mavx512bw -mavx512dq -mavx512vl)
-    set(ltx2_variant_flags_avx2 -mavx2 -mfma -mf16c)
-    set(ltx2_variant_flags_avxvnni -mavx2 -mfma -mf16c -mavxvnni)
-    set(ltx2_variant_flags_avx512 ${avx512})
-    set(ltx2_variant_flags_avx512vnni ${avx512} -mavx512vnni)
-    set(ltx2_variant_flags_avx512bf16 ${avx512} -mavx512vnni -mavx512bf16)
+    set(avx2 "-mavx2 -mfma -mf16c")
+    set(avx512 "${avx2} -mavx512f -mavx512bw -mavx512dq -mavx512vl")
+    set(spellings_avx2 "${avx2}")
+    set(spellings_avxvnni "${avx2} -mavxvnni")
+    set(spellings_avx512 "${avx512}")
+    set(spellings_avx512vnni "${avx512} -mavx512vnni")
+    set(spellings_avx512bf16 "${avx512} -mavx512vnni -mavx512bf16")
     set(candidates avx2 avxvnni avx512 avx512vnni avx512bf16)
-elseif(CMAKE_SYSTEM_PROCESSOR MATCHES "aarch64|arm64|ARM64")
-    set(ltx2_variant_flags_dotprod -march=armv8.2-a+dotprod+fp16)
-    set(ltx2_variant_flags_i8mm -march=armv8.2-a+dotprod+fp16+i8mm+bf16)
+elseif(CMAKE_SYSTEM_PROCESSOR MATCHES "aarch64|arm64|ARM64") # the second spellings are zig's
+    set(spellings_dotprod "-march=armv8.2-a+dotprod+fp16" "-mcpu=generic+v8_2a+dotprod+fullfp16")
+    set(spellings_i8mm "-march=armv8.2-a+dotprod+fp16+i8mm+bf16"
+        "-mcpu=generic+v8_2a+dotprod+fullfp16+i8mm+bf16")
     set(candidates dotprod i8mm)
 endif()
 foreach(variant ${candidates})
-    string(REPLACE ";" " " flags "${ltx2_variant_flags_${variant}}")
-    check_cxx_compiler_flag("${flags}" ltx2_compiles_${variant})
-    if(ltx2_compiles_${variant})
-        list(APPEND ltx2_variants ${variant})
-    else()
-        message(STATUS "This compiler has no ${flags}: the kernels' ${variant} variant is left out")
+    foreach(flags ${spellings_${variant}})
+        string(MAKE_C_IDENTIFIER "ltx2_compiles${flags}" compiles)
+        check_cxx_compiler_flag("${flags}" ${compiles})
+        if(${compiles})
+            separate_arguments(ltx2_variant_flags_${variant} UNIX_COMMAND "${flags}")
+            list(APPEND ltx2_variants ${variant})
+            break()
+        endif()
+    endforeach()
+    if(NOT variant IN_LIST ltx2_variants)
+        set(lacking "This compiler lacks what the kernels' ${variant} variant needs")
+        if(LTX2_ALL_VARIANTS)
+            message(FATAL_ERROR "${lacking}, and LTX2_ALL_VARIANTS wants it")
+        endif()
+        message(STATUS "${lacking}: it is left out")
     endif()
 endforeach()
 
 # Its values are ggml's only if no multiply-add is fused.
 set_source_files_properties(src/kernels/variants/quantise.cpp
-    PROPERTIES COMPILE_OPTIONS "-ffp-contract=off")
+    PROPERTIES COMPILE_OPTIONS "${ltx2_as_clang}-ffp-contract=off")
 
 set(ltx2_variant_optimisation -O3)
 if(LTX2_SANITIZE) # at -O3 the sanitizers' checks take minutes a file to compile
@@ -57,9 +68,10 @@ foreach(variant ${ltx2_variants})
         LTX2_VARIANT_NAME="${variant}")
     # Multiply-adds may be fused: where the instruction set has them, that is the faster and the
     # more exact way. No branch depends on a value that may not be finite.
-    target_compile_options(ltx2_kernels_${variant} PRIVATE ${ltx2_variant_optimisation}
-        -ffp-contract=fast -fno-math-errno -fno-trapping-math
-        -Wall -Wextra -Werror ${ltx2_variant_flags_${variant}})
+    target_compile_options(ltx2_kernels_${variant} PRIVATE
+        ${ltx2_as_clang}${ltx2_variant_optimisation} ${ltx2_as_clang}-ffp-contract=fast
+        ${ltx2_as_clang}-fno-math-errno ${ltx2_as_clang}-fno-trapping-math
+        ${ltx2_warnings} ${ltx2_variant_flags_${variant}})
     if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU") # what it says of its own avx512fintrin.h
         target_compile_options(ltx2_kernels_${variant} PRIVATE -Wno-uninitialized
             -Wno-maybe-uninitialized)

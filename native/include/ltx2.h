@@ -72,6 +72,10 @@ LTX2_API void ltx2_log_set(ltx2_log_fn log, void * user_data);
 LTX2_API int32_t ltx2_device_count(void);
 LTX2_API const char * ltx2_device_name(int32_t index); /* "Vulkan0", "CPU"; NULL out of range */
 
+/* What a trial of each shows, as JSON: [{"name", "description", "kind" ("cpu", "gpu", "integrated"),
+   "library", "memory", "memory_free" (null: unknown), "speed" in multiply-adds a second, "error": NMSE
+   against the processor's, "lacks": what that computes for it, "problem" or null}]. OUT_OF_MEMORY. */
+LTX2_API ltx2_status ltx2_try_devices(char ** out);
 /* What this library knows, as JSON: {"version", "defaults" where no file states any, "schedules",
    "samplers", "stages" of progress, "parts" of a model with "id", "title", "need" ("always", "optional",
    "extends": an adapter, or "never": recognised, not used), "types" and "variants" of a conversion,
@@ -99,7 +103,8 @@ typedef struct ltx2_session_params {
     size_t size;
     const char * const * files;        /* GGUF or safetensors files, or folders of them */
     size_t file_count;                 /* at least 1 */
-    const char * device;               /* what computes, by name; default: the fastest present */
+    const char * device;               /* what computes, by name; default: "auto", the fastest that
+                                          a trial finds right and that has memory for the weights */
     int32_t threads;                   /* on the processor; default: one per physical core that
                                           this process may use */
     bool keep_loaded;                  /* keep every component in memory between calls: faster, and
@@ -114,6 +119,8 @@ typedef struct ltx2_session_params {
 } ltx2_session_params;
 
 LTX2_API ltx2_status ltx2_session_open(const ltx2_session_params * params, ltx2_session ** out);
+/* The name of what computes, for "auto" the one chosen; valid as ltx2_device_name's. NULL: closed. */
+LTX2_API const char * ltx2_session_device(ltx2_session * session);
 /* NULL is ignored. A call that is under way stops, and the session goes when that has ended. */
 LTX2_API void ltx2_session_close(ltx2_session * session);
 

@@ -165,6 +165,10 @@ const char * ltx2_device_name(int32_t index) {
     return name;
 }
 
+ltx2_status ltx2_try_devices(char ** out) {
+    return guard_out(out, [] { return held_text(try_devices().dump()); });
+}
+
 ltx2_status ltx2_capabilities(char ** out) {
     return guard_out(out, [] { return held_text(capabilities().dump()); });
 }
@@ -244,6 +248,15 @@ ltx2_status ltx2_session_open(const ltx2_session_params * params, ltx2_session *
         held().sessions.add(session, open);
         return session;
     });
+}
+
+const char * ltx2_session_device(ltx2_session * session) {
+    const char * name = nullptr;
+    guard([&] {
+        if (const auto open = held().sessions.find(session))
+            name = open->session.device();
+    });
+    return name;
 }
 
 void ltx2_session_close(ltx2_session * session) {

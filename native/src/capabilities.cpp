@@ -2,7 +2,7 @@
 
 #include "base/progress.h"
 #include "convert.h"
-#include "graph/device.h"
+#include "graph/trial.h"
 #include "model/describe.h"
 #include "request.h"
 #include "sampling/recipes.h"
@@ -14,6 +14,35 @@ namespace ltx2 {
 template <class Names>
 static Json list(const Names & names) {
     return Json::Array(std::begin(names), std::end(names));
+}
+
+static Json memory(size_t bytes) { return bytes ? Json(static_cast<double>(bytes)) : Json(); }
+
+static Json device(const std::string & name) {
+    const ggml_backend_dev_t found = ggml_backend_dev_by_name(name.c_str());
+    size_t free = 0, total = 0;
+    ggml_backend_dev_memory(found, &free, &total);
+    const auto type = ggml_backend_dev_type(found);
+    const Trial trial = try_device(name, 0);
+    return Json::Object{{"name", name},
+                        {"description", ggml_backend_dev_description(found)},
+                        {"kind", type == GGML_BACKEND_DEVICE_TYPE_CPU   ? "cpu"
+                                 : type == GGML_BACKEND_DEVICE_TYPE_GPU ? "gpu"
+                                                                        : "integrated"},
+                        {"library", ggml_backend_reg_name(ggml_backend_dev_backend_reg(found))},
+                        {"memory", memory(total)},
+                        {"memory_free", memory(free)},
+                        {"speed", trial.speed},
+                        {"error", trial.error},
+                        {"lacks", list(trial.lacks)},
+                        {"problem", trial.problem.empty() ? Json() : Json(trial.problem)}};
+}
+
+Json try_devices() {
+    Json::Array all;
+    for (const std::string & name : Device::names())
+        all.push_back(device(name));
+    return all;
 }
 
 Json capabilities() {

@@ -10,4 +10,7 @@ namespace ltx2 {
 //  conversion, "instruction_sets": [NAME, ...] that the processor runs, the best last}
 Json capabilities();
 
+// ltx2_try_devices' list, after a trial of each.
+Json try_devices();
+
 } // namespace ltx2

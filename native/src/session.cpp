@@ -2,6 +2,7 @@
 
 #include "base/finite.h"
 #include "base/log.h"
+#include "graph/trial.h"
 #include "sampling/noise.h"
 #include "vae/image.h"
 
@@ -64,10 +65,29 @@ static void check_variants(const Model & model) {
     }
 }
 
+// Of a device named by the caller, its name; else of the fastest that has memory for the weights:
+// one component's at a time, or all.
+static std::string chosen_device(const std::string & name, int threads, const Model & model,
+                                 bool keep_loaded) {
+    if (!name.empty() && name != "auto")
+        return name;
+    uint64_t largest = 0, all = 0;
+    for (const char * id : {TextEncoder::part, Connector::part, Dit::part, VideoDecoder::part}) {
+        uint64_t bytes = 0;
+        if (const Part * part = model.find(id))
+            for (const auto & [tensor, source] : part->tensors)
+                bytes += source.info->size;
+        largest = std::max(largest, bytes);
+        all += bytes;
+    }
+    return fastest_device(threads, keep_loaded ? all : largest);
+}
+
 Session::Session(const std::vector<std::string> & files, const std::vector<Adapter> & adapters,
                  const std::string & device, int threads, bool keep_loaded, bool low_memory)
-    : model_(files, adapters), device_(device, threads), keep_loaded_(keep_loaded),
-      low_memory_(low_memory) {
+    : model_(files, adapters),
+      device_(chosen_device(device, threads, model_, keep_loaded), threads),
+      keep_loaded_(keep_loaded), low_memory_(low_memory) {
     const bool reads_prompts = model_.find(TextEncoder::part);
     if (reads_prompts || !model_.find(Dit::part) || !model_.find(VideoEncoder::part))
         model_.need_all();

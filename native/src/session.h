@@ -44,6 +44,7 @@ public:
     std::unique_ptr<Video> encode(const ltx2_frames_params & params);
     // What `generate` would take, as JSON: docs/c-api.md. `speeds`: of an earlier plan, or empty.
     Json plan(const ltx2_video_params & params, const std::string & speeds);
+    const char * device() const { return ggml_backend_dev_name(device_.ggml()); }
     // From any thread: a call that is under way stops.
     void close() { closed_ = true; }
 

@@ -114,8 +114,11 @@ int main(int argc, char ** argv) {
             run(one);
         return 0;
     }
-    for (const int signal : {SIGABRT, SIGSEGV, SIGBUS, SIGFPE, SIGILL})
+    for (const int signal : {SIGABRT, SIGSEGV, SIGFPE, SIGILL})
         std::signal(signal, keep_input);
+#if defined(SIGBUS)
+    std::signal(SIGBUS, keep_input);
+#endif
     for (const std::string & file : files) {
         std::ifstream stream(file, std::ios::binary);
         run(std::string(std::istreambuf_iterator<char>(stream), {}));

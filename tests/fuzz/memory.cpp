@@ -9,6 +9,9 @@
 #if defined(__APPLE__)
 #include <malloc/malloc.h>
 static size_t allocated_size(void * pointer) { return malloc_size(pointer); }
+#elif defined(_WIN32)
+#include <malloc.h>
+static size_t allocated_size(void * pointer) { return _msize(pointer); }
 #else
 #include <malloc.h>
 static size_t allocated_size(void * pointer) { return malloc_usable_size(pointer); }

@@ -22,10 +22,17 @@ struct Folder {
     ~Folder() { std::filesystem::remove_all(path); }
     Folder(const Folder &) = delete;
     Folder & operator=(const Folder &) = delete;
-    std::string at(const std::string & name) const { return (path / name).string(); }
+    // Names and paths are UTF-8 on every platform, as in the library.
+    std::string at(const std::string & name) const { return inside(name).u8string(); }
+    std::string name() const { return path.u8string(); }
     Folder & put(const std::string & name, const std::string & bytes) {
-        std::filesystem::create_directories((path / name).parent_path());
-        std::ofstream(path / name, std::ios::binary) << bytes;
+        std::filesystem::create_directories(inside(name).parent_path());
+        std::ofstream(inside(name), std::ios::binary) << bytes;
         return *this;
+    }
+
+private:
+    std::filesystem::path inside(const std::string & name) const {
+        return (path / std::filesystem::u8path(name)).make_preferred();
     }
 };

@@ -5,7 +5,7 @@
 #include <vector>
 
 inline double gelu_plain(double x) {
-    return x / 2 * (1 + std::tanh(std::sqrt(2 / M_PI) * (x + 0.044715 * x * x * x)));
+    return x / 2 * (1 + std::tanh(std::sqrt(2 / std::acos(-1.0)) * (x + 0.044715 * x * x * x)));
 }
 
 // NMSE over all that has been added: one value alone may be what is left of two that cancel.

@@ -10,6 +10,13 @@
 #ifdef _WIN32
 #include <windows.h>
 #define let_others_run() SwitchToThread()
+#if !defined(THREAD_POWER_THROTTLING_CURRENT_VERSION) /* mingw-w64 before version 11 */
+#define THREAD_POWER_THROTTLING_CURRENT_VERSION 1
+#define THREAD_POWER_THROTTLING_EXECUTION_SPEED 1
+typedef struct {
+    ULONG Version, ControlMask, StateMask;
+} THREAD_POWER_THROTTLING_STATE;
+#endif
 #else
 #include <sched.h>
 #define let_others_run() sched_yield()

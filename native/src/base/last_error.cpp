@@ -21,7 +21,14 @@ static void release(void * text) {
 // The key is made when the library is loaded; a thread's end releases its words.
 #if defined(_WIN32)
 static void WINAPI at_the_end(void * text) { release(text); }
-static const DWORD key = FlsAlloc(at_the_end);
+// The library stays where it is when it is closed, as by -z nodelete: a thread ends later.
+static DWORD new_key() {
+    HMODULE library = nullptr;
+    GetModuleHandleExW(GET_MODULE_HANDLE_EX_FLAG_PIN | GET_MODULE_HANDLE_EX_FLAG_FROM_ADDRESS,
+                       reinterpret_cast<LPCWSTR>(at_the_end), &library);
+    return FlsAlloc(at_the_end);
+}
+static const DWORD key = new_key();
 static const bool has_key = key != FLS_OUT_OF_INDEXES;
 static void * kept() { return FlsGetValue(key); }
 static bool keep(const void * text) { return FlsSetValue(key, const_cast<void *>(text)); }

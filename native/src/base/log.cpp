@@ -1,5 +1,6 @@
 #include "base/log.h"
 
+#include "base/aborts.h"
 #include "base/utf8.h"
 #include "ggml.h"
 
@@ -60,13 +61,10 @@ static void from_ggml(ggml_log_level level, const char * text, void *) {
          message);
 }
 
-// Before abort(), in place of words on stderr and a debugger that is started.
-static void last_words(const char * message) { send(Level::error, message); }
-
 // When the library is loaded: without a log function nothing is ever printed.
 static const bool silenced = [] {
     ggml_log_set(from_ggml, nullptr);
-    ggml_set_abort_callback(last_words);
+    ggml_set_abort_callback(on_abort);
     return true;
 }();
 

@@ -10,11 +10,11 @@ namespace ltx2 {
 // Sizes like those of the model's layers, and small enough for a slow machine.
 static constexpr int64_t width = 4096, outputs = 1024, few = 32, many = 512;
 
-// Seconds that a graph of one operation takes: the mean of three, after one that warms up. A long
+// Seconds that a graph of one operation takes: the mean of two, after one that warms up. A long
 // run has its share of what slows a machine now and then, so the best would promise too much.
 template <class Build>
 static double seconds(Device & device, const Progress & progress, Build && build) {
-    constexpr int runs = 3;
+    constexpr int runs = 2;
     std::chrono::duration<double> took{0};
     for (int i = 0; i <= runs; ++i) {
         Graph g(device, progress, 64);

@@ -32,17 +32,17 @@ static std::string joined(const std::vector<std::string> & names) {
 }
 
 static ggml_backend_dev_t find_device(const std::string & name) {
-    if (name.empty()) {
-        ggml_backend_dev_t gpu = ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_GPU);
-        if (!gpu)
-            gpu = ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_IGPU);
-        return gpu ? gpu : ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_CPU);
-    }
     const std::vector<std::string> names = Device::names();
     if (std::find(names.begin(), names.end(), name) != names.end())
         return ggml_backend_dev_by_name(name.c_str());
     fail(LTX2_STATUS_DEVICE, "device: there is no %s; present are %s", name.c_str(),
          joined(names).c_str());
+}
+
+uint64_t Device::memory_of(const std::string & name) {
+    size_t free = 0, total = 0;
+    ggml_backend_dev_memory(find_device(name), &free, &total);
+    return total;
 }
 
 static bool is_set(const char * variable) {
@@ -76,6 +76,17 @@ size_t Device::memory() const {
     return shares_memory() ? std::min<uint64_t>(total, usable_memory()) : total;
 }
 
+size_t Device::window() const {
+    constexpr size_t least = size_t{16} << 20, most = size_t{512} << 20;
+    if (!gpu_)
+        return least;
+    size_t free = 0, total = 0;
+    ggml_backend_dev_memory(chosen_, &free, &total);
+    // A layer's graph takes some ten times the window; no tensor may exceed what the device allows.
+    const size_t largest = ggml_backend_buft_get_max_size(ggml_backend_dev_buffer_type(chosen_));
+    return std::clamp(std::min(total / 64, largest / 8), least, most);
+}
+
 void Device::allocate(ggml_cgraph * graph) {
     if (gpu_)
         gpu_->allocate(graph, max_nodes);
@@ -100,7 +111,8 @@ void Device::trim() {
 Buffer Device::weights_buffer(size_t size) const {
     if (tally_)
         return Buffer(tally_->copied, size);
-    return Buffer(ggml_backend_dev_buffer_type(chosen_), size, "weights");
+    return on_device(
+        [&] { return Buffer(ggml_backend_dev_buffer_type(chosen_), size, "weights"); });
 }
 
 Kept Device::keep(ggml_type type, Shape ne, Kept reuse) const {
@@ -113,24 +125,31 @@ Kept Device::keep(ggml_type type, Shape ne, Kept reuse) const {
         kept.buffer_ = std::move(reuse.buffer_);
     } else {
         reuse = {}; // first, so that both never exist together
-        kept.buffer_ = tally_ ? Buffer(tally_->kept, size) : Buffer(kind, size, "activations");
-        if (!tally_)
-            ggml_backend_buffer_clear(kept.buffer_.get(), 0);
+        const auto cleared = [&] {
+            Buffer buffer(kind, size, "activations");
+            ggml_backend_buffer_clear(buffer.get(), 0);
+            return buffer;
+        };
+        kept.buffer_ = tally_ ? Buffer(tally_->kept, size) : on_device(cleared);
     }
     ggml_backend_tensor_alloc(kept.buffer_.get(), kept.tensor, kept.buffer_.data());
     return kept;
 }
 
-void Device::write(Tensor kept, const void * values, size_t bytes) const {
+void Device::write(Tensor kept, const void * values, size_t bytes, size_t offset) const {
     if (!tally_)
-        ggml_backend_tensor_set(kept, values, 0, bytes);
+        on_device([&] { ggml_backend_tensor_set(kept, values, offset, bytes); });
 }
 
 void Device::read(Tensor kept, float * values) const {
     if (tally_)
         std::fill_n(values, ggml_nelements(kept), 1.0f);
     else
-        ggml_backend_tensor_get(kept, values, 0, ggml_nbytes(kept));
+        fetch(kept, values);
+}
+
+void Device::fetch(Tensor tensor, void * values) const {
+    on_device([&] { ggml_backend_tensor_get(tensor, values, 0, ggml_nbytes(tensor)); });
 }
 
 Device::Counting::Counting(Device & device, Tally & tally) : device(device) {
@@ -151,9 +170,7 @@ void Device::count(ggml_cgraph * graph) {
     tally_->use(MemoryPlan(graph, Buffer::alignment).size, scratch_.size() + work);
     for (int i = 0; i < ggml_graph_n_nodes(graph); ++i) {
         const Tensor node = ggml_graph_node(graph, i);
-        const bool looks = node->op == GGML_OP_VIEW || node->op == GGML_OP_RESHAPE ||
-                           node->op == GGML_OP_PERMUTE || node->op == GGML_OP_NONE;
-        if (looks)
+        if (is_view(node))
             continue;
         tally_->add({Work::start}, 1);
         if (node->op != GGML_OP_CUSTOM)

@@ -26,9 +26,10 @@ private:
 class Device {
 public:
     static std::vector<std::string> names();
-    static std::vector<std::string> instruction_sets(); // of kernels that run here, the best last
+    static uint64_t memory_of(const std::string & name); // bytes in all; 0: unknown
+    static std::vector<std::string> instruction_sets();  // of kernels that run here, the best last
 
-    // `name` empty: the first GPU, else the CPU. `threads` 0: one per core of the process. DEVICE.
+    // `name` is one of names(). `threads` 0: one per core of the process. DEVICE.
     //
     // The environment is read here and nowhere else: LTX2_PLAIN_OPS=1 uses ggml's operations on
     // the CPU as well, LTX2_EXACT=1 makes all arithmetic F32, LTX2_ISA names a variant of the
@@ -39,7 +40,14 @@ public:
     const Ops & computing() const { return *ops_; } // those that compute, also while it counts
     int threads() const { return cpu_.threads(); }
     ggml_backend_dev_t ggml() const { return chosen_; }
+    // What it left to the CPU so far, as messages name it.
+    std::vector<std::string> lacks() const {
+        return gpu_ ? gpu_->lacks() : std::vector<std::string>();
+    }
     size_t memory() const; // bytes of the device in all that are for this process; 0: unknown
+    // How many bytes of frames a layer takes at once: on the CPU, as many as its second cache
+    // holds well; a GPU wants many values in each operation.
+    size_t window() const;
     // Whether that is the program's own memory: files are then mapped, not copied.
     bool shares_memory() const { return !gpu_; }
 
@@ -55,9 +63,11 @@ public:
 
     // Zeroed, or, where the memory of `reuse` is large enough, in that, as it is. OUT_OF_MEMORY.
     Kept keep(ggml_type type, Shape ne, Kept reuse = {}) const;
-    Buffer weights_buffer(size_t size) const;                         // OUT_OF_MEMORY
-    void write(Tensor kept, const void * values, size_t bytes) const; // from its beginning on
-    void read(Tensor kept, float * values) const;                     // F32; while it counts: ones
+    Buffer weights_buffer(size_t size) const; // OUT_OF_MEMORY
+    // `bytes` of a tensor in the device's memory, from `offset` on. DEVICE.
+    void write(Tensor kept, const void * values, size_t bytes, size_t offset = 0) const;
+    void read(Tensor kept, float * values) const;   // F32; while it counts: ones
+    void fetch(Tensor tensor, void * values) const; // all of it, in its own type
 
     // While this lives, the device counts and computes nothing. What is made meanwhile (weights,
     // kept tensors) must go before.
@@ -88,9 +98,15 @@ public:
     static constexpr size_t max_nodes = 4096; // of one graph, its leaves among them
 
 private:
+    // What a GPU may fail in.
+    template <class Body>
+    auto on_device(Body && body) const {
+        return gpu_ ? gpu_->call(body) : body();
+    }
+
     ggml_backend_dev_t chosen_ = nullptr;
     CpuRunner cpu_;
-    std::optional<GpuRunner> gpu_;
+    mutable std::optional<GpuRunner> gpu_;
     Scratch scratch_;
     ReadAhead reader_;
     const Ops * ops_ = nullptr;

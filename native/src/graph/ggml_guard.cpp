@@ -1,5 +1,7 @@
 #include "graph/ggml_guard.h"
 
+#include "kernels/variant.h"
+
 #include <new>
 
 // native/cmake/patches
@@ -10,10 +12,10 @@ namespace ltx2 {
 
 void check_processor() {
 #if defined(__x86_64__)
-    if ((ggml_cpu_has_avx2() && !__builtin_cpu_supports("avx2")) ||
-        (ggml_cpu_has_avx512() && !__builtin_cpu_supports("avx512f")))
+    if ((ggml_cpu_has_avx2() && !kernels::has_avx2()) ||
+        (ggml_cpu_has_avx512() && !kernels::has_avx512()))
         fail(LTX2_STATUS_DEVICE, "device: this build needs a processor with %s",
-             ggml_cpu_has_avx512() ? "AVX-512" : "AVX2, FMA and F16C");
+             ggml_cpu_has_avx512() ? "AVX-512" : "AVX2, FMA, F16C and BMI2");
 #endif
 }
 

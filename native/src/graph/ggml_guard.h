@@ -3,6 +3,7 @@
 // docs/decisions/0004-ggml-guard.md lists the cases.
 #pragma once
 
+#include "base/aborts.h"
 #include "base/error.h"
 #include "base/pages.h"
 #include "graph/tally.h"
@@ -23,12 +24,25 @@ struct Deleter {
     }
 };
 void free_context(ggml_context * context); // make_context's
-using BufferPtr = std::unique_ptr<ggml_backend_buffer, Deleter<ggml_backend_buffer_free>>;
 using ContextPtr = std::unique_ptr<ggml_context, Deleter<free_context>>;
 using PoolPtr = std::unique_ptr<ggml_threadpool, Deleter<ggml_threadpool_free>>;
 
 // DEVICE where the processor lacks instructions that ggml's own code was compiled to.
 void check_processor();
+
+// Frees what a device may fail to free.
+template <auto Free>
+struct Freed {
+    template <class T>
+    void operator()(T * p) const {
+        try {
+            const AbortsThrow aborts_throw;
+            Free(p);
+        } catch (...) { // it is lost with the device
+        }
+    }
+};
+using BufferPtr = std::unique_ptr<ggml_backend_buffer, Freed<ggml_backend_buffer_free>>;
 
 // Metadata of `tensors` tensors (and a graph of as many nodes), no data. Throws std::bad_alloc.
 ContextPtr make_context(size_t tensors);

@@ -1,7 +1,11 @@
 #include "graph/gpu_runner.h"
 
+#include "base/log.h"
+#include "kernels/calls.h"
+
 #include <algorithm>
 #include <cstdlib>
+#include <cstring>
 #include <vector>
 
 namespace ltx2 {
@@ -12,7 +16,57 @@ static ggml_backend_t started(ggml_backend_dev_t device) {
     fail(LTX2_STATUS_DEVICE, "device: %s does not start", ggml_backend_dev_name(device));
 }
 
-GpuRunner::GpuRunner(ggml_backend_dev_t device) : gpu_(started(device)) {}
+GpuRunner::GpuRunner(ggml_backend_dev_t device) : device_(device) {
+    call([&] { gpu_.reset(started(device)); });
+}
+
+void GpuRunner::check_alive() const {
+    if (!lost_.empty())
+        fail(LTX2_STATUS_DEVICE, "device: %s failed before (%s); start the program anew",
+             ggml_backend_dev_name(device_), lost_.c_str());
+}
+
+// A backend in which something failed half way is not used again: the next call starts another.
+void GpuRunner::failed() {
+    try {
+        throw;
+    } catch (const Error &) {
+        throw;
+    } catch (const std::bad_alloc &) {
+        throw;
+    } catch (const std::exception & e) {
+        scheduler_.reset();
+        gpu_.reset();
+        const char * name = ggml_backend_dev_name(device_);
+        if (std::strstr(e.what(), "OutOfDeviceMemory") || std::strstr(e.what(), "OutOfHostMemory"))
+            fail(LTX2_STATUS_OUT_OF_MEMORY, "memory: %s has no more (%s)", name, e.what());
+        lost_ = e.what();
+        fail(LTX2_STATUS_DEVICE, "device: %s failed: %s", name, e.what());
+    }
+}
+
+// An operation as messages name it: flash attention is there for some sizes of heads only.
+static std::string described(const ggml_tensor * node) {
+    const ggml_tensor * from = node->src[0] ? node->src[0] : node;
+    std::string text = std::string(ggml_op_desc(node)) + " of " + ggml_type_name(from->type);
+    if (node->op == GGML_OP_FLASH_ATTN_EXT)
+        text += " in heads of " + std::to_string(from->ne[0]);
+    return text;
+}
+
+// What falls to the CPU costs copies there and back: it is said, once.
+void GpuRunner::report(const ggml_cgraph * graph) {
+    ggml_cgraph * nodes = const_cast<ggml_cgraph *>(graph); // ggml asks for it, and reads
+    for (int i = 0; i < ggml_graph_n_nodes(nodes); ++i) {
+        const ggml_tensor * node = ggml_graph_node(nodes, i);
+        if (is_view(node) || ggml_backend_supports_op(gpu_.get(), node))
+            continue;
+        const std::string what = described(node);
+        if (lacks_.insert(what).second)
+            log(Level::warning, "device: %s has no %s: the CPU computes it",
+                ggml_backend_dev_name(device_), what.c_str());
+    }
+}
 
 // ggml_backend_sched_new writes through what malloc gave. Whether the system has so much memory now
 // is asked first; another program may still take it in between.
@@ -37,6 +91,13 @@ static bool fits(ggml_backend_sched_t scheduler, ggml_cgraph * graph) {
 }
 
 void GpuRunner::allocate(ggml_cgraph * graph, size_t max_nodes) {
+    call([&] { allocate_now(graph, max_nodes); });
+}
+
+void GpuRunner::allocate_now(ggml_cgraph * graph, size_t max_nodes) {
+    if (!gpu_)
+        gpu_.reset(started(device_));
+    report(graph);
     const size_t reserved = max_nodes * 64 * sizeof(ggml_tensor); // ggml reserves 60 a node
     if (!scheduler_ && !can_have(reserved))
         fail(LTX2_STATUS_OUT_OF_MEMORY, "memory: %zu MiB for a graph do not fit", reserved >> 20);
@@ -48,6 +109,9 @@ void GpuRunner::allocate(ggml_cgraph * graph, size_t max_nodes) {
                                                 /*op_offload=*/false));
     if (!fits(scheduler_.get(), graph))
         fail(LTX2_STATUS_OUT_OF_MEMORY, "memory: the activations of a graph do not fit");
+    log(Level::debug, "graph: %d nodes in %d parts, %zu KiB", ggml_graph_n_nodes(graph),
+        ggml_backend_sched_get_n_splits(scheduler_.get()),
+        ggml_backend_sched_get_buffer_size(scheduler_.get(), gpu_.get()) >> 10);
 }
 
 static bool stop_wanted(void * progress) {
@@ -59,7 +123,8 @@ ggml_status GpuRunner::compute(ggml_cgraph * graph, CpuRunner & cpu, const Progr
     ggml_backend_cpu_set_n_threads(cpu_.get(), cpu.threads());
     ggml_backend_cpu_set_abort_callback(cpu_.get(), stop_wanted, const_cast<Progress *>(&progress));
     try {
-        const ggml_status status = ggml_backend_sched_graph_compute(scheduler_.get(), graph);
+        const ggml_status status =
+            call([&] { return ggml_backend_sched_graph_compute(scheduler_.get(), graph); });
         ggml_backend_cpu_set_abort_callback(cpu_.get(), nullptr, nullptr);
         return status;
     } catch (const std::bad_alloc &) {

@@ -4,6 +4,10 @@
 
 #include "graph/cpu_runner.h"
 
+#include <set>
+#include <string>
+#include <vector>
+
 namespace ltx2 {
 
 class GpuRunner {
@@ -16,13 +20,34 @@ public:
     // `cpu` lends its threads. Asks `progress` between two of the CPU's nodes whether to stop.
     ggml_status compute(ggml_cgraph * graph, CpuRunner & cpu, const Progress & progress);
     void trim();
+    std::vector<std::string> lacks() const { return {lacks_.begin(), lacks_.end()}; }
+
+    // What Body() does with the device. Where the device has no memory for it, OUT_OF_MEMORY: the
+    // next call may do. Where the device itself failed, DEVICE, then and from then on.
+    template <class Body>
+    auto call(Body && body) {
+        check_alive();
+        try {
+            const AbortsThrow aborts_throw;
+            return body();
+        } catch (...) {
+            failed();
+        }
+    }
 
 private:
-    using BackendPtr = std::unique_ptr<ggml_backend, Deleter<ggml_backend_free>>;
-    using SchedulerPtr = std::unique_ptr<ggml_backend_sched, Deleter<ggml_backend_sched_free>>;
+    void check_alive() const;
+    [[noreturn]] void failed(); // within a catch
+    void report(const ggml_cgraph * graph);
+    void allocate_now(ggml_cgraph * graph, size_t max_nodes);
+    using BackendPtr = std::unique_ptr<ggml_backend, Freed<ggml_backend_free>>;
+    using SchedulerPtr = std::unique_ptr<ggml_backend_sched, Freed<ggml_backend_sched_free>>;
 
+    ggml_backend_dev_t device_;
     BackendPtr gpu_, cpu_; // the CPU's is started for the first graph
     SchedulerPtr scheduler_;
+    std::string lost_;            // how the device failed, if it did
+    std::set<std::string> lacks_; // operations that the CPU computes in its place
 };
 
 } // namespace ltx2

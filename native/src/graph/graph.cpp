@@ -38,7 +38,7 @@ void Graph::run() {
     device_.allocate(graph_);
     for (const Input & t : inputs_)
         if (t.tensor->buffer) // an input no node reads has none
-            ggml_backend_tensor_set(t.tensor, t.from, 0, ggml_nbytes(t.tensor));
+            device_.write(t.tensor, t.from, ggml_nbytes(t.tensor));
     const ggml_status status = device_.compute(graph_, progress_);
     if (status == GGML_STATUS_ABORTED)
         progress_.fail_stopped();
@@ -46,10 +46,10 @@ void Graph::run() {
         fail(status == GGML_STATUS_ALLOC_FAILED ? LTX2_STATUS_OUT_OF_MEMORY : LTX2_STATUS_DEVICE,
              "device: a graph failed: %s", ggml_status_to_string(status));
     for (const Output & t : outputs_)
-        ggml_backend_tensor_get(t.tensor, t.to, 0, ggml_nbytes(t.tensor));
+        device_.fetch(t.tensor, t.to);
     for (const Tapped & t : taps_) {
         std::vector<float> values(static_cast<size_t>(ggml_nelements(t.tensor)));
-        ggml_backend_tensor_get(t.tensor, values.data(), 0, ggml_nbytes(t.tensor));
+        device_.fetch(t.tensor, values.data());
         device_.tap(t.name, shape_of(t.tensor), values.data());
     }
 }

@@ -29,14 +29,19 @@ static Tensor rows_of(Nodes & g, const TokenRow & r) {
     return r.index ? ggml_get_rows(g.ctx(), ggml_cont(g.ctx(), rows), r.index) : rows;
 }
 
+// The same of a table to which 1 is added first, which costs little: it has few rows.
+static Tensor rows_plus_one(Nodes & g, TokenRow r) {
+    r.table = ggml_scale_bias(g.ctx(), r.table, 1.0f, 1.0f);
+    return rows_of(g, r);
+}
+
+// GPU backends make one pass of a norm and the product that follows.
 static Tensor norm(Nodes & g, const NormCall & call) {
     Tensor y = call.norm == Norm::rms     ? ggml_rms_norm(g.ctx(), call.x, call.eps)
                : call.norm == Norm::layer ? ggml_norm(g.ctx(), call.x, call.eps)
                                           : call.x;
-    if (call.scale.table) {
-        Tensor scaled = mul(g, y, rows_of(g, call.scale));
-        y = call.one_plus_scale ? add(g, y, scaled) : scaled;
-    }
+    if (call.scale.table)
+        y = mul(g, y, call.one_plus_scale ? rows_plus_one(g, call.scale) : rows_of(g, call.scale));
     if (call.shift.table)
         y = add(g, y, rows_of(g, call.shift));
     return call.into ? add(g, call.into, y) : y;
@@ -167,14 +172,21 @@ static Tensor part(Nodes & g, Tensor x, int axis, int64_t first, int64_t count) 
                         static_cast<size_t>(first) * x->nb[axis]);
 }
 
-// One more position at both ends of an axis.
+// One more position at both ends of an axis. Zeros are joined: Metal pads at the high end only.
 static Tensor with_border(Nodes & g, Tensor x, int axis, Border border) {
     const int64_t n = x->ne[axis];
-    if (border == Border::zeros)
-        return ggml_pad_ext(g.ctx(), x, 0, 0, axis == 1, axis == 1, axis == 2, axis == 2, 0, 0);
     const int64_t low = border == Border::reflect ? 1 : border == Border::replicate ? 0 : n - 1;
-    const Tensor front = part(g, x, axis, low, 1), back = part(g, x, axis, n - 1 - low, 1);
-    return join(g, join(g, ggml_cont(g.ctx(), front), x, axis), ggml_cont(g.ctx(), back), axis);
+    Tensor front, back;
+    if (border == Border::zeros) {
+        Shape ne = shape_of(x);
+        ne[axis] = 1;
+        front = back =
+            ggml_fill(g.ctx(), ggml_new_tensor(g.ctx(), GGML_TYPE_F32, 4, ne.data()), 0.0f);
+    } else {
+        front = ggml_cont(g.ctx(), part(g, x, axis, low, 1));
+        back = ggml_cont(g.ctx(), part(g, x, axis, n - 1 - low, 1));
+    }
+    return join(g, join(g, front, x, axis), back, axis);
 }
 
 static Tensor with_copies(Nodes & g, Tensor x, int before, int after) {
@@ -198,21 +210,54 @@ static Tensor sampled(Nodes & g, Tensor a, const Conv3dCall & call, int64_t x, i
     return ggml_cont(g.ctx(), view);
 }
 
-// A sum over the kernel's taps, each a matrix product of the shifted input.
-static Tensor convolve(Nodes & g, const Conv3dCall & call, bool widen) {
+// The tap of a kernel, [in, out].
+static Tensor tap_of(Nodes & g, const Conv3dCall & call, int tap, bool widen) {
+    const Tensor all = call.weight;
+    Tensor w = ggml_view_2d(g.ctx(), all, all->ne[0], all->ne[1], all->nb[1],
+                            static_cast<size_t>(tap) * all->nb[2]);
+    return widen && w->type != GGML_TYPE_F32 ? ggml_cast(g.ctx(), w, GGML_TYPE_F32) : w;
+}
+
+// A sum over the kernel's taps, each one product of all positions of the shifted input.
+static Tensor sum_of_taps(Nodes & g, const Conv3dCall & call, Tensor x, bool widen) {
     const int k = call.kernel;
-    Tensor x = with_copies(g, join(g, call.past, call.x, 3), call.before, call.after);
-    if (k > 1)
-        x = with_border(g, with_border(g, x, 1, call.border), 2, call.border);
     Tensor sum = nullptr;
     for (int tap = 0; tap < call.taps(); ++tap) {
-        Tensor w = ggml_view_2d(g.ctx(), call.weight, call.weight->ne[0], call.weight->ne[1],
-                                call.weight->nb[1], static_cast<size_t>(tap) * call.weight->nb[2]);
-        if (widen && w->type != GGML_TYPE_F32)
-            w = ggml_cast(g.ctx(), w, GGML_TYPE_F32);
-        Tensor y = product(g, w, sampled(g, x, call, tap % k, tap / k % k, tap / (k * k)));
+        Tensor seen = sampled(g, x, call, tap % k, tap / k % k, tap / (k * k));
+        seen = ggml_reshape_2d(g.ctx(), seen, seen->ne[0], ggml_nelements(seen) / seen->ne[0]);
+        Tensor y = product(g, tap_of(g, call, tap, widen), seen);
         sum = sum ? add(g, sum, y) : y;
     }
+    return ggml_reshape_4d(g.ctx(), sum, sum->ne[0], call.out_width(), call.out_height(),
+                           call.out_frames());
+}
+
+// The same without copies: in x with its border, a shift by columns, rows and frames is one offset
+// in memory, and the products at the border are not looked at.
+static Tensor sum_of_offsets(Nodes & g, const Conv3dCall & call, Tensor x) {
+    const int64_t width = x->ne[1], frame = width * x->ne[2];
+    const int64_t positions =
+        (call.out_frames() - 1) * frame + (call.out_height() - 1) * width + call.out_width();
+    Tensor sum = nullptr;
+    for (int tap = 0; tap < call.taps(); ++tap) {
+        const int64_t first = tap / 9 * frame + tap / 3 % 3 * width + tap % 3;
+        Tensor seen = ggml_view_2d(g.ctx(), x, x->ne[0], positions, x->nb[1],
+                                   static_cast<size_t>(first) * x->nb[1]);
+        Tensor y = product(g, tap_of(g, call, tap, false), seen);
+        sum = sum ? add(g, sum, y) : y;
+    }
+    const size_t row = sum->nb[1];
+    return ggml_view_4d(g.ctx(), sum, sum->ne[0], call.out_width(), call.out_height(),
+                        call.out_frames(), row, row * static_cast<size_t>(width),
+                        row * static_cast<size_t>(frame), 0);
+}
+
+static Tensor with_frames_and_border(Nodes & g, const Conv3dCall & call) {
+    Tensor x = with_copies(g, join(g, call.past, call.x, 3), call.before, call.after);
+    return call.kernel > 1 ? with_border(g, with_border(g, x, 1, call.border), 2, call.border) : x;
+}
+
+static Tensor with_bias_and_skip(Nodes & g, const Conv3dCall & call, Tensor sum) {
     sum = add(g, sum, call.bias);
     if (!call.skip)
         return sum;
@@ -220,10 +265,35 @@ static Tensor convolve(Nodes & g, const Conv3dCall & call, bool widen) {
     return add(g, sum, frames_of(g, skip, call.skip_first, call.out_frames()));
 }
 
-static Tensor convolve_cpu(Nodes & g, const Conv3dCall & call) { // else it rounds activations
-    return convolve(g, call, /*widen=*/true);
+static Tensor convolve_cpu(Nodes & g, const Conv3dCall & call) { // widened, else x is rounded
+    const Tensor x = with_frames_and_border(g, call);
+    return with_bias_and_skip(g, call, sum_of_taps(g, call, x, /*widen=*/true));
 }
-static Tensor convolve_gpu(Nodes & g, const Conv3dCall & call) { return convolve(g, call, false); }
+
+// The root of the mean square of all values, one value. Two steps, since a backend gives a row of
+// values to few of its processors.
+static Tensor magnitude(Nodes & g, Tensor x) {
+    Tensor means = ggml_mean(g.ctx(), ggml_sqr(g.ctx(), x));
+    means = ggml_reshape_1d(g.ctx(), means, ggml_nelements(means));
+    // of nothing but zeros, a number that may divide
+    return ggml_sqrt(g.ctx(), ggml_scale_bias(g.ctx(), ggml_mean(g.ctx(), means), 1.0f, 1e-12f));
+}
+
+// GPUs multiply in F16, whose largest value is 65504: what no norm keeps small is divided by its
+// magnitude before.
+static Tensor convolve_gpu(Nodes & g, const Conv3dCall & call) {
+    constexpr int64_t aligned = 256; // the most that a device asks of an offset in memory
+    Tensor x = with_frames_and_border(g, call);
+    const Tensor size = call.normed ? nullptr : magnitude(g, x);
+    if (size)
+        x = ggml_div(g.ctx(), x, size);
+    const bool offsets = call.kernel == 3 && call.stride_time == 1 && call.stride_space == 1 &&
+                         static_cast<int64_t>(x->nb[1]) % aligned == 0;
+    Tensor sum = offsets ? sum_of_offsets(g, call, x) : sum_of_taps(g, call, x, false);
+    if (size)
+        sum = mul(g, sum, size);
+    return with_bias_and_skip(g, call, sum);
+}
 
 static Tensor pixel_norm_silu(Nodes & g, Tensor past, Tensor x) {
     return ggml_silu(g.ctx(), ggml_rms_norm(g.ctx(), join(g, past, x, 3), 1e-8f));

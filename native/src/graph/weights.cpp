@@ -328,7 +328,8 @@ static void each_outputs(ggml_type from, int64_t at_least, Tensor tensor, Read r
 
 // In the order that the operation reads: its own, or ggml's [taps, O, I].
 template <class Value, class Read>
-static void copy_taps(ggml_type from, const Ops & ops, Tensor tensor, Read read) {
+static void copy_taps(ggml_type from, const Device & device, Tensor tensor, Read read) {
+    const Ops & ops = device.ops();
     const int64_t in = tensor->ne[0], outputs = tensor->ne[1], taps = tensor->ne[2];
     if (ops.pack)
         return each_outputs<Value>(
@@ -344,16 +345,14 @@ static void copy_taps(ggml_type from, const Ops & ops, Tensor tensor, Read read)
             for (int64_t t = 0; t < taps; ++t) {
                 for (size_t i = 0; i < tap.size(); ++i)
                     tap[i] = values[i * static_cast<size_t>(taps) + static_cast<size_t>(t)];
-                ggml_backend_tensor_set(tensor, tap.data(),
-                                        static_cast<size_t>((t * outputs + first) * in) *
-                                            sizeof(Value),
-                                        tap.size() * sizeof(Value));
+                device.write(tensor, tap.data(), tap.size() * sizeof(Value),
+                             static_cast<size_t>((t * outputs + first) * in) * sizeof(Value));
             }
         });
 }
 
 // As F32 or F16, some at a time.
-static void copy_values(const Source & source, Tensor tensor) {
+static void copy_values(const Source & source, const Device & device, Tensor tensor) {
     const int64_t all = ggml_nelements(tensor), most = 1 << 18; // whole blocks of every type
     std::vector<float> values;
     std::vector<ggml_fp16_t> halves;
@@ -362,7 +361,7 @@ static void copy_values(const Source & source, Tensor tensor) {
         values.resize(count);
         read_values(source, first, static_cast<int64_t>(count), values.data());
         const auto set = [&](const void * data, size_t size) {
-            ggml_backend_tensor_set(tensor, data, static_cast<size_t>(first) * size, count * size);
+            device.write(tensor, data, count * size, static_cast<size_t>(first) * size);
         };
         if (tensor->type == GGML_TYPE_F32) {
             set(values.data(), sizeof values[0]);
@@ -379,21 +378,21 @@ static void copy_values(const Source & source, Tensor tensor) {
     }
 }
 
-static void copy_tensor(const Source & source, const Ops & ops, Tensor tensor, As as) {
+static void copy_tensor(const Source & source, const Device & device, Tensor tensor, As as) {
     const TensorInfo & info = *source.info;
     const auto values = [&](int64_t first, int64_t count, float * out) {
         read_values(source, first, count, out);
     };
     if (as == As::taps && tensor->type == GGML_TYPE_F16) // as it is in the file
         return copy_taps<uint16_t>(
-            info.type, ops, tensor, [&](int64_t first, int64_t count, void * out) {
+            info.type, device, tensor, [&](int64_t first, int64_t count, void * out) {
                 std::memcpy(out, info.data + first * 2, static_cast<size_t>(count) * 2);
             });
     if (as == As::taps)
-        return copy_taps<float>(source.coding ? GGML_TYPE_F32 : info.type, ops, tensor, values);
+        return copy_taps<float>(source.coding ? GGML_TYPE_F32 : info.type, device, tensor, values);
     if (!source.coding && info.type == tensor->type && source.added == 0)
-        return ggml_backend_tensor_set(tensor, info.data, 0, ggml_nbytes(tensor));
-    copy_values(source, tensor);
+        return device.write(tensor, info.data, ggml_nbytes(tensor));
+    copy_values(source, device, tensor);
 }
 
 void Store::copy_tensors(const Progress & progress, bool reports) {
@@ -436,7 +435,7 @@ void Store::copy_tensors(const Progress & progress, bool reports) {
             ggml_backend_tensor_alloc(buffer, w.tensor, place);
             place += padded(w.tensor);
             if (!device_.tally())
-                copy_tensor(w.source, device_.ops(), w.tensor, w.as);
+                copy_tensor(w.source, device_, w.tensor, w.as);
             give_back(w.source);
         }
     }

@@ -14,6 +14,11 @@ namespace ltx2 {
 using Tensor = ggml_tensor *;
 using Shape = std::array<int64_t, 4>; // ggml order, fastest first
 inline Shape shape_of(const ggml_tensor * t) { return {t->ne[0], t->ne[1], t->ne[2], t->ne[3]}; }
+// Whether a node computes nothing: it is another look at the values of its source.
+inline bool is_view(const ggml_tensor * t) {
+    return t->op == GGML_OP_NONE || t->op == GGML_OP_VIEW || t->op == GGML_OP_RESHAPE ||
+           t->op == GGML_OP_PERMUTE || t->op == GGML_OP_TRANSPOSE;
+}
 
 // How far activations may be rounded for a matrix product. A backend without such arithmetic rounds
 // less.
@@ -105,6 +110,7 @@ struct Conv3dCall {
     int stride_time = 1, stride_space = 1; // 1 or 2
     int before = 0, after = 0; // copies of the first and of the last frame around the row
     Border border = Border::zeros;
+    bool normed = false; // a norm has made x small; else it may exceed F16's largest value
 
     int kernel_time() const { return flat ? 1 : kernel; }
     int taps() const { return kernel_time() * kernel * kernel; }

@@ -4,7 +4,7 @@
 // the same reason nothing there calls a function of the standard library.
 #pragma once
 
-#if !defined(__GNUC__)
+#if !defined(__GNUC__) && !defined(__clang__)
 #error "the kernels are written with the vectors of GCC and Clang; on Windows use clang-cl"
 #endif
 

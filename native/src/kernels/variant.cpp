@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cstring>
+#include <initializer_list>
 #include <string>
 
 #if defined(__x86_64__)
@@ -23,16 +24,34 @@ namespace ltx2::kernels {
 #undef LTX2_VARIANT_ENTRY
 
 #if defined(__x86_64__)
-// What older compilers' __builtin_cpu_supports does not know: F16C; AVX-VNNI (bit 4) and AVX-512
-// BF16 (bit 5).
-static bool has_f16c() {
-    unsigned a = 0, b = 0, c = 0, d = 0;
-    return __get_cpuid(1, &a, &b, &c, &d) && (c & (1u << 29));
+// The processor's own answers. Not __builtin_cpu_supports: older compilers do not know all of the
+// names, and it needs a library of the compiler's, which Microsoft's linker is not given.
+namespace {
+struct Cpuid {
+    unsigned a = 0, b = 0, c = 0, d = 0; // zero where there is no such leaf
+    explicit Cpuid(unsigned leaf, unsigned part = 0) {
+        __get_cpuid_count(leaf, part, &a, &b, &c, &d);
+    }
+};
+} // namespace
+
+static bool has(unsigned word, std::initializer_list<int> bits) {
+    return std::all_of(bits.begin(), bits.end(), [&](int bit) { return word >> bit & 1; });
 }
-static bool has_in_leaf_7_1(unsigned bit) {
-    unsigned a = 0, b = 0, c = 0, d = 0;
-    return __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & (1u << bit));
+
+// Whether the system keeps each thread's registers of these kinds.
+static bool keeps(std::initializer_list<int> kinds) {
+    if (!has(Cpuid(1).c, {27})) // the instruction that tells
+        return false;
+    unsigned low = 0, high = 0;
+    __asm__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    return has(low, kinds);
 }
+
+bool has_avx2() {
+    return keeps({1, 2}) && has(Cpuid(1).c, {12, 28, 29}) && has(Cpuid(7).b, {5, 8});
+}
+bool has_avx512() { return has_avx2() && keeps({5, 6, 7}) && has(Cpuid(7).b, {16, 17, 30, 31}); }
 #elif defined(__aarch64__)
 static bool arm_has(const char * feature, int word, unsigned long bit) {
 #if defined(__linux__)
@@ -54,20 +73,16 @@ static bool supported(const std::string & name) {
     if (name == "portable")
         return true;
 #if defined(__x86_64__)
-    const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_f16c();
-    const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") &&
-                        __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
-                        __builtin_cpu_supports("avx512vl");
     if (name == "avx2")
-        return avx2;
+        return has_avx2();
     if (name == "avxvnni")
-        return avx2 && has_in_leaf_7_1(4);
+        return has_avx2() && has(Cpuid(7, 1).a, {4});
     if (name == "avx512")
-        return avx512;
+        return has_avx512();
     if (name == "avx512vnni")
-        return avx512 && __builtin_cpu_supports("avx512vnni");
+        return has_avx512() && has(Cpuid(7).c, {11});
     if (name == "avx512bf16")
-        return avx512 && __builtin_cpu_supports("avx512vnni") && has_in_leaf_7_1(5);
+        return has_avx512() && has(Cpuid(7).c, {11}) && has(Cpuid(7, 1).a, {5});
 #elif defined(__aarch64__)
     const bool dotprod = arm_has("hw.optional.arm.FEAT_DotProd", 1, 1ul << 20) &&
                          arm_has("hw.optional.arm.FEAT_FP16", 1, 1ul << 10);

@@ -32,4 +32,9 @@ bool choose_variant(const char * name);
 // The chosen one.
 const Variant & variant();
 
+#if defined(__x86_64__)
+bool has_avx2();   // with FMA, F16C and BMI2
+bool has_avx512(); // F, DQ, BW and VL
+#endif
+
 } // namespace ltx2::kernels

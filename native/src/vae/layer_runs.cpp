@@ -39,7 +39,8 @@ void Past::finish(Graph & g) {
 
 Tensor VaeConvRun::operator()(Graph & g, Tensor x, bool last) {
     const Tensor seen = layer.activated ? g.ops().pixel_norm_silu(g, nullptr, x) : x;
-    const Conv3dCall call = past.call(g, layer.conv, seen, last);
+    Conv3dCall call = past.call(g, layer.conv, seen, last);
+    call.normed = layer.activated;
     return call.out_frames() ? g.ops().convolve(g, call) : nullptr;
 }
 
@@ -65,16 +66,19 @@ Tensor VaeResRun::operator()(Graph & g, Tensor x, bool last) {
     // The past is kept as it came, for the sum at the end: its two frames are normed once more.
     call1.x = g.ops().pixel_norm_silu(g, call1.past, x);
     call1.past = nullptr;
+    call1.normed = true;
     const Tensor h = g.ops().convolve(g, call1);
 
     second = true;
     Conv3dCall call2 = past2.call(g, layer.conv2, g.ops().pixel_norm_silu(g, nullptr, h), last);
+    call2.normed = true;
     call2.skip = x;
     call2.skip_past = past1.frames();
     call2.skip_first = past2.given() - past1.first();
     if (layer.conv_shortcut) { // the whole video at once, so there is no past
         Conv3dCall side = *layer.conv_shortcut;
         side.x = whole_norm(g, x, layer.norm3_weight, layer.norm3_bias, 1e-6f);
+        side.normed = true;
         call2.skip = g.ops().convolve(g, side);
     }
     return call2.out_frames() ? g.ops().convolve(g, call2) : nullptr;

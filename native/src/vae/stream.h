@@ -8,8 +8,6 @@
 
 namespace ltx2 {
 
-constexpr size_t default_window = size_t{16} << 20; // bytes of frames a layer takes at once
-
 class VaeStream {
 public:
     // `prefix` is "vae.encoder" or "vae.decoder". Errors: MODEL.

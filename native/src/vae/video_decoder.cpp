@@ -5,7 +5,7 @@
 namespace ltx2 {
 
 VideoDecoder::VideoDecoder(const Model & model, Device & device)
-    : config_(VaeConfig::decoder(model.need(part).group("vae"))),
+    : window(device.window()), config_(VaeConfig::decoder(model.need(part).group("vae"))),
       stream_(device, model.need(part), "vae.decoder", config_) {}
 
 void VideoDecoder::load(const Progress & progress) { stream_.load(progress); }

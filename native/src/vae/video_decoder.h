@@ -26,7 +26,7 @@ public:
     void decode(const Latents & latents, const Progress & progress, const Sink & sink);
 
     // Bytes of frames that a layer takes at once; 0: all of them.
-    size_t window = default_window;
+    size_t window;
 
 private:
     VaeConfig config_;

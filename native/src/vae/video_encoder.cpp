@@ -3,7 +3,7 @@
 namespace ltx2 {
 
 VideoEncoder::VideoEncoder(const Model & model, Device & device)
-    : config_(VaeConfig::encoder(model.need(part).group("vae"))),
+    : window(device.window()), config_(VaeConfig::encoder(model.need(part).group("vae"))),
       stream_(device, model.need(part), "vae.encoder", config_) {}
 
 void VideoEncoder::load(const Progress & progress) { stream_.load(progress); }

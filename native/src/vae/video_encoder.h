@@ -22,7 +22,7 @@ public:
                    const Progress & progress);
 
     // Bytes of frames that a layer takes at once; 0: all of them.
-    size_t window = default_window;
+    size_t window;
 
 private:
     VaeConfig config_;

@@ -9,7 +9,7 @@
 #include "text/tokenizer.h"
 #include "vae/config.h"
 
-#include <unistd.h>
+#include <random>
 
 using namespace ltx2;
 
@@ -58,7 +58,7 @@ static const std::string & folder() {
         const std::filesystem::path base = std::filesystem::is_directory(shared, error)
                                                ? shared
                                                : std::filesystem::temp_directory_path();
-        return (base / words("ltx2-fuzz-%d", static_cast<int>(getpid()))).string();
+        return (base / words("ltx2-fuzz-%u", std::random_device()())).string();
     }();
     return path;
 }

@@ -4,11 +4,29 @@
 
 #include "ltx2.h"
 
-#include <dlfcn.h>
 #include <future>
 #include <thread>
 
+#if defined(_WIN32)
+#include <windows.h>
+#else
+#include <dlfcn.h>
+#endif
+
 using namespace ltx2;
+
+// The shared library, as a program uses it that was not linked with it.
+#if defined(_WIN32)
+static HMODULE load() { return LoadLibraryA(LTX2_SHARED_LIBRARY); }
+static void * find(HMODULE library, const char * name) {
+    return reinterpret_cast<void *>(GetProcAddress(library, name));
+}
+static void unload(HMODULE library) { FreeLibrary(library); }
+#else
+static void * load() { return dlopen(LTX2_SHARED_LIBRARY, RTLD_NOW | RTLD_LOCAL); }
+static void * find(void * library, const char * name) { return dlsym(library, name); }
+static void unload(void * library) { dlclose(library); }
+#endif
 
 TEST(each_thread_has_its_own) {
     set_last_error("mine");
@@ -20,9 +38,9 @@ TEST(each_thread_has_its_own) {
 }
 
 TEST(a_thread_that_failed_may_end_after_the_library_was_closed) {
-    void * library = dlopen(LTX2_SHARED_LIBRARY, RTLD_NOW | RTLD_LOCAL);
+    const auto library = load();
     const auto open =
-        reinterpret_cast<decltype(&ltx2_session_open)>(dlsym(library, "ltx2_session_open"));
+        reinterpret_cast<decltype(&ltx2_session_open)>(find(library, "ltx2_session_open"));
     std::promise<void> failed, closed;
     std::thread thread([&] {
         ltx2_session * none = nullptr;
@@ -31,7 +49,7 @@ TEST(a_thread_that_failed_may_end_after_the_library_was_closed) {
         closed.get_future().wait();
     });
     failed.get_future().wait();
-    dlclose(library);
+    unload(library);
     closed.set_value();
     thread.join();
 }

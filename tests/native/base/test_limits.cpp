@@ -20,16 +20,16 @@ static Folder & machine(Folder & folder, const std::string & groups, const std::
 
 TEST(without_groups_there_is_no_limit) {
     Folder folder;
-    CHECK(group_processors(folder.path.string()) == 0);
-    CHECK(group_memory(folder.path.string()) == no_limit);
+    CHECK(group_processors(folder.name()) == 0);
+    CHECK(group_memory(folder.name()) == no_limit);
     machine(folder, "garbage\n0::/a\n\n::\n", "garbage\n1 2 - x\n - cgroup2 a b\n\n");
-    CHECK(group_processors(folder.path.string()) == 0);
-    CHECK(group_memory(folder.path.string()) == no_limit);
+    CHECK(group_processors(folder.name()) == 0);
+    CHECK(group_memory(folder.name()) == no_limit);
 }
 
 TEST(the_smallest_limit_of_a_group_and_those_above_it_counts) {
     Folder folder;
-    const std::string root = folder.path.string();
+    const std::string root = folder.name();
     machine(folder, "0::/user/job/step\n", v2_mount);
     folder.put("sys/fs/cgroup/user/job/step/cpu.max", "max 100000\n")
         .put("sys/fs/cgroup/user/job/step/memory.max", "max\n");
@@ -44,7 +44,7 @@ TEST(the_smallest_limit_of_a_group_and_those_above_it_counts) {
 
 TEST(a_container_sees_its_own_group_as_the_top) {
     Folder folder;
-    const std::string root = folder.path.string();
+    const std::string root = folder.name();
     folder.put("sys/fs/cgroup/cpu.max", "200000 100000\n").put("sys/fs/cgroup/memory.max", "77\n");
     for (const char * groups : {"0::/\n", "0::/../other\n"}) {
         machine(folder, groups, v2_mount);
@@ -67,7 +67,7 @@ TEST(a_container_sees_its_own_group_as_the_top) {
 
 TEST(version_1_has_a_hierarchy_for_each_controller) {
     Folder folder;
-    const std::string root = folder.path.string();
+    const std::string root = folder.name();
     const std::string cgroup = "sys/fs/cgroup/";
     machine(folder, "12:memory:/job\n3:cpu,cpuacct:/job\n1:cpuset:/\n0::/\n",
             "30 24 0:26 / /sys/fs/cgroup/cpuset rw - cgroup cgroup rw,cpuset\n"
@@ -84,7 +84,7 @@ TEST(version_1_has_a_hierarchy_for_each_controller) {
 
 TEST(two_processors_of_a_core_are_one) {
     Folder folder;
-    const std::string root = folder.path.string(), cpu = "sys/devices/system/cpu/cpu";
+    const std::string root = folder.name(), cpu = "sys/devices/system/cpu/cpu";
     for (int i = 0; i < 8; ++i)
         folder.put(cpu + std::to_string(i) + "/topology/thread_siblings_list",
                    std::to_string(i % 4) + "," + std::to_string(i % 4 + 4) + "\n");

@@ -7,16 +7,21 @@
 
 #include <atomic>
 #include <cstdlib>
-#include <dlfcn.h>
-#include <fcntl.h>
 #include <sstream>
 #include <stdexcept>
+#include <thread>
+
+#if !defined(_WIN32)
+#include <dlfcn.h>
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-#include <thread>
 #include <unistd.h>
+#endif
 
 using namespace ltx2;
+
+#if !defined(_WIN32) // which has no fork
 
 static std::string contents(const std::string & file) {
     std::ostringstream text;
@@ -41,7 +46,7 @@ static Ended in_child(Body && body) {
     if (child == 0) {
         const int out = open(folder.at("out").c_str(), O_WRONLY);
         dup2(out, 1), dup2(out, 2);
-        setenv("PATH", (folder.path.string() + ":" + std::getenv("PATH")).c_str(), 1);
+        setenv("PATH", (folder.name() + ":" + std::getenv("PATH")).c_str(), 1);
         unsetenv("GGML_NO_BACKTRACE");
         body();
         std::fflush(nullptr);
@@ -84,6 +89,8 @@ TEST(what_ggml_says_is_for_the_log_alone) {
     const Ended ended = in_child([] { ggml_init({1, nullptr, true}), log(Level::error, "bad"); });
     CHECK(ended.printed.empty());
 }
+
+#endif
 
 // ---- the caller's function
 

@@ -27,7 +27,7 @@ TEST(what_cannot_be_mapped_is_named) {
     Folder folder;
     folder.put("empty", "").put("words.gguf", "plain words");
     CHECK_THROWS(Mapping(folder.at("absent")), "absent: there is no such file");
-    CHECK_THROWS(Mapping(folder.path.string()), "is a folder");
+    CHECK_THROWS(Mapping(folder.name()), "is a folder");
     CHECK_THROWS(Mapping(folder.at("empty")), "empty: the file is empty");
 }
 

@@ -10,6 +10,14 @@ using namespace ltx2;
 
 namespace {
 
+void set_plain_ops(const char * value) {
+#if defined(_WIN32)
+    _putenv_s("LTX2_PLAIN_OPS", value);
+#else
+    setenv("LTX2_PLAIN_OPS", value, 1);
+#endif
+}
+
 // As in a transformer block: a modulated norm, a gate, a norm of a branch, a sum.
 std::vector<float> block(Device & device, int64_t width, int64_t tokens, int64_t timesteps) {
     random_bits.seed(5);
@@ -49,9 +57,9 @@ TEST(nodes_equal_ggml_s_operations) {
         CHECK(&one.ops() == &cpu_ops);
         const std::vector<float> have = block(one, s[0], s[1], s[2]);
         CHECK(block(two, s[0], s[1], s[2]) == have);
-        setenv("LTX2_PLAIN_OPS", "1", 1);
+        set_plain_ops("1");
         Device plain("CPU", 1);
-        unsetenv("LTX2_PLAIN_OPS");
+        set_plain_ops("");
         CHECK(&plain.ops() == &ggml_cpu_ops);
         error.add(have, block(plain, s[0], s[1], s[2]));
     }

@@ -8,7 +8,11 @@
 #include <cmath>
 #include <utility>
 
+#if defined(_WIN32)
+#include <windows.h>
+#else
 #include <sys/mman.h>
+#endif
 
 using namespace ltx2;
 
@@ -26,11 +30,22 @@ struct Case {
 class Mapped {
 public:
     explicit Mapped(size_t size) : whole_((size + page - 1) / page * page + page), size_(size) {
+#if defined(_WIN32)
+        DWORD before;
+        memory_ = static_cast<uint8_t *>(
+            VirtualAlloc(nullptr, whole_, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE));
+        VirtualProtect(memory_ + whole_ - page, page, PAGE_NOACCESS, &before);
+#else
         memory_ = static_cast<uint8_t *>(
             mmap(nullptr, whole_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
         mprotect(memory_ + whole_ - page, page, PROT_NONE);
+#endif
     }
+#if defined(_WIN32)
+    ~Mapped() { VirtualFree(memory_, 0, MEM_RELEASE); }
+#else
     ~Mapped() { munmap(memory_, whole_); }
+#endif
     Mapped(const Mapped &) = delete;
     Mapped & operator=(const Mapped &) = delete;
     void * data() const { return memory_ + whole_ - page - size_; }

@@ -123,7 +123,7 @@ struct ModelFolder : Folder {
         put("gemma/config.json", "{\"model_type\": \"gemma3_text\", " + gemma_json + more + "}");
         return put("gemma/model.safetensors", file_of(prefixed("model.", shapes)));
     }
-    ltx2::Model open() const { return ltx2::Model({path.string()}); }
+    ltx2::Model open() const { return ltx2::Model({name()}); }
 };
 
 // A text encoder as llama.cpp writes it.

@@ -1,0 +1,5 @@
+set(CMAKE_SYSTEM_NAME Linux)
+set(CMAKE_SYSTEM_PROCESSOR x86_64)
+set(ltx2_zig_target x86_64-linux-gnu.2.17)
+set(LTX2_WHEEL manylinux_2_17_x86_64)
+include("${CMAKE_CURRENT_LIST_DIR}/../zig.cmake")

@@ -1,0 +1,153 @@
+"""A GPU: what it computes beside the CPU, and what becomes of a session when it fails.
+
+`scripts/check vulkan` builds for it and sets LTX2_TEST_DEVICE; without that there is nothing here
+to test. The parity tests run there on the same device.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from parity import DEVICE, build
+from tolerance import Row, psnr
+
+import ltx2
+from ltx2.convert import convert
+
+DEMO = sorted((Path(ltx2.__file__).parent / "demo").glob("*.gguf"))
+PROMPT = "a red circle moves right on a blue background"
+SMALL: ltx2.Options = {"width": 64, "height": 64, "frames": 9, "steps": 2, "seed": 1}
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(DEVICE == "CPU", reason="LTX2_TEST_DEVICE names no GPU"),
+]
+
+VIDEO = Row(50.0)  # PSNR in dB, at least, of a device's frames against the CPU's
+
+
+def test_devices_are_tried() -> None:
+    mine = {device["name"]: device for device in ltx2.try_devices()}[DEVICE]
+    assert mine["problem"] is None
+    assert mine["error"] <= 1e-5
+    assert mine["speed"] > 0
+    assert mine["lacks"] == []
+
+
+@pytest.mark.parametrize("kind", ["as it is", "f16", "q8_0"])
+def test_the_demo_s_video_is_the_cpu_s(kind: str, tmp_path: Path) -> None:
+    model = DEMO
+    if kind != "as it is":
+        model = [tmp_path / path.name for path in DEMO]
+        for path, out in zip(DEMO, model, strict=True):
+            convert(path, out, kind)
+    frames = []
+    for device in ("CPU", DEVICE):
+        with ltx2.Session(model, device=device) as session:
+            frames.append(session.t2v(PROMPT, seed=3, frames=9).frames)
+    measured = psnr(frames[1], frames[0])
+    print(f"{measured:.1f} dB")
+    assert measured >= VIDEO.limit
+
+
+# A session in a process of its own: three videos, as what each became.
+THRICE = """
+import json, sys, hashlib, ltx2
+said = []
+try:
+    session = ltx2.Session(sys.argv[2:], device=sys.argv[1])
+except ltx2.Ltx2Error as error:
+    print(json.dumps([type(error).__name__]))
+    sys.exit()
+for _ in range(3):
+    try:
+        video = session.t2v("a red circle", width=64, height=64, frames=9, steps=2, seed=1)
+        said.append(hashlib.sha256(video.frames.tobytes()).hexdigest())
+    except ltx2.Ltx2Error as error:
+        said.append(type(error).__name__)
+session.close()
+print(json.dumps(said))
+"""
+
+
+def thrice(folder: Path, fault: str = "") -> tuple[list[str], list[int]]:
+    """What became of three videos, and how many submissions and allocations there were."""
+    real = next(
+        line.split()[2]
+        for line in subprocess.check_output(["ldconfig", "-p"], text=True).splitlines()
+        if line.strip().startswith("libvulkan.so.1 ")
+    )
+    counts = folder / "counts"
+    env = os.environ | {
+        "LTX2_VULKAN_REAL": real,
+        "LTX2_VULKAN_FAULT": fault,
+        "LTX2_VULKAN_COUNTS": str(counts),
+        "LD_LIBRARY_PATH": f"{build() / 'tests' / 'vulkan_faults'}:{os.environ['LD_LIBRARY_PATH']}",
+    }
+    command = [sys.executable, "-c", THRICE, DEVICE, *map(str, DEMO)]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, (fault, done.stderr)
+    numbers = [int(word) for word in counts.read_text().split()]
+    counts.unlink()
+    return json.loads(done.stdout), numbers
+
+
+@pytest.fixture(scope="module")
+def whole(folder: Path) -> tuple[list[str], list[int]]:
+    """Without a fault."""
+    hashes, numbers = thrice(folder)
+    assert len(set(hashes)) == 1
+    assert len(hashes[0]) == 64
+    assert min(numbers) > 10
+    return hashes, numbers
+
+
+@pytest.mark.parametrize("share", [0.0, 0.2, 0.5, 0.9])
+def test_of_a_lost_device_the_session_says_so(
+    share: float, folder: Path, whole: tuple[list[str], list[int]]
+) -> None:
+    hashes, (submits, _) = whole
+    said, _ = thrice(folder, f"submit={1 + int(share * submits)}")
+    good = [word for word in said if word == hashes[0]]
+    assert said == good + ["DeviceError"] * (len(said) - len(good))
+    assert len(good) < 3
+
+
+@pytest.mark.parametrize("share", [0.1, 0.3, 0.5, 0.7, 0.9])
+def test_where_its_memory_runs_out_the_next_video_is_right(
+    share: float, folder: Path, whole: tuple[list[str], list[int]]
+) -> None:
+    hashes, (_, allocations) = whole
+    said, _ = thrice(folder, f"allocate={1 + int(share * allocations)}")
+    if len(said) == 1:  # the session did not open
+        assert said == ["OutOfMemoryError"]
+        return
+    assert said.count("OutOfMemoryError") <= 1
+    assert [word for word in said if word != "OutOfMemoryError"] == hashes[: len(said)][
+        : 3 - said.count("OutOfMemoryError")
+    ]
+
+
+@pytest.mark.parametrize(
+    "broken", [{"VK_ICD_FILENAMES": "/dev/null"}, {"GGML_DISABLE_VULKAN": "1"}, {"no loader": ""}]
+)
+def test_without_a_driver_or_a_loader_there_is_the_cpu(broken: dict[str, str]) -> None:
+    env = os.environ | broken
+    if "no loader" in broken:  # one that knows no function
+        env["LD_LIBRARY_PATH"] = str(build() / "tests" / "vulkan_faults")
+        env["LTX2_VULKAN_REAL"] = "/nowhere"
+    command = [sys.executable, "-c", "import ltx2; print(ltx2.devices())"]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "['CPU']\n", "")
+
+
+def test_the_frames_are_the_same_again() -> None:
+    with ltx2.Session(DEMO, device=DEVICE) as session:
+        videos = [session.t2v(PROMPT, **SMALL).frames for _ in range(2)]
+    assert np.array_equal(videos[0], videos[1])
