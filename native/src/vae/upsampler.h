@@ -3,6 +3,7 @@
 // norms all of it, so the video passes as a whole.
 #pragma once
 
+#include "graph/graph.h"
 #include "sampling/latents.h"
 #include "vae/layers.h"
 
