@@ -31,6 +31,14 @@ def try_devices() -> list[dict[str, Any]]:
     return answer
 
 
+def speed_words(device: dict[str, Any]) -> str:
+    """How fast a tried device is, and what it leaves to the processor, for a person."""
+    words = f"{device['speed'] / 1e9:.0f} billion multiply-adds a second"
+    if device["lacks"]:
+        words += f"; the processor does {', '.join(device['lacks'])}"
+    return words
+
+
 def describe(file: str | os.PathLike[str]) -> dict[str, Any]:
     """What a model file holds; no weight is loaded.
 

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from . import __version__, _library, cache, hub, media
-from .about import capabilities, devices, try_devices
+from .about import capabilities, devices, speed_words, try_devices
 from .errors import Error
-from .model_files import DEMO, model_files
+from .model_files import demo_files, model_files
 from .session import Session
 
 if TYPE_CHECKING:
@@ -97,10 +97,7 @@ def _devices() -> Iterator[Finding]:
             advice = "update its driver; until then it is not used"
             yield Finding("device", f"{seen}: {device['problem']}", advice)
             continue
-        seen += f", {device['speed'] / 1e9:.0f} billion multiply-adds a second"
-        if device["lacks"]:
-            seen += f"; the processor does {', '.join(device['lacks'])}"
-        yield Finding("device", seen)
+        yield Finding("device", f"{seen}, {speed_words(device)}")
 
 
 def _golden() -> Iterator[Finding]:
@@ -120,7 +117,7 @@ def _golden() -> Iterator[Finding]:
 
 def demo_latents(device: str) -> NDArray[np.float32]:
     """Of the run that GOLDEN is of."""
-    with Session(sorted(DEMO.glob("*.gguf")), device=device) as session:
+    with Session(demo_files(), device=device) as session:
         latents = session.t2v(PROMPT, **RUN).latents
     assert latents is not None
     return latents
@@ -133,7 +130,7 @@ def _off(values: NDArray[np.float32], right: NDArray[np.float32]) -> float:
 
 
 def _memory() -> Iterator[Finding]:
-    with Session(sorted(DEMO.glob("*.gguf")), device="CPU") as session:
+    with Session(demo_files(), device="CPU") as session:
         have = session.plan(PROMPT, **RUN).get("available")
     if have is None:
         yield Finding("memory", "the system does not say how much there is")

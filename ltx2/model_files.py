@@ -27,11 +27,16 @@ def model_files(model: StrPath | Sequence[StrPath] | None) -> Sequence[StrPath]:
 
         return paths(hub.split(named))
     if model is None:
-        files = sorted(DEMO.glob("*.gguf"))
-        if not files:
-            raise ModelError(f"model: the demo model is not in {DEMO}; name another")
-        return files
+        return demo_files()
     return paths([model] if isinstance(model, (str, os.PathLike)) else list(model))
+
+
+def demo_files() -> list[Path]:
+    """The demo model's. Raises ModelError where this package has none."""
+    files = sorted(DEMO.glob("*.gguf"))
+    if not files:
+        raise ModelError(f"model: the demo model is not in {DEMO}; name another")
+    return files
 
 
 def paths(given: Sequence[StrPath]) -> Sequence[StrPath]:

@@ -332,19 +332,22 @@ static js_value_t * on_generate(js_env_t * env, js_callback_info_t * info) {
     return NULL;
 }
 
-static js_value_t * on_cancel(js_env_t * env, js_callback_info_t * info) {
+/* Of a function whose one argument it is. */
+static session * only_session(js_env_t * env, js_callback_info_t * info) {
     js_value_t * argument;
     read_arguments(env, info, &argument, 1);
-    session * opened = session_of(env, argument);
+    return session_of(env, argument);
+}
+
+static js_value_t * on_cancel(js_env_t * env, js_callback_info_t * info) {
+    session * opened = only_session(env, info);
     if (opened)
         atomic_fetch_add(&opened->cancels, 1);
     return NULL;
 }
 
 static js_value_t * on_close(js_env_t * env, js_callback_info_t * info) {
-    js_value_t * argument;
-    read_arguments(env, info, &argument, 1);
-    session * opened = session_of(env, argument);
+    session * opened = only_session(env, info);
     if (opened)
         close_session(opened);
     return NULL;

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import ltx2
+from ltx2.about import speed_words
 from ltx2.model_files import paths as model_paths
 from ltx2.text import json_line, visible
 
@@ -122,10 +123,7 @@ def _device_line(device: dict[str, Any]) -> str:
         line += f", {free:.1f} of {total:.1f} GiB free"
     if device["problem"]:
         return visible(f"{line}; not used: {device['problem']}")
-    line += f", {device['speed'] / 1e9:.0f} billion multiply-adds a second"
-    if device["lacks"]:
-        line += f"; the processor does {', '.join(device['lacks'])}"
-    return visible(line)
+    return visible(f"{line}, {speed_words(device)}")
 
 
 @click.command()
