@@ -300,6 +300,31 @@ def c_loras(loras: Loras) -> tuple[Any, list[Any]]:
     return array, paths
 
 
+def decode_params(
+    latents: NDArray[np.float32], fps: float | None, upscale: bool
+) -> tuple[Any, list[Any]]:
+    """ltx2_decode_params, and what they point at, to be kept as long."""
+    values = floats("latents", latents)
+    if values.ndim != 4:
+        raise InvalidArgumentError(f"latents: {values.ndim} dimensions instead of 4")
+    if fps == 0:
+        raise InvalidArgumentError(NOT_ZERO.format("fps"))
+    params = ffi.new("ltx2_decode_params *", {"size": ffi.sizeof("ltx2_decode_params")})
+    c_values = ffi.from_buffer("float[]", values)
+    params.latents = c_latents = ffi.new("ltx2_latents *", (c_values, *values.shape))
+    assign(params, "fps", fps or 0)
+    params.upscale = upscale
+    return params, [c_values, c_latents]
+
+
+def frames_params(frames: NDArray[np.uint8]) -> tuple[Any, list[Any]]:
+    """ltx2_frames_params, and what they point at, to be kept as long."""
+    params = ffi.new("ltx2_frames_params *", {"size": ffi.sizeof("ltx2_frames_params")})
+    params.pixels = pixels = ffi.from_buffer("uint8_t[]", frames)
+    params.frames, params.height, params.width, _ = frames.shape
+    return params, [pixels]
+
+
 def floats(name: str, values: Any) -> NDArray[np.float32]:
     array = np.asarray(values)
     if not np.can_cast(array.dtype, np.float32, "same_kind"):

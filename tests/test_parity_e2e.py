@@ -134,24 +134,3 @@ def test_two_stages_are_the_official_ones(
     print(f"{error:.2g} {measured:.1f} dB")
     assert error <= NMSE["latents", "F32"].limit
     assert measured >= FRAMES_PSNR["F32"].limit
-
-
-def test_kept_latents_are_enlarged_as_the_recipe_does(
-    tiny: dict[str, Path], tmp_path: Path
-) -> None:
-    files = [
-        tiny["bf16"], tiny["bf16"].parent / "gemma",
-        written("spatial", tmp_path / "up.safetensors"),
-    ]  # fmt: skip
-    with ltx2.Session(files, device="CPU", threads=THREADS) as session:
-        small = session.t2v(PROMPT, seed=1, width=64, height=64, frames=9)
-        assert small.latents is not None
-        large = session.decode(small.latents, upscale=True)
-        assert large.frames.shape == (9, 128, 128, 3)
-        whole = session.t2v(PROMPT, seed=1, width=128, height=128, frames=9, recipe="distilled")
-    assert whole.frames.shape == large.frames.shape
-    with (
-        ltx2.Session(files[:2], device="CPU", threads=THREADS) as session,
-        pytest.raises(ltx2.ModelError, match="no latent upsampler in"),
-    ):
-        session.decode(small.latents, upscale=True)

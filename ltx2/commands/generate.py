@@ -71,7 +71,7 @@ opening_flags = _applied([
     click.option("--threads", type=int, default=0, help=_OPENING["threads"]),
     click.option("--low-memory", is_flag=True, help=_OPENING["low_memory"]),
     click.option("--lora", "loras", multiple=True, metavar="FILE[:STRENGTH]",
-                 help="An adapter that changes the model's matrices. Give it once per FILE."),
+                 help=_OPENING["loras"] + " Give it once per FILE."),
     json_flag,
     click.option("-v", "--verbose", is_flag=True, help="Print more on stderr."),
 ])  # fmt: skip
@@ -153,11 +153,10 @@ def _text(prompt: str | None, features: str | None) -> str | ltx2.Features:
 @click.command()
 @click.argument("latents", metavar="LATENTS")
 @click.option("--fps", type=float, help=sentences("ltx2_decode_params")["fps"])
-@click.option("--upscale", is_flag=True, help=sentences("ltx2_decode_params")["upscale"])
 @_shared
 def decode(latents: str, **options: Any) -> None:
     """Make the video of LATENTS, a .npy that `--save-latents` wrote."""
-    values = _load_array("latents", latents)
+    values = load_array("latents", latents)
     size = _video_size(values.shape)
     make_video(lambda session, wanted: session.decode(values, **wanted), options, size)
 
@@ -215,7 +214,7 @@ def opened(options: Mapping[str, Any]) -> ltx2.Session:
 def _wanted(options: Mapping[str, Any]) -> dict[str, Any]:
     wanted = {name: value for name, value in options.items() if value is not None}
     if "noise" in wanted:
-        wanted["noise"] = _load_array("noise", wanted["noise"])
+        wanted["noise"] = load_array("noise", wanted["noise"])
     return wanted
 
 
@@ -331,7 +330,7 @@ def _save(video: ltx2.Video, output: str) -> None:
         raise
 
 
-def _load_array(name: str, path: str) -> Any:
+def load_array(name: str, path: str) -> Any:
     try:
         with Path(path).open("rb") as file:
             return np.lib.format.read_array(file, allow_pickle=False)

@@ -114,7 +114,7 @@ typedef struct ltx2_session_params {
                                           far as the video's size lets it; default: where the machine
                                           or the container has less than a run wants, up to what it
                                           has */
-    const ltx2_lora * loras;           /* what changes the model's matrices */
+    const ltx2_lora * loras;           /* adapters that change the model's matrices; default: none */
     size_t lora_count;
 } ltx2_session_params;
 
@@ -225,11 +225,11 @@ typedef struct ltx2_frames_params {    /* frames to encode */
 typedef struct ltx2_decode_params {    /* a decode alone, of latents that were kept */
     size_t size;
     const ltx2_latents * latents;      /* required */
-    float fps;                         /* default: the model's own, 24 */
+    float fps;                         /* of them; default: the model's own, 24 */
     ltx2_progress_fn progress;
     void * user_data;
-    bool upscale;                      /* pass them through the latent upsampler first; default: as
-                                          they are */
+    bool upscale;                      /* pass them through the latent upsampler first, which may
+                                          double fps; default: as they are */
 } ltx2_decode_params;
 
 typedef struct ltx2_video {            /* made by the library only */

@@ -108,4 +108,33 @@ private:
     const void * in_use_ = nullptr; // the one that computed last
 };
 
+// ---- one kind of constructor, one way into memory
+
+template <class Component>
+std::unique_ptr<Component> open(const Model & model, Device & device) {
+    return std::make_unique<Component>(model, device);
+}
+
+template <>
+inline std::unique_ptr<TextEncoder> open(const Model & model, Device & device) {
+    return open_text_encoder(model, device);
+}
+
+// One component at a time, or all of them where the caller has the memory.
+template <class Component>
+Component & Session::use(const Progress & progress) {
+    std::unique_ptr<Component> & slot = std::get<std::unique_ptr<Component>>(resident_);
+    if (in_use_ != &slot) {
+        leave();
+        in_use_ = &slot;
+    }
+    if (!slot) {
+        std::unique_ptr<Component> component = open<Component>(model_, device_);
+        component->load(progress);
+        model_.check_unchanged();
+        slot = std::move(component);
+    }
+    return *slot;
+}
+
 } // namespace ltx2
