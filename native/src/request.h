@@ -45,7 +45,7 @@ struct Request {
     float fps = 0;
     Grid grid;
     std::string recipe;
-    std::string schedule; // of the first stage
+    std::string schedule;      // of the first stage
     std::vector<Stage> stages; // in the order they run; before each further one it is enlarged
     uint64_t seed = 0;
     const float * noise = nullptr; // the caller's, in planes; null: from the seed

@@ -33,7 +33,7 @@ struct Stage {
     float noise = 1;                   // the share of it that the latents begin with
     int first = 0;                     // how many steps are done already
     const Sampler * sampler = nullptr; // null: Euler
-    Grid grid = {};      // of the video's latents
+    Grid grid = {};                    // of the video's latents
     float distilled = 1; // of the strength of a LoRA that makes a dev model a distilled one
 
     int steps() const { return static_cast<int>(sigmas.size()) - 1; }
