@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 sys.path.insert(0, str(Path(__file__).parent))
 import tiny_shapes
 import tiny_tokenizer
-from tiny_geometries import GEOMETRIES, Config, model_config
+from tiny_geometries import GEOMETRIES, SOUND, Config, model_config
 from tiny_shapes import Shapes
 
 if TYPE_CHECKING:
@@ -170,6 +170,8 @@ def generate(name: str, folder: str | Path) -> Path:
     shapes |= tiny_shapes.vae(config["vae"])
     if name in ("base", "twins"):
         shapes |= tiny_shapes.audio(config["transformer"], layers)
+    if name in SOUND:
+        shapes |= tiny_shapes.sound(config["transformer"], g["registers"], layers)
     metadata = {
         "config": json.dumps(config),
         "model_version": "2.3.0",

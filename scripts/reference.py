@@ -28,6 +28,7 @@ sys.modules.setdefault("torchaudio", _ABSENT)
 from ltx_core.components.diffusion_steps import EulerDiffusionStep  # noqa: E402
 from ltx_core.components.guiders import MultiModalGuider, MultiModalGuiderParams  # noqa: E402
 from ltx_core.components.patchifiers import (  # noqa: E402
+    AudioPatchifier,
     VideoLatentPatchifier,
     get_pixel_coords,
 )
@@ -40,6 +41,7 @@ from ltx_core.guidance.perturbations import (  # noqa: E402
 )
 from ltx_core.model.transformer.model import LTXModel, X0Model  # noqa: E402
 from ltx_core.model.transformer.model_configurator import (  # noqa: E402
+    LTXModelConfigurator,
     LTXVideoOnlyModelConfigurator,
 )
 from ltx_core.model.transformer.rope import LTXRopeType  # noqa: E402
@@ -55,8 +57,13 @@ from ltx_core.text_encoders.gemma.embeddings_processor import (  # noqa: E402
 )
 from ltx_core.text_encoders.gemma.feature_extractor import FeatureExtractorV2  # noqa: E402
 from ltx_core.text_encoders.gemma.tokenizer import LTXVGemmaTokenizer  # noqa: E402
-from ltx_core.tools import VideoLatentTools  # noqa: E402
-from ltx_core.types import LatentState, VideoLatentShape, VideoPixelShape  # noqa: E402
+from ltx_core.tools import AudioLatentTools, VideoLatentTools  # noqa: E402
+from ltx_core.types import (  # noqa: E402
+    AudioLatentShape,
+    LatentState,
+    VideoLatentShape,
+    VideoPixelShape,
+)
 from ltx_pipelines.utils.constants import DISTILLED_SIGMA_VALUES, LTX_2_3_PARAMS  # noqa: E402
 from ltx_pipelines.utils.helpers import (  # noqa: E402
     modality_from_latent_state,
@@ -77,6 +84,7 @@ PROMPT = "a red circle moves right on a blue background"
 NEGATIVE = "blurry, out of focus, low contrast"
 FPS = 24.0
 AUDIO = ("audio", "av_ca_", "a2v")
+CONNECTORS = "model.diffusion_model.{}_embeddings_connector."
 
 
 def _load(model: torch.nn.Module, weights: Tensors) -> Any:
@@ -100,6 +108,7 @@ class Text:
     states: list[torch.Tensor]
     features: torch.Tensor
     context: torch.Tensor
+    audio_context: torch.Tensor | None = None
 
 
 class Reference:
@@ -128,6 +137,13 @@ class Reference:
         }
         return _load(model, video)
 
+    def joint(self) -> LTXModel:
+        """The transformer of video and sound."""
+        with torch.device("meta"):
+            model = LTXModelConfigurator.from_config(self.config)
+        weights = _under(self.weights, "model.diffusion_model.")
+        return _load(model, {n: t for n, t in weights.items() if "embeddings_connector" not in n})
+
     def encoder(self) -> VideoEncoder:
         with torch.device("meta"):
             model = VideoEncoderConfigurator.from_config(self.config)
@@ -147,33 +163,48 @@ class Reference:
         return weights
 
     def text_processor(self) -> EmbeddingsProcessor:
-        c, gemma = self.transformer_config, self.gemma_config()
-        width = c["num_attention_heads"] * c["attention_head_dim"]
-        with torch.device("meta"):
-            states = gemma.num_hidden_layers + 1
-            project = torch.nn.Linear(gemma.hidden_size * states, width)
-            connector = Embeddings1DConnector(
-                num_attention_heads=c["connector_num_attention_heads"],
-                attention_head_dim=c["connector_attention_head_dim"],
-                num_layers=c["connector_num_layers"],
-                positional_embedding_max_pos=c["connector_positional_embedding_max_pos"],
-                num_learnable_registers=c["connector_num_learnable_registers"],
-                rope_type=LTXRopeType(c["rope_type"]),
-                double_precision_rope=c["frequencies_precision"] == "float64",
-                apply_gated_attention=c["connector_apply_gated_attention"],
-            )
-            model = EmbeddingsProcessor(
-                feature_extractor=FeatureExtractorV2(project, gemma.hidden_size),
-                video_connector=connector,
-            )
-        prefix = "text_embedding_projection.video_aggregate_embed."
-        weights = {
-            "feature_extractor.video_aggregate_embed." + n: t
-            for n, t in _under(self.weights, prefix).items()
-        }
-        prefix = "model.diffusion_model.video_embeddings_connector."
-        weights |= {"video_connector." + n: t for n, t in _under(self.weights, prefix).items()}
-        return _load(model, weights)
+        """With the sound's side where the checkpoint has one."""
+        gemma = self.gemma_config()
+        kinds = ["video"]
+        if CONNECTORS.format("audio") + "transformer_1d_blocks.0.attn1.to_q.weight" in self.weights:
+            kinds.append("audio")
+        weights: Tensors = {}
+        projections, connectors = [], {}
+        for kind in kinds:
+            with torch.device("meta"):
+                connectors[f"{kind}_connector"] = self._connector(kind)
+                projections.append(
+                    torch.nn.Linear(
+                        gemma.hidden_size * (gemma.num_hidden_layers + 1), self._width(kind)
+                    )
+                )
+            prefix = f"text_embedding_projection.{kind}_aggregate_embed."
+            weights |= {
+                f"feature_extractor.{kind}_aggregate_embed.{n}": t
+                for n, t in _under(self.weights, prefix).items()
+            }
+            own = _under(self.weights, CONNECTORS.format(kind))
+            weights |= {f"{kind}_connector.{n}": t for n, t in own.items()}
+        extractor = FeatureExtractorV2(projections[0], gemma.hidden_size, *projections[1:])
+        return _load(EmbeddingsProcessor(feature_extractor=extractor, **connectors), weights)
+
+    def _width(self, kind: str) -> int:
+        c, prefix = self.transformer_config, "" if kind == "video" else "audio_"
+        width: int = c[prefix + "num_attention_heads"] * c[prefix + "attention_head_dim"]
+        return width
+
+    def _connector(self, kind: str) -> Embeddings1DConnector:
+        c, prefix = self.transformer_config, "" if kind == "video" else "audio_"
+        return Embeddings1DConnector(
+            num_attention_heads=c[prefix + "connector_num_attention_heads"],
+            attention_head_dim=c[prefix + "connector_attention_head_dim"],
+            num_layers=c["connector_num_layers"],
+            positional_embedding_max_pos=c["connector_positional_embedding_max_pos"],
+            num_learnable_registers=c["connector_num_learnable_registers"],
+            rope_type=LTXRopeType(c["rope_type"]),
+            double_precision_rope=c["frequencies_precision"] == "float64",
+            apply_gated_attention=c["connector_apply_gated_attention"],
+        )
 
     def gemma_config(self) -> Gemma3TextConfig:
         config = json.loads((self.gemma_folder / "config.json").read_text())
@@ -208,15 +239,24 @@ class Reference:
         processor, real = self.text_processor(), mask[0].bool()
         assert processor.feature_extractor is not None
         features, _ = processor.feature_extractor(out.hidden_states, mask)
-        context = processor.process_hidden_states(out.hidden_states, mask).video_encoding
+        both = processor.process_hidden_states(out.hidden_states, mask)
         return Text(
             ids=ids[0][real],
             states=[s[0][real] for s in out.hidden_states],
             features=features[0][real],
-            context=context,
+            context=both.video_encoding,
+            audio_context=both.audio_encoding,
         )
 
     # ---- latents ------------------------------------------------------------------------------
+
+    def audio_state(self, pixels: VideoPixelShape) -> tuple[LatentState, AudioLatentTools]:
+        """Of latents whose tokens have as many values as the tiny transformer takes."""
+        bins = 2
+        channels = self.transformer_config["audio_in_channels"] // bins
+        shape = AudioLatentShape.from_video_pixel_shape(pixels, channels=channels, mel_bins=bins)
+        tools = AudioLatentTools(AudioPatchifier(patch_size=1), shape)
+        return tools.create_initial_state("cpu", torch.float32), tools
 
     def state(self, pixels: VideoPixelShape) -> tuple[LatentState, VideoLatentTools]:
         channels = self.config["vae"]["latent_channels"]

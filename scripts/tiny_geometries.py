@@ -327,6 +327,33 @@ GEOMETRIES["wide"] = _small(
         "connector_text_length": 384,
     },
 )
+# With sound: as the 22B file, and with other widths, without gates, in BF16, where the gates
+# between the modalities have timesteps of their own scale.
+GEOMETRIES["joint"] = _small("joint", transformer={"audio_in_channels": 8, "num_layers": 3})
+GEOMETRIES["duet"] = _small(
+    "duet",
+    dtype="BF16",
+    sampling={**_SAMPLING, "stg_blocks": [0]},
+    transformer={
+        "num_attention_heads": 2,
+        "attention_head_dim": 48,
+        "cross_attention_dim": 96,
+        "apply_gated_attention": False,
+        "connector_apply_gated_attention": False,
+        "connector_num_attention_heads": 2,
+        "connector_attention_head_dim": 48,
+        "audio_num_attention_heads": 2,
+        "audio_attention_head_dim": 20,
+        "audio_in_channels": 12,
+        "audio_out_channels": 12,
+        "audio_cross_attention_dim": 40,
+        "audio_positional_embedding_max_pos": [30],
+        "audio_connector_num_attention_heads": 5,
+        "audio_connector_attention_head_dim": 8,
+        "av_ca_timestep_scale_multiplier": 250.0,
+    },
+)
+SOUND = ("joint", "duet")  # the geometries that have it
 # Every layout that people publish, by make_twins.py: matrices of whole K-blocks, and what a
 # transformer's file must have to be known for LTX-2.3's without stating it.
 GEOMETRIES["twins"] = _small(

@@ -12,11 +12,21 @@ def linear(t: Shapes, name: str, out: int, width: int) -> None:
 
 
 def _attention(t: Shapes, name: str, width: int, heads: int, gated: bool) -> None:
-    for part in ("to_q", "to_k", "to_v", "to_out.0"):
-        linear(t, f"{name}.{part}", width, width)
-    t[name + ".q_norm.weight"] = t[name + ".k_norm.weight"] = (width,)
+    _cross_attention(t, name, (width, width, width), heads, gated)
+
+
+def _cross_attention(
+    t: Shapes, name: str, sizes: tuple[int, int, int], heads: int, gated: bool
+) -> None:
+    """`sizes`: the width of what looks, of what it looks at, and of all heads together."""
+    queries, keys, inner = sizes
+    linear(t, f"{name}.to_q", inner, queries)
+    linear(t, f"{name}.to_k", inner, keys)
+    linear(t, f"{name}.to_v", inner, keys)
+    linear(t, f"{name}.to_out.0", queries, inner)
+    t[name + ".q_norm.weight"] = t[name + ".k_norm.weight"] = (inner,)
     if gated:
-        linear(t, name + ".to_gate_logits", heads, width)
+        linear(t, name + ".to_gate_logits", heads, queries)
 
 
 def feed_forward(t: Shapes, name: str, width: int) -> None:
@@ -64,6 +74,47 @@ def transformer(config: dict[str, Any], registers: int, layers: int) -> Shapes:
         width,
         config["caption_channels"] * (layers + 1),
     )
+    return t
+
+
+def sound(config: dict[str, Any], registers: int, layers: int) -> Shapes:
+    """The transformer's side for the sound, with its text."""
+    t: Shapes = {}
+    root, heads = "model.diffusion_model.", config["audio_num_attention_heads"]
+    video = config["num_attention_heads"] * config["attention_head_dim"]
+    width, gated = heads * config["audio_attention_head_dim"], config["apply_gated_attention"]
+    linear(t, root + "audio_patchify_proj", width, config["audio_in_channels"])
+    linear(t, root + "audio_proj_out", config["audio_out_channels"], width)
+    t[root + "audio_scale_shift_table"] = (2, width)
+    for name, size, rows in (
+        ("audio_adaln_single", width, 9),
+        ("audio_prompt_adaln_single", width, 2),
+        ("av_ca_video_scale_shift_adaln_single", video, 4),
+        ("av_ca_audio_scale_shift_adaln_single", width, 4),
+        ("av_ca_a2v_gate_adaln_single", video, 1),
+        ("av_ca_v2a_gate_adaln_single", width, 1),
+    ):
+        adaln(t, root + name, size, rows)
+    for i in range(config["num_layers"]):
+        block = f"{root}transformer_blocks.{i}."
+        _attention(t, block + "audio_attn1", width, heads, gated)
+        _attention(t, block + "audio_attn2", width, heads, gated)
+        _cross_attention(t, block + "audio_to_video_attn", (video, width, width), heads, gated)
+        _cross_attention(t, block + "video_to_audio_attn", (width, video, width), heads, gated)
+        feed_forward(t, block + "audio_ff", width)
+        t[block + "audio_scale_shift_table"] = (9, width)
+        t[block + "audio_prompt_scale_shift_table"] = (2, width)
+        t[block + "scale_shift_table_a2v_ca_video"] = (5, video)
+        t[block + "scale_shift_table_a2v_ca_audio"] = (5, width)
+    connector = root + "audio_embeddings_connector."
+    t[connector + "learnable_registers"] = (registers, width)
+    for i in range(config["connector_num_layers"]):
+        block = f"{connector}transformer_1d_blocks.{i}."
+        own = config["audio_connector_num_attention_heads"]
+        _attention(t, block + "attn1", width, own, config["connector_apply_gated_attention"])
+        feed_forward(t, block + "ff", width)
+    inputs = config["caption_channels"] * (layers + 1)
+    linear(t, "text_embedding_projection.audio_aggregate_embed", width, inputs)
     return t
 
 

@@ -23,7 +23,7 @@ import rules
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-GEOMETRIES = ("base", "odd", "plain", "distilled", "heads", "deep", "bf16", "wide")
+GEOMETRIES = ("base", "odd", "plain", "distilled", "heads", "deep", "bf16", "wide", "joint", "duet")
 
 
 @pytest.fixture(scope="session", autouse=True)

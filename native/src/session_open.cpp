@@ -52,7 +52,7 @@ Session::Session(const std::vector<std::string> & files, const std::vector<Adapt
     const auto encoder = open<VideoEncoder>(model_, device_);
     const auto dit = open<Dit>(model_, device_);
     const auto decoder = open<VideoDecoder>(model_, device_);
-    context_width_ = dit->config().context_width;
+    context_width_ = dit->config().video.width();
     if (reads_prompts)
         check_text();
 
@@ -63,7 +63,7 @@ Session::Session(const std::vector<std::string> & files, const std::vector<Adapt
              "%s: the encoder takes %d frames of %d x %d pixels to a latent, and the decoder gives "
              "%d of %d x %d",
              file(VideoDecoder::part), e.time, e.space, e.space, d.time, d.space, d.space);
-    const int channels = dit->config().in_channels;
+    const int channels = dit->config().video.channels;
     if (decoder->config().latent_channels != channels)
         fail(LTX2_STATUS_MODEL,
              "%s: the video VAE has latents of %lld channels, and the diffusion transformer of %s "
@@ -76,7 +76,7 @@ Session::Session(const std::vector<std::string> & files, const std::vector<Adapt
     statistics_ = LatentStatistics(model_.need(VideoDecoder::part), decoder_.latent_channels);
     if (model_.find(Upsampler::part))
         check_upsampler();
-    width_ = dit->config().width();
+    width_ = dit->config().video.width();
     weights_ = std::max({weights_, dit->weights(), decoder->weights()});
     defaults_ = Defaults(model_.need(Dit::part), dit->config().layers, d);
 }

@@ -156,9 +156,9 @@ void Session::denoise(const Request & want, size_t index, const std::vector<Text
     model_.set_strengths(stage.distilled);
     const Dit & dit = use<Dit>(progress);
     const Guidance & guidance = stage.guidance;
-    DitRun run(dit, state.front().positions, texts[0],
-               guidance.uses_negative() ? &texts[1] : nullptr,
-               guidance.uses_stg() ? guidance.stg_blocks : std::vector<int>());
+    DitRun run(dit,
+               {{state.front().positions, texts[0], guidance.uses_negative() ? &texts[1] : nullptr,
+                 guidance.uses_stg() ? guidance.stg_blocks : std::vector<int>()}});
     const std::vector<Suspect> weights = {{model_.need(Dit::part)}};
     int step = stage.first;
     const auto check_step = [&](const std::vector<float> & values) {

@@ -10,15 +10,31 @@
 #include "sampling/text_features.h"
 
 #include <memory>
+#include <optional>
 
 namespace ltx2 {
+
+// What the transformer has for one modality outside its blocks.
+struct DitStream {
+    Linear patchify_proj;
+    AdaLayerNormSingle adaln_single;
+    std::optional<AdaLayerNormSingle> prompt_adaln_single;
+    Tensor scale_shift_table;
+    Linear proj_out;
+    // For the attention between modalities: its rows, and the gate of what it takes over.
+    std::optional<AdaLayerNormSingle> cross_rows, cross_gate;
+
+    DitStream(const Weights & w, const DitConfig & c, const StreamConfig & s);
+};
 
 class Dit {
 public:
     static constexpr const char * part = "dit";
+    static constexpr const char * audio_part = "audio_dit";
 
-    // Checks the config and every tensor; reads no weights. MODEL.
-    Dit(const Model & model, Device & device);
+    // Checks the config and every tensor; reads no weights. `with_audio`: the part that makes sound
+    // too. MODEL.
+    Dit(const Model & model, Device & device, bool with_audio = false);
 
     const DitConfig & config() const { return config_; }
     uint64_t weights() const { return store_.size(); } // bytes
@@ -29,42 +45,63 @@ private:
     Device & device_;
     DitConfig config_;
     mutable Store store_;
-    Linear patchify_proj_;
-    AdaLayerNormSingle adaln_single_;
-    std::unique_ptr<AdaLayerNormSingle> prompt_adaln_single_;
+    std::vector<DitStream> streams_; // the video's is the first
     std::vector<Block> blocks_;
-    Tensor scale_shift_table_;
-    Linear proj_out_;
 };
 
-// The passes over one video: what they keep on the device between steps. Dies before its Dit.
+// What a run reads of a modality: where its tokens lie, the text of the plain pass, that of the
+// negative one (null: the same), and the blocks in which guidance perturbs it.
+struct DitInput {
+    const std::vector<Position> & positions;
+    const TextFeatures & text;
+    const TextFeatures * negative = nullptr;
+    std::vector<int> stg_blocks = {};
+};
+
+// The passes over one video: what they keep on the device between steps. Dies before its Dit. There
+// is a negative pass where an input has such a text, a perturbed one where one has such blocks, and
+// one in which no modality looks at the other where `isolates`.
 class DitRun {
 public:
-    // Where the tokens lie, the text of the plain pass, that of the negative one (null: no such
-    // pass), and the blocks in which guidance perturbs (empty: no such pass). OUT_OF_MEMORY.
-    DitRun(const Dit & dit, const std::vector<Position> & positions, const TextFeatures & text,
-           const TextFeatures * negative, std::vector<int> stg_blocks);
+    // One input, or two of a Dit with sound. OUT_OF_MEMORY, INVALID_ARGUMENT.
+    DitRun(const Dit & dit, const std::vector<DitInput> & inputs, bool isolates = false);
 
     // Errors: OUT_OF_MEMORY, DEVICE, CANCELLED.
     Velocities velocity(const State & state, float sigma, const Progress & progress);
 
 private:
+    enum class Pass { plain, perturbed, negative, isolated };
+    // A modality.
+    struct Way {
+        const DitStream * weights;
+        const StreamConfig * config;
+        int64_t tokens, timesteps = 0; // timesteps: how many are distinct
+        std::vector<int> stg_blocks;
+        std::vector<int32_t> token_timestep;
+        // The hidden state: as a pass begins, as it runs, and before the first perturbed block.
+        Kept start, x, shared;
+        Kept context, negative, cos, sin, rows, embedded, prompt_rows, index;
+        Kept cross_rows, cross_cos, cross_sin;
+
+        bool is_perturbed_in(int block) const;
+    };
+    Way way_of(const DitInput & input, size_t which) const;
     Kept keep(Shape ne, const float * values) const;
-    void begin(const Stream & video, float sigma, const Progress & progress);
-    void run_blocks(Kept & x, const Kept & context, int first, int last, bool perturbed,
-                    const Progress & progress);
-    std::vector<float> finish(const Kept & x, const Progress & progress);
-    void copy(const Kept & from, Kept & to, const Progress & progress);
+    void keep_angles(Way & way, const std::vector<Position> & positions, bool cross) const;
+    void begin(Way & way, const Stream & stream, float sigma, float other_sigma,
+               const Progress & progress);
+    StreamInput input_of(const Way & way, Kept Way::*x, int block, Pass pass) const;
+    void run_blocks(Kept Way::*x, int first, int last, Pass pass, const Progress & progress);
+    std::vector<std::vector<float>> finish(Kept Way::*x, const Progress & progress);
+    std::vector<float> finish(const Way & way, const Kept & x, const Progress & progress);
+    void copy(Kept Way::*from, Kept Way::*to, const Progress & progress);
 
     const Dit & dit_;
     Device & device_;
     const DitConfig & config_;
-    int64_t tokens_, timesteps_ = 0;
-    std::vector<int> stg_blocks_;
-    std::vector<int32_t> token_timestep_;
-    // The hidden state: as a pass begins, as it runs, and before the first perturbed block.
-    Kept start_, x_, shared_;
-    Kept context_, negative_, cos_, sin_, rows_, embedded_, prompt_rows_, index_;
+    std::vector<Way> ways_;
+    bool negates_, isolates_;
+    int split_; // up to this block the perturbed pass is the plain one
 };
 
 } // namespace ltx2

@@ -22,7 +22,7 @@ public:
     // Writes `value` into a kept tensor of the same shape during run(), unless it was made in its
     // place.
     void keep(Tensor value, Tensor kept);
-    void compute(Tensor value); // though nothing reads it: for measuring
+    void compute(Tensor value); // before what is asked for later, though nothing reads it
     // Names an intermediate value by the reference's module path; costs nothing without a tap.
     Tensor tap(const std::string & name, Tensor value);
 

@@ -58,13 +58,18 @@ Attention::Attention(const Weights & w, const AttentionConfig & c)
         to_gate_logits.emplace(w / "to_gate_logits", c.width, c.heads);
 }
 
-Tensor Attention::operator()(Graph & g, Tensor x, Tensor context, const Rotary & rotary) const {
+Tensor Attention::operator()(Graph & g, Tensor x, const Rotary & rotary) const {
+    return (*this)(g, x, x, rotary, rotary);
+}
+
+Tensor Attention::operator()(Graph & g, Tensor x, Tensor context, const Rotary & q,
+                             const Rotary & k) const {
     AttentionCall call;
     call.q = to_q(g, x), call.k = to_k(g, context), call.v = to_v(g, context);
     call.head_dim = config.head_dim;
     call.q_norm = q_norm.weight, call.k_norm = k_norm.weight;
     call.eps = config.eps;
-    call.cos = rotary.cos, call.sin = rotary.sin;
+    call.q_rotary = q, call.k_rotary = k;
     call.gate = to_gate_logits ? (*to_gate_logits)(g, x) : nullptr;
     call.scale = 1.0f / std::sqrt(static_cast<float>(config.head_dim));
     call.bf16 = !to_q.weight.is_f32();

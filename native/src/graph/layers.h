@@ -55,12 +55,6 @@ struct RmsNorm {
     Tensor add(Graph & g, Tensor x, Tensor branch) const;
 };
 
-// Cosines and sines of the split rotary embedding, both [head_dim/2, heads or 1, tokens]: each head
-// has its own angles, or all share them.
-struct Rotary {
-    Tensor cos = nullptr, sin = nullptr;
-};
-
 struct AttentionConfig {
     int64_t width, context_width; // of x, of what it looks at
     int64_t heads, head_dim;
@@ -78,8 +72,10 @@ struct Attention {
     std::optional<Linear> to_gate_logits;
 
     Attention(const Weights & w, const AttentionConfig & config);
-    // x [width, tokens], context [context_width, keys] (x itself for self-attention).
-    Tensor operator()(Graph & g, Tensor x, Tensor context, const Rotary & rotary = {}) const;
+    // x [width, tokens], context [context_width, keys]; over itself where there is no context.
+    Tensor operator()(Graph & g, Tensor x, const Rotary & rotary) const;
+    Tensor operator()(Graph & g, Tensor x, Tensor context, const Rotary & q = {},
+                      const Rotary & k = {}) const;
     // For spatio-temporal guidance: the values themselves instead of their weighted means.
     Tensor values_only(Graph & g, Tensor x) const;
 };

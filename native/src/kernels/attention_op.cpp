@@ -38,13 +38,13 @@ static float norm_factor(const AttentionCall & call, const float * x, int64_t n)
 }
 // `factor` is the whole row's, where the norm is over it.
 static HeadRow head_row(const AttentionCall & call, const ggml_tensor * x, const ggml_tensor * norm,
-                        int64_t head, int64_t token, float factor) {
+                        const Rotary & rotary, int64_t head, int64_t token, float factor) {
     const bool whole = whole_row(call, x, norm);
     HeadRow row;
     row.x = row_of(x, token) + head * call.head_dim;
     row.weight = norm ? floats(norm) + (whole ? head * call.head_dim : 0) : nullptr;
-    row.cos = angles_of(call.cos, head, token);
-    row.sin = angles_of(call.sin, head, token);
+    row.cos = angles_of(rotary.cos, head, token);
+    row.sin = angles_of(rotary.sin, head, token);
     row.factor = norm && !whole ? norm_factor(call, row.x, call.head_dim) : factor;
     return row;
 }
@@ -71,7 +71,7 @@ static void pack_keys(const AttentionPlan & p, int64_t first, float * scratch) {
         HeadRow k[most];
         const float * v[most];
         for (int i = 0; i < count; ++i) {
-            k[i] = head_row(call, call.k, call.k_norm, head, first + i, factors[i]);
+            k[i] = head_row(call, call.k, call.k_norm, call.k_rotary, head, first + i, factors[i]);
             v[i] = row_of(call.v, first + i) + head * call.head_dim;
         }
         variant().attention.pack(k, v, count, first, packed_head(p, head), scratch);
@@ -121,7 +121,8 @@ static void attend(AttentionPlan & p, Tensor out, int thread, int) {
         task.queries = static_cast<int>(std::min(most, call.tokens() - first));
         for (int q = 0; q < task.queries; ++q) {
             HeadRow & row = *new (rows + q) HeadRow;
-            row = head_row(call, call.q, call.q_norm, head, first + q, factors_of(p)[first + q]);
+            row = head_row(call, call.q, call.q_norm, call.q_rotary, head, first + q,
+                           factors_of(p)[first + q]);
             row.factor *= scale;
         }
         task.rows = rows;
@@ -145,11 +146,12 @@ Tensor attention(Nodes & g, const AttentionCall & call) {
     p.k_size = kernels.k_size(call.head_dim, call.keys(), p.call.bf16);
     p.v_size = kernels.v_size(call.head_dim, call.keys(), p.call.bf16);
     p.workers.reserve(rows_size() + static_cast<size_t>(kernels.scratch_size(call.head_dim)));
-    p.packed = g.node<prepare>("attention inputs",
-                               {call.kv_heads() * (p.k_size + p.v_size) + call.tokens(), 1, 1, 1},
-                               {call.q, call.k, call.v, call.k_norm, call.cos, call.sin}, plan);
-    return g.node<attend>("attention", {call.q->ne[0], call.tokens(), 1, 1},
-                          {call.q, p.packed, call.q_norm, call.cos, call.sin, call.gate}, plan);
+    p.packed = g.node<prepare>(
+        "attention inputs", {call.kv_heads() * (p.k_size + p.v_size) + call.tokens(), 1, 1, 1},
+        {call.q, call.k, call.v, call.k_norm, call.k_rotary.cos, call.k_rotary.sin}, plan);
+    return g.node<attend>(
+        "attention", {call.q->ne[0], call.tokens(), 1, 1},
+        {call.q, p.packed, call.q_norm, call.q_rotary.cos, call.q_rotary.sin, call.gate}, plan);
 }
 
 } // namespace ltx2::kernels

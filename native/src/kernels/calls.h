@@ -53,6 +53,12 @@ struct MatmulCall {
 
 // Softmax attention from the rows of the projections to the heads' weighted means, [heads *
 // head_dim, tokens].
+// Cosines and sines of angles, both [head_dim / 2, heads or 1, tokens]: each head has its own, or
+// all share them. The pair (j, j + head_dim / 2) is rotated by its angle. Null: no rotation.
+struct Rotary {
+    Tensor cos = nullptr, sin = nullptr;
+};
+
 struct AttentionCall {
     // [heads * head_dim, tokens], k and v [kv_heads * head_dim, keys]. Query head h looks at key
     // head h * kv_heads / heads.
@@ -62,9 +68,7 @@ struct AttentionCall {
     // over all heads of a row together.
     Tensor q_norm = nullptr, k_norm = nullptr;
     float eps = 0;
-    // Angles of q and k, [head_dim / 2, heads or 1, tokens], or null: the pair (j, j + head_dim /
-    // 2) is rotated by its angle.
-    Tensor cos = nullptr, sin = nullptr;
+    Rotary q_rotary, k_rotary;
     Tensor gate = nullptr; // logits [heads, tokens]: out times 2 sigmoid of them, or null
     float scale = 1;
     int64_t window = 0; // query i sees key j where i - window < j <= i; 0: all of them

@@ -157,28 +157,70 @@ static PartRow unused(const char * id, const char * title, std::vector<Sign> sig
     return row;
 }
 
-static PartRow audio_stream() {
-    PartRow row = unused("audio_stream", "audio stream of the transformer",
-                         {{"*audio_patchify_proj.*", ""},
-                          {"*audio_embeddings_connector.*", ""},
-                          {"*audio_aggregate_embed.*", ""},
-                          {"*transformer_blocks.#.audio_*", ""},
-                          {"*av_ca_*", ""}});
+// What the three rows of the sound's side of the model have in common with the video's.
+static PartRow sound(const char * id, const char * title, int enough) {
+    PartRow row{id, title, Need::optional, enough};
+    row.source = checkpoint;
+    row.groups = {"transformer"};
+    return row;
+}
+
+static PartRow audio_projection() {
+    PartRow row = sound("audio_projection", "text projection for the sound", 1);
+    row.signs = {{"text_embedding_projection.audio_aggregate_embed.weight", "D ?"},
+                 {"text_embedding_projection.audio_aggregate_embed.bias", "D"}};
     row.namings = {{{"text_embedding_projection.", ""},
                     "text_embedding_projection.",
-                    {{"audio_aggregate_embed.*"}}},
-                   {{"model.diffusion_model.", "diffusion_model.", ""},
-                    "model.diffusion_model.",
+                    {{"audio_aggregate_embed.*"}}}};
+    row.measures = {{"width", "text_embedding_projection.audio_aggregate_embed.weight", 0},
+                    {"inputs", "text_embedding_projection.audio_aggregate_embed.weight", 1}};
+    return row;
+}
+
+static PartRow audio_connector() {
+    PartRow row = sound("audio_connector", "text connector for the sound", 2);
+    row.signs = {{"audio_embeddings_connector.learnable_registers", "? D"},
+                 {"audio_embeddings_connector.transformer_1d_blocks.#.attn1.q_norm.weight", "D"},
+                 {"audio_embeddings_connector.transformer_1d_blocks.#.attn1.k_norm.weight", "D"},
+                 {"audio_embeddings_connector.transformer_1d_blocks.#.ff.net.0.proj.bias", "4D"}};
+    row.prefix = "model.diffusion_model.";
+    row.belongs_to = "audio_dit";
+    row.namings = {{{"model.diffusion_model.audio_embeddings_connector.",
+                     "diffusion_model.audio_embeddings_connector.", "audio_embeddings_connector."},
+                    "audio_embeddings_connector.",
+                    {{"learnable_registers"}, {"transformer_1d_blocks.#.*"}}}};
+    row.measures = {
+        {"blocks", "audio_embeddings_connector.transformer_1d_blocks.#.attn1.q_norm.weight", -1},
+        {"width", "audio_embeddings_connector.learnable_registers", 1},
+        {"registers", "audio_embeddings_connector.learnable_registers", 0}};
+    return row;
+}
+
+static PartRow audio_dit() {
+    PartRow row = sound("audio_dit", "diffusion transformer's side for the sound", 3);
+    row.signs = {{"audio_patchify_proj.weight", "D C"},
+                 {"audio_proj_out.weight", "C D"},
+                 {"audio_scale_shift_table", "2 D"},
+                 {"audio_adaln_single.linear.bias", "9D"},
+                 {"audio_prompt_adaln_single.linear.bias", "2D"},
+                 {"transformer_blocks.#.audio_scale_shift_table", "9 D"},
+                 {"transformer_blocks.#.scale_shift_table_a2v_ca_audio", "5 D"},
+                 {"transformer_blocks.#.audio_attn1.q_norm.weight", "D"}};
+    row.prefix = "model.diffusion_model.";
+    row.namings = {{{"model.diffusion_model.", "diffusion_model.", ""},
+                    "",
                     {{"audio_patchify_proj.*"},
                      {"audio_adaln_single.*"},
                      {"audio_prompt_adaln_single.*"},
                      {"audio_caption_projection.*"},
                      {"audio_scale_shift_table"},
                      {"audio_proj_out.*"},
-                     {"audio_embeddings_connector.*"},
                      {"av_ca_*"},
                      {"transformer_blocks.#.*audio*"},
                      {"transformer_blocks.#.*a2v*"}}}};
+    row.measures = {{"blocks", "transformer_blocks.#.audio_scale_shift_table", -1},
+                    {"width", "audio_scale_shift_table", 1},
+                    {"channels", "audio_proj_out.bias", 0}};
     return row;
 }
 
@@ -223,7 +265,9 @@ const std::vector<PartRow> & part_rows() {
         connector(),
         dit(),
         video_vae(),
-        audio_stream(),
+        audio_projection(),
+        audio_connector(),
+        audio_dit(),
         audio_vae(),
         vocoder(),
         unused("vision", "vision tower of the text encoder",

@@ -29,7 +29,7 @@ struct Sampler; // of samplers.h
 // A run over noise levels that may begin below 1, as the second of two stages does.
 struct Stage {
     std::vector<float> sigmas;
-    Guidance guidance;
+    Guidance guidance, audio_guidance; // of the first stream, and of the second
     float noise = 1;                   // the share of it that the latents begin with
     int first = 0;                     // how many steps are done already
     const Sampler * sampler = nullptr; // null: Euler
@@ -41,7 +41,7 @@ struct Stage {
 
 // Velocities of one step, a vector a stream: `plain` always, the others where guidance uses them.
 struct Velocities {
-    std::vector<std::vector<float>> plain, negative, perturbed;
+    std::vector<std::vector<float>> plain, negative, perturbed, isolated;
 };
 using VelocityFn = std::function<Velocities(const State & state, float sigma)>;
 

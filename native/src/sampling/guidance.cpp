@@ -15,18 +15,18 @@ static double deviation(const std::vector<float> & x) {
     return std::sqrt(squares / std::max(1.0, static_cast<double>(x.size()) - 1));
 }
 
-std::vector<float> guide(const Guidance & s, const std::vector<float> & plain,
-                         const std::vector<float> & negative,
-                         const std::vector<float> & perturbed) {
-    std::vector<float> out = plain;
+std::vector<float> guide(const Guidance & s, const Passes & p) {
+    std::vector<float> out = p.plain;
     for (size_t i = 0; i < out.size(); ++i) {
-        if (!negative.empty())
-            out[i] += (s.scale - 1) * (plain[i] - negative[i]);
-        if (!perturbed.empty())
-            out[i] += s.stg * (plain[i] - perturbed[i]);
+        if (!p.negative.empty())
+            out[i] += (s.scale - 1) * (p.plain[i] - p.negative[i]);
+        if (!p.perturbed.empty())
+            out[i] += s.stg * (p.plain[i] - p.perturbed[i]);
+        if (!p.isolated.empty())
+            out[i] += (s.modality - 1) * (p.plain[i] - p.isolated[i]);
     }
-    if (s.rescale != 0 && (!negative.empty() || !perturbed.empty())) {
-        const double wanted = deviation(plain), have = deviation(out);
+    if (s.rescale != 0 && !(p.negative.empty() && p.perturbed.empty() && p.isolated.empty())) {
+        const double wanted = deviation(p.plain), have = deviation(out);
         const float factor =
             have > 0 ? static_cast<float>(s.rescale * wanted / have + 1 - s.rescale) : 1.0f;
         for (float & v : out)

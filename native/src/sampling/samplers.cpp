@@ -45,9 +45,11 @@ Sampling::Values Sampling::predict(const State & now, float sigma) const {
     Velocities v = velocity_(now, sigma);
     Values all;
     for (size_t s = 0; s < now.size(); ++s) {
-        all.push_back(guide(stage.guidance, ltx2::predict(now[s], sigma, v.plain, s),
-                            ltx2::predict(now[s], sigma, v.negative, s),
-                            ltx2::predict(now[s], sigma, v.perturbed, s)));
+        const Passes passes = {ltx2::predict(now[s], sigma, v.plain, s),
+                               ltx2::predict(now[s], sigma, v.negative, s),
+                               ltx2::predict(now[s], sigma, v.perturbed, s),
+                               ltx2::predict(now[s], sigma, v.isolated, s)};
+        all.push_back(guide(s == 0 ? stage.guidance : stage.audio_guidance, passes));
         impose(now[s], all.back());
     }
     return all;

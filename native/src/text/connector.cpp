@@ -12,17 +12,19 @@ namespace ltx2 {
 static constexpr float norm_eps = 1e-6f;
 static constexpr double theta = 10000;
 
-ConnectorConfig::ConnectorConfig(const Part & part) {
+ConnectorConfig::ConnectorConfig(const Part & part, const std::string & prefix) {
     const Config c = part.group("transformer");
+    const std::string head_count = prefix + "connector_num_attention_heads";
+    const std::string head_size = prefix + "connector_attention_head_dim";
     layers = c.integer("connector_num_layers", 2, 1, 256);
-    heads = c.integer("connector_num_attention_heads", 30, 1, 256);
-    head_dim = c.integer("connector_attention_head_dim", 128, 2, 1024);
+    heads = c.integer(head_count.c_str(), 30, 1, 256);
+    head_dim = c.integer(head_size.c_str(), 128, 2, 1024);
     text_length = c.integer("connector_text_length", 1024, 1, 16384);
     const std::vector<double> range = c.numbers("connector_positional_embedding_max_pos", {1});
     if (range.size() != 1 || !(range[0] > 0))
         c.refuse("connector_positional_embedding_max_pos", "is not one positive number");
     if (head_dim % 2)
-        c.refuse("connector_attention_head_dim", words("%d is odd", head_dim));
+        c.refuse(head_size.c_str(), words("%d is odd", head_dim));
     max_pos = range[0];
     gated = c.flag("connector_apply_gated_attention", false);
     float64_grid = has_float64_grid(c);
@@ -34,20 +36,26 @@ ConnectorBlock::ConnectorBlock(const Weights & w, const ConnectorConfig & c)
 
 Tensor ConnectorBlock::operator()(Graph & g, Tensor x, const Rotary & rotary) const {
     Tensor a = normed(g, Norm::rms, x, norm_eps);
-    x = add_gated(g, x, attn1(g, a, a, rotary));
+    x = add_gated(g, x, attn1(g, a, rotary));
     return add_gated(g, x, ff(g, normed(g, Norm::rms, x, norm_eps)));
 }
 
-static const char * const prefix = "video_embeddings_connector";
-static const char * const projection = "text_embedding_projection.video_aggregate_embed";
+const Connector::Names Connector::video = {part, projection_part, "video_embeddings_connector",
+                                           "text_embedding_projection.video_aggregate_embed", ""};
 
-Connector::Connector(const Model & model, Device & device)
-    : device_(device), config_(model.need(part)), store_(device),
-      input_(Weights(store_, model.need(projection_part), projection).shape("weight", 2)[1]),
-      video_aggregate_embed_(Weights(store_, model.need(projection_part), projection), input_,
-                             config_.width()) {
-    const Part & own = model.need(part);
-    const Weights w(store_, own, prefix);
+AudioConnector::AudioConnector(const Model & model, Device & device)
+    : Connector(model, device,
+                {part, projection_part, "audio_embeddings_connector",
+                 "text_embedding_projection.audio_aggregate_embed", "audio_"}) {}
+
+Connector::Connector(const Model & model, Device & device, const Names & names)
+    : device_(device), config_(model.need(names.part), names.settings), store_(device),
+      input_(Weights(store_, model.need(names.projection_part), names.projection)
+                 .shape("weight", 2)[1]),
+      aggregate_embed_(Weights(store_, model.need(names.projection_part), names.projection), input_,
+                       config_.width()) {
+    const Part & own = model.need(names.part);
+    const Weights w(store_, own, names.blocks);
     const int64_t registers = w.shape("learnable_registers", 2)[0];
     learnable_registers_ = w("learnable_registers", {config_.width(), registers}, As::f32);
     blocks_ = all_layers<ConnectorBlock>(w / "transformer_1d_blocks", config_);
@@ -83,7 +91,7 @@ Tensor Connector::features(Graph & g, const HiddenStates & in, int64_t first, in
     x = ggml_reshape_3d(g.ctx(), x, in.width, count, in.states);
     x = ggml_cont(g.ctx(), ggml_permute(g.ctx(), x, 1, 2, 0, 3)); // [states, width, count]
     x = ggml_reshape_2d(g.ctx(), x, in.states * in.width, count);
-    return g.tap("features", video_aggregate_embed_(g, x));
+    return g.tap("features", aggregate_embed_(g, x));
 }
 
 // How many tokens from `row` on a graph takes: some, so that it holds little. A few are summed in

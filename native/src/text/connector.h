@@ -14,7 +14,9 @@ struct ConnectorConfig {
     double max_pos;
     bool gated, float64_grid;
 
-    explicit ConnectorConfig(const Part & part); // MODEL: what LTX-2.3 does not have
+    // `prefix`: of the names of what each modality has for itself. MODEL: what LTX-2.3 does not
+    // have.
+    ConnectorConfig(const Part & part, const std::string & prefix);
     int width() const { return heads * head_dim; }
 };
 
@@ -32,7 +34,7 @@ public:
     static constexpr const char * projection_part = "projection";
 
     // Checks the config and every tensor; reads no weights. MODEL.
-    Connector(const Model & model, Device & device);
+    Connector(const Model & model, Device & device) : Connector(model, device, video) {}
 
     const ConnectorConfig & config() const { return config_; }
     int64_t input() const { return input_; }           // values of all hidden states of a token
@@ -42,7 +44,17 @@ public:
     // Reports stage "text". Errors: OUT_OF_MEMORY, CANCELLED.
     TextFeatures project(const HiddenStates & states, const Progress & progress);
 
+protected:
+    // What the video's and the sound's are called.
+    struct Names {
+        const char *part, *projection_part; // of the model
+        const char *blocks, *projection;    // tensors
+        const char * settings;              // before their names
+    };
+    Connector(const Model & model, Device & device, const Names & names);
+
 private:
+    static const Names video;
     Tensor features(Graph & g, const HiddenStates & states, int64_t first, int64_t count) const;
     Kept filled(const HiddenStates & states, const Progress & progress) const;
 
@@ -50,9 +62,18 @@ private:
     ConnectorConfig config_;
     Store store_;
     int64_t input_;
-    Linear video_aggregate_embed_;
+    Linear aggregate_embed_;
     Tensor learnable_registers_;
     std::vector<ConnectorBlock> blocks_;
+};
+
+// The same for the text that the sound reads.
+class AudioConnector : public Connector {
+public:
+    static constexpr const char * part = "audio_connector";
+    static constexpr const char * projection_part = "audio_projection";
+
+    AudioConnector(const Model & model, Device & device);
 };
 
 } // namespace ltx2

@@ -36,7 +36,7 @@ Tensor GemmaLayer::operator()(Graph & g, const GemmaConfig & c, Tensor x, const 
     call.head_dim = c.head_dim;
     call.q_norm = attn_q_norm.weight, call.k_norm = attn_k_norm.weight;
     call.eps = c.eps;
-    call.cos = rotary.cos, call.sin = rotary.sin;
+    call.q_rotary = call.k_rotary = rotary;
     call.scale = c.scale;
     call.window = window;
     x = post_attention_norm.add(g, x, attn_output(g, g.ops().attention(g, call)));

@@ -31,8 +31,8 @@ void run_target(const uint8_t * data, size_t size) {
     Scale scale{8, 32};
     part_of([&] { VaeConfig::encoder(part.group("vae")).check_sides(2, 2); });
     part_of([&] { scale = VaeConfig::decoder(part.group("vae")).scale; });
-    part_of([&] { DitConfig dit(part); });
-    part_of([&] { ConnectorConfig connector(part); });
+    part_of([&] { DitConfig dit(part, true); });
+    part_of([&] { ConnectorConfig connector(part, ""); });
     part_of([&] { Defaults defaults(part, 48, scale); });
     gemma_config(file);
 }

@@ -36,9 +36,9 @@ static void part_of(Read read) {
 
 static void use(const Model & model) {
     if (const Part * dit = model.find("dit"))
-        part_of([&] { DitConfig config(*dit); });
+        part_of([&] { DitConfig config(*dit, true); });
     if (const Part * connector = model.find("connector"))
-        part_of([&] { ConnectorConfig config(*connector); });
+        part_of([&] { ConnectorConfig config(*connector, ""); });
     if (const Part * vae = model.find("video_vae")) {
         part_of([&] { VaeConfig::encoder(vae->group("vae")); });
         part_of([&] { VaeConfig::decoder(vae->group("vae")); });

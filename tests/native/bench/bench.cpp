@@ -24,7 +24,7 @@ using namespace ltx2;
 static Run dit_run(Device & device, const Model & model, int tokens) {
     auto dit = std::make_shared<Dit>(model, device);
     dit->load(quiet);
-    const int width = dit->config().width(), channels = dit->config().in_channels;
+    const int width = dit->config().video.width(), channels = dit->config().video.channels;
     Stream video;
     video.channels = channels;
     for (int t = 0; t < tokens; ++t)
@@ -33,7 +33,7 @@ static Run dit_run(Device & device, const Model & model, int tokens) {
     video.latents = video.clean = random_values(int64_t{tokens} * channels);
     video.mask.assign(static_cast<size_t>(tokens), 1.0f);
     const TextFeatures text = {1024, width, random_values(int64_t{1024} * width)};
-    auto run = std::make_shared<DitRun>(*dit, video.positions, text, nullptr, std::vector<int>());
+    auto run = std::make_shared<DitRun>(*dit, std::vector<DitInput>{{video.positions, text}});
     return [dit, run, state = State{video}] {
         run->velocity(state, 0.9f, quiet);
         return std::vector<double>();
@@ -104,7 +104,8 @@ static Run attention_run(Device & device, int64_t head_dim, const std::string & 
         call.head_dim = head_dim;
         call.q_norm = call.k_norm = input(kept->weight, {width, 1, 1, 1});
         call.eps = 1e-6f;
-        call.cos = input(kept->angles, angles), call.sin = input(kept->angles, angles);
+        call.q_rotary = {input(kept->angles, angles), input(kept->angles, angles)};
+        call.k_rotary = call.q_rotary;
         call.gate = input(kept->gate, {heads, tokens, 1, 1});
         call.scale = 1 / std::sqrt(float(head_dim));
         call.bf16 = kind != "F32";

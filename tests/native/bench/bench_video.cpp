@@ -35,7 +35,7 @@ struct Video {
 
 static Stream noise_stream(const Video & v) {
     Stream video;
-    video.channels = v.dit.config().in_channels;
+    video.channels = v.dit.config().video.channels;
     video.latents = video.clean = random_values(v.grid.cells() * video.channels);
     video.mask.assign(static_cast<size_t>(v.grid.cells()), 1.0f);
     video.positions = video_positions(v.grid, v.decoder.config().scale, 24);
@@ -58,7 +58,7 @@ Run video_run(Device & device, const std::string & folder, int steps) {
         end_stage();
         State state = {noise_stream(v)};
         {
-            DitRun run(v.dit, state[0].positions, text, nullptr, {});
+            DitRun run(v.dit, {{state[0].positions, text}});
             denoise(state, v.stage, quiet, [&](const State & now, float sigma) {
                 return run.velocity(now, sigma, quiet);
             });

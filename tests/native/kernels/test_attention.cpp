@@ -39,6 +39,15 @@ struct Tensors {
         std::copy(values.begin(), values.end(), static_cast<float *>(t->data));
         return t;
     }
+    Rotary angles(int64_t half, int64_t heads, int64_t tokens) {
+        const Rotary r = {values(half, heads, tokens), values(half, heads, tokens)};
+        for (int64_t i = 0; i < ggml_nelements(r.cos); ++i) {
+            float & angle = static_cast<float *>(r.cos->data)[i];
+            static_cast<float *>(r.sin->data)[i] = std::sin(3 * angle);
+            angle = std::cos(3 * angle);
+        }
+        return r;
+    }
     explicit Tensors(const Case & c) {
         call.head_dim = c.head_dim;
         call.q = values(c.heads * c.head_dim, c.tokens);
@@ -52,13 +61,8 @@ struct Tensors {
         }
         if (c.rotary != Case::still) {
             const int64_t heads = c.rotary == Case::own_angles ? c.heads : 1;
-            call.cos = values(c.head_dim / 2, heads, c.tokens);
-            call.sin = values(c.head_dim / 2, heads, c.tokens);
-            for (int64_t i = 0; i < ggml_nelements(call.cos); ++i) {
-                float & angle = static_cast<float *>(call.cos->data)[i];
-                static_cast<float *>(call.sin->data)[i] = std::sin(3 * angle);
-                angle = std::cos(3 * angle);
-            }
+            call.q_rotary = angles(c.head_dim / 2, heads, c.tokens);
+            call.k_rotary = angles(c.head_dim / 2, heads, c.keys);
         }
         call.gate = c.gate ? values(c.heads, c.tokens) : nullptr;
         call.window = c.window;
@@ -90,7 +94,7 @@ Case random_case() {
     c.tokens = any(0, 1) ? any(1, 20) : any(21, 230);
     c.keys = any(0, 1) ? any(1, 20) : any(21, 430);
     c.window = any(0, 2) ? 0 : any(1, 300);
-    if (c.rotary != Case::still || c.window)
+    if (c.window)
         c.keys = c.tokens;
     c.gate = any(0, 1);
     c.spread = static_cast<float>(any(1, 5));
@@ -99,7 +103,8 @@ Case random_case() {
 
 // The scalar reference, in double: one head's values of a row after norm and rotation.
 std::vector<double> plain_row(const AttentionCall & call, const ggml_tensor * x,
-                              const ggml_tensor * norm, int64_t head, int64_t token) {
+                              const ggml_tensor * norm, const Rotary & rotary, int64_t head,
+                              int64_t token) {
     const int64_t dim = call.head_dim, half = dim / 2;
     const float * row = row_of(x, token);
     const bool whole = norm && norm->ne[0] == x->ne[0] && x->ne[0] > dim;
@@ -113,11 +118,11 @@ std::vector<double> plain_row(const AttentionCall & call, const ggml_tensor * x,
         const double weight = norm ? floats(norm)[whole ? head * dim + i : i] : 1;
         out.push_back(row[head * dim + i] * factor * weight);
     }
-    if (!call.cos)
+    if (!rotary.cos)
         return out;
-    const int64_t angles = (token * call.cos->ne[1] + (call.cos->ne[1] > 1 ? head : 0)) * half;
+    const int64_t angles = (token * rotary.cos->ne[1] + (rotary.cos->ne[1] > 1 ? head : 0)) * half;
     for (int64_t i = 0; i < half; ++i) {
-        const double cos = floats(call.cos)[angles + i], sin = floats(call.sin)[angles + i];
+        const double cos = floats(rotary.cos)[angles + i], sin = floats(rotary.sin)[angles + i];
         double &a = out[static_cast<size_t>(i)], &b = out[static_cast<size_t>(half + i)];
         const double rotated = a * cos - b * sin;
         b = b * cos + a * sin;
@@ -133,9 +138,10 @@ std::vector<float> attention_plain(const AttentionCall & call) {
         const int64_t kv_head = head * call.kv_heads() / heads;
         std::vector<std::vector<double>> keys;
         for (int64_t j = 0; j < call.keys(); ++j)
-            keys.push_back(plain_row(call, call.k, call.k_norm, kv_head, j));
+            keys.push_back(plain_row(call, call.k, call.k_norm, call.k_rotary, kv_head, j));
         for (int64_t i = 0; i < call.tokens(); ++i) {
-            const std::vector<double> q = plain_row(call, call.q, call.q_norm, head, i);
+            const std::vector<double> q =
+                plain_row(call, call.q, call.q_norm, call.q_rotary, head, i);
             std::vector<double> sums(static_cast<size_t>(dim)), scores(keys.size(), -INFINITY);
             double top = -INFINITY, total = 0;
             for (size_t j = 0; j < keys.size(); ++j) {

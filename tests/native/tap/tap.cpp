@@ -74,34 +74,57 @@ struct Job {
     }
 };
 
-// latent [tokens, channels], mask [tokens], positions [3, tokens, 2] (start, end), context
-// [rows, width], sigma; stg_blocks [n] perturbs. Gives velocity, perturbed.velocity.
-void dit(Job & job) {
-    const npy::Array latent = job.array("latent"), context = job.array("context");
-    Stream video;
-    video.channels = static_cast<int>(latent.shape.at(1));
-    video.latents = latent.floats();
-    video.mask = job.array("mask").floats();
-    const std::vector<float> spans = job.array("positions").floats();
+// A modality's latent [tokens, channels], mask [tokens], positions [axes, tokens, 2] (start, end).
+Stream stream_of(const Job & job, const std::string & prefix) {
+    const npy::Array latent = job.array(prefix + "latent");
+    Stream stream;
+    stream.channels = static_cast<int>(latent.shape.at(1));
+    stream.latents = latent.floats();
+    stream.mask = job.array(prefix + "mask").floats();
+    const std::vector<float> spans = job.array(prefix + "positions").floats();
+    const int64_t axes = static_cast<int64_t>(spans.size()) / stream.tokens() / 2;
     const auto middle = [&](int64_t axis, int64_t token) {
-        const size_t at = static_cast<size_t>((axis * video.tokens() + token) * 2);
-        return (spans.at(at) + spans.at(at + 1)) / 2;
+        const size_t at = static_cast<size_t>((axis * stream.tokens() + token) * 2);
+        return axis < axes ? (spans.at(at) + spans.at(at + 1)) / 2 : 0;
     };
-    for (int64_t t = 0; t < video.tokens(); ++t)
-        video.positions.push_back({middle(0, t), middle(1, t), middle(2, t)});
+    for (int64_t t = 0; t < stream.tokens(); ++t)
+        stream.positions.push_back({middle(0, t), middle(1, t), middle(2, t)});
+    return stream;
+}
+
+TextFeatures text_of(const Job & job, const std::string & name) {
+    const npy::Array context = job.array(name);
+    return {context.shape.at(0), context.shape.at(1), context.floats()};
+}
+
+// Streams, context [rows, width], sigma; stg_blocks [n] perturbs. With audio.latent and so on both
+// modalities, and a pass in which neither looks at the other. Gives velocity, perturbed.velocity,
+// isolated.velocity, and audio.*.
+void dit(Job & job) {
+    const bool audio = job.options.count("audio.latent");
+    State state = {stream_of(job, "")};
+    std::vector<TextFeatures> texts = {text_of(job, "context")};
+    if (audio) {
+        state.push_back(stream_of(job, "audio."));
+        texts.push_back(text_of(job, "audio.context"));
+    }
     std::vector<int> stg_blocks;
     if (job.options.count("stg_blocks"))
         stg_blocks = job.array("stg_blocks").as<int32_t>("<i4");
 
     const Model model = job.model();
-    Dit dit(model, job.device);
+    Dit dit(model, job.device, audio);
     dit.load(Progress());
-    const TextFeatures text = {context.shape.at(0), context.shape.at(1), context.floats()};
-    DitRun run(dit, video.positions, text, nullptr, stg_blocks);
-    const Velocities v = run.velocity({video}, job.array("sigma").floats().at(0), Progress());
-    job.save("velocity", latent.shape, v.plain[0].data());
-    if (!v.perturbed.empty())
-        job.save("perturbed.velocity", latent.shape, v.perturbed[0].data());
+    std::vector<DitInput> inputs;
+    for (size_t s = 0; s < state.size(); ++s)
+        inputs.push_back({state[s].positions, texts[s], nullptr, stg_blocks});
+    DitRun run(dit, inputs, /*isolates=*/audio);
+    const Velocities v = run.velocity(state, job.array("sigma").floats().at(0), Progress());
+    for (const auto & [pass, values] :
+         {std::pair{"", &v.plain}, {"perturbed.", &v.perturbed}, {"isolated.", &v.isolated}})
+        for (size_t s = 0; s < values->size(); ++s)
+            job.save((s ? "audio." : "") + std::string(pass) + "velocity",
+                     {state[s].tokens(), state[s].channels}, (*values)[s].data());
 }
 
 // picture, uint8 [height, width, 3]; height, width -> pixels [1, height, width, 3]
@@ -202,7 +225,8 @@ void text_encoder(Job & job) {
 }
 
 // states as above -> context [rows, width], features [tokens, width]
-void connector(Job & job) {
+template <class Kind>
+void connect(Job & job) {
     const npy::Array given = job.array("states");
     const auto side = [&](size_t i) { return given.shape.at(i); };
     const std::vector<float> values = given.floats();
@@ -210,7 +234,7 @@ void connector(Job & job) {
                         job.device.keep(GGML_TYPE_F32, {side(2), side(1), side(0), 1})};
     ggml_backend_tensor_set(states.values.tensor, values.data(), 0, values.size() * sizeof(float));
     const Model model = job.model();
-    Connector connector(model, job.device);
+    Kind connector(model, job.device);
     connector.load(Progress());
     const TextFeatures text = connector.project(states, Progress());
     job.save("context", {text.rows, text.width}, text.values.data());
@@ -259,8 +283,8 @@ void guidance(Job & job) {
     const auto number = [&](const char * name) { return std::stof(job.text(name, "0")); };
     const npy::Array cond = job.array("cond");
     const Guidance how = {number("scale"), number("stg"), number("rescale"), {}};
-    const std::vector<float> guided =
-        guide(how, cond.floats(), job.array("uncond").floats(), job.array("perturbed").floats());
+    const std::vector<float> guided = guide(
+        how, {cond.floats(), job.array("uncond").floats(), job.array("perturbed").floats(), {}});
     job.save("guided", cond.shape, guided.data());
 }
 
@@ -311,7 +335,8 @@ void sample(Job & job) {
 
 using Component = void (*)(Job &);
 const std::map<std::string, Component> components = {
-    {"connector", connector},
+    {"connector", connect<Connector>},
+    {"audio-connector", connect<AudioConnector>},
     {"dit", dit},
     {"guidance", guidance},
     {"schedule", schedule},
@@ -321,7 +346,8 @@ const std::map<std::string, Component> components = {
     {"vae-stream", vae_stream},
     {"upsample", upsample},
     {"vae-decode", vae_decode},
-    {"connector", connector},
+    {"connector", connect<Connector>},
+    {"audio-connector", connect<AudioConnector>},
     {"dit", dit},
     {"guidance", guidance},
     {"schedule", schedule},

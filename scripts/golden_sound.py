@@ -1,0 +1,107 @@
+"""Golden files of the transformer with sound. Imported by make_golden.py only."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+from unittest import mock
+
+import numpy as np
+import reference as ref
+import torch
+from ltx_core.guidance.perturbations import (
+    BatchedPerturbationConfig,
+    Perturbation,
+    PerturbationConfig,
+    PerturbationType,
+)
+from ltx_core.model.transformer.transformer_args import MultiModalTransformerArgsPreprocessor
+from ltx_core.types import VideoPixelShape
+from reference import FPS, PROMPT, Arrays, Reference, array, given, stg_blocks
+
+
+def _own_timesteps(self: Any, modality: Any, cross_modality: Any = None) -> Any:
+    """The official 1.2.0 rule: scale and shift between modalities are of each token's own noise.
+
+    ltx-core 1.0.0 has them of the other modality's; all else is as its `prepare`.
+    """
+    args = _prepare(self, modality, cross_modality)
+    if cross_modality is None:
+        return args
+    scaled = modality.timesteps * self.simple_preprocessor.timestep_scale_multiplier
+    rows, _ = self.cross_scale_shift_adaln(scaled.flatten(), hidden_dtype=modality.latent.dtype)
+    return replace(args, cross_scale_shift_timestep=rows.view(1, -1, rows.shape[-1]))
+
+
+_prepare = MultiModalTransformerArgsPreprocessor.prepare
+
+
+def _without(kinds: list[PerturbationType], blocks: list[int] | None) -> BatchedPerturbationConfig:
+    return BatchedPerturbationConfig(
+        [PerturbationConfig([Perturbation(type=kind, blocks=blocks) for kind in kinds])]
+    )
+
+
+def text(r: Reference) -> Arrays:
+    """Hidden states of a prompt, and what the sound reads of them."""
+    made = r.encode(PROMPT)
+    assert made.audio_context is not None
+    states = np.stack([array(state) for state in made.states])
+    return {
+        "states": states,
+        "context": array(made.context[0]),
+        "audio.context": array(made.audio_context[0]),
+    }
+
+
+def joint(r: Reference) -> Arrays:
+    """Velocities of video and sound: T2V, I2V, sound that is given, both perturbed, isolated."""
+    model, c = r.joint(), r.transformer_config
+    pixels = VideoPixelShape(1, 9, 64, 96, FPS)
+    out: Arrays = {
+        "sigma": np.array([0.725], np.float32),
+        "stg_blocks": np.array(stg_blocks(r.config), np.int32),
+    }
+    states, contexts = [], []
+    for prefix, (state, _), width in (
+        ("", r.state(pixels), c["num_attention_heads"] * c["attention_head_dim"]),
+        (
+            "audio.", r.audio_state(pixels),
+            c["audio_num_attention_heads"] * c["audio_attention_head_dim"],
+        ),
+    ):  # fmt: skip
+        noised = ref.noised(state, given(f"joint.{prefix}latent", *state.latent.shape))
+        context = torch.nn.functional.rms_norm(given(f"joint.{prefix}text", 1, 24, width), (width,))
+        states.append(noised)
+        contexts.append(context)
+        out |= {
+            f"{prefix}latent": array(noised.latent[0]),
+            f"{prefix}context": array(context[0]),
+            f"{prefix}positions": array(noised.positions[0]),
+        }
+    image, sound = (state.denoise_mask.clone() for state in states)
+    image[:, :6], image[:, 6] = 0.0, 0.3
+    sound[:, 2:] = 0.0
+    out |= {"mask": array(image[0, :, 0]), "audio.mask": array(sound[0, :, 0])}
+    still = torch.zeros_like(sound)
+    both = [PerturbationType.SKIP_VIDEO_SELF_ATTN, PerturbationType.SKIP_AUDIO_SELF_ATTN]
+    apart = [PerturbationType.SKIP_A2V_CROSS_ATTN, PerturbationType.SKIP_V2A_CROSS_ATTN]
+    sigma = torch.tensor([0.725])
+    whole = [state.denoise_mask for state in states]
+    with mock.patch.object(MultiModalTransformerArgsPreprocessor, "prepare", _own_timesteps):
+        for name, masks, how in (
+            ("", whole, None),
+            ("i2v.", [image, sound], None),
+            ("given.", [whole[0], still], None),
+            ("perturbed.", whole, _without(both, stg_blocks(r.config))),
+            ("isolated.", whole, _without(apart, None)),
+        ):
+            modalities = []
+            for state, mask, context in zip(states, masks, contexts, strict=True):
+                noise = sigma if mask.any() else torch.zeros(1)
+                one = ref.modality(replace(state, denoise_mask=mask), context, sigma)
+                modalities.append(replace(one, sigma=noise))
+            video, audio = model(*modalities, how)
+            out[f"{name}velocity"] = array(video[0])
+            out[f"audio.{name}velocity"] = array(audio[0])
+    return out
