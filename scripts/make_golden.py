@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import golden_sampling
-import golden_sound
+import golden_joint
 import golden_text
 import golden_videos
 import make_tiny
@@ -211,10 +211,10 @@ MAKERS: dict[str, Callable[[Reference], Arrays]] = {
     "bf16-e2e": lambda r: golden_videos.e2e(r, ["guided.t2v", "guided.i2v"]),
     "wide-e2e": lambda r: golden_videos.e2e(r, ["guided.wide", "keyframes"]),
     "bf16-stages": golden_videos.two_stage,
-    "joint-text": golden_sound.text,
-    "duet-text": golden_sound.text,
-    "joint-sound": golden_sound.joint,
-    "duet-sound": golden_sound.joint,
+    "joint-text": golden_joint.text,
+    "duet-text": golden_joint.text,
+    "joint-sound": golden_joint.joint,
+    "duet-sound": golden_joint.joint,
     "all-tokenizer": golden_text.tokenizer,
 }
 for _name in ("heads", "deep", "bf16", "wide"):

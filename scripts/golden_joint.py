@@ -1,4 +1,4 @@
-"""Golden files of the transformer with sound. Imported by make_golden.py only."""
+"""Golden files of the transformer with sound, and of the text it reads. Imported by make_golden.py only."""
 
 from __future__ import annotations
 
