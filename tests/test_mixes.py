@@ -307,8 +307,7 @@ CASES: dict[str, Case] = {
     ),
     "a LoRA": Case(
         lora,
-        "FOLDER/lora.safetensors: is an adapter (LoRA), which is not supported; give the model "
-        "without it",
+        "FOLDER/lora.safetensors: is an adapter (LoRA) and no model; give it beside one, as --lora",
     ),
     "a Diffusers folder": Case(
         diffusers,
