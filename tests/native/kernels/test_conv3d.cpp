@@ -111,7 +111,6 @@ Case random_case() {
     c.border = static_cast<Border>(any(0, 3));
     c.half = any(0, 1);
     c.skip = any(0, 1);
-    c.flat = any(0, 3) == 0;
     return c;
 }
 
@@ -155,8 +154,10 @@ TEST(equals_the_scalar_reference) {
     random_bits.seed(7); // one that often draws shapes for Winograd
     double worst = 0, worst_winograd = 0;
     int cases = 0, by_winograd = 0;
-    while (cases < 120) {
-        Tensors t(random_case());
+    while (cases < 144) {
+        Case c = random_case();
+        c.flat = cases % 6 == 5;
+        Tensors t(c);
         if (t.call.out_frames() < 1)
             continue;
         ++cases;
@@ -172,7 +173,7 @@ TEST(equals_the_scalar_reference) {
     }
     std::printf("conv3d: worst NMSE %.2g; by Winograd %.2g, of %d\n", worst, worst_winograd,
                 by_winograd);
-    CHECK(by_winograd > 20);
+    CHECK(by_winograd > 15);
     CHECK(worst < 3e-12);            // measured 7.4e-13
     CHECK(worst_winograd < 7.2e-12); // measured 1.8e-12
 }
