@@ -22,6 +22,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import golden_sound
 import golden_text
 import make_tiny
 import numpy as np
@@ -455,6 +456,7 @@ MAKERS: dict[str, Callable[[Reference], Arrays]] = {
     "all-image": image,
     "all-upsampler": upsampler,
     "all-loops": loops,
+    "all-sound": lambda _r: golden_sound.sound(given),
     "all-sampler": sampler,
     "base-e2e": lambda r: e2e(r, OF_BASE),
     "odd-e2e": lambda r: e2e(r, ["quadratic.t2v", "quadratic.i2v", "two"]),
