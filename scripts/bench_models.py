@@ -10,6 +10,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+import bench_sound
 import comfy_quant
 import gguf
 import numpy as np
@@ -290,6 +291,10 @@ def _write(path: Path, part: str, kind: str) -> None:
         _gemma(w, 1)
     elif part == "gemma of a video":
         _gemma(w, VIDEO["gemma"])
+    elif part == "sound":
+        w.out.add_string("config", json.dumps(bench_sound.config()))
+        w.out.add_string("model_version", "2.3.0")
+        bench_sound.write(w)
     else:
         layers = VIDEO["denoise"] if part == "video" else 1
         w.out.add_string("config", json.dumps(config(layers)))
@@ -335,6 +340,8 @@ def flops(part: str, size: int) -> float:
         return _block_flops(size, TEXT)
     if part.startswith("attention"):
         return 4.0 * WIDTH * size * size
+    if part == "sound":
+        return bench_sound.flops(size)
     if part == "gemma":
         g = GEMMA
         width = g["heads"] * g["head"]

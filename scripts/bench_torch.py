@@ -19,6 +19,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parent))
 import bench_models as models
+import bench_sound
 
 States = tuple[torch.Tensor, ...]
 Laps = list[float]
@@ -215,6 +216,8 @@ def main() -> None:
     kind = getattr(torch, dtype)
     if part in ("decode", "encode"):
         run = _pictures(part, size, kind)
+    elif part == "sound":
+        run = bench_sound.torch_run(size, kind)
     else:
         makers: dict[str, Callable[[int, torch.dtype], Run]] = {
             "dit": _dit,

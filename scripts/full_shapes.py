@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import tiny_shapes
+import tiny_sound
 import tiny_tokenizer
 from tiny_shapes import Shapes, linear
 
@@ -40,8 +41,6 @@ _AUDIO_ATTENTIONS = {
     "audio_attn1": (_A, _A, _A), "audio_attn2": (_A, _A, _A),
     "audio_to_video_attn": (_V, _A, _V), "video_to_audio_attn": (_A, _V, _A),
 }  # fmt: skip
-# What else the file holds, as one prefix each: the number of its tensors, their bytes together.
-_REST = {"audio_vae.": (102, 106_000_000), "vocoder.": (1227, 258_000_000)}
 
 
 def config() -> dict[str, Any]:
@@ -62,7 +61,7 @@ def video() -> Shapes:
 
 
 def audio() -> Shapes:
-    """The other 4189; of the audio VAE and the vocoder only the count and the size are true."""
+    """The other 4189."""
     t: Shapes = {}
     transformer = config()["transformer"]
     linear(t, DIT + "audio_patchify_proj", _A, 128)
@@ -93,9 +92,7 @@ def audio() -> Shapes:
         _attention(t, block + "attn1", transformer["num_attention_heads"], _A, _A, _A)
         tiny_shapes.feed_forward(t, block + "ff", _A)
     linear(t, "text_embedding_projection.audio_aggregate_embed", _A, 188160)
-    for prefix, (count, size) in _REST.items():
-        t |= {f"{prefix}{i}.weight": (size // 2 // count,) for i in range(count)}
-    return t
+    return t | tiny_sound.audio_vae(config()["audio_vae"]) | tiny_sound.vocoder(config()["vocoder"])
 
 
 def _attention(t: Shapes, path: str, heads: int, query: int, context: int, output: int) -> None:

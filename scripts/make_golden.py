@@ -21,8 +21,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import golden_sampling
 import golden_joint
+import golden_sampling
+import golden_sound
 import golden_text
 import golden_videos
 import make_tiny
@@ -211,6 +212,7 @@ MAKERS: dict[str, Callable[[Reference], Arrays]] = {
     "bf16-e2e": lambda r: golden_videos.e2e(r, ["guided.t2v", "guided.i2v"]),
     "wide-e2e": lambda r: golden_videos.e2e(r, ["guided.wide", "keyframes"]),
     "bf16-stages": golden_videos.two_stage,
+    "all-sound": lambda _r: golden_sound.sound(given),
     "joint-text": golden_joint.text,
     "duet-text": golden_joint.text,
     "joint-sound": golden_joint.joint,

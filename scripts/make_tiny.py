@@ -65,7 +65,13 @@ def _statistics(name: str, shape: tuple[int, ...]) -> tuple[float, float]:
         return 0.0, 1.0 if "registers" in name else 1.0 / math.sqrt(shape[1])
     if len(shape) == 1 or "table" in name:
         return 0.0, 0.3
+    if name.endswith("mel_basis"):
+        return 1.0 / shape[1], 0.3 / shape[1]
     gain = {"vae.decoder.conv_out.conv.weight": 0.45}.get(name, 1.0)
+    if name.startswith("vocoder.") and ".convs2." in name:
+        gain = 0.3
+    if name.startswith("vocoder.") and ".conv_post." in name:
+        gain = 3.0 if name == "vocoder.conv_post.weight" else 0.1
     return 0.0, gain / math.sqrt(math.prod(shape[1:]))
 
 

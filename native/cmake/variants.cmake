@@ -14,6 +14,7 @@ set(ltx2_variant_sources
     src/kernels/variants/gemm_unpack.cpp
     src/kernels/variants/quantise.cpp
     src/kernels/variants/rows.cpp
+    src/kernels/variants/snake.cpp
     src/kernels/variants/table.cpp
     src/kernels/variants/winograd.cpp)
 

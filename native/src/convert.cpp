@@ -72,8 +72,12 @@ Conversion::Conversion(const ConversionRequest & request)
     if (!request.type.empty() && request.target_size)
         fail(LTX2_STATUS_INVALID_ARGUMENT, "type: a target_size picks the types; give one of them");
     for (const PartRow & row : part_rows())
-        if (const Part * part = model_.find(row.id); part && row.is_loaded())
+        if (const Part * part = model_.find(row.id);
+            part && row.is_loaded() && (!row.sound || request.keep_audio))
             parts_.push_back(part);
+    if (parts_.empty() && !request.keep_audio && !model_.files().empty())
+        fail(LTX2_STATUS_INVALID_ARGUMENT, "keep_audio: %s holds sound alone; ask to keep it",
+             model_.files().front().path.c_str());
     if (parts_.empty())
         model_.need_all(); // says why
     if (model_.find(TextEncoder::part) && parts_.size() > 1)

@@ -17,6 +17,17 @@ Tensor add_gated(Graph & g, Tensor x, Tensor branch, const TokenRow & gate) {
 
 Tensor gelu(Graph & g, Tensor x, Tensor factor) { return g.ops().gelu(g, x, factor); }
 
+Conv3dCall conv3d(const Weights & w, int64_t in, int64_t out, Border border, int kernel,
+                  bool flat) {
+    Conv3dCall call;
+    call.kernel = kernel;
+    call.flat = flat;
+    call.border = border;
+    call.weight = w("weight", {in, out, call.taps()}, As::taps);
+    call.bias = w("bias", {out}, As::f32);
+    return call;
+}
+
 Linear::Linear(const Weights & w, int64_t in, int64_t out, bool with_bias)
     : weight(w.matrix("weight", in, out)), bias(with_bias ? w("bias", {out}, As::f32) : nullptr),
       branches(w.branches(in, out)) {}

@@ -19,6 +19,10 @@ Tensor add_gated(Graph & g, Tensor x, Tensor branch, const TokenRow & gate = {})
 // gelu(x) * factor, in the tanh form; may be written over x.
 Tensor gelu(Graph & g, Tensor x, Tensor factor = nullptr);
 
+// A convolution's weights, as a call without its frames.
+Conv3dCall conv3d(const Weights & w, int64_t in, int64_t out, Border border, int kernel = 3,
+                  bool flat = false);
+
 // Every matrix product of a layer goes through it.
 struct Linear {
     Matrix weight; // [in, out]
@@ -27,6 +31,8 @@ struct Linear {
     Activations activations = Activations::bits8;
 
     Linear(const Weights & w, int64_t in, int64_t out, bool with_bias = true);
+    // Of a matrix that is no layer's; nothing is rounded.
+    explicit Linear(Matrix weight) : weight(weight), bias(nullptr), activations(Activations::f32) {}
     // [in, rows] -> [out, rows], then GELU if asked for.
     Tensor operator()(Graph & g, Tensor x, bool with_gelu = false) const;
 };

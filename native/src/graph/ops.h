@@ -16,8 +16,11 @@ struct Ops {
     // gelu(x) * factor (null: 1), in the tanh form; may be written over x
     Tensor (*gelu)(Nodes & g, Tensor x, Tensor factor);
     Tensor (*convolve)(Nodes & g, const Conv3dCall & call);
-    // silu(x / sqrt(mean of x^2 over channels + 1e-8)), of the frames of `past` (or null) and x
-    Tensor (*pixel_norm_silu)(Nodes & g, Tensor past, Tensor x);
+    // Along time, for sound: on the processor, whatever computes the rest.
+    Tensor (*convolve_1d)(Nodes & g, const Conv1dCall & call);
+    Tensor (*snake)(Nodes & g, const SnakeCall & call);
+    // silu(x / sqrt(mean of x^2 over channels + eps)), of the frames of `past` (or null) and x
+    Tensor (*pixel_norm_silu)(Nodes & g, Tensor past, Tensor x, float eps);
     Tensor (*depth_to_space)(Nodes & g, const ShuffleCall & call);
     Tensor (*space_to_depth)(Nodes & g, const ShuffleCall & call);
     // Writes `count` outputs of a convolution's weight [in, out, taps] in the order that `convolve`

@@ -58,6 +58,17 @@ static Tensor convolve(Nodes & g, const Conv3dCall & call) {
     return device_of(g).computing().convolve(g, call);
 }
 
+// Its products are those of a convolution of one tap in F32.
+static Tensor convolve_1d(Nodes & g, const Conv1dCall & call) {
+    device_of(g).tally()->add({Work::convolve, GGML_TYPE_F32, 1},
+                              static_cast<double>(ggml_nelements(call.weight)) *
+                                  static_cast<double>(call.x->ne[1]));
+    return device_of(g).computing().convolve_1d(g, call);
+}
+static Tensor snake(Nodes & g, const SnakeCall & call) {
+    return moved(g, device_of(g).computing().snake(g, call), {call.x});
+}
+
 static Tensor norm(Nodes & g, const NormCall & call) {
     return moved(g, device_of(g).computing().norm(g, call), {call.x, call.into});
 }
@@ -67,8 +78,8 @@ static Tensor add_gated(Nodes & g, Tensor x, Tensor branch, const TokenRow & gat
 static Tensor gelu(Nodes & g, Tensor x, Tensor factor) {
     return moved(g, device_of(g).computing().gelu(g, x, factor), {x, factor});
 }
-static Tensor pixel_norm_silu(Nodes & g, Tensor past, Tensor x) {
-    return moved(g, device_of(g).computing().pixel_norm_silu(g, past, x), {past, x});
+static Tensor pixel_norm_silu(Nodes & g, Tensor past, Tensor x, float eps) {
+    return moved(g, device_of(g).computing().pixel_norm_silu(g, past, x, eps), {past, x});
 }
 static Tensor depth_to_space(Nodes & g, const ShuffleCall & call) {
     return moved(g, device_of(g).computing().depth_to_space(g, call), {call.x, call.skip});
@@ -83,6 +94,8 @@ const Ops counted_ops = {matmul,
                          add_gated,
                          gelu,
                          convolve,
+                         convolve_1d,
+                         snake,
                          pixel_norm_silu,
                          depth_to_space,
                          space_to_depth,

@@ -1,6 +1,7 @@
 // ggml's own operations, for its CPU backend and for GPUs: what differs between the two ends in
 // _cpu and _gpu.
 #include "graph/ops.h"
+#include "kernels/cpu_ops.h"
 
 #include <algorithm>
 #include <cmath>
@@ -172,8 +173,9 @@ static Tensor part(Nodes & g, Tensor x, int axis, int64_t first, int64_t count) 
                         static_cast<size_t>(first) * x->nb[axis]);
 }
 
-// One more position at both ends of an axis. Zeros are joined: Metal pads at the high end only.
-static Tensor with_border(Nodes & g, Tensor x, int axis, Border border) {
+// One more position at both ends of an axis; with a shift, two at the low end or at the high one.
+// Zeros are joined: Metal pads at the high end only.
+static Tensor with_border(Nodes & g, Tensor x, int axis, Border border, int shift) {
     const int64_t n = x->ne[axis];
     const int64_t low = border == Border::reflect ? 1 : border == Border::replicate ? 0 : n - 1;
     Tensor front, back;
@@ -186,7 +188,11 @@ static Tensor with_border(Nodes & g, Tensor x, int axis, Border border) {
         front = ggml_cont(g.ctx(), part(g, x, axis, low, 1));
         back = ggml_cont(g.ctx(), part(g, x, axis, n - 1 - low, 1));
     }
-    return join(g, join(g, front, x, axis), back, axis);
+    for (int i = 0; i < 1 + shift; ++i)
+        x = join(g, front, x, axis);
+    for (int i = 0; i < 1 - shift; ++i)
+        x = join(g, x, back, axis);
+    return x;
 }
 
 static Tensor with_copies(Nodes & g, Tensor x, int before, int after) {
@@ -254,7 +260,9 @@ static Tensor sum_of_offsets(Nodes & g, const Conv3dCall & call, Tensor x) {
 
 static Tensor with_frames_and_border(Nodes & g, const Conv3dCall & call) {
     Tensor x = with_copies(g, join(g, call.past, call.x, 3), call.before, call.after);
-    return call.kernel > 1 ? with_border(g, with_border(g, x, 1, call.border), 2, call.border) : x;
+    if (call.kernel == 1)
+        return x;
+    return with_border(g, with_border(g, x, 1, call.border, call.left), 2, call.border, call.up);
 }
 
 static Tensor with_bias_and_skip(Nodes & g, const Conv3dCall & call, Tensor sum) {
@@ -295,8 +303,8 @@ static Tensor convolve_gpu(Nodes & g, const Conv3dCall & call) {
     return with_bias_and_skip(g, call, sum);
 }
 
-static Tensor pixel_norm_silu(Nodes & g, Tensor past, Tensor x) {
-    return ggml_silu(g.ctx(), ggml_rms_norm(g.ctx(), join(g, past, x, 3), 1e-8f));
+static Tensor pixel_norm_silu(Nodes & g, Tensor past, Tensor x, float eps) {
+    return ggml_silu(g.ctx(), ggml_rms_norm(g.ctx(), join(g, past, x, 3), eps));
 }
 
 // x as `ne`, where an axis may stand for several, since ggml has four; then the first two of them
@@ -355,12 +363,34 @@ static Tensor space_to_depth(Nodes & g, const ShuffleCall & call) {
 }
 
 // No pack; activations are rounded to the weights' type; codes are not read.
-const Ops ggml_cpu_ops = {
-    matmul_cpu,      attention_cpu,      norm,           add_gated, gelu_cpu, convolve_cpu,
-    pixel_norm_silu, depth_to_space_cpu, space_to_depth, nullptr,   true,     false};
+const Ops ggml_cpu_ops = {matmul_cpu,
+                          attention_cpu,
+                          norm,
+                          add_gated,
+                          gelu_cpu,
+                          convolve_cpu,
+                          kernels::convolve_1d,
+                          kernels::snake,
+                          pixel_norm_silu,
+                          depth_to_space_cpu,
+                          space_to_depth,
+                          nullptr,
+                          true,
+                          false};
 
-const Ops ggml_gpu_ops = {
-    matmul_gpu,      attention_gpu,      norm,           add_gated, gelu_gpu, convolve_gpu,
-    pixel_norm_silu, depth_to_space_gpu, space_to_depth, nullptr,   true,     false};
+const Ops ggml_gpu_ops = {matmul_gpu,
+                          attention_gpu,
+                          norm,
+                          add_gated,
+                          gelu_gpu,
+                          convolve_gpu,
+                          kernels::convolve_1d,
+                          kernels::snake,
+                          pixel_norm_silu,
+                          depth_to_space_gpu,
+                          space_to_depth,
+                          nullptr,
+                          true,
+                          false};
 
 } // namespace ltx2

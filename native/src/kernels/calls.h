@@ -113,6 +113,9 @@ struct Conv3dCall {
     bool flat = false;      // in time it is 1: each frame by itself
     int stride_time = 1, stride_space = 1; // 1 or 2
     int before = 0, after = 0; // copies of the first and of the last frame around the row
+    // The kernel's middle lies so many rows above and columns left of an output: -1, 0 or 1. With
+    // one row, outputs see no row that comes after them.
+    int up = 0, left = 0;
     Border border = Border::zeros;
     bool normed = false; // a norm has made x small; else it may exceed F16's largest value
 
@@ -142,6 +145,30 @@ struct ShuffleCall {
     int64_t skip_first = 0;     // the frame of (skip_past, skip) that belongs to x's first
     int time = 1, space = 1;    // the strides: 1 or 2
     int drop = 0;               // output frames left out at the start
+};
+
+// A convolution over positions in a row, that sees zeros before the first and after the last, as
+// many of them as there are outputs. With `rate`, a transposed one: each position becomes so many.
+struct Conv1dCall {
+    Tensor x = nullptr;      // [in, positions]
+    Tensor weight = nullptr; // [taps, in, out], transposed [taps, out, in]: F32, F16 or BF16
+    Tensor bias = nullptr;   // [out], or null
+    Tensor skip = nullptr;   // added: [out, out positions], or null
+    int dilation = 1;
+    int rate = 0;   // 0: it is not transposed
+    float leak = 1; // what negative values of x are multiplied by before
+
+    int64_t taps() const { return weight->ne[0]; }
+    int64_t in() const { return x->ne[0]; }
+    int64_t out() const { return weight->ne[rate ? 1 : 2]; }
+    int64_t out_positions() const { return x->ne[1] * (rate ? rate : 1); }
+};
+
+// x + sin^2(e^alpha x) / e^beta at twice the rate, with a filter before and after.
+struct SnakeCall {
+    Tensor x = nullptr;                     // [channels, positions]
+    Tensor alpha = nullptr, beta = nullptr; // [channels]
+    Tensor up = nullptr, down = nullptr;    // filters of 12 taps
 };
 
 } // namespace ltx2

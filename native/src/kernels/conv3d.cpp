@@ -172,8 +172,8 @@ static void add_block(const Conv3dPlan & p, const Piece & piece, int64_t first_i
     for (int64_t dt = 0; dt < frames; ++dt) {
         const float * frame = input_frame(call, piece.t * call.stride_time + dt - call.before);
         for (int64_t line = 0; line < (piece.height - 1) * s + k; ++line)
-            lay_out(p, frame, piece.y * s + line - k / 2, piece.x * s - k / 2, first_in, channels,
-                    ld, laid + (dt * lines + line) * block * ld);
+            lay_out(p, frame, piece.y * s + line - k / 2 - call.up, piece.x * s - k / 2 - call.left,
+                    first_in, channels, ld, laid + (dt * lines + line) * block * ld);
     }
     const Conv3dTileFn tile =
         variant().conv3d.tile_for(static_cast<int>(s), static_cast<int>(k), p.direct.tile_rows);

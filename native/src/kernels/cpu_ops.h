@@ -13,7 +13,9 @@ Tensor norm(Nodes & g, const NormCall & call);
 Tensor add_gated(Nodes & g, Tensor x, Tensor branch, const TokenRow & gate);
 Tensor gelu(Nodes & g, Tensor x, Tensor factor);
 Tensor convolve(Nodes & g, const Conv3dCall & call);
-Tensor pixel_norm_silu(Nodes & g, Tensor past, Tensor x);
+Tensor convolve_1d(Nodes & g, const Conv1dCall & call);
+Tensor snake(Nodes & g, const SnakeCall & call);
+Tensor pixel_norm_silu(Nodes & g, Tensor past, Tensor x, float eps);
 Tensor depth_to_space(Nodes & g, const ShuffleCall & call);
 Tensor space_to_depth(Nodes & g, const ShuffleCall & call);
 // On the host, F16 or F32.

@@ -68,13 +68,13 @@ Tensor gelu(Nodes & g, Tensor x, Tensor factor) {
     });
 }
 
-Tensor pixel_norm_silu(Nodes & g, Tensor past, Tensor x) {
+Tensor pixel_norm_silu(Nodes & g, Tensor past, Tensor x, float eps) {
     Shape ne = shape_of(x);
     ne[3] += past ? past->ne[3] : 0;
     return for_rows(g, "norm and SiLU", ne, nullptr, {past, x}, [=](Tensor out, int64_t r) {
         const int64_t width = ne[0], frame = ne[1] * ne[2];
         const float * from = frame_of(past, x, r / frame) + r % frame * width;
-        variant().rows.rms_silu(from, floats(out) + r * width, width, 1e-8f);
+        variant().rows.rms_silu(from, floats(out) + r * width, width, eps);
     });
 }
 

@@ -7,6 +7,7 @@
 #include "kernels/gemm.h"
 #include "kernels/quantise.h"
 #include "kernels/rows.h"
+#include "kernels/snake.h"
 #include "kernels/winograd.h"
 
 #include <vector>
@@ -20,6 +21,7 @@ struct Variant {
     const Gemm & gemm;
     const Quantise & quantise;
     const Rows & rows;
+    const Snake & snake;
     const Winograd & winograd;
 };
 

@@ -151,6 +151,11 @@ void Model::claim(Found & found, const Contents & all, const FileSet & set,
         return;
     const auto [at, fresh] = parts_.try_emplace(found.row->id);
     Part & part = at->second;
+    if (!fresh && found.row->sound && !set.asked_for) {
+        log(Level::info, "%s: its %s is not used: %s has one", file.path.c_str(), found.row->title,
+            part.file->path.c_str());
+        return;
+    }
     if (!fresh) {
         const auto claimed = [&](const auto & wanted) { // by the file that was first
             return std::any_of(parts_.begin(), parts_.end(), [&](const auto & p) {

@@ -162,6 +162,7 @@ static PartRow sound(const char * id, const char * title, int enough) {
     PartRow row{id, title, Need::optional, enough};
     row.source = checkpoint;
     row.groups = {"transformer"};
+    row.sound = true;
     return row;
 }
 
@@ -244,17 +245,42 @@ static PartRow upsampler() {
 }
 
 static PartRow audio_vae() {
-    PartRow row = unused("audio_vae", "audio VAE",
-                         {{"audio_vae.*", ""},
-                          {"encoder.mid.block_#.conv1.conv.weight", ""},
-                          {"decoder.mid.block_#.conv1.conv.weight", ""}});
-    row.namings = {{{"audio_vae."}, "audio_vae.", {{"*"}}}};
+    PartRow row{"audio_vae", "audio VAE", Need::optional, 3};
+    row.signs = {{"audio_vae.encoder.conv_in.conv.weight", "E 2 3 3"},
+                 {"audio_vae.encoder.conv_out.conv.weight", "? F 3 3"},
+                 {"audio_vae.encoder.mid.block_1.conv1.conv.weight", "F F 3 3"},
+                 {"audio_vae.decoder.mid.block_1.conv1.conv.weight", "D D 3 3"},
+                 {"audio_vae.decoder.conv_in.conv.weight", "D ? 3 3"},
+                 {"audio_vae.decoder.conv_out.conv.weight", "2 ? 3 3"}};
+    row.source = checkpoint;
+    row.groups = {"audio_vae"};
+    row.namings = {{{"audio_vae.", ""},
+                    "audio_vae.",
+                    {{"encoder.*"},
+                     {"decoder.*"},
+                     {"per_channel_statistics.mean-of-means"},
+                     {"per_channel_statistics.std-of-means"}}}};
+    row.measures = {{"width", "audio_vae.encoder.conv_in.conv.bias", 0},
+                    {"channels", "audio_vae.per_channel_statistics.mean-of-means", 0}};
+    row.sound = true;
     return row;
 }
 
 static PartRow vocoder() {
-    PartRow row = unused("vocoder", "vocoder", {{"vocoder.*", ""}, {"bwe_generator.*", ""}});
+    PartRow row{"vocoder", "vocoder", Need::optional, 2};
+    row.signs = {{"vocoder.vocoder.conv_pre.weight", "D 128 7"},
+                 {"vocoder.vocoder.conv_post.weight", "2 ? 7"},
+                 {"vocoder.bwe_generator.conv_pre.weight", "E 128 7"},
+                 {"vocoder.bwe_generator.conv_post.weight", "2 ? 7"},
+                 {"vocoder.conv_pre.weight", "F 128 7"},
+                 {"vocoder.conv_post.weight", "2 ? 7"}};
+    row.source = checkpoint;
+    row.groups = {"vocoder"};
     row.namings = {{{"vocoder."}, "vocoder.", {{"*"}}}};
+    row.measures = {{"width", "vocoder.vocoder.conv_pre.bias", 0},
+                    {"width", "vocoder.conv_pre.bias", 0},
+                    {"extension", "vocoder.bwe_generator.conv_pre.bias", 0}};
+    row.sound = true;
     return row;
 }
 

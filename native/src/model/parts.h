@@ -71,6 +71,8 @@ struct PartRow {
 
     std::vector<Measure> measures = {};
 
+    bool sound = false; // a video without sound needs none of it; a conversion keeps it by request
+
     bool is_loaded() const { return need == Need::always || need == Need::optional; }
 };
 

@@ -288,13 +288,15 @@ static void say_what_it_is(Contents & contents) {
 }
 
 const PartRow * unused_part(const TensorInfo & tensor) {
-    float added = 0;
-    for (const PartRow & row : part_rows())
-        if (!row.is_loaded() &&
-            (official_name(row, tensor.name, added) ||
-             std::any_of(row.signs.begin(), row.signs.end(),
-                         [&](const Sign & sign) { return matches(sign.name, tensor.name); })))
+    for (const PartRow & row : part_rows()) {
+        float added = 0;
+        const std::optional<std::string> official = official_name(row, tensor.name, added);
+        const auto fits = [&](const Sign & sign) { return matches(sign.name, tensor.name); };
+        // Sound that is not complete has no short names: others have them too.
+        if (row.is_loaded() ? row.sound && official == tensor.name
+                            : official || std::any_of(row.signs.begin(), row.signs.end(), fits))
             return &row;
+    }
     return nullptr;
 }
 

@@ -40,7 +40,7 @@ struct Contents {
 
 // Whether a name is of a pattern of model/parts.h; `number` receives what the first `#` stands for.
 bool matches(std::string_view pattern, std::string_view name, std::string_view * number = nullptr);
-// The part that a tensor, of no part that is needed, seems to be of; null where nothing tells.
+// The part that a tensor, of no part that was found, seems to be of; null where nothing tells.
 const PartRow * unused_part(const TensorInfo & tensor);
 
 // What one file holds, or the shards of one together.

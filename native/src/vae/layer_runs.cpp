@@ -4,6 +4,8 @@
 
 namespace ltx2 {
 
+static constexpr float eps = 1e-8f; // of PixelNorm
+
 Past::Past(Shape frame, bool causal)
     : frame_{frame[0], frame[1], frame[2], 2}, causal_(causal), before_(causal ? 2 : 1) {}
 
@@ -38,7 +40,7 @@ void Past::finish(Graph & g) {
 }
 
 Tensor VaeConvRun::operator()(Graph & g, Tensor x, bool last) {
-    const Tensor seen = layer.activated ? g.ops().pixel_norm_silu(g, nullptr, x) : x;
+    const Tensor seen = layer.activated ? g.ops().pixel_norm_silu(g, nullptr, x, eps) : x;
     Conv3dCall call = past.call(g, layer.conv, seen, last);
     call.normed = layer.activated;
     return call.out_frames() ? g.ops().convolve(g, call) : nullptr;
@@ -64,13 +66,14 @@ Tensor VaeResRun::operator()(Graph & g, Tensor x, bool last) {
     if (call1.out_frames() == 0)
         return nullptr;
     // The past is kept as it came, for the sum at the end: its two frames are normed once more.
-    call1.x = g.ops().pixel_norm_silu(g, call1.past, x);
+    call1.x = g.ops().pixel_norm_silu(g, call1.past, x, eps);
     call1.past = nullptr;
     call1.normed = true;
     const Tensor h = g.ops().convolve(g, call1);
 
     second = true;
-    Conv3dCall call2 = past2.call(g, layer.conv2, g.ops().pixel_norm_silu(g, nullptr, h), last);
+    Conv3dCall call2 =
+        past2.call(g, layer.conv2, g.ops().pixel_norm_silu(g, nullptr, h, eps), last);
     call2.normed = true;
     call2.skip = x;
     call2.skip_past = past1.frames();

@@ -2,17 +2,6 @@
 
 namespace ltx2 {
 
-Conv3dCall conv3d(const Weights & w, int64_t in, int64_t out, Border border, int kernel,
-                  bool flat) {
-    Conv3dCall call;
-    call.kernel = kernel;
-    call.flat = flat;
-    call.border = border;
-    call.weight = w("weight", {in, out, call.taps()}, As::taps);
-    call.bias = w("bias", {out}, As::f32);
-    return call;
-}
-
 VaeResBlock::VaeResBlock(const Weights & w, int64_t in, int64_t out, Border border)
     : conv1(conv3d(w / "conv1.conv", in, out, border)),
       conv2(conv3d(w / "conv2.conv", out, out, border)) {

@@ -2,7 +2,7 @@
 // there are. layer_runs.h passes frames through them.
 #pragma once
 
-#include "graph/weights.h"
+#include "graph/layers.h"
 #include "vae/config.h"
 
 #include <optional>
@@ -14,10 +14,6 @@ struct VaeConvRun; // of layer_runs.h
 struct VaeResRun;
 struct VaeUpsampleRun;
 struct VaeDownsampleRun;
-
-// A convolution's weights, as a call without its frames.
-Conv3dCall conv3d(const Weights & w, int64_t in, int64_t out, Border border, int kernel = 3,
-                  bool flat = false);
 
 // In these, a convolution is a call without its frames. With `activated`, it comes after PixelNorm
 // and SiLU.

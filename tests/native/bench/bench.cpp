@@ -190,6 +190,7 @@ static Run make_run(Device & device, const std::string & part, const std::string
     return part == "dit"      ? dit_run(device, parts, size)
            : part == "decode" ? decode_run(device, parts, size)
            : part == "encode" ? encode_run(device, parts, size)
+           : part == "sound"  ? sound_run(device, parts, size)
                               : gemma_run(device, parts, size);
 }
 
@@ -203,7 +204,7 @@ static int bench(int argc, char ** argv) {
     }
     if (argc != 5)
         fail(LTX2_STATUS_INVALID_ARGUMENT,
-             "usage: bench dit|decode|encode|gemma|attention|attention64|types|video "
+             "usage: bench dit|decode|encode|sound|gemma|attention|attention64|types|video "
              "MODEL|KIND|KINDS THREADS SIZE");
     Device device("CPU", std::atoi(argv[3]));
     const Run run = make_run(device, argv[1], argv[2], std::atoi(argv[4]));

@@ -36,6 +36,9 @@ private:
 // tokens, the connector, `steps` of the eight denoising steps, the decoder.
 Run video_run(Device & device, const std::string & folder, int steps);
 
+// Audio latents to samples; stages are the decoder and the vocoder.
+Run sound_run(Device & device, const Model & model, int latents);
+
 // The product of a matrix of 4096 x 1024 with `rows` rows of activations, in each of the types,
 // which commas separate: seconds of the processor, which other work on the machine changes less.
 Run types_run(int threads, const std::string & kinds, int rows);

@@ -205,11 +205,36 @@ TEST(relatives_are_named) {
                               {"post_upsample_res_blocks.3.conv1.weight", {8, 8, 3, 3, 3}},
                               {"final_conv.weight", {4, 8, 3, 3, 3}}};
     CHECK(problem(upsampler).empty() && ids_of(contents_of(upsampler, {})) == "upsampler");
-    // Of a video without sound, these are no mistake where the caller names them.
-    const Contents audio = contents_of({{"audio_vae.decoder.conv_in.conv.weight", {2}}}, {});
-    CHECK(audio.problem == "holds nothing that is used (audio VAE)" && !audio.refused);
+    // Of a video, these are no mistake where the caller names them.
     CHECK(ids_of(contents_of({{"mm.input_projection.weight", {2, 2}}}, {})) == "vision");
-    CHECK(ids_of(contents_of({{"vocoder.vocoder.conv_pre.weight", {2}}}, {})) == "vocoder");
+}
+
+static const Shapes audio_vae = {{"encoder.conv_in.conv.weight", {8, 2, 3, 3}},
+                                 {"encoder.mid.block_1.conv1.conv.weight", {32, 32, 3, 3}},
+                                 {"decoder.mid.block_1.conv1.conv.weight", {32, 32, 3, 3}},
+                                 {"decoder.conv_in.conv.weight", {32, 8, 3, 3}},
+                                 {"decoder.conv_out.conv.weight", {2, 8, 3, 3}},
+                                 {"per_channel_statistics.mean-of-means", {128}}};
+static const Shapes hifi_gan = {{"conv_pre.weight", {64, 128, 7}}, {"conv_post.weight", {2, 8, 7}}};
+
+TEST(sound_is_told_by_its_shapes) {
+    for (const char * prefix : {"", "audio_vae."}) {
+        const Contents c = contents_of(prefixed(prefix, audio_vae), {});
+        CHECK(ids_of(c) == "audio_vae" && c.problem.empty());
+        CHECK(c.parts.at(0).tensors.count("audio_vae.decoder.conv_out.conv.weight"));
+        Shapes mono = audio_vae; // and of other sizes, it is none
+        for (auto & [name, shape] : mono)
+            shape.push_back(3);
+        CHECK(ids_of(contents_of(prefixed(prefix, mono), {})).empty());
+    }
+    for (const char * prefix : {"vocoder.", "vocoder.vocoder.", "vocoder.bwe_generator."}) {
+        const Contents c = contents_of(prefixed(prefix, hifi_gan), {});
+        CHECK(ids_of(c) == "vocoder" && c.problem.empty());
+    }
+    CHECK(ids_of(contents_of(hifi_gan, {})).empty());
+    const Contents both =
+        contents_of(prefixed("audio_vae.", audio_vae) + prefixed("vocoder.", hifi_gan), {});
+    CHECK(ids_of(both) == "audio_vae vocoder");
 }
 
 TEST(another_text_encoder_is_told_by_its_architecture) {

@@ -2,6 +2,9 @@
 //     ltx2_tap COMPONENT MODEL[,MODEL...] OUT [name=value ...]
 // Values are .npy files, numbers or words, as the component takes them; `device` and `threads` are
 // taken by all. What the component gives, and every tapped value, is written as OUT/<name>.npy.
+#include "audio/audio_vae.h"
+#include "audio/resample.h"
+#include "audio/vocoder.h"
 #include "dit/dit.h"
 #include "npy.h"
 #include "sampling/samplers.h"
@@ -212,6 +215,80 @@ void upsample(Job & job) {
              to_planes(out.values.data(), g.cells(), out.channels).data());
 }
 
+// [a][b][c] -> [b][a][c]
+std::vector<float> swapped(const std::vector<float> & values, int64_t a, int64_t b, int64_t c) {
+    std::vector<float> out;
+    for (int64_t j = 0; j < b; ++j)
+        for (int64_t i = 0; i < a; ++i)
+            out.insert(out.end(), values.begin() + (i * b + j) * c,
+                       values.begin() + (i * b + j + 1) * c);
+    return out;
+}
+
+void save_spectrogram(const Job & job, const Spectrogram & spectrogram) {
+    const int64_t frames = spectrogram.frames(), bands = Spectrogram::bands;
+    job.save("mel", {2, frames, bands}, swapped(spectrogram.values, frames, 2, bands).data());
+}
+Spectrogram spectrogram_of(const Job & job) { // mel [2, frames, bands]
+    const npy::Array mel = job.array("mel");
+    return {swapped(mel.floats(), 2, mel.shape.at(1), mel.shape.at(2))};
+}
+
+// latent [channels, latents, bins]; window -> mel [2, frames, bands]
+void audio_decode(Job & job) {
+    const npy::Array given = job.array("latent");
+    const int64_t channels = given.shape.at(0), count = given.shape.at(1), bins = given.shape.at(2);
+    const Latents latents{{static_cast<int>(count), 1, 1},
+                          static_cast<int>(channels * bins),
+                          swapped(given.floats(), channels, count, bins)};
+    const Model model = job.model();
+    AudioDecoder vae(model, job.device);
+    vae.load(Progress());
+    vae.window = job.integer("window", static_cast<int>(vae.window));
+    save_spectrogram(job, vae.decode(latents, Progress()));
+}
+
+// mel [2, frames, bands]; window -> latent [channels, latents, bins]
+void audio_encode(Job & job) {
+    const Model model = job.model();
+    AudioEncoder vae(model, job.device);
+    vae.load(Progress());
+    vae.window = job.integer("window", static_cast<int>(vae.window));
+    const Latents latents = vae.encode(spectrogram_of(job), Progress());
+    const int64_t count = latents.grid.frames, bins = vae.config().bins();
+    const int64_t channels = latents.channels / bins;
+    job.save("latent", {channels, count, bins},
+             swapped(latents.values, count, channels, bins).data());
+}
+
+// mel [2, frames, bands]; window -> sound [positions, 2], rate
+void vocode(Job & job) {
+    const Model model = job.model();
+    Vocoder vocoder(model, job.device);
+    vocoder.load(Progress());
+    vocoder.set_window(job.integer("window", 1024));
+    const Sound sound = vocoder.sound(spectrogram_of(job), Progress());
+    job.save("sound", {sound.positions(), 2}, sound.samples.data());
+    const float rate = static_cast<float>(sound.rate);
+    job.save("rate", {1}, &rate);
+}
+
+// MODEL is not read. sound [positions, channels], rate -> mel [2, frames, bands]
+void mel(Job & job) {
+    const npy::Array given = job.array("sound");
+    const Sound sound = as_stereo(given.floats().data(), given.shape.at(0),
+                                  static_cast<int>(given.shape.at(1)), job.integer("rate", 0));
+    save_spectrogram(job, encoder_spectrogram(sound, job.device, Progress()));
+}
+
+// MODEL is not read. sound [positions, 2], from, to, copies (or zeros outside) -> sound
+void resampled(Job & job) {
+    const std::vector<float> out =
+        resample(job.array("sound").floats(), job.integer("from", 0), job.integer("to", 0),
+                 job.integer("copies", 0) ? Outside::copies : Outside::zeros);
+    job.save("sound", {static_cast<int64_t>(out.size() / 2), 2}, out.data());
+}
+
 // ids [tokens] -> states [layers + 1, tokens, hidden]
 void text_encoder(Job & job) {
     const Model model = job.model();
@@ -337,6 +414,11 @@ using Component = void (*)(Job &);
 const std::map<std::string, Component> components = {
     {"connector", connect<Connector>},
     {"audio-connector", connect<AudioConnector>},
+    {"audio-decode", audio_decode},
+    {"audio-encode", audio_encode},
+    {"vocode", vocode},
+    {"mel", mel},
+    {"resample", resampled},
     {"dit", dit},
     {"guidance", guidance},
     {"schedule", schedule},

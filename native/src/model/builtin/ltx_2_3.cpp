@@ -29,7 +29,24 @@ const char * const ltx23_config = R"({
     ["res_x", {"num_layers": 6}], ["compress_time", {"multiplier": 2}],
     ["res_x", {"num_layers": 4}], ["compress_all", {"multiplier": 1}],
     ["res_x", {"num_layers": 2}], ["compress_all", {"multiplier": 2}],
-    ["res_x", {"num_layers": 2}]]}
+    ["res_x", {"num_layers": 2}]]},
+"audio_vae": {"model": {"params": {"sampling_rate": 16000,
+    "ddconfig": {"ch": 128, "ch_mult": [1, 2, 4], "num_res_blocks": 2, "z_channels": 8,
+      "double_z": true, "in_channels": 2, "out_ch": 2, "mel_bins": 64, "norm_type": "pixel",
+      "causality_axis": "height", "attn_resolutions": [], "mid_block_add_attention": false}}},
+  "preprocessing": {"stft": {"filter_length": 1024, "hop_length": 160, "causal": true}}},
+"vocoder": {
+  "vocoder": {"resblock": "AMP1", "activation": "snakebeta", "stereo": true,
+    "upsample_initial_channel": 1536, "upsample_rates": [5, 2, 2, 2, 2, 2],
+    "upsample_kernel_sizes": [11, 4, 4, 4, 4, 4], "resblock_kernel_sizes": [3, 7, 11],
+    "resblock_dilation_sizes": [[1, 3, 5], [1, 3, 5], [1, 3, 5]],
+    "use_tanh_at_final": false, "use_bias_at_final": false},
+  "bwe": {"resblock": "AMP1", "activation": "snakebeta", "stereo": true,
+    "upsample_initial_channel": 512, "upsample_rates": [6, 5, 2, 2, 2],
+    "upsample_kernel_sizes": [12, 11, 4, 4, 4], "resblock_kernel_sizes": [3, 7, 11],
+    "resblock_dilation_sizes": [[1, 3, 5], [1, 3, 5], [1, 3, 5]], "use_bias_at_final": false,
+    "input_sampling_rate": 16000, "output_sampling_rate": 48000, "n_fft": 512, "hop_length": 80,
+    "num_mels": 64}}
 })";
 
 const char * const ltx23_negative_prompt =
