@@ -84,4 +84,7 @@ def video_of(owner: Any, metadata: dict[str, Any]) -> Video:
     frames = view(owner, owner.pixels, np.uint8, (owner.frames, owner.height, owner.width, 3))
     latents = latents_view(owner, owner.latents)
     size = {"width": owner.width, "height": owner.height, "frames": owner.frames, "fps": owner.fps}
-    return Video(frames, owner.fps, latents, {**size, **metadata})
+    audio = None
+    if owner.audio:
+        audio = view(owner, owner.audio, np.float32, (owner.audio_samples, 2))
+    return Video(frames, owner.fps, latents, {**size, **metadata}, audio, owner.sample_rate)

@@ -27,7 +27,14 @@ Conditions: TypeAlias = "media.ImageLike | tuple[media.ImageLike, float]"
 TEXT_PARTS = ("text_encoder", "projection", "connector")  # which turn a prompt into features
 TEXTS = {"negative_prompt", "schedule", "sampler", "recipe"}
 NOT_ZERO = "{}: 0 cannot be used; leave it out for the default"
-_OFF_AT_ZERO = {"guidance", "stg", "rescale"}  # to C zero is the default, negative is off
+_OFF_AT_ZERO = {
+    "guidance",
+    "stg",
+    "rescale",
+    "audio",
+    "audio_guidance",
+    "modality_guidance",
+}  # to C zero is the default, negative is off
 
 
 class Options(TypedDict, total=False):
@@ -52,6 +59,13 @@ class Options(TypedDict, total=False):
     recipe: str
     """Which stages make it, by name: several begin at half the size, and need a latent upsampler;
     default: "one-stage". `capabilities()` lists them."""
+    audio: bool
+    """Its sound too; False is off, which makes another video, of less work; default: where the
+    model makes sound."""
+    audio_guidance: float
+    """How closely the sound follows the prompt; 1 or 0 is off; default: the model's own."""
+    modality_guidance: float
+    """How closely video and sound follow each other; 1 or 0 is off; default: the model's own."""
     steps: int
     """Denoising steps; default: the model's own."""
     guidance: float

@@ -44,6 +44,12 @@ class Video:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     """prompt, seed, model and settings, as `save` writes them into the file."""
 
+    audio: NDArray[np.float32] | None = None
+    """[samples, 2], in -1..1, read-only, from the video's first moment on; None without sound."""
+
+    sample_rate: int = 0
+    """Samples of `audio` in a second."""
+
     @property
     def seed(self) -> int | None:
         """The seed, given or chosen: the same one gives the same video again."""

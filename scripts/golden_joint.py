@@ -1,4 +1,7 @@
-"""Golden files of the transformer with sound, and of the text it reads. Imported by make_golden.py only."""
+"""Golden files of video and sound together: the transformer, the text, whole clips.
+
+Imported by make_golden.py only.
+"""
 
 from __future__ import annotations
 
@@ -6,18 +9,22 @@ from dataclasses import replace
 from typing import Any
 from unittest import mock
 
+import golden_sound
 import numpy as np
 import reference as ref
 import torch
+from ltx_core.components.diffusion_steps import EulerDiffusionStep
+from ltx_core.components.guiders import MultiModalGuider, MultiModalGuiderParams
 from ltx_core.guidance.perturbations import (
     BatchedPerturbationConfig,
     Perturbation,
     PerturbationConfig,
     PerturbationType,
 )
+from ltx_core.model.transformer.model import X0Model
 from ltx_core.model.transformer.transformer_args import MultiModalTransformerArgsPreprocessor
 from ltx_core.types import VideoPixelShape
-from reference import FPS, PROMPT, Arrays, Reference, array, given, stg_blocks
+from reference import FPS, NEGATIVE, PROMPT, Arrays, Reference, array, given, stg_blocks
 
 
 def _own_timesteps(self: Any, modality: Any, cross_modality: Any = None) -> Any:
@@ -104,4 +111,62 @@ def joint(r: Reference) -> Arrays:
             video, audio = model(*modalities, how)
             out[f"{name}velocity"] = array(video[0])
             out[f"audio.{name}velocity"] = array(audio[0])
+    return out
+
+
+SOUND = {"joint": ("sound", "sound"), "duet": ("odd", "hifigan")}  # audio VAE, vocoder
+
+
+def clip(r: Reference) -> Arrays:
+    """Prompt to frames and samples, guided in all ways; noise of the video, then of the sound."""
+    kind = "joint" if r.transformer_config["audio_in_channels"] == 128 else "duet"
+    out: Arrays = {}
+    model, guidance = X0Model(r.joint()), r.config["sampling"]
+    pixels = VideoPixelShape(1, 9, 64, 64, FPS)
+    positive, negative = r.encode(PROMPT), r.encode(NEGATIVE)
+    contexts = [(positive.context, negative.context)]
+    contexts.append((positive.audio_context, negative.audio_context))  # type: ignore[arg-type]
+    states, tools, noises = [], [], []
+    for name, (state, tool) in (("video", r.state(pixels)), ("audio", r.audio_state(pixels))):
+        noise = given(f"clip.{name}", *tool.target_shape.to_torch_shape())
+        # video [C,F,H,W]; audio tokens [T, C x bins] in planes: [C x bins, T]
+        tokens = tool.patchifier.patchify(noise)
+        noises.append(array(noise[0] if name == "video" else tokens[0].T).ravel())
+        states.append(ref.noised(state, tokens))
+        tools.append(tool)
+    out["noise"] = np.concatenate(noises)
+    blocks = stg_blocks(r.config)
+    guiders = [
+        MultiModalGuider(
+            params=MultiModalGuiderParams(
+                cfg_scale=scale, stg_scale=guidance["stg"], rescale_scale=guidance["rescale"],
+                modality_scale=3.0, stg_blocks=blocks,
+            ),
+            negative_context=context[1],
+        )
+        for scale, context in zip((guidance["guidance"], 7.0), contexts, strict=True)
+    ]  # fmt: skip
+    both = [PerturbationType.SKIP_VIDEO_SELF_ATTN, PerturbationType.SKIP_AUDIO_SELF_ATTN]
+    apart = [PerturbationType.SKIP_A2V_CROSS_ATTN, PerturbationType.SKIP_V2A_CROSS_ATTN]
+    sigmas = ref.sigmas(guidance["schedule"], guidance["steps"])
+    for i, sigma in enumerate(sigmas[:-1]):
+
+        def passed(which: int, how: Any, at: torch.Tensor = sigma) -> Any:
+            return model(
+                *(ref.modality(s, c[which], at) for s, c in zip(states, contexts, strict=True)), how
+            )
+
+        passes = (
+            passed(0, None), passed(1, None), passed(0, _without(both, blocks)),
+            passed(0, _without(apart, None)),
+        )  # fmt: skip
+        for s, guider in enumerate(guiders):
+            pred = guider.calculate(*(x0[s] for x0 in passes))
+            stepped = EulerDiffusionStep().step(states[s].latent, pred, sigmas, i)
+            states[s] = replace(states[s], latent=stepped)
+    latents = ref.latents_of(states[0], tools[0])
+    out["latents"], out["pixels"] = array(latents[0]), ref.to_bytes(r.decoder()(latents))
+    audio = tools[1].unpatchify(states[1]).latent
+    vae, vocoder = SOUND[kind]
+    out["sound"] = np.ascontiguousarray(golden_sound.decoded(vae, vocoder, audio).T)
     return out

@@ -72,3 +72,14 @@ def sound(given: Callable[..., torch.Tensor]) -> Arrays:
             if "bwe" in config:
                 out[f"{name}.first.{count}"] = array(model.vocoder(mel))
     return out
+
+
+def decoded(vae: str, vocoder: str, latents: torch.Tensor) -> np.ndarray:
+    """Latents as samples [2, samples]."""
+    config = tiny_sound.AUDIO_VAES[vae]
+    decoder = AudioDecoderConfigurator.from_config({"audio_vae": config})
+    _loaded(decoder, vae, tiny_sound.audio_vae(config), "audio_vae.decoder.")
+    how = tiny_sound.VOCODERS[vocoder]
+    model = VocoderConfigurator.from_config({"vocoder": how})
+    _loaded(model, vocoder, tiny_sound.vocoder(how), "vocoder.")
+    return array(model(decoder(latents))).reshape(2, -1)

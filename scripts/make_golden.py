@@ -213,6 +213,8 @@ MAKERS: dict[str, Callable[[Reference], Arrays]] = {
     "wide-e2e": lambda r: golden_videos.e2e(r, ["guided.wide", "keyframes"]),
     "bf16-stages": golden_videos.two_stage,
     "all-sound": lambda _r: golden_sound.sound(given),
+    "joint-clip": golden_joint.clip,
+    "duet-clip": golden_joint.clip,
     "joint-text": golden_joint.text,
     "duet-text": golden_joint.text,
     "joint-sound": golden_joint.joint,

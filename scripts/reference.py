@@ -252,7 +252,7 @@ class Reference:
 
     def audio_state(self, pixels: VideoPixelShape) -> tuple[LatentState, AudioLatentTools]:
         """Of latents whose tokens have as many values as the tiny transformer takes."""
-        bins = 2
+        bins = 16
         channels = self.transformer_config["audio_in_channels"] // bins
         shape = AudioLatentShape.from_video_pixel_shape(pixels, channels=channels, mel_bins=bins)
         tools = AudioLatentTools(AudioPatchifier(patch_size=1), shape)

@@ -329,7 +329,10 @@ GEOMETRIES["wide"] = _small(
 )
 # With sound: as the 22B file, and with other widths, without gates, in BF16, where the gates
 # between the modalities have timesteps of their own scale.
-GEOMETRIES["joint"] = _small("joint", transformer={"audio_in_channels": 8, "num_layers": 3})
+GEOMETRIES["joint"] = _small(
+    "joint",
+    transformer={"audio_in_channels": 128, "audio_out_channels": 128, "num_layers": 3},
+)
 GEOMETRIES["duet"] = _small(
     "duet",
     dtype="BF16",
@@ -344,8 +347,8 @@ GEOMETRIES["duet"] = _small(
         "connector_attention_head_dim": 48,
         "audio_num_attention_heads": 2,
         "audio_attention_head_dim": 20,
-        "audio_in_channels": 12,
-        "audio_out_channels": 12,
+        "audio_in_channels": 48,
+        "audio_out_channels": 48,
         "audio_cross_attention_dim": 40,
         "audio_positional_embedding_max_pos": [30],
         "audio_connector_num_attention_heads": 5,

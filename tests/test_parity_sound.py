@@ -6,14 +6,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+import test_parity_audio
 from parity import Arrays, golden, run
-from tolerance import NMSE, nmse
+from tolerance import FRAMES_PSNR, NMSE, nmse, psnr
+
+import ltx2
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 GEOMETRIES = ["joint", "duet"]
 INPUTS = ("latent", "context", "positions", "mask")
+PROMPT = "a red circle moves right on a blue background"
+NEGATIVE = "blurry, out of focus, low contrast"
 LIMIT = NMSE["dit", "F32"].limit
 
 
@@ -63,3 +68,34 @@ def test_sound_that_is_given_has_no_noise(name: str, tiny: dict[str, Path], tmp_
     want = golden(f"{name}-sound")
     still = {"audio.mask": np.zeros_like(want["audio.mask"])}
     compare(velocities(name, tiny, tmp_path, **still), want, "given.")
+
+
+FILES = {"joint": ("sound", "sound"), "duet": ("odd", "hifigan")}  # audio VAE, vocoder
+
+
+@pytest.mark.parametrize("name", GEOMETRIES)
+def test_a_clip_with_its_sound(
+    name: str, tiny: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LTX2_EXACT", "1")
+    want = golden(f"{name}-clip")
+    vae, vocoder = FILES[name]
+    files = [
+        tiny[name],
+        tiny[name].parent / "gemma",
+        test_parity_audio.audio_vae(vae, tmp_path / "vae.safetensors"),
+        test_parity_audio.vocoder(vocoder, tmp_path / "vocoder.safetensors"),
+    ]
+    with ltx2.Session(files, device="CPU", threads=1) as session:
+        video = session.t2v(
+            PROMPT, negative_prompt=NEGATIVE, noise=want["noise"], width=64, height=64, frames=9
+        )
+    assert video.audio is not None
+    assert video.latents is not None
+    error, heard = nmse(video.latents, want["latents"]), nmse(video.audio, want["sound"])
+    seen = psnr(video.frames, want["pixels"])
+    print(f"latents {error:.2g}, sound {heard:.2g}, {seen:.1f} dB")
+    assert error <= NMSE["latents", "F32"].limit
+    assert heard <= NMSE["vocoder", "F32"].limit
+    assert seen >= FRAMES_PSNR["F32"].limit
+    assert video.sample_rate == {"joint": 48000, "duet": 24000}[name]

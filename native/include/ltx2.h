@@ -212,6 +212,12 @@ typedef struct ltx2_video_params {
                                           "euler" */
     const char * recipe;               /* which stages make it, by name: several begin at half the
                                           size, and need a latent upsampler; default: "one-stage" */
+    int32_t audio;                     /* its sound too; negative is off, which makes another video,
+                                          of less work; default: where the model makes sound */
+    float audio_guidance;              /* how closely the sound follows the prompt; 1 or negative is
+                                          off; default: the model's own */
+    float modality_guidance;           /* how closely video and sound follow each other; 1 or
+                                          negative is off; default: the model's own */
 } ltx2_video_params;
 
 typedef struct ltx2_frames_params {    /* frames to encode */
@@ -237,6 +243,10 @@ typedef struct ltx2_video {            /* made by the library only */
     int32_t frames, height, width;
     float fps;
     const ltx2_latents * latents;      /* what was decoded */
+    const float * audio;               /* samples x 2, in -1..1, from the video's first moment on;
+                                          NULL: no sound */
+    int64_t audio_samples;
+    int32_t sample_rate;               /* samples a second */
 } ltx2_video;
 
 /* What a video of these params is made with, as JSON: the options, with the defaults filled in and

@@ -29,20 +29,21 @@ Json plan_json(const Plan & plan, const Request & want, const VideoSize * neares
     Json speeds = Json::Object();
     for (const auto & [name, speed] : plan.speeds)
         speeds.set(name, speed);
-    const Guidance & guidance = want.stages.front().guidance;
-    Json out =
-        Json::Object{{"width", want.width},
-                     {"height", want.height},
-                     {"frames", want.frames},
-                     {"fps", double{want.fps}},
-                     {"steps", want.stages.front().sigmas.size() - 1},
-                     {"passes", 1 + guidance.uses_negative() + guidance.uses_stg()},
-                     {"stages", std::move(stages)},
-                     {"seconds", seconds},
-                     {"memory", Json::Object{{"own", plan.tally.own()}, {"with_mapped", most}}},
-                     {"busy", plan.busy},
-                     {"fits", plan.fits()},
-                     {"speeds", std::move(speeds)}};
+    const Stage & first = want.stages.front();
+    Json out = Json::Object{
+        {"width", want.width},
+        {"height", want.height},
+        {"frames", want.frames},
+        {"fps", double{want.fps}},
+        {"steps", want.stages.front().sigmas.size() - 1},
+        {"audio", want.audio},
+        {"passes", 1 + first.uses_negative() + first.uses_stg() + first.uses_isolated()},
+        {"stages", std::move(stages)},
+        {"seconds", seconds},
+        {"memory", Json::Object{{"own", plan.tally.own()}, {"with_mapped", most}}},
+        {"busy", plan.busy},
+        {"fits", plan.fits()},
+        {"speeds", std::move(speeds)}};
     if (plan.available)
         out.set("available", plan.available);
     if (nearest)

@@ -120,13 +120,15 @@ Defaults::Defaults(const Part & dit, int layers, const Scale & scale) {
     schedule = schedule_of(dit, c);
     if (schedule == "distilled") {
         steps = 8;
-        guidance = {1, 0, 0, guidance.stg_blocks};
+        guidance = {1, 0, 0, guidance.stg_blocks, 1};
+        audio_guidance = 1;
     }
     try {
         steps = c.integer("steps", steps, 1, 1000);
         guidance = {amount("guidance", guidance.scale), amount("stg", guidance.stg),
-                    amount("rescale", guidance.rescale),
-                    stg_blocks(c, guidance.stg_blocks, layers)};
+                    amount("rescale", guidance.rescale), stg_blocks(c, guidance.stg_blocks, layers),
+                    amount("modality_guidance", guidance.modality)};
+        audio_guidance = amount("audio_guidance", audio_guidance);
         sigmas(schedule, steps); // a schedule that does not exist is refused here
         sampler = c.text("sampler", sampler);
         find_sampler(sampler);
@@ -154,7 +156,7 @@ static float strength(const char * name, float wanted, float otherwise, float of
 }
 
 static Stage first_stage(const ltx2_video_params & p, const Defaults & d, const std::string & name,
-                         const RecipeStage & r, const Grid & grid) {
+                         const RecipeStage & r, const Grid & grid, bool audio) {
     Stage stage;
     stage.grid = grid;
     stage.distilled = r.distilled;
@@ -164,14 +166,23 @@ static Stage first_stage(const ltx2_video_params & p, const Defaults & d, const 
     const int only = find_schedule(name).steps; // that this schedule has
     // Such a schedule is a distilled model's: for another than the file says, it brings its recipe.
     const bool distilled = only && name != d.schedule;
-    Guidance own = distilled || !r.guided ? Guidance{1, 0, 0, d.guidance.stg_blocks} : d.guidance;
+    const bool guided = r.guided && !distilled;
+    Guidance own = guided ? d.guidance : Guidance{1, 0, 0, d.guidance.stg_blocks, 1};
     own.rescale = r.rescale < 0 ? own.rescale : r.rescale;
     own.stg = r.stg < 0 ? own.stg : r.stg;
     const int steps = p.steps ? p.steps : r.steps ? r.steps : distilled ? only : d.steps;
     stage.sigmas = r.by_tokens ? sigmas(name, steps, grid.cells()) : sigmas(name, steps);
     stage.guidance = {strength("guidance", p.guidance, own.scale, 1),
                       strength("stg", p.stg, own.stg, 0),
-                      strength("rescale", p.rescale, own.rescale, 0), own.stg_blocks};
+                      strength("rescale", p.rescale, own.rescale, 0), own.stg_blocks,
+                      strength("modality_guidance", p.modality_guidance, own.modality, 1)};
+    Guidance & sound = stage.audio_guidance = stage.guidance;
+    sound.scale = strength("audio_guidance", p.audio_guidance, guided ? d.audio_guidance : 1, 1);
+    sound.rescale = p.rescale == 0 && r.audio_rescale >= 0 ? r.audio_rescale : sound.rescale;
+    if (!audio) {
+        stage.guidance.modality = 1;
+        stage.audio_guidance = {1, 0, 0, {}, 1};
+    }
     return stage;
 }
 
@@ -181,7 +192,7 @@ static Stage later_stage(const RecipeStage & r, const Grid & grid) {
     const Schedule & schedule = find_schedule(r.schedule);
     stage.sampler = &find_sampler(r.sampler);
     stage.sigmas = sigmas(schedule.name, schedule.steps);
-    stage.guidance = {1, 0, 0, {}};
+    stage.guidance = {1, 0, 0, {}, 1};
     stage.noise = r.noise;
     stage.grid = grid;
     stage.distilled = r.distilled;
@@ -190,9 +201,9 @@ static Stage later_stage(const RecipeStage & r, const Grid & grid) {
 
 static std::vector<Stage> stages_of(const ltx2_video_params & p, const Defaults & d,
                                     const std::string & schedule, const Recipe & recipe,
-                                    const Grid & grid) {
-    std::vector<Stage> stages = {
-        first_stage(p, d, schedule, recipe.stages[0], divided(grid, recipe.stages[0].divisor))};
+                                    const Grid & grid, bool audio) {
+    std::vector<Stage> stages = {first_stage(p, d, schedule, recipe.stages[0],
+                                             divided(grid, recipe.stages[0].divisor), audio)};
     for (size_t i = 1; i < recipe.stages.size(); ++i)
         stages.push_back(later_stage(recipe.stages[i], divided(grid, recipe.stages[i].divisor)));
     return stages;
@@ -274,13 +285,14 @@ static std::string schedule_for(const ltx2_video_params & p, const Defaults & d,
     return p.schedule ? p.schedule : own ? own : d.schedule;
 }
 
-Request::Request(const ltx2_video_params & p, const Defaults & d, const Scale & scale)
+Request::Request(const ltx2_video_params & p, const Defaults & d, const Scale & scale,
+                 bool makes_sound)
     : prompt(p.prompt ? p.prompt : ""),
       negative(p.negative_prompt ? p.negative_prompt : d.negative),
       negative_given(p.negative_prompt && negative != d.negative),
       width(p.width ? p.width : d.width), height(p.height ? p.height : d.height),
       frames(p.frames ? p.frames : d.frames), fps(p.fps != 0 ? p.fps : d.fps),
-      grid(grid_of(width, height, frames, fps, scale)),
+      grid(grid_of(width, height, frames, fps, scale)), audio(makes_sound && p.audio >= 0),
       recipe(p.recipe ? p.recipe : recipes().front().name),
       schedule(schedule_for(p, d, find_recipe(recipe))), seed(p.seed), noise(p.noise),
       noise_count(p.noise_count), features(p.features), resume(p.resume), state(p.state),
@@ -289,7 +301,7 @@ Request::Request(const ltx2_video_params & p, const Defaults & d, const Scale & 
         check_side("width", width, scale.space * stage.divisor);
         check_side("height", height, scale.space * stage.divisor);
     }
-    stages = stages_of(p, d, schedule, find_recipe(recipe), grid);
+    stages = stages_of(p, d, schedule, find_recipe(recipe), grid, audio);
     if (!features)
         need(p.prompt, "prompt");
     if (!features && std::all_of(prompt.begin(), prompt.end(), is_space))
@@ -309,7 +321,12 @@ Request::Request(const ltx2_video_params & p, const Defaults & d, const Scale & 
 
 bool Request::uses_negative() const {
     return std::any_of(stages.begin(), stages.end(),
-                       [](const Stage & stage) { return stage.guidance.uses_negative(); });
+                       [](const Stage & stage) { return stage.uses_negative(); });
+}
+
+int64_t Request::sound_tokens() const {
+    const double latents_per_second = 25;
+    return audio ? std::llrint(latents_per_second * frames / double{fps}) : 0; // halves to even
 }
 
 // As it is written, not with the digits that a double adds: 0.7.
@@ -326,7 +343,7 @@ static double short_number(float value) {
 Json Request::settings() const {
     const Stage & stage = stages.front();
     const Guidance & guidance = stage.guidance;
-    return Json::Object{
+    Json settings = Json::Object{
         {"negative_prompt", uses_negative() ? Json(negative) : Json()},
         {"width", width},
         {"height", height},
@@ -339,7 +356,13 @@ Json Request::settings() const {
         {"guidance", short_number(guidance.scale)},
         {"stg", short_number(guidance.stg)},
         {"rescale", short_number(guidance.rescale)},
+        {"audio", audio},
     };
+    if (audio) {
+        settings.set("audio_guidance", short_number(stage.audio_guidance.scale));
+        settings.set("modality_guidance", short_number(guidance.modality));
+    }
+    return settings;
 }
 
 } // namespace ltx2

@@ -17,7 +17,10 @@ struct Defaults {
     std::string schedule = "ltx2";
     std::string sampler = "euler";
     int steps = 30;
-    Guidance guidance; // without blocks to perturb where the model has fewer than the default's
+    // Without blocks to perturb where the model has fewer than the default's. The sound's differs
+    // in its scale alone. `modality` counts with sound alone.
+    Guidance guidance = {3, 1, 0.7f, {28}, 3};
+    float audio_guidance = 7;
     std::string negative = ltx23_negative_prompt;
 
     Defaults() = default;
@@ -44,6 +47,7 @@ struct Request {
     int width = 0, height = 0, frames = 0; // pixels
     float fps = 0;
     Grid grid;
+    bool audio = false; // sound too
     std::string recipe;
     std::string schedule;      // of the first stage
     std::vector<Stage> stages; // in the order they run; before each further one it is enlarged
@@ -60,10 +64,12 @@ struct Request {
     Request resized(const VideoSize & size, const Scale & scale) const;
 
     // INVALID_ARGUMENT naming the field, and where it helps the nearest values that work.
-    Request(const ltx2_video_params & params, const Defaults & defaults, const Scale & scale);
+    Request(const ltx2_video_params & params, const Defaults & defaults, const Scale & scale,
+            bool makes_sound = false);
 
-    bool uses_negative() const; // in any stage
-    Json settings() const;      // as ltx2_session_settings has the options
+    bool uses_negative() const;   // in any stage
+    int64_t sound_tokens() const; // 25 a second, of the frames' time; 0 without sound
+    Json settings() const;        // as ltx2_session_settings has the options
 };
 
 } // namespace ltx2

@@ -69,6 +69,9 @@ std::vector<TextFeatures> Session::encode(const Request & want, const Progress &
         }
         const HiddenStates states = use<TextEncoder>(progress).encode(tokens, progress);
         texts.push_back(use<Connector>(progress).project(states, progress));
+        if (want.audio)
+            texts.back() = TextFeatures::side_by_side(
+                texts.back(), use<AudioConnector>(progress).project(states, progress));
         check(texts.back().values, "encoding the prompt",
               {{model_.need(TextEncoder::part)},
                {model_.need(Connector::projection_part)},
@@ -148,6 +151,17 @@ void Session::decode(const Latents & latents, Video & video, const Progress & pr
             model_.need(VideoDecoder::part).file->path.c_str());
 }
 
+void Session::decode_sound(const Latents & latents, Video & video, const Progress & progress) {
+    const Spectrogram spectrogram = use<AudioDecoder>(progress).decode(latents, progress);
+    check(spectrogram.values, "decoding the sound", {{model_.need(AudioDecoder::part)}}, progress);
+    Sound sound = use<Vocoder>(progress).sound(spectrogram, progress);
+    check(sound.samples, "making the sound", {{model_.need(Vocoder::part)}}, progress);
+    video.audio_data = std::move(sound.samples);
+    video.audio = video.audio_data.data();
+    video.audio_samples = static_cast<int64_t>(video.audio_data.size() / 2);
+    video.sample_rate = sound.rate;
+}
+
 std::unique_ptr<Video> Session::generate(const ltx2_video_params & params) {
     const Leave leave{*this};
     return while_unchanged(model_, [&] { return make(params); });
@@ -155,7 +169,10 @@ std::unique_ptr<Video> Session::generate(const ltx2_video_params & params) {
 
 // What can be told before any work is.
 Request Session::request(const ltx2_video_params & params) {
-    Request want(params, defaults_, decoder_.scale);
+    if (params.audio > 0 && !makes_sound_)
+        fail(LTX2_STATUS_MODEL, "audio: the model makes no sound, for lack of %s",
+             sound_lacks_.c_str());
+    Request want(params, defaults_, decoder_.scale, makes_sound_);
     decoder_.check(want.grid);
     check_pixels(want.grid);
     choose_residency(want.grid);
@@ -171,11 +188,13 @@ std::unique_ptr<Video> Session::make(const ltx2_video_params & params) {
     const Request want = request(params);
     check_memory(want);
     const std::vector<TextFeatures> texts = encode(want, progress);
-    const Latents latents = sample(want, texts, progress);
-    std::unique_ptr<Video> video = video_of(latents, want.fps);
+    const Sampled made = sample(want, texts, progress);
+    std::unique_ptr<Video> video = video_of(made.video, want.fps);
     if (!ask("latents", params.latents, video->shape, params.user_data))
         fail(LTX2_STATUS_CANCELLED, "latents: cancelled before they are decoded");
-    decode(latents, *video, progress);
+    decode(made.video, *video, progress);
+    if (want.audio)
+        decode_sound(made.audio, *video, progress);
     return video;
 }
 

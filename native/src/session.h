@@ -1,6 +1,8 @@
 // The pipeline, and which component is in memory when.
 #pragma once
 
+#include "audio/audio_vae.h"
+#include "audio/vocoder.h"
 #include "dit/dit.h"
 #include "plan.h"
 #include "request.h"
@@ -16,12 +18,14 @@
 #include <atomic>
 #include <optional>
 #include <tuple>
+#include <type_traits>
 
 namespace ltx2 {
 
 // What ltx2_video points into.
 struct Video : ltx2_video {
     std::vector<uint8_t> pixel_data;
+    std::vector<float> audio_data;
     std::vector<float> latent_data; // in planes
     ltx2_latents shape;
 };
@@ -29,6 +33,12 @@ struct Video : ltx2_video {
 // What ltx2_features points into.
 struct Features : ltx2_features {
     std::vector<TextFeatures> texts; // of the prompt, and of the negative one where that is read
+};
+
+// What a run makes: what is decoded.
+struct Sampled {
+    Latents video;
+    Latents audio; // none without sound
 };
 
 class Session {
@@ -60,6 +70,8 @@ private:
                const std::vector<Suspect> & suspects, const Progress & progress) const;
     template <class Component>
     Component & use(const Progress & progress);
+    template <class Component>
+    std::unique_ptr<Component> made();
     void leave();
 
     void check_text();
@@ -73,8 +85,12 @@ private:
     // `before`: the latents that the stage begins with, or none.
     Stream start(const Request & want, const Grid & grid, const Latents & before,
                  const Progress & progress);
-    Latents sample(const Request & want, const std::vector<TextFeatures> & texts,
+    Stream silence(const Request & want, const Latents & before) const;
+    void check_sound();
+    Sampled sample(const Request & want, const std::vector<TextFeatures> & texts,
                    const Progress & progress);
+    void decode_sound(const Latents & latents, Video & video, const Progress & progress);
+    Device & processor();
     void denoise(const Request & want, size_t index, const std::vector<TextFeatures> & texts,
                  State & state, const Progress & progress);
     Latents enlarge(const Latents & latents, const Progress & progress);
@@ -92,6 +108,7 @@ private:
 
     Model model_;
     Device device_;
+    std::optional<Device> processor_; // for the sound, where the device is another one
     bool keep_loaded_, low_memory_;
     std::atomic<bool> closed_{false};
     std::unique_ptr<Tokenizer> tokenizer_; // half a second: once
@@ -99,11 +116,16 @@ private:
     int text_length_ = 0, width_ = 0; // rows of text; of the DiT
     uint64_t weights_ = 0;            // bytes, of the largest component
     int context_width_ = 0;           // of the text that the DiT reads
+    bool makes_sound_ = false;
+    std::string sound_lacks_;                  // the parts for want of which it makes none
+    bool with_audio_ = false;                  // what the transformer is loaded with
+    int audio_width_ = 0, audio_channels_ = 0; // of the text that the sound reads; of its latents
     VaeConfig decoder_;
     LatentStatistics statistics_;
     std::tuple<std::unique_ptr<TextEncoder>, std::unique_ptr<Connector>,
-               std::unique_ptr<VideoEncoder>, std::unique_ptr<Dit>, std::unique_ptr<Upsampler>,
-               std::unique_ptr<VideoDecoder>>
+               std::unique_ptr<AudioConnector>, std::unique_ptr<AudioDecoder>,
+               std::unique_ptr<Vocoder>, std::unique_ptr<VideoEncoder>, std::unique_ptr<Dit>,
+               std::unique_ptr<Upsampler>, std::unique_ptr<VideoDecoder>>
         resident_;
     const void * in_use_ = nullptr; // the one that computed last
 };
@@ -120,6 +142,17 @@ inline std::unique_ptr<TextEncoder> open(const Model & model, Device & device) {
     return open_text_encoder(model, device);
 }
 
+template <class Component>
+std::unique_ptr<Component> Session::made() {
+    if constexpr (std::is_same_v<Component, Dit>)
+        return std::make_unique<Dit>(model_, device_, with_audio_);
+    else if constexpr (std::is_same_v<Component, AudioDecoder> ||
+                       std::is_same_v<Component, Vocoder>)
+        return open<Component>(model_, processor());
+    else
+        return open<Component>(model_, device_);
+}
+
 // One component at a time, or all of them where the caller has the memory.
 template <class Component>
 Component & Session::use(const Progress & progress) {
@@ -129,7 +162,7 @@ Component & Session::use(const Progress & progress) {
         in_use_ = &slot;
     }
     if (!slot) {
-        std::unique_ptr<Component> component = open<Component>(model_, device_);
+        std::unique_ptr<Component> component = made<Component>();
         component->load(progress);
         model_.check_unchanged();
         slot = std::move(component);

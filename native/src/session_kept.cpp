@@ -45,17 +45,24 @@ std::unique_ptr<Features> Session::encode(const ltx2_video_params & params) {
 // The caller's features, as if they had been encoded here.
 std::vector<TextFeatures> Session::given(const Request & want) const {
     const ltx2_features & f = *want.features;
-    if (f.width != context_width_)
+    const int width = context_width_ + (want.audio ? audio_width_ : 0);
+    if (f.width == context_width_ && want.audio)
+        fail(LTX2_STATUS_INVALID_ARGUMENT,
+             "features: are of the video alone; encode the prompt with sound, or switch audio off");
+    const bool both = f.width == context_width_ + audio_width_ && makes_sound_;
+    if (f.width != width && !both)
         fail(LTX2_STATUS_INVALID_ARGUMENT,
              "features: their rows have %d values, and the model reads %d; encode the prompt with "
              "this model's text encoder",
-             f.width, context_width_);
+             f.width, width);
     const size_t count = static_cast<size_t>(f.rows) * static_cast<size_t>(f.width);
     std::vector<TextFeatures> texts;
     for (const float * values : {f.values, want.uses_negative() ? f.negative : nullptr}) {
         if (!values)
             continue;
         texts.push_back({f.rows, f.width, std::vector<float>(values, values + count)});
+        if (both && !want.audio)
+            texts.back() = texts.back().columns(0, context_width_);
         if (!all_finite(texts.back().values))
             fail(LTX2_STATUS_INVALID_ARGUMENT, "features: hold a value that is not finite");
     }

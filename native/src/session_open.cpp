@@ -1,6 +1,7 @@
 // Opening: every part is checked, then whether they fit together.
 #include "session.h"
 
+#include "base/log.h"
 #include "graph/trial.h"
 
 #include <algorithm>
@@ -76,9 +77,54 @@ Session::Session(const std::vector<std::string> & files, const std::vector<Adapt
     statistics_ = LatentStatistics(model_.need(VideoDecoder::part), decoder_.latent_channels);
     if (model_.find(Upsampler::part))
         check_upsampler();
+    check_sound();
     width_ = dit->config().video.width();
     weights_ = std::max({weights_, dit->weights(), decoder->weights()});
     defaults_ = Defaults(model_.need(Dit::part), dit->config().layers, d);
+}
+
+// Sound needs all of its parts, but for the text projection, where features are given.
+void Session::check_sound() {
+    const char * const ids[] = {AudioConnector::part, Dit::audio_part, AudioDecoder::part,
+                                Vocoder::part};
+    for (const char * id : ids)
+        for (const PartRow & row : part_rows())
+            if (row.id == std::string(id) && !model_.find(id))
+                sound_lacks_ += (sound_lacks_.empty() ? "" : ", ") + std::string(row.title);
+    if (!sound_lacks_.empty()) {
+        if (model_.find(Dit::audio_part))
+            log(Level::info, "model: makes no sound, for lack of %s", sound_lacks_.c_str());
+        return;
+    }
+    const Dit dit(model_, device_, /*with_audio=*/true);
+    const auto decoder = open<AudioDecoder>(model_, processor());
+    const auto vocoder = open<Vocoder>(model_, processor());
+    const auto connector = open<AudioConnector>(model_, device_);
+    audio_width_ = dit.config().audio->width();
+    audio_channels_ = dit.config().audio->channels;
+    if (connector->config().width() != audio_width_)
+        fail(LTX2_STATUS_MODEL,
+             "%s: the connector gives rows of %d, and audio_cross_attention_dim of %s is %d",
+             model_.need(AudioConnector::part).file->path.c_str(), connector->config().width(),
+             model_.need(Dit::audio_part).file->path.c_str(), audio_width_);
+    if (decoder->channels() != audio_channels_)
+        fail(LTX2_STATUS_MODEL,
+             "%s: the audio VAE has latents of %lld values, and the diffusion transformer of %s "
+             "takes %d",
+             model_.need(AudioDecoder::part).file->path.c_str(),
+             static_cast<long long>(decoder->channels()),
+             model_.need(Dit::audio_part).file->path.c_str(), audio_channels_);
+    weights_ = std::max(weights_, dit.weights());
+    makes_sound_ = true;
+}
+
+// What computes the sound.
+Device & Session::processor() {
+    if (device() == std::string("CPU"))
+        return device_;
+    if (!processor_)
+        processor_.emplace("CPU", device_.threads());
+    return *processor_;
 }
 
 void Session::check_upsampler() {

@@ -79,9 +79,9 @@ Tally Session::count(const Request & want) {
     in_use_ = nullptr;
     const std::vector<TextFeatures> texts = encode(want, progress);
     const Counted features = device_.hold(texts.size() * texts[0].values.size() * sizeof(float));
-    const Latents latents = sample(want, texts, progress);
+    const Sampled made = sample(want, texts, progress);
     Video none;
-    decode(latents, none, progress);
+    decode(made.video, none, progress);
     return tally;
 }
 

@@ -28,8 +28,8 @@ static void pin(Stream & stream, const ltx2_image & image, const Latents & laten
 }
 
 // Streams of noise: each stage has so many, for the video and its images, and from `fresh_noise` on
-// for what its sampler adds.
-static constexpr uint32_t stage_noise = 1u << 24, fresh_noise = 1u << 23;
+// for what its sampler adds; the sound's come after so many others.
+static constexpr uint32_t stage_noise = 1u << 24, fresh_noise = 1u << 23, sound_noise = 1u << 22;
 
 // How many values of noise a stage takes: for the video, and for the images at later frames.
 static int64_t noise_size(const Request & want, size_t stage, int channels, bool with_images) {
@@ -40,8 +40,9 @@ static int64_t noise_size(const Request & want, size_t stage, int channels, bool
     return cells * channels;
 }
 
-// Where the caller's noise for a stage begins, or null: it is for the first stage, or for all.
-static const float * noise_given(const Request & want, size_t stage, int channels,
+// Where the caller's noise for a stage begins, or null: it is for the first stage, or for all; then
+// comes the sound's, of which a stage takes `sound` values.
+static const float * noise_given(const Request & want, size_t stage, int channels, int64_t sound,
                                  int64_t & count) {
     const Grid & grid = want.stages[0].grid;
     const int64_t given = static_cast<int64_t>(want.noise_count);
@@ -52,21 +53,24 @@ static const float * noise_given(const Request & want, size_t stage, int channel
         all += noise_size(want, i, channels, true);
     }
     const int64_t first = noise_size(want, 0, channels, true);
-    if (given && given != video && given != first && given != all)
+    const int64_t sounds = sound * static_cast<int64_t>(want.stages.size());
+    const bool whole = given == all || given == all + sounds;
+    if (given && given != video && given != first && !whole)
         fail(LTX2_STATUS_INVALID_ARGUMENT,
              "noise: %zu values given, and %d x %d x %d x %d are wanted", want.noise_count,
              channels, grid.frames, grid.height, grid.width);
-    count = given == all ? noise_size(want, stage, channels, true) : stage == 0 ? given : 0;
-    return count ? want.noise + (given == all ? before : 0) : nullptr;
+    count = whole ? noise_size(want, stage, channels, true) : stage == 0 ? given : 0;
+    return count ? want.noise + (whole ? before : 0) : nullptr;
 }
 
 // The caller's noise, or the seed's: for the video, then for each image at a later frame.
-static std::vector<float> noise_of(const Request & want, size_t stage, const Stream & stream) {
+static std::vector<float> noise_of(const Request & want, size_t stage, const Stream & stream,
+                                   int64_t sound) {
     const Grid & grid = want.stages[stage].grid;
     const int64_t channels = stream.channels, video = grid.cells() * channels;
     const int64_t all = stream.tokens() * channels, one = grid.frame_cells() * channels;
     int64_t count_given = 0;
-    const float * given = noise_given(want, stage, stream.channels, count_given);
+    const float * given = noise_given(want, stage, stream.channels, sound, count_given);
     const uint32_t first_stream = static_cast<uint32_t>(stage) * stage_noise;
     std::vector<float> noise;
     for (int64_t first = 0, i = 0; first < all; first += i ? one : video, ++i) {
@@ -79,6 +83,26 @@ static std::vector<float> noise_of(const Request & want, size_t stage, const Str
             from_planes(planes.data(), count / channels, stream.channels);
         noise.insert(noise.end(), part.begin(), part.end());
     }
+    if (!all_finite(noise))
+        fail(LTX2_STATUS_INVALID_ARGUMENT, "noise: holds a value that is not finite");
+    return noise;
+}
+
+// The sound's: the last of the caller's where that is for all, or the seed's.
+static std::vector<float> sound_noise_of(const Request & want, size_t index, const Stream & audio,
+                                         int channels) {
+    const uint32_t stream = static_cast<uint32_t>(index) * stage_noise + sound_noise;
+    const int64_t count = static_cast<int64_t>(audio.latents.size());
+    const int64_t stages = static_cast<int64_t>(want.stages.size());
+    int64_t video = 0; // and its images
+    for (size_t i = 0; i < want.stages.size(); ++i)
+        video += noise_size(want, i, channels, true);
+    const bool given = static_cast<int64_t>(want.noise_count) == video + stages * count;
+    const float * first =
+        given ? want.noise + video + static_cast<int64_t>(index) * count : nullptr;
+    const std::vector<float> planes =
+        first ? std::vector<float>(first, first + count) : normal_noise(want.seed, stream, count);
+    const std::vector<float> noise = from_planes(planes.data(), audio.tokens(), audio.channels);
     if (!all_finite(noise))
         fail(LTX2_STATUS_INVALID_ARGUMENT, "noise: holds a value that is not finite");
     return noise;
@@ -107,6 +131,19 @@ Stream Session::start(const Request & want, const Grid & grid, const Latents & b
     return video;
 }
 
+// Where the sound begins: nothing, or what the stage before made.
+Stream Session::silence(const Request & want, const Latents & before) const {
+    Stream audio;
+    const int64_t tokens = want.sound_tokens();
+    audio.channels = audio_channels_;
+    audio.latents = before.values;
+    audio.latents.resize(static_cast<size_t>(tokens * audio.channels), 0.0f);
+    audio.clean = audio.latents;
+    audio.mask.assign(static_cast<size_t>(tokens), 1.0f);
+    audio.positions = sound_positions(tokens);
+    return audio;
+}
+
 Latents Session::enlarge(const Latents & latents, const Progress & progress) {
     const Part & part = model_.need(Upsampler::part);
     Latents as_the_vae_has_them = latents;
@@ -117,29 +154,43 @@ Latents Session::enlarge(const Latents & latents, const Progress & progress) {
     return large;
 }
 
-// The latents that the caller's run had come to, in place of those it begins with.
-static void go_on(const ltx2_state & from, Stream & video) {
-    const size_t size = video.latents.size();
+// The latents that the caller's run had come to, in place of those it begins with: of each
+// modality, then what the sampler carries, of as many values.
+static void go_on(const ltx2_state & from, State & state) {
+    size_t size = 0;
+    for (const Stream & stream : state)
+        size += stream.latents.size();
     if (from.count != size && from.count != 2 * size)
         fail(LTX2_STATUS_INVALID_ARGUMENT,
              "resume: %zu values given, and %zu are wanted; it was another video", from.count,
              size);
-    video.latents.assign(from.values, from.values + size);
-    video.memory.assign(from.values + size, from.values + from.count);
-    if (!all_finite(video.latents) || !all_finite(video.memory))
+    if (!all_finite(std::vector<float>(from.values, from.values + from.count)))
         fail(LTX2_STATUS_INVALID_ARGUMENT, "resume: holds a value that is not finite");
+    const float * next = from.values;
+    for (Stream & stream : state) {
+        std::copy_n(next, stream.latents.size(), stream.latents.begin());
+        next += stream.latents.size();
+    }
+    for (Stream & stream : state)
+        if (from.count > size) {
+            stream.memory.assign(next, next + stream.latents.size());
+            next += stream.latents.size();
+        }
 }
 
 // Tells the caller where the run is.
-static void tell(const Request & want, const Grid & grid, const Stream & video, int step,
+static void tell(const Request & want, const Grid & grid, const State & state, int step,
                  const std::vector<float> & predicted) {
     if (!want.state)
         return;
-    const std::vector<float> planes = to_planes(predicted.data(), grid.cells(), video.channels);
-    const ltx2_latents shape = {planes.data(), video.channels, grid.frames, grid.height,
-                                grid.width};
-    std::vector<float> values = video.latents;
-    values.insert(values.end(), video.memory.begin(), video.memory.end());
+    const int channels = state.front().channels;
+    const std::vector<float> planes = to_planes(predicted.data(), grid.cells(), channels);
+    const ltx2_latents shape = {planes.data(), channels, grid.frames, grid.height, grid.width};
+    std::vector<float> values;
+    for (const Stream & stream : state)
+        values.insert(values.end(), stream.latents.begin(), stream.latents.end());
+    for (const Stream & stream : state)
+        values.insert(values.end(), stream.memory.begin(), stream.memory.end());
     const ltx2_state now = {step, values.data(), values.size(), &shape};
     if (!ask("state", want.state, now, want.user_data))
         fail(LTX2_STATUS_CANCELLED, "denoise: cancelled after step %d", step);
@@ -151,14 +202,32 @@ void Session::denoise(const Request & want, size_t index, const std::vector<Text
     int before = 0; // steps of earlier stages
     for (size_t i = 0; i < index; ++i)
         before += want.stages[i].steps();
-    if (stage.first == 0)
-        state.front().add_noise(noise_of(want, index, state.front()), stage.noise);
+    if (stage.first == 0) {
+        const int64_t sound = want.sound_tokens() * audio_channels_;
+        state[0].add_noise(noise_of(want, index, state[0], sound), stage.noise);
+        if (want.audio)
+            state[1].add_noise(sound_noise_of(want, index, state[1], state[0].channels),
+                               stage.noise);
+    }
     model_.set_strengths(stage.distilled);
+    with_audio_ = want.audio;
+    std::unique_ptr<Dit> & resident = std::get<std::unique_ptr<Dit>>(resident_);
+    if (resident && resident->config().audio.has_value() != want.audio)
+        resident.reset(); // of another call
     const Dit & dit = use<Dit>(progress);
-    const Guidance & guidance = stage.guidance;
-    DitRun run(dit,
-               {{state.front().positions, texts[0], guidance.uses_negative() ? &texts[1] : nullptr,
-                 guidance.uses_stg() ? guidance.stg_blocks : std::vector<int>()}});
+    std::vector<TextFeatures> read; // prompt and negative prompt, of each modality
+    for (size_t s = 0; s < state.size(); ++s)
+        for (const TextFeatures & text : texts)
+            read.push_back(s ? text.columns(context_width_, audio_width_)
+                             : text.columns(0, context_width_));
+    std::vector<DitInput> inputs;
+    for (size_t s = 0; s < state.size(); ++s) {
+        const Guidance & guidance = s ? stage.audio_guidance : stage.guidance;
+        inputs.push_back({state[s].positions, read[s * texts.size()],
+                          stage.uses_negative() ? &read[s * texts.size() + 1] : nullptr,
+                          guidance.uses_stg() ? guidance.stg_blocks : std::vector<int>()});
+    }
+    DitRun run(dit, inputs, stage.uses_isolated());
     const std::vector<Suspect> weights = {{model_.need(Dit::part)}};
     int step = stage.first;
     const auto check_step = [&](const std::vector<float> & values) {
@@ -167,7 +236,7 @@ void Session::denoise(const Request & want, size_t index, const std::vector<Text
     const auto velocity = [&](const State & now, float sigma) {
         Velocities v = run.velocity(now, sigma, progress);
         ++step;
-        for (const auto * pass : {&v.plain, &v.negative, &v.perturbed})
+        for (const auto * pass : {&v.plain, &v.negative, &v.perturbed, &v.isolated})
             for (const std::vector<float> & values : *pass)
                 check_step(values);
         return v;
@@ -179,25 +248,28 @@ void Session::denoise(const Request & want, size_t index, const std::vector<Text
     };
     ltx2::denoise(state, stage, progress, velocity, noise,
                   [&](int done, const std::vector<float> & predicted) {
-                      check_step(state.front().latents);
-                      tell(want, stage.grid, state.front(), before + done, predicted);
+                      for (const Stream & stream : state)
+                          check_step(stream.latents);
+                      tell(want, stage.grid, state, before + done, predicted);
                   });
 }
 
 // All stages; where the device counts, one step of each stands for all, which are alike.
-Latents Session::sample(const Request & want, const std::vector<TextFeatures> & texts,
+Sampled Session::sample(const Request & want, const std::vector<TextFeatures> & texts,
                         const Progress & progress) {
-    Latents latents;
+    Sampled made;
     for (size_t i = 0; i < want.stages.size(); ++i) {
         const Stage & stage = want.stages[i];
         const bool resumed = want.resume && stage.first > 0;
         if (resumed && i + 1 < want.stages.size() && want.stages[i + 1].first > 0)
             continue; // a later one has begun
         if (i > 0 && !resumed)
-            latents = enlarge(latents, progress);
-        State state = {start(want, stage.grid, resumed ? Latents() : latents, progress)};
+            made.video = enlarge(made.video, progress);
+        State state = {start(want, stage.grid, resumed ? Latents() : made.video, progress)};
+        if (want.audio)
+            state.push_back(silence(want, resumed ? Latents() : made.audio));
         if (resumed)
-            go_on(*want.resume, state.front());
+            go_on(*want.resume, state);
         if (Tally * tally = device_.tally()) {
             Request one = want;
             one.stages[i].sigmas.resize(2);
@@ -210,10 +282,14 @@ Latents Session::sample(const Request & want, const std::vector<TextFeatures> & 
         } else if (stage.first < stage.steps()) {
             denoise(want, i, texts, state, progress);
         }
-        latents = {stage.grid, state.front().channels, std::move(state.front().latents)};
-        latents.values.resize(static_cast<size_t>(latents.size())); // without the images' tokens
+        made.video = {stage.grid, state.front().channels, std::move(state.front().latents)};
+        made.video.values.resize(static_cast<size_t>(made.video.size())); // without the images'
+        if (want.audio)
+            made.audio = {{static_cast<int>(state[1].tokens()), 1, 1},
+                          audio_channels_,
+                          std::move(state[1].latents)};
     }
-    return latents;
+    return made;
 }
 
 } // namespace ltx2

@@ -29,14 +29,22 @@ struct Sampler; // of samplers.h
 // A run over noise levels that may begin below 1, as the second of two stages does.
 struct Stage {
     std::vector<float> sigmas;
-    Guidance guidance, audio_guidance; // of the first stream, and of the second
-    float noise = 1;                   // the share of it that the latents begin with
-    int first = 0;                     // how many steps are done already
-    const Sampler * sampler = nullptr; // null: Euler
-    Grid grid = {};                    // of the video's latents
+    Guidance guidance;                          // of the video
+    Guidance audio_guidance = {1, 0, 0, {}, 1}; // of the sound, where there is some
+    float noise = 1;                            // the share of it that the latents begin with
+    int first = 0;                              // how many steps are done already
+    const Sampler * sampler = nullptr;          // null: Euler
+    Grid grid = {};                             // of the video's latents
     float distilled = 1; // of the strength of a LoRA that makes a dev model a distilled one
 
     int steps() const { return static_cast<int>(sigmas.size()) - 1; }
+    bool uses_negative() const {
+        return guidance.uses_negative() || audio_guidance.uses_negative();
+    }
+    bool uses_stg() const { return guidance.uses_stg() || audio_guidance.uses_stg(); }
+    bool uses_isolated() const {
+        return guidance.uses_isolated() || audio_guidance.uses_isolated();
+    }
 };
 
 // Velocities of one step, a vector a stream: `plain` always, the others where guidance uses them.

@@ -32,4 +32,15 @@ std::vector<Position> keyframe_positions(const Grid & grid, const Scale & scale,
     return out;
 }
 
+std::vector<Position> sound_positions(int64_t tokens) {
+    std::vector<Position> out;
+    // Of a frame of the spectrogram, 4 of which are a latent, by its hop of samples.
+    const auto seconds = [](int64_t frame) {
+        return static_cast<float>(std::max<int64_t>(0, frame)) * 160 / 16000;
+    };
+    for (int64_t i = 0; i < tokens; ++i)
+        out.push_back({(seconds(4 * i - 3) + seconds(4 * i + 1)) / 2, 0, 0});
+    return out;
+}
+
 } // namespace ltx2

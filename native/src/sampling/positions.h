@@ -16,4 +16,7 @@ std::vector<Position> video_positions(const Grid & grid, const Scale & scale, fl
 std::vector<Position> keyframe_positions(const Grid & grid, const Scale & scale, float fps,
                                          int frame);
 
+// Of the sound's latents, which last 40 ms each, the first 10: their time alone.
+std::vector<Position> sound_positions(int64_t tokens);
+
 } // namespace ltx2

@@ -40,6 +40,7 @@ static RecipeStage hq_half() {
     stage.by_tokens = true;
     stage.rescale = 0.45f;
     stage.stg = 0;
+    stage.audio_rescale = 1;
     return stage;
 }
 

@@ -20,6 +20,7 @@ struct RecipeStage {
     float distilled = 1;    // of the strength of a LoRA that makes a dev model a distilled one
     float rescale = -1;     // of guidance; negative: the model's
     float stg = -1;         // the same
+    float audio_rescale = -1;
 };
 
 struct Recipe {
