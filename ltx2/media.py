@@ -29,6 +29,7 @@ from . import writer
 from .codecs import decoding, encoding, one_line
 from .errors import InvalidArgumentError
 from .pictures import ImageLike, codec_round_trip, read_image
+from .sound import Sound, Track, write_wav
 
 if TYPE_CHECKING:
     import os
@@ -47,7 +48,7 @@ _log = logging.getLogger("ltx2")
 _ENCODERS = ("libx264", "libopenh264", "h264_videotoolbox", "h264_mf", "mpeg4")
 _DESCRIPTION = 0x010E  # EXIF's ImageDescription
 # Bytes of one pixel: what a busy clip takes. .npy has no other size.
-_USUAL_BYTES = {".mp4": 0.1, ".gif": 0.5, ".webp": 0.15, ".png": 2, ".npy": 3}
+_USUAL_BYTES = {".mp4": 0.1, ".gif": 0.5, ".webp": 0.15, ".png": 2, ".npy": 3, ".wav": 0.02}
 _DEFAULTS = {"width": 768, "height": 512, "frames": 121, "fps": 24}  # capabilities() has them too
 _LARGEST_TRIAL = 1 << 27  # pixels: twice what the library makes
 # The milliseconds that an animation's delays count in; and how many frames a second players show
@@ -87,7 +88,8 @@ def check_output(
         with encoding(target), writer.scratch(target) as temporary:
             if ending == ".png":
                 temporary.mkdir()
-            _WRITERS[ending](temporary, trial, fps, {})
+            silence = Sound(np.zeros((1024, 2), np.float32), 48000)
+            _WRITERS[ending](temporary, trial, fps, {}, silence)
     except OSError as error:
         if error.errno == errno.ENOSPC:
             raise
@@ -95,16 +97,24 @@ def check_output(
 
 
 def save(
-    path: str | os.PathLike[str], frames: Pixels, fps: float, metadata: Mapping[str, Any]
+    path: str | os.PathLike[str],
+    frames: Pixels,
+    fps: float,
+    metadata: Mapping[str, Any],
+    sound: Sound | None = None,
 ) -> None:
     """Write a video: what its name held before stays until the new one is complete."""
     target, ending = Path(path), _ending(path)
     _check_video(frames, fps)
+    if ending == ".wav" and sound is None:
+        raise InvalidArgumentError(f"{path}: the video has no sound, and .wav holds nothing else")
+    if sound is not None and ending not in _WITH_SOUND:
+        _log.warning("%s: holds no sound; .mp4 and .wav do", path)
     _check_place(target, ending)
     _warn_of_rate(ending, fps)
     as_new = writer.new_folder if ending == ".png" else writer.new_file
     with encoding(target), as_new(target) as temporary:
-        _WRITERS[ending](temporary, frames, fps, metadata)
+        _WRITERS[ending](temporary, frames, fps, metadata, sound)
         _check_frame_folder(target)  # once more: this may have taken long
 
 
@@ -157,7 +167,7 @@ def preview_writer(path: str | os.PathLike[str], fps: float) -> Callable[[Any], 
             if ending == ".png":
                 Image.fromarray(sheet(pictures)).save(temporary, "png")
             else:
-                _WRITERS[ending](temporary, pictures, fps, {})
+                _WRITERS[ending](temporary, pictures, fps, {}, None)
 
     return write
 
@@ -245,7 +255,9 @@ def _comment(metadata: Mapping[str, Any]) -> str:
     return json.dumps(dict(metadata), default=plain)
 
 
-def _write_mp4(path: Path, frames: Pixels, fps: float, metadata: Mapping[str, Any]) -> None:
+def _write_mp4(
+    path: Path, frames: Pixels, fps: float, metadata: Mapping[str, Any], sound: Sound | None
+) -> None:
     import av
 
     _, height, width, _ = frames.shape
@@ -258,9 +270,14 @@ def _write_mp4(path: Path, frames: Pixels, fps: float, metadata: Mapping[str, An
         file.metadata["comment"] = _comment(metadata)
         stream: Any = file.add_stream(encoder, rate=_rate(fps))
         _set_up(stream.codec_context, width, height, fps)
-        for pixels in frames:
+        track = Track(file, sound) if sound else None
+        for i, pixels in enumerate(frames):
             file.mux(stream.encode(_frame(pixels)))
+            if track:
+                track.write_until((i + 1) / fps)
         file.mux(stream.encode(None))
+        if track:
+            track.close()
 
 
 def _frame(pixels: Pixels) -> Any:
@@ -351,17 +368,23 @@ def _write_pillow(path: Path, frames: Pixels, fps: float, ending: str, **options
     )
 
 
-def _write_gif(path: Path, frames: Pixels, fps: float, metadata: Mapping[str, Any]) -> None:
+def _write_gif(
+    path: Path, frames: Pixels, fps: float, metadata: Mapping[str, Any], _sound: Sound | None
+) -> None:
     _write_pillow(path, frames, fps, ".gif", comment=_comment(metadata).encode())
 
 
-def _write_webp(path: Path, frames: Pixels, fps: float, metadata: Mapping[str, Any]) -> None:
+def _write_webp(
+    path: Path, frames: Pixels, fps: float, metadata: Mapping[str, Any], _sound: Sound | None
+) -> None:
     exif = Image.Exif()
     exif[_DESCRIPTION] = _comment(metadata)
     _write_pillow(path, frames, fps, ".webp", quality=90, method=4, exif=exif)
 
 
-def _write_png(path: Path, frames: Pixels, _fps: float, metadata: Mapping[str, Any]) -> None:
+def _write_png(
+    path: Path, frames: Pixels, _fps: float, metadata: Mapping[str, Any], _sound: Sound | None
+) -> None:
     """A folder of 0000.png, 0001.png, ..."""
     text = PngImagePlugin.PngInfo()
     text.add_text("Title", str(metadata.get("prompt", "")))
@@ -370,7 +393,16 @@ def _write_png(path: Path, frames: Pixels, _fps: float, metadata: Mapping[str, A
         Image.fromarray(pixels).save(path / f"{index:04}.png", pnginfo=text)
 
 
-def _write_npy(path: Path, frames: Any, _fps: float, _metadata: Mapping[str, Any]) -> None:
+def _write_wav(
+    path: Path, _frames: Any, _fps: float, _metadata: Mapping[str, Any], sound: Sound | None
+) -> None:
+    assert sound is not None  # save() has seen to that
+    write_wav(path, sound)
+
+
+def _write_npy(
+    path: Path, frames: Any, _fps: float, _metadata: Mapping[str, Any], _sound: Sound | None = None
+) -> None:
     array = np.asarray(frames)
     with path.open("wb") as file:  # np.save would hide the system's reason, as of a full disk
         about = {"descr": array.dtype.str, "fortran_order": False, "shape": array.shape}
@@ -403,4 +435,6 @@ _WRITERS = {
     ".webp": _write_webp,
     ".png": _write_png,
     ".npy": _write_npy,
+    ".wav": _write_wav,
 }
+_WITH_SOUND = {".mp4", ".wav"}

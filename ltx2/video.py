@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from . import media
+from .sound import Sound
 
 if TYPE_CHECKING:
     import os
@@ -20,7 +21,7 @@ class Progress:
     """How far a call is: `done` of `total` steps of `stage`.
 
     Stages come in this order, each only where there is work for it: "load", "text", "image",
-    "denoise", "decode"; "load" may come again before each of the others.
+    "denoise", "upscale", "decode", "sound"; "load" may come again before each of the others.
     """
 
     stage: str
@@ -62,13 +63,15 @@ class Video:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the clip; the ending of `path` says how.
 
-        .mp4 (H.264), .gif, .webp (animated), .png (a folder of that name with one picture per
-        frame), .npy (the array). What was there before stays until the new one is complete; a link
-        is followed. `metadata` goes into the file, except into .npy, which has no place for it. Of
-        a .gif above 50 frames per second, and a .webp above 90, frames are left out so that players
-        show it at the right speed; a warning in the log says so.
+        .mp4 (H.264, with the sound as AAC), .gif, .webp (animated), .png (a folder of that name
+        with one picture per frame), .npy (the array), .wav (the sound alone). What was there before
+        stays until the new one is complete; a link is followed. `metadata` goes into the file,
+        except into .npy and .wav, which have no place for it. Of a .gif above 50 frames per second,
+        and a .webp above 90, frames are left out so that players show it at the right speed; a
+        warning in the log says so.
 
         Raises InvalidArgumentError for a path or a size that the format cannot have, and OSError
         where the system refuses. Nothing else is written then: the video can be saved elsewhere.
         """
-        media.save(path, self.frames, self.fps, self.metadata)
+        sound = None if self.audio is None else Sound(self.audio, self.sample_rate)
+        media.save(path, self.frames, self.fps, self.metadata, sound)

@@ -125,7 +125,7 @@ def clip(r: Reference) -> Arrays:
     pixels = VideoPixelShape(1, 9, 64, 64, FPS)
     positive, negative = r.encode(PROMPT), r.encode(NEGATIVE)
     contexts = [(positive.context, negative.context)]
-    contexts.append((positive.audio_context, negative.audio_context))  # type: ignore[arg-type]
+    contexts.append((positive.audio_context, negative.audio_context))
     states, tools, noises = [], [], []
     for name, (state, tool) in (("video", r.state(pixels)), ("audio", r.audio_state(pixels))):
         noise = given(f"clip.{name}", *tool.target_shape.to_torch_shape())

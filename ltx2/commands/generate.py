@@ -33,6 +33,9 @@ _MAKING = sentences("ltx2_video_params")
 
 def field(name: str) -> Callable[[Any], Any]:
     """The option for a field of `Options`, with the header's words."""
+    if name == "audio":
+        words = "Make the video alone, which is another one than with its sound."
+        return click.option("--no-audio", "audio", flag_value=False, default=None, help=words)
     declared = dict(ffi.typeof("ltx2_video_params").fields)[name].type
     kind: Any = str
     if name == "noise":
@@ -60,7 +63,7 @@ def _applied(options: Sequence[Callable[[Any], Any]]) -> Callable[[Any], Any]:
 
 output_flag = click.option(
     "-o", "--output", required=True, metavar="FILE",
-    help=".mp4, .gif, .webp, .png (a folder of frames) or .npy.",
+    help=".mp4, .gif, .webp, .png (a folder of frames), .npy, or .wav (the sound).",
 )  # fmt: skip
 OPENING = ("model", "device", "threads", "low_memory", "loras", "verbose")
 opening_flags = _applied([

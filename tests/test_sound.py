@@ -1,0 +1,87 @@
+"""Sound in the files that a video is saved as: what is heard, and when."""
+
+from __future__ import annotations
+
+import logging
+import wave
+from typing import TYPE_CHECKING, Any
+
+import av
+import numpy as np
+import pytest
+from golden_text import clip
+
+import ltx2
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+RATE = 48000
+
+
+def sounding(frames: int, fps: float, rate: int = RATE) -> ltx2.Video:
+    """Noise on the left, another on the right; some 30 ms shorter than the pictures, as LTX's."""
+    samples = round((frames / fps - 0.03) * rate)
+    random = np.random.default_rng(3)
+    smooth = np.convolve(random.standard_normal(2 * samples), np.ones(24) / 24, "same")
+    audio = smooth.reshape(2, samples).T.astype(np.float32)
+    return ltx2.Video(clip(frames, 64, 64), fps, audio=audio, sample_rate=rate)
+
+
+def heard(path: Path) -> tuple[NDArray[np.float32], Any]:
+    with av.open(str(path)) as file:
+        stream = file.streams.audio[0]
+        frames = list(file.decode(stream))
+        first = frames[0].pts * frames[0].time_base
+        skipped = round(float(first) * stream.rate)
+        whole = np.concatenate([frame.to_ndarray() for frame in frames], 1)
+        return np.pad(whole, ((0, 0), (skipped, 0))).T, stream.rate
+
+
+@pytest.mark.parametrize(
+    ("frames", "fps", "rate"), [(9, 24, 48000), (49, 25, 48000), (17, 24, 24000)]
+)
+def test_in_an_mp4_it_begins_and_ends_with_the_pictures(
+    frames: int, fps: float, rate: int, tmp_path: Path
+) -> None:
+    video = sounding(frames, fps, rate)
+    assert video.audio is not None
+    path = tmp_path / "clip.mp4"
+    video.save(path)
+    samples, have_rate = heard(path)
+    assert have_rate == rate
+    count = len(video.audio)
+    assert abs(len(samples) - count) <= rate / fps
+    for channel in (0, 1):
+        mine, theirs = video.audio[:, channel], samples[:count, channel]
+        offsets = range(-20, 21)
+        scores = [
+            float(np.dot(mine[100:-100], np.roll(theirs, -o)[100 : len(mine) - 100]))
+            for o in offsets
+        ]
+        assert offsets[int(np.argmax(scores))] == 0
+        error = mine[: len(theirs)] - theirs
+        assert float((error**2).mean() / (mine**2).mean()) < 0.06  # measured 0.03
+
+
+def test_alone_in_a_wav(tmp_path: Path) -> None:
+    video = sounding(9, 24)
+    assert video.audio is not None
+    video.save(tmp_path / "clip.wav")
+    with wave.open(str(tmp_path / "clip.wav")) as file:
+        assert (file.getnchannels(), file.getframerate()) == (2, RATE)
+        samples = np.frombuffer(file.readframes(file.getnframes()), "<i2").reshape(-1, 2)
+    assert abs(samples / 32767 - video.audio.clip(-1, 1)).max() <= 1 / 32767
+
+
+def test_where_there_is_no_sound_or_no_place_for_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(ltx2.InvalidArgumentError, match="has no sound"):
+        ltx2.Video(clip(9, 64, 64), 24).save(tmp_path / "clip.wav")
+    assert not list(tmp_path.iterdir())
+    with caplog.at_level(logging.WARNING, "ltx2"):
+        sounding(9, 24).save(tmp_path / "clip.gif")
+    assert "holds no sound; .mp4 and .wav do" in caplog.text
