@@ -146,7 +146,7 @@ def array_writer(path: str | os.PathLike[str]) -> Callable[[Any], None]:
 
     def write(array: Any) -> None:
         with encoding(path), writer.new_file(path) as temporary:
-            _write_npy(temporary, array, 0, {})
+            _write_npy(temporary, array, 0, {}, None)
 
     return write
 
@@ -401,7 +401,7 @@ def _write_wav(
 
 
 def _write_npy(
-    path: Path, frames: Any, _fps: float, _metadata: Mapping[str, Any], _sound: Sound | None = None
+    path: Path, frames: Any, _fps: float, _metadata: Mapping[str, Any], _sound: Sound | None
 ) -> None:
     array = np.asarray(frames)
     with path.open("wb") as file:  # np.save would hide the system's reason, as of a full disk
