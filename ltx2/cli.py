@@ -16,7 +16,7 @@ import click
 import ltx2
 
 from ._process import say
-from .commands import doctor, files, generate, jobs, weights
+from .commands import clips, doctor, files, generate, jobs, weights
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,7 +49,7 @@ def cli() -> None:
 
 
 for _command in (
-    generate.t2v, generate.i2v, generate.decode, generate.plan,
+    generate.t2v, generate.i2v, generate.decode, generate.plan, clips.upscale,
     jobs.resume, jobs.replay, jobs.encode,
     files.info, files.convert, files.devices,
     weights.pull, weights.list_, doctor.doctor,

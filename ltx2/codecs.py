@@ -21,8 +21,8 @@ if hasattr(os, "register_at_fork"):  # in the child nobody would give it back
 
 
 @contextmanager
-def decoding(name: str | os.PathLike[str]) -> Iterator[None]:
-    """Around every call that reads a picture; nothing is printed."""
+def decoding(name: str | os.PathLike[str], kind: str = "image") -> Iterator[None]:
+    """Around every call that reads a picture or a video; nothing is printed."""
     try:
         with _quiet, warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -30,10 +30,10 @@ def decoding(name: str | os.PathLike[str]) -> Iterator[None]:
     except Error:
         raise
     except MemoryError:
-        raise OutOfMemoryError(f"{name}: too little memory to read the image") from None
+        raise OutOfMemoryError(f"{name}: too little memory to read the {kind}") from None
     except Exception as error:
         raise InvalidArgumentError(
-            f"{name}: the image cannot be read: {one_line(error)}"
+            f"{name}: the {kind} cannot be read: {one_line(error)}"
         ) from error
 
 

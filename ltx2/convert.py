@@ -23,11 +23,14 @@ from ._calls import Call
 from ._native import check, ffi, lib
 from .about import describe
 from .errors import CancelledError, InvalidArgumentError, ModelError
+from .request import c_loras
 from .video import Progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from typing import BinaryIO
+
+    from .model_files import Loras
 
     StrPath = str | os.PathLike[str]
 
@@ -45,6 +48,7 @@ def convert(
     tensor_type: Mapping[str, str] | None = None,
     keep_audio: bool = False,
     target_size: int | None = None,
+    loras: Loras = (),
     progress: Callable[[Progress], object] | None = None,
 ) -> Path:
     """Convert a model for use by `Session`; returns the path of the new file.
@@ -61,6 +65,8 @@ def convert(
     keep_audio: keep the audio tensors, which `Session` does not use, for other programs.
     target_size: bytes that the file takes at most: in place of `type`, the types are picked that
         cost least, and the file states them with the PSNR that is expected of its frames.
+    loras: adapters that are merged into the matrices before these are stored: files, or
+        {file: strength}.
     progress: gets stage "convert", `done` of `total` bytes of the source; what it raises stops the
         work.
 
@@ -72,7 +78,7 @@ def convert(
     target = Path(target)
     with (
         Call() as call,
-        _opened(source, type, variant, tensor_type, keep_audio, target_size) as (
+        _opened(source, type, variant, tensor_type, keep_audio, target_size, loras) as (
             conversion,
             planned,
         ),
@@ -94,6 +100,7 @@ def plan(
     tensor_type: Mapping[str, str] | None = None,
     keep_audio: bool = False,
     target_size: int | None = None,
+    loras: Loras = (),
 ) -> Plan:
     """What `convert` would write, from the headers of the source alone.
 
@@ -103,7 +110,7 @@ def plan(
     """
     with (
         Call(),
-        _opened(source, type, variant, tensor_type, keep_audio, target_size) as (_, planned),
+        _opened(source, type, variant, tensor_type, keep_audio, target_size, loras) as (_, planned),
     ):
         return planned
 
@@ -168,6 +175,7 @@ def _opened(
     tensor_type: Mapping[str, str] | None,
     keep_audio: bool,
     target_size: int | None,
+    loras: Loras,
 ) -> Iterator[tuple[Any, Plan]]:
     params = ffi.new("ltx2_conversion_params *", {"size": ffi.sizeof("ltx2_conversion_params")})
     sources = [source] if isinstance(source, (str, os.PathLike)) else source
@@ -186,12 +194,15 @@ def _opened(
     if target_size is not None and not 0 < target_size < 2**63:
         raise InvalidArgumentError(f"target_size: {target_size} is no number of bytes")
     params.target_size = target_size or 0
+    adapters, lora_paths = c_loras(loras)
+    params.loras, params.lora_count = adapters, len(adapters)
     out = ffi.new("ltx2_conversion **")
     check(lib.ltx2_conversion_open(params, out))
     try:
         yield out[0], json.loads(_native.string(out[0].plan))
     finally:
         lib.ltx2_conversion_close(out[0])
+        del lora_paths  # which C reads no more
 
 
 def _check_target(conversion: Any, planned: Plan, target: Path) -> None:

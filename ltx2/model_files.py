@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, TypeAlias
 from .errors import ModelError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 StrPath: TypeAlias = "str | os.PathLike[str]"
+Loras: TypeAlias = "Sequence[StrPath] | Mapping[StrPath, float]"
 
 DEMO = Path(__file__).resolve().with_name("demo")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
@@ -12,20 +13,19 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
 import numpy as np
 
 from . import media, tensors
-from ._native import c_array, c_text, ffi
+from ._native import c_array, c_path, c_text, ffi
 from .errors import InvalidArgumentError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from numpy.typing import NDArray
 
+    from .model_files import Loras
     from .pictures import Pixels
 
 Conditions: TypeAlias = "media.ImageLike | tuple[media.ImageLike, float]"
 
 TEXT_PARTS = ("text_encoder", "projection", "connector")  # which turn a prompt into features
-TEXTS = {"negative_prompt", "schedule"}
+TEXTS = {"negative_prompt", "schedule", "sampler", "recipe"}
 NOT_ZERO = "{}: 0 cannot be used; leave it out for the default"
 _OFF_AT_ZERO = {"guidance", "stg", "rescale"}  # to C zero is the default, negative is off
 
@@ -46,6 +46,12 @@ class Options(TypedDict, total=False):
     """Frames per second; default: the model's own, 24."""
     schedule: str
     """Noise schedule, by name; default: the model's own. `capabilities()` lists them."""
+    sampler: str
+    """How a step is made, by name; default: the model's own, "euler". `capabilities()` lists
+    them."""
+    recipe: str
+    """Which stages make it, by name: several begin at half the size, and need a latent upsampler;
+    default: "one-stage". `capabilities()` lists them."""
     steps: int
     """Denoising steps; default: the model's own."""
     guidance: float
@@ -277,6 +283,46 @@ def assign(struct: Any, name: str, value: Any) -> None:
         raise InvalidArgumentError(f"{name}: {value} is out of range") from None
     except TypeError:
         raise InvalidArgumentError(f"{name}: {value!r} is not a number it can take") from None
+
+
+def c_loras(loras: Loras) -> tuple[Any, list[Any]]:
+    """ltx2_lora[] of files and strengths, and what it points at, to be kept as long.
+
+    One of strength 0 changes nothing and is left out: to C, 0 is what was not given.
+    """
+    strengths = loras if isinstance(loras, Mapping) else dict.fromkeys(loras, 1.0)
+    used = {file: strength for file, strength in strengths.items() if strength != 0}
+    paths = [c_path("loras", file) for file in used]
+    array = ffi.new("ltx2_lora[]", len(paths))
+    for c_lora, path, strength in zip(array, paths, used.values(), strict=True):
+        c_lora.file = path
+        assign(c_lora, "strength", strength)
+    return array, paths
+
+
+def decode_params(
+    latents: NDArray[np.float32], fps: float | None, upscale: bool
+) -> tuple[Any, list[Any]]:
+    """ltx2_decode_params, and what they point at, to be kept as long."""
+    values = floats("latents", latents)
+    if values.ndim != 4:
+        raise InvalidArgumentError(f"latents: {values.ndim} dimensions instead of 4")
+    if fps == 0:
+        raise InvalidArgumentError(NOT_ZERO.format("fps"))
+    params = ffi.new("ltx2_decode_params *", {"size": ffi.sizeof("ltx2_decode_params")})
+    c_values = ffi.from_buffer("float[]", values)
+    params.latents = c_latents = ffi.new("ltx2_latents *", (c_values, *values.shape))
+    assign(params, "fps", fps or 0)
+    params.upscale = upscale
+    return params, [c_values, c_latents]
+
+
+def frames_params(frames: NDArray[np.uint8]) -> tuple[Any, list[Any]]:
+    """ltx2_frames_params, and what they point at, to be kept as long."""
+    params = ffi.new("ltx2_frames_params *", {"size": ffi.sizeof("ltx2_frames_params")})
+    params.pixels = pixels = ffi.from_buffer("uint8_t[]", frames)
+    params.frames, params.height, params.width, _ = frames.shape
+    return params, [pixels]
 
 
 def floats(name: str, values: Any) -> NDArray[np.float32]:

@@ -16,13 +16,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import cache, jobs, preview
+from . import cache, clips, jobs, preview
 from ._calls import Call, under_way
 from ._native import c_array, c_path, c_text, check, ffi, lib, string
 from ._video_call import VideoCall, callback, latents_view, video_of, view
 from .errors import CancelledError, InvalidArgumentError
 from .model_files import DEMO, model_files
-from .request import NOT_ZERO, TEXT_PARTS, Features, Request, assign, floats
+from .request import (
+    TEXT_PARTS,
+    Features,
+    Request,
+    assign,
+    c_loras,
+    decode_params,
+    frames_params,
+)  # fmt: skip
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -31,7 +39,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from typing_extensions import Self, Unpack
 
-    from .model_files import StrPath
+    from .model_files import Loras, StrPath
     from .request import Conditions, Options
     from .video import Progress, Video
 
@@ -52,6 +60,8 @@ class Session:
     low_memory   weights are read ahead and given back layer by layer, for 2 GiB in all, the
                  system's cache of model files counted, as far as the video's size lets it; default:
                  where the machine or the container has less than a run wants, up to what it has
+    loras        adapters that change the model's matrices; default: none. Files, or
+                 {file: strength}, where a strength may be negative
 
     Several threads may share a session; their calls run one after the other. Raises ModelError,
     DeviceError, OutOfMemoryError.
@@ -65,6 +75,7 @@ class Session:
         threads: int = 0,
         keep_loaded: bool = False,
         low_memory: bool = False,
+        loras: Loras = (),
     ) -> None:
         files = model_files(model)
         names = [c_path("model", file) for file in files]
@@ -77,10 +88,12 @@ class Session:
         assign(params, "threads", threads)
         params.keep_loaded = keep_loaded
         params.low_memory = low_memory
+        adapters, lora_paths = c_loras(loras)
+        params.loras, params.lora_count = adapters, len(adapters)
         out = ffi.new("ltx2_session **")
         with Call():
             check(lib.ltx2_session_open(params, out))
-        del c_names, c_device
+        del c_names, c_device, adapters, lora_paths
         self._session: Any = ffi.gc(out[0], lib.ltx2_session_close)
         self._files = [os.path.abspath(file) for file in files]  # noqa: PTH100 - links stay
         self._model = ", ".join(Path(file).name for file in files)
@@ -101,6 +114,7 @@ class Session:
         threads: int = 0,
         keep_loaded: bool = False,
         low_memory: bool = False,
+        loras: Loras = (),
     ) -> Self:
         """A session with a model of `ltx2 list`, downloaded first if it is not here.
 
@@ -113,8 +127,9 @@ class Session:
         here = all(item.path() for item in wanted.items)
         files = wanted.paths() if here else hub.pull(name, progress=progress)
         return cls(
-            files, device=device, threads=threads, keep_loaded=keep_loaded, low_memory=low_memory
-        )
+            files, device=device, threads=threads, keep_loaded=keep_loaded,
+            low_memory=low_memory, loras=loras,
+        )  # fmt: skip
 
     @property
     def is_demo(self) -> bool:
@@ -253,20 +268,29 @@ class Session:
         `latents` are [channels, frames', height', width'], as `Video.latents` has them; `fps`
         defaults to the model's own. Errors as in `t2v`.
         """
-        values = floats("latents", latents)
-        if values.ndim != 4:
-            raise InvalidArgumentError(f"latents: {values.ndim} dimensions instead of 4")
-        params = ffi.new("ltx2_decode_params *")
-        params.size = ffi.sizeof("ltx2_decode_params")
-        c_values = ffi.from_buffer("float[]", values)
-        params.latents = c_latents = ffi.new("ltx2_latents *", (c_values, *values.shape))
-        if fps == 0:
-            raise InvalidArgumentError(NOT_ZERO.format("fps"))
-        assign(params, "fps", 0 if fps is None else fps)
         with VideoCall(self, progress) as call:
-            call.inputs = [c_values, c_latents]
-            owner = self._run(lib.ltx2_session_decode, params, call)
-        return video_of(owner, {"model": self._model})
+            return self._decode(latents, fps, False, call)
+
+    def upscale(
+        self,
+        video: StrPath | NDArray[Any],
+        *,
+        fps: float | None = None,
+        progress: Callable[[Progress], object] | None = None,
+    ) -> Video:
+        """A larger video, by the model's latent upsampler, which is one of its files.
+
+        `video` is a file, an array of frames (uint8), or latents that were kept (float32), which
+        lose nothing on the way. Width and height are cut to multiples of 32, frames to 8k + 1. A
+        file is taken at `fps`; default: its own rate, of arrays the model's. Errors as in `t2v`.
+        """
+        with VideoCall(self, progress) as call:
+            given: Any = video
+            if not isinstance(given, np.ndarray):
+                given, fps = clips.read(given, fps)
+            if given.dtype == np.uint8:
+                given = self._latents_of(clips.whole(given, "video"), call)
+            return self._decode(given, fps, True, call)
 
     def plan(
         self,
@@ -397,6 +421,8 @@ class Session:
         owner = self._run(lib.ltx2_session_generate, params, call)
         del on_latents, on_state
         about = {"model": self._model, "device": settings["device"], "parts": parts}
+        if "loras" in settings:
+            about["loras"] = settings["loras"]
         return video_of(owner, {**request.metadata(), **about})
 
     def _fill_in(self, request: Request, call: VideoCall) -> dict[str, Any]:
@@ -418,6 +444,18 @@ class Session:
         avoided = request.options.get("negative_prompt") if owner.negative else None
         return Features(request.prompt, avoided, values, negative, made_by)
 
+    def _decode(
+        self, latents: NDArray[np.float32], fps: float | None, upscale: bool, call: VideoCall
+    ) -> Video:
+        params, call.inputs = decode_params(latents, fps, upscale)
+        owner = self._run(lib.ltx2_session_decode, params, call)
+        return video_of(owner, {"model": self._model})
+
+    def _latents_of(self, frames: NDArray[np.uint8], call: VideoCall) -> NDArray[np.float32]:
+        params, call.inputs = frames_params(frames)
+        owner = self._run(lib.ltx2_session_encode_frames, params, call)
+        return latents_view(owner, owner.latents)
+
     def _previewer(
         self,
         show: Callable[[NDArray[np.uint8]], object],
@@ -425,17 +463,9 @@ class Session:
         call: VideoCall,
     ) -> Callable[[int, NDArray[np.float32], NDArray[np.float32]], None]:
         """Shows what a step predicts, in the colours that this model's VAE is known for."""
-
-        def latents_of(frames: NDArray[np.uint8]) -> NDArray[np.float32]:
-            params = ffi.new("ltx2_frames_params *")
-            params.size = ffi.sizeof("ltx2_frames_params")
-            params.pixels = pixels = ffi.from_buffer("uint8_t[]", frames)
-            params.frames, params.height, params.width, _ = frames.shape
-            call.inputs = [pixels]
-            owner = self._run(lib.ltx2_session_encode_frames, params, call)
-            return latents_view(owner, owner.latents)
-
-        colours = preview.Colours.of(parts["video_vae"], latents_of)
+        colours = preview.Colours.of(
+            parts["video_vae"], lambda frames: self._latents_of(frames, call)
+        )
 
         def shown(_step: int, _state: Any, predicted: NDArray[np.float32]) -> None:
             show(colours.frames(predicted))

@@ -18,7 +18,8 @@ from typing import Any
 import golden_text
 import numpy as np
 import torch
-from make_golden import Arrays, array, write
+from make_golden import write
+from reference import Arrays, array
 
 LAYERS = (0, 1, 6, 12, 17, 18)
 NAMES = {

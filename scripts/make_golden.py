@@ -15,43 +15,27 @@ import argparse
 import json
 import platform
 import tempfile
-import zlib
 from contextlib import contextmanager
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import golden_sampling
 import golden_text
+import golden_videos
 import make_tiny
 import numpy as np
 import reference as ref
 import torch
-from ltx_core.components.guiders import MultiModalGuider, MultiModalGuiderParams
-from ltx_core.conditioning import VideoConditionByLatentIndex
 from ltx_core.types import VideoPixelShape
-from ltx_pipelines.utils.constants import LTX_2_3_PARAMS
-from reference import Reference
+from reference import FPS, NEGATIVE, PROMPT, Arrays, Reference, array, given, stg_blocks
 from tiny_geometries import GEOMETRIES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-Arrays = dict[str, np.ndarray]
-PROMPT = "a red circle moves right on a blue background"
-NEGATIVE = "blurry, out of focus, low contrast"
-FPS = 24.0
 PACKAGES = ("ltx-core", "ltx-pipelines", "torch", "transformers", "tokenizers", "numpy")
-
-
-def array(tensor: torch.Tensor) -> np.ndarray:
-    kind = np.int32 if tensor.dtype in (torch.int64, torch.int32) else np.float32
-    return np.ascontiguousarray(tensor.detach().numpy().astype(kind))
-
-
-def given(name: str, *shape: int) -> torch.Tensor:
-    """Inputs come from the generator of the tiny checkpoints: normal, the same everywhere."""
-    return torch.from_numpy(make_tiny.normal("golden", name, shape))
 
 
 @contextmanager
@@ -73,12 +57,6 @@ def taps(model: torch.nn.Module, names: list[str], out: Arrays, prefix: str = ""
     finally:
         for handle in handles:
             handle.remove()
-
-
-def stg_blocks(config: dict[str, Any]) -> list[int]:
-    """Those that the file states, else the official ones of LTX-2.3."""
-    stated: list[int] = config.get("sampling", {}).get("stg_blocks")
-    return LTX_2_3_PARAMS.video_guider_params.stg_blocks if stated is None else stated
 
 
 def gemma(r: Reference) -> Arrays:
@@ -209,92 +187,6 @@ def image(_r: Reference | None = None) -> Arrays:
     return out
 
 
-def sampler(_r: Reference | None = None) -> Arrays:
-    """Schedules of 2 to 200 steps, of most a checksum of their bits; guidance on given x0s."""
-    out: Arrays = {"sigmas.distilled": array(ref.sigmas("distilled", 8))}
-    for name in ("ltx2", "linear_quadratic"):  # one step of ltx2 is 0/0 in the reference's stretch
-        all_steps = {n: array(ref.sigmas(name, n)) for n in range(2, 201)}
-        out |= {f"sigmas.{name}.{n}": all_steps[n] for n in (2, 3, 4, 8, 15, 20, 30, 40)}
-        sums = [zlib.crc32(values.astype("<f4").tobytes()) for values in all_steps.values()]
-        out[f"sums.{name}"] = np.array(sums, np.uint32).view(np.int32)
-    cond, uncond, stg = (given(f"x0.{n}", 1, 12, 8) for n in ("cond", "uncond", "stg"))
-    out |= {"cond": array(cond[0]), "uncond": array(uncond[0]), "perturbed": array(stg[0])}
-    for cfg, scale, rescale in ((3.0, 1.0, 0.7), (3.0, 0.0, 0.0), (1.0, 1.0, 0.0), (2.5, 0.5, 1.0)):
-        params = MultiModalGuiderParams(cfg_scale=cfg, stg_scale=scale, rescale_scale=rescale)
-        pred = MultiModalGuider(params=params).calculate(cond, uncond, stg, 0.0)
-        out[f"guided.{cfg:g}.{scale:g}.{rescale:g}"] = array(pred[0])
-    return out
-
-
-def _guidance(cfg: float, stg: float, rescale: float, blocks: list[int]) -> MultiModalGuiderParams:
-    return MultiModalGuiderParams(
-        cfg_scale=cfg, stg_scale=stg, rescale_scale=rescale, stg_blocks=blocks
-    )
-
-
-# name -> schedule, steps, (cfg, stg, rescale), pixels (frames, height, width), images
-# as (picture, frame, strength). Pictures are in golden_text.
-Images = list[tuple[str, int, float]]
-CASES: dict[str, tuple[str, int, tuple[float, float, float], tuple[int, int, int], Images]] = {
-    "t2v": ("distilled", 8, (1.0, 0.0, 0.0), (9, 64, 96), []),
-    "i2v": ("distilled", 8, (1.0, 0.0, 0.0), (9, 64, 64), [("fits", 0, 1.0)]),
-    "i2v.resized": ("distilled", 8, (1.0, 0.0, 0.0), (9, 64, 64), [("wide", 0, 1.0)]),
-    "i2v.weak": ("distilled", 8, (1.0, 0.0, 0.0), (9, 64, 64), [("tall", 0, 0.6)]),
-    "dev.t2v": ("ltx2", 4, (3.0, 1.0, 0.7), (17, 64, 64), []),
-    "dev.i2v": ("ltx2", 4, (3.0, 1.0, 0.7), (9, 64, 64), [("wide", 0, 1.0)]),
-    "dev.default": ("ltx2", 30, (3.0, 1.0, 0.7), (9, 64, 64), []),
-    "quadratic.t2v": ("linear_quadratic", 3, (2.0, 0.5, 0.4), (9, 64, 96), []),
-    "quadratic.i2v": ("linear_quadratic", 3, (2.0, 0.5, 0.4), (9, 64, 64), [("wide", 0, 1.0)]),
-    "keyframe": ("distilled", 8, (1.0, 0.0, 0.0), (9, 64, 64), [("fits", 5, 1.0)]),
-    "keyframe.weak": ("distilled", 8, (1.0, 0.0, 0.0), (9, 64, 64), [("wide", 6, 0.7)]),
-    "two": ("ltx2", 4, (3.0, 1.0, 0.7), (9, 64, 64), [("fits", 0, 1.0), ("tall", 8, 1.0)]),
-    "guided.t2v": ("ltx2", 10, (3.0, 1.0, 0.7), (9, 64, 64), []),
-    "guided.i2v": ("ltx2", 7, (3.0, 1.0, 0.7), (9, 32, 64), [("wide", 0, 1.0)]),
-    "guided.wide": ("ltx2", 9, (4.0, 0.5, 0.5), (9, 64, 160), []),
-    "keyframes": (
-        "ltx2", 6, (3.0, 1.0, 0.7), (9, 32, 160),
-        [("wide", 0, 0.9), ("fits", 3, 1.0), ("tall", 8, 0.7)],
-    ),
-}  # fmt: skip
-OF_BASE = ["t2v", "i2v", "i2v.resized", "i2v.weak", "dev.t2v", "dev.i2v", "dev.default",
-           "keyframe", "keyframe.weak"]  # fmt: skip
-
-
-def e2e(r: Reference, names: list[str]) -> Arrays:
-    """Prompt to frames. `noise` has the latent's shape; `noise.appended` is for keyframe tokens."""
-    pictures = sorted({image[0] for name in names for image in CASES[name][4]})
-    out: Arrays = {n: golden_text.picture(n) for n in pictures}
-    positive, negative = r.encode(PROMPT).context, r.encode(NEGATIVE).context
-    model, encoder, decoder = r.dit(), r.encoder(), r.decoder()
-    for name in names:
-        schedule, steps, guidance, (frames, height, width), images = CASES[name]
-        state, tools = r.state(VideoPixelShape(1, frames, height, width, FPS))
-        shape = tools.target_shape
-        noise = given(f"noise.{name}", *shape.to_torch_shape())
-        tokens = r.patchifier.patchify(noise)
-        later = sum(image[1] > 0 for image in images)
-        more = given(
-            f"noise.{name}.appended", later, shape.height * shape.width, shape.channels
-        ).flatten(0, 1)
-        if later:
-            tokens = torch.cat([tokens, more[None]], 1)
-            out[f"{name}.noise.appended"] = array(more)
-        for picture, frame, strength in images:
-            latent = encoder(ref.image_pixels(out[picture], height, width))
-            if frame == 0:
-                state = VideoConditionByLatentIndex(latent, strength, 0).apply_to(state, tools)
-            else:
-                state = ref.keyframe(state, tools, latent, frame, strength)
-        state = ref.noised(state, tokens)
-        params = _guidance(*guidance, stg_blocks(r.config))
-        state = ref.denoise(model, state, ref.sigmas(schedule, steps), params, positive, negative)
-        latents = ref.latents_of(state, tools)
-        video = decoder(latents)
-        out[f"{name}.noise"], out[f"{name}.latents"] = array(noise[0]), array(latents[0])
-        out[f"{name}.pixels"] = ref.to_bytes(video)
-    return out
-
-
 MAKERS: dict[str, Callable[[Reference], Arrays]] = {
     "base-gemma": gemma,
     "odd-gemma": gemma,
@@ -308,13 +200,16 @@ MAKERS: dict[str, Callable[[Reference], Arrays]] = {
     "odd-vae": vae,
     "plain-vae": vae,
     "all-image": image,
-    "all-sampler": sampler,
-    "base-e2e": lambda r: e2e(r, OF_BASE),
-    "odd-e2e": lambda r: e2e(r, ["quadratic.t2v", "quadratic.i2v", "two"]),
-    "heads-e2e": lambda r: e2e(r, ["guided.t2v", "guided.i2v"]),
-    "deep-e2e": lambda r: e2e(r, ["dev.default", "guided.i2v"]),
-    "bf16-e2e": lambda r: e2e(r, ["guided.t2v", "guided.i2v"]),
-    "wide-e2e": lambda r: e2e(r, ["guided.wide", "keyframes"]),
+    "all-upsampler": golden_sampling.upsampler,
+    "all-loops": golden_sampling.loops,
+    "all-sampler": golden_sampling.sampler,
+    "base-e2e": lambda r: golden_videos.e2e(r, golden_videos.OF_BASE),
+    "odd-e2e": lambda r: golden_videos.e2e(r, ["quadratic.t2v", "quadratic.i2v", "two"]),
+    "heads-e2e": lambda r: golden_videos.e2e(r, ["guided.t2v", "guided.i2v"]),
+    "deep-e2e": lambda r: golden_videos.e2e(r, ["dev.default", "guided.i2v"]),
+    "bf16-e2e": lambda r: golden_videos.e2e(r, ["guided.t2v", "guided.i2v"]),
+    "wide-e2e": lambda r: golden_videos.e2e(r, ["guided.wide", "keyframes"]),
+    "bf16-stages": golden_videos.two_stage,
     "all-tokenizer": golden_text.tokenizer,
 }
 for _name in ("heads", "deep", "bf16", "wide"):
@@ -351,11 +246,11 @@ def write(folder: Path, name: str, arrays: Arrays, about: str, command: str = ""
             c: dict(
                 zip(
                     ("schedule", "steps", "guidance_stg_rescale", "frames_height_width", "images"),
-                    CASES[c],
+                    golden_videos.CASES[c],
                     strict=True,
                 )
             )
-            for c in CASES
+            for c in golden_videos.CASES
             if f"{c}.latents" in arrays
         }
     (folder / f"{name}.json").write_text(json.dumps(notes, indent=1) + "\n", newline="\n")
@@ -382,7 +277,7 @@ def full_width(folder: Path) -> None:
     r = Reference(place)
     for name, maker in (("connector", connector), ("dit", dit), ("vae", vae)):
         write(folder, f"full-{name}", maker(r), maker.__doc__ or "")
-    write(folder, "full-e2e", e2e(r, ["i2v.resized", "dev.t2v"]), "prompt to frames")
+    write(folder, "full-e2e", golden_videos.e2e(r, ["i2v.resized", "dev.t2v"]), "prompt to frames")
 
 
 def main() -> None:

@@ -55,6 +55,9 @@ def _statistics(name: str, shape: tuple[int, ...]) -> tuple[float, float]:
         "attn2.q_norm.weight",
         "attn2.k_norm.weight",
         "norm3.weight",
+        "initial_norm.weight",
+        "norm1.weight",
+        "norm2.weight",
     )
     if name.endswith(norms):
         return 1.0, 0.2

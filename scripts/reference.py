@@ -1,8 +1,8 @@
 """The official models on a checkpoint, in float32, and the small amount of glue they need.
 
-Imported by make_golden.py only. ltx-core 1.0.0 has the video-only model but no video-only loop, and
-states Gemma's sizes, 128 registers and 1024 rows of text as constants; what replaces those is here.
-Everything the models compute is ltx-core's and transformers' own code.
+Imported by make_golden.py and its parts only. ltx-core 1.0.0 has the video-only model but no
+video-only loop, and states Gemma's sizes, 128 registers and 1024 rows of text as constants; what
+replaces those is here. Everything the models compute is ltx-core's and transformers' own code.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from importlib.machinery import ModuleSpec
 from typing import TYPE_CHECKING, Any
 
+import make_tiny
 import numpy as np
 import torch
 from safetensors import safe_open
@@ -56,7 +57,7 @@ from ltx_core.text_encoders.gemma.feature_extractor import FeatureExtractorV2  #
 from ltx_core.text_encoders.gemma.tokenizer import LTXVGemmaTokenizer  # noqa: E402
 from ltx_core.tools import VideoLatentTools  # noqa: E402
 from ltx_core.types import LatentState, VideoLatentShape, VideoPixelShape  # noqa: E402
-from ltx_pipelines.utils.constants import DISTILLED_SIGMA_VALUES  # noqa: E402
+from ltx_pipelines.utils.constants import DISTILLED_SIGMA_VALUES, LTX_2_3_PARAMS  # noqa: E402
 from ltx_pipelines.utils.helpers import (  # noqa: E402
     modality_from_latent_state,
     post_process_latent,
@@ -71,6 +72,10 @@ if TYPE_CHECKING:
     from ltx_core.model.video_vae.video_vae import VideoDecoder, VideoEncoder
 
 Tensors = dict[str, torch.Tensor]
+Arrays = dict[str, np.ndarray]
+PROMPT = "a red circle moves right on a blue background"
+NEGATIVE = "blurry, out of focus, low contrast"
+FPS = 24.0
 AUDIO = ("audio", "av_ca_", "a2v")
 
 
@@ -250,9 +255,9 @@ def image_pixels(image: np.ndarray, height: int, width: int) -> torch.Tensor:
     return normalize_latent(resized, torch.device("cpu"), torch.float32)
 
 
-def noised(state: LatentState, noise: torch.Tensor) -> LatentState:
+def noised(state: LatentState, noise: torch.Tensor, scale: float = 1.0) -> LatentState:
     """GaussianNoiser with given noise, in token layout."""
-    mask = state.denoise_mask
+    mask = state.denoise_mask * scale
     return replace(state, latent=noise * mask + state.latent * (1 - mask))
 
 
@@ -319,3 +324,19 @@ def to_bytes(frames: torch.Tensor) -> np.ndarray:
     """[1,3,F,H,W] -> frames x height x width x 3 bytes, as ltx_core's decode_video."""
     out = (((frames + 1.0) / 2.0).clamp(0.0, 1.0) * 255.0).to(torch.uint8)
     return np.ascontiguousarray(out[0].permute(1, 2, 3, 0).numpy())
+
+
+def array(tensor: torch.Tensor) -> np.ndarray:
+    kind = np.int32 if tensor.dtype in (torch.int64, torch.int32) else np.float32
+    return np.ascontiguousarray(tensor.detach().numpy().astype(kind))
+
+
+def given(name: str, *shape: int) -> torch.Tensor:
+    """Inputs come from the generator of the tiny checkpoints: normal, the same everywhere."""
+    return torch.from_numpy(make_tiny.normal("golden", name, shape))
+
+
+def stg_blocks(config: dict[str, Any]) -> list[int]:
+    """Those that the file states, else the official ones of LTX-2.3."""
+    stated: list[int] = config.get("sampling", {}).get("stg_blocks")
+    return LTX_2_3_PARAMS.video_guider_params.stg_blocks if stated is None else stated

@@ -167,3 +167,42 @@ def gemma(config: dict[str, Any], rows: int) -> Shapes:
         t[block + "mlp.gate_proj.weight"] = t[block + "mlp.up_proj.weight"] = (ff, d)
         t[block + "mlp.down_proj.weight"] = (d, ff)
     return t
+
+
+# kind -> what the tiny upsampler's config states besides its sizes, and its convolution
+UPSAMPLERS: dict[str, tuple[dict[str, Any], str, int, int]] = {  # name, parts, axes
+    "spatial": ({"spatial_upsample": True}, "upsampler.0", 4, 2),
+    "temporal": (
+        {"spatial_upsample": False, "temporal_upsample": True}, "upsampler.0", 2, 3,
+    ),
+    "both": ({"spatial_upsample": True, "temporal_upsample": True}, "upsampler.0", 8, 3),
+    "rational": (
+        {"spatial_upsample": True, "rational_resampler": True, "spatial_scale": 1.5},
+        "upsampler.conv", 9, 2,
+    ),
+}  # fmt: skip
+UPSAMPLER_SIZES = {"in_channels": 16, "mid_channels": 64, "num_blocks_per_stage": 2, "dims": 3}
+
+
+def upsampler(kind: str) -> Shapes:
+    channels, width = UPSAMPLER_SIZES["in_channels"], UPSAMPLER_SIZES["mid_channels"]
+    _, name, parts, axes = UPSAMPLERS[kind]
+    t: Shapes = {}
+
+    def conv(name: str, out: int, into: int, axes: int = 3) -> None:
+        t[f"{name}.weight"] = (out, into, *[3] * axes)
+        t[f"{name}.bias"] = (out,)
+
+    def norm(name: str) -> None:
+        t[f"{name}.weight"] = t[f"{name}.bias"] = (width,)
+
+    conv("initial_conv", width, channels)
+    norm("initial_norm")
+    for stage in ("res_blocks", "post_upsample_res_blocks"):
+        for i in range(UPSAMPLER_SIZES["num_blocks_per_stage"]):
+            for j in (1, 2):
+                conv(f"{stage}.{i}.conv{j}", width, width)
+                norm(f"{stage}.{i}.norm{j}")
+    conv(name, parts * width, width, axes)
+    conv("final_conv", channels, width)
+    return t

@@ -36,7 +36,7 @@ def test_options_are_the_fields_of_the_struct_and_the_flags_of_the_commands() ->
     fields = {name for name, _ in ffi.typeof("ltx2_video_params").fields} - NOT_OPTIONS
     assert set(ltx2.Options.__annotations__) == fields
     own = {"latents", "output", "model", "device", "threads", "low_memory"}
-    own |= {"as_json", "verbose", "features", "preview", "job"}
+    own |= {"as_json", "verbose", "features", "preview", "job", "loras"}
     for command, positional in (("t2v", {"prompt"}), ("i2v", {"prompt", "images", "crf"})):
         parameters = cli.cli.commands[command].params
         assert {p.name for p in parameters} == fields | own | positional
@@ -65,7 +65,9 @@ def test_a_session_is_described_in_the_words_of_the_header() -> None:
     )
     documented = {name: " ".join(text.split()) for name, text in listed}
     header = _native.sentences("ltx2_session_params")
-    assert documented.keys() == {"model", "device", "threads", "keep_loaded", "low_memory"}
+    assert documented.keys() == {
+        "model", "device", "threads", "keep_loaded", "low_memory", "loras",
+    }  # fmt: skip
     assert documented.keys() == inspect.signature(ltx2.Session).parameters.keys()
     for name, text in documented.items():
         sentence = header["files" if name == "model" else name]

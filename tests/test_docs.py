@@ -120,7 +120,7 @@ def test_quoted_lines_stand_in_the_file_they_are_of() -> None:
     quoted = r"^<!-- of (\S+) -->\n```\w+\n(.*?)^```$"
     page = (ROOT / "docs" / "add-a-component.md").read_text(encoding="utf-8")
     blocks = re.findall(quoted, page, re.MULTILINE | re.DOTALL)
-    assert len(blocks) == 7
+    assert len(blocks) == 8
     for file, code in blocks:
         source = (ROOT / file).read_text(encoding="utf-8").splitlines()
         assert [line for line in code.splitlines() if line not in source] == [], file

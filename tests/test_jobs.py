@@ -83,6 +83,18 @@ def test_a_job_goes_on_to_the_same_bits(
     assert ("denoise" in stages) == (step < 4)
 
 
+@pytest.mark.parametrize("sampler", ltx2.capabilities()["samplers"])
+def test_a_job_of_every_sampler_goes_on_to_the_same_bits(
+    sampler: str, session: ltx2.Session, tmp_path: Path
+) -> None:
+    options: dict[str, Any] = {**SMALL, "steps": 4, "schedule": "ltx2", "sampler": sampler}
+    with pytest.raises(StoppedError):
+        session.t2v(PROMPT, **options, job=tmp_path / "clip.job", progress=stop_at(2))
+    video = session.resume(tmp_path / "clip.job")
+    assert same(video, session.t2v(PROMPT, **options))
+    assert video.metadata["sampler"] == sampler
+
+
 def test_a_job_goes_on_with_other_arithmetic(
     session: ltx2.Session, tiny_model: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

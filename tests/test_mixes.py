@@ -169,7 +169,7 @@ def upsampler(m: Mix) -> list[Path]:
         "res_blocks.0.conv1.weight": zeros(8, 8, 3, 3, 3),
         "final_conv.weight": zeros(4, 8, 3, 3, 3),
     }
-    return [m.put("x2.safetensors", tensors, stated=False), m.gemma]
+    return [m.official, m.put("x2.safetensors", tensors, stated=False), m.gemma]
 
 
 def lora(m: Mix) -> list[Path]:
@@ -300,15 +300,13 @@ CASES: dict[str, Case] = {
         lambda m: [m.official, m.put("copy.safetensors", m.twin.part("vae.")), m.gemma],
         "FOLDER/copy.safetensors: holds a video VAE, and so does OFFICIAL; give one of them",
     ),
-    "an upsampler": Case(
+    "half an upsampler": Case(
         upsampler,
-        "FOLDER/x2.safetensors: is a latent upsampler, which is not supported; give the model "
-        "without it",
+        "FOLDER/x2.safetensors: tensor initial_norm.weight of the latent upsampler is missing",
     ),
     "a LoRA": Case(
         lora,
-        "FOLDER/lora.safetensors: is an adapter (LoRA), which is not supported; give the model "
-        "without it",
+        "FOLDER/lora.safetensors: is an adapter (LoRA) and no model; give it beside one, as --lora",
     ),
     "a Diffusers folder": Case(
         diffusers,

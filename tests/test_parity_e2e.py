@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from parity import DEVICE, GOLDEN, Arrays, golden
+from test_parity_upsampler import written
 from tolerance import FRAMES_PSNR, NMSE, nmse, psnr
 
 import ltx2
@@ -18,6 +19,7 @@ NOTES = {
     name: json.loads((GOLDEN / f"{name}-e2e.json").read_text())
     for name in ("base", "odd", "heads", "deep", "bf16", "wide")
 }
+PROMPT = "a red circle moves right on a blue background"
 THREADS = 1  # many threads on tiny tensors only wait for each other
 CASES = [(name, case) for name, notes in NOTES.items() for case in notes["cases"]]
 
@@ -102,3 +104,33 @@ def test_frames_as_users_run_them_stay_close(
     measured = psnr(generate(model, NOTES[name], want, case).frames, want[f"{case}.pixels"])
     print(f"{measured:.1f} dB")
     assert measured >= FRAMES_PSNR[kind].limit
+
+
+@pytest.mark.parametrize("case", ["t2v", "i2v"])
+def test_two_stages_are_the_official_ones(
+    case: str, tiny: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half the size, enlarged by the upsampler, three more steps, images encoded at each size."""
+    want = golden("bf16-stages")
+    shape = want[f"{case}.pixels"].shape
+    options: dict[str, Any] = {
+        "recipe": "distilled", "frames": shape[0], "height": shape[1], "width": shape[2],
+        "fps": 24.0, "noise": want[f"{case}.noise"],
+    }  # fmt: skip
+    files = [
+        tiny["bf16"],
+        tiny["bf16"].parent / "gemma",
+        written("spatial", tmp_path / "up.safetensors"),
+    ]
+    images = {0: (want["wide"], 1.0), 8: (want["fits"], 0.8)} if case == "i2v" else {}
+    with ltx2.Session(files, device="CPU", threads=THREADS) as session:
+        if images:
+            video = session.i2v(PROMPT, images, crf=0, **options)
+        else:
+            video = session.t2v(PROMPT, **options)
+    assert video.latents is not None
+    error = nmse(video.latents, want[f"{case}.latents"])
+    measured = psnr(video.frames, want[f"{case}.pixels"])
+    print(f"{error:.2g} {measured:.1f} dB")
+    assert error <= NMSE["latents", "F32"].limit
+    assert measured >= FRAMES_PSNR["F32"].limit

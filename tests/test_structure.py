@@ -130,8 +130,8 @@ def test_files_stay_under_500_lines(suffix: str) -> None:
     assert not long
 
 
-def test_the_public_header_stays_under_300_lines() -> None:
-    assert (ROOT / "native/include/ltx2.h").read_text().count("\n") <= 300
+def test_the_public_header_stays_under_400_lines() -> None:
+    assert (ROOT / "native/include/ltx2.h").read_text().count("\n") <= 400
 
 
 def test_the_top_level_holds_what_it_says() -> None:

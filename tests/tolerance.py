@@ -34,6 +34,9 @@ NMSE: dict[tuple[str, str], Row] = {
     ("vae.encoder", "F16"): Row(1.1e-6, 2.8e-7),
     ("vae.decoder", "F16"): Row(1.1e-6, 2.7e-7),
     ("guidance", "F32"): Row(1e-13),
+    ("upsampler", "F32"): Row(1e-10),
+    ("upsampler", "F16"): Row(1e-5),
+    ("sampler", "F32"): Row(1e-12),
     ("latents", "F32"): Row(7.6e-12, 1.9e-12),
     ("latents.rules", "F32"): Row(5e-10, 2.1e-10),  # of the rules in float64, sigmas too
     # the worst row of any state: activations of 16 bits as users run it (AVX2; 4e-8 with AVX-512),

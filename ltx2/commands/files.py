@@ -18,7 +18,7 @@ from ltx2.model_files import paths as model_paths
 from ltx2.text import json_line, visible
 
 from . import plans
-from .terminal import Bars, answer, json_flag
+from .terminal import Bars, answer, json_flag, parse_lora
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -142,6 +142,9 @@ def _device_line(device: dict[str, Any]) -> str:
 @click.option("--variant", type=click.Choice(_KNOWN["variants"]),
               help="The sampling defaults to state, where SOURCE states none.")  # fmt: skip
 @click.option("--keep-audio", is_flag=True, help="Keep the audio tensors, for other programs.")
+@click.option("--lora", "loras", multiple=True, metavar="FILE[:STRENGTH]",
+              help="An adapter to merge into the matrices; f16 or bf16 keeps all of it. "
+              "Repeatable.")  # fmt: skip
 @json_flag
 def convert(
     sources: Sequence[str],
@@ -152,6 +155,7 @@ def convert(
     target_size: int | None,
     variant: str | None,
     keep_audio: bool,
+    loras: Sequence[str],
     as_json: bool,
 ) -> None:
     """Convert SOURCE, model files or folders, to one GGUF file."""
@@ -160,7 +164,7 @@ def convert(
     paths = model_paths(sources)
     options: dict[str, Any] = {
         "variant": variant, "tensor_type": _patterns(tensor_type), "keep_audio": keep_audio,
-        "target_size": target_size,
+        "target_size": target_size, "loras": dict(map(parse_lora, loras)),
     }  # fmt: skip
     if dry_run:
         planned = converting.plan(paths, kind, **options)

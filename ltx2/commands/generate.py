@@ -21,7 +21,7 @@ from ltx2.text import json_line
 
 from . import plans
 from .pictures import terminal_writer
-from .terminal import Bars, answer, json_flag
+from .terminal import Bars, answer, json_flag, parse_lora
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -37,8 +37,8 @@ def field(name: str) -> Callable[[Any], Any]:
     kind: Any = str
     if name == "noise":
         kind = click.Path(dir_okay=False)
-    elif name == "schedule":
-        kind = click.Choice(_KNOWN["schedules"])
+    elif name in ("schedule", "sampler", "recipe"):
+        kind = click.Choice(_KNOWN[f"{name}s"])
     elif declared.kind == "primitive":
         kind = float if declared.cname == "float" else int
     words = _MAKING[name]
@@ -62,7 +62,7 @@ output_flag = click.option(
     "-o", "--output", required=True, metavar="FILE",
     help=".mp4, .gif, .webp, .png (a folder of frames) or .npy.",
 )  # fmt: skip
-OPENING = ("model", "device", "threads", "low_memory", "verbose")
+OPENING = ("model", "device", "threads", "low_memory", "loras", "verbose")
 opening_flags = _applied([
     click.option("--model", multiple=True, metavar="PATH", type=click.Path(),
                  help=_OPENING["files"] + " Give it once per PATH. Default: $LTX2_MODEL, else the "
@@ -70,6 +70,8 @@ opening_flags = _applied([
     click.option("--device", help=_OPENING["device"] + " `ltx2 devices` lists them."),
     click.option("--threads", type=int, default=0, help=_OPENING["threads"]),
     click.option("--low-memory", is_flag=True, help=_OPENING["low_memory"]),
+    click.option("--lora", "loras", multiple=True, metavar="FILE[:STRENGTH]",
+                 help=_OPENING["loras"] + " Give it once per FILE."),
     json_flag,
     click.option("-v", "--verbose", is_flag=True, help="Print more on stderr."),
 ])  # fmt: skip
@@ -154,7 +156,7 @@ def _text(prompt: str | None, features: str | None) -> str | ltx2.Features:
 @_shared
 def decode(latents: str, **options: Any) -> None:
     """Make the video of LATENTS, a .npy that `--save-latents` wrote."""
-    values = _load_array("latents", latents)
+    values = load_array("latents", latents)
     size = _video_size(values.shape)
     make_video(lambda session, wanted: session.decode(values, **wanted), options, size)
 
@@ -206,13 +208,13 @@ def opened(options: Mapping[str, Any]) -> ltx2.Session:
         logging.getLogger("ltx2").setLevel(logging.INFO)
     model = list(options["model"]) or None
     kept = {name: options[name] for name in ("device", "threads", "low_memory")}
-    return ltx2.Session(model, **kept)
+    return ltx2.Session(model, loras=dict(map(parse_lora, options["loras"])), **kept)
 
 
 def _wanted(options: Mapping[str, Any]) -> dict[str, Any]:
     wanted = {name: value for name, value in options.items() if value is not None}
     if "noise" in wanted:
-        wanted["noise"] = _load_array("noise", wanted["noise"])
+        wanted["noise"] = load_array("noise", wanted["noise"])
     return wanted
 
 
@@ -328,7 +330,7 @@ def _save(video: ltx2.Video, output: str) -> None:
         raise
 
 
-def _load_array(name: str, path: str) -> Any:
+def load_array(name: str, path: str) -> Any:
     try:
         with Path(path).open("rb") as file:
             return np.lib.format.read_array(file, allow_pickle=False)

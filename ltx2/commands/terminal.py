@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,14 @@ if TYPE_CHECKING:
 _OF_BYTES = {"convert", "download", "verify"}  # the stages that count them
 
 json_flag = click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
+
+
+def parse_lora(argument: str) -> tuple[str, float]:
+    """FILE[:STRENGTH]; a file of that whole name wins."""
+    match = re.fullmatch(r"(.+):([-+]?(?:\d+\.?\d*|\.\d+))", argument)
+    if match is None or os.path.lexists(argument):
+        return argument, 1.0
+    return match[1], float(match[2])
 
 
 def answer(output: str, metadata: Mapping[str, Any], as_json: bool) -> None:

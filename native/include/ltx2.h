@@ -77,7 +77,7 @@ LTX2_API const char * ltx2_device_name(int32_t index); /* "Vulkan0", "CPU"; NULL
    against the processor's, "lacks": what that computes for it, "problem" or null}]. OUT_OF_MEMORY. */
 LTX2_API ltx2_status ltx2_try_devices(char ** out);
 /* What this library knows, as JSON: {"version", "defaults" where no file states any, "schedules",
-   "stages" of progress, "parts" of a model with "id", "title", "need" ("always", "optional",
+   "samplers", "stages" of progress, "parts" of a model with "id", "title", "need" ("always", "optional",
    "extends": an adapter, or "never": recognised, not used), "types" and "variants" of a conversion,
    "instruction_sets" that run here, the best last}. Released by ltx2_text_free. Errors:
    OUT_OF_MEMORY. */
@@ -90,6 +90,13 @@ LTX2_API ltx2_status ltx2_capabilities(char ** out);
    OUT_OF_MEMORY. */
 LTX2_API ltx2_status ltx2_file_describe(const char * file, char ** out);
 LTX2_API void ltx2_text_free(char * text); /* NULL is ignored */
+
+/* An adapter (LoRA) of any maker's key names: safetensors or GGUF. Its matrices stay beside the
+   model's, which are not touched. */
+typedef struct ltx2_lora {
+    const char * file;
+    float strength;                    /* of what it adds; may be negative; default: 1 */
+} ltx2_lora;
 
 typedef struct ltx2_session ltx2_session; /* opening reads metadata; weights load when needed */
 typedef struct ltx2_session_params {
@@ -107,6 +114,8 @@ typedef struct ltx2_session_params {
                                           far as the video's size lets it; default: where the machine
                                           or the container has less than a run wants, up to what it
                                           has */
+    const ltx2_lora * loras;           /* adapters that change the model's matrices; default: none */
+    size_t lora_count;
 } ltx2_session_params;
 
 LTX2_API ltx2_status ltx2_session_open(const ltx2_session_params * params, ltx2_session ** out);
@@ -122,8 +131,8 @@ typedef struct ltx2_image {            /* a picture that the video passes throug
     float strength;                    /* above 0, up to 1; default: 1 */
 } ltx2_image;
 
-/* stage: "load", "text", "image", "denoise" or "decode". Called on the calling thread, at least at
-   each step and often between. Returning false stops: the call gives LTX2_STATUS_CANCELLED. */
+/* stage: "load", "text", "image", "denoise", "upscale" or "decode". Called on the calling thread, at
+   least at each step and often between. Returning false stops: the call gives LTX2_STATUS_CANCELLED. */
 typedef struct ltx2_progress {
     const char * stage;
     int32_t done, total;
@@ -198,6 +207,11 @@ typedef struct ltx2_video_params {
                                           encoded */
     const ltx2_state * resume;         /* go on from there; default: from noise */
     ltx2_state_fn state;
+
+    const char * sampler;              /* how a step is made, by name; default: the model's own,
+                                          "euler" */
+    const char * recipe;               /* which stages make it, by name: several begin at half the
+                                          size, and need a latent upsampler; default: "one-stage" */
 } ltx2_video_params;
 
 typedef struct ltx2_frames_params {    /* frames to encode */
@@ -211,9 +225,11 @@ typedef struct ltx2_frames_params {    /* frames to encode */
 typedef struct ltx2_decode_params {    /* a decode alone, of latents that were kept */
     size_t size;
     const ltx2_latents * latents;      /* required */
-    float fps;                         /* default: the model's own, 24 */
+    float fps;                         /* of them; default: the model's own, 24 */
     ltx2_progress_fn progress;
     void * user_data;
+    bool upscale;                      /* pass them through the latent upsampler first, which may
+                                          double fps; default: as they are */
 } ltx2_decode_params;
 
 typedef struct ltx2_video {            /* made by the library only */
@@ -270,6 +286,8 @@ typedef struct ltx2_conversion_params {
                                           programs; default: they are left out */
     uint64_t target_size;              /* bytes that the file takes at most: in place of `type`, the
                                           types are picked that cost least; default: `type` counts */
+    const ltx2_lora * loras;           /* merged into the matrices, before these are stored */
+    size_t lora_count;
 } ltx2_conversion_params;
 /* One GGUF file that replaces others. The caller writes it: keys and table from the plan, then each
    tensor's values, at multiples of 32 bytes. */

@@ -10,6 +10,7 @@
 #include "session.h"
 
 #include <atomic>
+#include <cmath>
 #include <cstddef>
 #include <cstring>
 #include <memory>
@@ -207,6 +208,27 @@ static std::vector<std::string> paths(const char * const * files, size_t count) 
     return out;
 }
 
+static constexpr size_t most_loras = 64;
+
+static std::vector<Adapter> adapters(const ltx2_lora * loras, size_t count) {
+    std::vector<Adapter> out;
+    if (count)
+        need(loras, "loras");
+    if (count > most_loras)
+        fail(LTX2_STATUS_INVALID_ARGUMENT, "loras: %zu given, and at most %zu are taken", count,
+             most_loras);
+    for (size_t i = 0; i < count; ++i) {
+        need(loras[i].file, words("loras[%zu].file", i).c_str());
+        const float strength = loras[i].strength;
+        if (!std::isfinite(strength) || std::abs(strength) > 100)
+            fail(LTX2_STATUS_INVALID_ARGUMENT, "loras[%zu].strength: %g is not in -100..100", i,
+                 double{strength});
+        const float given = strength != 0 ? strength : 1;
+        out.push_back({loras[i].file, given, given});
+    }
+    return out;
+}
+
 ltx2_status ltx2_session_open(const ltx2_session_params * params, ltx2_session ** out) {
     return guard_out(out, [&] {
         const auto p = received(
@@ -220,7 +242,8 @@ ltx2_status ltx2_session_open(const ltx2_session_params * params, ltx2_session *
                  "low_memory: contradicts keep_loaded; leave one of them out");
         const std::string device = p.device ? p.device : "";
         const std::shared_ptr<OpenSession> open(
-            new OpenSession{{files, device, p.threads, p.keep_loaded, p.low_memory}});
+            new OpenSession{{files, adapters(p.loras, p.lora_count), device, p.threads,
+                             p.keep_loaded, p.low_memory}});
         ltx2_session * session = next_session();
         held().sessions.add(session, open);
         return session;
@@ -348,6 +371,7 @@ ltx2_status ltx2_conversion_open(const ltx2_conversion_params * params, ltx2_con
         request.tensor_type = texts(p.tensor_type, p.tensor_type_count, "tensor_type");
         request.keep_audio = p.keep_audio;
         request.target_size = p.target_size;
+        request.adapters = adapters(p.loras, p.lora_count);
         const auto made = std::make_shared<Conversion>(request);
         ltx2_conversion * conversion = made.get();
         held().conversions.add(conversion, made);

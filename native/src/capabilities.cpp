@@ -5,6 +5,8 @@
 #include "graph/trial.h"
 #include "model/describe.h"
 #include "request.h"
+#include "sampling/recipes.h"
+#include "sampling/samplers.h"
 #include "sampling/schedules.h"
 
 namespace ltx2 {
@@ -47,6 +49,12 @@ Json capabilities() {
     Json::Array names;
     for (const Schedule & schedule : schedules())
         names.push_back(schedule.name);
+    Json::Array ways;
+    for (const Sampler & sampler : samplers())
+        ways.push_back(sampler.name);
+    Json::Array whole;
+    for (const Recipe & recipe : recipes())
+        whole.push_back(recipe.name);
     const Defaults d;
     return Json::Object{{"version", LTX2_VERSION},
                         {"defaults", Json::Object{{"width", d.width},
@@ -55,6 +63,8 @@ Json capabilities() {
                                                   {"fps", double{d.fps}},
                                                   {"negative_prompt", d.negative}}},
                         {"schedules", names},
+                        {"samplers", ways},
+                        {"recipes", whole},
                         {"stages", list(progress_stages)},
                         {"parts", part_table()},
                         {"types", list(conversion_types())},

@@ -66,7 +66,8 @@ static std::string name_of(const std::string & path) {
 Conversion::Conversion(const ConversionRequest & request)
     : ltx2_conversion{},
       variant_(request.variant.empty() ? nullptr : find_variant(request.variant)),
-      type_(&storage_type(request.type.empty() ? "q8_0" : request.type)), model_(request.files) {
+      type_(&storage_type(request.type.empty() ? "q8_0" : request.type)),
+      model_(request.files, request.adapters) {
     Device("CPU", 1); // chooses the kernels, as the environment says
     if (!request.type.empty() && request.target_size)
         fail(LTX2_STATUS_INVALID_ARGUMENT, "type: a target_size picks the types; give one of them");
@@ -379,13 +380,48 @@ static void check_values(const std::vector<float> & values, const Source & sourc
              shown(source.info->name).c_str(), ggml_type_name(type));
 }
 
+// What adapters add to it, or null.
+const std::vector<LowRank> * Conversion::added(const Item & item) const {
+    constexpr size_t end = sizeof ".weight" - 1, start = 0;
+    const std::string path = item.name.substr(std::string(item.part->row->prefix).size());
+    if (path.size() < end)
+        return nullptr;
+    const auto found = item.part->adapters.find(path.substr(start, path.size() - end));
+    return found == item.part->adapters.end() ? nullptr : &found->second;
+}
+
+// A row of the sum at a time, the values of [first, first + count).
+static void merge(const LowRank & low, int64_t inputs, int64_t first, int64_t count,
+                  float * values) {
+    const int64_t rank = low.down.shape()[0];
+    const float strength = low.scale * low.adapter->strength;
+    std::vector<float> down(static_cast<size_t>(rank * inputs)), up(static_cast<size_t>(rank));
+    read_values(low.down, 0, rank * inputs, down.data());
+    for (int64_t at = first; at < first + count;) {
+        const int64_t row = at / inputs, column = at % inputs;
+        const int64_t some = std::min(inputs - column, first + count - at);
+        read_values(low.up, row * rank, rank, up.data());
+        for (int64_t r = 0; r < rank; ++r) {
+            const float factor = strength * up[static_cast<size_t>(r)];
+            const float * from = down.data() + r * inputs + column;
+            float * to = values + (at - first);
+            for (int64_t i = 0; i < some; ++i)
+                to[i] += factor * from[i];
+        }
+        at += some;
+    }
+}
+
 void Conversion::encode(const Item & item, int64_t first, int64_t count, uint8_t * out) const {
     const TensorInfo & info = *item.source->info;
     std::vector<float> values(static_cast<size_t>(count));
     read_values(*item.source, first, count, values.data());
+    const std::vector<LowRank> * adapters = added(item);
+    for (size_t i = 0; adapters && i < adapters->size(); ++i)
+        merge((*adapters)[i], item.shape.back(), first, count, values.data());
     check_values(values, *item.source, item.type);
     // A second rounding would differ.
-    if (!item.source->coding && info.type == item.type && item.source->added == 0)
+    if (!adapters && !item.source->coding && info.type == item.type && item.source->added == 0)
         std::memcpy(out, info.data + ggml_row_size(info.type, first),
                     ggml_row_size(info.type, count));
     else

@@ -20,7 +20,8 @@ struct ConversionRequest {
     std::string variant = "";
     std::vector<std::string> tensor_type = {};
     bool keep_audio = false;
-    uint64_t target_size = 0; // none
+    uint64_t target_size = 0;           // none
+    std::vector<Adapter> adapters = {}; // are merged into the matrices
 };
 
 class Conversion : public ltx2_conversion { // whose fields point into what it holds
@@ -54,6 +55,7 @@ private:
     Json::Array tensors() const;
     Json::Array dropped() const;
     uint64_t head_size(const Json & metadata) const;
+    const std::vector<LowRank> * added(const Item & item) const;
     void encode(const Item & item, int64_t first, int64_t count, uint8_t * out) const;
 
     const Variant * variant_; // as the caller says, or null

@@ -3,6 +3,8 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "files/paths.h"
+#include "sampling/recipes.h"
+#include "sampling/samplers.h"
 #include "sampling/schedules.h"
 
 #include <algorithm>
@@ -44,6 +46,10 @@ static Grid grid_of(int width, int height, int frames, float fps, const Scale & 
     }
     checked_fps(fps);
     return {(frames - 1) / step + 1, height / scale.space, width / scale.space};
+}
+
+static Grid divided(const Grid & grid, int divisor) {
+    return {grid.frames, grid.height / divisor, grid.width / divisor};
 }
 
 // ---- the model's own
@@ -122,6 +128,8 @@ Defaults::Defaults(const Part & dit, int layers, const Scale & scale) {
                     amount("rescale", guidance.rescale),
                     stg_blocks(c, guidance.stg_blocks, layers)};
         sigmas(schedule, steps); // a schedule that does not exist is refused here
+        sampler = c.text("sampler", sampler);
+        find_sampler(sampler);
         negative = c.text("negative_prompt", negative);
         width = c.integer("width", width, 1, largest_side);
         height = c.integer("height", height, 1, largest_side);
@@ -145,17 +153,49 @@ static float strength(const char * name, float wanted, float otherwise, float of
     return wanted == 0 ? otherwise : wanted < 0 ? off : wanted;
 }
 
-static Stage stage_of(const ltx2_video_params & p, const Defaults & d, const std::string & name) {
+static Stage first_stage(const ltx2_video_params & p, const Defaults & d, const std::string & name,
+                         const RecipeStage & r, const Grid & grid) {
     Stage stage;
+    stage.grid = grid;
+    stage.distilled = r.distilled;
+    stage.sampler = &find_sampler(p.sampler   ? p.sampler
+                                  : r.sampler ? r.sampler
+                                              : d.sampler.c_str());
     const int only = find_schedule(name).steps; // that this schedule has
     // Such a schedule is a distilled model's: for another than the file says, it brings its recipe.
-    const bool recipe = only && name != d.schedule;
-    const Guidance own = recipe ? Guidance{1, 0, 0, d.guidance.stg_blocks} : d.guidance;
-    stage.sigmas = sigmas(name, p.steps ? p.steps : recipe ? only : d.steps);
+    const bool distilled = only && name != d.schedule;
+    Guidance own = distilled || !r.guided ? Guidance{1, 0, 0, d.guidance.stg_blocks} : d.guidance;
+    own.rescale = r.rescale < 0 ? own.rescale : r.rescale;
+    own.stg = r.stg < 0 ? own.stg : r.stg;
+    const int steps = p.steps ? p.steps : r.steps ? r.steps : distilled ? only : d.steps;
+    stage.sigmas = r.by_tokens ? sigmas(name, steps, grid.cells()) : sigmas(name, steps);
     stage.guidance = {strength("guidance", p.guidance, own.scale, 1),
                       strength("stg", p.stg, own.stg, 0),
                       strength("rescale", p.rescale, own.rescale, 0), own.stg_blocks};
     return stage;
+}
+
+// A further stage is as the recipe has it.
+static Stage later_stage(const RecipeStage & r, const Grid & grid) {
+    Stage stage;
+    const Schedule & schedule = find_schedule(r.schedule);
+    stage.sampler = &find_sampler(r.sampler);
+    stage.sigmas = sigmas(schedule.name, schedule.steps);
+    stage.guidance = {1, 0, 0, {}};
+    stage.noise = r.noise;
+    stage.grid = grid;
+    stage.distilled = r.distilled;
+    return stage;
+}
+
+static std::vector<Stage> stages_of(const ltx2_video_params & p, const Defaults & d,
+                                    const std::string & schedule, const Recipe & recipe,
+                                    const Grid & grid) {
+    std::vector<Stage> stages = {
+        first_stage(p, d, schedule, recipe.stages[0], divided(grid, recipe.stages[0].divisor))};
+    for (size_t i = 1; i < recipe.stages.size(); ++i)
+        stages.push_back(later_stage(recipe.stages[i], divided(grid, recipe.stages[i].divisor)));
+    return stages;
 }
 
 static std::vector<ltx2_image> images_of(const ltx2_video_params & p, int frames) {
@@ -193,6 +233,9 @@ Request Request::resized(const VideoSize & size, const Scale & scale) const {
     Request other = *this;
     other.frames = size.frames, other.height = size.height, other.width = size.width;
     other.grid = grid_of(size.width, size.height, size.frames, fps, scale);
+    const Recipe & all = find_recipe(recipe);
+    for (size_t i = 0; i < other.stages.size(); ++i)
+        other.stages[i].grid = divided(other.grid, all.stages[i].divisor);
     return other;
 }
 
@@ -225,6 +268,12 @@ static void skip_steps(std::vector<Stage> & stages, const ltx2_state & resume) {
         fail(LTX2_STATUS_INVALID_ARGUMENT, "resume.step: %d is not in 1..%d", resume.step, steps);
 }
 
+static std::string schedule_for(const ltx2_video_params & p, const Defaults & d,
+                                const Recipe & recipe) {
+    const char * own = recipe.stages[0].schedule;
+    return p.schedule ? p.schedule : own ? own : d.schedule;
+}
+
 Request::Request(const ltx2_video_params & p, const Defaults & d, const Scale & scale)
     : prompt(p.prompt ? p.prompt : ""),
       negative(p.negative_prompt ? p.negative_prompt : d.negative),
@@ -232,9 +281,15 @@ Request::Request(const ltx2_video_params & p, const Defaults & d, const Scale & 
       width(p.width ? p.width : d.width), height(p.height ? p.height : d.height),
       frames(p.frames ? p.frames : d.frames), fps(p.fps != 0 ? p.fps : d.fps),
       grid(grid_of(width, height, frames, fps, scale)),
-      schedule(p.schedule ? p.schedule : d.schedule), stages{stage_of(p, d, schedule)},
-      seed(p.seed), noise(p.noise), noise_count(p.noise_count), features(p.features),
-      resume(p.resume), state(p.state), user_data(p.user_data) {
+      recipe(p.recipe ? p.recipe : recipes().front().name),
+      schedule(schedule_for(p, d, find_recipe(recipe))), seed(p.seed), noise(p.noise),
+      noise_count(p.noise_count), features(p.features), resume(p.resume), state(p.state),
+      user_data(p.user_data) {
+    for (const RecipeStage & stage : find_recipe(recipe).stages) {
+        check_side("width", width, scale.space * stage.divisor);
+        check_side("height", height, scale.space * stage.divisor);
+    }
+    stages = stages_of(p, d, schedule, find_recipe(recipe), grid);
     if (!features)
         need(p.prompt, "prompt");
     if (!features && std::all_of(prompt.begin(), prompt.end(), is_space))
@@ -277,7 +332,9 @@ Json Request::settings() const {
         {"height", height},
         {"frames", frames},
         {"fps", short_number(fps)},
+        {"recipe", recipe},
         {"schedule", schedule},
+        {"sampler", stage.sampler->name},
         {"steps", stage.steps()},
         {"guidance", short_number(guidance.scale)},
         {"stg", short_number(guidance.stg)},

@@ -15,6 +15,7 @@ struct Defaults {
     int width = 768, height = 512, frames = 121; // pixels
     float fps = 24;
     std::string schedule = "ltx2";
+    std::string sampler = "euler";
     int steps = 30;
     Guidance guidance; // without blocks to perturb where the model has fewer than the default's
     std::string negative = ltx23_negative_prompt;
@@ -43,8 +44,9 @@ struct Request {
     int width = 0, height = 0, frames = 0; // pixels
     float fps = 0;
     Grid grid;
-    std::string schedule;
-    std::vector<Stage> stages; // in the order they run
+    std::string recipe;
+    std::string schedule;      // of the first stage
+    std::vector<Stage> stages; // in the order they run; before each further one it is enlarged
     uint64_t seed = 0;
     const float * noise = nullptr; // the caller's, in planes; null: from the seed
     size_t noise_count = 0;

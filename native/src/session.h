@@ -8,6 +8,8 @@
 #include "text/connector.h"
 #include "text/encoder.h"
 #include "text/tokenizer.h"
+#include "vae/statistics.h"
+#include "vae/upsampler.h"
 #include "vae/video_decoder.h"
 #include "vae/video_encoder.h"
 
@@ -32,8 +34,8 @@ struct Features : ltx2_features {
 class Session {
 public:
     // Reads metadata, and checks every tensor of every part. MODEL, DEVICE, INVALID_ARGUMENT.
-    Session(const std::vector<std::string> & files, const std::string & device, int threads,
-            bool keep_loaded, bool low_memory);
+    Session(const std::vector<std::string> & files, const std::vector<Adapter> & adapters,
+            const std::string & device, int threads, bool keep_loaded, bool low_memory);
 
     std::unique_ptr<Video> generate(const ltx2_video_params & params);
     std::unique_ptr<Video> decode(const ltx2_decode_params & params);
@@ -61,15 +63,21 @@ private:
     void leave();
 
     void check_text();
+    void check_upsampler();
     std::unique_ptr<Video> make(const ltx2_video_params & params);
     std::vector<TextFeatures> encode(const Request & want, const Progress & progress);
     std::vector<TextFeatures> given(const Request & want) const;
     Latents encode(const std::vector<float> & pixels, const VideoSize & size,
                    const std::string & where, const Progress & progress);
     Request request(const ltx2_video_params & params);
-    Stream start(const Request & want, const Progress & progress);
-    void denoise(const Request & want, const std::vector<TextFeatures> & texts, State & state,
+    // `before`: the latents that the stage begins with, or none.
+    Stream start(const Request & want, const Grid & grid, const Latents & before,
                  const Progress & progress);
+    Latents sample(const Request & want, const std::vector<TextFeatures> & texts,
+                   const Progress & progress);
+    void denoise(const Request & want, size_t index, const std::vector<TextFeatures> & texts,
+                 State & state, const Progress & progress);
+    Latents enlarge(const Latents & latents, const Progress & progress);
     void decode(const Latents & latents, Video & video, const Progress & progress);
     VideoSize size_of(const Grid & grid) const;
     void check_memory(const Request & want);
@@ -92,10 +100,41 @@ private:
     uint64_t weights_ = 0;            // bytes, of the largest component
     int context_width_ = 0;           // of the text that the DiT reads
     VaeConfig decoder_;
+    LatentStatistics statistics_;
     std::tuple<std::unique_ptr<TextEncoder>, std::unique_ptr<Connector>,
-               std::unique_ptr<VideoEncoder>, std::unique_ptr<Dit>, std::unique_ptr<VideoDecoder>>
+               std::unique_ptr<VideoEncoder>, std::unique_ptr<Dit>, std::unique_ptr<Upsampler>,
+               std::unique_ptr<VideoDecoder>>
         resident_;
     const void * in_use_ = nullptr; // the one that computed last
 };
+
+// ---- one kind of constructor, one way into memory
+
+template <class Component>
+std::unique_ptr<Component> open(const Model & model, Device & device) {
+    return std::make_unique<Component>(model, device);
+}
+
+template <>
+inline std::unique_ptr<TextEncoder> open(const Model & model, Device & device) {
+    return open_text_encoder(model, device);
+}
+
+// One component at a time, or all of them where the caller has the memory.
+template <class Component>
+Component & Session::use(const Progress & progress) {
+    std::unique_ptr<Component> & slot = std::get<std::unique_ptr<Component>>(resident_);
+    if (in_use_ != &slot) {
+        leave();
+        in_use_ = &slot;
+    }
+    if (!slot) {
+        std::unique_ptr<Component> component = open<Component>(model_, device_);
+        component->load(progress);
+        model_.check_unchanged();
+        slot = std::move(component);
+    }
+    return *slot;
+}
 
 } // namespace ltx2

@@ -1,6 +1,7 @@
 // What a run can be given in place of work: the features of its prompts, and the settings that it
 // was made with.
 #include "base/finite.h"
+#include "files/paths.h"
 #include "model/fingerprint.h"
 #include "session.h"
 
@@ -16,6 +17,12 @@ Json Session::settings(const ltx2_video_params & params) {
         for (const PartRow & row : part_rows())
             if (const Part * part = row.is_loaded() ? model_.find(row.id) : nullptr)
                 parts.add(row.id, fingerprint(*part));
+        Json::Array loras;
+        for (const Adapter & adapter : model_.adapters())
+            loras.push_back(Json::Object{{"file", file_name(adapter.path)},
+                                         {"strength", double{adapter.given}}});
+        if (!loras.empty())
+            settings.set("loras", loras);
         settings.set("device", std::string(ggml_backend_dev_name(device_.ggml())));
         settings.set("parts", parts);
         return settings;

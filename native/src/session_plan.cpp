@@ -70,7 +70,7 @@ struct Session::Aside {
     }
 };
 
-// The stages of `make`. One step stands for all, which are alike.
+// The stages of `make`.
 Tally Session::count(const Request & want) {
     Tally tally;
     const Device::Counting counting(device_, tally);
@@ -79,22 +79,7 @@ Tally Session::count(const Request & want) {
     in_use_ = nullptr;
     const std::vector<TextFeatures> texts = encode(want, progress);
     const Counted features = device_.hold(texts.size() * texts[0].values.size() * sizeof(float));
-    State state = {start(want, progress)};
-    for (const Stage & stage : want.stages) {
-        if (stage.first == stage.steps())
-            continue;
-        Request one = want;
-        one.stages = {stage};
-        one.stages[0].sigmas.resize(2);
-        one.stages[0].first = 0;
-        one.resume = nullptr;
-        one.state = nullptr;
-        tally.times = stage.steps() - stage.first;
-        denoise(one, texts, state, progress);
-    }
-    tally.times = 1;
-    Latents latents{want.grid, state.front().channels, std::move(state.front().latents)};
-    latents.values.resize(static_cast<size_t>(latents.size()));
+    const Latents latents = sample(want, texts, progress);
     Video none;
     decode(latents, none, progress);
     return tally;

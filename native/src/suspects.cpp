@@ -30,17 +30,23 @@ static bool is_finite(const Source & source, const Progress & progress) {
 void fail_not_finite(const std::string & where, const std::vector<Suspect> & suspects,
                      const Progress & progress) {
     std::string files;
+    const auto check = [&](const Source & source) {
+        if (!is_finite(source, progress))
+            fail(LTX2_STATUS_MODEL,
+                 "%s: tensor %s holds a value that is not finite, which %s showed; get the file "
+                 "again, or convert it again from its source",
+                 source.file->path.c_str(), shown(source.info->name).c_str(), where.c_str());
+    };
     for (const Suspect & suspect : suspects) {
         const std::string & path = suspect.part.file->path;
         if (files.find(path) == std::string::npos)
             files += (files.empty() ? "" : ", ") + path;
         for (const auto & [name, source] : suspect.part.tensors)
-            if (name.compare(0, std::strlen(suspect.prefix), suspect.prefix) == 0 &&
-                !is_finite(source, progress))
-                fail(LTX2_STATUS_MODEL,
-                     "%s: tensor %s holds a value that is not finite, which %s showed; get the "
-                     "file again, or convert it again from its source",
-                     source.file->path.c_str(), shown(source.info->name).c_str(), where.c_str());
+            if (name.compare(0, std::strlen(suspect.prefix), suspect.prefix) == 0)
+                check(source);
+        for (const auto & [module, added] : suspect.part.adapters)
+            for (const LowRank & low : added)
+                check(low.down), check(low.up);
     }
     fail(LTX2_STATUS_MODEL,
          "%s: values are not finite, though all weights of %s are: they grew too large; get the "

@@ -18,10 +18,22 @@ Tensor add_gated(Graph & g, Tensor x, Tensor branch, const TokenRow & gate) {
 Tensor gelu(Graph & g, Tensor x, Tensor factor) { return g.ops().gelu(g, x, factor); }
 
 Linear::Linear(const Weights & w, int64_t in, int64_t out, bool with_bias)
-    : weight(w.matrix("weight", in, out)), bias(with_bias ? w("bias", {out}, As::f32) : nullptr) {}
+    : weight(w.matrix("weight", in, out)), bias(with_bias ? w("bias", {out}, As::f32) : nullptr),
+      branches(w.branches(in, out)) {}
 
 Tensor Linear::operator()(Graph & g, Tensor x, bool with_gelu) const {
-    return g.ops().matmul(g, {weight, x, bias, with_gelu, activations});
+    std::vector<Tensor> added;
+    for (const Branch & branch : branches) {
+        if (branch.strength() == 0)
+            continue;
+        Tensor low = g.ops().matmul(g, {branch.down, x, nullptr, false, activations});
+        low = ggml_scale(g.ctx(), low, branch.strength());
+        added.push_back(g.ops().matmul(g, {branch.up, low, nullptr, false, activations}));
+    }
+    Tensor y = g.ops().matmul(g, {weight, x, bias, with_gelu && added.empty(), activations});
+    for (const Tensor more : added)
+        y = add(g, y, more);
+    return with_gelu && !added.empty() ? gelu(g, y) : y;
 }
 
 RmsNorm::RmsNorm(const Weights & w, int64_t width, float eps)

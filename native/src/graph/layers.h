@@ -23,6 +23,7 @@ Tensor gelu(Graph & g, Tensor x, Tensor factor = nullptr);
 struct Linear {
     Matrix weight; // [in, out]
     Tensor bias;   // [out] or null
+    std::vector<Branch> branches;
     Activations activations = Activations::bits8;
 
     Linear(const Weights & w, int64_t in, int64_t out, bool with_bias = true);

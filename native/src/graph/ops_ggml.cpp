@@ -222,7 +222,7 @@ static Tensor tap_of(Nodes & g, const Conv3dCall & call, int tap, bool widen) {
 static Tensor sum_of_taps(Nodes & g, const Conv3dCall & call, Tensor x, bool widen) {
     const int k = call.kernel;
     Tensor sum = nullptr;
-    for (int tap = 0; tap < k * k * k; ++tap) {
+    for (int tap = 0; tap < call.taps(); ++tap) {
         Tensor seen = sampled(g, x, call, tap % k, tap / k % k, tap / (k * k));
         seen = ggml_reshape_2d(g.ctx(), seen, seen->ne[0], ggml_nelements(seen) / seen->ne[0]);
         Tensor y = product(g, tap_of(g, call, tap, widen), seen);
@@ -239,7 +239,7 @@ static Tensor sum_of_offsets(Nodes & g, const Conv3dCall & call, Tensor x) {
     const int64_t positions =
         (call.out_frames() - 1) * frame + (call.out_height() - 1) * width + call.out_width();
     Tensor sum = nullptr;
-    for (int tap = 0; tap < 27; ++tap) {
+    for (int tap = 0; tap < call.taps(); ++tap) {
         const int64_t first = tap / 9 * frame + tap / 3 % 3 * width + tap % 3;
         Tensor seen = ggml_view_2d(g.ctx(), x, x->ne[0], positions, x->nb[1],
                                    static_cast<size_t>(first) * x->nb[1]);

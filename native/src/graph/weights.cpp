@@ -44,6 +44,23 @@ Matrix Weights::matrix(const std::string & name, int64_t k, int64_t n) const {
     return {found.tensor, found.is_codes() ? found.source.coding.get() : nullptr};
 }
 
+std::vector<Branch> Weights::branches(int64_t k, int64_t n) const {
+    std::vector<Branch> branches;
+    const auto found = part_->adapters.find(prefix_);
+    if (found == part_->adapters.end())
+        return branches;
+    for (const LowRank & low : found->second) {
+        const auto matrix = [&](const Source & source, int64_t inputs, int64_t outputs) {
+            const std::string & name = source.info->name;
+            return store_->want(source, name, {inputs, outputs}, As::matrix).tensor;
+        };
+        const int64_t rank = low.down.shape()[0];
+        branches.push_back(
+            {matrix(low.down, k, rank), matrix(low.up, rank, n), low.scale, low.adapter});
+    }
+    return branches;
+}
+
 std::vector<int64_t> Weights::shape(const std::string & name, size_t sides) const {
     const Source & found = source(name);
     const std::vector<int64_t> & shape = found.shape();
@@ -89,9 +106,10 @@ static bool same_shape(const Source & source, const std::vector<int64_t> & ne, A
         for (int64_t n : ne)
             elements *= n;
         const bool whole = have.size() == 5 && have[0] == ne[1] && have[1] == ne[0];
+        const bool flat = have.size() == 4 && have[0] == ne[1] && have[1] == ne[0];
         const bool folded = have.size() == 4 && have[0] == ne[0] * ne[1];
-        const bool flat = have.size() == 2 && ne[2] == 1 && have[0] == ne[1] && have[1] == ne[0];
-        return (whole || folded || flat) && source.elements() == elements;
+        const bool point = have.size() == 2 && ne[2] == 1 && have[0] == ne[1] && have[1] == ne[0];
+        return (whole || flat || folded || point) && source.elements() == elements;
     }
     std::reverse(have.begin(), have.end());
     while (have.size() > ne.size() && have.back() == 1)

@@ -30,6 +30,15 @@ enum class As {
 
 class Store;
 
+// One of the adapters of a Linear, of which there are usually none.
+struct Branch {
+    Matrix down, up; // [in, rank], [rank, out]
+    float scale;
+    const Adapter * adapter;
+
+    float strength() const { return adapter->strength * scale; } // 0: it adds nothing
+};
+
 // A place in a part's tree of names. Cheap to copy; valid while its Store and the Part live.
 class Weights {
 public:
@@ -44,6 +53,8 @@ public:
     // names it. For `taps` ne is {I, O, kw, kh, kt} reduced to {I, O, taps}.
     Tensor operator()(const std::string & name, std::vector<int64_t> ne, As as) const;
     Matrix matrix(const std::string & name, int64_t k, int64_t n) const; // the same, to multiply
+    // What adapters add to the matrix of this place.
+    std::vector<Branch> branches(int64_t k, int64_t n) const;
     // The shape as the file has it, outermost first, of `sides` sides: for the few sizes that no
     // config states. MODEL.
     std::vector<int64_t> shape(const std::string & name, size_t sides) const;

@@ -106,18 +106,23 @@ struct Conv3dCall {
     Tensor skip_past = nullptr;
     int64_t skip_first = 0; // the frame of (skip_past, skip) that the first output gets
     int kernel = 3;         // in each direction: 3 or 1
+    bool flat = false;      // in time it is 1: each frame by itself
     int stride_time = 1, stride_space = 1; // 1 or 2
     int before = 0, after = 0; // copies of the first and of the last frame around the row
     Border border = Border::zeros;
     bool normed = false; // a norm has made x small; else it may exceed F16's largest value
 
+    int kernel_time() const { return flat ? 1 : kernel; }
+    int taps() const { return kernel_time() * kernel * kernel; }
     int64_t frames() const { return (past ? past->ne[3] : 0) + x->ne[3]; }
-    int64_t out_frames() const { return strided(before + frames() + after, stride_time); }
-    int64_t out_width() const { return strided(x->ne[1] + kernel - 1, stride_space); }
-    int64_t out_height() const { return strided(x->ne[2] + kernel - 1, stride_space); }
+    int64_t out_frames() const {
+        return strided(before + frames() + after, kernel_time(), stride_time);
+    }
+    int64_t out_width() const { return strided(x->ne[1] + kernel - 1, kernel, stride_space); }
+    int64_t out_height() const { return strided(x->ne[2] + kernel - 1, kernel, stride_space); }
 
 private:
-    int64_t strided(int64_t padded, int stride) const {
+    static int64_t strided(int64_t padded, int kernel, int stride) {
         return padded < kernel ? 0 : (padded - kernel) / stride + 1;
     }
 };

@@ -164,11 +164,12 @@ static void add_block(const Conv3dPlan & p, const Piece & piece, int64_t first_i
     const Conv3dCall & call = p.call;
     const int64_t channels = std::min(block, p.in - first_in);
     const int64_t ld = line_length(p), lines = lines_of(p), k = call.kernel, s = call.stride_space;
+    const int64_t frames = call.kernel_time(); // that an output sees
     const int64_t panel = panel_width();
     float * laid = scratch;
-    float * weights = laid + k * lines * block * ld;
+    float * weights = laid + frames * lines * block * ld;
     float * sums = weights + call.weight->ne[2] * block * panel;
-    for (int64_t dt = 0; dt < k; ++dt) {
+    for (int64_t dt = 0; dt < frames; ++dt) {
         const float * frame = input_frame(call, piece.t * call.stride_time + dt - call.before);
         for (int64_t line = 0; line < (piece.height - 1) * s + k; ++line)
             lay_out(p, frame, piece.y * s + line - k / 2, piece.x * s - k / 2, first_in, channels,
@@ -189,11 +190,11 @@ static void add_block(const Conv3dPlan & p, const Piece & piece, int64_t first_i
             if (skip)
                 skip += row * p.outputs;
             for (int64_t x = 0; x < piece.width; x += p.direct.tile_rows) {
-                for (int64_t line = 0; line < k * k; ++line)
+                for (int64_t line = 0; line < frames * k; ++line)
                     rows[line] = laid + (line / k * lines + y * s + line % k) * block * ld + x * s;
                 const int64_t count = std::min<int64_t>(p.direct.tile_rows, piece.width - x);
                 read_sums(p, out + x * p.outputs, count, n * panel, width, first, sums);
-                tile({rows, static_cast<int>(k * k), channels, ld, weights}, sums);
+                tile({rows, static_cast<int>(frames * k), channels, ld, weights}, sums);
                 write_sums(p, out + x * p.outputs, skip ? skip + x * p.outputs : nullptr, count,
                            n * panel, width, sums);
             }
@@ -243,7 +244,7 @@ static size_t plan_direct(Conv3dPlan & p) {
         d.tile_panels =
             divide_up(d.tile_panels, std::min(d.tile_panels, divide_up(8 * threads, places)));
     d.tiles_out = divide_up(p.panels(), d.tile_panels);
-    const int64_t laid = call.kernel * lines_of(p) * block * line_length(p);
+    const int64_t laid = call.kernel_time() * lines_of(p) * block * line_length(p);
     const int64_t rows = call.weight->ne[2] * block + variant().conv3d.most_rows;
     return static_cast<size_t>(laid + rows * p.panel);
 }

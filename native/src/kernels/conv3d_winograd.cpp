@@ -17,7 +17,7 @@ static constexpr int64_t block = conv3d_block, block_parts = block / depth;
 static constexpr int64_t group_size = positions / winograd_groups;
 
 bool winograd_pays(const Conv3dCall & call) {
-    if (call.kernel != 3 || call.stride_time != 1 || call.stride_space != 1)
+    if (call.kernel != 3 || call.flat || call.stride_time != 1 || call.stride_space != 1)
         return false;
     const int64_t width = call.x->ne[1], height = call.x->ne[2];
     // 36 multiplications per tile against 9 per position; the transforms cost the rest.

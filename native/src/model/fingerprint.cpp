@@ -37,6 +37,12 @@ std::string fingerprint(const Part & part) {
         if (source.info->shape.size() > 1)
             matrices.push_back(source.info);
     }
+    for (const auto & [path, added] : part.adapters)
+        for (const LowRank & low : added) {
+            hash.add(path);
+            hash.add(words("%.9g", double{low.scale} * double{low.adapter->given}));
+            matrices.insert(matrices.end(), {low.down.info, low.up.info});
+        }
     // Each place may be a read from the disk. Even steps would meet the same few of every block.
     const size_t places = std::min<size_t>(matrices.size(), 64), most = 256;
     const double golden = 0.6180339887498949;

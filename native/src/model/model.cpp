@@ -7,7 +7,8 @@
 
 namespace ltx2 {
 
-Model::Model(const std::vector<std::string> & paths) {
+Model::Model(const std::vector<std::string> & paths, const std::vector<Adapter> & adapters)
+    : adapters_(adapters.begin(), adapters.end()) {
     if (paths.empty())
         fail(LTX2_STATUS_INVALID_ARGUMENT, "files: none given");
     std::vector<FileSet> sets = file_sets(paths);
@@ -17,6 +18,8 @@ Model::Model(const std::vector<std::string> & paths) {
     for (const FileSet & set : sets)
         add(set);
     read_configs();
+    for (const Adapter & adapter : adapters_)
+        add_adapter(adapter);
 }
 
 static bool is_loaded(const Found & found) { return found.row->is_loaded(); }
@@ -180,6 +183,41 @@ void Model::claim(Found & found, const Contents & all, const FileSet & set,
     part.whole = set.paths.size() > 1 ? folder_of(file.path) : file.path;
     part.tensors = std::move(found.tensors);
     part.architecture = std::move(found.architecture);
+}
+
+// ---- adapters
+
+// Whether a word is in a file's name.
+static bool is_named(const std::string & path, const std::string & word) {
+    std::string name = file_name(path);
+    for (char & c : name)
+        c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+    return name.find(word) != std::string::npos;
+}
+
+void Model::add_adapter(const Adapter & adapter) {
+    constexpr std::string_view weight = ".weight";
+    Modules modules;
+    std::map<std::string_view, Part *> owners; // by the same paths
+    for (auto & [id, part] : parts_)
+        for (const auto & [name, source] : part.tensors) {
+            const size_t stem = name.size() - std::min(name.size(), weight.size());
+            if (source.shape().size() != 2 || name.substr(stem) != weight)
+                continue;
+            owners[modules.emplace(name.substr(0, stem), &source).first->first] = &part;
+        }
+    TensorFile file = read_tensor_file(adapter.path);
+    for (TensorInfo & tensor : file.tensors)
+        while (tensor.shape.size() > 2 && tensor.shape.back() == 1) // as of a convolution
+            tensor.shape.pop_back();
+    files_.push_back(std::move(file));
+    for (auto & [path, low] : read_adapter(files_.back(), modules, adapter))
+        owners[path]->adapters[path].push_back(std::move(low));
+}
+
+void Model::set_strengths(float distilled) {
+    for (Adapter & adapter : adapters_)
+        adapter.strength = adapter.given * (is_named(adapter.path, "distilled") ? distilled : 1);
 }
 
 // ---- what files state

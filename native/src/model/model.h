@@ -4,7 +4,7 @@
 
 #include "files/config.h"
 #include "files/paths.h"
-#include "model/recognise.h"
+#include "model/adapters.h"
 
 #include <list>
 
@@ -20,6 +20,7 @@ struct Part {
         config_paths; // by group: the file that states it
     Index tensors;
     std::string architecture; // "gemma3", of a part that has several kinds
+    LowRanks adapters;        // what is added to its matrices
 
     Config group(const char * name) const { // of the config, empty where it is not stated
         const auto path = config_paths.find(name);
@@ -34,13 +35,18 @@ public:
     // those of the folders inside it. Each file says what it holds. Any parts will do; what a
     // folder holds besides is skipped and logged. Errors: MODEL naming the file: one that was asked
     // for cannot be read or is no part of LTX-2.3, or two hold the same part.
-    explicit Model(const std::vector<std::string> & paths);
+    // `adapters` are files of them, and how strongly each counts; which may change with time.
+    explicit Model(const std::vector<std::string> & paths,
+                   const std::vector<Adapter> & adapters = {});
 
     const Part * find(std::string_view id) const;
     const Part & need(std::string_view id) const; // MODEL: what is missing and where to get it
     void need_all() const;                        // the same of all parts that a video needs
-    // Those that a part of it is read from.
+    // Those that a part of it is read from, and those of adapters.
     const std::list<TensorFile> & files() const { return files_; }
+    const std::list<Adapter> & adapters() const { return adapters_; }
+    // As the caller gave them; of one that is called distilled, a share.
+    void set_strengths(float distilled);
     // MODEL where one of its files has been written to since it was opened. Microseconds.
     void check_unchanged() const;
 
@@ -53,12 +59,14 @@ private:
     void skip(const FileSet & set, const std::string & why, bool stranger, bool refused);
     void claim(Found & found, const Contents & all, const FileSet & set, const TensorFile & file);
     void read_configs();
+    void add_adapter(const Adapter & adapter);
     [[noreturn]] void fail_missing(const std::vector<const PartRow *> & missing) const;
 
     std::list<TensorFile> files_, unused_;      // tensors are pointed at
     std::map<const TensorFile *, Json> stated_; // configs
     std::vector<Skipped> skipped_;
     std::map<std::string_view, Part> parts_; // by id
+    std::list<Adapter> adapters_;            // are pointed at
 };
 
 } // namespace ltx2

@@ -182,6 +182,25 @@ static PartRow audio_stream() {
     return row;
 }
 
+static PartRow upsampler() {
+    PartRow row{"upsampler", "latent upsampler", Need::optional, 3};
+    row.signs = {{"initial_conv.weight", "M C 3 3 3"},
+                 {"final_conv.weight", "C M 3 3 3"},
+                 {"res_blocks.#.conv1.weight", "M M 3 3 3"},
+                 {"post_upsample_res_blocks.#.conv1.weight", "M M 3 3 3"}};
+    row.source = "a latent upsampler of LTX-2.3";
+    row.namings = {{{""},
+                    "",
+                    {{"initial_conv.*"},
+                     {"initial_norm.*"},
+                     {"res_blocks.#.*"},
+                     {"upsampler.*"},
+                     {"post_upsample_res_blocks.#.*"},
+                     {"final_conv.*"}}}};
+    row.measures = {{"width", "initial_norm.weight", 0}, {"channels", "final_conv.bias", 0}};
+    return row;
+}
+
 static PartRow audio_vae() {
     PartRow row = unused("audio_vae", "audio VAE",
                          {{"audio_vae.*", ""},
@@ -211,12 +230,7 @@ const std::vector<PartRow> & part_rows() {
                {{"*vision_tower.vision_model.*", ""},
                 {"*multi_modal_projector.mm_*", ""},
                 {"mm.input_projection.weight", ""}}),
-        unused("upsampler", "latent upsampler",
-               {{"initial_conv.weight", "M C 3 3 3"},
-                {"final_conv.weight", "C M 3 3 3"},
-                {"res_blocks.#.conv1.weight", "M M 3 3 3"},
-                {"post_upsample_res_blocks.#.conv1.weight", "M M 3 3 3"}},
-               "is a latent upsampler, which is not supported; give the model without it", 3),
+        upsampler(),
         unused("diffusers", "part with the names of diffusers",
                {{"transformer_blocks.#.attn1.norm_q.weight", "D"},
                 {"transformer_blocks.#.scale_shift_table", "9 D"},
@@ -238,7 +252,7 @@ const std::vector<PartRow> & part_rows() {
                 {"*.diff_b", ""},
                 {"*.dora_scale", ""},
                 {"*.on_input", ""}},
-               "is an adapter (LoRA), which is not supported; give the model without it", 1,
+               "is an adapter (LoRA) and no model; give it beside one, as --lora", 1,
                Need::extends),
     };
     return rows;

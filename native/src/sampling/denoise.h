@@ -16,6 +16,7 @@ struct Stream {
     std::vector<float> latents, clean; // [tokens][channels]; clean: what is given
     std::vector<float> mask;           // [tokens]: 1 generate, 0 given
     std::vector<Position> positions;   // [tokens]
+    std::vector<float> memory;         // what the sampler carries from step to step, or empty
 
     int64_t tokens() const { return static_cast<int64_t>(mask.size()); }
     // latents <- noise * mask * scale + latents * (1 - mask * scale)
@@ -23,12 +24,17 @@ struct Stream {
 };
 using State = std::vector<Stream>; // the video's stream is the first
 
+struct Sampler; // of samplers.h
+
 // A run over noise levels that may begin below 1, as the second of two stages does.
 struct Stage {
     std::vector<float> sigmas;
     Guidance guidance;
-    float noise = 1; // the share of it that the latents begin with
-    int first = 0;   // how many steps are done already
+    float noise = 1;                   // the share of it that the latents begin with
+    int first = 0;                     // how many steps are done already
+    const Sampler * sampler = nullptr; // null: Euler
+    Grid grid = {};                    // of the video's latents
+    float distilled = 1; // of the strength of a LoRA that makes a dev model a distilled one
 
     int steps() const { return static_cast<int>(sigmas.size()) - 1; }
 };
@@ -39,12 +45,17 @@ struct Velocities {
 };
 using VelocityFn = std::function<Velocities(const State & state, float sigma)>;
 
+// Normal noise for a stream, fresh for each draw; samplers without noise ask for none.
+using NoiseFn = std::function<std::vector<float>(int draw, size_t stream)>;
+
 // Told after each step: how many of the stage are done, and what this one took the final latents of
 // the first stream for.
 using StepFn = std::function<void(int done, const std::vector<float> & predicted)>;
 
-// Euler over the stage's sigmas, in place, on latents that have their noise. Reports "denoise".
+// The stage's sampler over its sigmas, in place, on latents that have their noise. Reports
+// "denoise".
 void denoise(State & state, const Stage & stage, const Progress & progress,
-             const VelocityFn & velocity, const StepFn & stepped = nullptr);
+             const VelocityFn & velocity, const NoiseFn & noise = nullptr,
+             const StepFn & stepped = nullptr);
 
 } // namespace ltx2

@@ -2,13 +2,14 @@
 
 namespace ltx2 {
 
-static Conv3dCall conv3d(const Weights & w, int64_t in, int64_t out, Border border,
-                         int kernel = 3) {
+Conv3dCall conv3d(const Weights & w, int64_t in, int64_t out, Border border, int kernel,
+                  bool flat) {
     Conv3dCall call;
-    call.weight = w("weight", {in, out, int64_t{kernel} * kernel * kernel}, As::taps);
-    call.bias = w("bias", {out}, As::f32);
     call.kernel = kernel;
+    call.flat = flat;
     call.border = border;
+    call.weight = w("weight", {in, out, call.taps()}, As::taps);
+    call.bias = w("bias", {out}, As::f32);
     return call;
 }
 

@@ -15,6 +15,10 @@ struct VaeResRun;
 struct VaeUpsampleRun;
 struct VaeDownsampleRun;
 
+// A convolution's weights, as a call without its frames.
+Conv3dCall conv3d(const Weights & w, int64_t in, int64_t out, Border border, int kernel = 3,
+                  bool flat = false);
+
 // In these, a convolution is a call without its frames. With `activated`, it comes after PixelNorm
 // and SiLU.
 struct VaeConvLayer {

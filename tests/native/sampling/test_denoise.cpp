@@ -54,7 +54,7 @@ TEST(it_goes_on_from_any_step_to_the_same_bits) {
     };
     std::vector<State> after;
     State state = state_of({1, 0});
-    denoise(state, {falling, none}, Progress(), velocity,
+    denoise(state, {falling, none}, Progress(), velocity, nullptr,
             [&](int done, const std::vector<float> & predicted) {
                 after.push_back(state);
                 CHECK(after.size() == static_cast<size_t>(done));

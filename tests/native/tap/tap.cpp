@@ -4,14 +4,17 @@
 // taken by all. What the component gives, and every tapped value, is written as OUT/<name>.npy.
 #include "dit/dit.h"
 #include "npy.h"
+#include "sampling/samplers.h"
 #include "sampling/schedules.h"
 #include "text/connector.h"
 #include "text/encoder.h"
 #include "text/tokenizer.h"
 #include "vae/image.h"
+#include "vae/upsampler.h"
 #include "vae/video_decoder.h"
 #include "vae/video_encoder.h"
 
+#include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
@@ -171,6 +174,21 @@ void vae_stream(Job & job) {
     job.save("out", {ne[3], ne[2], ne[1], ne[0]}, all.data());
 }
 
+// latent [channels, frames, height, width], not normalised -> latent
+void upsample(Job & job) {
+    const npy::Array planes = job.array("latent");
+    const auto side = [&](size_t i) { return static_cast<int>(planes.shape.at(i)); };
+    Latents latents{{side(1), side(2), side(3)}, side(0), {}};
+    latents.values = from_planes(planes.floats().data(), latents.grid.cells(), latents.channels);
+    const Model model = job.model();
+    Upsampler upsampler(model, job.device);
+    upsampler.load(Progress());
+    const Latents out = upsampler.enlarge(latents, Progress());
+    const Grid & g = out.grid;
+    job.save("latent", {out.channels, g.frames, g.height, g.width},
+             to_planes(out.values.data(), g.cells(), out.channels).data());
+}
+
 // ids [tokens] -> states [layers + 1, tokens, hidden]
 void text_encoder(Job & job) {
     const Model model = job.model();
@@ -246,13 +264,74 @@ void guidance(Job & job) {
     job.save("guided", cond.shape, guided.data());
 }
 
+// MODEL is not read. sampler, sigmas; of streams "video" and "audio" NAME.latent and NAME.clean
+// [tokens, channels], NAME.mask [tokens], NAME.noise [draws, tokens, channels] -> NAME.latent. In
+// place of a model there is the formula that scripts/make_golden.py has.
+void sample(Job & job) {
+    const std::vector<std::string> names = {"video", "audio"};
+    State state;
+    std::vector<std::vector<float>> noises;
+    for (const std::string & name : names) {
+        const npy::Array latent = job.array(name + ".latent");
+        Stream stream;
+        stream.channels = static_cast<int>(latent.shape.at(1));
+        stream.latents = latent.floats();
+        stream.clean = job.array(name + ".clean").floats();
+        stream.mask = job.array(name + ".mask").floats();
+        state.push_back(std::move(stream));
+        noises.push_back(job.array(name + ".noise").floats());
+    }
+    Stage stage;
+    stage.sigmas = job.array("sigmas").floats();
+    stage.guidance = {1, 0, 0, {}};
+    stage.sampler = &find_sampler(job.text("sampler", ""));
+    const auto velocity = [](const State & now, float sigma) {
+        Velocities v;
+        for (const Stream & stream : now) {
+            std::vector<float> values = stream.latents;
+            for (size_t i = 0; i < values.size(); ++i) {
+                const float z = values[i], tau = stream.mask[i / stream.channels] * sigma;
+                const float x0 = std::tanh(0.8f * z + 0.3f) * (1 - 0.5f * sigma) + 0.1f * sigma;
+                values[i] = tau > 0 ? (z - x0) / tau : 0;
+            }
+            v.plain.push_back(std::move(values));
+        }
+        return v;
+    };
+    const auto noise = [&](int draw, size_t stream) {
+        const size_t size = state[stream].latents.size();
+        const auto first = noises[stream].begin() + static_cast<ptrdiff_t>(draw * size);
+        return std::vector<float>(first, first + static_cast<ptrdiff_t>(size));
+    };
+    denoise(state, stage, Progress(), velocity, noise);
+    for (size_t s = 0; s < state.size(); ++s)
+        job.save(names[s] + ".latent", {state[s].tokens(), state[s].channels},
+                 state[s].latents.data());
+}
+
 using Component = void (*)(Job &);
 const std::map<std::string, Component> components = {
-    {"connector", connector},       {"dit", dit},
-    {"guidance", guidance},         {"schedule", schedule},
-    {"text-encoder", text_encoder}, {"image", image},
-    {"tokenizer", tokenizer},       {"vae-stream", vae_stream},
-    {"vae-decode", vae_decode},     {"vae-encode", vae_encode},
+    {"connector", connector},
+    {"dit", dit},
+    {"guidance", guidance},
+    {"schedule", schedule},
+    {"text-encoder", text_encoder},
+    {"image", image},
+    {"tokenizer", tokenizer},
+    {"vae-stream", vae_stream},
+    {"upsample", upsample},
+    {"vae-decode", vae_decode},
+    {"connector", connector},
+    {"dit", dit},
+    {"guidance", guidance},
+    {"schedule", schedule},
+    {"text-encoder", text_encoder},
+    {"image", image},
+    {"sample", sample},
+    {"tokenizer", tokenizer},
+    {"vae-stream", vae_stream},
+    {"vae-decode", vae_decode},
+    {"vae-encode", vae_encode},
 };
 
 } // namespace

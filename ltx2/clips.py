@@ -1,0 +1,155 @@
+"""Videos in: the frames of a file or an array, at the rate and the sizes that the model takes."""
+
+from __future__ import annotations
+
+import logging
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
+
+from . import pictures
+from .codecs import decoding
+from .errors import InvalidArgumentError
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterable, Iterator
+
+    from .pictures import Pixels
+
+_log = logging.getLogger("ltx2")
+
+CELL, GROUP = 32, 8  # pixels to a side of a latent; frames to one, after the first
+_MOST_FRAMES, _MOST_BYTES = 4097, 1 << 32
+_LONGEST_SIDE = 8192
+_BT709, _UNSAID = 1, 2
+
+
+def read(clip: str | os.PathLike[str], fps: float | None = None) -> tuple[Pixels, float]:
+    """[frames, height, width, 3] and frames per second, of a file that PyAV or Pillow reads, or of
+    a folder of .png.
+
+    It is taken at `fps`, by repeating frames and leaving some out as ffmpeg does; default: its
+    own rate, or 24 where it has none. What is cut off it, as `whole` has it, is said in the log.
+    """
+    with decoding(clip, "video"):
+        path = Path(clip)
+        path.stat()  # FFmpeg has words of its own for a file that is not there
+        own, frames = _opened(path)
+        rate = fps or own
+        kept: list[Pixels] = []
+        for picture in _at_rate(frames, rate):
+            if len(kept) == min(_MOST_FRAMES, _MOST_BYTES // picture.nbytes):
+                _log.warning("%s: only its first %d frames are read", clip, len(kept))
+                break
+            kept.append(picture)
+        if not kept:
+            raise InvalidArgumentError(f"{clip}: holds no frames")
+        return whole(np.stack(kept), str(clip)), rate
+
+
+def whole(frames: Pixels, name: str) -> Pixels:
+    """Cut to multiples of 32, of which the middle stays, and at the end to 8k + 1 frames."""
+    if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[3] != 3 or not frames.size:
+        shape = "x".join(map(str, frames.shape))
+        raise InvalidArgumentError(
+            f"{name}: {frames.dtype} of {shape} is not [frames, height, width, 3] of uint8"
+        )
+    count, height, width, _ = frames.shape
+    if min(height, width) < CELL:
+        raise InvalidArgumentError(f"{name}: {width}x{height} is below {CELL}x{CELL}")
+    few = (count - 1) // GROUP * GROUP + 1
+    rows, columns = height // CELL * CELL, width // CELL * CELL
+    if (few, rows, columns) == (count, height, width):
+        return np.ascontiguousarray(frames)
+    _log.warning(
+        "%s: %d frames of %dx%d are cut to %d of %dx%d, as sizes are multiples of %d and frames "
+        "are %dk + 1", name, count, width, height, few, columns, rows, CELL, GROUP,
+    )  # fmt: skip
+    top, left = (height - rows) // 2, (width - columns) // 2
+    return np.ascontiguousarray(frames[:few, top : top + rows, left : left + columns])
+
+
+def _opened(path: Path) -> tuple[float, Iterator[tuple[float, float, Pixels]]]:
+    """The rate, and each frame with the seconds at which it begins and for which it is shown."""
+    if path.is_dir():
+        return 24.0, _of_folder(path)
+    if path.suffix.lower() == ".webp":  # FFmpeg reads no animated one
+        return _of_pillow(path)
+    return _of_av(path)
+
+
+def _of_folder(path: Path) -> Iterator[tuple[float, float, Pixels]]:
+    for i, picture in enumerate(sorted(path.glob("*.png"))):
+        yield i / 24, 1 / 24, pictures.read_image(picture)
+
+
+def _of_pillow(path: Path) -> tuple[float, Iterator[tuple[float, float, Pixels]]]:
+    image = Image.open(path, formats=("WEBP",))
+    count = getattr(image, "n_frames", 1)
+    durations = []
+    for i in range(count):
+        image.seek(i)
+        image.load()
+        durations.append(image.info.get("duration", 0) / 1000 or 1 / 24)
+
+    def frames() -> Iterator[tuple[float, float, Pixels]]:
+        begins = 0.0
+        for i, duration in enumerate(durations):
+            image.seek(i)
+            yield begins, duration, np.asarray(image.convert("RGB"))
+            begins += duration
+
+    return count / sum(durations), frames()
+
+
+def _of_av(path: Path) -> tuple[float, Iterator[tuple[float, float, Pixels]]]:
+    import av
+
+    file: Any = av.open(f"file:{path}")
+    if not file.streams.video:
+        raise InvalidArgumentError(f"{path}: holds no video")
+    stream = file.streams.video[0]
+    stream.thread_type = "AUTO"
+    rate = float(stream.average_rate or stream.guessed_rate or 24)
+
+    def frames() -> Iterator[tuple[float, float, Pixels]]:
+        with file:
+            first = None
+            for i, frame in enumerate(file.decode(stream)):
+                now = i / rate if frame.time is None else float(frame.time)
+                first = now if first is None else first
+                length = float(frame.duration * frame.time_base) if frame.duration else 1 / rate
+                yield now - first, length, _pixels(frame)
+
+    return rate, frames()
+
+
+def _pixels(frame: Any) -> Pixels:
+    """RGB, upright. A file that does not say its colours is BT.709 where it is of that time."""
+    if max(frame.width, frame.height) > _LONGEST_SIDE:
+        raise InvalidArgumentError(f"{frame.width}x{frame.height} is above {_LONGEST_SIDE}")
+    colours = frame.colorspace
+    if colours == _UNSAID and frame.format.name.startswith("yuv"):
+        colours = _BT709 if frame.height >= 720 else 5
+    whole = frame.reformat(format="rgb24", src_colorspace=colours).to_ndarray()
+    turns = round(getattr(frame, "rotation", 0) / 90)
+    return np.ascontiguousarray(np.rot90(whole, turns))
+
+
+def _at_rate(frames: Iterable[tuple[float, float, Pixels]], fps: float) -> Iterator[Pixels]:
+    """One picture for each tick: the one shown then, as ffmpeg's filter `fps` has it."""
+    tick, before, end = 0, None, 0.0
+    for begins, length, picture in frames:
+        first = math.floor(begins * fps + 0.5 + 1e-6)
+        while before is not None and tick < first:
+            yield before
+            tick += 1
+        before, end = picture, begins + length
+    last = max(tick + 1, math.floor(end * fps + 0.5))
+    while before is not None and tick < last:
+        yield before
+        tick += 1

@@ -1,0 +1,115 @@
+// Opening: every part is checked, then whether they fit together.
+#include "session.h"
+
+#include "graph/trial.h"
+
+#include <algorithm>
+
+namespace ltx2 {
+
+// The variants differ in their weights alone, so only what a file states can tell a mix of them.
+static void check_variants(const Model & model) {
+    const Part & dit = model.need(Dit::part);
+    const std::string wanted = stated_variant(dit);
+    for (const char * id : {Connector::projection_part, Connector::part, VideoDecoder::part}) {
+        const Part * part = model.find(id);
+        const std::string variant = part ? stated_variant(*part) : "";
+        if (!wanted.empty() && !variant.empty() && part->file != dit.file && variant != wanted)
+            fail(LTX2_STATUS_MODEL,
+                 "%s: is of the %s model, and %s of the %s one; give the %s of "
+                 "the same",
+                 part->file->path.c_str(), variant.c_str(), dit.file->path.c_str(), wanted.c_str(),
+                 part->row->title);
+    }
+}
+
+// Of a device named by the caller, its name; else of the fastest that has memory for the weights:
+// one component's at a time, or all.
+static std::string chosen_device(const std::string & name, int threads, const Model & model,
+                                 bool keep_loaded) {
+    if (!name.empty() && name != "auto")
+        return name;
+    uint64_t largest = 0, all = 0;
+    for (const char * id : {TextEncoder::part, Connector::part, Dit::part, VideoDecoder::part}) {
+        uint64_t bytes = 0;
+        if (const Part * part = model.find(id))
+            for (const auto & [tensor, source] : part->tensors)
+                bytes += source.info->size;
+        largest = std::max(largest, bytes);
+        all += bytes;
+    }
+    return fastest_device(threads, keep_loaded ? all : largest);
+}
+
+Session::Session(const std::vector<std::string> & files, const std::vector<Adapter> & adapters,
+                 const std::string & device, int threads, bool keep_loaded, bool low_memory)
+    : model_(files, adapters),
+      device_(chosen_device(device, threads, model_, keep_loaded), threads),
+      keep_loaded_(keep_loaded), low_memory_(low_memory) {
+    const bool reads_prompts = model_.find(TextEncoder::part);
+    if (reads_prompts || !model_.find(Dit::part) || !model_.find(VideoEncoder::part))
+        model_.need_all();
+    const auto encoder = open<VideoEncoder>(model_, device_);
+    const auto dit = open<Dit>(model_, device_);
+    const auto decoder = open<VideoDecoder>(model_, device_);
+    context_width_ = dit->config().context_width;
+    if (reads_prompts)
+        check_text();
+
+    const auto file = [&](const char * part) { return model_.need(part).file->path.c_str(); };
+    const Scale &e = encoder->config().scale, &d = decoder->config().scale;
+    if (e.time != d.time || e.space != d.space)
+        fail(LTX2_STATUS_MODEL,
+             "%s: the encoder takes %d frames of %d x %d pixels to a latent, and the decoder gives "
+             "%d of %d x %d",
+             file(VideoDecoder::part), e.time, e.space, e.space, d.time, d.space, d.space);
+    const int channels = dit->config().in_channels;
+    if (decoder->config().latent_channels != channels)
+        fail(LTX2_STATUS_MODEL,
+             "%s: the video VAE has latents of %lld channels, and the diffusion transformer of %s "
+             "takes %d",
+             file(VideoDecoder::part), static_cast<long long>(decoder->config().latent_channels),
+             file(Dit::part), channels);
+    check_variants(model_);
+    model_.check_unchanged();
+    decoder_ = decoder->config();
+    statistics_ = LatentStatistics(model_.need(VideoDecoder::part), decoder_.latent_channels);
+    if (model_.find(Upsampler::part))
+        check_upsampler();
+    width_ = dit->config().width();
+    weights_ = std::max({weights_, dit->weights(), decoder->weights()});
+    defaults_ = Defaults(model_.need(Dit::part), dit->config().layers, d);
+}
+
+void Session::check_upsampler() {
+    const auto upsampler = open<Upsampler>(model_, device_);
+    if (upsampler->channels() != decoder_.latent_channels)
+        fail(LTX2_STATUS_MODEL,
+             "%s: the upsampler takes latents of %lld channels, and those of %s have %lld",
+             model_.need(Upsampler::part).file->path.c_str(),
+             static_cast<long long>(upsampler->channels()),
+             model_.need(VideoDecoder::part).file->path.c_str(),
+             static_cast<long long>(decoder_.latent_channels));
+}
+
+// The parts that only prompts need.
+void Session::check_text() {
+    const auto text = open<TextEncoder>(model_, device_);
+    const auto connector = open<Connector>(model_, device_);
+    Tokenizer::check(model_.need(TextEncoder::part));
+    const auto file = [&](const char * part) { return model_.need(part).file->path.c_str(); };
+    if (text->states() * text->width() != connector->input())
+        fail(LTX2_STATUS_MODEL,
+             "%s: has %d layers of %lld, and %s wants another text encoder; give Gemma 3 12B, 48 "
+             "layers of 3840",
+             file(TextEncoder::part), text->states() - 1, static_cast<long long>(text->width()),
+             file(Connector::projection_part));
+    if (connector->config().width() != context_width_)
+        fail(LTX2_STATUS_MODEL,
+             "%s: the connector gives rows of %d, and cross_attention_dim of %s is %d",
+             file(Connector::part), connector->config().width(), file(Dit::part), context_width_);
+    text_length_ = connector->config().text_length;
+    weights_ = std::max(text->weights(), connector->weights());
+}
+
+} // namespace ltx2

@@ -1,0 +1,158 @@
+"""Videos in: which frames of a file are taken, and what an upsampler makes of them."""
+
+from __future__ import annotations
+
+import logging
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+import av
+import numpy as np
+import pytest
+from golden_text import clip
+from test_parity_upsampler import written
+from tolerance import psnr
+
+import ltx2
+from ltx2 import cli, clips
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+FRAMES = clip(9, 64, 96)
+
+
+@pytest.mark.parametrize(("ending", "least"), [("mp4", 24), ("webp", 24), ("gif", 20), ("png", 99)])
+def test_what_was_saved_is_read(ending: str, least: float, tmp_path: Path) -> None:
+    path = tmp_path / f"clip.{ending}"
+    ltx2.Video(FRAMES, 20.0).save(path)
+    frames, fps = clips.read(path)
+    assert fps == pytest.approx(24.0 if ending == "png" else 20.0)
+    assert frames.shape == FRAMES.shape
+    assert min(psnr(frames, FRAMES), 99) >= least
+
+
+def test_the_rate_is_what_is_wanted(tmp_path: Path) -> None:
+    path = tmp_path / "clip.mp4"
+    ltx2.Video(clip(33, 64, 64), 24.0).save(path)
+    whole, _ = clips.read(path)
+    half, fps = clips.read(path, 12)
+    twice, _ = clips.read(path, 48)
+    assert fps == 12
+    assert (half == whole[::2]).all()
+    assert (twice == whole.repeat(2, 0)[:65]).all()
+
+
+def test_frames_are_shown_when_they_begin_and_as_long_as_they_last() -> None:
+    marks = [np.full((1, 1, 3), i, np.uint8) for i in range(3)]
+    shown = clips._at_rate([(0.0, 0.1, marks[0]), (0.1, 0.3, marks[1]), (0.4, 0.2, marks[2])], 10)
+    assert [int(picture[0, 0, 0]) for picture in shown] == [0, 1, 1, 1, 2, 2]
+
+
+def test_a_turned_video_is_upright(tmp_path: Path) -> None:
+    plain, turned = tmp_path / "plain.mp4", tmp_path / "turned.mp4"
+    ltx2.Video(FRAMES, 24.0).save(plain)
+    data = plain.read_bytes()
+    matrix = b"".join(n.to_bytes(4, "big") for n in (1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30))
+    quarter = b"".join(
+        n.to_bytes(4, "big", signed=True)
+        for n in (0, 1 << 16, 0, -(1 << 16), 0, 0, 64 << 16, 0, 1 << 30)
+    )
+    at = data.index(matrix, data.index(b"tkhd"))  # of the track, and not of the whole file
+    turned.write_bytes(data[:at] + quarter + data[at + len(matrix) :])
+    frames, _ = clips.read(turned)
+    upright = np.rot90(clips.read(plain)[0], -1, (1, 2))
+    assert frames.shape == (9, 96, 64, 3)
+    assert (frames == upright).all()
+
+
+def test_what_does_not_fit_is_cut_and_said(caplog: pytest.LogCaptureFixture) -> None:
+    whole = clip(12, 70, 100)
+    with caplog.at_level(logging.WARNING, "ltx2"):
+        cut = clips.whole(whole, "mine")
+    assert (cut == whole[:9, 3:67, 2:98]).all()
+    assert "mine: 12 frames of 100x70 are cut to 9 of 96x64" in caplog.text
+    with pytest.raises(ltx2.InvalidArgumentError, match="mine: 96x20 is below 32x32"):
+        clips.whole(FRAMES[:, :20], "mine")
+    with pytest.raises(ltx2.InvalidArgumentError, match=r"float64 of 9x64x96x3 is not"):
+        clips.whole(FRAMES.astype(float), "mine")
+
+
+def sound_alone(path: Path) -> None:
+    with av.open(str(path), "w", format="mp4") as file:
+        stream: Any = file.add_stream("aac", rate=16000)
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), "fltp", "mono")
+        frame.sample_rate, frame.time_base = 16000, Fraction(1, 16000)
+        file.mux(stream.encode(frame))
+        file.mux(stream.encode(None))
+
+
+def test_what_is_no_video_is_refused(tmp_path: Path) -> None:
+    sound_alone(tmp_path / "sound.mp4")
+    (tmp_path / "noise.mp4").write_bytes(bytes(range(256)) * 20)
+    (tmp_path / "empty.webp").write_bytes(b"")
+    (tmp_path / "folder").mkdir()
+    for name, words in (
+        ("sound.mp4", "holds no video"),
+        ("noise.mp4", "the video cannot be read"),
+        ("empty.webp", "the video cannot be read"),
+        ("folder", "holds no frames"),
+        ("missing.mp4", "No such file"),
+    ):
+        with pytest.raises(ltx2.InvalidArgumentError, match=words):
+            clips.read(tmp_path / name)
+
+
+@pytest.fixture
+def enlarging(tiny: dict[str, Path], tmp_path: Path) -> Iterator[ltx2.Session]:
+    files = [tiny["bf16"], tiny["bf16"].parent / "gemma"]
+    files.append(written("spatial", tmp_path / "up.safetensors"))
+    with ltx2.Session(files, device="CPU", threads=1) as session:
+        yield session
+
+
+def test_frames_are_enlarged_as_their_latents_are(enlarging: ltx2.Session, tmp_path: Path) -> None:
+    small = enlarging.t2v("a red circle", seed=1, width=64, height=64, frames=9)
+    assert small.latents is not None
+    kept = enlarging.upscale(small.latents, fps=12)
+    assert (kept.frames.shape, kept.fps) == ((9, 128, 128, 3), 12)
+    path = tmp_path / "lossless.png"
+    small.save(path)
+    of_file, of_frames = enlarging.upscale(path), enlarging.upscale(small.frames)
+    assert (of_file.frames == of_frames.frames).all()
+    assert of_file.fps == 24
+    assert kept.latents is not None
+    assert of_frames.latents is not None
+    assert of_frames.latents.shape == kept.latents.shape  # the VAE of random weights gives others
+
+
+def test_twice_the_frames_take_the_same_time(tiny: dict[str, Path], tmp_path: Path) -> None:
+    files = [tiny["bf16"], tiny["bf16"].parent / "gemma"]
+    files.append(written("temporal", tmp_path / "up.safetensors"))
+    with ltx2.Session(files, device="CPU", threads=1) as session:
+        video = session.upscale(FRAMES, fps=12)
+    assert (video.frames.shape, video.fps) == ((17, 64, 96, 3), 24)
+
+
+def test_without_an_upsampler_the_error_says_so(tiny_model: list[Path]) -> None:
+    with (
+        ltx2.Session(tiny_model, device="CPU", threads=1) as session,
+        pytest.raises(ltx2.ModelError, match="no latent upsampler in"),
+    ):
+        session.upscale(FRAMES)
+
+
+def test_the_command(
+    tiny: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    up = written("spatial", tmp_path / "up.safetensors")
+    ltx2.Video(FRAMES, 24.0).save(tmp_path / "small.mp4")
+    flags = ["--threads", "1", "--device", "CPU"]
+    for file in (tiny["bf16"], tiny["bf16"].parent / "gemma", up):
+        flags += ["--model", str(file)]
+    large = str(tmp_path / "large.npy")
+    assert cli.main(["upscale", str(tmp_path / "small.mp4"), "-o", large, *flags]) == 0
+    assert capsys.readouterr().out == large + "\n"
+    assert np.load(large).shape == (9, 128, 192, 3)
+    assert cli.main(["upscale", str(tmp_path / "none.mp4"), "-o", large, *flags]) == 2
