@@ -43,7 +43,7 @@ Component & Session::use(const Progress & progress) {
 // What computing needs goes after each stage, the weights too unless they are kept.
 void Session::leave() {
     if (!keep_loaded_)
-        resident_ = {};
+        resident_ = decltype(resident_)();
     device_.trim();
 }
 
