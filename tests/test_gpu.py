@@ -79,7 +79,7 @@ print(json.dumps(said))
 def thrice(folder: Path, fault: str = "") -> tuple[list[str], list[int]]:
     """What became of three videos, and how many submissions and allocations there were."""
     real = next(
-        line.split()[2]
+        line.split()[-1]
         for line in subprocess.check_output(["ldconfig", "-p"], text=True).splitlines()
         if line.strip().startswith("libvulkan.so.1 ")
     )
