@@ -29,7 +29,7 @@ pytestmark = [
     pytest.mark.skipif(DEVICE == "CPU", reason="LTX2_TEST_DEVICE names no GPU"),
 ]
 
-VIDEO = Row(50.0)  # PSNR in dB, at least, of a device's frames against the CPU's
+VIDEO = Row(50.0, 60.7)  # PSNR in dB, at least, of a device's frames against the CPU's
 
 
 def test_devices_are_tried() -> None:
@@ -62,14 +62,14 @@ import json, sys, hashlib, ltx2
 said = []
 try:
     session = ltx2.Session(sys.argv[2:], device=sys.argv[1])
-except ltx2.Ltx2Error as error:
+except ltx2.Error as error:
     print(json.dumps([type(error).__name__]))
     sys.exit()
 for _ in range(3):
     try:
         video = session.t2v("a red circle", width=64, height=64, frames=9, steps=2, seed=1)
         said.append(hashlib.sha256(video.frames.tobytes()).hexdigest())
-    except ltx2.Ltx2Error as error:
+    except ltx2.Error as error:
         said.append(type(error).__name__)
 session.close()
 print(json.dumps(said))
@@ -79,7 +79,7 @@ print(json.dumps(said))
 def thrice(folder: Path, fault: str = "") -> tuple[list[str], list[int]]:
     """What became of three videos, and how many submissions and allocations there were."""
     real = next(
-        line.split()[2]
+        line.split()[-1]
         for line in subprocess.check_output(["ldconfig", "-p"], text=True).splitlines()
         if line.strip().startswith("libvulkan.so.1 ")
     )

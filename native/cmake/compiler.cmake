@@ -19,3 +19,14 @@ endif()
 if(MINGW AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU") # it takes our printf for Windows' old one
     list(APPEND ltx2_warnings -Wno-format)
 endif()
+
+# zig has an unwinder of its own. An exception that a caller's function throws is raised by the
+# process's, libgcc_s, and two cannot unwind one stack: that one is used, which every Linux has.
+if(LTX2_WHEEL MATCHES linux)
+    set(ltx2_unwinder "${CMAKE_BINARY_DIR}/libgcc_s.so")
+    separate_arguments(arguments UNIX_COMMAND "${CMAKE_C_COMPILER_ARG1}")
+    execute_process(COMMAND "${CMAKE_C_COMPILER}" ${arguments} -w -shared -nostdlib
+        -Wl,-soname,libgcc_s.so.1 "${CMAKE_CURRENT_LIST_DIR}/gcc_s.c" -o "${ltx2_unwinder}"
+        COMMAND_ERROR_IS_FATAL ANY)
+    add_link_options("${ltx2_unwinder}")
+endif()

@@ -16,10 +16,17 @@ set(CMAKE_FIND_ROOT_PATH "${CMAKE_BINARY_DIR}/none")
 set(CMAKE_FIND_ROOT_PATH_MODE_PROGRAM NEVER)
 set(CMAKE_FIND_ROOT_PATH_MODE_LIBRARY ONLY)
 set(CMAKE_FIND_ROOT_PATH_MODE_INCLUDE ONLY)
-set(CMAKE_SHARED_LINKER_FLAGS_INIT -s)
+if(NOT CMAKE_SYSTEM_NAME STREQUAL Windows) # where zig 0.17 never ends with it
+    set(CMAKE_SHARED_LINKER_FLAGS_INIT -s)
+endif()
 
-get_filename_component(ltx2_zig_lib "${LTX2_ZIG}" REALPATH)
-get_filename_component(ltx2_zig_lib "${ltx2_zig_lib}" DIRECTORY)
-string(APPEND ltx2_zig_lib "/lib")
-set(LTX2_RUNTIME_LICENSES "${ltx2_zig_lib}/libcxx/LICENSE.TXT"
-    "${ltx2_zig_lib}/libcxxabi/LICENSE.TXT" "${ltx2_zig_lib}/libunwind/LICENSE.TXT")
+# Whose code is linked in: zig's own, and of what it brings.
+get_filename_component(ltx2_zig_folder "${LTX2_ZIG}" REALPATH)
+get_filename_component(ltx2_zig_folder "${ltx2_zig_folder}" DIRECTORY)
+set(LTX2_RUNTIME_LICENSES "${ltx2_zig_folder}/LICENSE")
+foreach(part libcxx libcxxabi libunwind)
+    list(APPEND LTX2_RUNTIME_LICENSES "${ltx2_zig_folder}/lib/${part}/LICENSE.TXT")
+endforeach()
+if(CMAKE_SYSTEM_NAME STREQUAL Windows)
+    list(APPEND LTX2_RUNTIME_LICENSES "${ltx2_zig_folder}/lib/libc/mingw/COPYING")
+endif()

@@ -11,7 +11,7 @@ namespace ltx2 {
 // What computing needs goes after each stage, the weights too unless they are kept.
 void Session::leave() {
     if (!keep_loaded_)
-        resident_ = {};
+        resident_ = decltype(resident_)();
     device_.trim();
 }
 

@@ -10,6 +10,7 @@
 namespace ltx2 {
 
 std::vector<std::string> Device::names() {
+    check_processor(); // before ggml's first call, which fills tables
     std::vector<std::string> names;
     for (size_t i = 0; i < ggml_backend_dev_count(); ++i)
         if (ggml_backend_dev_type(ggml_backend_dev_get(i)) != GGML_BACKEND_DEVICE_TYPE_ACCEL)
@@ -58,10 +59,9 @@ static void choose_kernels(const char * name) {
 
 Device::Device(const std::string & name, int threads)
     : cpu_(threads > 0 ? threads : usable_cores()), exact_(is_set("LTX2_EXACT")) {
-    check_processor();
+    chosen_ = find_device(name);
     choose_kernels(std::getenv("LTX2_ISA"));
     ggml_cpu_init(); // its tables, which weights are converted by
-    chosen_ = find_device(name);
     ggml_backend_dev_t host = ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_CPU);
     if (!host || !chosen_)
         fail(LTX2_STATUS_DEVICE, "device: this build has no CPU backend");

@@ -60,6 +60,11 @@ inline ltx2_status generate(ltx2_session * session, const ltx2_video_params & pa
 
 inline bool says(const char * words) { return std::strstr(ltx2_last_error(), words) != nullptr; }
 
+// What is told of an exception. A library with a C++ library of its own cannot read another's.
+inline std::string thrown(const char * words) {
+    return std::string("the function threw ") + (LTX2_OWN_RUNTIME ? "an exception" : words);
+}
+
 // The call must be refused as the caller's mistake, in words that hold `part`.
 #define CHECK_REFUSED(call, part)                                                                  \
     do {                                                                                           \

@@ -104,7 +104,7 @@ TEST(what_the_state_function_does_ends_the_call) {
     p.state = [](const ltx2_state *, void *) { return false; };
     CHECK(generate(session, p) == LTX2_STATUS_CANCELLED && says("after step 1"));
     p.state = [](const ltx2_state *, void *) -> bool { throw std::runtime_error("mine"); };
-    CHECK_REFUSED(generate(session, p), "state: the function threw \"mine\"");
+    CHECK_REFUSED(generate(session, p), ("state: " + thrown("\"mine\"")).c_str());
     CHECK(generate(session, small_video()) == LTX2_STATUS_OK);
     ltx2_session_close(session);
 }

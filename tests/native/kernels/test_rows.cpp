@@ -115,7 +115,7 @@ TEST(rms_silu_and_dot_equal_the_scalar_references) {
         kernels::variant().rows.rms_silu(x.data(), out.data(), n, 1e-8f);
         CHECK(out.back() == untouched);
         normed.add(out, want);
-        dots.add({kernels::variant().rows.dot(x.data(), y.data(), n)}, {dot});
+        dots.add(kernels::variant().rows.dot(x.data(), y.data(), n), dot);
     }
     std::printf("rms_silu: NMSE %.2g, dot: %.2g\n", normed.value(), dots.value());
     CHECK(normed.value() < 3e-14); // measured 8.0e-15
