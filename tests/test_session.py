@@ -61,6 +61,7 @@ def test_a_video_has_its_shape_and_says_how_it_was_made(
         "height": 64,
         "frames": 9,
         "fps": 24.0,
+        "audio": False,
         "recipe": "one-stage",
         "schedule": "ltx2",
         "sampler": "euler",
@@ -365,7 +366,7 @@ def test_capabilities_are_listed() -> None:
     known = ltx2.capabilities()
     assert known["version"] == ltx2.__version__
     assert known["schedules"][:2] == ["distilled", "ltx2"]
-    assert known["stages"] == ["load", "text", "image", "denoise", "upscale", "decode"]
+    assert known["stages"] == ["load", "text", "image", "denoise", "upscale", "decode", "sound"]
     assert {"q4_0", "f16"} < set(known["types"])
     assert set(known["variants"]) == {"distilled", "dev"}
     assert known["instruction_sets"]
