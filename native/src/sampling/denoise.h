@@ -49,7 +49,7 @@ struct Stage {
 
 // Velocities of one step, a vector a stream: `plain` always, the others where guidance uses them.
 struct Velocities {
-    std::vector<std::vector<float>> plain, negative, perturbed, isolated;
+    std::vector<std::vector<float>> plain, negative = {}, perturbed = {}, isolated = {};
 };
 using VelocityFn = std::function<Velocities(const State & state, float sigma)>;
 
