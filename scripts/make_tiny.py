@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 sys.path.insert(0, str(Path(__file__).parent))
 import tiny_shapes
+import tiny_sound
 import tiny_tokenizer
 from tiny_geometries import GEOMETRIES, SOUND, Config, model_config
 from tiny_shapes import Shapes
@@ -178,6 +179,10 @@ def generate(name: str, folder: str | Path) -> Path:
         shapes |= tiny_shapes.audio(config["transformer"], layers)
     if name in SOUND:
         shapes |= tiny_shapes.sound(config["transformer"], g["registers"], layers)
+    if name == "base":
+        config |= tiny_sound.BASE
+        shapes |= tiny_sound.audio_vae(config["audio_vae"])
+        shapes |= tiny_sound.vocoder(config["vocoder"])
     metadata = {
         "config": json.dumps(config),
         "model_version": "2.3.0",

@@ -31,6 +31,23 @@ def _vae(ch: int, multipliers: list[int], blocks: int, latent: int) -> Config:
     }
 
 
+# Of the geometry `base`: sizes as small as can be, rates as LTX-2.3's.
+BASE: dict[str, Config] = {
+    "audio_vae": _vae(4, [1, 1, 2], 1, 1),
+    "vocoder": {
+        "vocoder": {
+            **_BIG, "upsample_rates": [10, 16], "upsample_kernel_sizes": [12, 20],
+            "resblock_kernel_sizes": [3], "resblock_dilation_sizes": [[1, 3, 5]],
+        },
+        "bwe": {
+            **_BIG, "upsample_rates": [6, 10], "upsample_kernel_sizes": [8, 12],
+            "resblock_kernel_sizes": [3], "resblock_dilation_sizes": [[1, 3, 5]],
+            "input_sampling_rate": 16000, "output_sampling_rate": 48000, "n_fft": 64,
+            "hop_length": 20, "num_mels": 64,
+        },
+    },
+}  # fmt: skip
+
 # name -> config.audio_vae: as LTX-2.3's, and other in every count
 AUDIO_VAES: dict[str, Config] = {
     "sound": _vae(8, [1, 2, 4], 2, 8),

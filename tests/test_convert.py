@@ -107,8 +107,11 @@ def six_blocks() -> dict[str, Stored]:
         "vae.per_channel_statistics.mean-of-means": ("F32", normal(8)),
         "vae.per_channel_statistics.std-of-means": ("F32", normal(8)),
         "vae.per_channel_statistics.mean-of-stds": ("F32", normal(8)),
+        "audio_vae.encoder.conv_in.conv.weight": ("F32", normal(8, 2, 3, 3)),
         "audio_vae.decoder.conv_in.conv.weight": ("F32", normal(8, 6, 3, 3)),
-        "vocoder.conv_pre.weight": ("F32", normal(8, 6, 3)),
+        "audio_vae.decoder.conv_out.conv.weight": ("F32", normal(2, 8, 3, 3)),
+        "vocoder.conv_pre.weight": ("F32", normal(8, 128, 7)),
+        "vocoder.conv_post.weight": ("F32", normal(2, 8, 7)),
     }
 
 

@@ -21,7 +21,7 @@ from tolerance import nmse, psnr  # noqa: E402
 
 # Of every byte of the folder, file names included. A change here makes every golden file wrong.
 DIGESTS = {
-    "base": "afe81d7549aba022ec04071807dc605e016e809dc5fa1279d4d8d9dcdfb6144a",
+    "base": "64f327e66609659a69f583c52415c4268bc3d721002ef1564b862884ac9b3d9b",
     "odd": "70ae2a4aaa5c5470f0bef4e3760efc5a8096ec16bf081e0ed175c97fe289ac46",
     "plain": "4513b91816632688ef8f00aace5c9408b3678cc71b9bf349eed4461e6d4fac5b",
     "distilled": "7e1bf33e13c389cb23f992d089276ebd0403f73c433b9daa2eae6562bc341ba7",
@@ -85,7 +85,7 @@ def test_a_golden_file_says_what_made_it(file: Path) -> None:
 
 
 def test_the_golden_files_stay_small() -> None:
-    assert sum(f.stat().st_size for f in GOLDEN.iterdir()) < 12e6
+    assert sum(f.stat().st_size for f in GOLDEN.iterdir()) < 13e6
 
 
 def test_nmse_and_psnr_measure_what_they_say() -> None:

@@ -122,7 +122,7 @@ TEST(equals_the_scalar_reference) {
         worst = std::max(worst, nmse(t.run(any(1, 3)), convolve_plain(t.call, t.weight)));
     }
     std::printf("conv1d: worst NMSE %.2g\n", worst);
-    CHECK(worst < 4e-13);
+    CHECK(worst < 6e-13); // measured 1.6e-13
 }
 
 // Positions in the middle of a sound, far enough from the ends of the piece.

@@ -114,6 +114,11 @@ Case random_case() {
     c.border = static_cast<Border>(any(0, 3));
     c.half = any(0, 1);
     c.skip = any(0, 1);
+    c.flat = any(0, 3) == 0;
+    if (c.flat && c.kernel == 3 && c.border == Border::zeros) {
+        c.up = static_cast<int>(c.in % 3) - 1;
+        c.left = static_cast<int>(c.out % 3) - 1;
+    }
     return c;
 }
 
@@ -154,17 +159,10 @@ std::vector<float> convolve_plain(const Conv3dCall & call, const std::vector<flo
 }
 
 TEST(equals_the_scalar_reference) {
-    random_bits.seed(7); // one that often draws shapes for Winograd
     double worst = 0, worst_winograd = 0;
     int cases = 0, by_winograd = 0;
-    while (cases < 144) {
-        Case c = random_case();
-        c.flat = cases % 6 == 5;
-        if (c.flat && c.kernel == 3 && c.border == Border::zeros) {
-            c.up = cases % 4 - 1;
-            c.left = cases % 5 % 3 - 1;
-        }
-        Tensors t(c);
+    while (cases < 120 || by_winograd < 20) {
+        Tensors t(random_case());
         if (t.call.out_frames() < 1)
             continue;
         ++cases;
@@ -180,7 +178,6 @@ TEST(equals_the_scalar_reference) {
     }
     std::printf("conv3d: worst NMSE %.2g; by Winograd %.2g, of %d\n", worst, worst_winograd,
                 by_winograd);
-    CHECK(by_winograd > 15);
     CHECK(worst < 3e-12);            // measured 7.4e-13
     CHECK(worst_winograd < 7.2e-12); // measured 1.8e-12
 }

@@ -69,8 +69,11 @@ inline const Shapes sound = {{"model.diffusion_model.audio_patchify_proj.weight"
                               "scale_shift_table_a2v_ca_video",
                               {5, 2}},
                              {"model.diffusion_model.av_ca_a2v_gate_adaln_single.linear.bias", {2}},
-                             {"audio_vae.encoder.conv_in.conv.weight", {2, 2}},
-                             {"vocoder.vocoder.conv_pre.weight", {2, 2}},
+                             {"audio_vae.encoder.conv_in.conv.weight", {2, 2, 3, 3}},
+                             {"audio_vae.decoder.conv_in.conv.weight", {2, 2, 3, 3}},
+                             {"audio_vae.decoder.conv_out.conv.weight", {2, 2, 3, 3}},
+                             {"vocoder.vocoder.conv_pre.weight", {2, 128, 7}},
+                             {"vocoder.vocoder.conv_post.weight", {2, 2, 7}},
                              {"text_embedding_projection.audio_aggregate_embed.bias", {2}}};
 inline const Shapes connector_tensors = {{"learnable_registers", {16, 8}},
                                          {"transformer_1d_blocks.0.attn1.q_norm.weight", {8}}};
