@@ -65,7 +65,7 @@ TEST(parts_are_listed_with_what_is_not_used) {
         if (part.find("need")->string("") == "always")
             titles += std::string(part.find("title")->string("")) + "; ";
     }
-    CHECK(ids == "projection connector dit video_vae audio_stream audio_vae vocoder ");
+    CHECK(ids == "projection connector dit video_vae audio_projection audio_vae vocoder ");
     CHECK(titles == "text projection; text connector; diffusion transformer; video VAE; ");
     CHECK(json.find("problem")->kind() == Json::Kind::null);
     const Json other = described(file_of(checkpoint_tensors(), {{"model_version", "2.5"}}));
