@@ -60,12 +60,13 @@ class Options(TypedDict, total=False):
     """Which stages make it, by name: several begin at half the size, and need a latent upsampler;
     default: "one-stage". `capabilities()` lists them."""
     audio: bool
-    """Its sound too; False is off, which makes another video, of less work; default: where the
-    model makes sound."""
+    """Its sound too; negative is off, which makes another video, of less work; default: where the
+    model makes sound. False is off too."""
     audio_guidance: float
-    """How closely the sound follows the prompt; 1 or 0 is off; default: the model's own."""
+    """How closely the sound follows the prompt; 1 or negative is off; default: the model's own."""
     modality_guidance: float
-    """How closely video and sound follow each other; 1 or 0 is off; default: the model's own."""
+    """How closely video and sound follow each other; 1 or negative is off; default: the model's
+    own."""
     steps: int
     """Denoising steps; default: the model's own."""
     guidance: float
