@@ -140,11 +140,8 @@ static void add_sinusoid(std::vector<float> & out, float timestep) {
         out.push_back(std::sin(a));
 }
 
-// A timestep's rows of a table, [width, rows, n].
-static Tensor rows_of(Graph & g, const AdaLayerNormSingle & adaln, Tensor sinusoids, int64_t width,
-                      Tensor & embedded) {
-    Tensor rows;
-    adaln(g, sinusoids, embedded, rows);
+// [width * rows, n] -> [width, rows, n]
+static Tensor as_rows(Graph & g, Tensor rows, int64_t width) {
     return ggml_reshape_3d(g.ctx(), rows, width, rows->ne[0] / width, rows->ne[1]);
 }
 
@@ -184,22 +181,25 @@ void DitRun::begin(Way & way, const Stream & stream, float sigma, float other_si
     const auto sinusoid = [&](const std::vector<float> & values, int64_t count) {
         return g.input(GGML_TYPE_F32, {sinusoid_width, count, 1, 1}, values.data());
     };
-    Tensor embedded, own = sinusoid(sinusoids, n);
-    Tensor rows = rows_of(g, w.adaln_single, own, width, embedded);
-    g.keep(g.tap(prefix + "adaln_single", rows), way.rows.tensor);
+    Tensor embedded, rows, own = sinusoid(sinusoids, n);
+    w.adaln_single(g, own, embedded, rows);
+    g.keep(as_rows(g, g.tap(prefix + "adaln_single", rows), width), way.rows.tensor);
     g.keep(g.tap(prefix + "adaln_single.emb", embedded), way.embedded.tensor);
     if (w.prompt_adaln_single) {
-        rows = rows_of(g, *w.prompt_adaln_single, sinusoid(prompt_sinusoid, 1), width, embedded);
-        g.keep(g.tap(prefix + "prompt_adaln_single", rows), way.prompt_rows.tensor);
+        (*w.prompt_adaln_single)(g, sinusoid(prompt_sinusoid, 1), embedded, rows);
+        g.keep(as_rows(g, g.tap(prefix + "prompt_adaln_single", rows), width),
+               way.prompt_rows.tensor);
     }
     if (cross) {
         const float gate_scale = static_cast<float>(config_.gate_scale / config_.timestep_scale);
         add_sinusoid(gate_sinusoid, other_sigma * scale * gate_scale);
-        rows = rows_of(g, *w.cross_rows, own, width, embedded);
-        Tensor gate = rows_of(g, *w.cross_gate, sinusoid(gate_sinusoid, 1), width, embedded);
+        Tensor gate;
+        (*w.cross_rows)(g, own, embedded, rows);
+        (*w.cross_gate)(g, sinusoid(gate_sinusoid, 1), embedded, gate);
+        gate = as_rows(g, gate, width);
         if (n > 1)
             gate = ggml_repeat_4d(g.ctx(), gate, width, 1, n, 1);
-        g.keep(ggml_concat(g.ctx(), rows, gate, 1), way.cross_rows.tensor);
+        g.keep(ggml_concat(g.ctx(), as_rows(g, rows, width), gate, 1), way.cross_rows.tensor);
     }
     g.keep(g.tap(prefix + "patchify_proj", w.patchify_proj(g, z)), way.x.tensor);
     g.run();
