@@ -96,6 +96,6 @@ def test_a_clip_with_its_sound(
     seen = psnr(video.frames, want["pixels"])
     print(f"latents {error:.2g}, sound {heard:.2g}, {seen:.1f} dB")
     assert error <= NMSE["latents", "F32"].limit
-    assert heard <= NMSE["vocoder", "F32"].limit
+    assert heard <= NMSE["clip.sound", "F32"].limit
     assert seen >= FRAMES_PSNR["F32"].limit
     assert video.sample_rate == {"joint": 48000, "duet": 24000}[name]
