@@ -8,7 +8,6 @@
 #include "text/connector.h"
 #include "text/encoder.h"
 #include "text/tokenizer.h"
-#include "vae/statistics.h"
 #include "vae/upsampler.h"
 #include "vae/video_decoder.h"
 #include "vae/video_encoder.h"
@@ -100,7 +99,6 @@ private:
     uint64_t weights_ = 0;            // bytes, of the largest component
     int context_width_ = 0;           // of the text that the DiT reads
     VaeConfig decoder_;
-    LatentStatistics statistics_;
     std::tuple<std::unique_ptr<TextEncoder>, std::unique_ptr<Connector>,
                std::unique_ptr<VideoEncoder>, std::unique_ptr<Dit>, std::unique_ptr<Upsampler>,
                std::unique_ptr<VideoDecoder>>
