@@ -32,9 +32,13 @@ _working = False
 
 def say(text: str) -> None:
     """One line on stderr. Where nobody can be told, nothing else fails for it."""
-    with contextlib.suppress(Exception):  # full, closed, none, or called within itself
-        sys.stderr.write(f"ltx2: {visible(text)}\n")
-        sys.stderr.flush()
+    line = f"ltx2: {visible(text)}\n"
+    with contextlib.suppress(Exception):  # full, closed or none
+        try:
+            sys.stderr.write(line)
+            sys.stderr.flush()
+        except RuntimeError:  # a signal came in the midst of another line
+            os.write(2, line.encode(errors="backslashreplace"))
 
 
 def begin() -> None:

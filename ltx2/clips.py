@@ -25,7 +25,8 @@ _log = logging.getLogger("ltx2")
 CELL, GROUP = 32, 8  # pixels to a side of a latent; frames to one, after the first
 _MOST_FRAMES, _MOST_BYTES = 4097, 1 << 32
 _LONGEST_SIDE = 8192
-_BT709, _UNSAID = 1, 2
+_USUAL_RATE = 24.0  # where nothing says it
+_BT709, _UNSAID, _BT601 = 1, 2, 5  # FFmpeg's numbers of colour spaces
 
 
 def read(clip: str | os.PathLike[str], fps: float | None = None) -> tuple[Pixels, float]:
@@ -76,7 +77,7 @@ def whole(frames: Pixels, name: str) -> Pixels:
 def _opened(path: Path) -> tuple[float, Iterator[tuple[float, float, Pixels]]]:
     """The rate, and each frame with the seconds at which it begins and for which it is shown."""
     if path.is_dir():
-        return 24.0, _of_folder(path)
+        return _USUAL_RATE, _of_folder(path)
     if path.suffix.lower() == ".webp":  # FFmpeg reads no animated one
         return _of_pillow(path)
     return _of_av(path)
@@ -84,7 +85,7 @@ def _opened(path: Path) -> tuple[float, Iterator[tuple[float, float, Pixels]]]:
 
 def _of_folder(path: Path) -> Iterator[tuple[float, float, Pixels]]:
     for i, picture in enumerate(sorted(path.glob("*.png"))):
-        yield i / 24, 1 / 24, pictures.read_image(picture)
+        yield i / _USUAL_RATE, 1 / _USUAL_RATE, pictures.read_image(picture)
 
 
 def _of_pillow(path: Path) -> tuple[float, Iterator[tuple[float, float, Pixels]]]:
@@ -94,7 +95,7 @@ def _of_pillow(path: Path) -> tuple[float, Iterator[tuple[float, float, Pixels]]
     for i in range(count):
         image.seek(i)
         image.load()
-        durations.append(image.info.get("duration", 0) / 1000 or 1 / 24)
+        durations.append(image.info.get("duration", 0) / 1000 or 1 / _USUAL_RATE)
 
     def frames() -> Iterator[tuple[float, float, Pixels]]:
         begins = 0.0
@@ -114,7 +115,7 @@ def _of_av(path: Path) -> tuple[float, Iterator[tuple[float, float, Pixels]]]:
         raise InvalidArgumentError(f"{path}: holds no video")
     stream = file.streams.video[0]
     stream.thread_type = "AUTO"
-    rate = float(stream.average_rate or stream.guessed_rate or 24)
+    rate = float(stream.average_rate or stream.guessed_rate or _USUAL_RATE)
 
     def frames() -> Iterator[tuple[float, float, Pixels]]:
         with file:
@@ -134,7 +135,7 @@ def _pixels(frame: Any) -> Pixels:
         raise InvalidArgumentError(f"{frame.width}x{frame.height} is above {_LONGEST_SIDE}")
     colours = frame.colorspace
     if colours == _UNSAID and frame.format.name.startswith("yuv"):
-        colours = _BT709 if frame.height >= 720 else 5
+        colours = _BT709 if frame.height >= 720 else _BT601
     whole = frame.reformat(format="rgb24", src_colorspace=colours).to_ndarray()
     turns = round(getattr(frame, "rotation", 0) / 90)
     return np.ascontiguousarray(np.rot90(whole, turns))

@@ -43,20 +43,27 @@ def sampler(_r: Reference | None = None) -> Arrays:
     return out
 
 
+def tiny_upsampler(kind: str) -> Any:
+    """The official model with the tiny weights of this kind."""
+    stated, *_ = tiny_shapes.UPSAMPLERS[kind]
+    model = LatentUpsamplerConfigurator.from_config({**tiny_shapes.UPSAMPLER_SIZES, **stated})
+    weights = {
+        name: torch.from_numpy(make_tiny.tensor(kind, name, shape))
+        for name, shape in tiny_shapes.upsampler(kind).items()
+    }
+    kernel = {k: v for k, v in model.state_dict().items() if k.endswith("kernel")}
+    model.load_state_dict({**weights, **kernel})
+    return model.eval()
+
+
 def upsampler(_r: Reference | None = None) -> Arrays:
     """Every kind of latent upsampler, of latents that are not normalised."""
     out: Arrays = {}
-    for kind, (stated, *_) in tiny_shapes.UPSAMPLERS.items():
-        config = {**tiny_shapes.UPSAMPLER_SIZES, **stated}
-        model = LatentUpsamplerConfigurator.from_config(config).eval()
-        weights = {
-            name: torch.from_numpy(make_tiny.tensor(kind, name, shape))
-            for name, shape in tiny_shapes.upsampler(kind).items()
-        }
-        kernel = {k: v for k, v in model.state_dict().items() if k.endswith("kernel")}
-        model.load_state_dict({**weights, **kernel})
+    channels = tiny_shapes.UPSAMPLER_SIZES["in_channels"]
+    for kind in tiny_shapes.UPSAMPLERS:
+        model = tiny_upsampler(kind)
         for size, shape in (("wide", (3, 4, 6)), ("odd", (2, 3, 5)), ("one", (1, 2, 3))):
-            latent = given(f"upsampler.{size}", 1, config["in_channels"], *shape)
+            latent = given(f"upsampler.{size}", 1, channels, *shape)
             out[f"{size}.latent"] = array(latent[0])
             out[f"{kind}.{size}"] = array(model(latent)[0])
     return out

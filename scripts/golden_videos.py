@@ -7,16 +7,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import golden_sampling
 import golden_text
-import make_tiny
 import numpy as np
 import reference as ref
-import tiny_shapes
 import torch
 from ltx_core.components.guiders import MultiModalGuiderParams
 from ltx_core.conditioning import VideoConditionByLatentIndex
 from ltx_core.model.upsampler.model import upsample_video
-from ltx_core.model.upsampler.model_configurator import LatentUpsamplerConfigurator
 from ltx_core.types import VideoPixelShape
 from reference import FPS, NEGATIVE, PROMPT, Arrays, Reference, array, given, stg_blocks
 
@@ -103,15 +101,7 @@ def two_stage(r: Reference) -> Arrays:
     out: Arrays = {n: golden_text.picture(n) for n in ("wide", "fits")}
     positive = r.encode(PROMPT).context
     model, encoder, decoder = r.dit(), r.encoder(), r.decoder()
-    upsampler = LatentUpsamplerConfigurator.from_config(
-        {**tiny_shapes.UPSAMPLER_SIZES, "spatial_upsample": True}
-    ).eval()
-    upsampler.load_state_dict(
-        {
-            name: torch.from_numpy(make_tiny.tensor("spatial", name, shape))
-            for name, shape in tiny_shapes.upsampler("spatial").items()
-        }
-    )
+    upsampler = golden_sampling.tiny_upsampler("spatial")
     plain = _guidance(1.0, 0.0, 0.0, [])
     for name, ((frames, height, width), images) in STAGES.items():
         latents, noises = None, []

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from ltx2.model_files import Loras
 
+    Tensors = Iterator[tuple[str, NDArray[np.float32]]]
     Matrices = dict[str, tuple[NDArray[np.float32], NDArray[np.float32]]]  # module -> A, B
 
 DIT = "model.diffusion_model."
@@ -87,20 +88,33 @@ def right(tiny: dict[str, Path], folder: Path, matrices: Matrices) -> NDArray[np
 
 
 # Each writer's file; all say the same.
-def official(matrices: Matrices) -> Iterator[tuple[str, NDArray[np.float32]]]:
+def named(prefix: str, down: str, up: str, matrices: Matrices) -> Tensors:
     for module, (a, b) in matrices.items():
-        yield f"diffusion_model.{module}.lora_A.weight", a
-        yield f"diffusion_model.{module}.lora_B.weight", b
+        yield f"{prefix}{module}{down}", a
+        yield f"{prefix}{module}{up}", b
 
 
-def with_alpha(matrices: Matrices) -> Iterator[tuple[str, NDArray[np.float32]]]:
+def official(matrices: Matrices) -> Tensors:
+    return named("diffusion_model.", ".lora_A.weight", ".lora_B.weight", matrices)
+
+
+def peft(matrices: Matrices) -> Tensors:
+    return named("base_model.model.", ".lora_A.default.weight", ".lora_B.default.weight", matrices)
+
+
+def old(matrices: Matrices) -> Tensors:
+    ends = (".lora_linear_layer.down.weight", ".lora_linear_layer.up.weight")
+    return named(DIT, *ends, matrices)
+
+
+def with_alpha(matrices: Matrices) -> Tensors:
     for module, (a, b) in matrices.items():
         yield f"diffusion_model.{module}.lora_A.weight", a
         yield f"diffusion_model.{module}.lora_B.weight", b * 2
         yield f"diffusion_model.{module}.alpha", np.array(RANK / 2, np.float32)
 
 
-def kohya(matrices: Matrices) -> Iterator[tuple[str, NDArray[np.float32]]]:
+def kohya(matrices: Matrices) -> Tensors:
     for module, (a, b) in matrices.items():
         name = "lora_unet_" + module.replace(".", "_")
         yield f"{name}.lora_down.weight", a[:, :, None, None]
@@ -108,24 +122,12 @@ def kohya(matrices: Matrices) -> Iterator[tuple[str, NDArray[np.float32]]]:
         yield f"{name}.alpha", np.array([4 * RANK], np.float32)
 
 
-def diffusers(matrices: Matrices) -> Iterator[tuple[str, NDArray[np.float32]]]:
+def diffusers(matrices: Matrices) -> Tensors:
     names = {"patchify_proj": "proj_in", "adaln_single.linear": "time_embed.linear"}
     for module, (a, b) in matrices.items():
         name = "transformer." + names.get(module, module)
         yield f"{name}.lora_A.weight", a
         yield f"{name}.lora_B.weight", b
-
-
-def peft(matrices: Matrices) -> Iterator[tuple[str, NDArray[np.float32]]]:
-    for module, (a, b) in matrices.items():
-        yield f"base_model.model.{module}.lora_A.default.weight", a
-        yield f"base_model.model.{module}.lora_B.default.weight", b
-
-
-def old(matrices: Matrices) -> Iterator[tuple[str, NDArray[np.float32]]]:
-    for module, (a, b) in matrices.items():
-        yield f"{DIT}{module}.lora_linear_layer.down.weight", a
-        yield f"{DIT}{module}.lora_linear_layer.up.weight", b
 
 
 WRITERS = [official, with_alpha, kohya, diffusers, peft, old]

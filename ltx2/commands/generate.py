@@ -14,7 +14,7 @@ import click
 import numpy as np
 
 import ltx2
-from ltx2 import media
+from ltx2 import clips, media
 from ltx2._native import ffi, sentences
 from ltx2._process import say
 from ltx2.text import json_line
@@ -184,7 +184,8 @@ def _video_size(latents: tuple[int, ...]) -> dict[str, int]:
     if len(latents) != 4:
         return {}
     _, frames, height, width = latents
-    return {"width": 32 * width, "height": 32 * height, "frames": 8 * (frames - 1) + 1}
+    cell, group = clips.CELL, clips.GROUP
+    return {"width": cell * width, "height": cell * height, "frames": group * (frames - 1) + 1}
 
 
 def parse_image(argument: str) -> tuple[int, tuple[str, float]]:

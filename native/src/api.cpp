@@ -44,7 +44,7 @@ static ltx2_status guard(Body && body) noexcept {
         return status;
     };
     try {
-        const Uncancelled uncancelled;
+        [[maybe_unused]] const Uncancelled uncancelled; // empty on Windows
         body();
         return LTX2_STATUS_OK;
     } catch (const Error & e) {

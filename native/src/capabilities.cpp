@@ -1,5 +1,6 @@
 #include "capabilities.h"
 
+#include "base/named.h"
 #include "base/progress.h"
 #include "convert.h"
 #include "graph/trial.h"
@@ -46,15 +47,6 @@ Json try_devices() {
 }
 
 Json capabilities() {
-    Json::Array names;
-    for (const Schedule & schedule : schedules())
-        names.push_back(schedule.name);
-    Json::Array ways;
-    for (const Sampler & sampler : samplers())
-        ways.push_back(sampler.name);
-    Json::Array whole;
-    for (const Recipe & recipe : recipes())
-        whole.push_back(recipe.name);
     const Defaults d;
     return Json::Object{{"version", LTX2_VERSION},
                         {"defaults", Json::Object{{"width", d.width},
@@ -62,9 +54,9 @@ Json capabilities() {
                                                   {"frames", d.frames},
                                                   {"fps", double{d.fps}},
                                                   {"negative_prompt", d.negative}}},
-                        {"schedules", names},
-                        {"samplers", ways},
-                        {"recipes", whole},
+                        {"schedules", list(names_of(schedules()))},
+                        {"samplers", list(names_of(samplers()))},
+                        {"recipes", list(names_of(recipes()))},
                         {"stages", list(progress_stages)},
                         {"parts", part_table()},
                         {"types", list(conversion_types())},

@@ -32,14 +32,6 @@ namespace ltx2 {
 // A source is read in pieces of this many values: whole blocks of every type there is.
 static constexpr int64_t source_block = 256;
 
-template <class Rows>
-static std::vector<std::string> names_of(const Rows & rows) {
-    std::vector<std::string> names;
-    for (const auto & row : rows)
-        names.emplace_back(row.name);
-    return names;
-}
-
 std::vector<std::string> conversion_types() { return names_of(storage_types()); }
 std::vector<std::string> conversion_variants() { return names_of(ltx23_variants); }
 
@@ -386,11 +378,11 @@ static void check_values(const std::vector<float> & values, const Source & sourc
 
 // What adapters add to it, or null.
 const std::vector<LowRank> * Conversion::added(const Item & item) const {
-    constexpr size_t end = sizeof ".weight" - 1, start = 0;
+    constexpr size_t ending = sizeof ".weight" - 1;
     const std::string path = item.name.substr(std::string(item.part->row->prefix).size());
-    if (path.size() < end)
+    if (path.size() < ending)
         return nullptr;
-    const auto found = item.part->adapters.find(path.substr(start, path.size() - end));
+    const auto found = item.part->adapters.find(path.substr(0, path.size() - ending));
     return found == item.part->adapters.end() ? nullptr : &found->second;
 }
 

@@ -10,7 +10,6 @@
 #include "text/connector.h"
 #include "text/encoder.h"
 #include "text/tokenizer.h"
-#include "vae/statistics.h"
 #include "vae/upsampler.h"
 #include "vae/video_decoder.h"
 #include "vae/video_encoder.h"
@@ -121,7 +120,6 @@ private:
     bool with_audio_ = false;                  // what the transformer is loaded with
     int audio_width_ = 0, audio_channels_ = 0; // of the text that the sound reads; of its latents
     VaeConfig decoder_;
-    LatentStatistics statistics_;
     std::tuple<std::unique_ptr<TextEncoder>, std::unique_ptr<Connector>,
                std::unique_ptr<AudioConnector>, std::unique_ptr<AudioDecoder>,
                std::unique_ptr<Vocoder>, std::unique_ptr<VideoEncoder>, std::unique_ptr<Dit>,

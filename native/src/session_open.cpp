@@ -74,7 +74,6 @@ Session::Session(const std::vector<std::string> & files, const std::vector<Adapt
     check_variants(model_);
     model_.check_unchanged();
     decoder_ = decoder->config();
-    statistics_ = LatentStatistics(model_.need(VideoDecoder::part), decoder_.latent_channels);
     if (model_.find(Upsampler::part))
         check_upsampler();
     check_sound();

@@ -4,6 +4,7 @@
 #include "base/finite.h"
 #include "sampling/noise.h"
 #include "vae/image.h"
+#include "vae/statistics.h"
 
 #include <algorithm>
 
@@ -146,10 +147,11 @@ Stream Session::silence(const Request & want, const Latents & before) const {
 
 Latents Session::enlarge(const Latents & latents, const Progress & progress) {
     const Part & part = model_.need(Upsampler::part);
+    const LatentStatistics statistics(model_.need(VideoDecoder::part), decoder_.latent_channels);
     Latents as_the_vae_has_them = latents;
-    statistics_.restore(as_the_vae_has_them);
+    statistics.restore(as_the_vae_has_them);
     Latents large = use<Upsampler>(progress).enlarge(as_the_vae_has_them, progress);
-    statistics_.normalise(large);
+    statistics.normalise(large);
     check(large.values, "enlarging the latents", {{part}}, progress);
     return large;
 }

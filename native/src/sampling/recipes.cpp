@@ -1,6 +1,6 @@
 #include "sampling/recipes.h"
 
-#include "base/error.h"
+#include "base/named.h"
 
 #include <string>
 
@@ -52,15 +52,6 @@ const std::vector<Recipe> & recipes() {
     return all;
 }
 
-const Recipe & find_recipe(std::string_view name) {
-    std::string names;
-    for (const Recipe & recipe : recipes()) {
-        if (recipe.name == name)
-            return recipe;
-        names += (names.empty() ? "" : ", ") + std::string(recipe.name);
-    }
-    fail(LTX2_STATUS_INVALID_ARGUMENT, "recipe: %s is unknown; there are %s",
-         std::string(name).c_str(), names.c_str());
-}
+const Recipe & find_recipe(std::string_view name) { return find_known("recipe", recipes(), name); }
 
 } // namespace ltx2

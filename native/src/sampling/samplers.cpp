@@ -2,7 +2,7 @@
 // double where they have that.
 #include "sampling/samplers.h"
 
-#include "base/error.h"
+#include "base/named.h"
 
 #include <algorithm>
 #include <cmath>
@@ -262,14 +262,7 @@ const std::vector<Sampler> & samplers() {
 }
 
 const Sampler & find_sampler(std::string_view name) {
-    std::string names;
-    for (const Sampler & sampler : samplers()) {
-        if (sampler.name == name)
-            return sampler;
-        names += (names.empty() ? "" : ", ") + std::string(sampler.name);
-    }
-    fail(LTX2_STATUS_INVALID_ARGUMENT, "sampler: %s is unknown; there are %s",
-         std::string(name).c_str(), names.c_str());
+    return find_known("sampler", samplers(), name);
 }
 
 } // namespace ltx2

@@ -1,6 +1,6 @@
 #include "sampling/schedules.h"
 
-#include "base/error.h"
+#include "base/named.h"
 
 #include <cmath>
 #include <string>
@@ -75,14 +75,7 @@ const std::vector<Schedule> & schedules() {
 }
 
 const Schedule & find_schedule(std::string_view name) {
-    std::string names;
-    for (const Schedule & schedule : schedules()) {
-        if (schedule.name == name)
-            return schedule;
-        names += (names.empty() ? "" : ", ") + std::string(schedule.name);
-    }
-    fail(LTX2_STATUS_INVALID_ARGUMENT, "schedule: %s is unknown; there are %s",
-         std::string(name).c_str(), names.c_str());
+    return find_known("schedule", schedules(), name);
 }
 
 std::vector<float> sigmas(std::string_view name, int steps, int64_t tokens) {

@@ -9,7 +9,6 @@ namespace ltx2 {
 
 class LatentStatistics {
 public:
-    LatentStatistics() = default;
     // Reads them. MODEL.
     LatentStatistics(const Part & part, int64_t channels);
 

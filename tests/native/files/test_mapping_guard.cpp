@@ -76,7 +76,11 @@ TEST(a_part_that_could_not_be_read_is_told_of) {
     shorten(path);
     CHECK(mapping.data()[2 * page] == 0);
     put_pages(folder);
+#if defined(__APPLE__)
+    const timespec times[] = {info.st_atimespec, info.st_mtimespec};
+#else
     const timespec times[] = {info.st_atim, info.st_mtim};
+#endif
     CHECK(utimensat(AT_FDCWD, path.c_str(), times, 0) == 0);
     CHECK_THROWS(mapping.check_unchanged(), "a part of it could not be read");
 }
@@ -201,8 +205,15 @@ TEST(a_small_alternate_stack_is_enough) {
     Folder folder;
     const std::string path = put_pages(folder);
     expect(0, [&] {
-        std::vector<char> room(static_cast<size_t>(sysconf(_SC_MINSIGSTKSZ)) + 1024);
-        const stack_t stack = {room.data(), 0, room.size()};
+#if defined(_SC_MINSIGSTKSZ)
+        const size_t least = static_cast<size_t>(sysconf(_SC_MINSIGSTKSZ));
+#else
+        const size_t least = MINSIGSTKSZ;
+#endif
+        std::vector<char> room(least + 1024);
+        stack_t stack = {};
+        stack.ss_sp = room.data();
+        stack.ss_size = room.size();
         if (sigaltstack(&stack, nullptr) != 0)
             _exit(1);
         const Mapping mapping(path);

@@ -140,6 +140,21 @@ void image(Job & job) {
     job.save("pixels", {1, height, width, 3}, pixels.data());
 }
 
+// latent [channels, frames, height, width]
+Latents latents_of(const Job & job) {
+    const npy::Array planes = job.array("latent");
+    const auto side = [&](size_t i) { return static_cast<int>(planes.shape.at(i)); };
+    Latents latents{{side(1), side(2), side(3)}, side(0), {}};
+    latents.values = from_planes(planes.floats().data(), latents.grid.cells(), latents.channels);
+    return latents;
+}
+
+void save_latents(const Job & job, const Latents & latents) {
+    const Grid & g = latents.grid;
+    job.save("latent", {latents.channels, g.frames, g.height, g.width},
+             to_planes(latents.values.data(), g.cells(), latents.channels).data());
+}
+
 // pixels=clip.npy, uint8 [frames, height, width, 3] -> latent
 void vae_encode(Job & job) {
     const npy::Array clip = job.array("pixels");
@@ -153,28 +168,23 @@ void vae_encode(Job & job) {
     const Latents latents =
         vae.encode(pixels, static_cast<int>(clip.shape.at(0)), static_cast<int>(clip.shape.at(1)),
                    static_cast<int>(clip.shape.at(2)), Progress());
-    const Grid & g = latents.grid;
-    job.save("latent", {latents.channels, g.frames, g.height, g.width},
-             to_planes(latents.values.data(), g.cells(), latents.channels).data());
+    save_latents(job, latents);
 }
 
 // latent [channels, frames, height, width] -> pixels, uint8 [frames, height, width, 3]
 void vae_decode(Job & job) {
-    const npy::Array planes = job.array("latent");
-    const auto side = [&](size_t i) { return static_cast<int>(planes.shape.at(i)); };
-    Latents latents{{side(1), side(2), side(3)}, side(0), {}};
-    latents.values = from_planes(planes.floats().data(), latents.grid.cells(), latents.channels);
+    const Latents latents = latents_of(job);
     const Model model = job.model();
     VideoDecoder vae(model, job.device);
     vae.load(Progress());
     vae.window = static_cast<size_t>(job.integer("window", static_cast<int>(vae.window)));
-    const int height = side(2) * vae.config().scale.space,
-              width = side(3) * vae.config().scale.space;
+    const int height = latents.grid.height * vae.config().scale.space,
+              width = latents.grid.width * vae.config().scale.space;
     std::vector<uint8_t> pixels;
     vae.decode(latents, Progress(), [&](const uint8_t * rows, int, int count, bool) {
         pixels.insert(pixels.end(), rows, rows + int64_t{count} * height * width * 3);
     });
-    job.save("pixels", {1 + (side(1) - 1) * vae.config().scale.time, height, width, 3},
+    job.save("pixels", {1 + (latents.grid.frames - 1) * vae.config().scale.time, height, width, 3},
              pixels.data(), "|u1");
 }
 
@@ -202,17 +212,12 @@ void vae_stream(Job & job) {
 
 // latent [channels, frames, height, width], not normalised -> latent
 void upsample(Job & job) {
-    const npy::Array planes = job.array("latent");
-    const auto side = [&](size_t i) { return static_cast<int>(planes.shape.at(i)); };
-    Latents latents{{side(1), side(2), side(3)}, side(0), {}};
-    latents.values = from_planes(planes.floats().data(), latents.grid.cells(), latents.channels);
+    const Latents latents = latents_of(job);
     const Model model = job.model();
     Upsampler upsampler(model, job.device);
     upsampler.load(Progress());
     const Latents out = upsampler.enlarge(latents, Progress());
-    const Grid & g = out.grid;
-    job.save("latent", {out.channels, g.frames, g.height, g.width},
-             to_planes(out.values.data(), g.cells(), out.channels).data());
+    save_latents(job, out);
 }
 
 // [a][b][c] -> [b][a][c]

@@ -43,8 +43,13 @@ static PFN_vkAllocateMemory real_allocate;
 static VKAPI_ATTR VkResult VKAPI_CALL submit(VkQueue queue, uint32_t count,
                                              const VkSubmitInfo * infos, VkFence fence) {
     const long now = atomic_fetch_add(&submits, 1) + 1, at = fault_at("submit");
-    if (at && now >= at)
+    if (at && now >= at) {
+        /* On a device that is lost nothing runs any more, and what it used may be freed. */
+        const PFN_vkQueueWaitIdle wait = (PFN_vkQueueWaitIdle)real_symbol("vkQueueWaitIdle");
+        if (wait)
+            wait(queue);
         return VK_ERROR_DEVICE_LOST;
+    }
     return real_submit(queue, count, infos, fence);
 }
 
