@@ -292,8 +292,8 @@ typedef struct ltx2_conversion_params {
                                           for anything; the first that fits counts; default: the
                                           rules of docs/gguf.md */
     size_t tensor_type_count;
-    bool keep_audio;                   /* keep the audio tensors, which are not used here, for other
-                                          programs; default: they are left out */
+    int32_t audio;                     /* the sound's tensors too; negative leaves them out; default:
+                                          kept, where there are some */
     uint64_t target_size;              /* bytes that the file takes at most: in place of `type`, the
                                           types are picked that cost least; default: `type` counts */
     const ltx2_lora * loras;           /* merged into the matrices, before these are stored */
