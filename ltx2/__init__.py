@@ -21,6 +21,7 @@ if _typing.TYPE_CHECKING:
         ModelError,
         OutOfMemoryError,
     )
+    from .given import Reference
     from .request import Features, Options
     from .session import Session
     from .video import Progress, Video
@@ -38,6 +39,7 @@ __all__ = [
     "Options",
     "OutOfMemoryError",
     "Progress",
+    "Reference",
     "Session",
     "Video",
     "__version__",
@@ -54,9 +56,9 @@ def __getattr__(name: str) -> _typing.Any:
     """All public names, when one is first used: the command handles Ctrl-C before NumPy is read."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from . import about, errors, request, session, video
+    from . import about, errors, given, request, session, video
 
-    for module in (about, errors, request, session, video):
+    for module in (about, errors, given, request, session, video):
         globals().update((key, value) for key, value in vars(module).items() if key in __all__)
     return globals()[name]
 

@@ -15,6 +15,7 @@ import numpy as np
 from . import media, tensors
 from ._native import c_array, c_path, c_text, ffi
 from .errors import InvalidArgumentError
+from .given import Given
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
 
 Conditions: TypeAlias = "media.ImageLike | tuple[media.ImageLike, float]"
 
-TEXT_PARTS = ("text_encoder", "projection", "connector")  # which turn a prompt into features
+# Which turn a prompt into features.
+TEXT_PARTS = ("text_encoder", "projection", "connector", "audio_projection", "audio_connector")
 TEXTS = {"negative_prompt", "schedule", "sampler", "recipe"}
 NOT_ZERO = "{}: 0 cannot be used; leave it out for the default"
 _OFF_AT_ZERO = {
@@ -186,6 +188,7 @@ class Request:
     options: dict[str, Any]  # by the names of `Options`
     images: list[Image] = field(default_factory=list)
     crf: int | None = None  # how the images were compressed
+    given: Given = field(default_factory=Given)  # what else it is made by
     features: Features | None = None
     step: int = 0  # that are done
     state: NDArray[np.float32] | None = None  # after them
@@ -228,7 +231,7 @@ class Request:
             about["noise_sha256"] = hashlib.sha256(noise.tobytes()).hexdigest()
         if self.images:
             about |= {"images": [image.about() for image in self.images], "crf": self.crf}
-        return about
+        return about | self.given.about()
 
     def params(self) -> tuple[Any, list[Any]]:
         """The C struct, and what must live as long as C reads it."""
@@ -244,6 +247,7 @@ class Request:
         images = [_c_image(image, inputs) for image in self.images]
         params.images = kept(c_array("ltx2_image[]", images))
         params.image_count = len(images)
+        self.given.put(params, kept)
         for name, value in self.options.items():
             if value is not None:  # else as left out
                 _set_option(params, name, value, kept)
