@@ -106,6 +106,7 @@ class Editing:
             request = Request.of(prompt, options)
             self._fill_in(request, call)
             request.given.sound = given = sound_of(sound, sample_rate)
+            request.options["audio"] = options.get("audio", True)  # a model that makes none says so
             if options.get("frames") is None:
                 lasts = len(given.samples) / given.rate * request.options["fps"]
                 request.options["frames"] = min(_whole(int(lasts)), request.options["frames"])
@@ -142,7 +143,7 @@ class Editing:
         with VideoCall(self, progress, latents) as call:  # type: ignore[arg-type]
             clip, heard, known = _source(video, sound, sample_rate, options)
             request = Request.of(prompt, {**known, **options})
-            request.given.source, request.given.sound = clip, heard
+            request.given.source, request.given.sound = clip, self._heard(request, heard, call)
             request.given.remake = (start, end)
             request.given.what = None if what == "both" else what
             made = self._generate(request, call, preview, self._new_job(request, job))
@@ -180,22 +181,24 @@ class Editing:
             raise InvalidArgumentError(f"more: {more} is not a multiple of 8")
         with VideoCall(self, progress, latents) as call:  # type: ignore[arg-type]
             clip, heard, known = _source(video, sound, sample_rate, options)
-            whole = Video(clip.pixels, known["fps"], None, {})
+            request = Request.of(prompt, {**known, "frames": None, **options})
+            heard = self._heard(request, heard, call)
+            whole = Video(clip.pixels, request.options["fps"])
             if heard is not None:
-                whole = Video(clip.pixels, known["fps"], None, {}, *heard)
-            request = Request.of(prompt, {**known, **options})
-            request.options["frames"] = options.get("frames") or self._usual_frames(call)
+                whole = replace(whole, audio=heard.samples, sample_rate=heard.rate)
             while more > 0:
                 whole, added = self._extended(request, whole, more, before, context, call)
                 more -= added
                 request.options["seed"] += 1  # else pieces would move alike
             return whole
 
-    def _usual_frames(self, call: VideoCall) -> int:
-        request = Request.of("a", {})
+    def _heard(self, request: Request, sound: Sound | None, call: VideoCall) -> Sound | None:
+        """The sound that goes with a video that is there; fills in the request too."""
         self._fill_in(request, call)
-        frames: int = request.options["frames"]
-        return frames
+        if sound is None or request.options["audio"]:
+            return sound
+        _log.warning("the video's sound is left out, as the new one has none")
+        return None
 
     def _extended(
         self, request: Request, whole: Video, more: int, before: bool, context: int, call: VideoCall
@@ -305,11 +308,12 @@ def _joined(whole: Video, piece: Video, rest: int, before: bool) -> Video:
     parts = [piece.frames, whole.frames[kept:]] if before else [whole.frames[:rest], piece.frames]
     audio, rate = piece.audio, piece.sample_rate
     if audio is not None and rest:
-        silence = np.zeros((round(len(whole.frames) / whole.fps * rate), 2), np.float32)
-        old = silence
+        old = np.zeros((0, 2), np.float32)
         if whole.audio is not None:
             old = sounds.resampled(sounds.Sound(whole.audio, whole.sample_rate), rate).samples
+        old = sounds.lasting(old, round(len(whole.frames) / whole.fps * rate))
         cut = round((kept if before else rest) / whole.fps * rate)
+        audio = sounds.lasting(audio, round(len(piece.frames) / piece.fps * rate))
         audio = sounds.joined(audio, old[cut:]) if before else sounds.joined(old[:cut], audio)
     metadata = {**piece.metadata, "frames": len(whole.frames) - kept + len(piece.frames)}
     return Video(np.concatenate(parts), piece.fps, None, metadata, audio, rate)

@@ -85,6 +85,12 @@ def _samples(frame: Any, channels: int) -> NDArray[np.float32]:
     return samples
 
 
+def lasting(samples: NDArray[np.float32], count: int) -> NDArray[np.float32]:
+    """So many: with silence after them, or cut."""
+    silence = np.zeros((max(0, count - len(samples)), samples.shape[1]), np.float32)
+    return np.concatenate([samples[:count], silence])
+
+
 def joined(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArray[np.float32]:
     """One after the other, without a click: both fade over the 10 ms at the seam."""
     count = min(len(first), len(second), 480)
