@@ -190,12 +190,12 @@ def test_what_does_not_fit_is_refused(session: ltx2.Session, given: ltx2.Video) 
         ("more: 7 is not a multiple", lambda: session.extend("a", given, 7)),
         ("leave no room", lambda: session.extend("a", given, 8, frames=33, context=33)),
         ("sample_rate: of an array", lambda: session.a2v("a", noisy(10))),
-        ("uint8 of 3x2 is not", lambda: session.a2v("a", np.zeros((3, 2), np.uint8))),  # type: ignore[arg-type]
+        ("uint8 of 3x2 is not", lambda: session.a2v("a", np.zeros((3, 2), np.uint8))),
         ("audio is off", lambda: session.a2v("a", noisy(999), sample_rate=999, audio=False)),
         ("strength 2 or", lambda: session.v2v("a", ltx2.Reference(clip, strength=2))),
         ("multiple of 96", lambda: session.v2v("a", ltx2.Reference(clip, downscale=3), **SIZE)),
         ("downscale 99", lambda: session.v2v("a", ltx2.Reference(clip, downscale=99), **SIZE)),
-        ("float32 of 3x3 is not", lambda: session.v2v("a", np.zeros((3, 3), np.float32))),  # type: ignore[arg-type]
+        ("float32 of 3x3 is not", lambda: session.v2v("a", np.zeros((3, 3), np.float32))),
         ("none is given", lambda: session.v2v("a", [])),
         ("not finite", lambda: session.a2v("a", noisy(9999) * np.nan, sample_rate=RATE, **SIZE)),
     ]

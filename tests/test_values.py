@@ -117,7 +117,7 @@ def test_one_value_in_a_tensor_of_the_sound_is_found_too(
             ltx2.Session(files, threads=1, device="CPU") as session,
             pytest.raises(ltx2.ModelError, match=re.escape(f'tensor "{name}" holds a value')),
         ):
-            session.t2v("a dot", width=64, height=64, frames=9, steps=1, seed=1, audio=True)
+            session.t2v("a dot", width=64, height=64, frames=9, seed=1, audio=True)
 
 
 def written(path: Path, changes: Mapping[str, float | None], target: Path) -> Path:
