@@ -42,6 +42,7 @@ class Case:
 # A region's ends are borders of latent frames where that tells whether a touch is an overlap.
 # Sounds are longer than their clips, or shorter, never as long.
 CASES = {
+    "images": Case("joint", (9, 32, 64), images=((0, "wide", 1.0), (5, "fits", 0.7))),
     "keyframes": Case(
         "joint", (9, 32, 64), images=((0, "wide", 1.0), (5, "fits", 0.7)), keyframes=True
     ),
@@ -53,7 +54,7 @@ CASES = {
         references=(Reference((12, 50, 141)),),
     ),
     "reference.half": Case(
-        "joint", (9, 64, 64), images=((0, "tall", 1.0),),
+        "duet", (9, 64, 64), images=((0, "tall", 1.0),),
         references=(Reference((9, 64, 64), strength=0.6, downscale=2),),
     ),
     "reference.slow": Case(
@@ -82,8 +83,8 @@ CASES = {
 
 def sound(samples: int) -> NDArray[np.float32]:
     """Samples x 2, at SOUND_RATE."""
-    noise: NDArray[np.float32] = make_tiny.normal("golden", "conditions.sound", (samples, 2))
-    return noise * np.float32(0.2)
+    noise = make_tiny.normal("golden", "conditions.sound", (samples, 2))
+    return np.multiply(noise, 0.2, dtype=np.float32)
 
 
 def reference(wanted: Reference) -> NDArray[np.uint8]:

@@ -158,16 +158,18 @@ def _made(r: Reference, name: str, contexts: golden_joint.Contexts) -> Arrays:
     latents = ref.latents_of(video, tools)
     sound = audio_tools.unpatchify(audio).latent
     samples = golden_sound.decoded(*golden_joint.SOUND[golden_joint.name_of(r)], sound)
+    if case.geometry == "joint":  # one of each kind: frames are large
+        frames = ref.to_bytes(r.decoder()(latents))
+        out[f"{name}.frames"] = np.ascontiguousarray(frames[:: case.pixels[0] // 2])
     return out | {
         f"{name}.latents": array(latents[0]),
         f"{name}.audio.latents": array(sound[0]),
-        f"{name}.frame": ref.to_bytes(r.decoder()(latents))[case.pixels[0] // 2],
         f"{name}.sound.every64": np.ascontiguousarray(samples.T[::64]),
     }
 
 
 def clips(r: Reference) -> Arrays:
-    """Keyframes, reference videos, a time made again, given sound: to latents, frame and sound."""
+    """Keyframes, reference videos, a time made again, given sound: to latents, frames and sound."""
     out: Arrays = {}
     contexts, geometry = golden_joint.Contexts(r), golden_joint.name_of(r)
     for name, case in CASES.items():

@@ -26,6 +26,7 @@ from ltx_core.model.transformer.model import X0Model
 from ltx_core.model.transformer.transformer_args import MultiModalTransformerArgsPreprocessor
 from ltx_core.types import LatentState, VideoPixelShape
 from ltx_pipelines.utils import helpers
+from ltx_pipelines.utils.helpers import modality_from_latent_state
 from ltx_pipelines.utils.samplers import euler_denoising_loop
 from reference import FPS, NEGATIVE, PROMPT, Arrays, Reference, array, given, stg_blocks
 
@@ -55,7 +56,7 @@ def _of_its_noise(
 
     In ltx-pipelines 1.0.0 it has its tokens' timesteps of 0 and the others' sigma.
     """
-    made = ref.modality_from_latent_state(state, context, sigma, enabled)
+    made = modality_from_latent_state(state, context, sigma, enabled)
     return made if state.denoise_mask.any() else replace(made, sigma=torch.zeros_like(sigma))
 
 

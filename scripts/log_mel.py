@@ -1,4 +1,4 @@
-"""The spectrogram that an audio VAE reads, by NumPy: torchaudio, which makes it, has no CPU build."""
+"""The spectrogram that an audio VAE reads, in NumPy: torchaudio has no CPU build."""
 
 from __future__ import annotations
 
@@ -20,4 +20,5 @@ def log_mel(samples: NDArray[Any]) -> NDArray[Any]:
     frames = np.stack([padded[i : i + 1024] for i in range(0, len(samples) + 1, 160)])
     hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(1024) / 1024)
     bands: NDArray[Any] = np.abs(np.fft.rfft(frames * hann)) @ filters
-    return np.log(np.maximum(bands, 1e-5))
+    mel: NDArray[Any] = np.log(np.maximum(bands, 1e-5))
+    return mel
