@@ -80,6 +80,17 @@ CASES = {
     ),
 }  # fmt: skip
 
+# Of the whole; the references are of the first stage, and `downscale` of its size.
+TWO_STAGES = {
+    "keyframes": Case(
+        "bf16", (9, 64, 128), images=((0, "wide", 1.0), (8, "fits", 1.0)), keyframes=True
+    ),
+    "reference": Case(
+        "bf16", (9, 128, 128), images=((0, "wide", 1.0), (6, "tall", 1.0)),
+        references=(Reference((9, 137, 75), attention=0.5, downscale=2),),
+    ),
+}  # fmt: skip
+
 
 def sound(samples: int) -> NDArray[np.float32]:
     """Samples x 2, at SOUND_RATE."""

@@ -10,8 +10,10 @@ from typing import Any
 
 import condition_cases
 import golden_joint
+import golden_sampling
 import golden_sound
 import golden_text
+import golden_videos
 import numpy as np
 import reference as ref
 import torch
@@ -21,11 +23,12 @@ from ltx_core.conditioning import (
     VideoConditionByLatentIndex,
     VideoConditionByReferenceLatent,
 )
+from ltx_core.model.upsampler.model import upsample_video
 from ltx_core.tools import AudioLatentTools, LatentTools, VideoLatentTools
 from ltx_core.types import LatentState, VideoPixelShape
 from ltx_pipelines.retake import TemporalRegionMask
 from ltx_pipelines.utils.helpers import state_with_conditionings
-from reference import FPS, Arrays, Reference, array, given
+from reference import FPS, PROMPT, Arrays, Reference, array, given
 
 
 @dataclass(frozen=True)
@@ -109,44 +112,52 @@ def _region(case: Case, modality: str) -> list[Any]:
     return [TemporalRegionMask(*region, FPS)]
 
 
-def _noised(state: LatentState, groups: list[torch.Tensor], out: Arrays, name: str) -> LatentState:
-    """With the noise of each group of tokens, [channels, tokens], which joins what `out` has."""
-    flat = [out.get(name, np.empty(0, np.float32)), *(array(group).ravel() for group in groups)]
-    out[name] = np.concatenate(flat)
-    return ref.noised(state, torch.cat(groups, 1).T[None])
+class Noise:
+    """The caller's, as far as it was used: group after group of tokens, each in planes."""
+
+    def __init__(self, name: str) -> None:
+        self.name, self.values = name, np.empty(0, np.float32)
+
+    def added(self, state: LatentState, groups: list[int], share: float = 1.0) -> LatentState:
+        """To groups of so many tokens."""
+        tokens = []
+        for count in groups:
+            planes = given(f"{self.name}.{self.values.size}", state.latent.shape[2], count)
+            self.values = np.concatenate([self.values, array(planes).ravel()])
+            tokens.append(planes.T)
+        return ref.noised(state, torch.cat(tokens)[None], share)
 
 
-def _video(r: Reference, name: str, out: Arrays) -> tuple[LatentState, VideoLatentTools]:
-    case = CASES[name]
-    state, tools = r.state(VideoPixelShape(1, *case.pixels, FPS))
+def _video(
+    r: Reference, case: Case, noise: Noise, start: torch.Tensor | None = None, share: float = 1.0
+) -> tuple[LatentState, VideoLatentTools]:
+    """Of nothing, or of latents that a source or an earlier stage gave, and what is appended."""
+    _, tools = r.state(VideoPixelShape(1, *case.pixels, FPS))
     items = _images(r, case) + _references(r, case)
     if case.what:
-        source = r.encoder()(_pixels(condition_cases.source(case), *case.pixels[1:]))
-        state = tools.create_initial_state("cpu", torch.float32, source)
+        start = r.encoder()(_pixels(condition_cases.source(case), *case.pixels[1:]))
         items = _region(case, "video")
-    channels, noise = state.latent.shape[2], []
-    for i, item in enumerate([None, *items]):
-        before = state.latent.shape[1] if item else 0
-        state = state_with_conditionings(state, [item] if item else [], tools)
-        noise.append(given(f"noise.{name}.{i}", channels, state.latent.shape[1] - before))
-    return _noised(state, noise, out, f"{name}.noise"), tools
+    state = tools.create_initial_state("cpu", torch.float32, start)
+    counts = [0, state.latent.shape[1]]
+    for item in items:
+        state = state_with_conditionings(state, [item], tools)
+        counts.append(state.latent.shape[1])
+    return noise.added(state, [int(n) for n in np.diff(counts)], share), tools
 
 
-def _audio(r: Reference, name: str, out: Arrays) -> tuple[LatentState, AudioLatentTools]:
-    case = CASES[name]
+def _audio(r: Reference, case: Case, noise: Noise) -> tuple[LatentState, AudioLatentTools]:
     state, tools = r.audio_state(VideoPixelShape(1, *case.pixels, FPS))
     if case.samples:
         sound = _given_sound(r, case, tools)
         state = tools.create_initial_state("cpu", torch.float32, sound)
-        items = _region(case, "audio")
-        state = state_with_conditionings(state, items, tools)
-    noise = given(f"noise.{name}.sound", *state.latent.shape[:0:-1])
-    return _noised(state, [noise], out, f"{name}.noise"), tools
+        state = state_with_conditionings(state, _region(case, "audio"), tools)
+    return noise.added(state, [state.latent.shape[1]]), tools
 
 
 def _made(r: Reference, name: str, contexts: golden_joint.Contexts) -> Arrays:
-    case, out = CASES[name], dict[str, np.ndarray]()
-    (video, tools), (audio, audio_tools) = _video(r, name, out), _audio(r, name, out)
+    case, noise = CASES[name], Noise(f"noise.{name}")
+    video, tools = _video(r, case, noise)
+    audio, audio_tools = _audio(r, case, noise)
     guiders = (golden_joint.UNGUIDED, golden_joint.UNGUIDED)
     if case.schedule != "distilled":
         guiders = contexts.guiders(r)
@@ -158,14 +169,15 @@ def _made(r: Reference, name: str, contexts: golden_joint.Contexts) -> Arrays:
     latents = ref.latents_of(video, tools)
     sound = audio_tools.unpatchify(audio).latent
     samples = golden_sound.decoded(*golden_joint.SOUND[golden_joint.name_of(r)], sound)
+    out = {
+        f"{name}.noise": noise.values,
+        f"{name}.latents": array(latents[0]),
+        f"{name}.sound.every64": np.ascontiguousarray(samples.T[::64]),
+    }
     if case.geometry == "joint":  # one of each kind: frames are large
         frames = ref.to_bytes(r.decoder()(latents))
         out[f"{name}.frames"] = np.ascontiguousarray(frames[:: case.pixels[0] // 2])
-    return out | {
-        f"{name}.latents": array(latents[0]),
-        f"{name}.audio.latents": array(sound[0]),
-        f"{name}.sound.every64": np.ascontiguousarray(samples.T[::64]),
-    }
+    return out
 
 
 def clips(r: Reference) -> Arrays:
@@ -175,4 +187,26 @@ def clips(r: Reference) -> Arrays:
     for name, case in CASES.items():
         if case.geometry == geometry:
             out |= _made(r, name, contexts)
+    return out
+
+
+def two_stage(r: Reference) -> Arrays:
+    """The distilled recipe: images are in both stages, references in the first alone."""
+    out: Arrays = {}
+    for name, case in condition_cases.TWO_STAGES.items():
+        noise, latents = Noise(f"noise.{name}"), None
+        for divisor, sigmas, share in golden_videos.DISTILLED:
+            frames, height, width = case.pixels
+            stage = replace(case, pixels=(frames, height // divisor, width // divisor))
+            if latents is not None:
+                upsampler = golden_sampling.tiny_upsampler("spatial")
+                latents = upsample_video(latents, r.encoder(), upsampler)
+                stage = replace(stage, references=())
+            state, tools = _video(r, stage, noise, latents, share)
+            state = ref.denoise(
+                r.dit(), state, sigmas, golden_joint.UNGUIDED.params, r.encode(PROMPT).context, None
+            )
+            latents = ref.latents_of(state, tools)
+        assert latents is not None
+        out |= {f"{name}.noise": noise.values, f"{name}.latents": array(latents[0])}
     return out

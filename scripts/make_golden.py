@@ -220,6 +220,7 @@ MAKERS: dict[str, Callable[[Reference], Arrays]] = {
     "duet-text": golden_joint.text,
     "joint-sound": golden_joint.joint,
     "duet-sound": golden_joint.joint,
+    "bf16-conditions": golden_conditions.two_stage,
     "joint-conditions": golden_conditions.clips,
     "duet-conditions": golden_conditions.clips,
     "all-tokenizer": golden_text.tokenizer,

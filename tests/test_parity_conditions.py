@@ -11,7 +11,8 @@ import golden_text
 import numpy as np
 import pytest
 import test_parity_audio
-from condition_cases import CASES, SOUND_RATE, Case
+import test_parity_upsampler
+from condition_cases import CASES, SOUND_RATE, TWO_STAGES, Case
 from parity import golden
 from safetensors_file import write_safetensors
 from test_parity_sound import FILES, NEGATIVE, PROMPT
@@ -50,10 +51,11 @@ def references(case: Case) -> list[ltx2.Reference]:
 def made(session: ltx2.Session, case: Case, **options: Any) -> ltx2.Video:
     """By the call that is for such a case."""
     sound = condition_cases.sound(case.samples)
-    options |= {
-        "negative_prompt": NEGATIVE, "schedule": case.schedule,
-        "steps": condition_cases.STEPS[case.schedule],
-    }  # fmt: skip
+    if "recipe" not in options:
+        options |= {
+            "negative_prompt": NEGATIVE, "schedule": case.schedule,
+            "steps": condition_cases.STEPS[case.schedule],
+        }  # fmt: skip
     if case.what:
         return session.retake(
             PROMPT, condition_cases.source(case), *case.region, what=case.what, sound=sound,
@@ -101,6 +103,20 @@ def test_clips_are_the_official_ones(name: str, tiny: dict[str, Path], tmp_path:
         assert video.sample_rate == SOUND_RATE
         wanted = condition_cases.sound(case.samples)[: round(case.pixels[0] / FPS * SOUND_RATE)]
         assert np.array_equal(video.audio, wanted)
+
+
+@pytest.mark.parametrize("name", TWO_STAGES)
+def test_two_stages_are_the_official_ones(name: str, tiny: dict[str, Path], tmp_path: Path) -> None:
+    """Images are in both, references in the first alone."""
+    case, want = TWO_STAGES[name], golden("bf16-conditions")
+    upsampler = test_parity_upsampler.written("spatial", tmp_path / "up.safetensors")
+    model = [tiny[case.geometry], tiny[case.geometry].parent / "gemma", upsampler]
+    with ltx2.Session(model, device="CPU", threads=1) as session:
+        video = made(session, case, recipe="distilled", noise=want[f"{name}.noise"])
+    assert video.latents is not None
+    error = nmse(video.latents, want[f"{name}.latents"])
+    print(f"{name}: latents {error:.2g}")
+    assert error <= NMSE["latents", "F32"].limit
 
 
 def test_a_video_brings_its_sound(tiny: dict[str, Path], tmp_path: Path) -> None:
