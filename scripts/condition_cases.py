@@ -38,6 +38,11 @@ class Case:
     region: tuple[float, float] = (0.0, 0.0)  # in seconds, of what is made again ...
     what: str = ""  # "video", "audio" or "both"; of a clip of golden_text that is given whole
 
+    @property
+    def from_sound(self) -> bool:
+        """Whether it is the video of a sound, and no retake."""
+        return self.samples > 0 and not self.what
+
 
 # A region's ends are borders of latent frames where that tells whether a touch is an overlap.
 # Sounds are longer than their clips, or shorter, never as long.

@@ -161,19 +161,17 @@ def _made(r: Reference, name: str, contexts: golden_joint.Contexts) -> Arrays:
     guiders = (golden_joint.UNGUIDED, golden_joint.UNGUIDED)
     if case.schedule != "distilled":
         guiders = contexts.guiders(r)
-    if case.samples and not case.what:  # of audio to video
+    if case.from_sound:
         guiders = (guiders[0], golden_joint.UNGUIDED)
     sigmas = ref.sigmas(case.schedule, condition_cases.STEPS[case.schedule])
     with golden_joint.later_rules():
         video, audio = golden_joint.denoise(r, (video, audio), sigmas, contexts, guiders)
     latents = ref.latents_of(video, tools)
-    sound = audio_tools.unpatchify(audio).latent
-    samples = golden_sound.decoded(*golden_joint.SOUND[golden_joint.name_of(r)], sound)
-    out = {
-        f"{name}.noise": noise.values,
-        f"{name}.latents": array(latents[0]),
-        f"{name}.sound.every64": np.ascontiguousarray(samples.T[::64]),
-    }
+    out = {f"{name}.noise": noise.values, f"{name}.latents": array(latents[0])}
+    if not case.from_sound:  # where it is heard as it was given
+        sound = audio_tools.unpatchify(audio).latent
+        samples = golden_sound.decoded(*golden_joint.SOUND[golden_joint.name_of(r)], sound)
+        out[f"{name}.sound.every64"] = np.ascontiguousarray(samples.T[::64])
     if case.geometry == "joint":  # one of each kind: frames are large
         frames = ref.to_bytes(r.decoder()(latents))
         out[f"{name}.frames"] = np.ascontiguousarray(frames[:: case.pixels[0] // 2])

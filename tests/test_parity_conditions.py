@@ -66,7 +66,7 @@ def made(session: ltx2.Session, case: Case, **options: Any) -> ltx2.Video:
     options |= {"frames": frames, "height": height, "width": width, "fps": FPS, "crf": 0}
     if case.references:
         return session.v2v(PROMPT, references(case), images=images, **options)
-    if case.samples:
+    if case.from_sound:
         return session.a2v(PROMPT, sound, sample_rate=SOUND_RATE, images=images, **options)
     if case.keyframes:
         options["keyframes"] = True
@@ -81,7 +81,7 @@ def compare(video: ltx2.Video, name: str) -> None:
     error = nmse(video.latents, want[f"{name}.latents"])
     print(f"{name}: latents {error:.2g}")
     assert error <= NMSE["latents", "F32"].limit
-    if not case.samples or case.what:
+    if not case.from_sound:
         heard = nmse(video.audio[::64], want[f"{name}.sound.every64"])
         print(f"sound {heard:.2g}")
         assert heard <= NMSE["clip.sound", "F32"].limit
@@ -98,7 +98,7 @@ def test_clips_are_the_official_ones(name: str, tiny: dict[str, Path], tmp_path:
     with ltx2.Session(files(case.geometry, tiny, tmp_path), device="CPU", threads=1) as session:
         video = made(session, case, noise=noise)
     compare(video, name)
-    if case.samples and not case.what:  # what was given is heard as it was, as long as the video
+    if case.from_sound:  # what was given is heard as it was, as long as the video
         assert video.audio is not None
         assert video.sample_rate == SOUND_RATE
         wanted = condition_cases.sound(case.samples)[: round(case.pixels[0] / FPS * SOUND_RATE)]
