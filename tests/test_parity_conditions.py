@@ -59,7 +59,7 @@ def made(session: ltx2.Session, case: Case, **options: Any) -> ltx2.Video:
     if case.what:
         return session.retake(
             PROMPT, condition_cases.source(case), *case.region, what=case.what, sound=sound,
-            sample_rate=SOUND_RATE, **options,
+            sample_rate=SOUND_RATE, splice=False, **options,
         )  # fmt: skip
     images = {at: (golden_text.picture(name), strength) for at, name, strength in case.images}
     frames, height, width = case.pixels
@@ -81,7 +81,7 @@ def compare(video: ltx2.Video, name: str) -> None:
     error = nmse(video.latents, want[f"{name}.latents"])
     print(f"{name}: latents {error:.2g}")
     assert error <= NMSE["latents", "F32"].limit
-    if not case.from_sound:
+    if not case.from_sound and case.what != "video":  # which keep the samples
         heard = nmse(video.audio[::64], want[f"{name}.sound.every64"])
         print(f"sound {heard:.2g}")
         assert heard <= NMSE["clip.sound", "F32"].limit
@@ -128,7 +128,7 @@ def test_a_video_brings_its_sound(tiny: dict[str, Path], tmp_path: Path) -> None
     noise = golden(f"{case.geometry}-conditions")["retake.noise"]
     with ltx2.Session(files(case.geometry, tiny, tmp_path), device="CPU", threads=1) as session:
         video = session.retake(
-            PROMPT, source, *case.region, negative_prompt=NEGATIVE, noise=noise,
+            PROMPT, source, *case.region, negative_prompt=NEGATIVE, noise=noise, splice=False,
             steps=condition_cases.STEPS[case.schedule],
         )  # fmt: skip
     compare(video, "retake")

@@ -160,11 +160,15 @@ Sound sound_of(const Request & want) {
     return sound;
 }
 
-// Whether the sound's latents are given, as far as the sound goes and nothing is made anew.
-static bool keeps_sound(const Request & want, int64_t token, int64_t tokens_given) {
+// Whether a latent of the sound is given: as far as the source goes, or the sound alone, where
+// nothing is made anew.
+static bool keeps_sound(const Request & want, int64_t token, int64_t encoded) {
     const Conditions & given = want.conditions;
     const float later = static_cast<float>(given.begin) / want.fps;
-    return token < tokens_given && sound_start(token) >= later &&
+    const int frames = given.begin + given.source_frames(want.frames);
+    const bool there =
+        given.source ? sound_start(token) < static_cast<float>(frames) / want.fps : token < encoded;
+    return there && sound_start(token) >= later &&
            !(given.remakes_sound && given.remakes(sound_start(token), sound_end(token)));
 }
 
@@ -182,11 +186,11 @@ Stream Session::start_sound(const Request & want, const Latents & before,
         return audio;
     AudioEncoder & encoder = use<AudioEncoder>(progress);
     const Spectrogram spectrogram = encoder_spectrogram(sound_of(want), processor(), progress);
-    const Latents latents = encoder.encode(spectrogram, progress);
+    Latents latents = encoder.encode(spectrogram, progress);
     check(latents.values, "encoding the sound", {{model_.need(AudioEncoder::part)}}, progress);
-    const int64_t given = std::min<int64_t>(latents.grid.frames, tokens);
-    for (int64_t token = 0; token < given; ++token)
-        if (keeps_sound(want, token, given))
+    latents.values.resize(audio.latents.size()); // a source that is longer than its sound is silent
+    for (int64_t token = 0; token < tokens; ++token)
+        if (keeps_sound(want, token, latents.grid.frames))
             replace(audio, token, latents.values.data() + token * audio.channels, 1, 1);
     return audio;
 }
