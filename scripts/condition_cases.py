@@ -43,6 +43,11 @@ class Case:
         """Whether it is the video of a sound, and no retake."""
         return self.samples > 0 and not self.what
 
+    @property
+    def keeps_sound(self) -> bool:
+        """Whether all of it is heard as it was given."""
+        return self.from_sound or self.what == "video"
+
 
 # A region's ends are borders of latent frames where that tells whether a touch is an overlap.
 # Sounds are longer than their clips, or shorter, never as long.
@@ -77,7 +82,10 @@ CASES = {
     "retake": Case("joint", (17, 32, 64), region=(0.05, 0.375), what="both", samples=14000),
     "retake.video": Case("duet", (17, 32, 64), region=(0.375, 0.6), what="video", samples=14000),
     "retake.audio": Case(
-        "duet", (17, 32, 64), "distilled", region=(0.2, 0.33), what="audio", samples=5000
+        "duet", (17, 32, 64), "distilled", region=(0.2, 0.33), what="audio", samples=14000
+    ),
+    "retake.short": Case(
+        "duet", (17, 32, 64), "distilled", region=(0.2, 0.33), what="both", samples=5000
     ),
     "a2v": Case("joint", (17, 32, 64), images=((0, "wide", 1.0),), samples=14000),
     "a2v.distilled": Case(

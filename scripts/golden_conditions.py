@@ -168,7 +168,7 @@ def _made(r: Reference, name: str, contexts: golden_joint.Contexts) -> Arrays:
         video, audio = golden_joint.denoise(r, (video, audio), sigmas, contexts, guiders)
     latents = ref.latents_of(video, tools)
     out = {f"{name}.noise": noise.values, f"{name}.latents": array(latents[0])}
-    if not case.from_sound:  # where it is heard as it was given
+    if not case.keeps_sound:
         sound = audio_tools.unpatchify(audio).latent
         samples = golden_sound.decoded(*golden_joint.SOUND[golden_joint.name_of(r)], sound)
         out[f"{name}.sound.every64"] = np.ascontiguousarray(samples.T[::64])
