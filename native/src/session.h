@@ -99,6 +99,8 @@ private:
                    const Progress & progress);
     void decode_sound(const Latents & latents, Video & video, const Progress & progress);
     Device & processor();
+    // Whether it computes the sound in earnest, or counts that too.
+    bool counts_sound() { return !device_.tally() || &processor() == &device_; }
     void denoise(const Request & want, size_t index, const std::vector<TextFeatures> & texts,
                  State & state, const Progress & progress);
     Latents enlarge(const Latents & latents, const Progress & progress);

@@ -147,16 +147,19 @@ static float sound_end(int64_t token) { return sound_start(token + 1); }
 // A sound that begins later has silence before it.
 Sound sound_of(const Request & want) {
     const ltx2_sound & given = *want.conditions.sound;
-    Sound sound = as_stereo(given.samples, given.count, given.channels, given.sample_rate);
+    const double length = want.frames / double{want.fps};
+    const double most = std::ceil(length * std::max(1, given.sample_rate));
+    Sound sound =
+        as_stereo(given.samples, std::min(given.count, static_cast<int64_t>(std::max(1.0, most))),
+                  given.channels, given.sample_rate);
     if (!all_finite(sound.samples))
         fail(LTX2_STATUS_INVALID_ARGUMENT, "sound: holds a value that is not finite");
     const double later = want.conditions.begin / double{want.fps};
-    const double length = want.frames / double{want.fps};
     sound.samples.insert(sound.samples.begin(),
                          2 * static_cast<size_t>(std::llrint(later * sound.rate)), 0.0f);
-    const size_t most = 2 * static_cast<size_t>(std::llrint(length * sound.rate));
-    if (sound.samples.size() > most)
-        sound.samples.resize(most);
+    const size_t end = 2 * static_cast<size_t>(std::llrint(length * sound.rate));
+    if (sound.samples.size() > end)
+        sound.samples.resize(end);
     return sound;
 }
 
@@ -182,7 +185,7 @@ Stream Session::start_sound(const Request & want, const Latents & before,
     audio.clean = audio.latents;
     audio.mask.assign(static_cast<size_t>(tokens), 1.0f);
     audio.positions = sound_positions(tokens);
-    if (!want.conditions.sound)
+    if (!want.conditions.sound || !counts_sound())
         return audio;
     AudioEncoder & encoder = use<AudioEncoder>(progress);
     const Spectrogram spectrogram = encoder_spectrogram(sound_of(want), processor(), progress);
