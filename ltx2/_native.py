@@ -116,6 +116,18 @@ def c_array(ctype: str, items: Sequence[Any]) -> Any:
     return ffi.new(ctype, items)
 
 
+def assign(struct: Any, name: str, value: Any) -> None:
+    """Set a number; an error names the field."""
+    try:
+        setattr(struct, name, value)
+    except OverflowError:
+        raise errors.InvalidArgumentError(f"{name}: {value} is out of range") from None
+    except TypeError:
+        raise errors.InvalidArgumentError(
+            f"{name}: {value!r} is not a number it can take"
+        ) from None
+
+
 # ---- native log -> logging; the levels are the same numbers
 
 

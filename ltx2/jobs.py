@@ -149,7 +149,7 @@ def _given(
 ) -> Given:
     try:
         return Given.of(about, arrays)
-    except (KeyError, TypeError, ValueError, AttributeError, InvalidArgumentError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError, InvalidArgumentError) as error:
         raise InvalidArgumentError(f"{path}: does not hold what it was made from") from error
 
 

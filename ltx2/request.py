@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
 import numpy as np
 
 from . import media, tensors
-from ._native import c_array, c_path, c_text, ffi
+from ._native import assign, c_array, c_path, c_text, ffi
 from .errors import InvalidArgumentError
 from .given import Given
 
@@ -292,16 +292,6 @@ def _c_features(features: Features, kept: Any) -> Any:
         out.negative = kept(ffi.from_buffer("float[]", floats("features", features.negative)))
     out.rows, out.width = features.values.shape
     return out
-
-
-def assign(struct: Any, name: str, value: Any) -> None:
-    """Set a number; an error names the field."""
-    try:
-        setattr(struct, name, value)
-    except OverflowError:
-        raise InvalidArgumentError(f"{name}: {value} is out of range") from None
-    except TypeError:
-        raise InvalidArgumentError(f"{name}: {value!r} is not a number it can take") from None
 
 
 def c_loras(loras: Loras) -> tuple[Any, list[Any]]:

@@ -18,7 +18,7 @@ import numpy as np
 
 from . import cache, jobs, preview
 from ._calls import Call, under_way
-from ._native import c_array, c_path, c_text, check, ffi, lib, string
+from ._native import assign, c_array, c_path, c_text, check, ffi, lib, string
 from ._video_call import VideoCall, callback, latents_view, video_of, view
 from .editing import Editing
 from .errors import CancelledError, InvalidArgumentError
@@ -27,11 +27,11 @@ from .request import (
     TEXT_PARTS,
     Features,
     Request,
-    assign,
     c_loras,
     decode_params,
     frames_params,
 )  # fmt: skip
+from .splicing import spliced
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -408,7 +408,7 @@ class Session(Editing):
         about = {"model": self._model, "device": settings["device"], "parts": parts}
         if "loras" in settings:
             about["loras"] = settings["loras"]
-        return video_of(owner, {**request.metadata(), **about})
+        return spliced(video_of(owner, {**request.metadata(), **about}), request.given)
 
     def _fill_in(self, request: Request, call: VideoCall) -> dict[str, Any]:
         """The request with every default in it; what C says of it."""

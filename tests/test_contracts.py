@@ -22,7 +22,7 @@ ROOT = Path(__file__).parent.parent
 NOT_OPTIONS = {
     "size", "prompt", "images", "image_count", "noise_count", "progress", "latents", "user_data",
     "features", "resume", "state", "keyframes", "references", "reference_count", "source", "sound",
-    "begin", "remake_from", "remake_to", "remake",
+    "begin", "retake_start", "retake_end", "retake_what",
 }  # fmt: skip
 
 

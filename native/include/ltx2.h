@@ -250,8 +250,8 @@ typedef struct ltx2_video_params {
     const ltx2_sound * sound;          /* the same of its sound. Where all of it is, the video gets
                                           these samples */
     int32_t begin;                     /* frame of the video where both begin, a multiple of 8 */
-    float remake_from, remake_to;      /* seconds of the video that are made anew; default: none */
-    const char * remake;               /* of what: "video" or "audio"; default: both */
+    float retake_start, retake_end;    /* seconds of the video that are made anew; default: none */
+    const char * retake_what;          /* of both: "video" or "audio"; default: both */
 } ltx2_video_params;
 
 typedef struct ltx2_frames_params {    /* frames to encode */

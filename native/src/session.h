@@ -82,10 +82,11 @@ private:
     std::unique_ptr<Video> make(const ltx2_video_params & params);
     std::vector<TextFeatures> encode(const Request & want, const Progress & progress);
     std::vector<TextFeatures> given(const Request & want) const;
-    Latents encode(const std::vector<float> & pixels, const VideoSize & size,
-                   const std::string & where, const Progress & progress);
+    Latents encode(std::vector<float> pixels, const VideoSize & size, const std::string & where,
+                   const Progress & progress);
     Request request(const ltx2_video_params & params);
     void fill_in(std::vector<ltx2_reference> & references) const;
+    void check_distilled(const Request & want) const;
     // `before`: the latents that the stage begins with, or none.
     Stream start(const Request & want, size_t stage, const Latents & before,
                  const Progress & progress);
