@@ -220,6 +220,8 @@ MAKERS: dict[str, Callable[[Reference], Arrays]] = {
     "joint-sound": golden_joint.joint,
     "duet-sound": golden_joint.joint,
     "all-tokenizer": golden_text.tokenizer,
+    "base-writing": golden_text.writing,
+    "odd-writing": golden_text.writing,
 }
 for _name in ("heads", "deep", "bf16", "wide"):
     for _part, _maker in (

@@ -306,6 +306,33 @@ void text_encoder(Job & job) {
     job.save("states", {states.states, states.tokens, states.width}, values.data());
 }
 
+// ids [tokens], of which the first `asked` are read at once -> logits [steps, vocabulary] after
+// each further one; by reading all again, if it is to be done `anew`
+void writer(Job & job) {
+    const Model model = job.model();
+    const std::unique_ptr<TextEncoder> encoder = open_text_encoder(model, job.device, true);
+    encoder->load(Progress());
+    const std::vector<int32_t> ids = job.array("ids").as<int32_t>("<i4");
+    const auto part = [&](size_t first, size_t end) {
+        return std::vector<int32_t>(ids.begin() + static_cast<ptrdiff_t>(first),
+                                    ids.begin() + static_cast<ptrdiff_t>(end));
+    };
+    const size_t asked = static_cast<size_t>(job.integer("asked", 1));
+    const int64_t room = static_cast<int64_t>(ids.size());
+    TextCache cache = encoder->cache(room);
+    std::vector<float> all;
+    for (size_t end = asked; end <= ids.size(); ++end) {
+        const bool anew = end == asked || job.integer("anew", 0);
+        if (anew)
+            cache = encoder->cache(room);
+        const std::vector<float> logits =
+            encoder->predict(part(anew ? 0 : end - 1, end), cache, Progress());
+        all.insert(all.end(), logits.begin(), logits.end());
+    }
+    const int64_t steps = static_cast<int64_t>(ids.size() - asked + 1);
+    job.save("logits", {steps, static_cast<int64_t>(all.size()) / steps}, all.data());
+}
+
 // states as above -> context [rows, width], features [tokens, width]
 template <class Kind>
 void connect(Job & job) {
@@ -323,7 +350,7 @@ void connect(Job & job) {
 }
 
 // MODEL is not read. file, one of the three kinds; strings, a JSON list; length -> ids, one after
-// the other, and ends: string i's end before ends[i].
+// the other, and ends: string i's end before ends[i]. Of turns, if each is to be a `turn`.
 void tokenizer(Job & job) {
     const std::string path = job.text("file", ""), strings = job.text("strings", "");
     const auto all = [](const std::string & name) {
@@ -339,7 +366,9 @@ void tokenizer(Job & job) {
     std::vector<int32_t> ids, ends;
     for (const Json & text : list.array(strings)) {
         const std::vector<int32_t> one =
-            tokenizer.encode(text.string(strings), job.integer("length", 1024));
+            job.integer("turn", 0)
+                ? tokenizer.encode_turn(text.string(strings))
+                : tokenizer.encode(text.string(strings), job.integer("length", 1024));
         ids.insert(ids.end(), one.begin(), one.end());
         ends.push_back(static_cast<int32_t>(ids.size()));
     }
@@ -439,6 +468,7 @@ const std::map<std::string, Component> components = {
     {"guidance", guidance},
     {"schedule", schedule},
     {"text-encoder", text_encoder},
+    {"writer", writer},
     {"image", image},
     {"sample", sample},
     {"tokenizer", tokenizer},
