@@ -12,6 +12,7 @@ from . import _library
 
 if _typing.TYPE_CHECKING:
     from .about import capabilities, describe, devices, try_devices
+    from .enhancing import Enhanced, Enhancing
     from .errors import (
         CancelledError,
         DeviceError,
@@ -30,6 +31,8 @@ __version__ = "0.1.0"
 __all__ = [
     "CancelledError",
     "DeviceError",
+    "Enhanced",
+    "Enhancing",
     "Error",
     "Features",
     "InternalError",
@@ -54,9 +57,9 @@ def __getattr__(name: str) -> _typing.Any:
     """All public names, when one is first used: the command handles Ctrl-C before NumPy is read."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from . import about, errors, request, session, video
+    from . import about, enhancing, errors, request, session, video
 
-    for module in (about, errors, request, session, video):
+    for module in (about, enhancing, errors, request, session, video):
         globals().update((key, value) for key, value in vars(module).items() if key in __all__)
     return globals()[name]
 

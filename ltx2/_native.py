@@ -60,6 +60,7 @@ if (_version := string(lib.ltx2_version())) != __version__:
         f"version {__version__}; `pip install .` or scripts/build makes the library anew"
     )
 
+NOT_ZERO = "{}: 0 cannot be used; leave it out for the default"
 _kept = threading.local()
 
 
@@ -109,6 +110,18 @@ def _c_string(name: str, raw: bytes) -> Any:
     if b"\0" in raw:
         raise errors.InvalidArgumentError(f"{name}: contains a NUL character")
     return ffi.new("char[]", raw)
+
+
+def assign(struct: Any, name: str, value: Any) -> None:
+    """Set a number; an error names the field."""
+    try:
+        setattr(struct, name, value)
+    except OverflowError:
+        raise errors.InvalidArgumentError(f"{name}: {value} is out of range") from None
+    except TypeError:
+        raise errors.InvalidArgumentError(
+            f"{name}: {value!r} is not a number it can take"
+        ) from None
 
 
 def c_array(ctype: str, items: Sequence[Any]) -> Any:

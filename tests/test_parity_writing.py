@@ -1,8 +1,8 @@
 """Gemma 3 as a language model against transformers, on the tiny checkpoints: the logits after a
 prompt, and after each further token, which a cache makes cheap.
 
-`base` has a window of 1024, longer than the texts, and 4 heads that look at 2; `odd` one of 6, which
-the prompt or the answer passes, and 3 that look at 1. `narrow` is `base` with a window of 6.
+`base` has a window of 1024, longer than the texts, and 4 heads that look at 2; `odd` one of 6,
+which the prompt or the answer passes, and 3 that look at 1. `narrow` is `base` with a window of 6.
 """
 
 from __future__ import annotations
