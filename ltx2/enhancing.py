@@ -24,7 +24,8 @@ class Enhancing(TypedDict, total=False):
     seed: int
     """Same seed, same device, same prompt; default: the video's, else a random one."""
     temperature: float
-    """How freely it writes; 0 or negative is off: always the likeliest token; default: 0.7."""
+    """How freely it writes; negative is off: always the likeliest token; default: 0.7. 0 is off
+    too."""
     top_k: int
     """Of how many tokens each is drawn; default: 50."""
     tokens: int

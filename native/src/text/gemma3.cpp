@@ -193,7 +193,7 @@ HiddenStates Gemma3::encode(const std::vector<int32_t> & tokens, const Progress 
 TextCache Gemma3::cache(int64_t room) const {
     TextCache cache;
     cache.room = room;
-    const ggml_type type = device_.exact() ? GGML_TYPE_F32 : GGML_TYPE_F16;
+    const ggml_type type = device_.kept_type();
     for (size_t i = 0; i < layers_.size(); ++i) {
         const Shape ne = {int64_t{config_.kv_heads} * config_.head_dim,
                           std::min(room, window(i, room)), 1, 1};

@@ -12,6 +12,7 @@
 #include "text/connector.h"
 #include "text/encoder.h"
 #include "text/tokenizer.h"
+#include "text/writing.h"
 #include "vae/image.h"
 #include "vae/upsampler.h"
 #include "vae/video_decoder.h"
@@ -313,24 +314,34 @@ void writer(Job & job) {
     const std::unique_ptr<TextEncoder> encoder = open_text_encoder(model, job.device, true);
     encoder->load(Progress());
     const std::vector<int32_t> ids = job.array("ids").as<int32_t>("<i4");
-    const auto part = [&](size_t first, size_t end) {
-        return std::vector<int32_t>(ids.begin() + static_cast<ptrdiff_t>(first),
-                                    ids.begin() + static_cast<ptrdiff_t>(end));
-    };
-    const size_t asked = static_cast<size_t>(job.integer("asked", 1));
-    const int64_t room = static_cast<int64_t>(ids.size());
+    const auto asked = job.integer("asked", 1), room = static_cast<int>(ids.size());
     TextCache cache = encoder->cache(room);
     std::vector<float> all;
-    for (size_t end = asked; end <= ids.size(); ++end) {
+    for (int end = asked; end <= room; ++end) {
         const bool anew = end == asked || job.integer("anew", 0);
         if (anew)
             cache = encoder->cache(room);
-        const std::vector<float> logits =
-            encoder->predict(part(anew ? 0 : end - 1, end), cache, Progress());
+        const std::vector<int32_t> some(ids.begin() + (anew ? 0 : end - 1), ids.begin() + end);
+        const std::vector<float> logits = encoder->predict(some, cache, Progress());
         all.insert(all.end(), logits.begin(), logits.end());
     }
-    const int64_t steps = static_cast<int64_t>(ids.size() - asked + 1);
+    const int64_t steps = room - asked + 1;
     job.save("logits", {steps, static_cast<int64_t>(all.size()) / steps}, all.data());
+}
+
+// question, a text -> answer in UTF-8, of so many tokens at most, always the likeliest
+void answer(Job & job) {
+    const Model model = job.model();
+    const std::unique_ptr<TextEncoder> encoder = open_text_encoder(model, job.device, true);
+    encoder->load(Progress());
+    const Tokenizer tokenizer = Tokenizer::open(model.need(TextEncoder::part));
+    const std::vector<int32_t> asked = tokenizer.encode_turn(job.text("question", ""));
+    Writing how;
+    how.temperature = 0, how.tokens = job.integer("tokens", 32);
+    TextCache cache = encoder->cache(static_cast<int64_t>(asked.size()) + how.tokens);
+    const auto predict = [&](const auto & ids) { return encoder->predict(ids, cache, Progress()); };
+    const std::string text = write(asked, how, tokenizer, predict, [](const std::string &) {});
+    job.save("answer", {static_cast<int64_t>(text.size())}, text.data(), "|u1");
 }
 
 // states as above -> context [rows, width], features [tokens, width]
@@ -446,35 +457,26 @@ void sample(Job & job) {
 
 using Component = void (*)(Job &);
 const std::map<std::string, Component> components = {
+    {"text-encoder", text_encoder},
     {"connector", connect<Connector>},
     {"audio-connector", connect<AudioConnector>},
-    {"audio-decode", audio_decode},
+    {"writer", writer},
+    {"answer", answer},
+    {"tokenizer", tokenizer},
+    {"image", image},
+    {"vae-encode", vae_encode},
+    {"vae-decode", vae_decode},
+    {"vae-stream", vae_stream},
+    {"upsample", upsample},
     {"audio-encode", audio_encode},
+    {"audio-decode", audio_decode},
     {"vocode", vocode},
     {"mel", mel},
     {"resample", resampled},
     {"dit", dit},
     {"guidance", guidance},
     {"schedule", schedule},
-    {"text-encoder", text_encoder},
-    {"image", image},
-    {"tokenizer", tokenizer},
-    {"vae-stream", vae_stream},
-    {"upsample", upsample},
-    {"vae-decode", vae_decode},
-    {"connector", connect<Connector>},
-    {"audio-connector", connect<AudioConnector>},
-    {"dit", dit},
-    {"guidance", guidance},
-    {"schedule", schedule},
-    {"text-encoder", text_encoder},
-    {"writer", writer},
-    {"image", image},
     {"sample", sample},
-    {"tokenizer", tokenizer},
-    {"vae-stream", vae_stream},
-    {"vae-decode", vae_decode},
-    {"vae-encode", vae_encode},
 };
 
 } // namespace
