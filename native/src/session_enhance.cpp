@@ -1,10 +1,10 @@
 // A prompt, enhanced by the text encoder before anything reads it.
 #include "session.h"
 
-#include "base/log.h"
 #include "text/enhancement.h"
 #include "text/writing.h"
 
+#include <algorithm>
 #include <cmath>
 
 namespace ltx2 {
