@@ -60,6 +60,7 @@ if (_version := string(lib.ltx2_version())) != __version__:
         f"version {__version__}; `pip install .` or scripts/build makes the library anew"
     )
 
+NOT_ZERO = "{}: 0 cannot be used; leave it out for the default"
 _kept = threading.local()
 
 
@@ -109,11 +110,6 @@ def _c_string(name: str, raw: bytes) -> Any:
     if b"\0" in raw:
         raise errors.InvalidArgumentError(f"{name}: contains a NUL character")
     return ffi.new("char[]", raw)
-
-
-def c_array(ctype: str, items: Sequence[Any]) -> Any:
-    """A C array of what is in `items`, which the caller keeps alive."""
-    return ffi.new(ctype, items)
 
 
 def assign(struct: Any, name: str, value: Any) -> None:

@@ -50,17 +50,21 @@ void Session::check(const std::vector<float> & values, const std::string & where
         fail_not_finite(where, suspects, progress);
 }
 
+const Tokenizer & Session::tokenizer() {
+    if (!tokenizer_)
+        tokenizer_ = std::make_unique<Tokenizer>(Tokenizer::open(model_.need(TextEncoder::part)));
+    return *tokenizer_;
+}
+
 std::vector<TextFeatures> Session::encode(const Request & want, const Progress & progress) {
     if (want.features)
         return given(want);
-    if (!tokenizer_)
-        tokenizer_ = std::make_unique<Tokenizer>(Tokenizer::open(model_.need(TextEncoder::part)));
     std::vector<std::string> prompts = {want.prompt};
     if (want.uses_negative())
         prompts.push_back(want.negative);
     std::vector<TextFeatures> texts;
     for (const std::string & prompt : prompts) { // one prompt's hidden states take up to 0.8 GB
-        std::vector<int32_t> tokens = tokenizer_->encode(prompt, text_length_ + 1);
+        std::vector<int32_t> tokens = tokenizer().encode(prompt, text_length_ + 1);
         if (tokens.size() > static_cast<size_t>(text_length_)) {
             const bool negative = &prompt != &prompts[0];
             log(negative && !want.negative_given ? Level::debug : Level::warning,
