@@ -18,11 +18,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def written(kind: str, path: Path, dtype: str = "F32", drop: str = "") -> Path:
+def written(
+    kind: str, path: Path, dtype: str = "F32", drop: str = "",
+    channels: int = tiny_shapes.UPSAMPLER_CHANNELS,
+) -> Path:  # fmt: skip
     """The tiny upsampler of this kind."""
     tensors = {
         name: (dtype if len(shape) > 1 else "F32", make_tiny.tensor(kind, name, shape))
-        for name, shape in tiny_shapes.upsampler(kind).items()
+        for name, shape in tiny_shapes.upsampler(kind, channels).items()
         if not drop or drop not in name
     }
     return write_safetensors(path, tensors)
