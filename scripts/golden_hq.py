@@ -148,35 +148,41 @@ def _in_float32(r: Reference, case: Case, noise: Noise) -> dict[str, Any]:
     }
 
 
-def _made(r: Reference, case: Case) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Latents, frames and samples."""
+def _made(r: Reference, case: Case) -> Arrays:
+    """All but the sound is whole."""
     how = LTX_2_3_HQ_PARAMS
-    frames, height, width = case.pixels
+    count, height, width = case.pixels
     with ExitStack() as stack:
         stack.enter_context(golden_joint.later_rules())
         for name, instead in _in_float32(r, case, Noise(case)).items():
             stack.enter_context(mock.patch.object(official, name, instead))
         stack.enter_context(mock.patch.object(torch.cuda, "synchronize"))
-        decode = stack.enter_context(
-            mock.patch.object(official, "vae_decode_video", wraps=official.vae_decode_video)
+        see, hear = (
+            stack.enter_context(mock.patch.object(official, name, wraps=getattr(official, name)))
+            for name in ("vae_decode_video", "vae_decode_audio")
         )
         video, sound = _pipeline(r)(
-            PROMPT, NEGATIVE, SEED, height, width, frames, FPS, how.num_inference_steps,
+            PROMPT, NEGATIVE, SEED, height, width, count, FPS, how.num_inference_steps,
             how.video_guider_params, how.audio_guider_params, images=[],
         )  # fmt: skip
-        pixels = torch.cat(list(video)).numpy()
-    return array(decode.call_args.args[0][0]), pixels, array(sound.waveform)
+        frames = torch.cat(list(video)).numpy()
+    latents, decoder, _ = hear.call_args.args
+    return {
+        "latents": array(see.call_args.args[0][0]),
+        "spectrogram": array(decoder(latents)[0]),
+        "sound.every64": np.ascontiguousarray(array(sound.waveform).T[::64]),
+        "frames": frames,
+    }
 
 
 def hq(r: Reference) -> Arrays:
     """The HQ recipe with the distilled adapter, from a seed: latents, two frames, the sound."""
     out: Arrays = {}
     for name, case in HQ.items():
-        latents, frames, sound = _made(r, case)
-        out |= {
-            f"{name}.latents": latents,
-            f"{name}.sound.every64": np.ascontiguousarray(sound.T[::64]),
-        }
-        if not case.images:  # frames are large
-            out[f"{name}.frames"] = np.ascontiguousarray(frames[::8])
+        made = _made(r, case)
+        frames, mel = made.pop("frames"), made.pop("spectrogram")
+        if not case.images:  # which are large
+            made["frames"] = np.ascontiguousarray(frames[::8])
+            made["spectrogram.every4"] = np.ascontiguousarray(mel[:, ::4])
+        out |= {f"{name}.{key}": values for key, values in made.items()}
     return out

@@ -56,7 +56,8 @@ def normal_noise(seed: int, stream: int, count: int) -> NDArray[np.float32]:
     words = _philox(seed, stream, -(-count // 4))
     out = np.empty((len(words[0]), 4), np.float32)
     for pair in (0, 2):
-        radius = np.sqrt(-2 * _natural_log((words[pair] + 0.5) / 4294967296.0))
+        share = (words[pair].astype(np.float64) + 0.5) / 4294967296.0
+        radius = np.sqrt(-2 * _natural_log(share))
         cosine, sine = _cosine_and_sine(words[pair + 1] / 4294967296.0)
         out[:, pair], out[:, pair + 1] = radius * cosine, radius * sine
     return out.ravel()[:count]

@@ -11,17 +11,24 @@ import numpy as np
 import pytest
 import test_parity_upsampler
 from condition_cases import HQ, HQ_SEED
-from parity import golden
+from parity import golden, run
 from safetensors_file import Stored, write_safetensors
 from seed_noise import SOUND, normal_noise
 from test_parity_conditions import files, made
 from test_parity_sound import NEGATIVE, PROMPT
-from tolerance import FEW_FRAMES_PSNR, NMSE, nmse, psnr
+from tolerance import CLIPS, FEW_FRAMES_PSNR, NMSE, nmse, psnr, snr
 
 import ltx2
+from ltx2.jobs import Job
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from condition_cases import Case
+    from numpy.typing import NDArray
+
+
+TOKENS = 9  # of the sound of 9 frames
 
 
 @pytest.fixture(autouse=True)
@@ -37,6 +44,24 @@ def adapter(folder: Path) -> Path:
     return write_safetensors(folder / "distilled.safetensors", tensors)
 
 
+def clip(model: list[Path], case: Case, folder: Path) -> tuple[ltx2.Video, NDArray[np.float32]]:
+    """Of the golden seed; and the latents of its sound."""
+    job, lora = folder / "clip.job", adapter(folder)
+    with ltx2.Session(model, device="CPU", threads=1, loras=[lora]) as session:
+        video = made(
+            session, case, recipe="hq", negative_prompt=NEGATIVE, seed=HQ_SEED, job=job
+        )  # fmt: skip
+    state = Job.load(job).request.state
+    assert state is not None
+    return video, state[-8 * TOKENS * 16 :].reshape(TOKENS, 8, 16).transpose(1, 0, 2)
+
+
+def spectrogram(vae: Path, latents: NDArray[np.float32], folder: Path) -> NDArray[np.float32]:
+    """Every fourth frame of what the vocoder is given."""
+    mel: NDArray[np.float32] = run("audio-decode", [vae], folder, latent=latents)["mel"]
+    return mel[:, ::4]
+
+
 @pytest.mark.parametrize("name", HQ)
 def test_the_hq_recipe_is_the_official_pipeline(
     name: str, tiny: dict[str, Path], tmp_path: Path
@@ -44,8 +69,7 @@ def test_the_hq_recipe_is_the_official_pipeline(
     case, want = HQ[name], golden("joint-hq")
     upsampler = test_parity_upsampler.written("spatial", tmp_path / "up.safetensors", channels=8)
     model = [*files(case.geometry, tiny, tmp_path), upsampler]
-    with ltx2.Session(model, device="CPU", threads=1, loras=[adapter(tmp_path)]) as session:
-        video = made(session, case, recipe="hq", negative_prompt=NEGATIVE, seed=HQ_SEED)
+    video, latents = clip(model, case, tmp_path)
     assert video.latents is not None
     assert video.audio is not None
     error = nmse(video.latents, want[f"{name}.latents"])
@@ -57,16 +81,20 @@ def test_the_hq_recipe_is_the_official_pipeline(
         seen = psnr(video.frames[::8], want[f"{name}.frames"])
         print(f"{seen:.1f} dB")
         assert seen >= FEW_FRAMES_PSNR.limit
+        before = spectrogram(model[2], latents, tmp_path)  # the vocoder
+        measured = snr(before, want[f"{name}.spectrogram.every4"])
+        print(f"spectrogram {measured:.1f} dB")
+        assert measured >= CLIPS["spectrogram", "F32"].limit
 
 
 def test_the_golden_files_noise_is_the_seed_s(tiny: dict[str, Path], tmp_path: Path) -> None:
     """To the bit, of the video and of the sound."""
     options: dict[str, Any] = {"width": 96, "height": 64, "frames": 9, "steps": 2}
-    video, tokens = (8, 2, 2, 3), 9
+    video = (8, 2, 2, 3)
     noise = np.concatenate(
         [
             normal_noise(HQ_SEED, 0, int(np.prod(video))),
-            normal_noise(HQ_SEED, SOUND, 128 * tokens),
+            normal_noise(HQ_SEED, SOUND, 128 * TOKENS),
         ]
     )
     with ltx2.Session(files("joint", tiny, tmp_path), device="CPU", threads=1) as session:
