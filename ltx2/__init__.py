@@ -12,6 +12,7 @@ from . import _library
 
 if _typing.TYPE_CHECKING:
     from .about import capabilities, describe, devices, try_devices
+    from .enhancing import Enhanced, Enhancing
     from .errors import (
         CancelledError,
         DeviceError,
@@ -31,6 +32,8 @@ __version__ = "0.1.0"
 __all__ = [
     "CancelledError",
     "DeviceError",
+    "Enhanced",
+    "Enhancing",
     "Error",
     "Features",
     "InternalError",
@@ -56,9 +59,9 @@ def __getattr__(name: str) -> _typing.Any:
     """All public names, when one is first used: the command handles Ctrl-C before NumPy is read."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from . import about, errors, given, request, session, video
+    from . import about, enhancing, errors, given, request, session, video
 
-    for module in (about, errors, given, request, session, video):
+    for module in (about, enhancing, errors, given, request, session, video):
         globals().update((key, value) for key, value in vars(module).items() if key in __all__)
     return globals()[name]
 

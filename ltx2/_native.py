@@ -60,6 +60,7 @@ if (_version := string(lib.ltx2_version())) != __version__:
         f"version {__version__}; `pip install .` or scripts/build makes the library anew"
     )
 
+NOT_ZERO = "{}: 0 cannot be used; leave it out for the default"
 _kept = threading.local()
 
 
@@ -111,9 +112,16 @@ def _c_string(name: str, raw: bytes) -> Any:
     return ffi.new("char[]", raw)
 
 
-def c_array(ctype: str, items: Sequence[Any]) -> Any:
-    """A C array of what is in `items`, which the caller keeps alive."""
-    return ffi.new(ctype, items)
+def assign(struct: Any, name: str, value: Any) -> None:
+    """Set a number; an error names the field."""
+    try:
+        setattr(struct, name, value)
+    except OverflowError:
+        raise errors.InvalidArgumentError(f"{name}: {value} is out of range") from None
+    except TypeError:
+        raise errors.InvalidArgumentError(
+            f"{name}: {value!r} is not a number it can take"
+        ) from None
 
 
 # ---- native log -> logging; the levels are the same numbers

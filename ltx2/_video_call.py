@@ -32,8 +32,9 @@ class VideoCall(Call):
         self.session = session
         self.progress = progress
         self.latents = latents
+        self.text: Callable[[str], object] | None = None
         # Told after each step: how many are done, the state, what the latents are predicted to be.
-        self.stepped: list[Callable[[int, NDArray[np.float32], NDArray[np.float32]], None]] = []
+        self.stepped: list[Callable[[int, NDArray[np.float32], NDArray[np.float32]], object]] = []
         self.inputs: list[Any] = []  # what C reads, so that it lives as long
 
     def abandon(self) -> None:
@@ -48,6 +49,11 @@ class VideoCall(Call):
     def on_latents(self, latents: Any, _user_data: Any) -> bool:
         if self.latents and not self.cancelled:
             self.latents(latents_view(ffi.NULL, latents).copy())
+        return not self.cancelled
+
+    def on_text(self, text: Any, _user_data: Any) -> bool:
+        if self.text and not self.cancelled:
+            self.text(string(text))
         return not self.cancelled
 
     def on_state(self, state: Any, _user_data: Any) -> bool:

@@ -33,9 +33,8 @@ _BT709, _UNSAID, _BT601 = 1, 2, 5  # FFmpeg's numbers of colour spaces
 
 def read(clip: str | os.PathLike[str], fps: float | None = None) -> tuple[Pixels, float]:
     """As `frames`, cut as `whole` has it, which is said in the log."""
-    with decoding(clip, "video"):
-        found, rate = frames(clip, fps)
-        return whole(found, str(clip)), rate
+    found, rate = frames(clip, fps)
+    return whole(found, str(clip)), rate
 
 
 def frames(clip: str | os.PathLike[str], fps: float | None = None) -> tuple[Pixels, float]:

@@ -1,8 +1,9 @@
-"""What a session makes of videos and sounds that are there: v2v, a2v, retake, extend, upscale."""
+"""What a session makes of videos and sounds that exist: v2v, a2v, retake, extend, upscale."""
 
 from __future__ import annotations
 
 import logging
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from . import clips
 from . import sound as sounds
 from ._video_call import VideoCall
 from .errors import InvalidArgumentError
-from .given import Clip, clip_of, references_of, sound_of
+from .given import Clip, Given, clip_of, references_of, sound_of
 from .request import Request
 from .video import Video
 
@@ -24,13 +25,12 @@ if TYPE_CHECKING:
 
     from .given import Reference, SoundLike, VideoLike
     from .model_files import StrPath
-    from .pictures import Pixels
     from .request import Conditions, Features, Options
     from .sound import Sound
     from .video import Progress
 
 _log = logging.getLogger("ltx2")
-_SOFT = clips.GROUP  # frames over which what was kept and what was made pass into each other
+_LEAST_CONTEXT = 2 * clips.GROUP + 1
 
 
 class Editing:
@@ -46,6 +46,9 @@ class Editing:
             job: Any,
         ) -> Video: ...
         def _fill_in(self, request: Request, call: VideoCall) -> dict[str, Any]: ...
+        def _encode(
+            self, request: Request, call: VideoCall, parts: Mapping[str, str]
+        ) -> Features: ...
         def _decode(
             self, latents: Any, fps: float | None, upscale: bool, call: VideoCall
         ) -> Video: ...
@@ -69,16 +72,16 @@ class Editing:
 
         A reference is a file, an array of frames, a `Video`, or a `Reference` with more to say. The
         first stage alone reads them, and adapters count in that stage alone. `images` as in `i2v`;
-        `frames` defaults to those of the first reference. All else as in `t2v`.
+        `frames` defaults to those of the first reference, up to the model's own. All else as in
+        `t2v`.
         """
         with VideoCall(self, progress, latents) as call:  # type: ignore[arg-type]
             request = Request.of(prompt, options)
-            self._fill_in(request, call)
-            read = references_of(references, request.options["fps"])
+            usual = self._usual(options, call)
+            request.given.references = read = references_of(references, usual["fps"])
             if options.get("frames") is None:
-                request.options["frames"] = _whole(len(read[0][1].pixels))
+                request.options["frames"] = min(_whole(len(read[0][1].pixels)), usual["frames"])
             request.add_images(images or {}, crf)
-            request.given.references = read
             return self._generate(request, call, preview, self._new_job(request, job))
 
     def a2v(
@@ -104,12 +107,14 @@ class Editing:
         """
         with VideoCall(self, progress, latents) as call:  # type: ignore[arg-type]
             request = Request.of(prompt, options)
-            self._fill_in(request, call)
-            request.given.sound = given = sound_of(sound, sample_rate)
+            usual = self._usual(options, call)
+            most = (options.get("frames") or usual["frames"]) / usual["fps"]
+            request.given = Given(sound=sound_of(sound, sample_rate, most), splice=True)
+            heard = request.given.sound
             request.options["audio"] = options.get("audio", True)  # a model that makes none says so
-            if options.get("frames") is None:
-                lasts = len(given.samples) / given.rate * request.options["fps"]
-                request.options["frames"] = min(_whole(int(lasts)), request.options["frames"])
+            if heard and options.get("frames") is None:
+                lasts = len(heard.samples) / heard.rate * usual["fps"]
+                request.options["frames"] = min(_whole(int(lasts)), usual["frames"])
             request.add_images(images or {}, crf)
             return self._generate(request, call, preview, self._new_job(request, job))
 
@@ -135,22 +140,24 @@ class Editing:
         `video` is a file, an array of frames or a `Video`; its sound is kept outside those seconds
         too, and may be given as in `a2v`. `what` is "both", "video" or "audio". Width, height,
         frames and fps are the video's, cut to what the model can make. The edges fall on groups of
-        8 frames. Outside of them and 8 frames more the frames are the given ones, to the bit,
-        unless `splice` is false: then all of them have been through the VAE. All else as in `t2v`.
+        8 frames and on 40 ms of sound. Beyond them and 8 frames, or 20 ms, more, all is as given to
+        the bit unless `splice` is false: then all has been encoded and decoded. All else as in
+        `t2v`.
         """
         if what not in ("both", "video", "audio"):
             raise InvalidArgumentError(f"what: {what!r} is not both, video or audio")
+        if not 0 <= start < end < math.inf:
+            raise InvalidArgumentError(f"start, end: {start}..{end} are no seconds of a video")
         with VideoCall(self, progress, latents) as call:  # type: ignore[arg-type]
             clip, heard, known = _source(video, sound, sample_rate, options)
+            if heard is None and what == "video":
+                known["audio"] = False  # silent it stays
             request = Request.of(prompt, {**known, **options})
-            request.given.source, request.given.sound = clip, self._heard(request, heard, call)
-            request.given.remake = (start, end)
-            request.given.what = None if what == "both" else what
-            made = self._generate(request, call, preview, self._new_job(request, job))
-        if not splice:
-            return made
-        span = (start * made.fps, end * made.fps) if what != "audio" else (np.inf, -np.inf)
-        return _spliced(made, clip.pixels, span, 0)
+            request.given = Given(
+                source=clip, sound=self._heard(request, heard, call), retake=(start, end),
+                what=None if what == "both" else what, splice=splice,
+            )  # fmt: skip
+            return self._generate(request, call, preview, self._new_job(request, job))
 
     def extend(
         self,
@@ -171,26 +178,42 @@ class Editing:
         `context` frames, 8k + 1 and 17 at least, are what the new ones go on from; a video that has
         more than the model makes at once grows piece by piece, in the memory of one, where
         `frames` says how long a piece is, the context included. Width, height and fps are the
-        video's. The given frames stay as they are, but for 8 at the seam; so does their sound.
-        All else as in `t2v`.
+        video's, cut to what the model can make. What is given stays as it is, but for 8 frames and
+        60 ms of sound at the seam. All else as in `t2v`.
         """
-        least = 2 * clips.GROUP + 1
-        if context < least or context % clips.GROUP != 1:
-            raise InvalidArgumentError(f"context: {context} is not 8k + 1 of at least {least}")
+        if context < _LEAST_CONTEXT or context % clips.GROUP != 1:
+            raise InvalidArgumentError(f"context: {context} is not 8k + 1 from {_LEAST_CONTEXT} on")
         if more < 1 or more % clips.GROUP:
             raise InvalidArgumentError(f"more: {more} is not a multiple of 8")
         with VideoCall(self, progress, latents) as call:  # type: ignore[arg-type]
             clip, heard, known = _source(video, sound, sample_rate, options)
             request = Request.of(prompt, {**known, "frames": None, **options})
             heard = self._heard(request, heard, call)
+            longest, seed = request.options["frames"], request.options["seed"]
+            if longest < _LEAST_CONTEXT + clips.GROUP:
+                raise InvalidArgumentError(
+                    f"frames: {longest} leave no room for a context and what is new; "
+                    f"{_LEAST_CONTEXT + clips.GROUP} are the least"
+                )
+            context = min(context, longest - clips.GROUP)
+            if not request.features:
+                settings = self._fill_in(request, call)
+                request.features = self._encode(request, call, settings["parts"])
             whole = Video(clip.pixels, request.options["fps"])
             if heard is not None:
                 whole = replace(whole, audio=heard.samples, sample_rate=heard.rate)
             while more > 0:
                 whole, added = self._extended(request, whole, more, before, context, call)
                 more -= added
-                request.options["seed"] += 1  # else pieces would move alike
-            return whole
+                # Else pieces would move alike.
+                request.options["seed"] = (request.options["seed"] + 1) % (1 << 64)
+            return replace(whole, metadata={**whole.metadata, "seed": seed})
+
+    def _usual(self, options: Mapping[str, Any], call: VideoCall) -> dict[str, Any]:
+        """The rate that is asked for and the model's own length, which may not fit the memory."""
+        small = Request.of("a", {"fps": options.get("fps"), "width": 64, "height": 64})
+        self._fill_in(small, call)
+        return small.options
 
     def _heard(self, request: Request, sound: Sound | None, call: VideoCall) -> Sound | None:
         """The sound that goes with a video that is there; fills in the request too."""
@@ -206,25 +229,19 @@ class Editing:
         """By one piece, and by how many frames that is."""
         kept = min(context, _whole(len(whole.frames)))
         added = min(more, (request.options["frames"] - kept) // clips.GROUP * clips.GROUP)
-        if added < clips.GROUP:
-            raise InvalidArgumentError(
-                f"frames: {request.options['frames']} leave no room after a context of {kept}"
-            )
         rest = len(whole.frames) - kept
         piece = whole.frames[:kept] if before else whole.frames[rest:]
         options = {**request.options, "frames": kept + added}
         one = Request(request.prompt, options, features=request.features)
-        one.given.source = Clip(np.ascontiguousarray(piece), "")
-        one.given.begin = added if before else 0
+        one.given = Given(
+            source=Clip(np.ascontiguousarray(piece), ""), begin=added if before else 0, splice=True
+        )
         if whole.audio is not None:
             at = 0 if before else round(rest / whole.fps * whole.sample_rate)
-            end = at + round(kept / whole.fps * whole.sample_rate)
-            part = np.ascontiguousarray(whole.audio[at:end], np.float32)
+            count = round(kept / whole.fps * whole.sample_rate)
+            part = sounds.lasting(whole.audio[at : at + count], count)
             one.given.sound = sounds.Sound(part, whole.sample_rate)
-        made = self._generate(one, call, None, None)
-        span = (-np.inf, added + 1) if before else (kept, np.inf)
-        made = _spliced(made, piece, span, one.given.begin)
-        return _joined(whole, made, rest, before), added
+        return _joined(whole, self._generate(one, call, None, None), rest, before), added
 
     def upscale(
         self,
@@ -261,20 +278,13 @@ def _source(
 ) -> tuple[Clip, Sound | None, dict[str, Any]]:
     """The frames that are there, cut to what the model can make, their sound, and the options that
     follow from them."""
-    fps, heard = options.get("fps"), None
-    if isinstance(video, Video):
-        clip, fps = clip_of(video, 0), fps or video.fps
-        heard = None if video.audio is None else sounds.Sound(video.audio, video.sample_rate)
-    elif isinstance(video, np.ndarray):
-        clip = clip_of(video, 0)
-    else:
-        frames, fps = clips.frames(video, fps)
-        clip = Clip(frames, "")
-        heard = sounds.find(video)
-    if sound is not None:
-        heard = sound_of(sound, sample_rate)
-    if options.get("audio") is False:
-        heard = None
+    for side in ("width", "height"):
+        if options.get(side) is not None:
+            raise InvalidArgumentError(f"{side}: is the video's")
+    clip, fps = clip_of(video, options.get("fps"))
+    heard = None
+    if options.get("audio") is not False:
+        heard = _heard_in(video, sound, sample_rate)
     pixels = clips.whole(clip.pixels, clip.name or "video")
     count, height, width, _ = pixels.shape
     known: dict[str, Any] = {"width": width, "height": height, "frames": count}
@@ -283,23 +293,12 @@ def _source(
     return Clip(pixels, clip.name), heard, known
 
 
-def _spliced(made: Video, given: Pixels, span: tuple[float, float], begin: int) -> Video:
-    """The given frames in place of those that were made, far from the span that is new: they lie
-    from frame `begin` on, and pass into the made ones over 8 frames."""
-    if given.shape[1:] != made.frames.shape[1:]:
-        return made
-    frames = made.frames.copy()
-    for i in range(min(len(given), len(frames) - begin)):
-        at = begin + i
-        # A frame of a group that is partly new is new.
-        first = span[0] if np.isinf(span[0]) else (span[0] - 1) // clips.GROUP * clips.GROUP + 1
-        last = span[1] if np.isinf(span[1]) else -(-(span[1] - 1) // clips.GROUP) * clips.GROUP
-        far = max(first - at - 1, at - last, 0)
-        share = min(1.0, far / _SOFT)
-        mixed = (1 - share) * frames[at] + share * given[i].astype(np.float32)
-        frames[at] = given[i] if share == 1 else np.rint(mixed).astype(np.uint8)
-    frames.flags.writeable = False
-    return replace(made, frames=frames)
+def _heard_in(video: VideoLike, sound: SoundLike | None, sample_rate: int | None) -> Sound | None:
+    if sound is not None:
+        return sound_of(sound, sample_rate)
+    if isinstance(video, Video):
+        return None if video.audio is None else sound_of(video.audio, video.sample_rate)
+    return None if isinstance(video, np.ndarray) else sounds.find(video)
 
 
 def _joined(whole: Video, piece: Video, rest: int, before: bool) -> Video:

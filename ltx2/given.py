@@ -1,16 +1,18 @@
-"""What a video is made by that is there already: reference videos, a part of itself, its sound."""
+"""What a video is made by that exists already: reference videos, a part of itself, its sound."""
 
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from . import clips, sound
-from ._native import c_array, ffi
+from ._native import assign, c_array, c_text, ffi
 from .errors import InvalidArgumentError
 from .sound import Sound
 from .video import Video
@@ -44,40 +46,49 @@ class Reference:
     """Of how many frames it has one; default: as `downscale`."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Clip:
     """Frames that were read."""
 
     pixels: Pixels
     name: str  # of its file, if it came from one
 
-    def about(self) -> dict[str, Any]:
+    @cached_property
+    def sha256(self) -> str:
         shape = "x".join(map(str, self.pixels.shape))
-        digest = hashlib.sha256(f"{shape} ".encode() + self.pixels.tobytes()).hexdigest()
-        return {"name": self.name, "sha256": digest}
+        digest = hashlib.sha256(f"{shape} ".encode())
+        digest.update(self.pixels.data)
+        return digest.hexdigest()
+
+    def about(self) -> dict[str, Any]:
+        return {"name": self.name, "sha256": self.sha256}
 
 
-def clip_of(video: VideoLike, fps: float) -> Clip:
-    """At this rate, where it is a file."""
+def clip_of(video: VideoLike, fps: float | None) -> tuple[Clip, float | None]:
+    """A file is taken at this rate, or its own; and the rate, where it is known."""
     if isinstance(video, Video):
-        return Clip(np.ascontiguousarray(video.frames), "")
+        return Clip(clips.checked(np.asarray(video.frames), "video"), ""), fps or video.fps
     if isinstance(video, np.ndarray):
-        return Clip(clips.checked(video, "video"), "")
-    return Clip(clips.frames(video, fps)[0], Path(video).name)
+        return Clip(clips.checked(video, "video"), ""), fps
+    frames, rate = clips.frames(video, fps)
+    return Clip(frames, Path(video).name), rate
 
 
-def sound_of(given: SoundLike, rate: int | None) -> Sound:
-    """Of a file, or of samples at a rate. Raises InvalidArgumentError."""
+def sound_of(given: SoundLike, rate: int | None, seconds: float = math.inf) -> Sound:
+    """Of a file, as far as so many seconds, or of samples. Raises InvalidArgumentError."""
     if not isinstance(given, np.ndarray):
-        return sound.read(given)
-    samples = np.ascontiguousarray(given, np.float32)
-    samples = samples[:, None] if samples.ndim == 1 else samples
-    if samples.ndim != 2 or not samples.size or not np.issubdtype(given.dtype, np.floating):
+        return sound.read(given, seconds)
+    if given.ndim not in (1, 2) or not given.size or not np.issubdtype(given.dtype, np.floating):
         shape = "x".join(map(str, given.shape))
-        raise InvalidArgumentError(f"sound: {given.dtype} of {shape} is not [samples, channels]")
-    if not rate or rate < 1:
-        raise InvalidArgumentError("sample_rate: of an array of samples it must be said")
-    return Sound(samples, rate)
+        raise InvalidArgumentError(
+            f"sound: {given.dtype} of {shape} is not [samples, channels] of float32"
+        )
+    if type(rate) is not int or not 0 < rate < 1 << 31:
+        raise InvalidArgumentError(
+            f"sample_rate: {rate!r} is no number of samples a second; an array needs one"
+        )
+    samples = np.ascontiguousarray(given, np.float32)
+    return Sound(samples[:, None] if samples.ndim == 1 else samples, rate)
 
 
 @dataclass(eq=False)
@@ -89,8 +100,14 @@ class Given:
     source: Clip | None = None
     sound: Sound | None = None
     begin: int = 0
-    remake: tuple[float, float] | None = None
+    retake: tuple[float, float] | None = None
     what: str | None = None
+    splice: bool = False  # what was not made anew comes back as it was
+
+    @cached_property
+    def _sound_sha256(self) -> str:
+        assert self.sound
+        return hashlib.sha256(self.sound.samples.data).hexdigest()
 
     def about(self) -> dict[str, Any]:
         """As metadata: of pixels and samples, what tells them from others."""
@@ -104,23 +121,25 @@ class Given:
         if self.source:
             about["source"] = self.source.about()
         if self.sound:
-            digest = hashlib.sha256(self.sound.samples.tobytes()).hexdigest()
-            about["sound"] = {"sample_rate": self.sound.rate, "sha256": digest}
+            about["sound"] = {"sample_rate": self.sound.rate, "sha256": self._sound_sha256}
         if self.begin:
             about["begin"] = self.begin
-        if self.remake:
-            about["remake"] = {"from": self.remake[0], "to": self.remake[1], "what": self.what}
+        if self.retake:
+            start, end = self.retake
+            about["retake"] = {"start": start, "end": end, "what": self.what}
+        if self.splice:
+            about["splice"] = True
         return about
 
     def put(self, params: Any, kept: Callable[[Any], Any]) -> None:
         """Into the C struct; `kept` holds what it points at."""
         params.keyframes = self.keyframes
-        c_references = [
-            {"clip": _c_clip(clip, kept), **{k: v or 0 for k, v in _factors(reference).items()}}
-            for reference, clip in self.references
-        ]
-        params.references = kept(c_array("ltx2_reference[]", c_references))
-        params.reference_count = len(c_references)
+        rows = [{"clip": _c_clip(clip, kept)} for _, clip in self.references]
+        params.references = c_references = kept(c_array("ltx2_reference[]", rows))
+        params.reference_count = len(rows)
+        for i, (reference, _) in enumerate(self.references):
+            for name, value in _factors(reference).items():
+                assign(c_references[i], name, 0 if value is None else value)
         if self.source:
             params.source = kept(ffi.new("ltx2_clip *", _c_clip(self.source, kept)))
         if self.sound:
@@ -129,11 +148,12 @@ class Given:
             params.sound = kept(
                 ffi.new("ltx2_sound *", (samples, count, channels, self.sound.rate))
             )
-        params.begin = self.begin
-        if self.remake:
-            params.remake_from, params.remake_to = self.remake
+        assign(params, "begin", self.begin)
+        if self.retake:
+            for name, value in zip(("retake_start", "retake_end"), self.retake, strict=True):
+                assign(params, name, value)
         if self.what:
-            params.remake = kept(ffi.new("char[]", self.what.encode()))
+            params.retake_what = kept(c_text("what", self.what))
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """By the names that a job file has for them."""
@@ -148,22 +168,24 @@ class Given:
 
     @staticmethod
     def of(about: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Given:
-        """What `about` and `arrays` gave. Raises KeyError, TypeError, ValueError."""
-        given = Given(keyframes=bool(about.get("keyframes")), begin=int(about.get("begin", 0)))
+        """What `about` and `arrays` gave. Raises KeyError, TypeError, ValueError, OverflowError."""
+        given = Given(keyframes=bool(about.get("keyframes")), splice=bool(about.get("splice")))
+        given.begin = int(about.get("begin", 0))
         for i, row in enumerate(about.get("references", [])):
-            pixels = arrays[f"reference{i}"]
-            factors = {name: row[name] for name in _FACTORS}
-            clip = Clip(clips.checked(pixels, f"reference{i}"), str(row["name"]))
-            given.references.append((Reference(pixels, **factors), clip))
+            pixels = clips.checked(arrays[f"reference{i}"], f"reference{i}")
+            shares = [float(row[name]) for name in _FACTORS[:2]]
+            factors = [None if row[name] is None else int(row[name]) for name in _FACTORS[2:]]
+            reference = Reference(pixels, shares[0], shares[1], factors[0], factors[1])
+            given.references.append((reference, Clip(pixels, str(row["name"]))))
         if "source" in about:
             source = clips.checked(arrays["source"], "source")
             given.source = Clip(source, str(about["source"]["name"]))
         if "sound" in about:
-            given.sound = sound_of(arrays["sound"], int(about["sound"]["sample_rate"]))
-        if "remake" in about:
-            remake = about["remake"]
-            given.remake = float(remake["from"]), float(remake["to"])
-            given.what = None if remake["what"] is None else str(remake["what"])
+            given.sound = sound_of(arrays["sound"], about["sound"]["sample_rate"])
+        if "retake" in about:
+            retake = about["retake"]
+            given.retake = float(retake["start"]), float(retake["end"])
+            given.what = None if retake["what"] is None else str(retake["what"])
         return given
 
 
@@ -189,9 +211,9 @@ def references_of(
     if not rows:
         raise InvalidArgumentError("references: none is given")
     for row in rows:
-        if not (0 < row.strength <= 1 and 0 < row.attention <= 1):
-            raise InvalidArgumentError(
-                f"references: strength {row.strength:g} or attention {row.attention:g} is not "
-                "above 0 and at most 1"
-            )
-    return [(row, clip_of(row.video, fps)) for row in rows]
+        for name in ("strength", "attention"):
+            if not 0 < getattr(row, name) <= 1:
+                raise InvalidArgumentError(
+                    f"references: {name} {getattr(row, name):g} is not above 0 and at most 1"
+                )
+    return [(row, clip_of(row.video, fps)[0]) for row in rows]

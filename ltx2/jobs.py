@@ -65,7 +65,7 @@ class Job:
     def load(path: str | os.PathLike[str]) -> Job:
         """Raises InvalidArgumentError where the file is no job."""
         about, arrays = tensors.read(path, "job")
-        request = _request(path, about.get("settings"), about.get("prompt"))
+        request = _request(path, about.get("settings"), about)
         if "features" in arrays:
             request.features = features_of(path, about, arrays)
         request.images = _images(path, about, arrays)
@@ -110,7 +110,8 @@ class Job:
         options = {name: value for name, value in request.options.items() if name != "noise"}
         features = request.features
         about: dict[str, Any] = {
-            "prompt": request.prompt, "settings": options, "step": request.step,
+            "prompt": request.prompt, "enhanced_from": request.enhanced_from,
+            "settings": options, "step": request.step,
             "images": [image.about() for image in request.images], "crf": request.crf,
             "model": self.model, "output": self.output, "parts": self.parts,
             **request.given.about(),
@@ -129,9 +130,11 @@ class Job:
         tensors.write(self.path, "job", about, arrays)
 
 
-def _request(path: str | os.PathLike[str], settings: Any, prompt: Any) -> Request:
+def _request(path: str | os.PathLike[str], settings: Any, about: Mapping[str, Any]) -> Request:
     """What a file from anywhere says was asked for; the numbers are checked in C."""
-    if not isinstance(settings, dict) or not isinstance(prompt, str):
+    prompt, before = about.get("prompt"), about.get("enhanced_from")
+    texts = isinstance(prompt, str) and isinstance(before, (str, type(None)))
+    if not isinstance(settings, dict) or not texts:
         raise InvalidArgumentError(f"{path}: does not say what was asked for")
     options: dict[str, Any] = {}
     for name in Options.__annotations__.keys() & settings.keys() - {"noise"}:
@@ -141,7 +144,7 @@ def _request(path: str | os.PathLike[str], settings: Any, prompt: Any) -> Reques
         options[name] = value
     if type(options.get("seed")) is not int:
         raise InvalidArgumentError(f"{path}: does not say which seed was used")
-    return Request(prompt, options)
+    return Request(str(prompt), options, enhanced_from=before)
 
 
 def _given(
@@ -149,7 +152,7 @@ def _given(
 ) -> Given:
     try:
         return Given.of(about, arrays)
-    except (KeyError, TypeError, ValueError, AttributeError, InvalidArgumentError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError, InvalidArgumentError) as error:
         raise InvalidArgumentError(f"{path}: does not hold what it was made from") from error
 
 
@@ -195,7 +198,7 @@ def recipe(
         raise InvalidArgumentError(
             f"{path}: was made from a {lacks[0].removesuffix('s')}, which it does not hold"
         )
-    request = _request(path, about, about["prompt"])
+    request = _request(path, about, about)
     request.given.keyframes = bool(about.get("keyframes"))
     entries, request.crf = _entries(path, about), about.get("crf")
     given = {

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
 import numpy as np
 
 from . import media, tensors
-from ._native import c_array, c_path, c_text, ffi
+from ._native import NOT_ZERO, assign, c_array, c_path, c_text, ffi
+from .enhancing import Enhanced, Enhancing
 from .errors import InvalidArgumentError
 from .given import Given
 
@@ -28,7 +29,6 @@ Conditions: TypeAlias = "media.ImageLike | tuple[media.ImageLike, float]"
 # Which turn a prompt into features.
 TEXT_PARTS = ("text_encoder", "projection", "connector", "audio_projection", "audio_connector")
 TEXTS = {"negative_prompt", "schedule", "sampler", "recipe"}
-NOT_ZERO = "{}: 0 cannot be used; leave it out for the default"
 _OFF_AT_ZERO = {
     "guidance",
     "stg",
@@ -82,6 +82,13 @@ class Options(TypedDict, total=False):
     """Same seed, same device, same video; default: a random one, reported in `Video.seed`."""
     noise: NDArray[np.float32]
     """Replaces the seed's; in the shape of the latents, [channels, frames', height', width']."""
+
+
+class Making(Options, total=False):
+    """What to make, and what comes before."""
+
+    enhance: bool | Enhancing
+    """Let the text encoder write more words first: `Session.enhance`, with its options."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -192,6 +199,8 @@ class Request:
     features: Features | None = None
     step: int = 0  # that are done
     state: NDArray[np.float32] | None = None  # after them
+    enhance: Enhancing | None = None  # the prompt, before all else
+    enhanced_from: str | None = None  # what the prompt was before
 
     def add_images(self, images: Mapping[int, Conditions], crf: int) -> None:
         for frame, picture in images.items():
@@ -203,19 +212,35 @@ class Request:
     @staticmethod
     def of(prompt: str | Features, options: Mapping[str, Any]) -> Request:
         """Without images."""
-        if unknown := set(options) - set(Options.__annotations__):
+        if unknown := set(options) - set(Options.__annotations__) - {"enhance"}:
             raise TypeError(f"unknown option: {', '.join(sorted(unknown))}")
         given = {name: value for name, value in options.items() if value is not None}
         given.setdefault("seed", secrets.randbits(32))
         if "noise" in given:
             given["noise"] = floats("noise", given["noise"])
+        enhance = given.pop("enhance", False)
         if not isinstance(prompt, Features):
-            return Request(prompt, given)
+            request = Request(prompt, given)
+            if isinstance(prompt, Enhanced):
+                request.enhanced(prompt)
+            if enhance is not False:
+                request.enhance = {} if enhance is True else enhance
+            return request
+        if enhance is not False:
+            raise InvalidArgumentError("enhance: the features are of a prompt as it is")
         if "negative_prompt" in given:
             raise InvalidArgumentError("negative_prompt: the features have it already")
         if prompt.negative_prompt is not None:
             given["negative_prompt"] = prompt.negative_prompt
         return Request(prompt.prompt, given, features=prompt)
+
+    def enhancing(self) -> Enhancing:
+        """How the prompt is enhanced, with what the rest of the request says of it."""
+        known: Enhancing = {"of_image": bool(self.images), "seed": self.options["seed"]}
+        return {**known, **(self.enhance or {})}
+
+    def enhanced(self, prompt: Enhanced) -> None:
+        self.prompt, self.enhanced_from, self.enhance = str(prompt), prompt.prompt, None
 
     def fill_in(self, settings: Mapping[str, Any]) -> None:
         """Take what ltx2_session_settings says in place of what was left open."""
@@ -226,6 +251,8 @@ class Request:
     def metadata(self) -> dict[str, Any]:
         """All that the video is made from; of arrays and pictures, what tells them from others."""
         about: dict[str, Any] = {"prompt": self.prompt}
+        if self.enhanced_from is not None:
+            about["enhanced_from"] = self.enhanced_from
         about |= {name: value for name, value in self.options.items() if name != "noise"}
         if (noise := self.options.get("noise")) is not None:
             about["noise_sha256"] = hashlib.sha256(noise.tobytes()).hexdigest()
@@ -292,16 +319,6 @@ def _c_features(features: Features, kept: Any) -> Any:
         out.negative = kept(ffi.from_buffer("float[]", floats("features", features.negative)))
     out.rows, out.width = features.values.shape
     return out
-
-
-def assign(struct: Any, name: str, value: Any) -> None:
-    """Set a number; an error names the field."""
-    try:
-        setattr(struct, name, value)
-    except OverflowError:
-        raise InvalidArgumentError(f"{name}: {value} is out of range") from None
-    except TypeError:
-        raise InvalidArgumentError(f"{name}: {value!r} is not a number it can take") from None
 
 
 def c_loras(loras: Loras) -> tuple[Any, list[Any]]:

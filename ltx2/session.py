@@ -16,22 +16,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import cache, jobs, preview
+from . import cache, enhancing, jobs, preview
 from ._calls import Call, under_way
-from ._native import c_array, c_path, c_text, check, ffi, lib, string
+from ._native import assign, c_array, c_path, c_text, check, ffi, lib, string
 from ._video_call import VideoCall, callback, latents_view, video_of, view
 from .editing import Editing
 from .errors import CancelledError, InvalidArgumentError
 from .model_files import DEMO, model_files
-from .request import (
-    TEXT_PARTS,
-    Features,
-    Request,
-    assign,
-    c_loras,
-    decode_params,
-    frames_params,
-)  # fmt: skip
+from .request import TEXT_PARTS, Features, Request, c_loras, decode_params, frames_params
+from .splicing import spliced
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -40,8 +33,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from typing_extensions import Self, Unpack
 
+    from .enhancing import Enhanced, Enhancing
     from .model_files import Loras, StrPath
-    from .request import Conditions, Options
+    from .request import Conditions, Making
     from .video import Progress, Video
 
 _log = logging.getLogger("ltx2")
@@ -151,7 +145,7 @@ class Session(Editing):
         latents: Callable[[NDArray[np.float32]], object] | None = None,
         preview: Callable[[NDArray[np.uint8]], object] | None = None,
         job: StrPath | tuple[StrPath, StrPath] | None = None,
-        **options: Unpack[Options],
+        **options: Unpack[Making],
     ) -> Video:
         """A video from text, or from features that `encode` made of one.
 
@@ -183,7 +177,7 @@ class Session(Editing):
         latents: Callable[[NDArray[np.float32]], object] | None = None,
         preview: Callable[[NDArray[np.uint8]], object] | None = None,
         job: StrPath | tuple[StrPath, StrPath] | None = None,
-        **options: Unpack[Options],
+        **options: Unpack[Making],
     ) -> Video:
         """A video from text that passes through pictures.
 
@@ -251,7 +245,7 @@ class Session(Editing):
         prompt: str,
         *,
         progress: Callable[[Progress], object] | None = None,
-        **options: Unpack[Options],
+        **options: Unpack[Making],
     ) -> Features:
         """The features of a prompt, which `t2v` and `i2v` take in its place.
 
@@ -261,6 +255,22 @@ class Session(Editing):
         with VideoCall(self, progress) as call:
             request = Request.of(prompt, options)
             return self._encode(request, call, self._fill_in(request, call)["parts"])
+
+    def enhance(
+        self,
+        prompt: str,
+        *,
+        progress: Callable[[Progress], object] | None = None,
+        **options: Unpack[Enhancing],
+    ) -> Enhanced:
+        """A prompt of more words that the text encoder writes, to be used in place of `prompt`.
+
+        With `enhance=True`, or a mapping of these `options`, the other calls do so first. It takes
+        minutes on a processor; docs/prompts.md says why. ModelError also where the text encoder
+        cannot be asked, as the demo's. Other errors as in `t2v`.
+        """
+        with VideoCall(self, progress) as call:
+            return enhancing.enhance(self._run, prompt, options, call)
 
     def decode(
         self,
@@ -284,7 +294,7 @@ class Session(Editing):
         *,
         crf: int = 33,
         progress: Callable[[Progress], object] | None = None,
-        **options: Unpack[Options],
+        **options: Unpack[Making],
     ) -> dict[str, Any]:
         """What `t2v`, or with `image` `i2v`, would take with these arguments; no weight is read.
 
@@ -396,7 +406,9 @@ class Session(Editing):
             job.save()
             call.stepped.append(job.stepped)
         if show:
-            call.stepped.append(self._previewer(show, parts, call))
+            vae = parts["video_vae"]
+            colours = preview.Colours.of(vae, lambda frames: self._latents_of(frames, call))
+            call.stepped.append(lambda _step, _state, now: show(colours.frames(now)))
         if job and not request.features:
             request.features = self._encode(request, call, parts)
             job.keep()
@@ -408,10 +420,14 @@ class Session(Editing):
         about = {"model": self._model, "device": settings["device"], "parts": parts}
         if "loras" in settings:
             about["loras"] = settings["loras"]
-        return video_of(owner, {**request.metadata(), **about})
+        return spliced(video_of(owner, {**request.metadata(), **about}), request.given)
 
     def _fill_in(self, request: Request, call: VideoCall) -> dict[str, Any]:
         """The request with every default in it; what C says of it."""
+        if request.enhance is not None:
+            how = request.enhancing()
+            request.enhanced(enhancing.enhance(self._run, request.prompt, how, call))
+            _log.info("prompt: %s", request.prompt)
         params, call.inputs = request.params()
         text = self._run(lib.ltx2_session_settings, params, call, ("char **", lib.ltx2_text_free))
         settings: dict[str, Any] = {**json.loads(string(text)), "seed": params.seed}
@@ -440,22 +456,6 @@ class Session(Editing):
         params, call.inputs = frames_params(frames)
         owner = self._run(lib.ltx2_session_encode_frames, params, call)
         return latents_view(owner, owner.latents)
-
-    def _previewer(
-        self,
-        show: Callable[[NDArray[np.uint8]], object],
-        parts: Mapping[str, str],
-        call: VideoCall,
-    ) -> Callable[[int, NDArray[np.float32], NDArray[np.float32]], None]:
-        """Shows what a step predicts, in the colours that this model's VAE is known for."""
-        colours = preview.Colours.of(
-            parts["video_vae"], lambda frames: self._latents_of(frames, call)
-        )
-
-        def shown(_step: int, _state: Any, predicted: NDArray[np.float32]) -> None:
-            show(colours.frames(predicted))
-
-        return shown
 
     def _run(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import wave
 from fractions import Fraction
 from pathlib import Path
@@ -22,45 +23,50 @@ if TYPE_CHECKING:
 
 class Sound(NamedTuple):
     samples: NDArray[np.float32]
-    """[samples, 2], in -1..1."""
+    """[samples, channels], in -1..1; of what a model makes, two channels."""
     rate: int
     """Samples a second."""
 
 
-_MOST_SAMPLES = 1 << 28  # a gigabyte of them
+_MOST_SAMPLES = 1 << 27  # a gigabyte of two channels
 
 
-def read(path: str | os.PathLike[str]) -> Sound:
+def read(path: str | os.PathLike[str], seconds: float = math.inf) -> Sound:
     """As `find`; InvalidArgumentError where there is none."""
-    if (found := find(path)) is None:
+    if (found := find(path, seconds)) is None:
         raise InvalidArgumentError(f"{path}: holds no sound")
     return found
 
 
-def find(path: str | os.PathLike[str]) -> Sound | None:
-    """That of a file which PyAV reads, of sound or of a video, as far as 2^28 samples, or None."""
+def find(path: str | os.PathLike[str], seconds: float = math.inf) -> Sound | None:
+    """That of a file which PyAV reads, of sound or of a video, or None: one channel or two, as far
+    as so many seconds, 2^27 samples at most.
+    """
     import av
 
     with decoding(path, "sound"):
-        Path(path).stat()
-        pieces: list[NDArray[np.float32]] = []
+        Path(path).stat()  # FFmpeg has words of its own for a file that is not there
         if Path(path).is_dir():
             return None
-        with av.open(f"file:{Path(path)}") as file:
+        file: Any = av.open(f"file:{Path(path)}")
+        with file:
             if not file.streams.audio:
                 return None
             stream = file.streams.audio[0]
-            rate = stream.rate
             channels = min(2, stream.channels)
-            layout = "mono" if channels == 1 else "stereo"
-            resampler = av.AudioResampler("flt", layout, rate)
+            most = min(_MOST_SAMPLES, seconds * stream.rate)
+            resampler = av.AudioResampler("flt", "mono" if channels == 1 else "stereo", stream.rate)
+            pieces: list[NDArray[np.float32]] = []
+            count = 0
             for frame in itertools.chain(file.decode(stream), [None]):
-                pieces += [_samples(one, channels) for one in resampler.resample(frame)]
-                if sum(map(len, pieces)) > _MOST_SAMPLES:
+                new = [_samples(one, channels) for one in resampler.resample(frame)]
+                pieces += new
+                count += sum(map(len, new))
+                if count >= most:
                     break
-        if not pieces:
-            raise InvalidArgumentError(f"{path}: its sound is empty")
-        return Sound(np.ascontiguousarray(np.concatenate(pieces)), rate)
+        if not count:
+            return None
+        return Sound(np.concatenate(pieces)[: math.ceil(min(most, count))], stream.rate)
 
 
 def resampled(sound: Sound, rate: int) -> Sound:
@@ -68,11 +74,11 @@ def resampled(sound: Sound, rate: int) -> Sound:
     import av
 
     mono = sound.samples.shape[1] == 1
-    samples = np.repeat(sound.samples, 2, 1) if mono else sound.samples
+    samples = np.repeat(sound.samples, 2, 1) if mono else sound.samples[:, :2]
     if sound.rate == rate:
         return Sound(samples, rate)
     frame: Any = av.AudioFrame.from_ndarray(
-        np.ascontiguousarray(samples[:, :2]).reshape(1, -1), "flt", "stereo"
+        np.ascontiguousarray(samples).reshape(1, -1), "flt", "stereo"
     )
     frame.sample_rate = sound.rate
     resampler = av.AudioResampler("flt", "stereo", rate)

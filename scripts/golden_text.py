@@ -38,6 +38,45 @@ STRINGS: list[str] = json.loads(
 )
 
 
+# What a language model is asked.
+TURN = "Say more.\n\nuser prompt: a cat walks  past\n\t\ta wall, \u732b \U0001f431"
+
+
+def writing(r: Any) -> dict[str, np.ndarray]:
+    """Logits after a few tokens and after many, then after each of 12 more, the likeliest.
+
+    `narrow` has another window than the checkpoint states, of 6.
+    """
+    import torch
+    from transformers import AutoTokenizer, Gemma3ForCausalLM
+
+    ids = r.encode(LONG).ids
+    out: dict[str, np.ndarray] = {}
+    window = r.gemma_config().sliding_window
+    for name, count, seen in (("few", 3, window), ("many", 30, window), ("narrow", 30, 6)):
+        if name == "narrow" and window == seen:
+            continue
+        config = r.gemma_config()
+        config.sliding_window = seen
+        model = Gemma3ForCausalLM(config).float().eval()
+        model.model.load_state_dict(r.gemma().state_dict())
+        model.tie_weights()
+        past, tokens, logits = None, ids[:count].tolist(), []
+        for _ in range(13):
+            new = tokens if past is None else tokens[-1:]
+            result = model(torch.tensor([new]), past_key_values=past, use_cache=True)
+            past = result.past_key_values
+            logits.append(result.logits[0, -1].numpy())
+            tokens.append(int(logits[-1].argmax()))
+        whole = model(torch.tensor([tokens[:-1]]), use_cache=False).logits[0, count - 1 :].numpy()
+        assert np.abs(whole - np.array(logits)).max() < 1e-4
+        out |= {f"{name}.ids": np.array(tokens, np.int32), f"{name}.logits": np.array(logits)}
+    hugging_face = AutoTokenizer.from_pretrained(r.gemma_folder)
+    text = f"<bos><start_of_turn>user\n{TURN}<end_of_turn>\n<start_of_turn>model\n"
+    turn = hugging_face(text, add_special_tokens=False)["input_ids"]
+    return out | {"turn.ids": np.array(turn, np.int32)}
+
+
 def tokenizer(r: Any) -> dict[str, np.ndarray]:
     """Ids of every string of strings.json, cut at 32 and at 1024."""
     return encode_all(r.gemma_folder)

@@ -226,6 +226,8 @@ MAKERS: dict[str, Callable[[Reference], Arrays]] = {
     "joint-conditions": golden_conditions.clips,
     "duet-conditions": golden_conditions.clips,
     "all-tokenizer": golden_text.tokenizer,
+    "base-writing": golden_text.writing,
+    "odd-writing": golden_text.writing,
 }
 for _name in ("heads", "deep", "bf16", "wide"):
     for _part, _maker in (

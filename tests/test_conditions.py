@@ -56,7 +56,7 @@ def test_a_retake_leaves_what_is_far_from_it(session: ltx2.Session, given: ltx2.
     assert not same[17:25].any()
     assert same[32:].all()
     assert video.fps == given.fps
-    assert video.metadata["remake"] == {"from": 0.9, "to": 1.0, "what": None}
+    assert video.metadata["retake"] == {"start": 0.9, "end": 1.0, "what": None}
     assert video.latents is not None
     whole = session.retake("a line", given, 0.9, 1.0, steps=1, seed=9, splice=False)
     assert not (whole.frames[0] == given.frames[0]).all()
@@ -85,6 +85,7 @@ def test_a_longer_video_begins_or_ends_with_the_given_one(
     options: dict[str, Any] = {"context": 17, "frames": 33, "steps": 1, "seed": 2}
     video = session.extend("a dot", given, 24, before=before, **options)
     assert len(video.frames) == 33 + 24  # by two pieces
+    assert video.seed == 2
     assert video.metadata["frames"] == 57
     old = video.frames[24:] if before else video.frames[:33]
     same = (old == given.frames).all((1, 2, 3))
@@ -183,16 +184,17 @@ def test_a_keyframe_is_not_the_frame_itself(session: ltx2.Session, given: ltx2.V
 def test_what_does_not_fit_is_refused(session: ltx2.Session, given: ltx2.Video) -> None:
     clip = given.frames[:9]
     wrong: list[tuple[str, Any]] = [
-        ("0.5..2 is|remake_to: 2 is after", lambda: session.retake("a", given, 0.5, 2)),
-        ("remake_from, remake_to: 0.5..0.5", lambda: session.retake("a", given, 0.5, 0.5)),
+        ("retake_end: 2 is after", lambda: session.retake("a", given, 0.5, 2)),
+        ("start, end: 0.5..0.5", lambda: session.retake("a", given, 0.5, 0.5)),
         ("what: 'all' is not both", lambda: session.retake("a", given, 0, 1, what="all")),
         ("context: 16 is not 8k", lambda: session.extend("a", given, 8, context=16)),
         ("more: 7 is not a multiple", lambda: session.extend("a", given, 7)),
-        ("leave no room", lambda: session.extend("a", given, 8, frames=33, context=33)),
-        ("sample_rate: of an array", lambda: session.a2v("a", noisy(10))),
+        ("leave no room", lambda: session.extend("a", given, 8, frames=17)),
+        ("width: is the video's", lambda: session.retake("a", given, 0, 1, width=64)),
+        ("sample_rate: None is no number", lambda: session.a2v("a", noisy(10))),
         ("uint8 of 3x2 is not", lambda: session.a2v("a", np.zeros((3, 2), np.uint8))),
         ("audio is off", lambda: session.a2v("a", noisy(999), sample_rate=999, audio=False)),
-        ("strength 2 or", lambda: session.v2v("a", ltx2.Reference(clip, strength=2))),
+        ("strength 2 is not", lambda: session.v2v("a", ltx2.Reference(clip, strength=2))),
         ("multiple of 96", lambda: session.v2v("a", ltx2.Reference(clip, downscale=3), **SIZE)),
         ("downscale 99", lambda: session.v2v("a", ltx2.Reference(clip, downscale=99), **SIZE)),
         ("float32 of 3x3 is not", lambda: session.v2v("a", np.zeros((3, 3), np.float32))),
@@ -228,7 +230,7 @@ def test_a_job_holds_what_the_video_is_made_by(
     with pytest.raises(KeyError):
         run(job=tmp_path / "j", progress=stops)
     resumed = session.resume(tmp_path / "j")
-    whole = run(splice=False)
+    whole = run()
     assert np.array_equal(resumed.frames, whole.frames)
     assert resumed.audio is not None and whole.audio is not None
     assert np.array_equal(resumed.audio, whole.audio)

@@ -9,11 +9,12 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 import ltx2
-from ltx2 import _native, cli, errors, request
+from ltx2 import _native, cli, enhancing, errors, request
 from ltx2._native import ffi, lib
 
 ROOT = Path(__file__).parent.parent
@@ -22,7 +23,7 @@ ROOT = Path(__file__).parent.parent
 NOT_OPTIONS = {
     "size", "prompt", "images", "image_count", "noise_count", "progress", "latents", "user_data",
     "features", "resume", "state", "keyframes", "references", "reference_count", "source", "sound",
-    "begin", "remake_from", "remake_to", "remake",
+    "begin", "retake_start", "retake_end", "retake_what",
 }  # fmt: skip
 
 
@@ -38,6 +39,7 @@ def test_options_are_the_fields_of_the_struct_and_the_flags_of_the_commands() ->
     assert set(ltx2.Options.__annotations__) == fields
     own = {"latents", "output", "model", "device", "threads", "low_memory"}
     own |= {"as_json", "verbose", "features", "preview", "job", "loras"}
+    own |= {"enhance", "enhance_instructions"}
     for command, positional in (
         ("t2v", {"prompt"}),
         ("i2v", {"prompt", "images", "crf", "keyframes"}),
@@ -50,14 +52,29 @@ def test_options_are_the_fields_of_the_struct_and_the_flags_of_the_commands() ->
                 assert parameter.opts == ["--" + name.replace("_", "-")]
 
 
-def test_options_are_described_in_the_words_of_the_header() -> None:
+def test_how_a_prompt_is_enhanced_is_the_fields_of_the_struct() -> None:
+    fields = {name for name, _ in ffi.typeof("ltx2_enhance_params").fields}
+    own = {"size", "prompt", "progress", "user_data"}
+    assert set(ltx2.Enhancing.__annotations__) == fields - own
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "struct"),
+    [
+        (request, "Options", "ltx2_video_params"),
+        (enhancing, "Enhancing", "ltx2_enhance_params"),
+    ],
+)
+def test_options_are_described_in_the_words_of_the_header(
+    module: ModuleType, name: str, struct: str
+) -> None:
     """The flags take the header's sentences; an editor shows those in the source of Options."""
-    source = Path(request.__file__).read_text(encoding="utf-8")
-    tree = next(n for n in ast.parse(source).body if getattr(n, "name", "") == "Options")
+    source = Path(str(module.__file__)).read_text(encoding="utf-8")
+    tree = next(n for n in ast.parse(source).body if getattr(n, "name", "") == name)
     assert isinstance(tree, ast.ClassDef)
     texts = [ast.literal_eval(n.value) for n in tree.body if isinstance(n, ast.Expr)]
-    documented = dict(zip(ltx2.Options.__annotations__, texts[1:], strict=True))
-    for name, sentence in _native.sentences("ltx2_video_params").items():
+    documented = dict(zip(getattr(module, name).__annotations__, texts[1:], strict=True))
+    for name, sentence in _native.sentences(struct).items():
         if name in documented:
             words = " ".join(str(documented[name]).split())
             assert words.startswith(sentence.removesuffix(".")), name

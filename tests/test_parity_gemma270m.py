@@ -16,6 +16,7 @@ from tolerance import NMSE, nmse
 
 pytestmark = pytest.mark.weights
 LAYERS = (0, 1, 6, 12, 17, 18)
+QUESTIONS = ("short", "long")
 PROMPTS = ("short", "other", "empty", "long")
 
 
@@ -48,3 +49,20 @@ def test_hidden_states_equal_transformers_on_dequantised_weights(
     assert np.isfinite(states).all()
     row = NMSE["gemma270m.exact" if exact else "gemma270m", "Q4_K_M"]
     assert max(worst.values()) <= row.limit, worst
+
+
+@pytest.mark.parametrize("exact", [False, True])
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_an_answer_has_the_logits_of_transformers(
+    question: str, exact: bool, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LTX2_EXACT", str(int(exact)))
+    want = golden("gemma270m-writing")
+    ids, asked = want[f"{question}.ids"], int(want[f"{question}.asked"][0])
+    logits = run("writer", [model], tmp_path, ids=ids[:-1], asked=asked)["logits"]
+    best = np.take_along_axis(logits, want[f"{question}.best"], 1)
+    worst = max(map(nmse, best, want[f"{question}.logits"]))
+    print(question, exact, f"{worst:.2g}")
+    row = NMSE["gemma270m.logits.exact" if exact else "gemma270m.logits", "Q4_K_M"]
+    assert worst <= row.limit
+    assert logits.argmax(1).tolist() == ids[asked:].tolist()

@@ -26,6 +26,13 @@ class Row(NamedTuple):
 NMSE: dict[tuple[str, str], Row] = {
     ("tokenizer", "any"): Row(0.0, 0.0),
     ("gemma", "F32"): Row(6.4e-11, 1.6e-11),
+    # as a language model; as users run it, whose cache is F16; of the cache alone
+    ("gemma.logits", "F32"): Row(3.4e-12, 8.6e-13),
+    ("gemma.writing", "F32"): Row(1.5e-6, 3.8e-7),
+    ("gemma.writing", "F16"): Row(8e-6, 1.9e-6),
+    ("gemma.writing", "Q8_0"): Row(8e-3, 2.0e-3),
+    ("gemma.cache", "F32"): Row(3e-12, 7.7e-13),
+    ("gemma.cache", "F16"): Row(1.5e-6, 3.8e-7),
     ("connector", "F32"): Row(4e-13, 1e-13),
     ("dit", "F32"): Row(1.5e-11, 3.6e-12),
     ("dit.deep", "F32"): Row(7.6e-11, 1.9e-11),  # 30 blocks
@@ -56,6 +63,9 @@ NMSE: dict[tuple[str, str], Row] = {
     # and F32 (LTX2_EXACT)
     ("gemma270m", "Q4_K_M"): Row(4e-7, 2.3e-7),
     ("gemma270m.exact", "Q4_K_M"): Row(3.7e-9, 9.3e-10),
+    # the eight largest logits of a step; of the one its cache is F16
+    ("gemma270m.logits", "Q4_K_M"): Row(4e-6, 9.4e-7),
+    ("gemma270m.logits.exact", "Q4_K_M"): Row(7e-10, 1.8e-10),
 }
 
 # weight type -> PSNR of the final frames in dB, at least. Of the types other than F32 as users run
@@ -132,6 +142,11 @@ TWINS_PSNR = Row(48.0, 58.5)  # of the frames, in dB, at least
 if DEVICE != "CPU":  # measured on lavapipe, Mesa 25
     NMSE |= {
         ("gemma", "F32"): Row(1e-4),
+        ("gemma.logits", "F32"): Row(1e-4, 2.9e-5),
+        ("gemma.writing", "F32"): Row(1e-4, 2.9e-5),
+        ("gemma.writing", "F16"): Row(1e-4),
+        ("gemma.cache", "F32"): Row(1e-4),
+        ("gemma.cache", "F16"): Row(1e-4),
         ("connector", "F32"): Row(1e-4),
         ("dit", "F32"): Row(1e-4),
         ("dit.deep", "F32"): Row(1e-4),

@@ -41,7 +41,7 @@ _sampling = applied(
 
 @click.command()
 @click.argument("prompt", required=False)
-@click.argument("references", nargs=-1, metavar="VIDEO...", required=True)
+@click.argument("references", nargs=-1, metavar="VIDEO...")
 @click.option("--strength", type=float, default=1.0, show_default=True,
               help="Of the references, above 0, up to 1.")  # fmt: skip
 @click.option("--attention", type=float, default=1.0, show_default=True,
@@ -63,6 +63,8 @@ def v2v(
     if features and prompt is not None:  # then videos are all there is
         references, prompt = [prompt, *references], None
     text = prompt_or_features(prompt, features)
+    if not references:
+        raise click.UsageError("Missing argument 'VIDEO...'.")
     rows = [ltx2.Reference(video, strength, attention) for video in references]
     pictures = chosen_images(images)
     make_video(
@@ -71,19 +73,29 @@ def v2v(
 
 
 @click.command()
-@click.argument("prompt")
-@click.argument("sound", metavar="SOUND")
+@click.argument("prompt", required=False)
+@click.argument("sound", required=False, metavar="SOUND")
 @_images
 @crf_flag
 @generation
 def a2v(
-    prompt: str, sound: str, images: Sequence[str], crf: int, features: str | None, **options: Any
+    prompt: str | None,
+    sound: str | None,
+    images: Sequence[str],
+    crf: int,
+    features: str | None,
+    **options: Any,
 ) -> None:
     """Make a video from PROMPT to SOUND, a file, which it keeps as it is."""
-    text = prompt_or_features(None if features else prompt, features)
+    if features and sound is None:  # then a sound is all there is
+        sound, prompt = prompt, None
+    text = prompt_or_features(prompt, features)
+    if sound is None:
+        raise click.UsageError("Missing argument 'SOUND'.")
+    heard = sound
     pictures = chosen_images(images)
     make_video(
-        lambda session, wanted: session.a2v(text, sound, images=pictures, crf=crf, **wanted),
+        lambda session, wanted: session.a2v(text, heard, images=pictures, crf=crf, **wanted),
         options,
     )
 

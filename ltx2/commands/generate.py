@@ -101,7 +101,13 @@ features_flag = click.option(
     "--features", metavar="FILE", type=click.Path(dir_okay=False),
     help="The encoded prompt, from `ltx2 encode`, in place of PROMPT.",
 )  # fmt: skip
-generation = applied([features_flag, _fields, watching, keeping, _shared])
+_enhancing = applied([
+    click.option("--enhance", is_flag=True,
+                 help="Let the text encoder write more words first, in minutes; they are printed."),
+    click.option("--enhance-instructions", metavar="FILE", type=click.Path(dir_okay=False),
+                 help="Enhance the prompt, as this text asks for in place of the library's own."),
+])  # fmt: skip
+generation = applied([features_flag, _enhancing, _fields, watching, keeping, _shared])
 _WATCHING = {"latents": "--save-latents", "preview": "--preview"}
 
 
@@ -223,9 +229,25 @@ def opened(options: Mapping[str, Any]) -> ltx2.Session:
 
 def _wanted(options: Mapping[str, Any]) -> dict[str, Any]:
     wanted = {name: value for name, value in options.items() if value is not None}
+    if (file := wanted.pop("enhance_instructions", None)) is not None:
+        wanted["enhance"] = {"instructions": _instructions(file)}
+    elif wanted.get("enhance"):
+        wanted["enhance"] = {}
+    else:
+        wanted.pop("enhance", None)
     if "noise" in wanted:
         wanted["noise"] = load_array("noise", wanted["noise"])
     return wanted
+
+
+def _instructions(path: str) -> str:
+    most = 1 << 20  # bytes; the library takes fewer
+    with Path(path).open("rb") as file:
+        raw = file.read(most + 1)
+    try:
+        return raw.decode()
+    except UnicodeDecodeError as error:
+        raise ltx2.InvalidArgumentError(f"instructions: {path}: {error}") from None
 
 
 def make_video(
@@ -253,11 +275,16 @@ def make_video(
         if "preview" in wanted:
             rate = (wanted.get("fps") or 24) / 8  # of latent frames
             wanted["preview"] = _preview(wanted["preview"], rate, bars)
+        if "enhance" in wanted:
+            wanted["enhance"]["text"] = bars.write
         if job:
             wanted["job"] = (job, output)
         video = make(session, {**wanted, "progress": bars.show})
-    if not opening["verbose"] and video.seed is not None:  # else it was logged at the start
-        say(f"seed {video.seed}")
+    if not opening["verbose"]:  # else it was logged at the start
+        if "enhanced_from" in video.metadata:
+            say(f"prompt: {video.metadata['prompt']}")
+        if video.seed is not None:
+            say(f"seed {video.seed}")
     _save(video, output)
     if finished := job or resumed:
         Path(finished).unlink(missing_ok=True)

@@ -63,6 +63,7 @@ class Bars:
         self.stage = ""
         self.bar: tqdm[Any] | None = None
         self.left: plans.TimeLeft | None = None
+        self.written = ""  # the stage whose text stands in place of its bar
 
     def expect(self, plan: dict[str, Any]) -> None:
         """A run that takes long begins with what it will take, and shows what is left of that."""
@@ -83,7 +84,19 @@ class Bars:
             if sys.stderr and sys.stderr.isatty():
                 self._draw(progress)
 
+    def write(self, text: str) -> None:
+        """What a stage writes, on a terminal, in place of its bar."""
+        with contextlib.suppress(OSError):
+            if sys.stderr and sys.stderr.isatty():
+                if self.written != self.stage:
+                    self.close()
+                self.written = self.stage
+                sys.stderr.write(visible(text))
+                sys.stderr.flush()
+
     def _draw(self, progress: Progress) -> None:
+        if progress.stage == self.written:
+            return
         if self.bar is None or progress.stage != self.stage:
             self.close()
             self.stage = progress.stage
@@ -102,6 +115,9 @@ class Bars:
 
     def close(self) -> None:
         bar, self.bar = self.bar, None
+        written, self.written = self.written, ""
         with contextlib.suppress(OSError):
             if bar is not None:
                 bar.close()
+            if written:
+                sys.stderr.write("\n")

@@ -59,6 +59,10 @@ if(NOT LTX2_NATIVE) # ggml itself leaves them out where it is built for another 
         set(GGML_${set} ON CACHE BOOL "" FORCE)
     endforeach()
 endif()
+# Its messages name source files: by paths that are the same wherever it is built.
+if(NOT MSVC)
+    add_compile_options("$<$<COMPILE_LANGUAGE:C,CXX>:-ffile-prefix-map=${ltx2_ggml}=ggml>")
+endif()
 add_subdirectory("${ltx2_ggml}" "${CMAKE_CURRENT_BINARY_DIR}/ggml" EXCLUDE_FROM_ALL)
 
 # An exception may pass through its C code (src/base/aborts.h).

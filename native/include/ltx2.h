@@ -152,8 +152,9 @@ typedef struct ltx2_reference {
     int32_t downscale, temporal;       /* default: what the adapters' files state, else 1 */
 } ltx2_reference;
 
-/* stage: "load", "text", "image", "denoise", "upscale" or "decode". Called on the calling thread, at
-   least at each step and often between. Returning false stops: the call gives LTX2_STATUS_CANCELLED. */
+/* stage: "load", "enhance", "text", "image", "denoise", "upscale", "decode" or "sound". Called on the
+   calling thread, at least at each step and often between. Returning false stops: the call gives
+   LTX2_STATUS_CANCELLED. */
 typedef struct ltx2_progress {
     const char * stage;
     int32_t done, total;
@@ -250,8 +251,8 @@ typedef struct ltx2_video_params {
     const ltx2_sound * sound;          /* the same of its sound. Where all of it is, the video gets
                                           these samples */
     int32_t begin;                     /* frame of the video where both begin, a multiple of 8 */
-    float remake_from, remake_to;      /* seconds of the video that are made anew; default: none */
-    const char * remake;               /* of what: "video" or "audio"; default: both */
+    float retake_start, retake_end;    /* seconds of the video that are made anew; default: none */
+    const char * retake_what;          /* of both: "video" or "audio"; default: both */
 } ltx2_video_params;
 
 typedef struct ltx2_frames_params {    /* frames to encode */
@@ -298,6 +299,29 @@ LTX2_API ltx2_status ltx2_session_encode_frames(ltx2_session * session,
                                                 const ltx2_frames_params * params,
                                                 ltx2_video ** out);
 
+/* Receives text in pieces, each of whole characters. Returning false stops, as with progress. */
+typedef bool (*ltx2_text_fn)(const char * text, void * user_data);
+typedef struct ltx2_enhance_params {   /* a prompt, for the text encoder to enhance */
+    size_t size;
+    const char * prompt;               /* UTF-8, required */
+    const char * instructions;         /* what it is asked to do with the prompt; default: the library's
+                                          own words */
+    bool of_image;                     /* the video begins with a picture, whose looks are then left
+                                          out; the picture itself is not looked at */
+    uint64_t seed;
+    float temperature;                 /* how freely it writes; negative is off: always the likeliest
+                                          token; default: 0.7 */
+    int32_t top_k;                     /* of how many tokens each is drawn; default: 50 */
+    int32_t tokens;                    /* at most; default: 512 */
+    ltx2_progress_fn progress;
+    ltx2_text_fn text;                 /* receives the answer while it is written, as it is written */
+    void * user_data;                  /* for both functions */
+} ltx2_enhance_params;
+/* A prompt of more words, to be used in place of the given one, which it is where the text encoder has
+   no answer. Released by ltx2_text_free. Errors: MODEL where the text encoder cannot be asked, as the
+   demo's. */
+LTX2_API ltx2_status ltx2_session_enhance(ltx2_session * session, const ltx2_enhance_params * params,
+                                          char ** out);
 LTX2_API ltx2_status ltx2_session_generate(ltx2_session * session, const ltx2_video_params * params,
                                            ltx2_video ** out);
 /* What generate would take with these, as JSON, before a weight is read: "width", "height",

@@ -327,6 +327,17 @@ ltx2_status ltx2_session_encode(ltx2_session * session, const ltx2_video_params 
     });
 }
 
+ltx2_status ltx2_session_enhance(ltx2_session * session, const ltx2_enhance_params * params,
+                                 char ** out) {
+    return guard_out(out, [&] {
+        const auto p =
+            received(params, offsetof(ltx2_enhance_params, user_data) + sizeof params->user_data,
+                     "ltx2_enhance_params");
+        need(p.prompt, "prompt");
+        return in_session(session, [&](Session & s) { return held_text(s.enhance(p)); });
+    });
+}
+
 void ltx2_features_free(ltx2_features * features) {
     guard([&] { take(held().features, features, "features"); });
 }

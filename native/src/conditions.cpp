@@ -1,5 +1,6 @@
 #include "conditions.h"
 
+#include "audio/resample.h"
 #include "base/error.h"
 #include "base/utf8.h"
 
@@ -81,36 +82,45 @@ static std::vector<ltx2_reference> references_of(const ltx2_video_params & p) {
 
 static void check_sound(const ltx2_sound & sound) {
     const int64_t most = int64_t{1} << 31;
-    if (!sound.samples || sound.count < 1 || sound.count > most || sound.channels < 1 ||
-        sound.channels > 64)
-        fail(LTX2_STATUS_INVALID_ARGUMENT, "sound: no samples, %lld of them, or %d channels",
-             static_cast<long long>(sound.count), sound.channels);
+    if (!sound.samples || sound.count < 1 || sound.count > most)
+        fail(LTX2_STATUS_INVALID_ARGUMENT, "sound: %lld samples are not in 1..%lld",
+             static_cast<long long>(sound.samples ? sound.count : 0), static_cast<long long>(most));
+    if (sound.channels < 1 || sound.channels > 64 || sound.sample_rate < 1 ||
+        sound.sample_rate > most_rate)
+        fail(LTX2_STATUS_INVALID_ARGUMENT,
+             "sound: %d channels are not in 1..64, or %d samples a second not in 1..%d",
+             sound.channels, sound.sample_rate, most_rate);
+    need(sound.samples, "sound.samples");
 }
 
 Conditions::Conditions(const ltx2_video_params & p, int frames, const Scale & scale)
     : images(images_of(p, frames)), keyframes(p.keyframes), references(references_of(p)),
-      source(p.source), sound(p.sound), begin(p.begin), from(p.remake_from), to(p.remake_to),
+      source(p.source), sound(p.sound), begin(p.begin), from(p.retake_start), to(p.retake_end),
       scale(scale) {
-    const bool given = source || sound, asks = from != 0 || to != 0 || p.remake;
-    if (source)
+    const bool given = source || sound, asks = from != 0 || to != 0 || p.retake_what;
+    if (source) {
+        need(source, "source");
         check_clip("source", *source);
-    if (sound)
+    }
+    if (sound) {
+        need(sound, "sound");
         check_sound(*sound);
+    }
     if ((begin || asks) && !given)
         fail(LTX2_STATUS_INVALID_ARGUMENT, "%s: of what? there is no source and no sound",
-             begin ? "begin" : "remake");
+             begin ? "begin" : "retake");
     if (begin < 0 || begin >= frames || begin % scale.time)
         fail(LTX2_STATUS_INVALID_ARGUMENT, "begin: %d is not a multiple of %d in 0..%d", begin,
              scale.time, frames - 1);
     if (asks && !(std::isfinite(from) && std::isfinite(to) && from >= 0 && from < to))
         fail(LTX2_STATUS_INVALID_ARGUMENT,
-             "remake_from, remake_to: %g..%g are no seconds of the video", from, to);
-    const std::string what = p.remake ? p.remake : "";
+             "retake_start, retake_end: %g..%g are no seconds of the video", from, to);
+    const std::string what = p.retake_what ? p.retake_what : "";
     if (!what.empty() && what != "video" && what != "audio")
-        fail(LTX2_STATUS_INVALID_ARGUMENT, "remake: %s is neither video nor audio",
+        fail(LTX2_STATUS_INVALID_ARGUMENT, "retake_what: %s is neither video nor audio",
              shown(what).c_str());
-    remakes_video = what != "audio";
-    remakes_sound = what != "video";
+    retakes_video = what != "audio";
+    retakes_sound = what != "video";
     if (source && begin > 0 && source_frames(frames) == 1)
         fail(LTX2_STATUS_INVALID_ARGUMENT,
              "source: %d frames from frame %d on, of %d; %d are the least where it does not begin "

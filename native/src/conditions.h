@@ -19,7 +19,7 @@ struct Conditions {
     const ltx2_sound * sound = nullptr;
     int begin = 0;          // frame of the video where source and sound begin
     float from = 0, to = 0; // seconds that are made anew
-    bool remakes_video = true, remakes_sound = true;
+    bool retakes_video = true, retakes_sound = true;
     Scale scale; // of the video
 
     Conditions() = default;
@@ -33,7 +33,7 @@ struct Conditions {
     // Frames of the source that are used: 8k + 1, and no more than the video has from `begin` on.
     int source_frames(int frames) const;
     // Whether these seconds lie, for a part, in what is made anew.
-    bool remakes(float start, float end) const { return end > from && start < to; }
+    bool retakes(float start, float end) const { return end > from && start < to; }
 };
 
 // Which frames of a reference are used: the first, and then every so many, 8k + 1 in all.

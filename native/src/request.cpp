@@ -214,6 +214,9 @@ static std::vector<Stage> stages_of(const ltx2_video_params & p, const Defaults 
 Request Request::resized(const VideoSize & size, const Scale & scale) const {
     Request other = *this;
     other.frames = size.frames, other.height = size.height, other.width = size.width;
+    other.noise = nullptr, other.noise_count = 0, other.resume = nullptr; // of this size alone
+    if (other.conditions.begin + scale.time >= size.frames)
+        other.conditions = {};
     other.grid = grid_of(size.width, size.height, size.frames, fps, scale);
     const Recipe & all = find_recipe(recipe);
     for (size_t i = 0; i < other.stages.size(); ++i)
@@ -263,7 +266,7 @@ static void check_conditions(const Request & want, bool may_sound) {
         fail(may_sound ? LTX2_STATUS_MODEL : LTX2_STATUS_INVALID_ARGUMENT,
              "sound: one is given, and %s", may_sound ? "the model makes none" : "audio is off");
     if (c.to > static_cast<float>(want.frames) / want.fps + 1e-3f)
-        fail(LTX2_STATUS_INVALID_ARGUMENT, "remake_to: %g is after the video's %g seconds", c.to,
+        fail(LTX2_STATUS_INVALID_ARGUMENT, "retake_end: %g is after the video's %g seconds", c.to,
              static_cast<float>(want.frames) / want.fps);
 }
 
@@ -325,7 +328,8 @@ bool Request::uses_negative() const {
 
 int64_t Request::sound_tokens() const {
     const double latents_per_second = 25;
-    return audio ? std::llrint(latents_per_second * frames / double{fps}) : 0; // halves to even
+    const int64_t tokens = std::llrint(latents_per_second * frames / double{fps}); // halves to even
+    return audio ? std::max<int64_t>(1, tokens) : 0;
 }
 
 // As it is written, not with the digits that a double adds: 0.7.

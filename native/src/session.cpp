@@ -3,6 +3,7 @@
 #include "base/finite.h"
 #include "base/log.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 
@@ -49,17 +50,21 @@ void Session::check(const std::vector<float> & values, const std::string & where
         fail_not_finite(where, suspects, progress);
 }
 
+const Tokenizer & Session::tokenizer() {
+    if (!tokenizer_)
+        tokenizer_ = std::make_unique<Tokenizer>(Tokenizer::open(model_.need(TextEncoder::part)));
+    return *tokenizer_;
+}
+
 std::vector<TextFeatures> Session::encode(const Request & want, const Progress & progress) {
     if (want.features)
         return given(want);
-    if (!tokenizer_)
-        tokenizer_ = std::make_unique<Tokenizer>(Tokenizer::open(model_.need(TextEncoder::part)));
     std::vector<std::string> prompts = {want.prompt};
     if (want.uses_negative())
         prompts.push_back(want.negative);
     std::vector<TextFeatures> texts;
     for (const std::string & prompt : prompts) { // one prompt's hidden states take up to 0.8 GB
-        std::vector<int32_t> tokens = tokenizer_->encode(prompt, text_length_ + 1);
+        std::vector<int32_t> tokens = tokenizer().encode(prompt, text_length_ + 1);
         if (tokens.size() > static_cast<size_t>(text_length_)) {
             const bool negative = &prompt != &prompts[0];
             log(negative && !want.negative_given ? Level::debug : Level::warning,
@@ -72,19 +77,22 @@ std::vector<TextFeatures> Session::encode(const Request & want, const Progress &
         if (want.audio)
             texts.back() = TextFeatures::side_by_side(
                 texts.back(), use<AudioConnector>(progress).project(states, progress));
-        check(texts.back().values, "encoding the prompt",
-              {{model_.need(TextEncoder::part)},
-               {model_.need(Connector::projection_part)},
-               {model_.need(Connector::part)}},
-              progress);
+        std::vector<Suspect> weights = {{model_.need(TextEncoder::part)},
+                                        {model_.need(Connector::projection_part)},
+                                        {model_.need(Connector::part)}};
+        if (want.audio) {
+            weights.push_back({model_.need(AudioConnector::projection_part)});
+            weights.push_back({model_.need(AudioConnector::part)});
+        }
+        check(texts.back().values, "encoding the prompt", weights, progress);
     }
     return texts;
 }
 
-Latents Session::encode(const std::vector<float> & pixels, const VideoSize & size,
+Latents Session::encode(std::vector<float> pixels, const VideoSize & size,
                         const std::string & where, const Progress & progress) {
-    Latents latents =
-        use<VideoEncoder>(progress).encode(pixels, size.frames, size.height, size.width, progress);
+    Latents latents = use<VideoEncoder>(progress).encode(std::move(pixels), size.frames,
+                                                         size.height, size.width, progress);
     const Part & part = model_.need(VideoEncoder::part);
     check(latents.values, where, {{part, "vae.encoder."}, {part, "vae.per_channel_statistics."}},
           progress);
@@ -193,6 +201,19 @@ void Session::fill_in(std::vector<ltx2_reference> & references) const {
     }
 }
 
+// A later stage is a few steps without guidance, which a dev model alone makes blurred.
+void Session::check_distilled(const Request & want) const {
+    const std::list<Adapter> & all = model_.adapters();
+    const bool distils = std::any_of(all.begin(), all.end(),
+                                     [](const Adapter & adapter) { return adapter.distils; });
+    if (defaults_.schedule != "distilled" && !distils)
+        log(Level::warning,
+            "recipe: %s ends as a distilled model does, and this is a dev model; give the LoRA "
+            "that "
+            "makes it one, as ltx-2.3-22b-distilled-lora-384, or take the distilled model",
+            want.recipe.c_str());
+}
+
 // What can be told before any work is.
 Request Session::request(const ltx2_video_params & params) {
     if (params.audio > 0 && !makes_sound_)
@@ -201,13 +222,17 @@ Request Session::request(const ltx2_video_params & params) {
     Request want(params, defaults_, decoder_.scale, makes_sound_);
     fill_in(want.conditions.references);
     want.check_references(decoder_.scale);
+    if (want.conditions.sound)
+        sound_of(want); // is finite
     decoder_.check(want.grid);
     check_pixels(want.grid);
     choose_residency(want.grid);
     if (!want.features)
         model_.need_all();
-    if (want.stages.size() > 1)
+    if (want.stages.size() > 1) {
         model_.need(Upsampler::part);
+        check_distilled(want);
+    }
     return want;
 }
 
@@ -271,7 +296,8 @@ std::unique_ptr<Video> Session::encode(const ltx2_frames_params & params) {
     return while_unchanged(model_, [&] {
         progress("image", 0, 1);
         const VideoSize size{params.frames, params.height, params.width};
-        return video_of(encode(pixels, size, "encoding the frames", progress), defaults_.fps);
+        return video_of(encode(std::move(pixels), size, "encoding the frames", progress),
+                        defaults_.fps);
     });
 }
 

@@ -55,6 +55,7 @@ public:
     Json settings(const ltx2_video_params & params);
     std::unique_ptr<Features> encode(const ltx2_video_params & params);
     std::unique_ptr<Video> encode(const ltx2_frames_params & params);
+    std::string enhance(const ltx2_enhance_params & params);
     // What `generate` would take, as JSON: docs/c-api.md. `speeds`: of an earlier plan, or empty.
     Json plan(const ltx2_video_params & params, const std::string & speeds);
     const char * device() const { return ggml_backend_dev_name(device_.ggml()); }
@@ -71,21 +72,25 @@ private:
     // MODEL where the files have changed or the values, of one of the stages, are not finite.
     void check(const std::vector<float> & values, const std::string & where,
                const std::vector<Suspect> & suspects, const Progress & progress) const;
-    template <class Component>
-    Component & use(const Progress & progress);
-    template <class Component>
-    std::unique_ptr<Component> made();
+    template <class Component, class... Options>
+    Component & use(const Progress & progress, Options... options);
+    template <class Component, class... Options>
+    std::unique_ptr<Component> made(Options... options);
     void leave();
 
     void check_text();
+    const Tokenizer & tokenizer();
+    TextEncoder & writer(const Progress & progress);
+    void check_writing(size_t prompt, int64_t room);
     void check_upsampler();
     std::unique_ptr<Video> make(const ltx2_video_params & params);
     std::vector<TextFeatures> encode(const Request & want, const Progress & progress);
     std::vector<TextFeatures> given(const Request & want) const;
-    Latents encode(const std::vector<float> & pixels, const VideoSize & size,
-                   const std::string & where, const Progress & progress);
+    Latents encode(std::vector<float> pixels, const VideoSize & size, const std::string & where,
+                   const Progress & progress);
     Request request(const ltx2_video_params & params);
     void fill_in(std::vector<ltx2_reference> & references) const;
+    void check_distilled(const Request & want) const;
     // `before`: the latents that the stage begins with, or none.
     Stream start(const Request & want, size_t stage, const Latents & before,
                  const Progress & progress);
@@ -152,10 +157,12 @@ inline std::unique_ptr<TextEncoder> open(const Model & model, Device & device) {
     return open_text_encoder(model, device);
 }
 
-template <class Component>
-std::unique_ptr<Component> Session::made() {
+template <class Component, class... Options>
+std::unique_ptr<Component> Session::made([[maybe_unused]] Options... options) {
     if constexpr (std::is_same_v<Component, Dit>)
         return std::make_unique<Dit>(model_, device_, with_audio_);
+    else if constexpr (std::is_same_v<Component, TextEncoder>)
+        return open_text_encoder(model_, device_, options...);
     else if constexpr (std::is_same_v<Component, AudioEncoder> ||
                        std::is_same_v<Component, AudioDecoder> ||
                        std::is_same_v<Component, Vocoder>)
@@ -165,15 +172,15 @@ std::unique_ptr<Component> Session::made() {
 }
 
 // One component at a time, or all of them where the caller has the memory.
-template <class Component>
-Component & Session::use(const Progress & progress) {
+template <class Component, class... Options>
+Component & Session::use(const Progress & progress, Options... options) {
     std::unique_ptr<Component> & slot = std::get<std::unique_ptr<Component>>(resident_);
     if (in_use_ != &slot) {
         leave();
         in_use_ = &slot;
     }
     if (!slot) {
-        std::unique_ptr<Component> component = made<Component>();
+        std::unique_ptr<Component> component = made<Component>(options...);
         component->load(progress);
         model_.check_unchanged();
         slot = std::move(component);

@@ -3,6 +3,7 @@
 #include "session.h"
 
 #include "audio/mel.h"
+#include "audio/resample.h"
 #include "base/finite.h"
 #include "vae/image.h"
 
@@ -60,11 +61,14 @@ Latents Session::encode(const ltx2_clip & clip, const std::vector<int> & frames,
     pixels.reserve(size_t{3} * static_cast<size_t>(size.height) * size.width * frames.size());
     const Counted held = device_.hold(pixels.capacity() * sizeof(float));
     for (int frame : frames) {
+        if (device_.tally())
+            break;
         const std::vector<float> one = cover(clip.pixels + count * static_cast<size_t>(frame),
                                              clip.width, clip.height, size.width, size.height);
         pixels.insert(pixels.end(), one.begin(), one.end());
     }
-    return encode(pixels, size, where, progress);
+    pixels.resize(pixels.capacity());
+    return encode(std::move(pixels), size, where, progress);
 }
 
 // A source that does not begin the video gives its latents but the first, which stands for one
@@ -81,7 +85,7 @@ void Session::keep_source(const Request & want, const Grid & grid, Stream & vide
         const int at = f + shift;
         const float start = static_cast<float>(std::max(0, scale.time * (at - 1) + 1));
         const float end = static_cast<float>(scale.time * at + 1);
-        if (!(given.remakes_video && given.remakes(start / want.fps, end / want.fps)))
+        if (!(given.retakes_video && given.retakes(start / want.fps, end / want.fps)))
             replace(video, grid.frame_cells() * at,
                     latents.values.data() + f * grid.frame_cells() * video.channels,
                     grid.frame_cells(), 1);
@@ -110,9 +114,9 @@ Stream Session::start(const Request & want, size_t stage, const Latents & before
     for (size_t i = 0; i < given.images.size(); ++i) {
         progress("image", done++, all);
         const ltx2_image & image = given.images[i];
-        const std::vector<float> pixels =
+        std::vector<float> pixels =
             cover(image.pixels, image.width, image.height, size.width, size.height);
-        const Latents latents = encode(pixels, {1, size.height, size.width},
+        const Latents latents = encode(std::move(pixels), {1, size.height, size.width},
                                        words("encoding image %zu", i + 1), progress);
         if (given.is_appended(image))
             append(video, latents, image.strength,
@@ -144,7 +148,6 @@ static float sound_start(int64_t token) {
 }
 static float sound_end(int64_t token) { return sound_start(token + 1); }
 
-// A sound that begins later has silence before it.
 Sound sound_of(const Request & want) {
     const ltx2_sound & given = *want.conditions.sound;
     const double length = want.frames / double{want.fps};
@@ -154,12 +157,27 @@ Sound sound_of(const Request & want) {
                   given.channels, given.sample_rate);
     if (!all_finite(sound.samples))
         fail(LTX2_STATUS_INVALID_ARGUMENT, "sound: holds a value that is not finite");
-    const double later = want.conditions.begin / double{want.fps};
-    sound.samples.insert(sound.samples.begin(),
-                         2 * static_cast<size_t>(std::llrint(later * sound.rate)), 0.0f);
     const size_t end = 2 * static_cast<size_t>(std::llrint(length * sound.rate));
     if (sound.samples.size() > end)
         sound.samples.resize(end);
+    return sound;
+}
+
+// As the encoder takes it; one that begins later has silence before it.
+static Sound encoders_sound(const Request & want) {
+    Sound sound = sound_of(want);
+    if (want.conditions.begin == 0)
+        return sound;
+    constexpr int rate = 16000;
+    sound.samples = resample(sound.samples, sound.rate, rate, Outside::zeros);
+    sound.rate = rate;
+    const double later = want.conditions.begin / double{want.fps},
+                 all = want.frames / double{want.fps};
+    const auto samples = [](double seconds) {
+        return 2 * static_cast<size_t>(std::llrint(seconds * rate));
+    };
+    sound.samples.insert(sound.samples.begin(), samples(later), 0.0f);
+    sound.samples.resize(std::min(sound.samples.size(), samples(all)));
     return sound;
 }
 
@@ -172,7 +190,7 @@ static bool keeps_sound(const Request & want, int64_t token, int64_t encoded) {
     const bool there =
         given.source ? sound_start(token) < static_cast<float>(frames) / want.fps : token < encoded;
     return there && sound_start(token) >= later &&
-           !(given.remakes_sound && given.remakes(sound_start(token), sound_end(token)));
+           !(given.retakes_sound && given.retakes(sound_start(token), sound_end(token)));
 }
 
 Stream Session::start_sound(const Request & want, const Latents & before,
@@ -188,7 +206,8 @@ Stream Session::start_sound(const Request & want, const Latents & before,
     if (!want.conditions.sound || !counts_sound())
         return audio;
     AudioEncoder & encoder = use<AudioEncoder>(progress);
-    const Spectrogram spectrogram = encoder_spectrogram(sound_of(want), processor(), progress);
+    const Spectrogram spectrogram =
+        encoder_spectrogram(encoders_sound(want), processor(), progress);
     Latents latents = encoder.encode(spectrogram, progress);
     check(latents.values, "encoding the sound", {{model_.need(AudioEncoder::part)}}, progress);
     latents.values.resize(audio.latents.size()); // a source that is longer than its sound is silent

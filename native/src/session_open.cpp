@@ -96,6 +96,7 @@ void Session::check_sound() {
         return;
     }
     const Dit dit(model_, device_, /*with_audio=*/true);
+    open<AudioEncoder>(model_, processor());
     const auto decoder = open<AudioDecoder>(model_, processor());
     const auto vocoder = open<Vocoder>(model_, processor());
     const auto connector = open<AudioConnector>(model_, device_);

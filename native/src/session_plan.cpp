@@ -87,6 +87,27 @@ Tally Session::count(const Request & want) {
     return tally;
 }
 
+// The question and one token of the answer: the further ones are alike.
+void Session::check_writing(size_t prompt, int64_t room) {
+    Tally tally;
+    {
+        const Device::Counting counting(device_, tally);
+        const Aside aside{*this};
+        const Progress progress(begin_stage, &tally, &closed_);
+        in_use_ = nullptr;
+        TextEncoder & encoder = writer(progress);
+        TextCache cache = encoder.cache(room);
+        encoder.predict(std::vector<int32_t>(prompt), cache, progress);
+        encoder.predict({0}, cache, progress);
+    }
+    const double have = static_cast<double>(device_.memory());
+    const double needed = static_cast<double>(needs(tally));
+    if (have > 0 && needed > have)
+        fail(LTX2_STATUS_OUT_OF_MEMORY,
+             "memory: enhancing a prompt needs %.0f MiB, and there are %.0f MiB",
+             needed / (1 << 20), have / (1 << 20));
+}
+
 // Fewer frames first, then a smaller picture of the same shape with as many of them as fit.
 std::optional<VideoSize> Session::nearest(const Request & want) {
     const Scale & scale = decoder_.scale;

@@ -180,7 +180,9 @@ void Session::denoise(const Request & want, size_t index, const std::vector<Text
                           state[s].groups});
     }
     DitRun run(dit, inputs, stage.uses_isolated());
-    const std::vector<Suspect> weights = {{model_.need(Dit::part)}};
+    std::vector<Suspect> weights = {{model_.need(Dit::part)}};
+    if (want.audio)
+        weights.push_back({model_.need(Dit::audio_part)});
     int step = stage.first;
     const auto check_step = [&](const std::vector<float> & values) {
         check(values, words("denoising step %d of %d", step, stage.steps()), weights, progress);
@@ -237,7 +239,7 @@ Sampled Session::sample(const Request & want, const std::vector<TextFeatures> & 
         }
         made.video = {stage.grid, state.front().channels, std::move(state.front().latents)};
         made.video.values.resize(static_cast<size_t>(made.video.size())); // without what came after
-        made.sound_is_given = want.audio && state[1].is_given();
+        made.sound_is_given = want.conditions.sound && state[1].is_given();
         if (want.audio)
             made.audio = {{static_cast<int>(state[1].tokens()), 1, 1},
                           audio_channels_,

@@ -70,6 +70,8 @@ static void encode_wrongly(void) {
     check(features == NULL, "the features are null after a failure");
     check(ltx2_session_settings(NULL, &params, &text) == LTX2_STATUS_INVALID_ARGUMENT, "settings");
     check(text == NULL, "the settings are null after a failure");
+    check(ltx2_session_enhance(NULL, NULL, &text) == LTX2_STATUS_INVALID_ARGUMENT, "enhance");
+    check(text == NULL, "the prompt is null after a failure");
     check(ltx2_session_encode_frames(NULL, &frames, &video) == LTX2_STATUS_INVALID_ARGUMENT,
           "encode frames");
     check(video == NULL && strstr(ltx2_last_error(), "pixels") != NULL, "no pixels");

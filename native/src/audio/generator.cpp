@@ -217,7 +217,8 @@ std::vector<float> Generator::in_one_piece(Device & device, const float * frames
             if (config_.end == GeneratorConfig::End::tanh)
                 y = ggml_tanh(g.ctx(), y);
             else if (config_.end == GeneratorConfig::End::clamp)
-                y = ggml_clamp(g.ctx(), y, -1, 1);
+                y = ggml_add(g.ctx(), ggml_clamp(g.ctx(), y, -1, 1),
+                             ggml_sub(g.ctx(), y, y)); // a clamp alone takes NaN for a bound
             g.output(y, out.data());
         }
         g.run();

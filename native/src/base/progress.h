@@ -11,8 +11,8 @@
 namespace ltx2 {
 
 // What `stage` may be, in the order of a generation.
-inline constexpr const char * progress_stages[] = {"load",    "text",   "image", "denoise",
-                                                   "upscale", "decode", "sound"};
+inline constexpr const char * progress_stages[] = {"load",    "enhance", "text",   "image",
+                                                   "denoise", "upscale", "decode", "sound"};
 
 // What a function of the caller's answers; where there is none, yes. It must not throw: what it
 // throws all the same is an Error from here on.

@@ -46,12 +46,36 @@ size_t utf8_error(std::string_view text) {
     return std::string_view::npos;
 }
 
-static uint32_t code_point(std::string_view character) {
+uint32_t code_point(std::string_view character) {
     const auto first = static_cast<uint8_t>(character[0]);
     uint32_t code = character.size() == 1 ? first : first & (0x7F >> character.size());
     for (size_t i = 1; i < character.size(); ++i)
         code = code << 6 | (static_cast<uint8_t>(character[i]) & 0x3F);
     return code;
+}
+
+// What Python takes for a space.
+static constexpr std::string_view spaces[] = {
+    "\t",           "\n",           "\v",           "\f",           "\r",
+    "\x1C",         "\x1D",         "\x1E",         "\x1F",         " ",
+    "\xC2\x85",     "\xC2\xA0",     "\xE1\x9A\x80", "\xE2\x80\x80", "\xE2\x80\x81",
+    "\xE2\x80\x82", "\xE2\x80\x83", "\xE2\x80\x84", "\xE2\x80\x85", "\xE2\x80\x86",
+    "\xE2\x80\x87", "\xE2\x80\x88", "\xE2\x80\x89", "\xE2\x80\x8A", "\xE2\x80\xA8",
+    "\xE2\x80\xA9", "\xE2\x80\xAF", "\xE2\x81\x9F", "\xE3\x80\x80"};
+
+std::string_view stripped(std::string_view text) {
+    for (bool more = true; more;) {
+        more = false;
+        for (const std::string_view space : spaces) {
+            const size_t size = space.size();
+            const bool first = text.substr(0, size) == space;
+            text.remove_prefix(first ? size : 0);
+            const bool last = text.size() >= size && text.substr(text.size() - size) == space;
+            text.remove_suffix(last ? size : 0);
+            more = more || first || last;
+        }
+    }
+    return text;
 }
 
 // Unicode's control and format characters, and its ends of lines and paragraphs.

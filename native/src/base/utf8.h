@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <string>
 #include <string_view>
 
@@ -12,6 +13,9 @@ namespace ltx2 {
 size_t utf8_error(std::string_view text);
 // The length in bytes of the character that `text` begins with; 0 where that is not valid UTF-8.
 size_t utf8_length(std::string_view text);
+uint32_t code_point(std::string_view character); // one, valid
+
+std::string_view stripped(std::string_view text); // as Python's str.strip()
 
 // How the character that `text`, not empty, begins with is shown to a person: as it is, or escaped
 // where it would show as something else: no text, a control character, an end of a line, a mark of

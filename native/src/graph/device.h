@@ -91,6 +91,9 @@ public:
     // Whether every matrix is loaded as F32 for that, up to eight times the memory.
     bool widens_weights() const { return exact_ && ops_->rounds_to_weights; }
 
+    // Of values that are kept to be read again and again: half as large as they are.
+    ggml_type kept_type() const { return exact_ ? GGML_TYPE_F32 : GGML_TYPE_F16; }
+
     // For tests: is called with every tapped value, F32, contiguous, in ggml order.
     using TapFn = std::function<void(const std::string & name, Shape ne, const float * data)>;
     TapFn tap;

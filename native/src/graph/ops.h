@@ -40,6 +40,10 @@ inline Tensor add(Nodes & g, Tensor a, Tensor b) { return ggml_add(g.ctx(), a, b
 inline Tensor mul(Nodes & g, Tensor a, Tensor b) { return ggml_mul(g.ctx(), a, b); }
 // a view of `count` frames of x [channels, width, height, frames] from `first` on,
 Tensor frames_of(Nodes & g, Tensor x, int64_t first, int64_t count);
+// each head of x [heads * head_dim, tokens] as attention reads it, [head_dim, heads, tokens]:
+// normed, where `norm` is not null, and rotated, where there are angles,
+Tensor ready_heads(Nodes & g, Tensor x, int64_t head_dim, Tensor norm, float eps,
+                   const Rotary & rotary);
 // and each head of x [heads * head_dim, tokens] times 2 sigmoid of its logit [heads, tokens].
 Tensor gate_heads(Nodes & g, Tensor x, Tensor logits);
 

@@ -140,26 +140,26 @@ static Tensor mask_of(Nodes & g, const AttentionCall & call) {
     return g.input(GGML_TYPE_F16, {keys, tokens, 1, 1}, mask->data());
 }
 
+Tensor ready_heads(Nodes & g, Tensor x, int64_t head_dim, Tensor norm, float eps,
+                   const Rotary & rotary) {
+    const bool whole = norm && norm->ne[0] == x->ne[0];
+    if (whole)
+        x = with_norm(g, x, norm, eps);
+    x = ggml_reshape_3d(g.ctx(), x, head_dim, x->ne[0] / head_dim, x->ne[1]);
+    if (norm && !whole)
+        x = with_norm(g, x, norm, eps);
+    return rotary.cos ? rotate(g, x, rotary.cos, rotary.sin) : x;
+}
+
 static Tensor attention(Nodes & g, const AttentionCall & call, ggml_type kv) {
-    const auto in_heads = [&](Tensor t) {
-        return ggml_reshape_3d(g.ctx(), t, call.head_dim, t->ne[0] / call.head_dim, t->ne[1]);
-    };
     const auto prepared = [&](Tensor t, Tensor norm, const Rotary & rotary) {
-        if (!norm)
-            t = in_heads(t);
-        else if (norm->ne[0] == t->ne[0])
-            t = in_heads(with_norm(g, t, norm, call.eps));
-        else
-            t = with_norm(g, in_heads(t), norm, call.eps);
-        return rotary.cos ? rotate(g, t, rotary.cos, rotary.sin) : t;
+        return ready_heads(g, t, call.head_dim, norm, call.eps, rotary);
     };
     const auto heads_outside = [&](Tensor t) { return ggml_permute(g.ctx(), t, 0, 2, 1, 3); };
-    const auto stored = [&](Tensor t) {
-        return kv == GGML_TYPE_F32 ? t : ggml_cast(g.ctx(), t, kv);
-    };
+    const auto stored = [&](Tensor t) { return t->type == kv ? t : ggml_cast(g.ctx(), t, kv); };
     Tensor q = heads_outside(prepared(call.q, call.q_norm, call.q_rotary));
     Tensor k = stored(heads_outside(prepared(call.k, call.k_norm, call.k_rotary)));
-    Tensor v = stored(heads_outside(in_heads(call.v)));
+    Tensor v = stored(heads_outside(prepared(call.v, nullptr, {})));
     Tensor out = ggml_flash_attn_ext(g.ctx(), q, k, v, mask_of(g, call), call.scale, 0.0f, 0.0f);
     ggml_flash_attn_ext_set_prec(out, GGML_PREC_F32);
     out = ggml_reshape_2d(g.ctx(), out, out->ne[0] * out->ne[1], out->ne[2]);

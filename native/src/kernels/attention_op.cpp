@@ -142,6 +142,8 @@ static void attend(AttentionPlan & p, Tensor out, int thread, int) {
 }
 
 Tensor attention(Nodes & g, const AttentionCall & call) {
+    if (call.cached)
+        return attention_cached(g, call);
     const AttentionKernels & kernels = variant().attention;
     const std::shared_ptr<AttentionPlan> plan(new AttentionPlan{call, g.workers()});
     AttentionPlan & p = *plan;

@@ -76,6 +76,9 @@ struct AttentionCall {
     int64_t window = 0; // query i sees key j where i - window < j <= i; 0: all of them
     std::vector<TokenGroup> groups = {}; // of queries and keys alike; none: all see all
     bool bf16 = false;                   // q, k, v and the softmax's values may be rounded to BF16
+    // k and v are as a cache keeps them: F32 or F16, and q and k are normed and rotated already.
+    // There is one query, which sees all keys.
+    bool cached = false;
 
     int64_t heads() const { return q->ne[0] / head_dim; }
     int64_t kv_heads() const { return k->ne[0] / head_dim; }

@@ -9,6 +9,7 @@ namespace ltx2::kernels {
 
 Tensor matmul(Nodes & g, const MatmulCall & call);
 Tensor attention(Nodes & g, const AttentionCall & call);
+Tensor attention_cached(Nodes & g, const AttentionCall & call); // where the call says so
 Tensor norm(Nodes & g, const NormCall & call);
 Tensor add_gated(Nodes & g, Tensor x, Tensor branch, const TokenRow & gate);
 Tensor gelu(Nodes & g, Tensor x, Tensor factor);

@@ -79,6 +79,9 @@ struct Gemm {
     // Decoded 8-bit values as F32.
     void (*scaled)(const uint8_t * values, const float * scales, const float * minima,
                    int64_t count, float * out);
+    // These times x, summed as Rows::dot sums.
+    float (*dot_scaled)(const uint8_t * values, const float * scales, const float * minima,
+                        int64_t count, const float * x);
     // Values as 8 bits with one scale for 32, as a decoder gives them.
     void (*to_int8)(const float * x, int64_t count, uint8_t * values, float * scales);
     // from [panel][stride] to [count][panel], in units

@@ -338,8 +338,31 @@ struct Product {
             std::memcpy(out + r * n, sums + r * panel, static_cast<size_t>(width) * sizeof(float));
     }
 
-    // All rows, which are few, times the outputs of the panel at `column`. Each output's weights
-    // are read once from beginning to end, which takes nearly all the time.
+    // Part of a row of weights times as much of the only row of activations.
+    float dot_part(int64_t at, int64_t first, int64_t count) {
+        const float * x = row_of(plan.prepared, 0) + first;
+        if (coding || !decoder.decode || count % 32) {
+            values_of(at, first, count, room.values);
+            return variant().rows.dot(x, room.values, count);
+        }
+        uint8_t bytes[Room::most_values];
+        float scales[Room::most_values / 32], minima[Room::most_values / 32];
+        decoder.decode(weight_row(at), first, count, bytes, scales, minima);
+        return kernels.dot_scaled(bytes, scales, decoder.has_minima ? minima : nullptr, count, x);
+    }
+
+    // The same of the outputs of the panel at `column`. Each output's weights are read once from
+    // beginning to end, which takes nearly all the time.
+    void multiply_one(int64_t column) {
+        for (int64_t i = 0; i < std::min(panel, n - column); ++i) {
+            room.sums[i] = 0;
+            for (int64_t first = 0; first < k; first += Room::most_values)
+                room.sums[i] += dot_part(column + i, first, std::min(Room::most_values, k - first));
+        }
+        finish(room.sums, 1, column, floats(plan.out) + column);
+    }
+
+    // All rows, which are few, with the same bits.
     void multiply_few(int64_t column) {
         const ggml_tensor * x = plan.prepared;
         std::fill_n(room.sums, rows * panel, 0.0f);
@@ -415,7 +438,7 @@ static void run(GemmPlan & plan, Tensor, int thread, int) {
 static void run_few(GemmPlan & plan, Tensor, int thread, int) {
     Product product(plan, thread);
     for (int64_t column; (column = product.panel * plan.next.fetch_add(1)) < product.n;)
-        product.multiply_few(column);
+        product.rows == 1 ? product.multiply_one(column) : product.multiply_few(column);
 }
 
 Tensor matmul(Nodes & g, const MatmulCall & call) {

@@ -8,8 +8,9 @@ namespace ltx2 {
 
 struct Adapter {
     std::string path;
-    float given = 1;    // by the caller, of all that it adds
-    float strength = 1; // of the stage that runs
+    float given = 1;      // by the caller, of all that it adds
+    float strength = 1;   // of the stage that runs
+    bool distils = false; // makes a dev model a distilled one, as its name says
     // How much smaller than the video the references are that it was trained with, and which share
     // of its frames they have; 0: its file does not say.
     int downscale = 0, temporal = 0;

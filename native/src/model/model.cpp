@@ -211,6 +211,7 @@ void Model::add_adapter(Adapter & adapter) {
                 continue;
             owners[modules.emplace(name.substr(0, stem), &source).first->first] = &part;
         }
+    adapter.distils = is_named(adapter.path, "distilled");
     TensorFile file = read_tensor_file(adapter.path);
     for (TensorInfo & tensor : file.tensors)
         while (tensor.shape.size() > 2 && tensor.shape.back() == 1) // as of a convolution
@@ -223,8 +224,7 @@ void Model::add_adapter(Adapter & adapter) {
 
 void Model::set_strengths(float distilled, float others) {
     for (Adapter & adapter : adapters_)
-        adapter.strength =
-            adapter.given * (is_named(adapter.path, "distilled") ? distilled : others);
+        adapter.strength = adapter.given * (adapter.distils ? distilled : others);
 }
 
 // ---- what files state

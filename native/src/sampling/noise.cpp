@@ -70,4 +70,11 @@ std::vector<float> normal_noise(uint64_t seed, uint32_t stream, int64_t count) {
     return out;
 }
 
+double even_noise(uint64_t seed, uint32_t stream, uint64_t index) {
+    const Counter bits =
+        philox({static_cast<uint32_t>(index), static_cast<uint32_t>(index >> 32), stream, 1},
+               static_cast<uint32_t>(seed), static_cast<uint32_t>(seed >> 32));
+    return bits[0] / 4294967296.0;
+}
+
 } // namespace ltx2

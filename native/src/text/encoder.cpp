@@ -10,8 +10,8 @@ Tensor HiddenStates::state(Nodes & g, int which) const {
                         static_cast<size_t>(which) * t->nb[2]);
 }
 
-std::unique_ptr<TextEncoder> open_text_encoder(const Model & model, Device & device) {
-    return std::make_unique<Gemma3>(model.need(TextEncoder::part), device);
+std::unique_ptr<TextEncoder> open_text_encoder(const Model & model, Device & device, bool writes) {
+    return std::make_unique<Gemma3>(model.need(TextEncoder::part), device, writes);
 }
 
 } // namespace ltx2

@@ -1,4 +1,5 @@
-// A text encoder: tokens -> hidden states. Which one a model has is read off its part.
+// A text encoder: tokens -> hidden states; and, as the language model that it is, -> what comes
+// next. Which one a model has is read off its part.
 #pragma once
 
 #include "base/progress.h"
@@ -17,6 +18,17 @@ struct HiddenStates {
     Tensor state(Nodes & g, int which) const; // a view, [width, tokens]
 };
 
+// What every layer keeps of the tokens that were read, so that a further one costs itself alone.
+struct TextCache {
+    struct Layer {
+        // [width, rows], as they are looked at; token t lies in row t % rows, so that where fewer
+        // are looked at than there may be, the last ones are there.
+        Kept keys, values;
+    };
+    std::vector<Layer> layers;
+    int64_t tokens = 0, room = 0; // read so far; of so many
+};
+
 class TextEncoder {
 public:
     static constexpr const char * part = "text_encoder";
@@ -29,10 +41,19 @@ public:
     // Reports stage "text". Errors: MODEL (a token outside the vocabulary), OUT_OF_MEMORY,
     // CANCELLED.
     virtual HiddenStates encode(const std::vector<int32_t> & tokens, const Progress & progress) = 0;
+
+    // ---- of one that was opened to write
+    virtual bool writes() const = 0;
+    virtual TextCache cache(int64_t room) const = 0; // empty. OUT_OF_MEMORY
+    // Reads the tokens after those of the cache, the first time many, then one by one. Gives the
+    // logits of the next one, by token. Reports stage "enhance", in tokens. Errors as encode().
+    virtual std::vector<float> predict(const std::vector<int32_t> & tokens, TextCache & cache,
+                                       const Progress & progress) = 0;
 };
 
-// The encoder of the model's architecture. Checks its config and every tensor; reads no weights.
-// MODEL.
-std::unique_ptr<TextEncoder> open_text_encoder(const Model & model, Device & device);
+// The encoder of the model's architecture. Checks its config and every tensor; reads no weights. To
+// write, which takes the embedding as one more matrix, if it `writes`. MODEL.
+std::unique_ptr<TextEncoder> open_text_encoder(const Model & model, Device & device,
+                                               bool writes = false);
 
 } // namespace ltx2

@@ -1,5 +1,6 @@
 #include "text/gemma3.h"
 
+#include <algorithm>
 #include <cmath>
 
 namespace ltx2 {
@@ -28,8 +29,47 @@ GemmaLayer::GemmaLayer(const Weights & w, const GemmaConfig & c)
       ffn_up(linear(w / "ffn_up", c.hidden, c.ffn)),
       ffn_down(linear(w / "ffn_down", c.ffn, c.hidden)) {}
 
+// `count` columns of x from `first` on.
+static Tensor columns(Graph & g, Tensor x, int64_t first, int64_t count) {
+    return ggml_view_2d(g.ctx(), x, x->ne[0], count, x->nb[1],
+                        static_cast<size_t>(first) * x->nb[1]);
+}
+
+// Tokens from `first` on into their rows of a cache; of more than it has rows, the last ones.
+static void keep_rows(Graph & g, Tensor x, int64_t first, Tensor kept) {
+    const int64_t rows = kept->ne[1], count = x->ne[1];
+    for (int64_t i = std::max<int64_t>(0, count - rows), some; i < count; i += some) {
+        const int64_t row = (first + i) % rows;
+        some = std::min(count - i, rows - row);
+        g.keep(columns(g, x, i, some), columns(g, kept, row, some));
+    }
+}
+
+// What is looked at: the tokens themselves, or, of a cache, what it has.
+static Tensor attend(Graph & g, AttentionCall call, const TextCache::Layer * past, int64_t first) {
+    if (!past)
+        return g.ops().attention(g, call);
+    const auto ready = [&](Tensor x, Tensor norm, const Rotary & rotary) {
+        Tensor heads = ready_heads(g, x, call.head_dim, norm, call.eps, rotary);
+        return ggml_reshape_2d(g.ctx(), heads, x->ne[0], x->ne[1]);
+    };
+    const Tensor keys = past->keys.tensor, values = past->values.tensor;
+    keep_rows(g, ready(call.k, call.k_norm, call.k_rotary), first, keys);
+    keep_rows(g, call.v, first, values);
+    if (first == 0)
+        return g.ops().attention(g, call);
+    const int64_t there = std::min(first + 1, keys->ne[1]);
+    AttentionCall one;
+    one.q = ready(call.q, call.q_norm, call.q_rotary);
+    one.k = columns(g, keys, 0, there), one.v = columns(g, values, 0, there);
+    one.head_dim = call.head_dim;
+    one.scale = call.scale;
+    one.cached = true;
+    return g.ops().attention(g, one);
+}
+
 Tensor GemmaLayer::operator()(Graph & g, const GemmaConfig & c, Tensor x, const Rotary & rotary,
-                              int64_t window) const {
+                              int64_t window, const TextCache::Layer * past, int64_t first) const {
     Tensor a = attn_norm(g, x);
     AttentionCall call;
     call.q = attn_q(g, a), call.k = attn_k(g, a), call.v = attn_v(g, a);
@@ -39,7 +79,7 @@ Tensor GemmaLayer::operator()(Graph & g, const GemmaConfig & c, Tensor x, const 
     call.q_rotary = call.k_rotary = rotary;
     call.scale = c.scale;
     call.window = window;
-    x = post_attention_norm.add(g, x, attn_output(g, g.ops().attention(g, call)));
+    x = post_attention_norm.add(g, x, attn_output(g, attend(g, call, past, first)));
 
     Tensor m = ffn_norm(g, x);
     Tensor gate = ffn_gate(g, m), up = ffn_up(g, m);
@@ -55,9 +95,19 @@ static Source embedding(const Weights & w, int hidden) {
     return table;
 }
 
-Gemma3::Gemma3(const Part & part, Device & device)
+// One more layer, so that where weights come and go layer by layer it does too.
+static std::optional<Linear> head(const Weights & w, const GemmaConfig & c, bool writes) {
+    if (!writes)
+        return {};
+    const Linear made = linear(w, c.hidden, w.shape("weight", 2)[0]);
+    w.begin_layer();
+    return made;
+}
+
+Gemma3::Gemma3(const Part & part, Device & device, bool writes)
     : device_(device), config_(gemma_config(*part.file)), store_(device),
       layers_(all_layers<GemmaLayer>(Weights(store_, part, "blk"), config_)),
+      head_(head(Weights(store_, part, "token_embd"), config_, writes)),
       output_norm_(Weights(store_, part, "output_norm"), config_.hidden, config_.eps) {
     embedding_ = embedding(Weights(store_, part, "token_embd"), config_.hidden);
 }
@@ -80,52 +130,107 @@ std::vector<float> Gemma3::embed(const std::vector<int32_t> & tokens) const {
     return rows;
 }
 
-// Angles [head_dim / 2, 1, tokens], the same for every head: position * base^(-2j / head_dim).
-static void fill_rotary(const GemmaConfig & c, bool global, int64_t tokens,
-                        std::vector<float> & cosines, std::vector<float> & sines) {
-    const int half = c.head_dim / 2;
-    for (int64_t position = 0; position < tokens; ++position)
-        for (int j = 0; j < half; ++j) {
-            const float base = static_cast<float>(global ? c.rope_base : c.rope_base_local);
-            float frequency = 1 / std::pow(base, static_cast<float>(2 * j) / c.head_dim);
-            if (global)
-                frequency /= static_cast<float>(c.rope_factor);
-            const float angle = static_cast<float>(position) * frequency;
-            cosines.push_back(std::cos(angle));
-            sines.push_back(std::sin(angle));
-        }
+// The same for every head: position * base^(-2j / head_dim).
+GemmaAngles::GemmaAngles(const GemmaConfig & c, int64_t first, int64_t tokens)
+    : half(c.head_dim / 2), tokens(tokens) {
+    for (const bool global : {false, true})
+        for (int64_t position = first; position < first + tokens; ++position)
+            for (int j = 0; j < half; ++j) {
+                const float base = static_cast<float>(global ? c.rope_base : c.rope_base_local);
+                float frequency = 1 / std::pow(base, static_cast<float>(2 * j) / c.head_dim);
+                if (global)
+                    frequency /= static_cast<float>(c.rope_factor);
+                const float angle = static_cast<float>(position) * frequency;
+                cosines[global].push_back(std::cos(angle));
+                sines[global].push_back(std::sin(angle));
+            }
+}
+
+Rotary GemmaAngles::rotary(Graph & g, bool global) const {
+    const Shape ne = {half, 1, tokens, 1};
+    return {g.input(GGML_TYPE_F32, ne, cosines[global].data()),
+            g.input(GGML_TYPE_F32, ne, sines[global].data())};
+}
+
+Kept Gemma3::begin(const std::vector<int32_t> & tokens) const {
+    if (tokens.empty())
+        fail(LTX2_STATUS_INTERNAL, "gemma: no tokens");
+    const std::vector<float> embedded = embed(tokens);
+    Kept x =
+        device_.keep(GGML_TYPE_F32, {config_.hidden, static_cast<int64_t>(tokens.size()), 1, 1});
+    device_.write(x.tensor, embedded.data(), embedded.size() * sizeof(float));
+    return x;
+}
+
+int64_t Gemma3::window(size_t layer, int64_t tokens) const {
+    return config_.is_global[layer] ? tokens : config_.sliding_window;
 }
 
 HiddenStates Gemma3::encode(const std::vector<int32_t> & tokens, const Progress & progress) {
     const int64_t count = static_cast<int64_t>(tokens.size()), hidden = config_.hidden;
-    if (tokens.empty())
-        fail(LTX2_STATUS_INTERNAL, "gemma: no tokens");
+    const Kept x = begin(tokens);
     HiddenStates out{states(), count, hidden,
                      device_.keep(GGML_TYPE_F32, {hidden, count, states(), 1})};
-    const std::vector<float> embedded = embed(tokens);
-    std::vector<float> cosines[2], sines[2];
-    for (int global = 0; global < 2; ++global)
-        fill_rotary(config_, global, count, cosines[global], sines[global]);
-    Kept x = device_.keep(GGML_TYPE_F32, {hidden, count, 1, 1});
-    for (Tensor first : {out.values.tensor, x.tensor})
-        device_.write(first, embedded.data(), embedded.size() * sizeof(float));
+    const GemmaAngles angles(config_, 0, count);
     const int total = static_cast<int>(layers_.size());
     for (int i = 0; i < total; ++i) {
         progress("text", i, total);
-        store_.use_layer(static_cast<size_t>(i), count);
-        const bool global = config_.is_global[static_cast<size_t>(i)];
+        const size_t layer = static_cast<size_t>(i);
+        store_.use_layer(layer, count);
         Graph g(device_, progress, 256);
-        const Shape angles = {config_.head_dim / 2, 1, count, 1};
-        const Rotary rotary = {g.input(GGML_TYPE_F32, angles, cosines[global].data()),
-                               g.input(GGML_TYPE_F32, angles, sines[global].data())};
-        Tensor y = layers_[static_cast<size_t>(i)](g, config_, x.tensor, rotary,
-                                                   global ? count : config_.sliding_window);
+        if (i == 0)
+            g.keep(x.tensor, out.state(g, 0));
+        Tensor y = layers_[layer](g, config_, x.tensor, angles.rotary(g, config_.is_global[layer]),
+                                  window(layer, count));
         g.keep(y, x.tensor);
         g.keep(i + 1 == total ? output_norm_(g, y) : y, out.state(g, i + 1));
         g.run();
     }
     progress("text", total, total);
     return out;
+}
+
+TextCache Gemma3::cache(int64_t room) const {
+    TextCache cache;
+    cache.room = room;
+    const ggml_type type = device_.kept_type();
+    for (size_t i = 0; i < layers_.size(); ++i) {
+        const Shape ne = {int64_t{config_.kv_heads} * config_.head_dim,
+                          std::min(room, window(i, room)), 1, 1};
+        cache.layers.push_back({device_.keep(type, ne), device_.keep(type, ne)});
+    }
+    return cache;
+}
+
+std::vector<float> Gemma3::predict(const std::vector<int32_t> & tokens, TextCache & cache,
+                                   const Progress & progress) {
+    const int64_t count = static_cast<int64_t>(tokens.size()), first = cache.tokens;
+    if (!head_ || (first && count != 1) || first + count > cache.room)
+        fail(LTX2_STATUS_INTERNAL, "gemma: %lld tokens after %lld of %lld",
+             static_cast<long long>(count), static_cast<long long>(first),
+             static_cast<long long>(cache.room));
+    const Kept x = begin(tokens);
+    const GemmaAngles angles(config_, first, count);
+    const int64_t total = static_cast<int64_t>(layers_.size());
+    for (int64_t i = 0; i < total; ++i) {
+        if (i == 0 || count > 1)
+            progress("enhance", static_cast<int>(first + count * i / total),
+                     static_cast<int>(cache.room));
+        const size_t layer = static_cast<size_t>(i);
+        store_.use_layer(layer, count);
+        Graph g(device_, progress, 256);
+        g.keep(layers_[layer](g, config_, x.tensor, angles.rotary(g, config_.is_global[layer]),
+                              window(layer, first + count), &cache.layers[layer], first),
+               x.tensor);
+        g.run();
+    }
+    store_.use_layer(layers_.size(), 1);
+    std::vector<float> logits(static_cast<size_t>(head_->weight.n()));
+    Graph g(device_, progress, 64);
+    g.output((*head_)(g, output_norm_(g, columns(g, x.tensor, count - 1, 1))), logits.data());
+    g.run();
+    cache.tokens += count;
+    return logits;
 }
 
 } // namespace ltx2

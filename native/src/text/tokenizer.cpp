@@ -1,36 +1,12 @@
 #include "text/tokenizer.h"
 
+#include "base/utf8.h"
 #include "files/paths.h"
 #include "text/tokenizer_parts.h"
 
 namespace ltx2 {
 
 namespace {
-
-// What Python takes for a space.
-constexpr std::string_view spaces[] = {
-    "\t",           "\n",           "\v",           "\f",           "\r",
-    "\x1C",         "\x1D",         "\x1E",         "\x1F",         " ",
-    "\xC2\x85",     "\xC2\xA0",     "\xE1\x9A\x80", "\xE2\x80\x80", "\xE2\x80\x81",
-    "\xE2\x80\x82", "\xE2\x80\x83", "\xE2\x80\x84", "\xE2\x80\x85", "\xE2\x80\x86",
-    "\xE2\x80\x87", "\xE2\x80\x88", "\xE2\x80\x89", "\xE2\x80\x8A", "\xE2\x80\xA8",
-    "\xE2\x80\xA9", "\xE2\x80\xAF", "\xE2\x81\x9F", "\xE3\x80\x80"};
-
-// As Python's str.strip().
-std::string_view stripped(std::string_view text) {
-    for (bool more = true; more;) {
-        more = false;
-        for (const std::string_view space : spaces) {
-            const size_t size = space.size();
-            const bool first = text.substr(0, size) == space;
-            text.remove_prefix(first ? size : 0);
-            const bool last = text.size() >= size && text.substr(text.size() - size) == space;
-            text.remove_suffix(last ? size : 0);
-            more = more || first || last;
-        }
-    }
-    return text;
-}
 
 // The text without an added token in it: cut where the pre-tokenizer says, then pieces are joined.
 void encode_plain(const TokenizerParts & parts, std::string_view text, size_t enough,
@@ -47,15 +23,82 @@ void encode_plain(const TokenizerParts & parts, std::string_view text, size_t en
     }
 }
 
-} // namespace
-
-std::vector<int32_t> Tokenizer::encode(std::string_view text, int max_tokens) const {
-    if (max_tokens < 1)
-        fail(LTX2_STATUS_INVALID_ARGUMENT, "tokenizer: %d tokens at most; at least 1", max_tokens);
+void check_prompt(std::string_view text) {
     if (text.size() > longest_prompt)
         fail(LTX2_STATUS_INVALID_ARGUMENT, "prompt: %zu bytes; at most %zu", text.size(),
              longest_prompt);
     require_utf8(text, LTX2_STATUS_INVALID_ARGUMENT, "prompt");
+}
+
+// Of the tokens found whole, those that are a run of white space; the others mean something.
+bool is_blank(std::string_view token) {
+    return replace_all(token, space_mark, " ").find_first_not_of("\n\t ") == std::string::npos;
+}
+
+// A token that means something is cut after its first character, so that no joining makes it.
+void encode_as_text(const TokenizerParts & parts, std::string_view text,
+                    std::vector<int32_t> & out) {
+    const auto plain = [&](std::string_view piece) {
+        encode_plain(parts, parts.normalize(piece), SIZE_MAX, out);
+    };
+    for (const AddedTokens::Part & part : parts.added.split(text)) {
+        const size_t first = utf8_length(part.text);
+        if (part.id == AddedTokens::plain)
+            plain(part.text);
+        else if (is_blank(part.text))
+            out.push_back(part.id);
+        else
+            plain(part.text.substr(0, first)), plain(part.text.substr(first));
+    }
+}
+
+constexpr const char *turn_starts = "<start_of_turn>", *turn_ends = "<end_of_turn>";
+
+} // namespace
+
+std::vector<int32_t> Tokenizer::encode_turn(std::string_view text) const {
+    check_prompt(text);
+    const int32_t starts = parts_->added_token(turn_starts), ends = parts_->added_token(turn_ends);
+    if (starts < 0 || ends < 0)
+        fail(LTX2_STATUS_MODEL,
+             "text encoder: its tokenizer has no %s, so it cannot be asked to enhance a prompt; "
+             "Gemma 3 12B can",
+             starts < 0 ? turn_starts : turn_ends);
+    std::vector<int32_t> out = {parts_->bos, starts};
+    encode_as_text(*parts_, "user\n" + std::string(text), out);
+    out.push_back(ends);
+    encode_as_text(*parts_, "\n", out);
+    out.push_back(starts);
+    encode_as_text(*parts_, "model\n", out);
+    return out;
+}
+
+bool Tokenizer::ends_turn(int32_t token) const {
+    return token == parts_->added_token(turn_ends) || token == parts_->added_token("<eos>");
+}
+
+std::string Tokenizer::text(int32_t token) const {
+    const Bpe & bpe = parts_->bpe;
+    if (token < 0)
+        return "";
+    for (size_t byte = 0; byte < bpe.bytes.size(); ++byte)
+        if (bpe.bytes[byte] == token)
+            return std::string(1, static_cast<char>(byte));
+    size_t i = static_cast<size_t>(token); // usually its place
+    if (i >= bpe.vocabulary.size() || bpe.vocabulary.id(i) != token)
+        for (i = 0; i < bpe.vocabulary.size() && bpe.vocabulary.id(i) != token;)
+            ++i;
+    if (i == bpe.vocabulary.size())
+        return "";
+    const std::string_view piece = bpe.vocabulary.text(i);
+    const bool means = parts_->added_token(piece) == token && !is_blank(piece);
+    return means ? "" : replace_all(piece, space_mark, " ");
+}
+
+std::vector<int32_t> Tokenizer::encode(std::string_view text, int max_tokens) const {
+    if (max_tokens < 1)
+        fail(LTX2_STATUS_INVALID_ARGUMENT, "tokenizer: %d tokens at most; at least 1", max_tokens);
+    check_prompt(text);
     text = stripped(text);
 
     const size_t enough = static_cast<size_t>(max_tokens);

@@ -1,5 +1,6 @@
 // Prompt -> tokens: Gemma 3's tokenizer, from any of the three places where it is kept. The ids are
 // those of Hugging Face's: the text stripped, <bos> before it, nothing after it, cut at the end.
+// And back, of what a language model answers.
 #pragma once
 
 #include "model/model.h"
@@ -37,6 +38,14 @@ public:
     // At least <bos>, at most `max_tokens`. INVALID_ARGUMENT where `text` is not UTF-8 or is longer
     // than 1 MiB: the work stays O(n log n) in something that fits.
     std::vector<int32_t> encode(std::string_view text, int max_tokens) const;
+
+    // A person's turn in a conversation and the beginning of the model's, as Gemma 3 was trained on
+    // it. No part of `text` becomes a token that means something, like the end of a turn. MODEL
+    // where the vocabulary has no such tokens; INVALID_ARGUMENT as encode().
+    std::vector<int32_t> encode_turn(std::string_view text) const;
+    bool ends_turn(int32_t token) const; // <end_of_turn> or <eos>
+    // The bytes that a token stands for; none of one that only means something.
+    std::string text(int32_t token) const;
 
     size_t size() const; // every id is below it
 

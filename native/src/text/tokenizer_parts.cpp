@@ -61,6 +61,11 @@ std::string TokenizerParts::normalize(std::string_view text) const {
     return out;
 }
 
+int32_t TokenizerParts::added_token(std::string_view text) const {
+    const std::vector<AddedTokens::Part> parts = added.split(text);
+    return parts.size() == 1 ? parts.front().id : AddedTokens::plain;
+}
+
 ScoredParts::ScoredParts(size_t pieces, size_t bytes, std::string what) : what_(std::move(what)) {
     parts_.replacements = TokenizerParts::spaces_marked();
     parts_.bpe.fuse_unknown = true;

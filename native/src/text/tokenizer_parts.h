@@ -29,6 +29,7 @@ struct TokenizerParts {
     size_t size = 0;
 
     std::string normalize(std::string_view text) const;
+    int32_t added_token(std::string_view text) const; // the one of this text, or -1
 
     // Gemma 3's, and all that SentencePiece and GGUF can state.
     static std::vector<std::pair<std::string, std::string>> spaces_marked() {

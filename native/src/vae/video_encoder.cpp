@@ -27,7 +27,7 @@ static std::vector<float> patched(const float * pixels, int64_t frames, int64_t 
     return patches;
 }
 
-Latents VideoEncoder::encode(const std::vector<float> & pixels, int frames, int height, int width,
+Latents VideoEncoder::encode(std::vector<float> pixels, int frames, int height, int width,
                              const Progress & progress) {
     const VaeConfig & c = config_;
     check_size("clip", frames, height, width, 16384);
@@ -40,6 +40,7 @@ Latents VideoEncoder::encode(const std::vector<float> & pixels, int frames, int 
     out.values.reserve(static_cast<size_t>(out.size()));
     const Shape ne = {3 * c.patch * c.patch, width / c.patch, height / c.patch, frames};
     const std::vector<float> patches = patched(pixels.data(), frames, height, width, c.patch);
+    pixels = {}; // a video's are large
     stream_.run(patches.data(), ne, window, {progress, nullptr, 0},
                 [&](const std::vector<float> & values, Shape given) {
                     // Means first, then the variance, which is not read.

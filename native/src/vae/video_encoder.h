@@ -18,7 +18,7 @@ public:
 
     // `pixels` [frames][height][width][3] in [-1, 1], 1 + k * scale.time frames. Reports nothing,
     // but can be stopped. Errors: INVALID_ARGUMENT, OUT_OF_MEMORY, CANCELLED.
-    Latents encode(const std::vector<float> & pixels, int frames, int height, int width,
+    Latents encode(std::vector<float> pixels, int frames, int height, int width,
                    const Progress & progress);
 
     // Bytes of frames that a layer takes at once; 0: all of them.

@@ -127,6 +127,32 @@ TEST(settings_fill_in_what_the_model_wants) {
     ltx2_session_close(session);
 }
 
+// The demo's text encoder cannot be asked; what is wrong with the question is said before.
+TEST(a_prompt_is_enhanced_only_by_who_can_be_asked) {
+    ltx2_session * session = open_demo();
+    ltx2_enhance_params p = {};
+    char * text = nullptr;
+    CHECK_REFUSED(ltx2_session_enhance(session, nullptr, &text), "ltx2_enhance_params: null");
+    CHECK_REFUSED(ltx2_session_enhance(session, &p, &text), "ltx2_enhance_params.size");
+    p.size = sizeof p;
+    CHECK_REFUSED(ltx2_session_enhance(session, &p, &text), "prompt: null");
+    p.prompt = "a cat";
+    CHECK_REFUSED(ltx2_session_enhance(session, &p, nullptr), "out: null");
+    p.temperature = NAN;
+    CHECK_REFUSED(ltx2_session_enhance(session, &p, &text), "temperature: nan");
+    p.temperature = 0, p.top_k = -1;
+    CHECK_REFUSED(ltx2_session_enhance(session, &p, &text), "top_k: -1");
+    p.top_k = 0, p.tokens = 5000;
+    CHECK_REFUSED(ltx2_session_enhance(session, &p, &text), "tokens: 5000");
+    p.tokens = 0, p.prompt = "\xff";
+    CHECK_REFUSED(ltx2_session_enhance(session, &p, &text), "prompt: not UTF-8");
+    p.prompt = "a cat";
+    CHECK(ltx2_session_enhance(session, &p, &text) == LTX2_STATUS_MODEL);
+    CHECK(says("no <start_of_turn>") && text == nullptr);
+    ltx2_session_close(session);
+    CHECK_REFUSED(ltx2_session_enhance(session, &p, &text), "session: closed");
+}
+
 TEST(frames_become_latents) {
     ltx2_session * session = open_demo();
     const std::vector<uint8_t> pixels(9 * 64 * 64 * 3, 200);

@@ -77,6 +77,19 @@ static Run gemma_run(Device & device, const Model & model, int tokens) {
     };
 }
 
+// SIZE: tokens read before; one more each time
+static Run writing_run(Device & device, const Model & model, int tokens) {
+    const std::shared_ptr<TextEncoder> encoder = open_text_encoder(model, device, true);
+    encoder->load(quiet);
+    auto cache = std::make_shared<TextCache>(encoder->cache(tokens + 1));
+    encoder->predict(std::vector<int32_t>(static_cast<size_t>(tokens), 7), *cache, quiet);
+    return [=] {
+        cache->tokens = tokens;
+        encoder->predict({7}, *cache, quiet);
+        return std::vector<double>();
+    };
+}
+
 // The DiT's attention over itself between its projections, or one with heads of 64. KIND: F32, or
 // BF16 where matmuls may use it. SIZE: tokens
 static Run attention_run(Device & device, int64_t head_dim, const std::string & kind, int tokens) {
@@ -187,24 +200,26 @@ static Run make_run(Device & device, const std::string & part, const std::string
     if (part == "video")
         return video_run(device, model, size);
     static const Model parts({model});
-    return part == "dit"      ? dit_run(device, parts, size)
-           : part == "decode" ? decode_run(device, parts, size)
-           : part == "encode" ? encode_run(device, parts, size)
-           : part == "sound"  ? sound_run(device, parts, size)
-                              : gemma_run(device, parts, size);
+    return part == "dit"       ? dit_run(device, parts, size)
+           : part == "decode"  ? decode_run(device, parts, size)
+           : part == "encode"  ? encode_run(device, parts, size)
+           : part == "sound"   ? sound_run(device, parts, size)
+           : part == "writing" ? writing_run(device, parts, size)
+                               : gemma_run(device, parts, size);
 }
 
 static int bench(int argc, char ** argv) {
     if (argc == 3 && std::string(argv[1]) == "peaks") {
         for (std::string line; std::getline(std::cin, line);) {
             const Peaks p = peaks(std::atoi(argv[2]));
-            std::printf("%.3f %.3f %.3f\n", p.f32, p.bf16, p.int8), std::fflush(stdout);
+            std::printf("%.3f %.3f %.3f %.3f\n", p.f32, p.bf16, p.int8, p.memory);
+            std::fflush(stdout);
         }
         return 0;
     }
     if (argc != 5)
         fail(LTX2_STATUS_INVALID_ARGUMENT,
-             "usage: bench dit|decode|encode|sound|gemma|attention|attention64|types|video "
+             "usage: bench dit|decode|encode|sound|gemma|writing|attention|attention64|types|video "
              "MODEL|KIND|KINDS THREADS SIZE");
     Device device("CPU", std::atoi(argv[3]));
     const Run run = make_run(device, argv[1], argv[2], std::atoi(argv[4]));

@@ -44,9 +44,10 @@ Run sound_run(Device & device, const Model & model, int latents);
 Run types_run(int threads, const std::string & kinds, int rows);
 
 // Giga-operations a second of independent multiply-adds in registers, on so many threads at once:
-// F32, BF16 pairs and 8-bit quadruples into one sum; 0 where this processor has none.
+// F32, BF16 pairs and 8-bit quadruples into one sum; 0 where this processor has none. And gigabytes
+// a second of memory that is read.
 struct Peaks {
-    double f32, bf16, int8;
+    double f32, bf16, int8, memory;
 };
 Peaks peaks(int threads);
 

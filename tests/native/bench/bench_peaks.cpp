@@ -2,6 +2,7 @@
 #include "bench.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <cstring>
 #include <iterator>
@@ -95,8 +96,24 @@ static float int8_loop() {
 }
 #endif
 
+// Far more than the caches hold; each thread reads a part of it.
+static double memory_rate(int threads) {
+    constexpr size_t all = size_t{64} << 20; // numbers of 8 bytes
+    static const std::vector<uint64_t> numbers(all, 1);
+    std::atomic<size_t> next{0};
+    const size_t part = all / static_cast<size_t>(threads);
+    return rate(threads, 8.0 * static_cast<double>(part), [&next, part] {
+        const uint64_t * from = numbers.data() + next.fetch_add(part);
+        uint64_t sums[16] = {};
+        for (size_t i = 0; i + 16 <= part; i += 16)
+            for (size_t j = 0; j < 16; ++j)
+                sums[j] += from[i + j];
+        return static_cast<float>(std::accumulate(std::begin(sums), std::end(sums), uint64_t{0}));
+    });
+}
+
 Peaks peaks(int threads) {
-    Peaks p{rate(threads, 2.0 * rounds * 192, f32_loop), 0, 0};
+    Peaks p{rate(threads, 2.0 * rounds * 192, f32_loop), 0, 0, memory_rate(threads)};
     [[maybe_unused]] const double vectors = 2.0 * rounds * chains;
 #ifdef __AVX512BF16__
     p.bf16 = rate(threads, vectors * 32, bf16_loop);

@@ -97,8 +97,24 @@ ltx2_status generate(ltx2_session * session, Hash & hash) {
     return status;
 }
 
-// Where the video fails, the same session must give it afterwards.
-Outcome video(const Files & files, int threads) {
+// A text encoder that cannot be asked says so, which is right as well.
+ltx2_status enhance(ltx2_session * session, Hash & hash) {
+    ltx2_enhance_params params{};
+    params.size = sizeof params;
+    params.prompt = "a red circle", params.instructions = "Say more.";
+    params.tokens = 3, params.seed = 7;
+    char * text = nullptr;
+    const ltx2_status status = ltx2_session_enhance(session, &params, &text);
+    if (text)
+        hash.add(text, std::strlen(text));
+    ltx2_text_free(text);
+    const bool refused = status == LTX2_STATUS_MODEL && std::strstr(ltx2_last_error(), "has no <");
+    return refused ? LTX2_STATUS_OK : status;
+}
+
+// Where it fails, the same session must give it afterwards.
+Outcome in_session(const Files & files, int threads,
+                   ltx2_status (*work)(ltx2_session * session, Hash & hash)) {
     ltx2_session_params params{};
     params.size = sizeof params;
     params.files = files.data(), params.file_count = files.size();
@@ -108,15 +124,18 @@ Outcome video(const Files & files, int threads) {
     ltx2_status status = ltx2_session_open(&params, &opened);
     const Owner<ltx2_session, ltx2_session_close> session(opened);
     if (status == LTX2_STATUS_OK)
-        status = generate(opened, hash);
+        status = work(opened, hash);
     Outcome outcome = ended(status, hash);
     if (status != LTX2_STATUS_OK && opened) {
-        if (generate(opened, again) != LTX2_STATUS_OK)
+        if (work(opened, again) != LTX2_STATUS_OK)
             return {LTX2_STATUS_INTERNAL, std::string("then: ") + ltx2_last_error(), 0};
         outcome.result = again.value;
     }
     return outcome;
 }
+
+Outcome video(const Files & files, int threads) { return in_session(files, threads, generate); }
+Outcome prompt(const Files & files, int threads) { return in_session(files, threads, enhance); }
 
 // Of a tensor that takes several threads.
 int32_t tensor(const char * plan) {
@@ -147,8 +166,6 @@ Outcome convert(const Files & files, int) {
 
 } // namespace
 
-const std::vector<Call> all_calls = {{"start", start, true},
-                                     {"first-video", video, true},
-                                     {"describe", describe, false},
-                                     {"video", video, false},
-                                     {"convert", convert, false}};
+const std::vector<Call> all_calls = {{"start", start, true},        {"first-video", video, true},
+                                     {"describe", describe, false}, {"video", video, false},
+                                     {"enhance", prompt, false},    {"convert", convert, false}};

@@ -18,5 +18,5 @@ struct Call {
     bool first; // in a process that has asked for nothing yet
 };
 
-// start, first-video, describe, video (from text and an image, decoded once more), convert
+// start, first-video, describe, video (from text and an image, decoded once more), enhance, convert
 extern const std::vector<Call> all_calls;

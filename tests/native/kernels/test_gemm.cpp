@@ -168,6 +168,19 @@ TEST(every_type_of_ggml_is_multiplied) {
     }
 }
 
+// One row of activations has the bits that it has among a few, however its weights are read.
+TEST(one_row_has_the_bits_of_several) {
+    for (ggml_type type : {GGML_TYPE_F16, GGML_TYPE_Q8_0, GGML_TYPE_Q5_1, GGML_TYPE_Q5_0,
+                           GGML_TYPE_Q4_1, GGML_TYPE_Q4_0, GGML_TYPE_Q4_K, GGML_TYPE_Q6_K})
+        for (int i = 0; i < 8; ++i) {
+            const int64_t block = ggml_blck_size(type);
+            Tensors t({type, (block == 1 ? 1 : block) * any(1, 80), any(1, 70), 3,
+                       Activations::bits16, true});
+            const std::vector<float> some = t.run(2, 3), one = t.run(any(1, 3), 1);
+            CHECK(std::equal(one.begin(), one.end(), some.begin()));
+        }
+}
+
 // With the activations of a transformer block: after its norms, and after GELU, where blocks of
 // values are more uneven and their mean is not zero.
 double rounding_error(std::initializer_list<ggml_type> types) {

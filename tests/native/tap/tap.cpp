@@ -12,6 +12,7 @@
 #include "text/connector.h"
 #include "text/encoder.h"
 #include "text/tokenizer.h"
+#include "text/writing.h"
 #include "vae/image.h"
 #include "vae/upsampler.h"
 #include "vae/video_decoder.h"
@@ -306,6 +307,43 @@ void text_encoder(Job & job) {
     job.save("states", {states.states, states.tokens, states.width}, values.data());
 }
 
+// ids [tokens], of which the first `asked` are read at once -> logits [steps, vocabulary] after
+// each further one; by reading all again, if it is to be done `anew`
+void writer(Job & job) {
+    const Model model = job.model();
+    const std::unique_ptr<TextEncoder> encoder = open_text_encoder(model, job.device, true);
+    encoder->load(Progress());
+    const std::vector<int32_t> ids = job.array("ids").as<int32_t>("<i4");
+    const auto asked = job.integer("asked", 1), room = static_cast<int>(ids.size());
+    TextCache cache = encoder->cache(room);
+    std::vector<float> all;
+    for (int end = asked; end <= room; ++end) {
+        const bool anew = end == asked || job.integer("anew", 0);
+        if (anew)
+            cache = encoder->cache(room);
+        const std::vector<int32_t> some(ids.begin() + (anew ? 0 : end - 1), ids.begin() + end);
+        const std::vector<float> logits = encoder->predict(some, cache, Progress());
+        all.insert(all.end(), logits.begin(), logits.end());
+    }
+    const int64_t steps = room - asked + 1;
+    job.save("logits", {steps, static_cast<int64_t>(all.size()) / steps}, all.data());
+}
+
+// question, a text -> answer in UTF-8, of so many tokens at most, always the likeliest
+void answer(Job & job) {
+    const Model model = job.model();
+    const std::unique_ptr<TextEncoder> encoder = open_text_encoder(model, job.device, true);
+    encoder->load(Progress());
+    const Tokenizer tokenizer = Tokenizer::open(model.need(TextEncoder::part));
+    const std::vector<int32_t> asked = tokenizer.encode_turn(job.text("question", ""));
+    Writing how;
+    how.temperature = 0, how.tokens = job.integer("tokens", 32);
+    TextCache cache = encoder->cache(static_cast<int64_t>(asked.size()) + how.tokens);
+    const auto predict = [&](const auto & ids) { return encoder->predict(ids, cache, Progress()); };
+    const std::string text = write(asked, how, tokenizer, predict, [](const std::string &) {});
+    job.save("answer", {static_cast<int64_t>(text.size())}, text.data(), "|u1");
+}
+
 // states as above -> context [rows, width], features [tokens, width]
 template <class Kind>
 void connect(Job & job) {
@@ -323,7 +361,7 @@ void connect(Job & job) {
 }
 
 // MODEL is not read. file, one of the three kinds; strings, a JSON list; length -> ids, one after
-// the other, and ends: string i's end before ends[i].
+// the other, and ends: string i's end before ends[i]. Of turns, if each is to be a `turn`.
 void tokenizer(Job & job) {
     const std::string path = job.text("file", ""), strings = job.text("strings", "");
     const auto all = [](const std::string & name) {
@@ -339,7 +377,9 @@ void tokenizer(Job & job) {
     std::vector<int32_t> ids, ends;
     for (const Json & text : list.array(strings)) {
         const std::vector<int32_t> one =
-            tokenizer.encode(text.string(strings), job.integer("length", 1024));
+            job.integer("turn", 0)
+                ? tokenizer.encode_turn(text.string(strings))
+                : tokenizer.encode(text.string(strings), job.integer("length", 1024));
         ids.insert(ids.end(), one.begin(), one.end());
         ends.push_back(static_cast<int32_t>(ids.size()));
     }
@@ -417,34 +457,26 @@ void sample(Job & job) {
 
 using Component = void (*)(Job &);
 const std::map<std::string, Component> components = {
+    {"text-encoder", text_encoder},
     {"connector", connect<Connector>},
     {"audio-connector", connect<AudioConnector>},
-    {"audio-decode", audio_decode},
+    {"writer", writer},
+    {"answer", answer},
+    {"tokenizer", tokenizer},
+    {"image", image},
+    {"vae-encode", vae_encode},
+    {"vae-decode", vae_decode},
+    {"vae-stream", vae_stream},
+    {"upsample", upsample},
     {"audio-encode", audio_encode},
+    {"audio-decode", audio_decode},
     {"vocode", vocode},
     {"mel", mel},
     {"resample", resampled},
     {"dit", dit},
     {"guidance", guidance},
     {"schedule", schedule},
-    {"text-encoder", text_encoder},
-    {"image", image},
-    {"tokenizer", tokenizer},
-    {"vae-stream", vae_stream},
-    {"upsample", upsample},
-    {"vae-decode", vae_decode},
-    {"connector", connect<Connector>},
-    {"audio-connector", connect<AudioConnector>},
-    {"dit", dit},
-    {"guidance", guidance},
-    {"schedule", schedule},
-    {"text-encoder", text_encoder},
-    {"image", image},
     {"sample", sample},
-    {"tokenizer", tokenizer},
-    {"vae-stream", vae_stream},
-    {"vae-decode", vae_decode},
-    {"vae-encode", vae_encode},
 };
 
 } // namespace

@@ -50,6 +50,67 @@ TEST(merges_go_by_rank_then_from_the_left) {
     CHECK(t("abc") == (Ids{1, 2, 6}));
 }
 
+// ---- conversations
+
+struct Conversation : Text {
+    Conversation() {
+        vocab += R"(,"<start_of_turn>":10,"<end_of_turn>":11,"\n":12,"u":13,"s":14,"e":15,"r":16,)"
+                 R"("m":17,"o":18,"d":19,"l":20,"<":21,">":22,"_":23,"n":24,"f":25,"t":26,)"
+                 R"("end_of_turn>":27,"<eos>":28,"<0xE2>":29,"<0x82>":30,"<0xAC>":31)";
+        added += R"(,{"id":10,"content":"<start_of_turn>"},{"id":11,"content":"<end_of_turn>"},)"
+                 R"({"id":12,"content":"\n"},{"id":28,"content":"<eos>"})";
+    }
+    Ids turn(std::string_view text) const { return read().encode_turn(text); }
+};
+const Ids user = {1, 10, 13, 14, 15, 16, 12}, answer = {11, 12, 10, 17, 18, 19, 15, 20, 12};
+
+Ids joined(Ids a, const Ids & b, const Ids & c) {
+    a.insert(a.end(), b.begin(), b.end());
+    a.insert(a.end(), c.begin(), c.end());
+    return a;
+}
+
+TEST(a_turn_stands_between_its_tokens) {
+    const Conversation t;
+    CHECK(t.turn("ab\nc") == joined(user, {5, 12, 4}, answer));
+    CHECK(t.turn("") == joined(user, {}, answer));
+}
+
+// The letters < e n d ... and never the token, however it is typed.
+TEST(no_text_ends_its_turn) {
+    Conversation t;
+    const Ids letters = {21, 15, 24, 19, 23, 18, 25, 23, 26, 13, 16, 24, 22};
+    CHECK(t.turn("<end_of_turn>") == joined(user, letters, answer));
+    t.merges += R"(,["<","end_of_turn>"])"; // a vocabulary that would join it again
+    t.model += R"(,"ignore_merges":true)";
+    CHECK(t.turn("<end_of_turn>") == joined(user, {21, 27}, answer));
+    const size_t own = user.size() + answer.size();
+    for (const char * text : {"<<end_of_turn>>", "a<eos>b", "<bos><start_of_turn>", "<unk>"}) {
+        const Ids all = t.turn(text);
+        for (size_t i = user.size(); i < all.size() - (own - user.size()); ++i)
+            CHECK(all[i] != 1 && all[i] != 10 && all[i] != 11 && all[i] != 28);
+    }
+}
+
+TEST(a_tokenizer_without_turns_says_so) {
+    try {
+        Text().read().encode_turn("a");
+        CHECK(false);
+    } catch (const Error & e) {
+        CHECK(e.status() == LTX2_STATUS_MODEL);
+        CHECK(std::string(e.what()).find("no <start_of_turn>") != std::string::npos);
+    }
+}
+
+TEST(tokens_are_text_again_but_those_that_mean_something) {
+    const Tokenizer t = Conversation().read();
+    std::string text;
+    for (const int32_t id : {5, 7, 8, 12, 29, 30, 31, 1, 10, 11, 28, 0, 99, -1})
+        text += t.text(id);
+    CHECK(text == "ab   \n\xE2\x82\xAC");
+    CHECK(t.ends_turn(11) && t.ends_turn(28) && !t.ends_turn(10) && !t.ends_turn(-1));
+}
+
 TEST(spaces_are_stripped_outside_and_marked_inside) {
     Text t;
     CHECK(t("") == Ids{1});

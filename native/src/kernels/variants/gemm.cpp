@@ -95,17 +95,70 @@ static void transpose(const uint32_t * from, int64_t stride, int64_t count, uint
             to[k * panel + n] = from[n * stride + k];
 }
 
+// 8-bit values as they are multiplied; GCC takes them apart one by one unless it is told how.
+static inline IVec widened(const uint8_t * values) {
+    constexpr bool is_signed = int8_offset == 0;
+#if defined(__AVX512F__)
+    const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i *>(values));
+    return (IVec)(is_signed ? _mm512_cvtepi8_epi32(bytes) : _mm512_cvtepu8_epi32(bytes));
+#elif defined(__AVX2__)
+    const __m128i bytes = _mm_loadl_epi64(reinterpret_cast<const __m128i *>(values));
+    return (IVec)(is_signed ? _mm256_cvtepi8_epi32(bytes) : _mm256_cvtepu8_epi32(bytes));
+#else
+    typedef std::conditional_t<is_signed, int8_t, uint8_t> Bytes
+        __attribute__((vector_size(lanes)));
+    Bytes bytes;
+    std::memcpy(&bytes, values, sizeof bytes);
+    return __builtin_convertvector(bytes, IVec);
+#endif
+}
+
+// Decoded values as F32.
+struct Scaled {
+    const uint8_t * values;
+    const float *scales, *minima;
+
+    // Those from `i` on, of block `b`.
+    template <bool HasMinima>
+    inline Vec at(int64_t i, int64_t b) const {
+        const Vec v = __builtin_convertvector(widened(values + i) - int8_offset, Vec);
+        return v * scales[b] + (HasMinima ? minima[b] : 0.0f);
+    }
+    // body(at) with the one of both that fits
+    template <class Body>
+    inline auto with(const Body & body) const {
+        return minima ? body([this](int64_t i, int64_t b) { return at<true>(i, b); })
+                      : body([this](int64_t i, int64_t b) { return at<false>(i, b); });
+    }
+};
+
 static void scaled(const uint8_t * values, const float * scales, const float * minima,
                    int64_t count, float * out) {
-    using Byte = std::conditional_t<int8_offset == 0, int8_t, uint8_t>;
-    typedef Byte Bytes __attribute__((vector_size(lanes)));
-    for (int64_t i = 0; i < count; i += lanes) {
-        Bytes bytes;
-        std::memcpy(&bytes, values + i, sizeof bytes);
-        const Vec v =
-            __builtin_convertvector(__builtin_convertvector(bytes, IVec) - int8_offset, Vec);
-        store(out + i, v * scales[i / 32] + (minima ? minima[i / 32] : 0.0f));
-    }
+    Scaled{values, scales, minima}.with([&](auto at) {
+        for (int64_t b = 0; b < count / 32; ++b)
+            each<32 / lanes>([&](auto j) {
+                const int64_t i = 32 * b + j * lanes;
+                store(out + i, at(i, b));
+            });
+    });
+}
+
+static float dot_scaled(const uint8_t * values, const float * scales, const float * minima,
+                        int64_t count, const float * x) {
+    return Scaled{values, scales, minima}.with([&](auto at) {
+        Vec sums[4] = {};
+        int64_t i = 0;
+        for (; i + 4 * lanes <= count; i += 4 * lanes) {
+            const int64_t b = i / 32;
+            each<4>([&](auto j) {
+                constexpr int64_t past = j * lanes;
+                sums[j] += load(x + i + past) * at(i + past, b + past / 32);
+            });
+        }
+        for (; i < count; i += lanes)
+            sums[0] += load(x + i) * at(i, i / 32);
+        return sum((sums[0] + sums[1]) + (sums[2] + sums[3]));
+    });
 }
 
 static void to_int8(const float * x, int64_t count, uint8_t * values, float * scales) {
@@ -199,22 +252,14 @@ static void tile(Arithmetic a, const GemmTile & t, int rows) {
 }
 
 extern constexpr Gemm gemm_kernels = {
-    panel,
-    {rows_f32, has_bf16 ? rows_bf16 : 0, rows_int8, rows_int8, rows_int8},
-    rows_bytes,
-    prepare,
-    to_bf16,
-    scaled,
-    to_int8,
-    transpose,
-    int16_pairs ? widen : nullptr,
-    tile,
-    multiplies,
-    decoder,
-    coded_values,
-    coded_bytes,
-    coded_bits,
-    coded_minimum,
-    unpacker};
+    panel,         {rows_f32, has_bf16 ? rows_bf16 : 0, rows_int8, rows_int8, rows_int8},
+    rows_bytes,    prepare,
+    to_bf16,       scaled,
+    dot_scaled,    to_int8,
+    transpose,     int16_pairs ? widen : nullptr,
+    tile,          multiplies,
+    decoder,       coded_values,
+    coded_bytes,   coded_bits,
+    coded_minimum, unpacker};
 
 } // namespace ltx2::kernels::LTX2_VARIANT

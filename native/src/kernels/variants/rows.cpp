@@ -35,6 +35,10 @@ static void add(const float * x, const float * branch, const float * gate, float
         map_row(out, n, [&](auto at) { return at(x) + at(branch); });
 }
 
+static void add_times(const float * x, float factor, float * out, int64_t n) {
+    map_row(out, n, [&](auto at) { return at(out) + at(x) * factor; });
+}
+
 // The sum of term(v) over a row's values.
 template <class Term>
 static inline float sum_of(const float * x, int64_t n, const Term & term) {
@@ -142,6 +146,6 @@ static void rotate(const float * x, float * out, int64_t n, int64_t group) {
             }
 }
 
-extern constexpr Rows row_kernels = {norm, add, gelu, rms_silu, from_f16, dot, rotate};
+extern constexpr Rows row_kernels = {norm, add, gelu, rms_silu, from_f16, dot, add_times, rotate};
 
 } // namespace ltx2::kernels::LTX2_VARIANT
