@@ -124,6 +124,11 @@ def assign(struct: Any, name: str, value: Any) -> None:
         ) from None
 
 
+def c_array(ctype: str, items: Sequence[Any]) -> Any:
+    """A C array of what is in `items`, which the caller keeps alive."""
+    return ffi.new(ctype, items)
+
+
 # ---- native log -> logging; the levels are the same numbers
 
 

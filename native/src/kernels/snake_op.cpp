@@ -31,6 +31,7 @@ static void run(SnakePlan & plan, Tensor out, int thread, int) {
         for (int64_t c = 0; c < count; ++c) {
             frequency[c] = std::exp(floats(call.alpha)[channel + c]);
             amount[c] = 1.0f / (std::exp(floats(call.beta)[channel + c]) + 1e-9f);
+            amount[c] += frequency[c] - frequency[c]; // the kernel's sine has bounds for NaN too
         }
         const int64_t end = std::min(positions, begin + piece);
         for (int64_t first = begin; first < end; first += block)
