@@ -104,6 +104,29 @@ TWO_STAGES = {
     ),
 }  # fmt: skip
 
+# Of the HQ recipe, whose sampler takes noise of the seed: the whole size.
+HQ = {
+    "t2v": Case("joint", (9, 64, 128)),
+    "i2v": Case("joint", (9, 64, 128), images=((0, "wide", 1.0), (8, "fits", 0.8))),
+}
+HQ_SEED = 0x9876543210
+# A matrix of each kind that the recipe's adapter changes: outputs, inputs.
+ADAPTED = {
+    "transformer_blocks.0.attn1.to_q": (128, 128),
+    "transformer_blocks.1.audio_ff.net.2": (32, 128),
+    "transformer_blocks.2.audio_to_video_attn.to_v": (32, 32),
+}
+
+
+def adapter() -> dict[str, tuple[NDArray[np.float32], NDArray[np.float32]]]:
+    """Matrix -> A, B."""
+    made, rank = {}, 3
+    for module, (outputs, inputs) in ADAPTED.items():
+        a = make_tiny.normal("adapter", f"{module}.A", (rank, inputs))
+        b = make_tiny.normal("adapter", f"{module}.B", (outputs, rank))
+        made[module] = (a / np.float32(inputs**0.5), b / np.float32(2))
+    return made
+
 
 def sound(samples: int) -> NDArray[np.float32]:
     """Samples x 2, at SOUND_RATE."""

@@ -64,7 +64,8 @@ def _pixels(frames: np.ndarray, height: int, width: int) -> torch.Tensor:
     return torch.cat([ref.image_pixels(frame, height, width) for frame in frames], 2)
 
 
-def _images(r: Reference, case: Case) -> list[Any]:
+def images(r: Reference, case: Case) -> list[Any]:
+    """At the case's size."""
     _, height, width = case.pixels
     items: list[Any] = []
     for frame, name, strength in case.images:
@@ -133,7 +134,7 @@ def _video(
 ) -> tuple[LatentState, VideoLatentTools]:
     """Of nothing, or of latents that a source or an earlier stage gave, and what is appended."""
     _, tools = r.state(VideoPixelShape(1, *case.pixels, FPS))
-    items = _images(r, case) + _references(r, case)
+    items = images(r, case) + _references(r, case)
     if case.what:
         start = r.encoder()(_pixels(condition_cases.source(case), *case.pixels[1:]))
         items = _region(case, "video")

@@ -43,13 +43,14 @@ def sampler(_r: Reference | None = None) -> Arrays:
     return out
 
 
-def tiny_upsampler(kind: str) -> Any:
+def tiny_upsampler(kind: str, channels: int = tiny_shapes.UPSAMPLER_CHANNELS) -> Any:
     """The official model with the tiny weights of this kind."""
     stated, *_ = tiny_shapes.UPSAMPLERS[kind]
-    model = LatentUpsamplerConfigurator.from_config({**tiny_shapes.UPSAMPLER_SIZES, **stated})
+    config = {"in_channels": channels, **tiny_shapes.UPSAMPLER_SIZES, **stated}
+    model = LatentUpsamplerConfigurator.from_config(config)
     weights = {
         name: torch.from_numpy(make_tiny.tensor(kind, name, shape))
-        for name, shape in tiny_shapes.upsampler(kind).items()
+        for name, shape in tiny_shapes.upsampler(kind, channels).items()
     }
     kernel = {k: v for k, v in model.state_dict().items() if k.endswith("kernel")}
     model.load_state_dict({**weights, **kernel})
@@ -59,7 +60,7 @@ def tiny_upsampler(kind: str) -> Any:
 def upsampler(_r: Reference | None = None) -> Arrays:
     """Every kind of latent upsampler, of latents that are not normalised."""
     out: Arrays = {}
-    channels = tiny_shapes.UPSAMPLER_SIZES["in_channels"]
+    channels = tiny_shapes.UPSAMPLER_CHANNELS
     for kind in tiny_shapes.UPSAMPLERS:
         model = tiny_upsampler(kind)
         for size, shape in (("wide", (3, 4, 6)), ("odd", (2, 3, 5)), ("one", (1, 2, 3))):

@@ -75,15 +75,21 @@ def sound(given: Callable[..., torch.Tensor]) -> Arrays:
     return out
 
 
-def decoded(vae: str, vocoder: str, latents: torch.Tensor) -> np.ndarray:
-    """Latents as samples [2, samples]."""
-    config = tiny_sound.AUDIO_VAES[vae]
+def audio_decoder(name: str) -> Any:
+    config = tiny_sound.AUDIO_VAES[name]
     decoder = AudioDecoderConfigurator.from_config({"audio_vae": config})
-    _loaded(decoder, vae, tiny_sound.audio_vae(config), "audio_vae.decoder.")
-    how = tiny_sound.VOCODERS[vocoder]
-    model = VocoderConfigurator.from_config({"vocoder": how})
-    _loaded(model, vocoder, tiny_sound.vocoder(how), "vocoder.")
-    return array(model(decoder(latents))).reshape(2, -1)
+    return _loaded(decoder, name, tiny_sound.audio_vae(config), "audio_vae.decoder.")
+
+
+def vocoder(name: str) -> Any:
+    config = tiny_sound.VOCODERS[name]
+    model = VocoderConfigurator.from_config({"vocoder": config})
+    return _loaded(model, name, tiny_sound.vocoder(config), "vocoder.")
+
+
+def decoded(vae: str, voices: str, latents: torch.Tensor) -> np.ndarray:
+    """Latents as samples [2, samples]."""
+    return array(vocoder(voices)(audio_decoder(vae)(latents))).reshape(2, -1)
 
 
 def encoded(vae: str, samples: np.ndarray) -> torch.Tensor:

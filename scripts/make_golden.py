@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import golden_conditions
+import golden_hq
 import golden_joint
 import golden_sampling
 import golden_sound
@@ -221,6 +222,7 @@ MAKERS: dict[str, Callable[[Reference], Arrays]] = {
     "joint-sound": golden_joint.joint,
     "duet-sound": golden_joint.joint,
     "bf16-conditions": golden_conditions.two_stage,
+    "joint-hq": golden_hq.hq,
     "joint-conditions": golden_conditions.clips,
     "duet-conditions": golden_conditions.clips,
     "all-tokenizer": golden_text.tokenizer,

@@ -232,11 +232,12 @@ UPSAMPLERS: dict[str, tuple[dict[str, Any], str, int, int]] = {  # name, parts, 
         "upsampler.conv", 9, 2,
     ),
 }  # fmt: skip
-UPSAMPLER_SIZES = {"in_channels": 16, "mid_channels": 64, "num_blocks_per_stage": 2, "dims": 3}
+UPSAMPLER_SIZES = {"mid_channels": 64, "num_blocks_per_stage": 2, "dims": 3}
+UPSAMPLER_CHANNELS = 16  # of the latents, unless another is asked for
 
 
-def upsampler(kind: str) -> Shapes:
-    channels, width = UPSAMPLER_SIZES["in_channels"], UPSAMPLER_SIZES["mid_channels"]
+def upsampler(kind: str, channels: int = UPSAMPLER_CHANNELS) -> Shapes:
+    width = UPSAMPLER_SIZES["mid_channels"]
     _, name, parts, axes = UPSAMPLERS[kind]
     t: Shapes = {}
 

@@ -70,6 +70,8 @@ def made(session: ltx2.Session, case: Case, **options: Any) -> ltx2.Video:
         return session.a2v(PROMPT, sound, sample_rate=SOUND_RATE, images=images, **options)
     if case.keyframes:
         options["keyframes"] = True
+    if not images:
+        return session.t2v(PROMPT, **{k: v for k, v in options.items() if k != "crf"})
     return session.i2v(PROMPT, images, **options)
 
 

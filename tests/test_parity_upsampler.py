@@ -13,16 +13,20 @@ from safetensors_file import write_safetensors
 from tolerance import NMSE, nmse
 
 import ltx2
+from ltx2.convert import convert
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
-def written(kind: str, path: Path, dtype: str = "F32", drop: str = "") -> Path:
+def written(
+    kind: str, path: Path, dtype: str = "F32", drop: str = "",
+    channels: int = tiny_shapes.UPSAMPLER_CHANNELS,
+) -> Path:  # fmt: skip
     """The tiny upsampler of this kind."""
     tensors = {
         name: (dtype if len(shape) > 1 else "F32", make_tiny.tensor(kind, name, shape))
-        for name, shape in tiny_shapes.upsampler(kind).items()
+        for name, shape in tiny_shapes.upsampler(kind, channels).items()
         if not drop or drop not in name
     }
     return write_safetensors(path, tensors)
@@ -43,6 +47,20 @@ def test_latents_become_the_official_ones(kind: str, size: str, tmp_path: Path) 
 def test_f16_weights_cost_little(kind: str, tmp_path: Path) -> None:
     want = golden("all-upsampler")
     model = written(kind, tmp_path / f"{kind}.safetensors", "F16")
+    have = run("upsample", [model], tmp_path, latent=want["wide.latent"])["latent"]
+    error = nmse(have, want[f"{kind}.wide"])
+    print(error)
+    assert error <= NMSE["upsampler", "F16"].limit
+
+
+@pytest.mark.parametrize("kind", tiny_shapes.UPSAMPLERS)
+def test_a_converted_one_is_the_same(kind: str, tmp_path: Path) -> None:
+    """In F16, as convolutions are stored whatever the type."""
+    want = golden("all-upsampler")
+    source = written(kind, tmp_path / f"{kind}.safetensors")
+    model = convert(source, tmp_path / f"{kind}.gguf", "q8_0")
+    (about,) = ltx2.describe(model)["parts"]
+    assert about["id"] == "upsampler"
     have = run("upsample", [model], tmp_path, latent=want["wide.latent"])["latent"]
     error = nmse(have, want[f"{kind}.wide"])
     print(error)

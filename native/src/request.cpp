@@ -178,7 +178,9 @@ static Stage first_stage(const ltx2_video_params & p, const Defaults & d, const 
                       strength("modality_guidance", p.modality_guidance, own.modality, 1)};
     Guidance & sound = stage.audio_guidance = stage.guidance;
     sound.scale = strength("audio_guidance", p.audio_guidance, guided ? d.audio_guidance : 1, 1);
-    sound.rescale = p.rescale == 0 && r.audio_rescale >= 0 ? r.audio_rescale : sound.rescale;
+    // The recipe's own, stated, is still the recipe's: callers state what `settings` says.
+    if (sound.rescale == own.rescale && r.audio_rescale >= 0)
+        sound.rescale = r.audio_rescale;
     if (!audio) {
         stage.guidance.modality = 1;
         stage.audio_guidance = {1, 0, 0, {}, 1};

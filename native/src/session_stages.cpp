@@ -11,7 +11,7 @@
 namespace ltx2 {
 
 // Streams of noise: each stage has so many, for the video and its images, and from `fresh_noise` on
-// for what its sampler adds; the sound's come after so many others.
+// for what its sampler adds; the sound has as many of both, so far from the video's.
 static constexpr uint32_t stage_noise = 1u << 24, fresh_noise = 1u << 23, sound_noise = 1u << 22;
 
 // How many values of noise a stage takes: for the video, then for each group of tokens after its
@@ -196,7 +196,8 @@ void Session::denoise(const Request & want, size_t index, const std::vector<Text
         return v;
     };
     const auto noise = [&](int draw, size_t stream) {
-        const uint32_t which = static_cast<uint32_t>(index) * stage_noise + fresh_noise;
+        const uint32_t first = static_cast<uint32_t>(index) * stage_noise + fresh_noise;
+        const uint32_t which = first + (stream ? sound_noise : 0);
         return normal_noise(want.seed, which + static_cast<uint32_t>(draw),
                             static_cast<int64_t>(state[stream].latents.size()));
     };

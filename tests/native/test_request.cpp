@@ -68,6 +68,19 @@ TEST(a_fixed_schedule_brings_its_recipe) {
     CHECK(request(p).stages[0].sigmas.size() == 8 && request(p).stages[0].guidance.stg == 1);
 }
 
+TEST(what_a_recipe_has_is_the_recipe_stated_or_not) {
+    ltx2_video_params p = params();
+    p.recipe = "hq", p.width = p.height = 512;
+    const Stage own = Request(p, Defaults(), Scale(), true).stages[0];
+    CHECK(own.guidance.rescale == 0.45f && own.audio_guidance.rescale == 1);
+    p.rescale = 0.45f;
+    CHECK(Request(p, Defaults(), Scale(), true).stages[0].audio_guidance.rescale == 1);
+    p.rescale = 0.5f;
+    CHECK(Request(p, Defaults(), Scale(), true).stages[0].audio_guidance.rescale == 0.5f);
+    p.rescale = -1;
+    CHECK(Request(p, Defaults(), Scale(), true).stages[0].audio_guidance.rescale == 0);
+}
+
 TEST(an_empty_negative_prompt_is_not_the_default) {
     ltx2_video_params p = params();
     const std::string usual = request(p).negative;

@@ -227,10 +227,11 @@ static PartRow audio_dit() {
 
 static PartRow upsampler() {
     PartRow row{"upsampler", "latent upsampler", Need::optional, 3};
-    row.signs = {{"initial_conv.weight", "M C 3 3 3"},
-                 {"final_conv.weight", "C M 3 3 3"},
-                 {"res_blocks.#.conv1.weight", "M M 3 3 3"},
-                 {"post_upsample_res_blocks.#.conv1.weight", "M M 3 3 3"}};
+    row.signs = {{"initial_conv.bias", "M"},
+                 {"initial_norm.weight", "M"},
+                 {"final_conv.bias", "C"},
+                 {"res_blocks.#.conv1.bias", "M"},
+                 {"post_upsample_res_blocks.#.conv1.bias", "M"}};
     row.source = "a latent upsampler of LTX-2.3";
     row.namings = {{{""},
                     "",

@@ -49,10 +49,11 @@ static Tensor convolved(Graph & g, Conv3dCall conv, Tensor x) {
 Upsampler::Kind Upsampler::kind_of(const Weights & w, int64_t width) {
     Kind kind;
     kind.named = w.find("upsampler.conv.weight");
-    const Source & weight = w.source(kind.named ? "upsampler.conv.weight" : "upsampler.0.weight");
-    const int64_t outputs = weight.shape().empty() ? 0 : weight.shape()[0];
+    const Weights conv = w / (kind.named ? "upsampler.conv" : "upsampler.0");
+    const Source & weight = conv.source("weight");
+    const int64_t outputs = conv.shape("bias", 1)[0]; // GGUF folds the weight's first two sides
     const int64_t parts = width ? outputs / width : 0;
-    const bool in_time = weight.shape().size() == 5;
+    const bool in_time = weight.elements() == 27 * outputs * width;
     const auto is = [&](int64_t number) { return parts == number && outputs == number * width; };
     if (!kind.named && in_time && is(2))
         kind.time = 2;

@@ -199,11 +199,11 @@ TEST(relatives_are_named) {
                    {"transformer_blocks.0.scale_shift_table", {9, 8}},
                    {"proj_in.weight", {8, 4}}})
               .find("has the tensor names of diffusers") == 0);
-    const Shapes upsampler = {{"initial_conv.weight", {8, 4, 3, 3, 3}},
-                              {"res_blocks.0.conv1.weight", {8, 8, 3, 3, 3}},
+    const Shapes upsampler = {{"initial_conv.bias", {8}},
+                              {"res_blocks.0.conv1.bias", {8}},
                               {"upsampler.0.weight", {32, 8, 3, 3}},
-                              {"post_upsample_res_blocks.3.conv1.weight", {8, 8, 3, 3, 3}},
-                              {"final_conv.weight", {4, 8, 3, 3, 3}}};
+                              {"post_upsample_res_blocks.3.conv1.bias", {8}},
+                              {"final_conv.bias", {4}}};
     CHECK(problem(upsampler).empty() && ids_of(contents_of(upsampler, {})) == "upsampler");
     // Of a video, these are no mistake where the caller names them.
     CHECK(ids_of(contents_of({{"mm.input_projection.weight", {2, 2}}}, {})) == "vision");
