@@ -22,6 +22,7 @@ if _typing.TYPE_CHECKING:
         ModelError,
         OutOfMemoryError,
     )
+    from .given import Reference
     from .request import Features, Options
     from .session import Session
     from .video import Progress, Video
@@ -41,6 +42,7 @@ __all__ = [
     "Options",
     "OutOfMemoryError",
     "Progress",
+    "Reference",
     "Session",
     "Video",
     "__version__",
@@ -57,9 +59,9 @@ def __getattr__(name: str) -> _typing.Any:
     """All public names, when one is first used: the command handles Ctrl-C before NumPy is read."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from . import about, enhancing, errors, request, session, video
+    from . import about, enhancing, errors, given, request, session, video
 
-    for module in (about, enhancing, errors, request, session, video):
+    for module in (about, enhancing, errors, given, request, session, video):
         globals().update((key, value) for key, value in vars(module).items() if key in __all__)
     return globals()[name]
 

@@ -49,7 +49,8 @@ def cli() -> None:
 
 
 for _command in (
-    generate.t2v, generate.i2v, generate.decode, generate.plan, clips.upscale,
+    generate.t2v, generate.i2v, generate.decode, generate.plan,
+    clips.v2v, clips.a2v, clips.retake, clips.extend, clips.upscale,
     jobs.resume, jobs.replay, jobs.encode,
     files.info, files.convert, files.devices,
     weights.pull, weights.list_, doctor.doctor,

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Iterable, Iterator
 
+    from numpy.typing import NDArray
+
     from .pictures import Pixels
 
 _log = logging.getLogger("ltx2")
@@ -30,42 +32,55 @@ _BT709, _UNSAID, _BT601 = 1, 2, 5  # FFmpeg's numbers of colour spaces
 
 
 def read(clip: str | os.PathLike[str], fps: float | None = None) -> tuple[Pixels, float]:
+    """As `frames`, cut as `whole` has it, which is said in the log."""
+    with decoding(clip, "video"):
+        found, rate = frames(clip, fps)
+        return whole(found, str(clip)), rate
+
+
+def frames(clip: str | os.PathLike[str], fps: float | None = None) -> tuple[Pixels, float]:
     """[frames, height, width, 3] and frames per second, of a file that PyAV or Pillow reads, or of
     a folder of .png.
 
     It is taken at `fps`, by repeating frames and leaving some out as ffmpeg does; default: its
-    own rate, or 24 where it has none. What is cut off it, as `whole` has it, is said in the log.
+    own rate, or 24 where it has none.
     """
     with decoding(clip, "video"):
         path = Path(clip)
         path.stat()  # FFmpeg has words of its own for a file that is not there
-        own, frames = _opened(path)
+        own, shown = _opened(path)
         rate = fps or own
         kept: list[Pixels] = []
-        for picture in _at_rate(frames, rate):
+        for picture in _at_rate(shown, rate):
             if len(kept) == min(_MOST_FRAMES, _MOST_BYTES // picture.nbytes):
                 _log.warning("%s: only its first %d frames are read", clip, len(kept))
                 break
             kept.append(picture)
         if not kept:
             raise InvalidArgumentError(f"{clip}: holds no frames")
-        return whole(np.stack(kept), str(clip)), rate
+        return np.stack(kept), rate
 
 
-def whole(frames: Pixels, name: str) -> Pixels:
-    """Cut to multiples of 32, of which the middle stays, and at the end to 8k + 1 frames."""
+def checked(frames: NDArray[Any], name: str) -> Pixels:
+    """Raises InvalidArgumentError where they are no frames."""
     if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[3] != 3 or not frames.size:
         shape = "x".join(map(str, frames.shape))
         raise InvalidArgumentError(
             f"{name}: {frames.dtype} of {shape} is not [frames, height, width, 3] of uint8"
         )
+    return np.ascontiguousarray(frames)
+
+
+def whole(frames: NDArray[Any], name: str) -> Pixels:
+    """Cut to multiples of 32, of which the middle stays, and at the end to 8k + 1 frames."""
+    frames = checked(frames, name)
     count, height, width, _ = frames.shape
     if min(height, width) < CELL:
         raise InvalidArgumentError(f"{name}: {width}x{height} is below {CELL}x{CELL}")
     few = (count - 1) // GROUP * GROUP + 1
     rows, columns = height // CELL * CELL, width // CELL * CELL
     if (few, rows, columns) == (count, height, width):
-        return np.ascontiguousarray(frames)
+        return frames
     _log.warning(
         "%s: %d frames of %dx%d are cut to %d of %dx%d, as sizes are multiples of %d and frames "
         "are %dk + 1", name, count, width, height, few, columns, rows, CELL, GROUP,

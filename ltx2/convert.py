@@ -46,7 +46,7 @@ def convert(
     *,
     variant: str | None = None,
     tensor_type: Mapping[str, str] | None = None,
-    keep_audio: bool = False,
+    audio: bool = True,
     target_size: int | None = None,
     loras: Loras = (),
     progress: Callable[[Progress], object] | None = None,
@@ -62,7 +62,7 @@ def convert(
         states none. By default "distilled" where the source's name says so, else nothing.
     tensor_type: other types for some of the matrices, by a pattern of their names in the new file,
         where # stands for a number and * for anything; the first that fits counts.
-    keep_audio: keep the audio tensors, which `Session` does not use, for other programs.
+    audio: the sound's tensors too; without them the file makes videos without sound.
     target_size: bytes that the file takes at most: in place of `type`, the types are picked that
         cost least, and the file states them with the PSNR that is expected of its frames.
     loras: adapters that are merged into the matrices before these are stored: files, or
@@ -78,7 +78,7 @@ def convert(
     target = Path(target)
     with (
         Call() as call,
-        _opened(source, type, variant, tensor_type, keep_audio, target_size, loras) as (
+        _opened(source, type, variant, tensor_type, audio, target_size, loras) as (
             conversion,
             planned,
         ),
@@ -98,7 +98,7 @@ def plan(
     *,
     variant: str | None = None,
     tensor_type: Mapping[str, str] | None = None,
-    keep_audio: bool = False,
+    audio: bool = True,
     target_size: int | None = None,
     loras: Loras = (),
 ) -> Plan:
@@ -110,7 +110,7 @@ def plan(
     """
     with (
         Call(),
-        _opened(source, type, variant, tensor_type, keep_audio, target_size, loras) as (_, planned),
+        _opened(source, type, variant, tensor_type, audio, target_size, loras) as (_, planned),
     ):
         return planned
 
@@ -173,7 +173,7 @@ def _opened(
     kind: str | None,
     variant: str | None,
     tensor_type: Mapping[str, str] | None,
-    keep_audio: bool,
+    audio: bool,
     target_size: int | None,
     loras: Loras,
 ) -> Iterator[tuple[Any, Plan]]:
@@ -190,7 +190,7 @@ def _opened(
         for name, text in (("type", kind or ""), ("variant", variant or ""))
     ]
     params.type, params.variant = texts
-    params.keep_audio = keep_audio
+    params.audio = 0 if audio else -1
     if target_size is not None and not 0 < target_size < 2**63:
         raise InvalidArgumentError(f"target_size: {target_size} is no number of bytes")
     params.target_size = target_size or 0

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import media, tensors, writer
 from .errors import Error, InvalidArgumentError
+from .given import Given
 from .request import TEXT_PARTS, Image, Options, Request, features_of, hash_of, image_of, parts_of
 from .text import visible
 
@@ -25,6 +26,9 @@ _log = logging.getLogger("ltx2")
 _TITLES = {
     "text_encoder": "text encoder", "projection": "text projection", "connector": "text connector",
     "dit": "diffusion transformer", "video_vae": "video VAE",
+    "audio_projection": "text projection for the sound", "audio_vae": "audio VAE",
+    "audio_connector": "text connector for the sound", "vocoder": "vocoder",
+    "audio_dit": "diffusion transformer's side for the sound",
 }  # fmt: skip
 
 
@@ -66,6 +70,7 @@ class Job:
             request.features = features_of(path, about, arrays)
         request.images = _images(path, about, arrays)
         request.crf = about.get("crf")
+        request.given = _given(path, about, arrays)
         request.step, request.state = about.get("step", 0), arrays.get("state")
         if "noise" in arrays:
             request.options["noise"] = arrays["noise"]
@@ -109,9 +114,11 @@ class Job:
             "settings": options, "step": request.step,
             "images": [image.about() for image in request.images], "crf": request.crf,
             "model": self.model, "output": self.output, "parts": self.parts,
+            **request.given.about(),
         }  # fmt: skip
         arrays: dict[str, Any] = {
-            f"image{i}": image.pixels for i, image in enumerate(request.images)
+            **{f"image{i}": image.pixels for i, image in enumerate(request.images)},
+            **request.given.arrays(),
         }
         if features:
             about["negative_prompt"] = features.negative_prompt
@@ -138,6 +145,15 @@ def _request(path: str | os.PathLike[str], settings: Any, about: Mapping[str, An
     if type(options.get("seed")) is not int:
         raise InvalidArgumentError(f"{path}: does not say which seed was used")
     return Request(str(prompt), options, enhanced_from=before)
+
+
+def _given(
+    path: str | os.PathLike[str], about: Mapping[str, Any], arrays: Mapping[str, Any]
+) -> Given:
+    try:
+        return Given.of(about, arrays)
+    except (KeyError, TypeError, ValueError, AttributeError, InvalidArgumentError) as error:
+        raise InvalidArgumentError(f"{path}: does not hold what it was made from") from error
 
 
 def _images(
@@ -178,7 +194,12 @@ def recipe(
         raise InvalidArgumentError(
             f"{path}: was made from noise of its own, which it does not hold"
         )
+    if lacks := [name for name in ("references", "source", "sound") if name in about]:
+        raise InvalidArgumentError(
+            f"{path}: was made from a {lacks[0].removesuffix('s')}, which it does not hold"
+        )
     request = _request(path, about, about)
+    request.given.keyframes = bool(about.get("keyframes"))
     entries, request.crf = _entries(path, about), about.get("crf")
     given = {
         hash_of(media.read_image(image)): image

@@ -16,6 +16,7 @@ from . import media, tensors
 from ._native import NOT_ZERO, assign, c_array, c_path, c_text, ffi
 from .enhancing import Enhanced, Enhancing
 from .errors import InvalidArgumentError
+from .given import Given
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
 
 Conditions: TypeAlias = "media.ImageLike | tuple[media.ImageLike, float]"
 
-TEXT_PARTS = ("text_encoder", "projection", "connector")  # which turn a prompt into features
+# Which turn a prompt into features.
+TEXT_PARTS = ("text_encoder", "projection", "connector", "audio_projection", "audio_connector")
 TEXTS = {"negative_prompt", "schedule", "sampler", "recipe"}
 _OFF_AT_ZERO = {
     "guidance",
@@ -193,6 +195,7 @@ class Request:
     options: dict[str, Any]  # by the names of `Options`
     images: list[Image] = field(default_factory=list)
     crf: int | None = None  # how the images were compressed
+    given: Given = field(default_factory=Given)  # what else it is made by
     features: Features | None = None
     step: int = 0  # that are done
     state: NDArray[np.float32] | None = None  # after them
@@ -255,7 +258,7 @@ class Request:
             about["noise_sha256"] = hashlib.sha256(noise.tobytes()).hexdigest()
         if self.images:
             about |= {"images": [image.about() for image in self.images], "crf": self.crf}
-        return about
+        return about | self.given.about()
 
     def params(self) -> tuple[Any, list[Any]]:
         """The C struct, and what must live as long as C reads it."""
@@ -271,6 +274,7 @@ class Request:
         images = [_c_image(image, inputs) for image in self.images]
         params.images = kept(c_array("ltx2_image[]", images))
         params.image_count = len(images)
+        self.given.put(params, kept)
         for name, value in self.options.items():
             if value is not None:  # else as left out
                 _set_option(params, name, value, kept)

@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import cache, clips, enhancing, jobs, preview
+from . import cache, enhancing, jobs, preview
 from ._calls import Call, under_way
 from ._native import assign, c_array, c_path, c_text, check, ffi, lib, string
 from ._video_call import VideoCall, callback, latents_view, video_of, view
+from .editing import Editing
 from .errors import CancelledError, InvalidArgumentError
 from .model_files import DEMO, model_files
 from .request import TEXT_PARTS, Features, Request, c_loras, decode_params, frames_params
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger("ltx2")
 
 
-class Session:
+class Session(Editing):
     """A model on a device. Opening it reads what the files say of themselves; weights load later.
 
     model        GGUF or safetensors files, or folders of them, or names of `ltx2 list`; default:
@@ -170,6 +171,7 @@ class Session:
         image: Conditions | Mapping[int, Conditions],
         *,
         crf: int = 33,
+        keyframes: bool = False,
         progress: Callable[[Progress], object] | None = None,
         latents: Callable[[NDArray[np.float32]], object] | None = None,
         preview: Callable[[NDArray[np.uint8]], object] | None = None,
@@ -186,6 +188,9 @@ class Session:
         The model was trained on pictures that had been through a video codec; `crf` is how
         strongly each is compressed before use, 0 not at all.
 
+        With `keyframes` that of frame 0 guides as later ones do, and the video moves between them;
+        else it is the frame itself.
+
         All else as in `t2v`; a picture that cannot be read is an InvalidArgumentError.
         """
         chosen = image if isinstance(image, Mapping) else {0: image}
@@ -194,6 +199,7 @@ class Session:
         with VideoCall(self, progress, latents) as call:
             request = Request.of(prompt, options)
             request.add_images(chosen, crf)
+            request.given.keyframes = keyframes
             return self._generate(request, call, preview, self._new_job(request, job))
 
     def resume(
@@ -279,27 +285,6 @@ class Session:
         """
         with VideoCall(self, progress) as call:
             return self._decode(latents, fps, False, call)
-
-    def upscale(
-        self,
-        video: StrPath | NDArray[Any],
-        *,
-        fps: float | None = None,
-        progress: Callable[[Progress], object] | None = None,
-    ) -> Video:
-        """A larger video, by the model's latent upsampler, which is one of its files.
-
-        `video` is a file, an array of frames (uint8), or latents that were kept (float32), which
-        lose nothing on the way. Width and height are cut to multiples of 32, frames to 8k + 1. A
-        file is taken at `fps`; default: its own rate, of arrays the model's. Errors as in `t2v`.
-        """
-        with VideoCall(self, progress) as call:
-            given: Any = video
-            if not isinstance(given, np.ndarray):
-                given, fps = clips.read(given, fps)
-            if given.dtype == np.uint8:
-                given = self._latents_of(clips.whole(given, "video"), call)
-            return self._decode(given, fps, True, call)
 
     def plan(
         self,
@@ -455,7 +440,7 @@ class Session:
         shape = (owner.rows, owner.width)
         values = view(owner, owner.values, np.float32, shape)
         negative = view(owner, owner.negative, np.float32, shape) if owner.negative else None
-        made_by = {part: parts[part] for part in TEXT_PARTS}
+        made_by = {part: parts[part] for part in TEXT_PARTS if part in parts}
         avoided = request.options.get("negative_prompt") if owner.negative else None
         return Features(request.prompt, avoided, values, negative, made_by)
 

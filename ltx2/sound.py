@@ -1,16 +1,21 @@
-"""Sound out: beside the pictures of an .mp4, or alone in a .wav."""
+"""Sound out, beside the pictures of an .mp4 or alone in a .wav, and in, from any file."""
 
 from __future__ import annotations
 
+import itertools
 import wave
 from fractions import Fraction
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from .codecs import decoding
+from .errors import InvalidArgumentError
+
 if TYPE_CHECKING:
+    import os
     from collections.abc import Iterator
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -20,6 +25,79 @@ class Sound(NamedTuple):
     """[samples, 2], in -1..1."""
     rate: int
     """Samples a second."""
+
+
+_MOST_SAMPLES = 1 << 28  # a gigabyte of them
+
+
+def read(path: str | os.PathLike[str]) -> Sound:
+    """As `find`; InvalidArgumentError where there is none."""
+    if (found := find(path)) is None:
+        raise InvalidArgumentError(f"{path}: holds no sound")
+    return found
+
+
+def find(path: str | os.PathLike[str]) -> Sound | None:
+    """That of a file which PyAV reads, of sound or of a video, as far as 2^28 samples, or None."""
+    import av
+
+    with decoding(path, "sound"):
+        Path(path).stat()
+        pieces: list[NDArray[np.float32]] = []
+        if Path(path).is_dir():
+            return None
+        with av.open(f"file:{Path(path)}") as file:
+            if not file.streams.audio:
+                return None
+            stream = file.streams.audio[0]
+            rate = stream.rate
+            channels = min(2, stream.channels)
+            layout = "mono" if channels == 1 else "stereo"
+            resampler = av.AudioResampler("flt", layout, rate)
+            for frame in itertools.chain(file.decode(stream), [None]):
+                pieces += [_samples(one, channels) for one in resampler.resample(frame)]
+                if sum(map(len, pieces)) > _MOST_SAMPLES:
+                    break
+        if not pieces:
+            raise InvalidArgumentError(f"{path}: its sound is empty")
+        return Sound(np.ascontiguousarray(np.concatenate(pieces)), rate)
+
+
+def resampled(sound: Sound, rate: int) -> Sound:
+    """At another rate, by FFmpeg; of two channels."""
+    import av
+
+    mono = sound.samples.shape[1] == 1
+    samples = np.repeat(sound.samples, 2, 1) if mono else sound.samples
+    if sound.rate == rate:
+        return Sound(samples, rate)
+    frame: Any = av.AudioFrame.from_ndarray(
+        np.ascontiguousarray(samples[:, :2]).reshape(1, -1), "flt", "stereo"
+    )
+    frame.sample_rate = sound.rate
+    resampler = av.AudioResampler("flt", "stereo", rate)
+    made = [_samples(one, 2) for f in (frame, None) for one in resampler.resample(f)]
+    return Sound(np.concatenate(made), rate)
+
+
+def _samples(frame: Any, channels: int) -> NDArray[np.float32]:
+    samples: NDArray[np.float32] = frame.to_ndarray().reshape(-1, channels).astype(np.float32)
+    return samples
+
+
+def lasting(samples: NDArray[np.float32], count: int) -> NDArray[np.float32]:
+    """So many: with silence after them, or cut."""
+    silence = np.zeros((max(0, count - len(samples)), samples.shape[1]), np.float32)
+    return np.concatenate([samples[:count], silence])
+
+
+def joined(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArray[np.float32]:
+    """One after the other, without a click: both fade over the 10 ms at the seam."""
+    count = min(len(first), len(second), 480)
+    fade = np.linspace(1, 0, count, dtype=np.float32)[:, None]
+    end = first[len(first) - count :] * fade
+    begin = second[:count] * fade[::-1]
+    return np.concatenate([first[: len(first) - count], end, begin, second[count:]])
 
 
 def write_wav(path: Path, sound: Sound) -> None:

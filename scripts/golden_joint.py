@@ -5,8 +5,9 @@ Imported by make_golden.py only.
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from unittest import mock
 
 import golden_sound
@@ -23,8 +24,16 @@ from ltx_core.guidance.perturbations import (
 )
 from ltx_core.model.transformer.model import X0Model
 from ltx_core.model.transformer.transformer_args import MultiModalTransformerArgsPreprocessor
-from ltx_core.types import VideoPixelShape
+from ltx_core.types import LatentState, VideoPixelShape
+from ltx_pipelines.utils import helpers
+from ltx_pipelines.utils.helpers import modality_from_latent_state
+from ltx_pipelines.utils.samplers import euler_denoising_loop
 from reference import FPS, NEGATIVE, PROMPT, Arrays, Reference, array, given, stg_blocks
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ltx_core.model.transformer.modality import Modality
 
 
 def _own_timesteps(self: Any, modality: Any, cross_modality: Any = None) -> Any:
@@ -40,7 +49,28 @@ def _own_timesteps(self: Any, modality: Any, cross_modality: Any = None) -> Any:
     return replace(args, cross_scale_shift_timestep=rows.view(1, -1, rows.shape[-1]))
 
 
+def _of_its_noise(
+    state: LatentState, context: torch.Tensor, sigma: torch.Tensor, enabled: bool = True
+) -> Modality:
+    """The official 1.2.0 rule: a modality that is given whole has no noise.
+
+    In ltx-pipelines 1.0.0 it has its tokens' timesteps of 0 and the others' sigma.
+    """
+    made = modality_from_latent_state(state, context, sigma, enabled)
+    return made if state.denoise_mask.any() else replace(made, sigma=torch.zeros_like(sigma))
+
+
 _prepare = MultiModalTransformerArgsPreprocessor.prepare
+
+
+@contextmanager
+def later_rules() -> Iterator[None]:
+    """Those of 1.2.0, which are others where some tokens are given."""
+    with (
+        mock.patch.object(MultiModalTransformerArgsPreprocessor, "prepare", _own_timesteps),
+        mock.patch.object(helpers, "modality_from_latent_state", _of_its_noise),
+    ):
+        yield
 
 
 def _without(kinds: list[PerturbationType], blocks: list[int] | None) -> BatchedPerturbationConfig:
@@ -95,7 +125,7 @@ def joint(r: Reference) -> Arrays:
     apart = [PerturbationType.SKIP_A2V_CROSS_ATTN, PerturbationType.SKIP_V2A_CROSS_ATTN]
     sigma = torch.tensor([0.725])
     whole = [state.denoise_mask for state in states]
-    with mock.patch.object(MultiModalTransformerArgsPreprocessor, "prepare", _own_timesteps):
+    with later_rules():
         for name, masks, how in (
             ("", whole, None),
             ("i2v.", [image, sound], None),
@@ -103,29 +133,72 @@ def joint(r: Reference) -> Arrays:
             ("perturbed.", whole, _without(both, stg_blocks(r.config))),
             ("isolated.", whole, _without(apart, None)),
         ):
-            modalities = []
-            for state, mask, context in zip(states, masks, contexts, strict=True):
-                noise = sigma if mask.any() else torch.zeros(1)
-                one = ref.modality(replace(state, denoise_mask=mask), context, sigma)
-                modalities.append(replace(one, sigma=noise))
+            modalities = (
+                helpers.modality_from_latent_state(
+                    replace(state, denoise_mask=mask), context, sigma
+                )
+                for state, mask, context in zip(states, masks, contexts, strict=True)
+            )
             video, audio = model(*modalities, how)
             out[f"{name}velocity"] = array(video[0])
             out[f"audio.{name}velocity"] = array(audio[0])
     return out
 
 
-SOUND = {"joint": ("sound", "sound"), "duet": ("odd", "hifigan")}  # audio VAE, vocoder
+# of a geometry: audio VAE, vocoder
+SOUND = {"joint": ("sound", "sound"), "duet": ("odd", "hifigan")}
+UNGUIDED = MultiModalGuider(params=MultiModalGuiderParams())
+
+
+def name_of(r: Reference) -> str:
+    """Of its geometry."""
+    return "joint" if r.transformer_config["audio_in_channels"] == 128 else "duet"
+
+
+class Contexts:
+    """A prompt and the negative prompt, as video and sound read them."""
+
+    def __init__(self, r: Reference) -> None:
+        self.positive, self.negative = r.encode(PROMPT), r.encode(NEGATIVE)
+
+    def guiders(self, r: Reference) -> tuple[MultiModalGuider, MultiModalGuider]:
+        """Guidance of every kind, of the video and of the sound."""
+        guidance = r.config["sampling"]
+        video, audio = (
+            MultiModalGuider(
+                params=MultiModalGuiderParams(
+                    cfg_scale=scale, stg_scale=guidance["stg"], rescale_scale=guidance["rescale"],
+                    modality_scale=3.0, stg_blocks=stg_blocks(r.config),
+                ),
+                negative_context=context,
+            )
+            for scale, context in (
+                (guidance["guidance"], self.negative.context), (7.0, self.negative.audio_context)
+            )
+        )  # fmt: skip
+        return video, audio
+
+
+def denoise(
+    r: Reference,
+    states: tuple[LatentState, LatentState],
+    sigmas: torch.Tensor,
+    contexts: Contexts,
+    guiders: tuple[MultiModalGuider, MultiModalGuider],
+) -> tuple[LatentState, LatentState]:
+    """The Euler loop of ltx_pipelines, for video and sound."""
+    step = helpers.multi_modal_guider_denoising_func(
+        *guiders, contexts.positive.context, contexts.positive.audio_context, X0Model(r.joint())
+    )
+    video, audio = euler_denoising_loop(sigmas, *states, EulerDiffusionStep(), step)
+    return video, audio
 
 
 def clip(r: Reference) -> Arrays:
     """Prompt to frames and samples, guided in all ways; noise of the video, then of the sound."""
-    kind = "joint" if r.transformer_config["audio_in_channels"] == 128 else "duet"
     out: Arrays = {}
-    model, guidance = X0Model(r.joint()), r.config["sampling"]
+    guidance = r.config["sampling"]
     pixels = VideoPixelShape(1, 9, 64, 64, FPS)
-    positive, negative = r.encode(PROMPT), r.encode(NEGATIVE)
-    contexts = [(positive.context, negative.context)]
-    contexts.append((positive.audio_context, negative.audio_context))
     states, tools, noises = [], [], []
     for name, (state, tool) in (("video", r.state(pixels)), ("audio", r.audio_state(pixels))):
         noise = given(f"clip.{name}", *tool.target_shape.to_torch_shape())
@@ -135,38 +208,11 @@ def clip(r: Reference) -> Arrays:
         states.append(ref.noised(state, tokens))
         tools.append(tool)
     out["noise"] = np.concatenate(noises)
-    blocks = stg_blocks(r.config)
-    guiders = [
-        MultiModalGuider(
-            params=MultiModalGuiderParams(
-                cfg_scale=scale, stg_scale=guidance["stg"], rescale_scale=guidance["rescale"],
-                modality_scale=3.0, stg_blocks=blocks,
-            ),
-            negative_context=context[1],
-        )
-        for scale, context in zip((guidance["guidance"], 7.0), contexts, strict=True)
-    ]  # fmt: skip
-    both = [PerturbationType.SKIP_VIDEO_SELF_ATTN, PerturbationType.SKIP_AUDIO_SELF_ATTN]
-    apart = [PerturbationType.SKIP_A2V_CROSS_ATTN, PerturbationType.SKIP_V2A_CROSS_ATTN]
+    contexts = Contexts(r)
     sigmas = ref.sigmas(guidance["schedule"], guidance["steps"])
-    for i, sigma in enumerate(sigmas[:-1]):
-
-        def passed(which: int, how: Any, at: torch.Tensor = sigma) -> Any:
-            return model(
-                *(ref.modality(s, c[which], at) for s, c in zip(states, contexts, strict=True)), how
-            )
-
-        passes = (
-            passed(0, None), passed(1, None), passed(0, _without(both, blocks)),
-            passed(0, _without(apart, None)),
-        )  # fmt: skip
-        for s, guider in enumerate(guiders):
-            pred = guider.calculate(*(x0[s] for x0 in passes))
-            stepped = EulerDiffusionStep().step(states[s].latent, pred, sigmas, i)
-            states[s] = replace(states[s], latent=stepped)
-    latents = ref.latents_of(states[0], tools[0])
+    video, sound = denoise(r, (states[0], states[1]), sigmas, contexts, contexts.guiders(r))
+    latents = ref.latents_of(video, tools[0])
     out["latents"], out["pixels"] = array(latents[0]), ref.to_bytes(r.decoder()(latents))
-    audio = tools[1].unpatchify(states[1]).latent
-    vae, vocoder = SOUND[kind]
-    out["sound"] = np.ascontiguousarray(golden_sound.decoded(vae, vocoder, audio).T)
+    audio = tools[1].unpatchify(sound).latent
+    out["sound"] = np.ascontiguousarray(golden_sound.decoded(*SOUND[name_of(r)], audio).T)
     return out

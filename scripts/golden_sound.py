@@ -9,6 +9,7 @@ import numpy as np
 import reference  # noqa: F401 - first: it stands in for what has no CPU build
 import tiny_sound
 import torch
+from log_mel import log_mel
 from ltx_core.model.audio_vae.model_configurator import (
     AudioDecoderConfigurator,
     AudioEncoderConfigurator,
@@ -83,3 +84,13 @@ def decoded(vae: str, vocoder: str, latents: torch.Tensor) -> np.ndarray:
     model = VocoderConfigurator.from_config({"vocoder": how})
     _loaded(model, vocoder, tiny_sound.vocoder(how), "vocoder.")
     return array(model(decoder(latents))).reshape(2, -1)
+
+
+def encoded(vae: str, samples: np.ndarray) -> torch.Tensor:
+    """Samples [samples, 2] at 16 kHz as latents."""
+    config = tiny_sound.AUDIO_VAES[vae]
+    encoder = AudioEncoderConfigurator.from_config({"audio_vae": config})
+    _loaded(encoder, vae, tiny_sound.audio_vae(config), "audio_vae.encoder.")
+    mel = np.stack([log_mel(channel) for channel in samples.T]).astype(np.float32)
+    latents: torch.Tensor = encoder(torch.from_numpy(mel)[None])
+    return latents

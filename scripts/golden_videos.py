@@ -19,6 +19,8 @@ from ltx_core.types import VideoPixelShape
 from reference import FPS, NEGATIVE, PROMPT, Arrays, Reference, array, given, stg_blocks
 
 REFINE = torch.tensor([0.909375, 0.725, 0.421875, 0.0])
+# The stages of the distilled recipe: what the size is divided by, sigmas, share of noise.
+DISTILLED = ((2, ref.sigmas("distilled", 8), 1.0), (1, REFINE, 0.909375))
 
 
 def _guidance(cfg: float, stg: float, rescale: float, blocks: list[int]) -> MultiModalGuiderParams:
@@ -105,7 +107,7 @@ def two_stage(r: Reference) -> Arrays:
     plain = _guidance(1.0, 0.0, 0.0, [])
     for name, ((frames, height, width), images) in STAGES.items():
         latents, noises = None, []
-        for divisor, steps, share in ((2, ref.sigmas("distilled", 8), 1.0), (1, REFINE, 0.909375)):
+        for divisor, steps, share in DISTILLED:
             size = (height // divisor, width // divisor)
             state, tools = r.state(VideoPixelShape(1, frames, *size, FPS))
             shape = tools.target_shape

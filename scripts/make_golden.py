@@ -21,6 +21,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import golden_conditions
 import golden_joint
 import golden_sampling
 import golden_sound
@@ -219,6 +220,9 @@ MAKERS: dict[str, Callable[[Reference], Arrays]] = {
     "duet-text": golden_joint.text,
     "joint-sound": golden_joint.joint,
     "duet-sound": golden_joint.joint,
+    "bf16-conditions": golden_conditions.two_stage,
+    "joint-conditions": golden_conditions.clips,
+    "duet-conditions": golden_conditions.clips,
     "all-tokenizer": golden_text.tokenizer,
     "base-writing": golden_text.writing,
     "odd-writing": golden_text.writing,

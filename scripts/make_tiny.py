@@ -175,12 +175,12 @@ def generate(name: str, folder: str | Path) -> Path:
     layers = g["gemma"]["num_hidden_layers"]
     shapes = tiny_shapes.transformer(config["transformer"], g["registers"], layers)
     shapes |= tiny_shapes.vae(config["vae"])
-    if name in ("base", "twins"):
+    if name == "base":
         shapes |= tiny_shapes.audio(config["transformer"], layers)
     if name in SOUND:
         shapes |= tiny_shapes.sound(config["transformer"], g["registers"], layers)
-    if name == "base":
-        config |= tiny_sound.BASE
+    if name in ("base", "twins"):
+        config |= tiny_sound.BASE if name == "base" else tiny_sound.TWINS
         shapes |= tiny_sound.audio_vae(config["audio_vae"])
         shapes |= tiny_sound.vocoder(config["vocoder"])
     metadata = {

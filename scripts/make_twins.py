@@ -28,6 +28,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parent))
 import make_tiny
 import tiny_shapes
+import tiny_sound
 import tiny_tokenizer
 from make_tiny import Array
 from tiny_geometries import GEOMETRIES, model_config
@@ -37,7 +38,6 @@ TypeOf: TypeAlias = "Callable[[str, Array], str]"  # of a tensor's name and valu
 
 DIT = "model.diffusion_model."
 CONNECTOR = DIT + "video_embeddings_connector."
-SOUND = re.compile("audio|vocoder|av_ca_|a2v")
 GEMMA = GEOMETRIES["twins"]["gemma"]
 
 
@@ -58,12 +58,13 @@ class Model:
     """The weights that all twins have, by the official names, and what quantises them."""
 
     def __init__(self, quantiser: Path) -> None:
-        config = model_config("twins")
+        config = model_config("twins") | tiny_sound.TWINS
         layers = GEMMA["num_hidden_layers"]
-        shapes = tiny_shapes.transformer(
-            config["transformer"], GEOMETRIES["twins"]["registers"], layers
-        )
-        shapes |= tiny_shapes.vae(config["vae"]) | tiny_shapes.audio(config["transformer"], layers)
+        registers = GEOMETRIES["twins"]["registers"]
+        shapes = tiny_shapes.transformer(config["transformer"], registers, layers)
+        shapes |= tiny_shapes.sound(config["transformer"], registers, layers)
+        shapes |= tiny_shapes.vae(config["vae"]) | tiny_sound.audio_vae(config["audio_vae"])
+        shapes |= tiny_sound.vocoder(config["vocoder"])
         self.checkpoint = _tensors(shapes)
         self.gemma = _tensors(tiny_shapes.gemma(GEMMA, tiny_tokenizer.vocabulary_size() + 63))
         self.stated = {"config": json.dumps(config), "model_version": "2.3.0"}
@@ -353,7 +354,7 @@ def comfy_split(model: Model, folder: Path) -> list[Path]:
         (f"diffusion_models/{STEM}_transformer_only_bf16", model.part(DIT), model.stated),
         ("text_encoders/ltx-2.3_text_projection_bf16", model.part("text_emb"), model.stated),
         ("vae/LTX23_video_vae_bf16", stripped(model.part("vae."), "vae."), model.stated),
-        ("vae/LTX23_audio_vae_bf16", model.part("audio_vae.", "vocoder."), None),
+        ("vae/LTX23_audio_vae_bf16", model.part("audio_vae.", "vocoder."), model.stated),
     ]
     for name, tensors, metadata in parts:
         put_safetensors(folder / f"{name}.safetensors", tensors, metadata)
@@ -410,9 +411,8 @@ def folded(orig_shapes: bool) -> Layout:
     """All of it in GGUF: convolutions have five dimensions, and GGUF four."""
 
     def layout(model: Model, folder: Path) -> list[Path]:
-        tensors = {n: v for n, v in model.checkpoint.items() if not SOUND.search(n)}
         path = folder / f"{STEM}.gguf"
-        keys = states(model)
+        tensors, keys = model.checkpoint, states(model)
         put_gguf(model, path, "ltxv", tensors, plain("F16"), keys, orig_shapes=orig_shapes)
         return [path]
 

@@ -356,7 +356,7 @@ GEOMETRIES["duet"] = _small(
         "av_ca_timestep_scale_multiplier": 250.0,
     },
 )
-SOUND = ("joint", "duet")  # the geometries that have it
+SOUND = ("joint", "duet", "twins")  # the geometries whose transformer has it
 # Every layout that people publish, by make_twins.py: matrices of whole K-blocks, and what a
 # transformer's file must have to be known for LTX-2.3's without stating it.
 GEOMETRIES["twins"] = _small(
@@ -372,6 +372,13 @@ GEOMETRIES["twins"] = _small(
         "caption_channels": 256,
         "connector_num_attention_heads": 4,
         "connector_attention_head_dim": 64,
+        "audio_num_attention_heads": 4,
+        "audio_attention_head_dim": 64,
+        "audio_in_channels": 128,
+        "audio_out_channels": 128,
+        "audio_cross_attention_dim": 256,
+        "audio_connector_num_attention_heads": 4,
+        "audio_connector_attention_head_dim": 64,
     },
     vae={
         "latent_channels": 128,

@@ -47,6 +47,8 @@ BASE: dict[str, Config] = {
         },
     },
 }  # fmt: skip
+# Of the geometry `twins`: its latents as LTX-2.3's.
+TWINS: dict[str, Config] = {**BASE, "audio_vae": _vae(4, [1, 1, 2], 1, 8)}
 
 # name -> config.audio_vae: as LTX-2.3's, and other in every count
 AUDIO_VAES: dict[str, Config] = {

@@ -22,13 +22,14 @@ def repositories(tiny: dict[str, Path], folder: Path) -> dict[str, dict[str, byt
     """The repositories of the table, with the files of a tiny model under their true names."""
     tensors, metadata = read_safetensors(tiny["base"])
 
-    def part(file: str, prefix: str) -> Path:
-        chosen = {name: t for name, t in tensors.items() if name.startswith(prefix)}
+    def part(file: str, *prefixes: str) -> Path:
+        chosen = {name: t for name, t in tensors.items() if name.startswith(prefixes)}
         return write_safetensors(folder / file, chosen, metadata)
 
     dit = convert(part("dit.safetensors", "model."), folder / "dit.gguf", "q4_0")
     projection = part("projection.safetensors", "text_embedding")
     vae = part("vae.safetensors", "vae.")
+    sound = part("audio_vae.safetensors", "audio_vae.", "vocoder.")
     gemma = tiny["base"].parent / "gemma"
     connectors = "text_encoders/ltx-2.3-22b-distilled_embeddings_connectors.safetensors"
     return {
@@ -36,6 +37,7 @@ def repositories(tiny: dict[str, Path], folder: Path) -> dict[str, dict[str, byt
             DIT: dit.read_bytes(),
             connectors: projection.read_bytes(),
             VAE: vae.read_bytes(),
+            VAE.replace("video", "audio"): sound.read_bytes(),
         },
         "ggml-org/gemma-3-12b-it-qat-GGUF": {
             "gemma-3-12b-it-qat-Q4_0.gguf": convert(gemma, folder / "g.gguf", "q8_0").read_bytes()

@@ -145,7 +145,7 @@ def test_info_and_devices(
     lines = out.splitlines()
     assert lines[:3] == [str(tiny_model[0]), f"file: {tiny_model[0]}", "format: safetensors"]
     assert lines[3].startswith("parts: projection, connector, dit, video_vae, ")
-    assert lines[3].endswith(", vocoder (not used)")
+    assert lines[3].endswith(", audio_projection, audio_dit, audio_vae, vocoder")
     assert 'metadata model_version: "2.3.0"' in lines
     assert "tensor vae.decoder.conv_in.conv.bias: F32 [64]" in lines
     code, out, _ = run(capsys, "info", "--json", tiny_model[0])

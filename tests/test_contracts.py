@@ -22,7 +22,8 @@ ROOT = Path(__file__).parent.parent
 # Fields of ltx2_video_params that are not options: they travel by other ways.
 NOT_OPTIONS = {
     "size", "prompt", "images", "image_count", "noise_count", "progress", "latents", "user_data",
-    "features", "resume", "state",
+    "features", "resume", "state", "keyframes", "references", "reference_count", "source", "sound",
+    "begin", "remake_from", "remake_to", "remake",
 }  # fmt: skip
 
 
@@ -39,7 +40,10 @@ def test_options_are_the_fields_of_the_struct_and_the_flags_of_the_commands() ->
     own = {"latents", "output", "model", "device", "threads", "low_memory"}
     own |= {"as_json", "verbose", "features", "preview", "job", "loras"}
     own |= {"enhance", "enhance_instructions"}
-    for command, positional in (("t2v", {"prompt"}), ("i2v", {"prompt", "images", "crf"})):
+    for command, positional in (
+        ("t2v", {"prompt"}),
+        ("i2v", {"prompt", "images", "crf", "keyframes"}),
+    ):
         parameters = cli.cli.commands[command].params
         assert {p.name for p in parameters} == fields | own | positional
         for parameter in parameters:

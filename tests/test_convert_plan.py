@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import full_shapes
 import gguf
+import make_tiny
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -38,21 +39,22 @@ def full(folder: Path) -> Path:
 
 
 def test_the_whole_model_is_planned_from_its_header(full: Path) -> None:
-    planned = plan(full, "q4_k", variant="distilled")
+    planned = plan(full, "q4_k", variant="distilled", audio=False)
     assert len(planned["tensors"]) == 1758
     dropped = {row["part"]: row["tensors"] for row in planned["dropped"]}
     assert sum(dropped.values()) == 5947 - 1758
-    assert (dropped["audio_vae"], dropped["vocoder"]) == (102, 1227)
+    parts = ("audio_projection", "audio_connector", "audio_dit", "audio_vae", "vocoder")
+    assert [dropped[part] for part in parts] == [2, 129, 2729, 102, 1227]
     kept = sum(t["source_bytes"] for t in planned["tensors"])
     left = sum(row["bytes"] for row in planned["dropped"])
     assert kept + left == pytest.approx(46.14e9, rel=1e-3)
     assert planned["size"] == pytest.approx(10.6e9, rel=1e-2)
-    assert len(plan(full, keep_audio=True, variant="dev")["tensors"]) == 5947
+    assert len(plan(full, variant="dev")["tensors"]) == 5947
 
 
 def test_types_are_picked_so_that_the_file_is_no_larger(full: Path) -> None:
     psnr = 0.0
-    for size in (9 * 10**9, 12 * 10**9, 20 * 10**9):
+    for size in (13 * 10**9, 17 * 10**9, 27 * 10**9):
         planned = plan(full, variant="dev", target_size=size)
         assert 0.9 * size < planned["size"] <= size
         picked = json.loads(planned["metadata"]["ltx2.quantisation"])
@@ -61,16 +63,14 @@ def test_types_are_picked_so_that_the_file_is_no_larger(full: Path) -> None:
         psnr = picked["expected_psnr"]
         assert set(picked["types"].values()) <= set(ltx2.capabilities()["types"])
     with pytest.raises(ltx2.InvalidArgumentError, match=r"target_size: .* take \d+ bytes at least"):
-        plan(full, variant="dev", target_size=8 * 10**9)
+        plan(full, variant="dev", target_size=12 * 10**9)
     with pytest.raises(ltx2.InvalidArgumentError, match="give one of them"):
-        plan(full, "q4_0", target_size=9 * 10**9)
+        plan(full, "q4_0", target_size=13 * 10**9)
     with pytest.raises(ltx2.InvalidArgumentError, match="target_size: 0 is"):
         plan(full, target_size=0)
 
 
-@pytest.mark.parametrize(
-    "options", [{"type": "q5_1"}, {"keep_audio": True}, {"target_size": 10**6}]
-)
+@pytest.mark.parametrize("options", [{"type": "q5_1"}, {"audio": False}, {"target_size": 10**6}])
 def test_a_file_is_as_large_as_planned(
     options: dict[str, Any], source: Path, tmp_path: Path
 ) -> None:
@@ -87,7 +87,7 @@ def test_a_dry_run_writes_nothing(source: Path, tmp_path: Path) -> None:
     size = plan(source, "q4_0")["size"]
     assert f"size: {size}" in done.output
     assert "kept dit: " in done.output
-    assert "dropped audio_stream: 16 tensors, " in done.output
+    assert "kept audio_dit: 16 tensors, " in done.output
     assert "dropped other: 1 tensors, 8 parameters, 32 bytes" in done.output
     assert "type q4_0: " in done.output
     as_json = json.loads(CliRunner().invoke(cli, [*line, "--json"]).stdout)
@@ -136,7 +136,8 @@ def test_a_pattern_overrides_the_rules(source: Path, tmp_path: Path) -> None:
     assert got[DIT + "patchify_proj.bias"] == "F32"  # no matrix
     changed = {name for name in got if got[name] != usual[name]}
     assert changed == {f"{block}{i}.attn1.to_q.weight" for i in range(6)} | {
-        DIT + "patchify_proj.weight"
+        DIT + "patchify_proj.weight",
+        DIT + "audio_patchify_proj.weight",
     }
 
 
@@ -156,7 +157,7 @@ def test_patterns_are_checked(source: Path) -> None:
 
 def test_what_is_stored_otherwise_is_said(source: Path, caplog: pytest.LogCaptureFixture) -> None:
     plan(source, "q4_k")
-    said = "q4_k: stored as q5_1 instead, 4 matrices whose rows are not whole blocks"
+    said = "q4_k: stored as q5_1 instead, 7 matrices whose rows are not whole blocks"
     assert said in caplog.text
     caplog.clear()
     plan(source, "f16", variant="distilled")
@@ -166,9 +167,10 @@ def test_what_is_stored_otherwise_is_said(source: Path, caplog: pytest.LogCaptur
 # ---- sources
 
 
-def test_audio_is_kept_by_request(tiny: dict[str, Path], tmp_path: Path) -> None:
-    tensors, _ = read_safetensors(tiny["base"])
-    made = values(convert(tiny["base"], tmp_path / "a.gguf", "f32", keep_audio=True))
+def test_the_sound_is_kept(tmp_path: Path) -> None:
+    source = make_tiny.generate("twins", tmp_path) / "ltx-tiny-twins.safetensors"
+    tensors, _ = read_safetensors(source)
+    made = values(convert(source, tmp_path / "a.gguf", "f32"))
     assert made.keys() == tensors.keys()
     assert sum("audio" in name for name in made) > 20
     for name, got in made.items():
@@ -176,11 +178,11 @@ def test_audio_is_kept_by_request(tiny: dict[str, Path], tmp_path: Path) -> None
     assert ltx2.describe(tmp_path / "a.gguf")["problem"] is None
 
 
-def test_audio_is_kept_under_its_official_names(source: Path, tmp_path: Path) -> None:
+def test_the_sound_is_kept_under_its_official_names(source: Path, tmp_path: Path) -> None:
     bare = {name.removeprefix(DIT): stored for name, stored in six_blocks().items()}
     path = write_safetensors(tmp_path / "bare.safetensors", bare, METADATA)
-    wanted = types(convert(source, tmp_path / "a.gguf", keep_audio=True))
-    assert types(convert(path, tmp_path / "b.gguf", keep_audio=True)) == wanted
+    wanted = types(convert(source, tmp_path / "a.gguf"))
+    assert types(convert(path, tmp_path / "b.gguf")) == wanted
     assert set(six_blocks()) - set(wanted) == {"vae.per_channel_statistics.mean-of-stds"}
 
 
@@ -194,9 +196,9 @@ def test_several_files_become_one(source: Path, tmp_path: Path) -> None:
         own = {key: tensors.pop(key) for key in list(tensors) if key.startswith(prefix)}
         paths.append(write_safetensors(folder / f"{name}.safetensors", own, METADATA))
     for keep in (False, True):
-        wanted = values(convert(source, tmp_path / "a.gguf", keep_audio=keep))
+        wanted = values(convert(source, tmp_path / "a.gguf", audio=keep))
         for sources in (paths, folder):
-            made = values(convert(sources, tmp_path / "b.gguf", keep_audio=keep))
+            made = values(convert(sources, tmp_path / "b.gguf", audio=keep))
             assert made.keys() == wanted.keys()
             assert all(made[name].tobytes() == wanted[name].tobytes() for name in made)
 

@@ -276,4 +276,4 @@ def test_two_pulls_at_once_download_each_file_once(
     assert other.returncode == 0, err
     assert out.splitlines() == list(map(str, paths))
     assert is_right(server)
-    assert len(server.sent()) == 3  # and the one before
+    assert len(server.sent()) == 4  # and the one before

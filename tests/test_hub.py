@@ -31,7 +31,8 @@ def run(*arguments: str) -> tuple[int, str, str]:
 
 
 def test_a_set_has_every_part_once_and_only_files_that_are_listed_once() -> None:
-    needed = {p["id"] for p in ltx2.capabilities()["parts"] if p["need"] == "always"}
+    rows = ltx2.capabilities()["parts"]
+    needed = {p["id"] for p in rows if p["need"] in ("always", "optional")} - {"upsampler"}
     table = json.loads(Path(hub.__file__).with_name("weights.json").read_text())
     for known in hub.model_sets():
         parts = [part for item in known.items for part in item.parts]
@@ -66,13 +67,13 @@ def test_an_unknown_name_is_answered_with_the_known_ones(name: str, words: str) 
 def test_what_is_pulled_is_a_model_by_its_name(
     server: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(ltx2.ModelError, match=f"4 of its 4 files .*`ltx2 pull {NAME}`"):
+    with pytest.raises(ltx2.ModelError, match=f"5 of its 5 files .*`ltx2 pull {NAME}`"):
         ltx2.Session(NAME)
     code, out, err = run("pull", "ltx-2.3-distilled")
     assert code == 0
     paths = out.splitlines()
     assert all(Path(path).is_file() for path in paths)
-    assert len(paths) == 4
+    assert len(paths) == 5
     assert "licence: LTX-2 Community License" in err
     assert "https://ai.google.dev/gemma/terms" in err
     assert "free" in err
@@ -139,7 +140,7 @@ def test_names_stand_in_a_list_as_in_path(tmp_path: Path, monkeypatch: pytest.Mo
 def test_the_list_says_what_is_here(server: Hub) -> None:
     _, out, _ = run("list")
     row = next(line for line in out.splitlines() if line.startswith(NAME))
-    assert row.split()[1:3] == ["23.6", "-"]
+    assert row.split()[1:3] == ["24.0", "-"]
     hub.pull(NAME)
     _, out, _ = run("list")
     rows = dict(line.split()[0::2][:2] for line in out.splitlines())
@@ -216,6 +217,6 @@ def test_offline_takes_what_is_there(
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     assert hub.pull("gemma-3-12b:q4_0")
     assert "HF_HUB_OFFLINE is set" in caplog.text
-    with pytest.raises(ltx2.ModelError, match="3 of its 4 files are not downloaded"):
+    with pytest.raises(ltx2.ModelError, match="4 of its 5 files are not downloaded"):
         hub.pull(NAME)
     assert server.asked == []

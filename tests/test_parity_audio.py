@@ -9,6 +9,7 @@ import make_tiny
 import numpy as np
 import pytest
 import tiny_sound
+from log_mel import log_mel
 from numpy.typing import NDArray
 from parity import golden, run
 from safetensors_file import write_safetensors
@@ -167,21 +168,6 @@ def resampled(x: Array, old: int, new: int) -> Array:
     places = range(0, len(padded) - 2 * width - old + 1, old)
     out = np.concatenate([kernel @ padded[i : i + 2 * width + old] for i in places])
     return out[: -(-len(x) * new // old)].astype(np.float32)
-
-
-def log_mel(x: Array) -> Array:
-    """Of 16 kHz, by NumPy's FFT."""
-    scale = np.linspace(0, 15 + 27 * np.log(8) / np.log(6.4), 66)
-    hertz = np.where(scale < 15, scale * 200 / 3, 1000 * np.exp((scale - 15) * np.log(6.4) / 27))
-    bins = np.linspace(0, 8000, 513)[:, None]
-    rising = (bins - hertz[:-2]) / np.diff(hertz)[:-1]
-    falling = (hertz[2:] - bins) / np.diff(hertz)[1:]
-    filters = np.maximum(0, np.minimum(rising, falling)) * 2 / (hertz[2:] - hertz[:-2])
-    padded = np.pad(x.astype(np.float64), 512, mode="reflect")
-    frames = np.stack([padded[i : i + 1024] for i in range(0, len(x) + 1, 160)])
-    hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(1024) / 1024)
-    bands: Array = np.abs(np.fft.rfft(frames * hann)) @ filters
-    return np.log(np.maximum(bands, 1e-5))
 
 
 @pytest.mark.parametrize("rate", [16000, 44100, 48000, 22050, 8000, 11025, 32000, 96000, 37800])

@@ -351,7 +351,9 @@ def test_devices_and_files_are_described(tiny_model: list[Path]) -> None:
     needed = [part["id"] for part in about["parts"] if part["need"] == "always"]
     assert needed == ["projection", "connector", "dit", "video_vae"]
     others = {part["id"]: part["need"] for part in about["parts"] if part["need"] != "always"}
-    assert others == {"audio_stream": "never", "audio_vae": "optional", "vocoder": "optional"}
+    assert others == dict.fromkeys(
+        ["audio_projection", "audio_dit", "audio_vae", "vocoder"], "optional"
+    )
     assert about["metadata"]["model_version"] == "2.3.0"
     assert set(about["metadata"]["config"]) == {"begins", "length"}
     shapes = {tensor["name"]: tensor["shape"] for tensor in about["tensor_list"]}

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
@@ -40,7 +41,7 @@ def converted(tiny: dict[str, Path], folder: Path) -> dict[str, Pair]:
     source = tiny["base"]
     return {
         kind: (
-            convert(source, folder / f"{kind}.gguf", kind),
+            convert(source, folder / f"{kind}.gguf", kind, audio=False),
             convert(source.parent / "gemma", folder / f"{kind}-gemma.gguf", kind),
         )
         for kind in ("f32", "q8_0", "q4_0")
@@ -91,6 +92,32 @@ def test_one_value_in_any_tensor_is_found_and_its_tensor_named(
                 if f'tensor "{name}" holds a value that is not finite' not in str(error):
                     wrong.append(f"{name}: {error}")
     assert not wrong
+
+
+def test_one_value_in_a_tensor_of_the_sound_is_found_too(
+    twins: dict[str, list[Path]], tmp_path: Path
+) -> None:
+    """Some of all that a sound is made with."""
+    files = [
+        convert(twins["official"], tmp_path / "f32.gguf", "f32"),
+        convert(twins["sharded"], tmp_path / "gemma.gguf", "f32"),
+    ]
+    data = files[0].read_bytes()
+    sound = {
+        name: tensor
+        for name, tensor in tensors(files[0]).items()
+        if re.search("audio|av_ca_|a2v|vocoder", name) and "encoder" not in name
+    }
+    assert len(sound) > 300
+    files[0] = tmp_path / "damaged.gguf"
+    for i, (name, tensor) in enumerate(list(sound.items())[::25]):
+        place, new = damaged(tensor, *(NAN, INFINITY)[i % 2])
+        files[0].write_bytes(data[:place] + new + data[place + len(new) :])
+        with (
+            ltx2.Session(files, threads=1, device="CPU") as session,
+            pytest.raises(ltx2.ModelError, match=re.escape(f'tensor "{name}" holds a value')),
+        ):
+            session.t2v("a dot", width=64, height=64, frames=9, seed=1, audio=True)
 
 
 def written(path: Path, changes: Mapping[str, float | None], target: Path) -> Path:

@@ -141,7 +141,7 @@ def _device_line(device: dict[str, Any]) -> str:
               "least.")  # fmt: skip
 @click.option("--variant", type=click.Choice(_KNOWN["variants"]),
               help="The sampling defaults to state, where SOURCE states none.")  # fmt: skip
-@click.option("--keep-audio", is_flag=True, help="Keep the audio tensors, for other programs.")
+@click.option("--no-audio", is_flag=True, help="Leave the sound's tensors out.")
 @click.option("--lora", "loras", multiple=True, metavar="FILE[:STRENGTH]",
               help="An adapter to merge into the matrices; f16 or bf16 keeps all of it. "
               "Repeatable.")  # fmt: skip
@@ -154,7 +154,7 @@ def convert(
     tensor_type: Sequence[str],
     target_size: int | None,
     variant: str | None,
-    keep_audio: bool,
+    no_audio: bool,
     loras: Sequence[str],
     as_json: bool,
 ) -> None:
@@ -163,7 +163,7 @@ def convert(
 
     paths = model_paths(sources)
     options: dict[str, Any] = {
-        "variant": variant, "tensor_type": _patterns(tensor_type), "keep_audio": keep_audio,
+        "variant": variant, "tensor_type": _patterns(tensor_type), "audio": not no_audio,
         "target_size": target_size, "loras": dict(map(parse_lora, loras)),
     }  # fmt: skip
     if dry_run:

@@ -50,7 +50,7 @@ def field(name: str) -> Callable[[Any], Any]:
     return click.option("--" + name.replace("_", "-"), name, type=kind, help=words)
 
 
-def _applied(options: Sequence[Callable[[Any], Any]]) -> Callable[[Any], Any]:
+def applied(options: Sequence[Callable[[Any], Any]]) -> Callable[[Any], Any]:
     """A decorator that adds options in this order."""
 
     def add(command: Any) -> Any:
@@ -66,7 +66,7 @@ output_flag = click.option(
     help=".mp4, .gif, .webp, .png (a folder of frames), .npy, or .wav (the sound).",
 )  # fmt: skip
 OPENING = ("model", "device", "threads", "low_memory", "loras", "verbose")
-opening_flags = _applied([
+opening_flags = applied([
     click.option("--model", multiple=True, metavar="PATH", type=click.Path(),
                  help=_OPENING["files"] + " Give it once per PATH. Default: $LTX2_MODEL, else the "
                  "demo model."),
@@ -78,13 +78,13 @@ opening_flags = _applied([
     json_flag,
     click.option("-v", "--verbose", is_flag=True, help="Print more on stderr."),
 ])  # fmt: skip
-_shared = _applied([output_flag, opening_flags])
-_fields = _applied([*map(field, ltx2.Options.__annotations__)])
-_crf = click.option(
+_shared = applied([output_flag, opening_flags])
+_fields = applied([*map(field, ltx2.Options.__annotations__)])
+crf_flag = click.option(
     "--crf", type=int, default=33, show_default=True,
     help="How strongly an image is compressed before use; 0 not at all.",
 )  # fmt: skip
-watching = _applied([
+watching = applied([
     click.option("--save-latents", "--latents", "latents", metavar="FILE",
                  type=click.Path(dir_okay=False),
                  help="Also write the final latents there, .npy, before they are decoded."),
@@ -101,22 +101,23 @@ features_flag = click.option(
     "--features", metavar="FILE", type=click.Path(dir_okay=False),
     help="The encoded prompt, from `ltx2 encode`, in place of PROMPT.",
 )  # fmt: skip
-_enhancing = _applied([
+_enhancing = applied([
     click.option("--enhance", is_flag=True,
                  help="Let the text encoder write more words first, in minutes; they are printed."),
     click.option("--enhance-instructions", metavar="FILE", type=click.Path(dir_okay=False),
                  help="Enhance the prompt, as this text asks for in place of the library's own."),
 ])  # fmt: skip
-_generation = _applied([features_flag, _enhancing, _fields, watching, keeping, _shared])
+generation = applied([features_flag, _fields, watching, keeping, _shared])
 _WATCHING = {"latents": "--save-latents", "preview": "--preview"}
 
 
 @click.command()
 @click.argument("prompt", required=False)
-@_generation
+@_enhancing
+@generation
 def t2v(prompt: str | None, features: str | None, **options: Any) -> None:
     """Make a video from PROMPT."""
-    text = _text(prompt, features)
+    text = prompt_or_features(prompt, features)
     make_video(
         lambda session, wanted: session.t2v(text, **wanted),
         options,
@@ -127,10 +128,17 @@ def t2v(prompt: str | None, features: str | None, **options: Any) -> None:
 @click.command()
 @click.argument("prompt", required=False)
 @click.argument("images", nargs=-1, metavar="IMAGE[@FRAME[:STRENGTH]]...")
-@_crf
-@_generation
+@crf_flag
+@click.option("--keyframes", is_flag=True, help=_MAKING["keyframes"])
+@_enhancing
+@generation
 def i2v(
-    prompt: str | None, images: Sequence[str], crf: int, features: str | None, **options: Any
+    prompt: str | None,
+    images: Sequence[str],
+    crf: int,
+    keyframes: bool,
+    features: str | None,
+    **options: Any,
 ) -> None:
     """Make a video from PROMPT that passes through IMAGEs: at FRAME (0), with STRENGTH (1).
 
@@ -138,18 +146,18 @@ def i2v(
     """
     if features:  # then images are all there is
         images, prompt = [*filter(None, [prompt]), *images], None
-    text = _text(prompt, features)
+    text = prompt_or_features(prompt, features)
     if not images:
         raise click.UsageError("Missing argument 'IMAGE[@FRAME[:STRENGTH]]...'.")
-    chosen = _chosen(images)
+    chosen = chosen_images(images)
     make_video(
-        lambda session, wanted: session.i2v(text, chosen, crf=crf, **wanted),
+        lambda session, wanted: session.i2v(text, chosen, crf=crf, keyframes=keyframes, **wanted),
         options,
         plan=lambda session, wanted: session.plan(text, chosen, crf=crf, **wanted),
     )
 
 
-def _text(prompt: str | None, features: str | None) -> str | ltx2.Features:
+def prompt_or_features(prompt: str | None, features: str | None) -> str | ltx2.Features:
     if features and prompt is not None:
         raise click.UsageError("--features stands in place of PROMPT; give one of them")
     if features:
@@ -173,7 +181,7 @@ def decode(latents: str, **options: Any) -> None:
 @click.command()
 @click.argument("prompt")
 @click.argument("images", nargs=-1, metavar="[IMAGE[@FRAME[:STRENGTH]]]...")
-@_crf
+@crf_flag
 @_fields
 @opening_flags
 def plan(prompt: str, images: Sequence[str], crf: int, **options: Any) -> None:
@@ -181,7 +189,7 @@ def plan(prompt: str, images: Sequence[str], crf: int, **options: Any) -> None:
     as_json = options.pop("as_json")
     opening = {name: options.pop(name) for name in OPENING}
     with opened(opening) as session:
-        planned = session.plan(prompt, _chosen(images), crf=crf, **_wanted(options))
+        planned = session.plan(prompt, chosen_images(images), crf=crf, **_wanted(options))
     click.echo(json_line(planned) if as_json else "\n".join(plans.lines(planned)))
 
 
@@ -203,7 +211,7 @@ def parse_image(argument: str) -> tuple[int, tuple[str, float]]:
     return int(frame), (image, float(strength or 1))
 
 
-def _chosen(images: Sequence[str]) -> dict[int, tuple[str, float]]:
+def chosen_images(images: Sequence[str]) -> dict[int, tuple[str, float]]:
     chosen = {}
     for frame, image in map(parse_image, images):
         if frame in chosen:

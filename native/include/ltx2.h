@@ -131,6 +131,27 @@ typedef struct ltx2_image {            /* a picture that the video passes throug
     float strength;                    /* above 0, up to 1; default: 1 */
 } ltx2_image;
 
+typedef struct ltx2_clip {             /* frames of a video that is there */
+    const uint8_t * pixels;            /* frames x height x width x 3, RGB; any size, fitted to cover */
+    int32_t frames, height, width;     /* frames: of those, 8k + 1 are used */
+} ltx2_clip;
+typedef struct ltx2_sound {            /* a sound that is there */
+    const float * samples;             /* count x channels, in -1..1 */
+    int64_t count;
+    int32_t channels;                  /* one is both sides, of more the first two are used */
+    int32_t sample_rate;               /* samples a second */
+} ltx2_sound;
+
+/* A video that another is made by: an IC-LoRA has learnt how, as by depth, pose or edges. The
+   factors are how much smaller than the video it is, and which share of its frames it has. */
+typedef struct ltx2_reference {
+    ltx2_clip clip;                    /* at the video's rate */
+    float strength;                    /* above 0, up to 1; default: 1 */
+    float attention;                   /* how strongly both look at each other, above 0, up to 1;
+                                          default: 1 */
+    int32_t downscale, temporal;       /* default: what the adapters' files state, else 1 */
+} ltx2_reference;
+
 /* stage: "load", "enhance", "text", "image", "denoise", "upscale", "decode" or "sound". Called on the
    calling thread, at least at each step and often between. Returning false stops: the call gives
    LTX2_STATUS_CANCELLED. */
@@ -219,6 +240,19 @@ typedef struct ltx2_video_params {
                                           off; default: the model's own */
     float modality_guidance;           /* how closely video and sound follow each other; 1 or
                                           negative is off; default: the model's own */
+
+    /* what else it is made by */
+    bool keyframes;                    /* the image of frame 0 guides as later ones do: the video
+                                          moves between them; default: it is the frame itself */
+    const ltx2_reference * references; /* in the first stage, in which alone the session's adapters
+                                          then count; default: none */
+    size_t reference_count;
+    const ltx2_clip * source;          /* a part of the video that is kept; default: none */
+    const ltx2_sound * sound;          /* the same of its sound. Where all of it is, the video gets
+                                          these samples */
+    int32_t begin;                     /* frame of the video where both begin, a multiple of 8 */
+    float remake_from, remake_to;      /* seconds of the video that are made anew; default: none */
+    const char * remake;               /* of what: "video" or "audio"; default: both */
 } ltx2_video_params;
 
 typedef struct ltx2_frames_params {    /* frames to encode */
@@ -316,8 +350,8 @@ typedef struct ltx2_conversion_params {
                                           for anything; the first that fits counts; default: the
                                           rules of docs/gguf.md */
     size_t tensor_type_count;
-    bool keep_audio;                   /* keep the audio tensors, which are not used here, for other
-                                          programs; default: they are left out */
+    int32_t audio;                     /* the sound's tensors too; negative leaves them out; default:
+                                          kept, where there are some */
     uint64_t target_size;              /* bytes that the file takes at most: in place of `type`, the
                                           types are picked that cost least; default: `type` counts */
     const ltx2_lora * loras;           /* merged into the matrices, before these are stored */

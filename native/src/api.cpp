@@ -380,7 +380,7 @@ ltx2_status ltx2_conversion_open(const ltx2_conversion_params * params, ltx2_con
         if (p.variant)
             request.variant = p.variant;
         request.tensor_type = texts(p.tensor_type, p.tensor_type_count, "tensor_type");
-        request.keep_audio = p.keep_audio;
+        request.audio = p.audio >= 0;
         request.target_size = p.target_size;
         request.adapters = adapters(p.loras, p.lora_count);
         const auto made = std::make_shared<Conversion>(request);

@@ -65,10 +65,10 @@ Conversion::Conversion(const ConversionRequest & request)
         fail(LTX2_STATUS_INVALID_ARGUMENT, "type: a target_size picks the types; give one of them");
     for (const PartRow & row : part_rows())
         if (const Part * part = model_.find(row.id);
-            part && row.is_loaded() && (!row.sound || request.keep_audio))
+            part && row.is_loaded() && (!row.sound || request.audio))
             parts_.push_back(part);
-    if (parts_.empty() && !request.keep_audio && !model_.files().empty())
-        fail(LTX2_STATUS_INVALID_ARGUMENT, "keep_audio: %s holds sound alone; ask to keep it",
+    if (parts_.empty() && !request.audio && !model_.files().empty())
+        fail(LTX2_STATUS_INVALID_ARGUMENT, "audio: %s holds sound alone; keep it",
              model_.files().front().path.c_str());
     if (parts_.empty())
         model_.need_all(); // says why
@@ -82,7 +82,7 @@ Conversion::Conversion(const ConversionRequest & request)
     for (const Part * part : parts_)
         add_items(*part);
     for (const PartRow & row : part_rows())
-        if (const Part * part = model_.find(row.id); part && !row.is_loaded() && request.keep_audio)
+        if (const Part * part = model_.find(row.id); part && !row.is_loaded() && request.audio)
             add_items(*part);
     std::sort(items_.begin(), items_.end(), [](const Item & a, const Item & b) {
         return std::tie(a.source->file->path, a.source->info->data) <

@@ -19,7 +19,7 @@ struct ConversionRequest {
     std::string type = ""; // q8_0
     std::string variant = "";
     std::vector<std::string> tensor_type = {};
-    bool keep_audio = false;
+    bool audio = true;
     uint64_t target_size = 0;           // none
     std::vector<Adapter> adapters = {}; // are merged into the matrices
 };

@@ -209,37 +209,6 @@ static std::vector<Stage> stages_of(const ltx2_video_params & p, const Defaults 
     return stages;
 }
 
-static std::vector<ltx2_image> images_of(const ltx2_video_params & p, int frames) {
-    std::vector<ltx2_image> images;
-    if (p.image_count)
-        need(p.images, "images");
-    if (p.image_count > static_cast<size_t>(frames))
-        fail(LTX2_STATUS_INVALID_ARGUMENT, "images: %zu given for %d frames", p.image_count,
-             frames);
-    for (size_t i = 0; i < p.image_count; ++i) {
-        ltx2_image image = p.images[i];
-        const int largest = 1 << 15;
-        if (!image.pixels || image.width < 1 || image.height < 1 || image.width > largest ||
-            image.height > largest)
-            fail(LTX2_STATUS_INVALID_ARGUMENT, "images[%zu]: no pixels, or %d x %d is not in 1..%d",
-                 i, image.width, image.height, largest);
-        if (image.frame < 0 || image.frame >= frames)
-            fail(LTX2_STATUS_INVALID_ARGUMENT, "images[%zu].frame: %d is not in 0..%d", i,
-                 image.frame, frames - 1);
-        if (image.strength == 0)
-            image.strength = 1;
-        if (!(image.strength > 0 && image.strength <= 1))
-            fail(LTX2_STATUS_INVALID_ARGUMENT, "images[%zu].strength: %g is not in 0..1", i,
-                 image.strength);
-        for (const ltx2_image & other : images)
-            if (other.frame == image.frame)
-                fail(LTX2_STATUS_INVALID_ARGUMENT, "images[%zu].frame: %d has an image already", i,
-                     image.frame);
-        images.push_back(image);
-    }
-    return images;
-}
-
 Request Request::resized(const VideoSize & size, const Scale & scale) const {
     Request other = *this;
     other.frames = size.frames, other.height = size.height, other.width = size.width;
@@ -285,6 +254,17 @@ static std::string schedule_for(const ltx2_video_params & p, const Defaults & d,
     return p.schedule ? p.schedule : own ? own : d.schedule;
 }
 
+// That what is given fits what is asked for.
+static void check_conditions(const Request & want, bool may_sound) {
+    const Conditions & c = want.conditions;
+    if (c.sound && !want.audio)
+        fail(may_sound ? LTX2_STATUS_MODEL : LTX2_STATUS_INVALID_ARGUMENT,
+             "sound: one is given, and %s", may_sound ? "the model makes none" : "audio is off");
+    if (c.to > static_cast<float>(want.frames) / want.fps + 1e-3f)
+        fail(LTX2_STATUS_INVALID_ARGUMENT, "remake_to: %g is after the video's %g seconds", c.to,
+             static_cast<float>(want.frames) / want.fps);
+}
+
 Request::Request(const ltx2_video_params & p, const Defaults & d, const Scale & scale,
                  bool makes_sound)
     : prompt(p.prompt ? p.prompt : ""),
@@ -306,7 +286,11 @@ Request::Request(const ltx2_video_params & p, const Defaults & d, const Scale & 
         need(p.prompt, "prompt");
     if (!features && std::all_of(prompt.begin(), prompt.end(), is_space))
         fail(LTX2_STATUS_INVALID_ARGUMENT, "prompt: empty; say what the video shows");
-    images = images_of(p, frames);
+    conditions = Conditions(p, frames, scale);
+    check_conditions(*this, p.audio >= 0);
+    for (Stage & stage : stages)
+        if (only_sound_is_given())
+            stage.audio_guidance = {1, 0, 0, {}, 1};
     if (noise_count)
         need(noise, "noise");
     if (features) {
@@ -316,6 +300,19 @@ Request::Request(const ltx2_video_params & p, const Defaults & d, const Scale & 
     if (resume) {
         need(resume, "resume");
         skip_steps(stages, *resume);
+    }
+}
+
+void Request::check_references(const Scale & scale) const {
+    const Grid & first = stages.front().grid;
+    for (size_t i = 0; i < conditions.references.size(); ++i) {
+        const int factor = conditions.references[i].downscale;
+        if (first.height % factor || first.width % factor)
+            fail(LTX2_STATUS_INVALID_ARGUMENT,
+                 "references[%zu]: %d x %d is not a multiple of %d, for a reference that is %d "
+                 "times smaller",
+                 i, first.width * scale.space, first.height * scale.space, scale.space * factor,
+                 factor);
     }
 }
 

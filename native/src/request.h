@@ -1,6 +1,7 @@
 // What a caller wants, with the model's own defaults filled in, checked before any work.
 #pragma once
 
+#include "conditions.h"
 #include "ltx2.h"
 #include "model/builtin/ltx_2_3.h"
 #include "model/model.h"
@@ -42,8 +43,8 @@ struct VideoSize {
 
 struct Request {
     std::string prompt, negative;
-    bool negative_given;                   // by the caller, and not the model's own
-    std::vector<ltx2_image> images;        // at different frames
+    bool negative_given; // by the caller, and not the model's own
+    Conditions conditions;
     int width = 0, height = 0, frames = 0; // pixels
     float fps = 0;
     Grid grid;
@@ -67,9 +68,13 @@ struct Request {
     Request(const ltx2_video_params & params, const Defaults & defaults, const Scale & scale,
             bool makes_sound = false);
 
-    bool uses_negative() const;   // in any stage
+    bool uses_negative() const; // in any stage
+    // Then nothing guides the sound, as in the official pipeline from sound to video.
+    bool only_sound_is_given() const { return conditions.sound && !conditions.source; }
     int64_t sound_tokens() const; // 25 a second, of the frames' time; 0 without sound
-    Json settings() const;        // as ltx2_session_settings has the options
+    // That their factors divide the first stage. INVALID_ARGUMENT.
+    void check_references(const Scale & scale) const;
+    Json settings() const; // as ltx2_session_settings has the options
 };
 
 } // namespace ltx2

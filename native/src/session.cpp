@@ -155,20 +155,46 @@ void Session::decode(const Latents & latents, Video & video, const Progress & pr
             model_.need(VideoDecoder::part).file->path.c_str());
 }
 
-void Session::decode_sound(const Latents & latents, Video & video, const Progress & progress) {
-    const Spectrogram spectrogram = use<AudioDecoder>(progress).decode(latents, progress);
-    check(spectrogram.values, "decoding the sound", {{model_.need(AudioDecoder::part)}}, progress);
-    Sound sound = use<Vocoder>(progress).sound(spectrogram, progress);
-    check(sound.samples, "making the sound", {{model_.need(Vocoder::part)}}, progress);
+static void take(Sound sound, Video & video) {
     video.audio_data = std::move(sound.samples);
     video.audio = video.audio_data.data();
     video.audio_samples = static_cast<int64_t>(video.audio_data.size() / 2);
     video.sample_rate = sound.rate;
 }
 
+void Session::decode_sound(const Latents & latents, Video & video, const Progress & progress) {
+    const Spectrogram spectrogram = use<AudioDecoder>(progress).decode(latents, progress);
+    check(spectrogram.values, "decoding the sound", {{model_.need(AudioDecoder::part)}}, progress);
+    Sound sound = use<Vocoder>(progress).sound(spectrogram, progress);
+    check(sound.samples, "making the sound", {{model_.need(Vocoder::part)}}, progress);
+    take(std::move(sound), video);
+}
+
 std::unique_ptr<Video> Session::generate(const ltx2_video_params & params) {
     const Leave leave{*this};
     return while_unchanged(model_, [&] { return make(params); });
+}
+
+// Factors that are left out are what the adapters were trained with.
+void Session::fill_in(std::vector<ltx2_reference> & references) const {
+    const auto stated = [&](const char * name, int Adapter::*factor) {
+        const Adapter * first = nullptr;
+        for (const Adapter & adapter : model_.adapters()) {
+            if (first && adapter.*factor && adapter.*factor != first->*factor)
+                fail(LTX2_STATUS_INVALID_ARGUMENT,
+                     "references: %s was trained with a %s factor of %d, and %s of %d",
+                     first->path.c_str(), name, first->*factor, adapter.path.c_str(),
+                     adapter.*factor);
+            first = first || !(adapter.*factor) ? first : &adapter;
+        }
+        return first ? first->*factor : 1;
+    };
+    for (ltx2_reference & reference : references) {
+        if (!reference.downscale)
+            reference.downscale = stated("downscale", &Adapter::downscale);
+        if (!reference.temporal)
+            reference.temporal = stated("temporal", &Adapter::temporal);
+    }
 }
 
 // What can be told before any work is.
@@ -177,6 +203,8 @@ Request Session::request(const ltx2_video_params & params) {
         fail(LTX2_STATUS_MODEL, "audio: the model makes no sound, for lack of %s",
              sound_lacks_.c_str());
     Request want(params, defaults_, decoder_.scale, makes_sound_);
+    fill_in(want.conditions.references);
+    want.check_references(decoder_.scale);
     decoder_.check(want.grid);
     check_pixels(want.grid);
     choose_residency(want.grid);
@@ -197,7 +225,9 @@ std::unique_ptr<Video> Session::make(const ltx2_video_params & params) {
     if (!ask("latents", params.latents, video->shape, params.user_data))
         fail(LTX2_STATUS_CANCELLED, "latents: cancelled before they are decoded");
     decode(made.video, *video, progress);
-    if (want.audio)
+    if (made.sound_is_given)
+        take(sound_of(want), *video);
+    else if (want.audio)
         decode_sound(made.audio, *video, progress);
     return video;
 }

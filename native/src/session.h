@@ -37,8 +37,12 @@ struct Features : ltx2_features {
 // What a run makes: what is decoded.
 struct Sampled {
     Latents video;
-    Latents audio; // none without sound
+    Latents audio;               // none without sound
+    bool sound_is_given = false; // all of it
 };
+
+// The given sound where it lies in the video, no longer than that. INVALID_ARGUMENT.
+Sound sound_of(const Request & want);
 
 class Session {
 public:
@@ -85,15 +89,22 @@ private:
     Latents encode(const std::vector<float> & pixels, const VideoSize & size,
                    const std::string & where, const Progress & progress);
     Request request(const ltx2_video_params & params);
+    void fill_in(std::vector<ltx2_reference> & references) const;
     // `before`: the latents that the stage begins with, or none.
-    Stream start(const Request & want, const Grid & grid, const Latents & before,
+    Stream start(const Request & want, size_t stage, const Latents & before,
                  const Progress & progress);
-    Stream silence(const Request & want, const Latents & before) const;
+    Stream start_sound(const Request & want, const Latents & before, const Progress & progress);
+    Latents encode(const ltx2_clip & clip, const std::vector<int> & frames, const Grid & grid,
+                   const std::string & where, const Progress & progress);
+    void keep_source(const Request & want, const Grid & grid, Stream & video,
+                     const Progress & progress);
     void check_sound();
     Sampled sample(const Request & want, const std::vector<TextFeatures> & texts,
                    const Progress & progress);
     void decode_sound(const Latents & latents, Video & video, const Progress & progress);
     Device & processor();
+    // Whether it computes the sound in earnest, or counts that too.
+    bool counts_sound() { return !device_.tally() || &processor() == &device_; }
     void denoise(const Request & want, size_t index, const std::vector<TextFeatures> & texts,
                  State & state, const Progress & progress);
     Latents enlarge(const Latents & latents, const Progress & progress);
@@ -125,9 +136,10 @@ private:
     int audio_width_ = 0, audio_channels_ = 0; // of the text that the sound reads; of its latents
     VaeConfig decoder_;
     std::tuple<std::unique_ptr<TextEncoder>, std::unique_ptr<Connector>,
-               std::unique_ptr<AudioConnector>, std::unique_ptr<AudioDecoder>,
-               std::unique_ptr<Vocoder>, std::unique_ptr<VideoEncoder>, std::unique_ptr<Dit>,
-               std::unique_ptr<Upsampler>, std::unique_ptr<VideoDecoder>>
+               std::unique_ptr<AudioConnector>, std::unique_ptr<AudioEncoder>,
+               std::unique_ptr<AudioDecoder>, std::unique_ptr<Vocoder>,
+               std::unique_ptr<VideoEncoder>, std::unique_ptr<Dit>, std::unique_ptr<Upsampler>,
+               std::unique_ptr<VideoDecoder>>
         resident_;
     const void * in_use_ = nullptr; // the one that computed last
 };
@@ -150,7 +162,8 @@ std::unique_ptr<Component> Session::made([[maybe_unused]] Options... options) {
         return std::make_unique<Dit>(model_, device_, with_audio_);
     else if constexpr (std::is_same_v<Component, TextEncoder>)
         return open_text_encoder(model_, device_, options...);
-    else if constexpr (std::is_same_v<Component, AudioDecoder> ||
+    else if constexpr (std::is_same_v<Component, AudioEncoder> ||
+                       std::is_same_v<Component, AudioDecoder> ||
                        std::is_same_v<Component, Vocoder>)
         return open<Component>(model_, processor());
     else

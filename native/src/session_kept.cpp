@@ -15,7 +15,8 @@ Json Session::settings(const ltx2_video_params & params) {
         Json settings = want.settings();
         Json::Object parts;
         for (const PartRow & row : part_rows())
-            if (const Part * part = row.is_loaded() ? model_.find(row.id) : nullptr)
+            if (const Part * part = row.is_loaded() ? model_.find(row.id) : nullptr;
+                part && (want.audio || !row.sound))
                 parts.add(row.id, fingerprint(*part));
         Json::Array loras;
         for (const Adapter & adapter : model_.adapters())

@@ -82,6 +82,8 @@ Tally Session::count(const Request & want) {
     const Sampled made = sample(want, texts, progress);
     Video none;
     decode(made.video, none, progress);
+    if (want.audio && !made.sound_is_given && counts_sound())
+        decode_sound(made.audio, none, progress);
     return tally;
 }
 

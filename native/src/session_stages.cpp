@@ -3,42 +3,29 @@
 
 #include "base/finite.h"
 #include "sampling/noise.h"
-#include "vae/image.h"
 #include "vae/statistics.h"
 
 #include <algorithm>
+#include <numeric>
 
 namespace ltx2 {
-
-// An image becomes latents of one frame: at frame 0 in place of the first, else as tokens after the
-// video's.
-static void pin(Stream & stream, const ltx2_image & image, const Latents & latents,
-                const std::vector<Position> & positions) {
-    const std::vector<float> & values = latents.values;
-    const float mask = 1 - image.strength;
-    if (image.frame == 0) {
-        std::copy(values.begin(), values.end(), stream.latents.begin());
-        std::copy(values.begin(), values.end(), stream.clean.begin());
-        std::fill_n(stream.mask.begin(), positions.size(), mask);
-        return;
-    }
-    stream.latents.insert(stream.latents.end(), values.begin(), values.end());
-    stream.clean.insert(stream.clean.end(), values.begin(), values.end());
-    stream.mask.insert(stream.mask.end(), positions.size(), mask);
-    stream.positions.insert(stream.positions.end(), positions.begin(), positions.end());
-}
 
 // Streams of noise: each stage has so many, for the video and its images, and from `fresh_noise` on
 // for what its sampler adds; the sound's come after so many others.
 static constexpr uint32_t stage_noise = 1u << 24, fresh_noise = 1u << 23, sound_noise = 1u << 22;
 
-// How many values of noise a stage takes: for the video, and for the images at later frames.
-static int64_t noise_size(const Request & want, size_t stage, int channels, bool with_images) {
+// How many values of noise a stage takes: for the video, then for each group of tokens after its
+// own.
+static std::vector<int64_t> noise_sizes(const Request & want, size_t stage, int channels) {
     const Grid & grid = want.stages[stage].grid;
-    int64_t cells = grid.cells();
-    for (const ltx2_image & image : want.images)
-        cells += with_images && image.frame > 0 ? grid.frame_cells() : 0;
-    return cells * channels;
+    std::vector<int64_t> sizes = {grid.cells() * channels};
+    for (const Grid & group : want.conditions.appended(grid, stage == 0))
+        sizes.push_back(group.cells() * channels);
+    return sizes;
+}
+static int64_t noise_size(const Request & want, size_t stage, int channels) {
+    const std::vector<int64_t> sizes = noise_sizes(want, stage, channels);
+    return std::accumulate(sizes.begin(), sizes.end(), int64_t{0});
 }
 
 // Where the caller's noise for a stage begins, or null: it is for the first stage, or for all; then
@@ -47,42 +34,38 @@ static const float * noise_given(const Request & want, size_t stage, int channel
                                  int64_t & count) {
     const Grid & grid = want.stages[0].grid;
     const int64_t given = static_cast<int64_t>(want.noise_count);
-    const int64_t video = noise_size(want, 0, channels, false);
+    const int64_t video = noise_sizes(want, 0, channels).front();
     int64_t all = 0, before = 0;
     for (size_t i = 0; i < want.stages.size(); ++i) {
-        before += i < stage ? noise_size(want, i, channels, true) : 0;
-        all += noise_size(want, i, channels, true);
+        before += i < stage ? noise_size(want, i, channels) : 0;
+        all += noise_size(want, i, channels);
     }
-    const int64_t first = noise_size(want, 0, channels, true);
+    const int64_t first = noise_size(want, 0, channels);
     const int64_t sounds = sound * static_cast<int64_t>(want.stages.size());
     const bool whole = given == all || given == all + sounds;
     if (given && given != video && given != first && !whole)
         fail(LTX2_STATUS_INVALID_ARGUMENT,
              "noise: %zu values given, and %d x %d x %d x %d are wanted", want.noise_count,
              channels, grid.frames, grid.height, grid.width);
-    count = whole ? noise_size(want, stage, channels, true) : stage == 0 ? given : 0;
+    count = whole ? noise_size(want, stage, channels) : stage == 0 ? given : 0;
     return count ? want.noise + (whole ? before : 0) : nullptr;
 }
 
-// The caller's noise, or the seed's: for the video, then for each image at a later frame.
-static std::vector<float> noise_of(const Request & want, size_t stage, const Stream & stream,
+// The caller's noise, or the seed's: for the video, then for each group of tokens after its own.
+static std::vector<float> noise_of(const Request & want, size_t stage, int channels,
                                    int64_t sound) {
-    const Grid & grid = want.stages[stage].grid;
-    const int64_t channels = stream.channels, video = grid.cells() * channels;
-    const int64_t all = stream.tokens() * channels, one = grid.frame_cells() * channels;
-    int64_t count_given = 0;
-    const float * given = noise_given(want, stage, stream.channels, sound, count_given);
-    const uint32_t first_stream = static_cast<uint32_t>(stage) * stage_noise;
+    int64_t count_given = 0, first = 0;
+    const float * given = noise_given(want, stage, channels, sound, count_given);
+    uint32_t next_stream = static_cast<uint32_t>(stage) * stage_noise;
     std::vector<float> noise;
-    for (int64_t first = 0, i = 0; first < all; first += i ? one : video, ++i) {
-        const int64_t count = i ? one : video;
+    for (const int64_t count : noise_sizes(want, stage, channels)) {
         const std::vector<float> planes =
-            first < count_given
-                ? std::vector<float>(given + first, given + first + count)
-                : normal_noise(want.seed, first_stream + static_cast<uint32_t>(i), count);
-        const std::vector<float> part =
-            from_planes(planes.data(), count / channels, stream.channels);
+            first < count_given ? std::vector<float>(given + first, given + first + count)
+                                : normal_noise(want.seed, next_stream, count);
+        const std::vector<float> part = from_planes(planes.data(), count / channels, channels);
         noise.insert(noise.end(), part.begin(), part.end());
+        first += count;
+        ++next_stream;
     }
     if (!all_finite(noise))
         fail(LTX2_STATUS_INVALID_ARGUMENT, "noise: holds a value that is not finite");
@@ -95,9 +78,9 @@ static std::vector<float> sound_noise_of(const Request & want, size_t index, con
     const uint32_t stream = static_cast<uint32_t>(index) * stage_noise + sound_noise;
     const int64_t count = static_cast<int64_t>(audio.latents.size());
     const int64_t stages = static_cast<int64_t>(want.stages.size());
-    int64_t video = 0; // and its images
+    int64_t video = 0; // and what comes after it
     for (size_t i = 0; i < want.stages.size(); ++i)
-        video += noise_size(want, i, channels, true);
+        video += noise_size(want, i, channels);
     const bool given = static_cast<int64_t>(want.noise_count) == video + stages * count;
     const float * first =
         given ? want.noise + video + static_cast<int64_t>(index) * count : nullptr;
@@ -107,42 +90,6 @@ static std::vector<float> sound_noise_of(const Request & want, size_t index, con
     if (!all_finite(noise))
         fail(LTX2_STATUS_INVALID_ARGUMENT, "noise: holds a value that is not finite");
     return noise;
-}
-
-// Where the latents begin: nothing, and what the images give.
-Stream Session::start(const Request & want, const Grid & grid, const Latents & before,
-                      const Progress & progress) {
-    Stream video;
-    video.channels = static_cast<int>(decoder_.latent_channels);
-    video.latents = before.values;
-    video.latents.resize(static_cast<size_t>(grid.cells() * video.channels), 0.0f);
-    video.clean = video.latents;
-    video.mask.assign(static_cast<size_t>(grid.cells()), 1.0f);
-    video.positions = video_positions(grid, decoder_.scale, want.fps);
-    const VideoSize size = size_of(grid);
-    for (size_t i = 0; i < want.images.size(); ++i) {
-        progress("image", static_cast<int>(i), static_cast<int>(want.images.size()));
-        const ltx2_image & image = want.images[i];
-        const std::vector<float> pixels =
-            cover(image.pixels, image.width, image.height, size.width, size.height);
-        const Latents latents = encode(pixels, {1, size.height, size.width},
-                                       words("encoding image %zu", i + 1), progress);
-        pin(video, image, latents, keyframe_positions(grid, decoder_.scale, want.fps, image.frame));
-    }
-    return video;
-}
-
-// Where the sound begins: nothing, or what the stage before made.
-Stream Session::silence(const Request & want, const Latents & before) const {
-    Stream audio;
-    const int64_t tokens = want.sound_tokens();
-    audio.channels = audio_channels_;
-    audio.latents = before.values;
-    audio.latents.resize(static_cast<size_t>(tokens * audio.channels), 0.0f);
-    audio.clean = audio.latents;
-    audio.mask.assign(static_cast<size_t>(tokens), 1.0f);
-    audio.positions = sound_positions(tokens);
-    return audio;
 }
 
 Latents Session::enlarge(const Latents & latents, const Progress & progress) {
@@ -206,12 +153,13 @@ void Session::denoise(const Request & want, size_t index, const std::vector<Text
         before += want.stages[i].steps();
     if (stage.first == 0) {
         const int64_t sound = want.sound_tokens() * audio_channels_;
-        state[0].add_noise(noise_of(want, index, state[0], sound), stage.noise);
+        state[0].add_noise(noise_of(want, index, state[0].channels, sound), stage.noise);
         if (want.audio)
             state[1].add_noise(sound_noise_of(want, index, state[1], state[0].channels),
                                stage.noise);
     }
-    model_.set_strengths(stage.distilled);
+    const bool by_references = !want.conditions.references.empty();
+    model_.set_strengths(stage.distilled, by_references && index > 0 ? 0.0f : 1.0f);
     with_audio_ = want.audio;
     std::unique_ptr<Dit> & resident = std::get<std::unique_ptr<Dit>>(resident_);
     if (resident && resident->config().audio.has_value() != want.audio)
@@ -225,9 +173,11 @@ void Session::denoise(const Request & want, size_t index, const std::vector<Text
     std::vector<DitInput> inputs;
     for (size_t s = 0; s < state.size(); ++s) {
         const Guidance & guidance = s ? stage.audio_guidance : stage.guidance;
+        const bool negates = stage.uses_negative() && !(s && want.only_sound_is_given());
         inputs.push_back({state[s].positions, read[s * texts.size()],
-                          stage.uses_negative() ? &read[s * texts.size() + 1] : nullptr,
-                          guidance.uses_stg() ? guidance.stg_blocks : std::vector<int>()});
+                          negates ? &read[s * texts.size() + 1] : nullptr,
+                          guidance.uses_stg() ? guidance.stg_blocks : std::vector<int>(),
+                          state[s].groups});
     }
     DitRun run(dit, inputs, stage.uses_isolated());
     const std::vector<Suspect> weights = {{model_.need(Dit::part)}};
@@ -267,9 +217,9 @@ Sampled Session::sample(const Request & want, const std::vector<TextFeatures> & 
             continue; // a later one has begun
         if (i > 0 && !resumed)
             made.video = enlarge(made.video, progress);
-        State state = {start(want, stage.grid, resumed ? Latents() : made.video, progress)};
+        State state = {start(want, i, resumed ? Latents() : made.video, progress)};
         if (want.audio)
-            state.push_back(silence(want, resumed ? Latents() : made.audio));
+            state.push_back(start_sound(want, resumed ? Latents() : made.audio, progress));
         if (resumed)
             go_on(*want.resume, state);
         if (Tally * tally = device_.tally()) {
@@ -285,7 +235,8 @@ Sampled Session::sample(const Request & want, const std::vector<TextFeatures> & 
             denoise(want, i, texts, state, progress);
         }
         made.video = {stage.grid, state.front().channels, std::move(state.front().latents)};
-        made.video.values.resize(static_cast<size_t>(made.video.size())); // without the images'
+        made.video.values.resize(static_cast<size_t>(made.video.size())); // without what came after
+        made.sound_is_given = want.audio && state[1].is_given();
         if (want.audio)
             made.audio = {{static_cast<int>(state[1].tokens()), 1, 1},
                           audio_channels_,

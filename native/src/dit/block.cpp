@@ -130,7 +130,8 @@ struct Way {
     void attend() {
         const Modulation & m = in.modulation;
         Tensor a = modulated(table, 1, 0);
-        add_branch("attn1", in.perturbed ? w.attn1.values_only(g, a) : w.attn1(g, a, m.rotary),
+        add_branch("attn1",
+                   in.perturbed ? w.attn1.values_only(g, a) : w.attn1(g, a, m.rotary, m.groups),
                    table, 2);
         if (!w.prompt_scale_shift_table) {
             Tensor text = w.attn2(g, normed(g, Norm::rms, x, eps), in.context);

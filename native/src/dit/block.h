@@ -53,6 +53,7 @@ struct Modulation {
     Tensor prompt; // [width, 2], null without adaln_text
     Tensor index;  // [tokens] I32: which timestep a token has; null where there is but one
     Rotary rotary;
+    std::vector<TokenGroup> groups; // of the tokens, for attn1; none: all see all
     // For the attention between modalities: scale and shift of where the video looks at the sound,
     // the same of where the sound looks at the video, and a gate.
     Tensor cross_rows = nullptr; // [width, 5, distinct timesteps]

@@ -90,6 +90,7 @@ DitRun::Way DitRun::way_of(const DitInput & input, size_t which) const {
     way.config = which ? &*config_.audio : &config_.video;
     way.tokens = static_cast<int64_t>(input.positions.size());
     way.stg_blocks = input.stg_blocks;
+    way.groups = input.groups;
     for (int block : way.stg_blocks)
         if (block < 0 || block >= config_.layers)
             fail(LTX2_STATUS_INVALID_ARGUMENT, "stg: block %d is perturbed, and there are %d",
@@ -210,9 +211,13 @@ StreamInput DitRun::input_of(const Way & way, Kept Way::*x, int block, Pass pass
     in.x = (way.*x).tensor;
     const bool negative = pass == Pass::negative && way.negative.tensor;
     in.context = negative ? way.negative.tensor : way.context.tensor;
-    in.modulation = {way.rows.tensor,       way.prompt_rows.tensor,
-                     way.index.tensor,      {way.cos.tensor, way.sin.tensor},
-                     way.cross_rows.tensor, {way.cross_cos.tensor, way.cross_sin.tensor}};
+    in.modulation = {way.rows.tensor,
+                     way.prompt_rows.tensor,
+                     way.index.tensor,
+                     {way.cos.tensor, way.sin.tensor},
+                     way.groups,
+                     way.cross_rows.tensor,
+                     {way.cross_cos.tensor, way.cross_sin.tensor}};
     in.perturbed = pass == Pass::perturbed && way.is_perturbed_in(block);
     return in;
 }
@@ -267,11 +272,7 @@ void DitRun::copy(Kept Way::*from, Kept Way::*to, const Progress & progress) {
 }
 
 // What is given whole has no noise, whatever the others have.
-static float noise_of(const Stream & stream, float sigma) {
-    const bool given =
-        std::all_of(stream.mask.begin(), stream.mask.end(), [](float mask) { return mask == 0; });
-    return given ? 0 : sigma;
-}
+static float noise_of(const Stream & stream, float sigma) { return stream.is_given() ? 0 : sigma; }
 
 Velocities DitRun::velocity(const State & state, float sigma, const Progress & progress) {
     const int layers = config_.layers;

@@ -56,6 +56,7 @@ struct DitInput {
     const TextFeatures & text;
     const TextFeatures * negative = nullptr;
     std::vector<int> stg_blocks = {};
+    std::vector<TokenGroup> groups = {}; // of the tokens, for the attention over themselves
 };
 
 // The passes over one video: what they keep on the device between steps. Dies before its Dit. There
@@ -77,6 +78,7 @@ private:
         const StreamConfig * config;
         int64_t tokens, timesteps = 0; // timesteps: how many are distinct
         std::vector<int> stg_blocks;
+        std::vector<TokenGroup> groups;
         std::vector<int32_t> token_timestep;
         // The hidden state: as a pass begins, as it runs, and before the first perturbed block.
         Kept start, x, shared;

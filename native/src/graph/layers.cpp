@@ -69,12 +69,13 @@ Attention::Attention(const Weights & w, const AttentionConfig & c)
         to_gate_logits.emplace(w / "to_gate_logits", c.width, c.heads);
 }
 
-Tensor Attention::operator()(Graph & g, Tensor x, const Rotary & rotary) const {
-    return (*this)(g, x, x, rotary, rotary);
+Tensor Attention::operator()(Graph & g, Tensor x, const Rotary & rotary,
+                             const std::vector<TokenGroup> & groups) const {
+    return (*this)(g, x, x, rotary, rotary, groups);
 }
 
 Tensor Attention::operator()(Graph & g, Tensor x, Tensor context, const Rotary & q,
-                             const Rotary & k) const {
+                             const Rotary & k, const std::vector<TokenGroup> & groups) const {
     AttentionCall call;
     call.q = to_q(g, x), call.k = to_k(g, context), call.v = to_v(g, context);
     call.head_dim = config.head_dim;
@@ -84,6 +85,7 @@ Tensor Attention::operator()(Graph & g, Tensor x, Tensor context, const Rotary &
     call.gate = to_gate_logits ? (*to_gate_logits)(g, x) : nullptr;
     call.scale = 1.0f / std::sqrt(static_cast<float>(config.head_dim));
     call.bf16 = !to_q.weight.is_f32();
+    call.groups = groups;
     return to_out(g, g.ops().attention(g, call));
 }
 

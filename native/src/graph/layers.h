@@ -79,9 +79,10 @@ struct Attention {
 
     Attention(const Weights & w, const AttentionConfig & config);
     // x [width, tokens], context [context_width, keys]; over itself where there is no context.
-    Tensor operator()(Graph & g, Tensor x, const Rotary & rotary) const;
+    Tensor operator()(Graph & g, Tensor x, const Rotary & rotary,
+                      const std::vector<TokenGroup> & groups = {}) const;
     Tensor operator()(Graph & g, Tensor x, Tensor context, const Rotary & q = {},
-                      const Rotary & k = {}) const;
+                      const Rotary & k = {}, const std::vector<TokenGroup> & groups = {}) const;
     // For spatio-temporal guidance: the values themselves instead of their weighted means.
     Tensor values_only(Graph & g, Tensor x) const;
 };

@@ -111,15 +111,30 @@ static Tensor rotate(Nodes & g, Tensor x, Tensor cos, Tensor sin) {
     return ggml_concat(g.ctx(), rotated_a, rotated_b, 0);
 }
 
-// Added to the scores: F16 [keys, tokens].
+// Added to the scores: F16 [keys, tokens], or null where all is seen.
 static Tensor mask_of(Nodes & g, const AttentionCall & call) {
+    if (!call.window && call.groups.empty())
+        return nullptr;
     const int64_t keys = call.keys(), tokens = call.tokens();
     auto mask = std::make_shared<std::vector<ggml_fp16_t>>(static_cast<size_t>(keys * tokens),
                                                            ggml_fp32_to_fp16(-INFINITY));
-    for (int64_t i = 0; i < tokens; ++i) {
-        const int64_t first = std::max<int64_t>(0, i - call.window + 1);
-        std::fill(mask->begin() + i * keys + first, mask->begin() + i * keys + i + 1,
-                  ggml_fp32_to_fp16(0));
+    const auto fill = [&](int64_t row, int64_t first, int64_t end, float value) {
+        std::fill(mask->begin() + row * keys + first, mask->begin() + row * keys + end,
+                  ggml_fp32_to_fp16(value));
+    };
+    for (int64_t i = 0; call.window && i < tokens; ++i)
+        fill(i, std::max<int64_t>(0, i - call.window + 1), i + 1, 0);
+    const int64_t main = call.groups.empty() ? 0 : call.groups[0].tokens;
+    int64_t first = 0;
+    for (const TokenGroup & group : call.groups) {
+        const float bias = std::log(group.share);
+        for (int64_t i = 0; i < main; ++i)
+            fill(i, first, first + group.tokens, bias);
+        for (int64_t i = first; i < first + group.tokens; ++i) {
+            fill(i, 0, main, bias);
+            fill(i, first, first + group.tokens, 0);
+        }
+        first += group.tokens;
     }
     g.hold(mask);
     return g.input(GGML_TYPE_F16, {keys, tokens, 1, 1}, mask->data());
@@ -145,8 +160,7 @@ static Tensor attention(Nodes & g, const AttentionCall & call, ggml_type kv) {
     Tensor q = heads_outside(prepared(call.q, call.q_norm, call.q_rotary));
     Tensor k = stored(heads_outside(prepared(call.k, call.k_norm, call.k_rotary)));
     Tensor v = stored(heads_outside(prepared(call.v, nullptr, {})));
-    Tensor out = ggml_flash_attn_ext(g.ctx(), q, k, v, call.window ? mask_of(g, call) : nullptr,
-                                     call.scale, 0.0f, 0.0f);
+    Tensor out = ggml_flash_attn_ext(g.ctx(), q, k, v, mask_of(g, call), call.scale, 0.0f, 0.0f);
     ggml_flash_attn_ext_set_prec(out, GGML_PREC_F32);
     out = ggml_reshape_2d(g.ctx(), out, out->ne[0] * out->ne[1], out->ne[2]);
     return call.gate ? gate_heads(g, out, call.gate) : out;

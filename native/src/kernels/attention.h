@@ -27,12 +27,21 @@ struct PackedHead {
     float *k, *v;
 };
 
+// Tokens first .. end; `bias` is added to the scores, in powers of two, between them and the first
+// group. Those of two others are not seen.
+struct SeenGroup {
+    int64_t first, end;
+    float bias;
+};
+
 struct AttentionTask {
     const HeadRow * rows; // of the queries
     int queries;
     PackedHead head;
     // Query i, counted from first_query, sees key j where i - window < j <= i; all where it is 0.
     int64_t first_query, window;
+    const SeenGroup * groups; // of all tokens, queries and keys alike, or null
+    int group_count;
     const float * gate; // logits, one per query at gate_step, or null: out times 2 sigmoid(logit)
     int64_t gate_step;
     float * out; // [queries] at out_step

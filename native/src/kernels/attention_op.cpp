@@ -18,6 +18,7 @@ struct AttentionPlan {
     Workers workers;
     Tensor packed = nullptr;        // keys, values, and the factors of the queries' norm
     int64_t k_size = 0, v_size = 0; // of a head
+    std::vector<SeenGroup> groups = {};
     std::atomic<int64_t> next_input{0}, next{0}; // the next pieces of work
 };
 } // namespace
@@ -129,6 +130,8 @@ static void attend(AttentionPlan & p, Tensor out, int thread, int) {
         task.head = packed_head(p, head * call.kv_heads() / call.heads());
         task.first_query = first;
         task.window = call.window;
+        task.groups = p.groups.empty() ? nullptr : p.groups.data();
+        task.group_count = static_cast<int>(p.groups.size());
         task.gate = call.gate ? row_of(call.gate, first) + head : nullptr;
         task.gate_step = call.heads();
         task.out = row_of(out, first) + head * call.head_dim;
@@ -145,6 +148,10 @@ Tensor attention(Nodes & g, const AttentionCall & call) {
     const std::shared_ptr<AttentionPlan> plan(new AttentionPlan{call, g.workers()});
     AttentionPlan & p = *plan;
     p.call.bf16 = call.bf16 && kernels.bf16 && !g.exact();
+    for (const TokenGroup & group : call.groups) {
+        const int64_t first = p.groups.empty() ? 0 : p.groups.back().end;
+        p.groups.push_back({first, first + group.tokens, std::log2(group.share)});
+    }
     p.k_size = kernels.k_size(call.head_dim, call.keys(), p.call.bf16);
     p.v_size = kernels.v_size(call.head_dim, call.keys(), p.call.bf16);
     p.workers.reserve(rows_size() + static_cast<size_t>(kernels.scratch_size(call.head_dim)));

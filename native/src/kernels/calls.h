@@ -2,12 +2,14 @@
 // of who computes them. Activations are F32, channels fastest. A tensor that may be null says so.
 #pragma once
 
+#include "base/token_group.h"
 #include "files/coding.h"
 #include "kernels/rows.h"
 
 #include "ggml.h"
 
 #include <array>
+#include <vector>
 
 namespace ltx2 {
 
@@ -72,7 +74,8 @@ struct AttentionCall {
     Tensor gate = nullptr; // logits [heads, tokens]: out times 2 sigmoid of them, or null
     float scale = 1;
     int64_t window = 0; // query i sees key j where i - window < j <= i; 0: all of them
-    bool bf16 = false;  // q, k, v and the softmax's values may be rounded to BF16
+    std::vector<TokenGroup> groups = {}; // of queries and keys alike; none: all see all
+    bool bf16 = false;                   // q, k, v and the softmax's values may be rounded to BF16
     // k and v are as a cache keeps them: F32 or F16, and q and k are normed and rotated already.
     // There is one query, which sees all keys.
     bool cached = false;

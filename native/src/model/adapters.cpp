@@ -140,6 +140,22 @@ float number_of(const TensorFile & file, const TensorInfo & tensor) {
     return value;
 }
 
+static int factor_of(const TensorFile & file, const char * key) {
+    const std::optional<Json> stated = file.metadata.find(key);
+    if (!stated)
+        return 0;
+    const int most = 64;
+    const std::string text = stated->kind() == Json::Kind::string
+                                 ? std::string(stated->string(file.path))
+                                 : stated->dump();
+    char * end = nullptr;
+    const double factor = std::strtod(text.c_str(), &end);
+    if (*end || !(factor >= 1 && factor <= most) || factor != std::floor(factor))
+        fail(LTX2_STATUS_MODEL, "%s: %s is %s, no whole number in 1..%d", file.path.c_str(), key,
+             shown(text).c_str(), most);
+    return static_cast<int>(factor);
+}
+
 // alpha / rank as PEFT states it for all modules: in the file's metadata, or in the config next to
 // it.
 std::optional<double> stated_scale(const TensorFile & file) {
@@ -261,6 +277,11 @@ std::map<std::string, LowRank> read_adapter(const TensorFile & file, const Modul
         all.emplace(path, std::move(low));
     }
     return all;
+}
+
+void read_reference_factors(const TensorFile & file, Adapter & adapter) {
+    adapter.downscale = factor_of(file, "reference_downscale_factor");
+    adapter.temporal = factor_of(file, "reference_temporal_scale_factor");
 }
 
 } // namespace ltx2

@@ -10,6 +10,9 @@ struct Adapter {
     std::string path;
     float given = 1;    // by the caller, of all that it adds
     float strength = 1; // of the stage that runs
+    // How much smaller than the video the references are that it was trained with, and which share
+    // of its frames they have; 0: its file does not say.
+    int downscale = 0, temporal = 0;
 };
 
 // W x becomes W x + strength * scale * up (down x).
@@ -23,6 +26,9 @@ using LowRanks = std::map<std::string, std::vector<LowRank>, std::less<>>; // by
 
 // The modules of a model that adapters may change: of each official path, its weight.
 using Modules = std::map<std::string, const Source *, std::less<>>;
+
+// Reads what the file says of references. MODEL.
+void read_reference_factors(const TensorFile & file, Adapter & adapter);
 
 // What the file adds to which module. What it has for no module of the model is logged. Errors:
 // MODEL that names the file: it changes nothing, a shape does not fit, half of a pair is missing,

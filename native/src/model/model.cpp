@@ -18,7 +18,7 @@ Model::Model(const std::vector<std::string> & paths, const std::vector<Adapter> 
     for (const FileSet & set : sets)
         add(set);
     read_configs();
-    for (const Adapter & adapter : adapters_)
+    for (Adapter & adapter : adapters_)
         add_adapter(adapter);
 }
 
@@ -200,7 +200,7 @@ static bool is_named(const std::string & path, const std::string & word) {
     return name.find(word) != std::string::npos;
 }
 
-void Model::add_adapter(const Adapter & adapter) {
+void Model::add_adapter(Adapter & adapter) {
     constexpr std::string_view weight = ".weight";
     Modules modules;
     std::map<std::string_view, Part *> owners; // by the same paths
@@ -216,13 +216,15 @@ void Model::add_adapter(const Adapter & adapter) {
         while (tensor.shape.size() > 2 && tensor.shape.back() == 1) // as of a convolution
             tensor.shape.pop_back();
     files_.push_back(std::move(file));
+    read_reference_factors(files_.back(), adapter);
     for (auto & [path, low] : read_adapter(files_.back(), modules, adapter))
         owners[path]->adapters[path].push_back(std::move(low));
 }
 
-void Model::set_strengths(float distilled) {
+void Model::set_strengths(float distilled, float others) {
     for (Adapter & adapter : adapters_)
-        adapter.strength = adapter.given * (is_named(adapter.path, "distilled") ? distilled : 1);
+        adapter.strength =
+            adapter.given * (is_named(adapter.path, "distilled") ? distilled : others);
 }
 
 // ---- what files state

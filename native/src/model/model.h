@@ -46,7 +46,7 @@ public:
     const std::list<TensorFile> & files() const { return files_; }
     const std::list<Adapter> & adapters() const { return adapters_; }
     // As the caller gave them; of one that is called distilled, a share.
-    void set_strengths(float distilled);
+    void set_strengths(float distilled, float others);
     // MODEL where one of its files has been written to since it was opened. Microseconds.
     void check_unchanged() const;
 
@@ -59,7 +59,7 @@ private:
     void skip(const FileSet & set, const std::string & why, bool stranger, bool refused);
     void claim(Found & found, const Contents & all, const FileSet & set, const TensorFile & file);
     void read_configs();
-    void add_adapter(const Adapter & adapter);
+    void add_adapter(Adapter & adapter);
     [[noreturn]] void fail_missing(const std::vector<const PartRow *> & missing) const;
 
     std::list<TensorFile> files_, unused_;      // tensors are pointed at

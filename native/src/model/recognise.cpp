@@ -293,7 +293,7 @@ const PartRow * unused_part(const TensorInfo & tensor) {
         const std::optional<std::string> official = official_name(row, tensor.name, added);
         const auto fits = [&](const Sign & sign) { return matches(sign.name, tensor.name); };
         // Sound that is not complete has no short names: others have them too.
-        if (row.is_loaded() ? row.sound && official == tensor.name
+        if (row.is_loaded() ? row.sound && official && row.prefix + *official == tensor.name
                             : official || std::any_of(row.signs.begin(), row.signs.end(), fits))
             return &row;
     }

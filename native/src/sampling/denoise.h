@@ -2,9 +2,11 @@
 #pragma once
 
 #include "base/progress.h"
+#include "base/token_group.h"
 #include "sampling/guidance.h"
 #include "sampling/positions.h"
 
+#include <algorithm>
 #include <functional>
 
 namespace ltx2 {
@@ -16,9 +18,13 @@ struct Stream {
     std::vector<float> latents, clean; // [tokens][channels]; clean: what is given
     std::vector<float> mask;           // [tokens]: 1 generate, 0 given
     std::vector<Position> positions;   // [tokens]
+    std::vector<TokenGroup> groups;    // of the tokens; none: all see all
     std::vector<float> memory;         // what the sampler carries from step to step, or empty
 
     int64_t tokens() const { return static_cast<int64_t>(mask.size()); }
+    bool is_given() const { // whole
+        return std::all_of(mask.begin(), mask.end(), [](float m) { return m == 0; });
+    }
     // latents <- noise * mask * scale + latents * (1 - mask * scale)
     void add_noise(const std::vector<float> & noise, float scale);
 };

@@ -32,6 +32,26 @@ std::vector<Position> keyframe_positions(const Grid & grid, const Scale & scale,
     return out;
 }
 
+std::vector<Position> reference_positions(const Grid & grid, const Scale & scale, float fps,
+                                          int downscale, int temporal) {
+    const float rate = fps / static_cast<float>(temporal);
+    const float later = static_cast<float>(temporal - 1) / fps;
+    const auto seconds = [&](int frame) {
+        const float time = static_cast<float>(std::max(0, frame)) / rate;
+        return temporal > 1 ? std::max(0.0f, time - later) : time;
+    };
+    std::vector<Position> out;
+    for (int f = 0; f < grid.frames; ++f) {
+        const int first = scale.time * f + 1 - scale.time;
+        add_frame(out, grid, scale, (seconds(first) + seconds(first + scale.time)) / 2);
+    }
+    for (Position & position : out) {
+        position.row *= static_cast<float>(downscale);
+        position.column *= static_cast<float>(downscale);
+    }
+    return out;
+}
+
 std::vector<Position> sound_positions(int64_t tokens) {
     std::vector<Position> out;
     // Of a frame of the spectrogram, 4 of which are a latent, by its hop of samples.

@@ -16,6 +16,10 @@ std::vector<Position> video_positions(const Grid & grid, const Scale & scale, fl
 std::vector<Position> keyframe_positions(const Grid & grid, const Scale & scale, float fps,
                                          int frame);
 
+// Of a reference video of this grid, whose pixels and frames each stand for so many of the video's.
+std::vector<Position> reference_positions(const Grid & grid, const Scale & scale, float fps,
+                                          int downscale, int temporal);
+
 // Of the sound's latents, which last 40 ms each, the first 10: their time alone.
 std::vector<Position> sound_positions(int64_t tokens);
 

@@ -223,6 +223,44 @@ static void hide(const Tile & t, const AttentionTask & task, int64_t first, int6
         }
 }
 
+static const SeenGroup & group_of(const AttentionTask & task, int64_t token) {
+    int i = 0;
+    while (i + 1 < task.group_count && token >= task.groups[i].end)
+        ++i;
+    return task.groups[i];
+}
+
+// Whether these keys and all queries of the tile are of one group.
+static bool is_one_group(const Tile & t, const AttentionTask & task, int64_t first, int64_t last) {
+    const SeenGroup & group = group_of(task, first);
+    return last < group.end && t.first >= group.first && t.first + t.queries <= group.end;
+}
+
+// Scores between groups: less of them is seen, or nothing.
+static void weigh(const Tile & t, const AttentionTask & task, int64_t first, int64_t count,
+                  float * scores) {
+    IVec lane;
+    for (int i = 0; i < lanes; ++i)
+        lane[i] = i;
+    for (int64_t k = 0; k < count; ++k) {
+        const SeenGroup & own = group_of(task, first + k);
+        for (int n = 0; n < t.vectors; ++n) {
+            float * at = scores + k * tile + n * lanes;
+            const IVec query = lane + (static_cast<int32_t>(t.first) + n * lanes);
+            Vec score = load(at);
+            for (const SeenGroup * g = task.groups; g < task.groups + task.group_count; ++g) {
+                const bool seen = g == task.groups || own.first == 0;
+                const float bias = own.first == 0 ? g->bias : own.bias;
+                const IVec in = (query >= static_cast<int32_t>(g->first)) &
+                                (query < static_cast<int32_t>(g->end));
+                if (g->first != own.first)
+                    score = in ? (seen ? score + bias : splat(2 * lowest)) : score;
+            }
+            store(at, score);
+        }
+    }
+}
+
 // Scores become their exponentials, as steps of the second product.
 template <class M, int N>
 static void soften(const Tile & t, int64_t count, float * scores) {
@@ -267,6 +305,8 @@ static void add_block(const Tile & t, const AttentionTask & task, int64_t first,
     if (last >= head.keys ||
         (task.window && (last > t.first || first <= t.first + t.queries - 1 - task.window)))
         hide(t, task, first, count, scores);
+    if (task.groups && !is_one_group(t, task, first, last))
+        weigh(t, task, first, count, scores);
     soften<M, N>(t, count, scores);
     const Value * v =
         reinterpret_cast<const Value *>(head.v) + first / M::pair * up_to(head.head_dim, rows);

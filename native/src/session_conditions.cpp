@@ -1,0 +1,201 @@
+// What a run begins with: nothing, and what it is given: pictures, reference videos, parts of a
+// video and a sound that are there already.
+#include "session.h"
+
+#include "audio/mel.h"
+#include "base/finite.h"
+#include "vae/image.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+namespace ltx2 {
+
+// Tokens after the video's.
+static void append(Stream & stream, const Latents & latents, float strength,
+                   const std::vector<Position> & positions) {
+    const std::vector<float> & values = latents.values;
+    stream.latents.insert(stream.latents.end(), values.begin(), values.end());
+    stream.clean.insert(stream.clean.end(), values.begin(), values.end());
+    stream.mask.insert(stream.mask.end(), positions.size(), 1 - strength);
+    stream.positions.insert(stream.positions.end(), positions.begin(), positions.end());
+}
+
+// In place of the video's own, from `first` on.
+static void replace(Stream & stream, int64_t first, const float * values, int64_t count,
+                    float strength) {
+    const int64_t at = first * stream.channels;
+    std::copy_n(values, count * stream.channels, stream.latents.begin() + at);
+    std::copy_n(values, count * stream.channels, stream.clean.begin() + at);
+    std::fill_n(stream.mask.begin() + first, count, 1 - strength);
+}
+
+// The tokens of each reference, and how far they and the video's see each other; no groups where
+// all see all. What came before the first that is not seen whole sees each other.
+static std::vector<TokenGroup> groups_of(const Conditions & conditions, const Grid & grid) {
+    const std::vector<Grid> appended = conditions.appended(grid, /*first_stage=*/true);
+    const size_t images = appended.size() - conditions.references.size();
+    std::vector<TokenGroup> groups = {{grid.cells()}, {0}};
+    for (size_t i = 0; i < appended.size(); ++i) {
+        const float share = i < images ? 1 : conditions.references[i - images].attention;
+        if (share == 1 && groups.size() == 2)
+            groups[1].tokens += appended[i].cells();
+        else
+            groups.push_back({appended[i].cells(), share});
+    }
+    if (groups.size() == 2)
+        return {};
+    if (groups[1].tokens == 0)
+        groups.erase(groups.begin() + 1);
+    return groups;
+}
+
+Latents Session::encode(const ltx2_clip & clip, const std::vector<int> & frames, const Grid & grid,
+                        const std::string & where, const Progress & progress) {
+    const VideoSize size{static_cast<int>(frames.size()), grid.height * decoder_.scale.space,
+                         grid.width * decoder_.scale.space};
+    const size_t count = size_t{3} * static_cast<size_t>(clip.height) * clip.width;
+    std::vector<float> pixels;
+    pixels.reserve(size_t{3} * static_cast<size_t>(size.height) * size.width * frames.size());
+    const Counted held = device_.hold(pixels.capacity() * sizeof(float));
+    for (int frame : frames) {
+        const std::vector<float> one = cover(clip.pixels + count * static_cast<size_t>(frame),
+                                             clip.width, clip.height, size.width, size.height);
+        pixels.insert(pixels.end(), one.begin(), one.end());
+    }
+    return encode(pixels, size, where, progress);
+}
+
+// A source that does not begin the video gives its latents but the first, which stands for one
+// frame where there are more now.
+void Session::keep_source(const Request & want, const Grid & grid, Stream & video,
+                          const Progress & progress) {
+    const Conditions & given = want.conditions;
+    const Scale & scale = decoder_.scale;
+    std::vector<int> frames(static_cast<size_t>(given.source_frames(want.frames)));
+    std::iota(frames.begin(), frames.end(), 0);
+    const Latents latents = encode(*given.source, frames, grid, "encoding the source", progress);
+    const int first = given.begin > 0 ? 1 : 0, shift = given.begin / scale.time;
+    for (int f = first; f < latents.grid.frames; ++f) {
+        const int at = f + shift;
+        const float start = static_cast<float>(std::max(0, scale.time * (at - 1) + 1));
+        const float end = static_cast<float>(scale.time * at + 1);
+        if (!(given.remakes_video && given.remakes(start / want.fps, end / want.fps)))
+            replace(video, grid.frame_cells() * at,
+                    latents.values.data() + f * grid.frame_cells() * video.channels,
+                    grid.frame_cells(), 1);
+    }
+}
+
+Stream Session::start(const Request & want, size_t stage, const Latents & before,
+                      const Progress & progress) {
+    const Grid & grid = want.stages[stage].grid;
+    const Conditions & given = want.conditions;
+    Stream video;
+    video.channels = static_cast<int>(decoder_.latent_channels);
+    video.latents = before.values;
+    video.latents.resize(static_cast<size_t>(grid.cells() * video.channels), 0.0f);
+    video.clean = video.latents;
+    video.mask.assign(static_cast<size_t>(grid.cells()), 1.0f);
+    video.positions = video_positions(grid, decoder_.scale, want.fps);
+    const size_t references = stage == 0 ? given.references.size() : 0;
+    const int all = static_cast<int>(given.images.size() + references + (given.source ? 1 : 0));
+    int done = 0;
+    if (given.source) {
+        progress("image", done++, all);
+        keep_source(want, grid, video, progress);
+    }
+    const VideoSize size = size_of(grid);
+    for (size_t i = 0; i < given.images.size(); ++i) {
+        progress("image", done++, all);
+        const ltx2_image & image = given.images[i];
+        const std::vector<float> pixels =
+            cover(image.pixels, image.width, image.height, size.width, size.height);
+        const Latents latents = encode(pixels, {1, size.height, size.width},
+                                       words("encoding image %zu", i + 1), progress);
+        if (given.is_appended(image))
+            append(video, latents, image.strength,
+                   keyframe_positions(grid, decoder_.scale, want.fps, image.frame));
+        else
+            replace(video, 0, latents.values.data(), grid.frame_cells(), image.strength);
+    }
+    for (size_t i = 0; i < references; ++i) {
+        progress("image", done++, all);
+        const ltx2_reference & reference = given.references[i];
+        const Grid own = grid_of(reference, grid, want.frames, decoder_.scale);
+        const Latents latents =
+            encode(reference.clip, frames_of(reference, want.frames, decoder_.scale), own,
+                   words("encoding reference %zu", i + 1), progress);
+        append(video, latents, reference.strength,
+               reference_positions(own, decoder_.scale, want.fps, reference.downscale,
+                                   reference.temporal));
+    }
+    if (references)
+        video.groups = groups_of(given, grid);
+    return video;
+}
+
+// ---- the sound
+
+// Seconds in which a latent of the sound lies, as its position has them.
+static float sound_start(int64_t token) {
+    return static_cast<float>(std::max<int64_t>(0, 4 * token - 3)) * 160 / 16000;
+}
+static float sound_end(int64_t token) { return sound_start(token + 1); }
+
+// A sound that begins later has silence before it.
+Sound sound_of(const Request & want) {
+    const ltx2_sound & given = *want.conditions.sound;
+    const double length = want.frames / double{want.fps};
+    const double most = std::ceil(length * std::max(1, given.sample_rate));
+    Sound sound =
+        as_stereo(given.samples, std::min(given.count, static_cast<int64_t>(std::max(1.0, most))),
+                  given.channels, given.sample_rate);
+    if (!all_finite(sound.samples))
+        fail(LTX2_STATUS_INVALID_ARGUMENT, "sound: holds a value that is not finite");
+    const double later = want.conditions.begin / double{want.fps};
+    sound.samples.insert(sound.samples.begin(),
+                         2 * static_cast<size_t>(std::llrint(later * sound.rate)), 0.0f);
+    const size_t end = 2 * static_cast<size_t>(std::llrint(length * sound.rate));
+    if (sound.samples.size() > end)
+        sound.samples.resize(end);
+    return sound;
+}
+
+// Whether a latent of the sound is given: as far as the source goes, or the sound alone, where
+// nothing is made anew.
+static bool keeps_sound(const Request & want, int64_t token, int64_t encoded) {
+    const Conditions & given = want.conditions;
+    const float later = static_cast<float>(given.begin) / want.fps;
+    const int frames = given.begin + given.source_frames(want.frames);
+    const bool there =
+        given.source ? sound_start(token) < static_cast<float>(frames) / want.fps : token < encoded;
+    return there && sound_start(token) >= later &&
+           !(given.remakes_sound && given.remakes(sound_start(token), sound_end(token)));
+}
+
+Stream Session::start_sound(const Request & want, const Latents & before,
+                            const Progress & progress) {
+    Stream audio;
+    const int64_t tokens = want.sound_tokens();
+    audio.channels = audio_channels_;
+    audio.latents = before.values;
+    audio.latents.resize(static_cast<size_t>(tokens * audio.channels), 0.0f);
+    audio.clean = audio.latents;
+    audio.mask.assign(static_cast<size_t>(tokens), 1.0f);
+    audio.positions = sound_positions(tokens);
+    if (!want.conditions.sound || !counts_sound())
+        return audio;
+    AudioEncoder & encoder = use<AudioEncoder>(progress);
+    const Spectrogram spectrogram = encoder_spectrogram(sound_of(want), processor(), progress);
+    Latents latents = encoder.encode(spectrogram, progress);
+    check(latents.values, "encoding the sound", {{model_.need(AudioEncoder::part)}}, progress);
+    latents.values.resize(audio.latents.size()); // a source that is longer than its sound is silent
+    for (int64_t token = 0; token < tokens; ++token)
+        if (keeps_sound(want, token, latents.grid.frames))
+            replace(audio, token, latents.values.data() + token * audio.channels, 1, 1);
+    return audio;
+}
+
+} // namespace ltx2
