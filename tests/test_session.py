@@ -368,7 +368,9 @@ def test_capabilities_are_listed() -> None:
     known = ltx2.capabilities()
     assert known["version"] == ltx2.__version__
     assert known["schedules"][:2] == ["distilled", "ltx2"]
-    assert known["stages"] == ["load", "text", "image", "denoise", "upscale", "decode", "sound"]
+    assert known["stages"] == [
+        "load", "enhance", "text", "image", "denoise", "upscale", "decode", "sound",
+    ]  # fmt: skip
     assert {"q4_0", "f16"} < set(known["types"])
     assert set(known["variants"]) == {"distilled", "dev"}
     assert known["instruction_sets"]

@@ -107,12 +107,13 @@ _enhancing = applied([
     click.option("--enhance-instructions", metavar="FILE", type=click.Path(dir_okay=False),
                  help="Enhance the prompt, as this text asks for in place of the library's own."),
 ])  # fmt: skip
-generation = applied([features_flag, _enhancing, _fields, watching, keeping, _shared])
+generation = applied([features_flag, _fields, watching, keeping, _shared])
 _WATCHING = {"latents": "--save-latents", "preview": "--preview"}
 
 
 @click.command()
 @click.argument("prompt", required=False)
+@_enhancing
 @generation
 def t2v(prompt: str | None, features: str | None, **options: Any) -> None:
     """Make a video from PROMPT."""
@@ -129,6 +130,7 @@ def t2v(prompt: str | None, features: str | None, **options: Any) -> None:
 @click.argument("images", nargs=-1, metavar="IMAGE[@FRAME[:STRENGTH]]...")
 @crf_flag
 @click.option("--keyframes", is_flag=True, help=_MAKING["keyframes"])
+@_enhancing
 @generation
 def i2v(
     prompt: str | None,
