@@ -3,12 +3,13 @@
 
     scripts/bench.py --quick --torch-python ref/bin/python --save docs/bench.jsonl
 
-A DiT block, its attention alone, the video VAE's decoder and encoder, the audio VAE's decoder with
-the vocoder, a Gemma layer, and a whole video from text to frames, with random weights at F16, Q8_0
-and Q4_0: against the official modules in the fastest dtype of this machine, and against ltx2 on
-plain ggml operations. Each round runs every competitor once, so that a noisy minute hits all alike;
-the table gives medians, the ratio torch / ltx2 (above 1: ltx2 is faster), plain ggml / ltx2, and
-the share of what this machine's multipliers did in the same rounds.
+A DiT block of the video alone and of video and sound, its attention alone, the video VAE's decoder
+and encoder, the audio VAE's decoder with the vocoder, the spatial upsampler, a Gemma layer, and a
+whole video from text to frames, with random weights at F16, Q8_0 and Q4_0: against the official
+modules in the fastest dtype of this machine, and against ltx2 on plain ggml operations. Each round
+runs every competitor once, so that a noisy minute hits all alike; the table gives medians, the
+ratio torch / ltx2 (above 1: ltx2 is faster), plain ggml / ltx2, and the share of what this
+machine's multipliers did in the same rounds.
 """
 
 from __future__ import annotations
@@ -30,24 +31,28 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 import bench_models
+import bench_sound
 import bench_table
 
 HERE = Path(__file__).parent
 MATRICES = ("F16", "Q8_0", "Q4_0")
 # part: (sizes for --quick, all sizes), weight types.
-# Sizes are tokens, latent rows = columns, audio latents (of five seconds), text tokens, those
-# before one that is written, and denoising steps of a video's eight.
+# Sizes are tokens (of the video), latent rows = columns, audio latents (of five seconds), text
+# tokens, those before one that is written, and denoising steps of a video's eight.
 PARTS = {
     "dit": (((1024, 2560), (256, 1024, 2560, 6144)), MATRICES),
+    "joint": (((1024, 2560), (256, 1024, 2560, 6144)), MATRICES),
     "decode": (((8,), (8, 16)), ("F16",)),
     "encode": (((8,), (8, 16)), ("F16",)),
-    "sound": (((126,), (126,)), ("F16",)),
+    "sound": (((bench_sound.LATENTS,), (bench_sound.LATENTS,)), ("F16",)),
+    "upsample": (((8,), (8, 16)), ("F16",)),
     "gemma": (((256,), (64, 256, 1024)), MATRICES),
     "writing": (((1024,), (1024,)), MATRICES),
     "attention": (((1024, 2560, 6144), (1024, 2560, 6144)), ("F32", "BF16")),
     "attention64": (((1024,), (1024, 2560, 6144)), ("F32", "BF16")),
     "video": (((2,), (8,)), MATRICES),
 }
+CONVOLUTIONS = ("decode", "encode", "sound", "upsample")
 PEAKS = ("f32", "bf16", "int8", "memory")
 
 
@@ -127,7 +132,7 @@ class Bench:
 
     def fastest_dtype(self, part: str) -> str:
         """The dtype in which PyTorch is fastest here, tried on a DiT block of 256 tokens."""
-        if part in ("decode", "encode", "sound"):
+        if part in CONVOLUTIONS:
             return "float32"  # conv3d in bfloat16 runs a naive loop, a hundred times slower
         if not self.dtype:
             seconds = {}
@@ -178,7 +183,7 @@ def multipliers(part: str, kind: str, rates: dict[str, float]) -> str:
     """The multipliers that serve a part best, of those this processor has."""
     floats = kind.startswith("fp8") or kind in ("BF16", "F16", "nvfp4", "mxfp8")
     wanted = "f32" if kind == "F32" else "bf16" if floats else "int8"
-    if part in ("decode", "encode", "sound"):
+    if part in CONVOLUTIONS:
         wanted = "f32"
     return wanted if rates[wanted] else "f32"
 

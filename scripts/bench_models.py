@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import bench_sound
+import bench_upsampler
 import comfy_quant
 import gguf
 import numpy as np
@@ -62,6 +63,7 @@ def config(layers: int = 1) -> dict[str, Any]:
         "connector_num_layers": VIDEO["connector"], "connector_num_attention_heads": HEADS,
         "connector_attention_head_dim": 128, "connector_positional_embedding_max_pos": [4096],
         "connector_num_learnable_registers": 128,
+        "use_audio_video_cross_attention": True, "av_cross_ada_norm": True, "share_ff": False,
     }  # fmt: skip
     vae = {
         "_class_name": "CausalVideoAutoencoder", "dims": 3, "in_channels": 3, "out_channels": 3,
@@ -296,15 +298,19 @@ def _write(path: Path, part: str, kind: str) -> None:
         w.out.add_string("config", json.dumps(bench_sound.config()))
         w.out.add_string("model_version", "2.3.0")
         bench_sound.write(w)
+    elif part == "upsample":
+        bench_upsampler.write(w)
     else:
         layers = VIDEO["denoise"] if part == "video" else 1
         w.out.add_string("config", json.dumps(config(layers)))
         w.out.add_string("model_version", "2.3.0")
-        if part in ("dit", "video"):
+        if part in ("dit", "joint", "video"):
             _dit(w, layers)
+        if part == "joint":
+            bench_sound.write_transformer(w)
         if part == "video":
             _connector(w, VIDEO["connector"])
-        if part != "dit":
+        if part not in ("dit", "joint"):
             _vae(w, "decode" if part == "video" else part)
     w.close()
 
@@ -328,17 +334,28 @@ def make(part: str, kind: str, folder: Path) -> Path:
     return path
 
 
-def _block_flops(tokens: int, text: int) -> float:
+def _block_flops(tokens: int, text: int, width: int = WIDTH) -> float:
     """One block; attention over `text` rows besides (0: none, as in the connector)."""
     matrices = 12 + (2 if text else 0)
-    linear = 2 * WIDTH * WIDTH * (tokens * matrices + text * 2)
-    return float(linear + 4 * WIDTH * tokens * (tokens + text))
+    linear = 2 * width * width * (tokens * matrices + text * 2)
+    return float(linear + 4 * width * tokens * (tokens + text))
+
+
+def _joint_flops(tokens: int) -> float:
+    """One block of both streams, which look at each other in heads of the sound's."""
+    sound, width = bench_sound.LATENTS, bench_sound.WIDTH
+    across = 8 * width * (WIDTH * tokens + width * sound + tokens * sound)
+    return _block_flops(tokens, TEXT) + _block_flops(sound, TEXT, width) + across
 
 
 def flops(part: str, size: int) -> float:
     """Multiply-adds of one run, counted as two; the convolutions' dense count."""
     if part == "dit":
         return _block_flops(size, TEXT)
+    if part == "joint":
+        return _joint_flops(size)
+    if part == "upsample":
+        return bench_upsampler.flops(size)
     if part.startswith("attention"):
         return 4.0 * WIDTH * size * size
     if part == "sound":

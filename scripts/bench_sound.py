@@ -1,8 +1,12 @@
-"""The part of scripts/bench.py that is about sound: from a video's audio latents to its samples."""
+"""The parts of scripts/bench.py that are about sound.
+
+From a video's audio latents to its samples, and the transformer's side for the sound.
+"""
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +16,10 @@ import tiny_sound
 
 if TYPE_CHECKING:
     import torch
+
+
+LATENTS = 126  # of five seconds of sound, as ltx2_bench has them too
+WIDTH = 2048  # of the sound in the transformer
 
 
 def config() -> dict[str, Any]:
@@ -31,6 +39,22 @@ def write(w: Any) -> None:
             data = np.abs(w.normal) if "mel_basis" in name else w.normal
             data = (data[: math.prod(shape)] / math.sqrt(math.prod(shape[1:]))).astype(np.float16)
             w.out.add_tensor(name, np.resize(data, shape))
+
+
+def write_transformer(w: Any) -> None:
+    """The sound's side of one block, in the writer's type, and of what surrounds it, in F16."""
+    kind = w.kind
+    for name, shape in full_shapes.audio().items():
+        block = re.search(r"transformer_blocks\.(\d+)\.", name)
+        is_other_block = block is not None and block[1] != "0"
+        if not name.startswith(full_shapes.DIT) or "connector" in name or is_other_block:
+            continue
+        w.kind = kind if block else "F16"
+        if name.endswith(".weight") and len(shape) == 2:
+            w.matrix(name, *shape)
+        else:
+            w.vector(name, *shape, value=0.17 if "_norm." in name else None)
+    w.kind = kind
 
 
 def _conv(shapes: dict[str, tuple[int, ...]], prefix: str, positions: float) -> float:

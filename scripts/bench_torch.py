@@ -14,12 +14,14 @@ from collections.abc import Callable
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import torch
 
 sys.path.insert(0, str(Path(__file__).parent))
 import bench_models as models
 import bench_sound
+import bench_upsampler
 
 States = tuple[torch.Tensor, ...]
 Laps = list[float]
@@ -43,9 +45,25 @@ def cheap_weights() -> None:
     torch.nn.modules.conv._ConvNd.reset_parameters = fill
 
 
+def _modality(
+    latent: torch.Tensor, starts: torch.Tensor, context: torch.Tensor, sigma: float
+) -> Any:
+    from ltx_core.model.transformer.modality import Modality
+
+    return Modality(
+        enabled=True,
+        latent=latent,
+        sigma=torch.tensor([sigma]),
+        # Text to video has one timestep for all tokens; evaluated once, as ltx2 does.
+        timesteps=torch.full((1, 1, 1), sigma),
+        positions=torch.cat([starts, starts + 1], dim=-1),
+        context=context,
+        context_mask=None,
+    )
+
+
 def _velocity(size: int, dtype: torch.dtype, layers: int) -> Callable[..., torch.Tensor]:
     from ltx_core.guidance.perturbations import BatchedPerturbationConfig
-    from ltx_core.model.transformer.modality import Modality
     from ltx_core.model.transformer.model_configurator import LTXVideoOnlyModelConfigurator
 
     model = LTXVideoOnlyModelConfigurator.from_config(models.config(layers)).to(dtype).eval()
@@ -53,16 +71,7 @@ def _velocity(size: int, dtype: torch.dtype, layers: int) -> Callable[..., torch
     none = BatchedPerturbationConfig.empty(1)
 
     def velocity(latent: torch.Tensor, context: torch.Tensor, sigma: float) -> torch.Tensor:
-        video = Modality(
-            enabled=True,
-            latent=latent.to(dtype),
-            sigma=torch.tensor([sigma]),
-            # Text to video has one timestep for all tokens; evaluated once, as ltx2 does.
-            timesteps=torch.full((1, 1, 1), sigma),
-            positions=torch.cat([starts, starts + 1], dim=-1),
-            context=context,
-            context_mask=None,
-        )
+        video = _modality(latent.to(dtype), starts, context, sigma)
         return model(video=video, audio=None, perturbations=none)[0]
 
     return velocity
@@ -75,6 +84,29 @@ def _dit(size: int, dtype: torch.dtype) -> Run:
 
     def run() -> Laps:
         velocity(latent, context, 0.9)
+        return []
+
+    return run
+
+
+def _joint(size: int, dtype: torch.dtype) -> Run:
+    from ltx_core.guidance.perturbations import BatchedPerturbationConfig
+    from ltx_core.model.transformer.model_configurator import LTXModelConfigurator
+
+    model = LTXModelConfigurator.from_config(models.config()).to(dtype).eval()
+    video, audio = (
+        _modality(
+            torch.randn(1, tokens, 128, dtype=dtype), torch.rand(1, axes, tokens, 1) * 5,
+            torch.randn(1, models.TEXT, width, dtype=dtype), 0.9,
+        )
+        for tokens, axes, width in (
+            (size, 3, models.WIDTH), (bench_sound.LATENTS, 1, bench_sound.WIDTH)
+        )
+    )  # fmt: skip
+    none = BatchedPerturbationConfig.empty(1)
+
+    def run() -> Laps:
+        model(video=video, audio=audio, perturbations=none)
         return []
 
     return run
@@ -218,9 +250,12 @@ def main() -> None:
         run = _pictures(part, size, kind)
     elif part == "sound":
         run = bench_sound.torch_run(size, kind)
+    elif part == "upsample":
+        run = bench_upsampler.torch_run(size, kind)
     else:
         makers: dict[str, Callable[[int, torch.dtype], Run]] = {
             "dit": _dit,
+            "joint": _joint,
             "gemma": _gemma,
             "attention": _attention,
             "attention64": partial(_attention, head=64),

@@ -35,6 +35,7 @@ GEMMA_12B: dict[str, Any] = {
     "rope_scaling": {"factor": 8.0, "rope_type": "linear"},
 }
 VOCABULARY_12B, REGISTERS = 262208, 128
+UPSAMPLER = {"mid_channels": 1024, "num_blocks_per_stage": 4, "dims": 3}  # spatial, times 2
 # A block's audio attentions: width of queries, of what is attended to, and of the output.
 _A, _V = 2048, 4096
 _AUDIO_ATTENTIONS = {
@@ -93,6 +94,11 @@ def audio() -> Shapes:
         tiny_shapes.feed_forward(t, block + "ff", _A)
     linear(t, "text_embedding_projection.audio_aggregate_embed", _A, 188160)
     return t | tiny_sound.audio_vae(config()["audio_vae"]) | tiny_sound.vocoder(config()["vocoder"])
+
+
+def upsampler() -> Shapes:
+    """The 72 tensors of the spatial one, which is a file of its own."""
+    return tiny_shapes.upsampler("spatial", 128, UPSAMPLER)
 
 
 def _attention(t: Shapes, path: str, heads: int, query: int, context: int, output: int) -> None:

@@ -236,8 +236,10 @@ UPSAMPLER_SIZES = {"mid_channels": 64, "num_blocks_per_stage": 2, "dims": 3}
 UPSAMPLER_CHANNELS = 16  # of the latents, unless another is asked for
 
 
-def upsampler(kind: str, channels: int = UPSAMPLER_CHANNELS) -> Shapes:
-    width = UPSAMPLER_SIZES["mid_channels"]
+def upsampler(
+    kind: str, channels: int = UPSAMPLER_CHANNELS, sizes: dict[str, int] = UPSAMPLER_SIZES
+) -> Shapes:
+    width = sizes["mid_channels"]
     _, name, parts, axes = UPSAMPLERS[kind]
     t: Shapes = {}
 
@@ -251,7 +253,7 @@ def upsampler(kind: str, channels: int = UPSAMPLER_CHANNELS) -> Shapes:
     conv("initial_conv", width, channels)
     norm("initial_norm")
     for stage in ("res_blocks", "post_upsample_res_blocks"):
-        for i in range(UPSAMPLER_SIZES["num_blocks_per_stage"]):
+        for i in range(sizes["num_blocks_per_stage"]):
             for j in (1, 2):
                 conv(f"{stage}.{i}.conv{j}", width, width)
                 norm(f"{stage}.{i}.norm{j}")

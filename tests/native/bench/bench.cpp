@@ -5,6 +5,7 @@
 #include "bench.h"
 #include "dit/dit.h"
 #include "text/encoder.h"
+#include "vae/upsampler.h"
 #include "vae/video_decoder.h"
 #include "vae/video_encoder.h"
 
@@ -20,21 +21,30 @@
 
 using namespace ltx2;
 
-// SIZE: tokens, as one frame of a row
-static Run dit_run(Device & device, const Model & model, int tokens) {
-    auto dit = std::make_shared<Dit>(model, device);
+static TextFeatures text_of(const StreamConfig & config) {
+    return {1024, config.width(), random_values(int64_t{1024} * config.width())};
+}
+
+// SIZE: tokens of the video, 64 a frame; `with_audio`, five seconds of sound besides
+static Run dit_run(Device & device, const Model & model, int tokens, bool with_audio) {
+    auto dit = std::make_shared<Dit>(model, device, with_audio);
     dit->load(quiet);
-    const int width = dit->config().video.width(), channels = dit->config().video.channels;
-    Stream video;
-    video.channels = channels;
+    const DitConfig & config = dit->config();
+    std::vector<Position> positions;
     for (int t = 0; t < tokens; ++t)
-        video.positions.push_back(
+        positions.push_back(
             {0.1f * float(t / 64), 16.0f + 32 * float(t / 8 % 8), 16.0f + 32 * float(t % 8)});
-    video.latents = video.clean = random_values(int64_t{tokens} * channels);
-    video.mask.assign(static_cast<size_t>(tokens), 1.0f);
-    const TextFeatures text = {1024, width, random_values(int64_t{1024} * width)};
-    auto run = std::make_shared<DitRun>(*dit, std::vector<DitInput>{{video.positions, text}});
-    return [dit, run, state = State{video}] {
+    State state = {noise_stream(config.video.channels, positions)};
+    std::vector<TextFeatures> texts = {text_of(config.video)};
+    if (with_audio) {
+        state.push_back(noise_stream(config.audio->channels, sound_positions(126)));
+        texts.push_back(text_of(*config.audio));
+    }
+    std::vector<DitInput> inputs;
+    for (size_t s = 0; s < state.size(); ++s)
+        inputs.push_back({state[s].positions, texts[s]});
+    auto run = std::make_shared<DitRun>(*dit, inputs);
+    return [dit, run, state] {
         run->velocity(state, 0.9f, quiet);
         return std::vector<double>();
     };
@@ -48,6 +58,18 @@ static Run decode_run(Device & device, const Model & model, int cells) {
     latents.values = random_values(latents.size());
     return [=] {
         vae->decode(latents, quiet, [](const uint8_t *, int, int, bool) {});
+        return std::vector<double>();
+    };
+}
+
+// SIZE: as for decode; three frames to three of twice the rows and columns
+static Run upsample_run(Device & device, const Model & model, int cells) {
+    auto upsampler = std::make_shared<Upsampler>(model, device);
+    upsampler->load(quiet);
+    Latents latents{{3, cells, cells}, static_cast<int>(upsampler->channels()), {}};
+    latents.values = random_values(latents.size());
+    return [=] {
+        upsampler->enlarge(latents, quiet);
         return std::vector<double>();
     };
 }
@@ -200,12 +222,13 @@ static Run make_run(Device & device, const std::string & part, const std::string
     if (part == "video")
         return video_run(device, model, size);
     static const Model parts({model});
-    return part == "dit"       ? dit_run(device, parts, size)
-           : part == "decode"  ? decode_run(device, parts, size)
-           : part == "encode"  ? encode_run(device, parts, size)
-           : part == "sound"   ? sound_run(device, parts, size)
-           : part == "writing" ? writing_run(device, parts, size)
-                               : gemma_run(device, parts, size);
+    return part == "dit" || part == "joint" ? dit_run(device, parts, size, part == "joint")
+           : part == "decode"               ? decode_run(device, parts, size)
+           : part == "encode"               ? encode_run(device, parts, size)
+           : part == "sound"                ? sound_run(device, parts, size)
+           : part == "upsample"             ? upsample_run(device, parts, size)
+           : part == "writing"              ? writing_run(device, parts, size)
+                                            : gemma_run(device, parts, size);
 }
 
 static int bench(int argc, char ** argv) {
@@ -219,8 +242,8 @@ static int bench(int argc, char ** argv) {
     }
     if (argc != 5)
         fail(LTX2_STATUS_INVALID_ARGUMENT,
-             "usage: bench dit|decode|encode|sound|gemma|writing|attention|attention64|types|video "
-             "MODEL|KIND|KINDS THREADS SIZE");
+             "usage: bench dit|joint|decode|encode|sound|upsample|gemma|writing|attention|"
+             "attention64|types|video MODEL|KIND|KINDS THREADS SIZE");
     Device device("CPU", std::atoi(argv[3]));
     const Run run = make_run(device, argv[1], argv[2], std::atoi(argv[4]));
     for (std::string line; std::getline(std::cin, line);) {

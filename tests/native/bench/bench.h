@@ -4,6 +4,7 @@
 #include "base/progress.h"
 #include "graph/device.h"
 #include "model/model.h"
+#include "sampling/denoise.h"
 #include "sampling/noise.h"
 
 #include <chrono>
@@ -18,6 +19,16 @@ using Run = std::function<std::vector<double>()>;
 
 inline const Progress quiet;
 inline std::vector<float> random_values(int64_t count) { return normal_noise(1, 0, count); }
+
+// All of it to be made.
+inline Stream noise_stream(int channels, const std::vector<Position> & positions) {
+    Stream stream;
+    stream.channels = channels;
+    stream.positions = positions;
+    stream.mask.assign(positions.size(), 1.0f);
+    stream.latents = stream.clean = random_values(stream.tokens() * channels);
+    return stream;
+}
 
 class Clock {
 public:

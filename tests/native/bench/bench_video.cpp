@@ -33,15 +33,6 @@ struct Video {
 };
 } // namespace
 
-static Stream noise_stream(const Video & v) {
-    Stream video;
-    video.channels = v.dit.config().video.channels;
-    video.latents = video.clean = random_values(v.grid.cells() * video.channels);
-    video.mask.assign(static_cast<size_t>(v.grid.cells()), 1.0f);
-    video.positions = video_positions(v.grid, v.decoder.config().scale, 24);
-    return video;
-}
-
 Run video_run(Device & device, const std::string & folder, int steps) {
     auto video = std::make_shared<Video>(device, folder, steps);
     return [video, &device] {
@@ -56,7 +47,8 @@ Run video_run(Device & device, const std::string & folder, int steps) {
         end_stage();
         const TextFeatures text = v.connector.project(states, quiet);
         end_stage();
-        State state = {noise_stream(v)};
+        State state = {noise_stream(v.dit.config().video.channels,
+                                    video_positions(v.grid, v.decoder.config().scale, 24))};
         {
             DitRun run(v.dit, {{state[0].positions, text}});
             denoise(state, v.stage, quiet, [&](const State & now, float sigma) {
