@@ -39,6 +39,7 @@ template <class Number, class Vector>
 }
 
 #ifdef __AVX512F__
+static constexpr int lanes = 192; // 12 accumulators
 static float f32_loop() {
     const __m512 x = _mm512_set1_ps(0.999999f), y = _mm512_set1_ps(1e-7f);
     __m512 sums[chains];
@@ -50,8 +51,8 @@ static float f32_loop() {
     return sum_of<float>(sums);
 }
 #else
+static constexpr int lanes = 96; // 12 AVX accumulators: of 16 registers
 static float f32_loop() {
-    constexpr int lanes = 192; // 12 AVX-512 or 24 AVX accumulators
     alignas(64) float a[lanes];
     for (int i = 0; i < lanes; ++i)
         a[i] = 1.0f + 1e-6f * static_cast<float>(i);
@@ -113,7 +114,7 @@ static double memory_rate(int threads) {
 }
 
 Peaks peaks(int threads) {
-    Peaks p{rate(threads, 2.0 * rounds * 192, f32_loop), 0, 0, memory_rate(threads)};
+    Peaks p{rate(threads, 2.0 * rounds * lanes, f32_loop), 0, 0, memory_rate(threads)};
     [[maybe_unused]] const double vectors = 2.0 * rounds * chains;
 #ifdef __AVX512BF16__
     p.bf16 = rate(threads, vectors * 32, bf16_loop);
