@@ -3,9 +3,9 @@
 
     scripts/bench_table.py
 
-The figures come from docs/bench.jsonl and docs/bench-avx2.jsonl, as `scripts/bench.py --save` wrote
-them: a first record that says where, when and how they were measured, then one row per record. A
-page marks where a table goes with `<!-- bench_table: bench.jsonl -->` and `<!-- end -->`.
+The figures come from the .jsonl files of docs, as `scripts/bench.py --save` wrote them: a first
+record that says where, when and how they were measured, then one row per record. A page marks
+where a table goes with `<!-- bench_table: bench.jsonl -->` and `<!-- end -->`.
 """
 
 from __future__ import annotations
