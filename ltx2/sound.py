@@ -54,11 +54,14 @@ def find(path: str | os.PathLike[str], seconds: float = math.inf) -> Sound | Non
                 return None
             stream = file.streams.audio[0]
             channels = min(2, stream.channels)
+            later = 0.0  # than the first picture
             most = min(_MOST_SAMPLES, seconds * stream.rate)
             resampler = av.AudioResampler("flt", "mono" if channels == 1 else "stereo", stream.rate)
             pieces: list[NDArray[np.float32]] = []
             count = 0
             for frame in itertools.chain(file.decode(stream), [None]):
+                if not pieces and frame is not None:
+                    later = _seconds_after_pictures(file, frame)
                 new = [_samples(one, channels) for one in resampler.resample(frame)]
                 pieces += new
                 count += sum(map(len, new))
@@ -66,7 +69,22 @@ def find(path: str | os.PathLike[str], seconds: float = math.inf) -> Sound | Non
                     break
         if not count:
             return None
-        return Sound(np.concatenate(pieces)[: math.ceil(min(most, count))], stream.rate)
+        samples = np.concatenate(pieces)
+        if later > 0:
+            silence = np.zeros((round(later * stream.rate), channels), np.float32)
+            samples = np.concatenate([silence, samples])
+        else:
+            samples = samples[min(len(samples) - 1, round(-later * stream.rate)) :]
+        return Sound(samples[: math.ceil(min(most, len(samples)))], stream.rate)
+
+
+def _seconds_after_pictures(file: Any, first: Any) -> float:
+    """When the first piece of sound is heard, from the first picture on; within ten minutes."""
+    pictures = file.streams.video
+    if not pictures or pictures[0].start_time is None or first.time is None:
+        return 0.0
+    later = float(first.time) - float(pictures[0].start_time * pictures[0].time_base)
+    return min(600.0, max(-600.0, later))
 
 
 def resampled(sound: Sound, rate: int) -> Sound:

@@ -32,7 +32,7 @@ def test_every_example_has_a_test_and_is_short() -> None:
     listed = run(EXAMPLES, "git", "ls-files", "-co", "--exclude-standard").splitlines()
     names = [name for name in listed if not name.startswith("bare/") or name == "bare/demo.js"]
     assert set(names) == {
-        "t2v.py", "i2v.py", "cancel.py", "c/t2v.c", "c/CMakeLists.txt", "bare/demo.js",
+        "t2v.py", "i2v.py", "edit.py", "cancel.py", "c/t2v.c", "c/CMakeLists.txt", "bare/demo.js",
         "node/t2v.js", "node/package.json",
     }  # fmt: skip
     for name in names:
@@ -47,6 +47,12 @@ def test_t2v_then_i2v(tmp_path: Path, model: str, command: None) -> None:
     )
     assert "i2v.webp: Video(" in printed
     assert (tmp_path / "i2v.webp").stat().st_size > 0
+
+
+def test_edit(tmp_path: Path, model: str, command: None) -> None:
+    printed = example(tmp_path, "edit.py").splitlines()
+    assert [line.split(",")[1] for line in printed] == [" 25 frames", " 25 frames", " 33 frames"]
+    assert (tmp_path / "longer.mp4").stat().st_size > 0
 
 
 def test_cancel(tmp_path: Path, model: str, command: None) -> None:

@@ -165,9 +165,10 @@ def mmproj(m: Mix) -> list[Path]:
 
 def upsampler(m: Mix) -> list[Path]:
     tensors = {
-        "initial_conv.weight": zeros(8, 4, 3, 3, 3),
-        "res_blocks.0.conv1.weight": zeros(8, 8, 3, 3, 3),
-        "final_conv.weight": zeros(4, 8, 3, 3, 3),
+        "initial_conv.bias": zeros(8),
+        "res_blocks.0.conv1.bias": zeros(8),
+        "post_upsample_res_blocks.0.conv1.bias": zeros(8),
+        "final_conv.bias": zeros(4),
     }
     return [m.official, m.put("x2.safetensors", tensors, stated=False), m.gemma]
 

@@ -12,6 +12,7 @@ import pytest
 from golden_text import clip
 
 import ltx2
+from ltx2 import sound
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -85,3 +86,37 @@ def test_where_there_is_no_sound_or_no_place_for_it(
     with caplog.at_level(logging.WARNING, "ltx2"):
         sounding(9, 24).save(tmp_path / "clip.gif")
     assert "holds no sound; .mp4 and .wav do" in caplog.text
+
+
+@pytest.mark.parametrize("later", [0.0, 0.5])
+def test_the_sound_of_a_file_begins_where_its_pictures_do(later: float, tmp_path: Path) -> None:
+    """Also where the file has the sound begin later."""
+    video = sounding(49, 24)
+    assert video.audio is not None
+    path = tmp_path / "a.mkv"
+    video.save(tmp_path / "a.mp4")
+    with av.open(str(tmp_path / "a.mp4")) as given, av.open(str(path), "w") as file:
+        kinds = [given.streams.video[0], given.streams.audio[0]]
+        made = [file.add_stream_from_template(stream) for stream in kinds]
+        for packet in given.demux(kinds):
+            if packet.dts is None:
+                continue
+            assert packet.pts is not None and packet.time_base is not None
+            if packet.stream.type == "audio":
+                shift = round(later / packet.time_base)
+                packet.pts, packet.dts = packet.pts + shift, packet.dts + shift
+            packet.stream = made[packet.stream.type == "audio"]
+            file.mux(packet)
+    for source, delay in ((tmp_path / "a.mp4", 0.0), (path, later)):
+        found = sound.find(source)
+        assert found is not None
+        assert found.rate == video.sample_rate
+        at = round(delay * found.rate)
+        assert np.abs(found.samples[: max(0, at - 2000)]).sum() == 0
+        wanted = video.audio[4096:20000, 0]
+        lags = range(-1200, 1201, 40)
+        errors = [
+            np.square(found.samples[at + lag + 4096 :, 0][: len(wanted)] - wanted).mean()
+            for lag in lags
+        ]
+        assert abs(lags[int(np.argmin(errors))]) <= 40

@@ -216,15 +216,15 @@ std::vector<float> Generator::in_one_piece(Device & device, const float * frames
             y = convolved(g, conv_post_, act_post_ ? (*act_post_)(g, y) : y);
             if (config_.end == GeneratorConfig::End::tanh)
                 y = ggml_tanh(g.ctx(), y);
-            else if (config_.end == GeneratorConfig::End::clamp)
-                y = ggml_add(g.ctx(), ggml_clamp(g.ctx(), y, -1, 1),
-                             ggml_sub(g.ctx(), y, y)); // a clamp alone takes NaN for a bound
             g.output(y, out.data());
         }
         g.run();
         x = std::move(made);
         steps.next();
     }
+    if (config_.end == GeneratorConfig::End::clamp)
+        for (float & sample : out) // here, since ggml's takes NaN for a bound
+            sample = std::clamp(sample, -1.0f, 1.0f);
     return out;
 }
 

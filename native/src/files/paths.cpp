@@ -9,6 +9,12 @@
 #include <map>
 #include <utility>
 
+#ifndef _WIN32
+#include <cerrno>
+#include <dirent.h>
+#include <memory>
+#endif
+
 namespace ltx2 {
 
 namespace fs = std::filesystem;
@@ -33,26 +39,48 @@ static fs::path snapshot_of(const fs::path & folder) {
     return snapshots / commit;
 }
 
-static void look(const fs::path & at, bool below, std::vector<std::string> & found) {
-    const fs::path folder = snapshot_of(at);
+#ifdef _WIN32
+static std::vector<fs::path> entries(const fs::path & folder) {
+    std::vector<fs::path> found;
     std::error_code error;
-    fs::directory_iterator entry(folder, error);
-    const fs::directory_iterator end;
-    for (; !error && entry != end; entry.increment(error)) {
-        const fs::path & path = entry->path();
+    for (fs::directory_iterator entry(folder, error), end; !error && entry != end;
+         entry.increment(error))
+        found.push_back(entry->path());
+    if (error)
+        fail(LTX2_STATUS_MODEL, "%s: the folder cannot be read: %s", folder.u8string().c_str(),
+             error.message().c_str());
+    return found;
+}
+#else
+// Without libstdc++'s iterator, which ends the process where memory runs out.
+static std::vector<fs::path> entries(const fs::path & folder) {
+    const std::unique_ptr<DIR, int (*)(DIR *)> open(opendir(folder.c_str()), closedir);
+    std::vector<fs::path> found;
+    errno = open ? 0 : errno;
+    while (const dirent * entry = open ? readdir(open.get()) : nullptr) {
+        found.push_back(folder / entry->d_name);
+        errno = 0;
+    }
+    if (errno)
+        fail(errno == ENOMEM ? LTX2_STATUS_OUT_OF_MEMORY : LTX2_STATUS_MODEL,
+             "%s: the folder cannot be read: %s", folder.c_str(),
+             std::generic_category().message(errno).c_str());
+    return found;
+}
+#endif
+
+static void look(const fs::path & at, bool below, std::vector<std::string> & found) {
+    for (const fs::path & path : entries(snapshot_of(at))) {
         std::error_code ignored;
         if (path.filename().u8string()[0] == '.') // a download's or a system's leftovers
             continue;
-        if (entry->is_directory(ignored)) {
+        if (fs::is_directory(path, ignored)) {
             if (below)
                 look(path, false, found);
         } else if (path.extension() == ".gguf" || path.extension() == ".safetensors") {
             found.push_back(path.u8string());
         }
     }
-    if (error)
-        fail(LTX2_STATUS_MODEL, "%s: the folder cannot be read: %s", folder.u8string().c_str(),
-             error.message().c_str());
 }
 
 // The path itself, or of a folder the model files in it and one level below, sorted.
