@@ -70,13 +70,18 @@ def checked(frames: NDArray[Any], name: str) -> Pixels:
     return np.ascontiguousarray(frames)
 
 
+def whole_count(frames: int) -> int:
+    """8k + 1, as many as there are of them; 1 at least."""
+    return max(0, frames - 1) // GROUP * GROUP + 1
+
+
 def whole(frames: NDArray[Any], name: str) -> Pixels:
     """Cut to multiples of 32, of which the middle stays, and at the end to 8k + 1 frames."""
     frames = checked(frames, name)
     count, height, width, _ = frames.shape
     if min(height, width) < CELL:
         raise InvalidArgumentError(f"{name}: {width}x{height} is below {CELL}x{CELL}")
-    few = (count - 1) // GROUP * GROUP + 1
+    few = whole_count(count)
     rows, columns = height // CELL * CELL, width // CELL * CELL
     if (few, rows, columns) == (count, height, width):
         return frames

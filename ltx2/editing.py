@@ -80,7 +80,9 @@ class Editing:
             usual = self._usual(options, call)
             request.given.references = read = references_of(references, usual["fps"])
             if options.get("frames") is None:
-                request.options["frames"] = min(_whole(len(read[0][1].pixels)), usual["frames"])
+                request.options["frames"] = min(
+                    clips.whole_count(len(read[0][1].pixels)), usual["frames"]
+                )
             request.add_images(images or {}, crf)
             return self._generate(request, call, preview, self._new_job(request, job))
 
@@ -114,7 +116,7 @@ class Editing:
             request.options["audio"] = options.get("audio", True)  # a model that makes none says so
             if heard and options.get("frames") is None:
                 lasts = len(heard.samples) / heard.rate * usual["fps"]
-                request.options["frames"] = min(_whole(int(lasts)), usual["frames"])
+                request.options["frames"] = min(clips.whole_count(int(lasts)), usual["frames"])
             request.add_images(images or {}, crf)
             return self._generate(request, call, preview, self._new_job(request, job))
 
@@ -153,8 +155,9 @@ class Editing:
             if heard is None and what == "video":
                 known["audio"] = False  # silent it stays
             request = Request.of(prompt, {**known, **options})
+            self._fill_in(request, call)
             request.given = Given(
-                source=clip, sound=self._heard(request, heard, call), retake=(start, end),
+                source=clip, sound=_heard_with(request, heard), retake=(start, end),
                 what=None if what == "both" else what, splice=splice,
             )  # fmt: skip
             return self._generate(request, call, preview, self._new_job(request, job))
@@ -188,7 +191,8 @@ class Editing:
         with VideoCall(self, progress, latents) as call:  # type: ignore[arg-type]
             clip, heard, known = _source(video, sound, sample_rate, options)
             request = Request.of(prompt, {**known, "frames": None, **options})
-            heard = self._heard(request, heard, call)
+            settings = self._fill_in(request, call)
+            heard = _heard_with(request, heard)
             longest, seed = request.options["frames"], request.options["seed"]
             if longest < _LEAST_CONTEXT + clips.GROUP:
                 raise InvalidArgumentError(
@@ -197,7 +201,6 @@ class Editing:
                 )
             context = min(context, longest - clips.GROUP)
             if not request.features:
-                settings = self._fill_in(request, call)
                 request.features = self._encode(request, call, settings["parts"])
             whole = Video(clip.pixels, request.options["fps"])
             if heard is not None:
@@ -215,19 +218,11 @@ class Editing:
         self._fill_in(small, call)
         return small.options
 
-    def _heard(self, request: Request, sound: Sound | None, call: VideoCall) -> Sound | None:
-        """The sound that goes with a video that is there; fills in the request too."""
-        self._fill_in(request, call)
-        if sound is None or request.options["audio"]:
-            return sound
-        _log.warning("the video's sound is left out, as the new one has none")
-        return None
-
     def _extended(
         self, request: Request, whole: Video, more: int, before: bool, context: int, call: VideoCall
     ) -> tuple[Video, int]:
         """By one piece, and by how many frames that is."""
-        kept = min(context, _whole(len(whole.frames)))
+        kept = min(context, clips.whole_count(len(whole.frames)))
         added = min(more, (request.options["frames"] - kept) // clips.GROUP * clips.GROUP)
         rest = len(whole.frames) - kept
         piece = whole.frames[:kept] if before else whole.frames[rest:]
@@ -265,11 +260,6 @@ class Editing:
             return self._decode(given, fps, True, call)
 
 
-def _whole(frames: int) -> int:
-    """8k + 1, as many as there are of them; 1 at least."""
-    return max(0, frames - 1) // clips.GROUP * clips.GROUP + 1
-
-
 def _source(
     video: VideoLike,
     sound: SoundLike | None,
@@ -299,6 +289,14 @@ def _heard_in(video: VideoLike, sound: SoundLike | None, sample_rate: int | None
     if isinstance(video, Video):
         return None if video.audio is None else sound_of(video.audio, video.sample_rate)
     return None if isinstance(video, np.ndarray) else sounds.find(video)
+
+
+def _heard_with(request: Request, sound: Sound | None) -> Sound | None:
+    """The sound that goes with a video that is there, where the new one has any."""
+    if sound is None or request.options["audio"]:
+        return sound
+    _log.warning("the video's sound is left out, as the new one has none")
+    return None
 
 
 def _joined(whole: Video, piece: Video, rest: int, before: bool) -> Video:

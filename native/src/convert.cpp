@@ -81,9 +81,6 @@ Conversion::Conversion(const ConversionRequest & request)
         fail(LTX2_STATUS_INVALID_ARGUMENT, "variant: a %s has none", parts_[0]->row->title);
     for (const Part * part : parts_)
         add_items(*part);
-    for (const PartRow & row : part_rows())
-        if (const Part * part = model_.find(row.id); part && !row.is_loaded() && request.audio)
-            add_items(*part);
     std::sort(items_.begin(), items_.end(), [](const Item & a, const Item & b) {
         return std::tie(a.source->file->path, a.source->info->data) <
                std::tie(b.source->file->path, b.source->info->data);

@@ -15,6 +15,7 @@
 #include "vae/video_encoder.h"
 
 #include <atomic>
+#include <functional>
 #include <optional>
 #include <tuple>
 #include <type_traits>
@@ -82,6 +83,7 @@ private:
     const Tokenizer & tokenizer();
     TextEncoder & writer(const Progress & progress);
     void check_writing(size_t prompt, int64_t room);
+    Tally counted(const std::function<void(const Progress & progress)> & run);
     void check_upsampler();
     std::unique_ptr<Video> make(const ltx2_video_params & params);
     std::vector<TextFeatures> encode(const Request & want, const Progress & progress);
@@ -133,7 +135,6 @@ private:
     int context_width_ = 0;           // of the text that the DiT reads
     bool makes_sound_ = false;
     std::string sound_lacks_;                  // the parts for want of which it makes none
-    bool with_audio_ = false;                  // what the transformer is loaded with
     int audio_width_ = 0, audio_channels_ = 0; // of the text that the sound reads; of its latents
     VaeConfig decoder_;
     std::tuple<std::unique_ptr<TextEncoder>, std::unique_ptr<Connector>,
@@ -160,7 +161,7 @@ inline std::unique_ptr<TextEncoder> open(const Model & model, Device & device) {
 template <class Component, class... Options>
 std::unique_ptr<Component> Session::made([[maybe_unused]] Options... options) {
     if constexpr (std::is_same_v<Component, Dit>)
-        return std::make_unique<Dit>(model_, device_, with_audio_);
+        return std::make_unique<Dit>(model_, device_, options...);
     else if constexpr (std::is_same_v<Component, TextEncoder>)
         return open_text_encoder(model_, device_, options...);
     else if constexpr (std::is_same_v<Component, AudioEncoder> ||

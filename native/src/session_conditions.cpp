@@ -132,8 +132,8 @@ Stream Session::start(const Request & want, size_t stage, const Latents & before
             encode(reference.clip, frames_of(reference, want.frames, decoder_.scale), own,
                    words("encoding reference %zu", i + 1), progress);
         append(video, latents, reference.strength,
-               reference_positions(own, decoder_.scale, want.fps, reference.downscale,
-                                   reference.temporal));
+               video_positions(own, decoder_.scale, want.fps, reference.downscale,
+                               reference.temporal));
     }
     if (references)
         video.groups = groups_of(given, grid);

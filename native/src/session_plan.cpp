@@ -70,36 +70,38 @@ struct Session::Aside {
     }
 };
 
-// The stages of `make`.
-Tally Session::count(const Request & want) {
+// What a run would take that does not compute.
+Tally Session::counted(const std::function<void(const Progress & progress)> & run) {
     Tally tally;
     const Device::Counting counting(device_, tally);
     const Aside aside{*this};
-    const Progress progress(begin_stage, &tally, &closed_);
     in_use_ = nullptr;
-    const std::vector<TextFeatures> texts = encode(want, progress);
-    const Counted features = device_.hold(texts.size() * texts[0].values.size() * sizeof(float));
-    const Sampled made = sample(want, texts, progress);
-    Video none;
-    decode(made.video, none, progress);
-    if (want.audio && !made.sound_is_given && counts_sound())
-        decode_sound(made.audio, none, progress);
+    run(Progress(begin_stage, &tally, &closed_));
     return tally;
+}
+
+// The stages of `make`.
+Tally Session::count(const Request & want) {
+    return counted([&](const Progress & progress) {
+        const std::vector<TextFeatures> texts = encode(want, progress);
+        const Counted features =
+            device_.hold(texts.size() * texts[0].values.size() * sizeof(float));
+        const Sampled made = sample(want, texts, progress);
+        Video none;
+        decode(made.video, none, progress);
+        if (want.audio && !made.sound_is_given && counts_sound())
+            decode_sound(made.audio, none, progress);
+    });
 }
 
 // The question and one token of the answer: the further ones are alike.
 void Session::check_writing(size_t prompt, int64_t room) {
-    Tally tally;
-    {
-        const Device::Counting counting(device_, tally);
-        const Aside aside{*this};
-        const Progress progress(begin_stage, &tally, &closed_);
-        in_use_ = nullptr;
+    const Tally tally = counted([&](const Progress & progress) {
         TextEncoder & encoder = writer(progress);
         TextCache cache = encoder.cache(room);
         encoder.predict(std::vector<int32_t>(prompt), cache, progress);
         encoder.predict({0}, cache, progress);
-    }
+    });
     const double have = static_cast<double>(device_.memory());
     const double needed = static_cast<double>(needs(tally));
     if (have > 0 && needed > have)

@@ -160,11 +160,10 @@ void Session::denoise(const Request & want, size_t index, const std::vector<Text
     }
     const bool by_references = !want.conditions.references.empty();
     model_.set_strengths(stage.distilled, by_references && index > 0 ? 0.0f : 1.0f);
-    with_audio_ = want.audio;
     std::unique_ptr<Dit> & resident = std::get<std::unique_ptr<Dit>>(resident_);
     if (resident && resident->config().audio.has_value() != want.audio)
         resident.reset(); // of another call
-    const Dit & dit = use<Dit>(progress);
+    const Dit & dit = use<Dit>(progress, want.audio);
     std::vector<TextFeatures> read; // prompt and negative prompt, of each modality
     for (size_t s = 0; s < state.size(); ++s)
         for (const TextFeatures & text : texts)

@@ -45,7 +45,8 @@ public:
     // Those that a part of it is read from, and those of adapters.
     const std::list<TensorFile> & files() const { return files_; }
     const std::list<Adapter> & adapters() const { return adapters_; }
-    // As the caller gave them; of one that is called distilled, a share.
+    // Shares of what the caller gave: of those that make a dev model a distilled one, and of
+    // others.
     void set_strengths(float distilled, float others);
     // MODEL where one of its files has been written to since it was opened. Microseconds.
     void check_unchanged() const;

@@ -149,7 +149,7 @@ static PartRow video_vae() {
     return row;
 }
 
-// A part that is recognised, and refused or left alone; with `namings` a conversion can keep it.
+// A part that is recognised, and refused or left alone.
 static PartRow unused(const char * id, const char * title, std::vector<Sign> signs,
                       const char * refusal = nullptr, int enough = 1, Need need = Need::never) {
     PartRow row{id, title, need, enough, std::move(signs)};

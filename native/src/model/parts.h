@@ -71,7 +71,7 @@ struct PartRow {
 
     std::vector<Measure> measures = {};
 
-    bool sound = false; // a video without sound needs none of it; a conversion keeps it by request
+    bool sound = false; // a video without sound needs none of it; a conversion can leave it out
 
     bool is_loaded() const { return need == Need::always || need == Need::optional; }
 };

@@ -12,14 +12,24 @@ static void add_frame(std::vector<Position> & out, const Grid & grid, const Scal
             out.push_back({time, (side * h + side * (h + 1)) / 2, (side * w + side * (w + 1)) / 2});
 }
 
-std::vector<Position> video_positions(const Grid & grid, const Scale & scale, float fps) {
+std::vector<Position> video_positions(const Grid & grid, const Scale & scale, float fps,
+                                      int downscale, int temporal) {
+    const float rate = fps / static_cast<float>(temporal);
+    const float later = static_cast<float>(temporal - 1) / fps;
+    const auto seconds = [&](int frame) {
+        const float time = static_cast<float>(std::max(0, frame)) / rate;
+        return temporal > 1 ? std::max(0.0f, time - later) : time;
+    };
     std::vector<Position> out;
     out.reserve(static_cast<size_t>(grid.cells()));
     for (int f = 0; f < grid.frames; ++f) {
         // The first latent frame holds one pixel frame, so all are shifted by 1 - scale.
-        const float start = static_cast<float>(std::max(0, scale.time * f + 1 - scale.time));
-        const float end = static_cast<float>(std::max(0, scale.time * (f + 1) + 1 - scale.time));
-        add_frame(out, grid, scale, (start / fps + end / fps) / 2);
+        const int first = scale.time * f + 1 - scale.time;
+        add_frame(out, grid, scale, (seconds(first) + seconds(first + scale.time)) / 2);
+    }
+    for (Position & position : out) {
+        position.row *= static_cast<float>(downscale);
+        position.column *= static_cast<float>(downscale);
     }
     return out;
 }
@@ -29,26 +39,6 @@ std::vector<Position> keyframe_positions(const Grid & grid, const Scale & scale,
     std::vector<Position> out;
     const float start = static_cast<float>(frame), end = static_cast<float>(frame + 1);
     add_frame(out, grid, scale, (start / fps + end / fps) / 2);
-    return out;
-}
-
-std::vector<Position> reference_positions(const Grid & grid, const Scale & scale, float fps,
-                                          int downscale, int temporal) {
-    const float rate = fps / static_cast<float>(temporal);
-    const float later = static_cast<float>(temporal - 1) / fps;
-    const auto seconds = [&](int frame) {
-        const float time = static_cast<float>(std::max(0, frame)) / rate;
-        return temporal > 1 ? std::max(0.0f, time - later) : time;
-    };
-    std::vector<Position> out;
-    for (int f = 0; f < grid.frames; ++f) {
-        const int first = scale.time * f + 1 - scale.time;
-        add_frame(out, grid, scale, (seconds(first) + seconds(first + scale.time)) / 2);
-    }
-    for (Position & position : out) {
-        position.row *= static_cast<float>(downscale);
-        position.column *= static_cast<float>(downscale);
-    }
     return out;
 }
 

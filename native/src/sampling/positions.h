@@ -11,14 +11,12 @@ struct Position {
     float time, row, column;
 };
 
-std::vector<Position> video_positions(const Grid & grid, const Scale & scale, float fps);
+// Of a video, or of a reference, whose pixels and frames each stand for so many of the video's.
+std::vector<Position> video_positions(const Grid & grid, const Scale & scale, float fps,
+                                      int downscale = 1, int temporal = 1);
 // An image at a pixel frame spans that one frame (official code from 1.2.0 on).
 std::vector<Position> keyframe_positions(const Grid & grid, const Scale & scale, float fps,
                                          int frame);
-
-// Of a reference video of this grid, whose pixels and frames each stand for so many of the video's.
-std::vector<Position> reference_positions(const Grid & grid, const Scale & scale, float fps,
-                                          int downscale, int temporal);
 
 // Of the sound's latents, which last 40 ms each, the first 10: their time alone.
 std::vector<Position> sound_positions(int64_t tokens);
