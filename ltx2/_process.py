@@ -44,6 +44,7 @@ def say(text: str) -> None:
 def begin() -> None:
     """Make the process safe to work in; first of all."""
     _open_missing_streams()
+    sys.unraisablehook = _say_nothing_of_an_interrupt
     for number in SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _end)
@@ -82,6 +83,12 @@ def _end(number: int, _frame: object) -> None:
         raise KeyboardInterrupt
     say("cancelled")
     os._exit(128 + number)
+
+
+def _say_nothing_of_an_interrupt(unraisable: sys.UnraisableHookArgs) -> None:
+    """One raised in a library's destructor goes no further; `check` raises it again."""
+    if not (ended_by and unraisable.exc_type is KeyboardInterrupt):
+        sys.__unraisablehook__(unraisable)
 
 
 def _ignore_signals() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import operator
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -72,9 +74,10 @@ def callback(kind: str, function: Callable[[Any, Any], bool]) -> Any:
 def view(owner: Any, data: Any, dtype: type[np.generic], shape: tuple[int, ...]) -> NDArray[Any]:
     """A read-only array over memory that `owner` frees.
 
-    A buffer keeps only the pointer it was made from alive, so the pointer keeps the owner.
+    A buffer keeps only the pointer it was made from alive, so the pointer keeps the owner: by a
+    destructor without a line of Python, in which an interrupt would be lost.
     """
-    pointer = ffi.gc(data, lambda _: owner)
+    pointer = ffi.gc(data, partial(operator.is_, owner))
     size = math.prod(shape) * np.dtype(dtype).itemsize
     array: NDArray[Any] = np.frombuffer(ffi.buffer(pointer, size), dtype).reshape(shape)
     array.flags.writeable = False

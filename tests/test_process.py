@@ -80,6 +80,34 @@ def test_a_signal_stops_the_work_and_another_does_not_stop_the_clean_up(
         assert list(tmp_path.iterdir()) == []
 
 
+# Work whose progress function drops what a library's destructor belongs to.
+DROPS = """
+import os, signal, sys
+from ltx2 import __main__, _process
+from ltx2.commands import terminal
+class Dropped:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGTERM)
+        for _ in range(1000): pass
+show = terminal.Bars.show
+def drop(bars, progress):
+    Dropped()
+    assert _process.ended_by
+    show(bars, progress)
+terminal.Bars.show = drop
+sys.argv[1:] = sys.argv[2:]
+sys.exit(__main__.main())
+"""
+
+
+def test_a_signal_within_a_destructor_is_not_lost(tmp_path: Path) -> None:
+    program = [sys.executable, "-c", DROPS, "ltx2", *SMALL]
+    run = subprocess.run(program, cwd=tmp_path, capture_output=True, text=True)
+    assert run.returncode == 128 + signal.SIGTERM, run.stderr
+    assert "ignored" not in run.stderr and run.stderr.endswith("\nltx2: cancelled\n")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_signal_that_is_ignored_stays_ignored(tmp_path: Path) -> None:
     """As nohup does with SIGHUP, and a shell's background jobs with SIGINT."""
     ignored = (signal.SIGHUP, signal.SIGINT)

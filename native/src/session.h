@@ -96,7 +96,9 @@ private:
     // `before`: the latents that the stage begins with, or none.
     Stream start(const Request & want, size_t stage, const Latents & before,
                  const Progress & progress);
-    Stream start_sound(const Request & want, const Latents & before, const Progress & progress);
+    // `given`: of the sound that there is, or none.
+    Stream start_sound(const Request & want, const Latents & before, const Latents & given) const;
+    Latents encode_sound(const Request & want, const Progress & progress);
     Latents encode(const ltx2_clip & clip, const std::vector<int> & frames, const Grid & grid,
                    const std::string & where, const Progress & progress);
     void keep_source(const Request & want, const Grid & grid, Stream & video,

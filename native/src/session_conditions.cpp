@@ -83,8 +83,8 @@ void Session::keep_source(const Request & want, const Grid & grid, Stream & vide
     const int first = given.begin > 0 ? 1 : 0, shift = given.begin / scale.time;
     for (int f = first; f < latents.grid.frames; ++f) {
         const int at = f + shift;
-        const float start = static_cast<float>(std::max(0, scale.time * (at - 1) + 1));
-        const float end = static_cast<float>(scale.time * at + 1);
+        const float start = static_cast<float>(scale.first_frame(at));
+        const float end = static_cast<float>(scale.first_frame(at + 1));
         if (!(given.retakes_video && given.retakes(start / want.fps, end / want.fps)))
             replace(video, grid.frame_cells() * at,
                     latents.values.data() + f * grid.frame_cells() * video.channels,
@@ -142,12 +142,6 @@ Stream Session::start(const Request & want, size_t stage, const Latents & before
 
 // ---- the sound
 
-// Seconds in which a latent of the sound lies, as its position has them.
-static float sound_start(int64_t token) {
-    return static_cast<float>(std::max<int64_t>(0, 4 * token - 3)) * 160 / 16000;
-}
-static float sound_end(int64_t token) { return sound_start(token + 1); }
-
 Sound sound_of(const Request & want) {
     const ltx2_sound & given = *want.conditions.sound;
     const double length = want.frames / double{want.fps};
@@ -187,14 +181,23 @@ static bool keeps_sound(const Request & want, int64_t token, int64_t encoded) {
     const Conditions & given = want.conditions;
     const float later = static_cast<float>(given.begin) / want.fps;
     const int frames = given.begin + given.source_frames(want.frames);
-    const bool there =
-        given.source ? sound_start(token) < static_cast<float>(frames) / want.fps : token < encoded;
-    return there && sound_start(token) >= later &&
-           !(given.retakes_sound && given.retakes(sound_start(token), sound_end(token)));
+    const bool there = given.source ? sound_begins(token) < static_cast<float>(frames) / want.fps
+                                    : token < encoded;
+    return there && sound_begins(token) >= later &&
+           !(given.retakes_sound && given.retakes(sound_begins(token), sound_begins(token + 1)));
+}
+
+Latents Session::encode_sound(const Request & want, const Progress & progress) {
+    AudioEncoder & encoder = use<AudioEncoder>(progress);
+    const Spectrogram spectrogram =
+        encoder_spectrogram(encoders_sound(want), processor(), progress);
+    Latents latents = encoder.encode(spectrogram, progress);
+    check(latents.values, "encoding the sound", {{model_.need(AudioEncoder::part)}}, progress);
+    return latents;
 }
 
 Stream Session::start_sound(const Request & want, const Latents & before,
-                            const Progress & progress) {
+                            const Latents & given) const {
     Stream audio;
     const int64_t tokens = want.sound_tokens();
     audio.channels = audio_channels_;
@@ -203,17 +206,13 @@ Stream Session::start_sound(const Request & want, const Latents & before,
     audio.clean = audio.latents;
     audio.mask.assign(static_cast<size_t>(tokens), 1.0f);
     audio.positions = sound_positions(tokens);
-    if (!want.conditions.sound || !counts_sound())
+    if (given.values.empty())
         return audio;
-    AudioEncoder & encoder = use<AudioEncoder>(progress);
-    const Spectrogram spectrogram =
-        encoder_spectrogram(encoders_sound(want), processor(), progress);
-    Latents latents = encoder.encode(spectrogram, progress);
-    check(latents.values, "encoding the sound", {{model_.need(AudioEncoder::part)}}, progress);
-    latents.values.resize(audio.latents.size()); // a source that is longer than its sound is silent
+    std::vector<float> values = given.values;
+    values.resize(audio.latents.size()); // a source that is longer than its sound is silent
     for (int64_t token = 0; token < tokens; ++token)
-        if (keeps_sound(want, token, latents.grid.frames))
-            replace(audio, token, latents.values.data() + token * audio.channels, 1, 1);
+        if (keeps_sound(want, token, given.grid.frames))
+            replace(audio, token, values.data() + token * audio.channels, 1, 1);
     return audio;
 }
 

@@ -212,6 +212,7 @@ void Session::denoise(const Request & want, size_t index, const std::vector<Text
 Sampled Session::sample(const Request & want, const std::vector<TextFeatures> & texts,
                         const Progress & progress) {
     Sampled made;
+    Latents given; // of the sound
     for (size_t i = 0; i < want.stages.size(); ++i) {
         const Stage & stage = want.stages[i];
         const bool resumed = want.resume && stage.first > 0;
@@ -220,8 +221,10 @@ Sampled Session::sample(const Request & want, const std::vector<TextFeatures> & 
         if (i > 0 && !resumed)
             made.video = enlarge(made.video, progress);
         State state = {start(want, i, resumed ? Latents() : made.video, progress)};
+        if (want.conditions.sound && given.values.empty() && counts_sound())
+            given = encode_sound(want, progress); // once for all stages
         if (want.audio)
-            state.push_back(start_sound(want, resumed ? Latents() : made.audio, progress));
+            state.push_back(start_sound(want, resumed ? Latents() : made.audio, given));
         if (resumed)
             go_on(*want.resume, state);
         if (Tally * tally = device_.tally()) {

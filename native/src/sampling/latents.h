@@ -12,6 +12,9 @@ namespace ltx2 {
 // Frames and pixels that a latent cell stands for; the first frame has a cell of its own.
 struct Scale {
     int time = 8, space = 32;
+
+    // Of a video's frames, the first that a frame of its latents stands for.
+    int first_frame(int latent) const { return latent ? time * (latent - 1) + 1 : 0; }
 };
 
 struct Grid {

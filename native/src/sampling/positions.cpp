@@ -17,16 +17,14 @@ std::vector<Position> video_positions(const Grid & grid, const Scale & scale, fl
     const float rate = fps / static_cast<float>(temporal);
     const float later = static_cast<float>(temporal - 1) / fps;
     const auto seconds = [&](int frame) {
-        const float time = static_cast<float>(std::max(0, frame)) / rate;
+        const float time = static_cast<float>(frame) / rate;
         return temporal > 1 ? std::max(0.0f, time - later) : time;
     };
     std::vector<Position> out;
     out.reserve(static_cast<size_t>(grid.cells()));
-    for (int f = 0; f < grid.frames; ++f) {
-        // The first latent frame holds one pixel frame, so all are shifted by 1 - scale.
-        const int first = scale.time * f + 1 - scale.time;
-        add_frame(out, grid, scale, (seconds(first) + seconds(first + scale.time)) / 2);
-    }
+    for (int f = 0; f < grid.frames; ++f)
+        add_frame(out, grid, scale,
+                  (seconds(scale.first_frame(f)) + seconds(scale.first_frame(f + 1))) / 2);
     for (Position & position : out) {
         position.row *= static_cast<float>(downscale);
         position.column *= static_cast<float>(downscale);
@@ -42,14 +40,15 @@ std::vector<Position> keyframe_positions(const Grid & grid, const Scale & scale,
     return out;
 }
 
+// By frames of the spectrogram, 4 of which are a latent, and their hop of samples.
+float sound_begins(int64_t token) {
+    return static_cast<float>(std::max<int64_t>(0, 4 * token - 3)) * 160 / 16000;
+}
+
 std::vector<Position> sound_positions(int64_t tokens) {
     std::vector<Position> out;
-    // Of a frame of the spectrogram, 4 of which are a latent, by its hop of samples.
-    const auto seconds = [](int64_t frame) {
-        return static_cast<float>(std::max<int64_t>(0, frame)) * 160 / 16000;
-    };
     for (int64_t i = 0; i < tokens; ++i)
-        out.push_back({(seconds(4 * i - 3) + seconds(4 * i + 1)) / 2, 0, 0});
+        out.push_back({(sound_begins(i) + sound_begins(i + 1)) / 2, 0, 0});
     return out;
 }
 

@@ -20,5 +20,6 @@ std::vector<Position> keyframe_positions(const Grid & grid, const Scale & scale,
 
 // Of the sound's latents, which last 40 ms each, the first 10: their time alone.
 std::vector<Position> sound_positions(int64_t tokens);
+float sound_begins(int64_t token); // second of the sound; it ends where the next one begins
 
 } // namespace ltx2
