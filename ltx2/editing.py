@@ -77,7 +77,7 @@ class Editing:
         """
         with VideoCall(self, progress, latents) as call:  # type: ignore[arg-type]
             request = Request.of(prompt, options)
-            usual = self._usual(options, call)
+            usual = self._usual(request, call)
             request.given.references = read = references_of(references, usual["fps"])
             if options.get("frames") is None:
                 request.options["frames"] = min(
@@ -109,7 +109,7 @@ class Editing:
         """
         with VideoCall(self, progress, latents) as call:  # type: ignore[arg-type]
             request = Request.of(prompt, options)
-            usual = self._usual(options, call)
+            usual = self._usual(request, call)
             most = (options.get("frames") or usual["frames"]) / usual["fps"]
             request.given = Given(sound=sound_of(sound, sample_rate, most), splice=True)
             heard = request.given.sound
@@ -212,9 +212,22 @@ class Editing:
                 request.options["seed"] = (request.options["seed"] + 1) % (1 << 64)
             return replace(whole, metadata={**whole.metadata, "seed": seed})
 
-    def _usual(self, options: Mapping[str, Any], call: VideoCall) -> dict[str, Any]:
-        """The rate that is asked for and the model's own length, which may not fit the memory."""
-        small = Request.of("a", {"fps": options.get("fps"), "width": 64, "height": 64})
+    @property
+    def defaults(self) -> dict[str, Any]:
+        """What the model itself has for `frames`, `fps` and `schedule`."""
+        with VideoCall(self) as call:  # type: ignore[arg-type]
+            usual = self._usual(Request("a", {}), call)
+        return {name: usual[name] for name in ("frames", "fps", "schedule")}
+
+    def _usual(self, request: Request, call: VideoCall) -> dict[str, Any]:
+        """The rate that is asked for, and the model's own length and schedule.
+
+        Of a small video without guidance: a large one may not fit the memory, and features may be
+        of the prompt alone.
+        """
+        options = {"fps": request.options.get("fps"), "width": 64, "height": 64, "seed": 0}
+        small = Request("a", {**options, "audio": False, "guidance": 1.0})
+        small.features = request.features
         self._fill_in(small, call)
         return small.options
 

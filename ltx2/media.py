@@ -102,8 +102,13 @@ def save(
     fps: float,
     metadata: Mapping[str, Any],
     sound: Sound | None = None,
+    *,
+    replace: bool = True,
 ) -> None:
-    """Write a video: what its name held before stays until the new one is complete."""
+    """Write a video: what its name held before stays until the new one is complete.
+
+    Without `replace` it stays for good, and FileExistsError is raised.
+    """
     target, ending = Path(path), _ending(path)
     _check_video(frames, fps)
     if ending == ".wav" and sound is None:
@@ -113,7 +118,7 @@ def save(
     _check_place(target, ending)
     _warn_of_rate(ending, fps)
     as_new = writer.new_folder if ending == ".png" else writer.new_file
-    with encoding(target), as_new(target) as temporary:
+    with encoding(target), as_new(target, replace=replace) as temporary:
         _WRITERS[ending](temporary, frames, fps, metadata, sound)
         _check_frame_folder(target)  # once more: this may have taken long
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import cache, enhancing, jobs, preview
+from . import cache, enhancing, jobs, preview, runs
 from ._calls import Call, under_way
 from ._native import assign, c_array, c_path, c_text, check, ffi, lib, string
 from ._video_call import VideoCall, callback, latents_view, video_of, view
@@ -400,7 +400,11 @@ class Session(Editing):
         if request.features and not (job and job.parts):  # with its own it goes on as it began
             jobs.warn_of_parts("features", request.features.parts, parts, TEXT_PARTS)
         jobs.warn_of_parts("replay", made_by or {}, parts, made_by or ())
-        _log.info("seed: %d", request.options["seed"])
+        kind = runs.variant(self._demo, {} if self._demo else self._usual(request, call))
+        about = runs.about(model=self._model, variant=kind, device=settings["device"], parts=parts)
+        if "loras" in settings:
+            about["loras"] = settings["loras"]
+        runs.begin(about, request.options)
         if job:
             job.check(parts)
             job.save()
@@ -417,9 +421,6 @@ class Session(Editing):
         params.state = on_state = callback("ltx2_state_fn", call.on_state)
         owner = self._run(lib.ltx2_session_generate, params, call)
         del on_latents, on_state
-        about = {"model": self._model, "device": settings["device"], "parts": parts}
-        if "loras" in settings:
-            about["loras"] = settings["loras"]
         return spliced(video_of(owner, {**request.metadata(), **about}), request.given)
 
     def _fill_in(self, request: Request, call: VideoCall) -> dict[str, Any]:
@@ -449,8 +450,10 @@ class Session(Editing):
         self, latents: NDArray[np.float32], fps: float | None, upscale: bool, call: VideoCall
     ) -> Video:
         params, call.inputs = decode_params(latents, fps, upscale)
+        about = runs.about(model=self._model, device=self._device)
+        runs.begin(about, {})
         owner = self._run(lib.ltx2_session_decode, params, call)
-        return video_of(owner, {"model": self._model})
+        return video_of(owner, about)
 
     def _latents_of(self, frames: NDArray[np.uint8], call: VideoCall) -> NDArray[np.float32]:
         params, call.inputs = frames_params(frames)

@@ -61,12 +61,13 @@ class Video:
         frames, height, width, _ = self.frames.shape
         return f"Video({width}x{height}, {frames} frames, {self.fps:g} fps, seed {self.seed})"
 
-    def save(self, path: str | os.PathLike[str]) -> None:
+    def save(self, path: str | os.PathLike[str], *, replace: bool = True) -> None:
         """Write the clip; the ending of `path` says how.
 
         .mp4 (H.264, with the sound as AAC), .gif, .webp (animated), .png (a folder of that name
         with one picture per frame), .npy (the array), .wav (the sound alone). What was there before
-        stays until the new one is complete; a link is followed. `metadata` goes into the file,
+        stays until the new one is complete; a link is followed. Without `replace` what is there
+        stays for good, and FileExistsError is raised. `metadata` goes into the file,
         except into .npy and .wav, which have no place for it. Of a .gif above 50 frames per second,
         and a .webp above 90, frames are left out so that players show it at the right speed; a
         warning in the log says so.
@@ -75,4 +76,4 @@ class Video:
         where the system refuses. Nothing else is written then: the video can be saved elsewhere.
         """
         sound = None if self.audio is None else Sound(self.audio, self.sample_rate)
-        media.save(path, self.frames, self.fps, self.metadata, sound)
+        media.save(path, self.frames, self.fps, self.metadata, sound, replace=replace)

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import TypeAlias
 
@@ -52,7 +53,11 @@ def test_a_video_has_its_shape_and_says_how_it_was_made(
     assert video.fps == 24
     about = dict(video.metadata)
     parts, negative = about.pop("parts"), about.pop("negative_prompt")
+    date = datetime.fromisoformat(about.pop("date"))
+    assert date.tzinfo and abs(datetime.now(timezone.utc) - date) < timedelta(hours=1)
     assert about == {
+        "version": ltx2.__version__,
+        "variant": "dev",
         "prompt": PROMPT,
         "model": ", ".join(path.name for path in tiny_model),
         "device": "CPU",
@@ -165,7 +170,7 @@ def test_a_seed_that_is_not_given_is_random_and_reported(
         first, second = session.t2v(PROMPT), session.t2v(PROMPT)
     assert first.seed is not None
     assert first.seed != second.seed
-    assert f"seed: {first.seed}" in caplog.text
+    assert f"seed {first.seed}" in caplog.text
     assert np.array_equal(session.t2v(PROMPT, seed=first.seed).frames, first.frames)
 
 

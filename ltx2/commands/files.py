@@ -18,7 +18,7 @@ from ltx2.model_files import paths as model_paths
 from ltx2.text import json_line, visible
 
 from . import plans
-from .terminal import Bars, answer, json_flag, parse_lora
+from .terminal import ProgressLine, answer, json_flag, parse_lora
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -45,9 +45,9 @@ def info(files: Sequence[str], verify: bool, as_json: bool) -> None:
     if verify:
         from ltx2.convert import verify as check
 
-        with closing(Bars()) as bars:
+        with closing(ProgressLine()) as line:
             for file in described:
-                check(file, progress=bars.show)
+                check(file, progress=line.show)
     run, problem = _run(paths)
     if as_json:
         click.echo(json_line({"files": described, "run": run, "problem": problem}))
@@ -172,8 +172,8 @@ def convert(
         return
     if output is None:
         raise click.UsageError("Missing option '-o' / '--output'.")
-    with closing(Bars()) as bars:
-        converting.convert(paths, output, kind, **options, progress=bars.show)
+    with closing(ProgressLine()) as line:
+        converting.convert(paths, output, kind, **options, progress=line.show)
     answer(output, {}, as_json)
 
 
