@@ -42,7 +42,7 @@ def test_options_are_the_fields_of_the_struct_and_the_flags_of_the_commands() ->
     own |= {"as_json", "verbose", "features", "preview", "job", "loras"}
     own |= {"enhance", "enhance_instructions", "yes", "quiet", "duration"}
     for command, positional in (
-        ("t2v", {"prompt"}),
+        ("t2v", {"prompt", "prompts"}),
         ("i2v", {"prompt", "images", "crf", "keyframes"}),
     ):
         parameters = cli.cli.commands[command].params

@@ -11,7 +11,7 @@ import click
 import ltx2
 from ltx2._native import ffi, sentences
 
-from .terminal import json_flag
+from .terminal import Said, json_flag
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -33,6 +33,10 @@ def as_rate(_context: Any, _parameter: Any, text: str | None) -> float | None:
         raise click.BadParameter(f"{text} is no rate such as 24 or 24000/1001") from None
 
 
+def _speech(context: click.Context, parameter: Any, given: bool) -> None:
+    setattr(context.ensure_object(Said), parameter.name, given)
+
+
 def _seed(_context: Any, _parameter: Any, text: str | None) -> int | None:
     try:
         return None if text is None or int(text) == -1 else int(text)
@@ -52,24 +56,31 @@ def _seconds(_context: Any, _parameter: Any, text: str | None) -> float | None:
 _READ: dict[str, Any] = {"fps": as_rate, "seed": _seed}
 
 
+def kind(name: str) -> type:
+    """Of the values that a field of `Options` takes, but for noise."""
+    declared = dict(ffi.typeof("ltx2_video_params").fields)[name].type
+    if name == "audio":
+        return bool
+    if declared.kind != "primitive":
+        return str
+    return float if declared.cname == "float" else int
+
+
 def field(name: str) -> Callable[[Any], Any]:
     """The option for a field of `Options`, with the header's words."""
     if name == "audio":
         words = "Make the video alone, which is another one than with its sound."
         return click.option("--no-audio", "audio", flag_value=False, default=None, help=words)
-    declared = dict(ffi.typeof("ltx2_video_params").fields)[name].type
-    kind: Any = str
+    given: Any = str if name in _READ else kind(name)
     if name == "noise":
-        kind = click.Path(dir_okay=False)
+        given = click.Path(dir_okay=False)
     elif name in ("schedule", "sampler", "recipe"):
-        kind = click.Choice(_KNOWN[f"{name}s"])
-    elif declared.kind == "primitive" and name not in _READ:
-        kind = float if declared.cname == "float" else int
+        given = click.Choice(_KNOWN[f"{name}s"])
     words = _MAKING[name]
     if name == "seed":
         words += " Default, and -1: a random one, which is printed."
     flag = "--" + name.replace("_", "-")
-    return click.option(flag, name, type=kind, callback=_READ.get(name), help=words)
+    return click.option(flag, name, type=given, callback=_READ.get(name), help=words)
 
 
 def applied(options: Sequence[Callable[[Any], Any]]) -> Callable[[Any], Any]:
@@ -89,7 +100,7 @@ output_flag = applied([
                  "in FILE if that is a folder."),
     click.option("-y", "--yes", is_flag=True, help="Replace FILE without asking."),
 ])  # fmt: skip
-OPENING = ("model", "device", "threads", "low_memory", "loras", "quiet", "verbose")
+OPENING = ("model", "device", "threads", "low_memory", "loras")
 opening_flags = applied([
     click.option("--model", multiple=True, metavar="PATH", type=click.Path(),
                  help=_OPENING["files"] + " Give it once per PATH. Default: $LTX2_MODEL, else the "
@@ -100,8 +111,9 @@ opening_flags = applied([
     click.option("--lora", "loras", multiple=True, metavar="FILE[:STRENGTH]",
                  help=_OPENING["loras"] + " Give it once per FILE."),
     json_flag,
-    click.option("-q", "--quiet", is_flag=True, help="Print warnings and errors alone on stderr."),
-    click.option("-v", "--verbose", is_flag=True,
+    click.option("-q", "--quiet", is_flag=True, expose_value=False, callback=_speech,
+                 help="Print warnings and errors alone on stderr."),
+    click.option("-v", "--verbose", is_flag=True, expose_value=False, callback=_speech,
                  help="Print more on stderr, as how long each stage took."),
 ])  # fmt: skip
 shared = applied([output_flag, opening_flags])
@@ -133,6 +145,11 @@ enhancing = applied([
     click.option("--enhance-instructions", metavar="FILE", type=click.Path(dir_okay=False),
                  help="Enhance the prompt, as this text asks for in place of the library's own."),
 ])  # fmt: skip
+prompts_flag = click.option(
+    "--prompts", metavar="FILE",
+    help="Make a clip of each line of FILE: a prompt, or a JSON object with \"prompt\" and options "
+    "by their names. One that fails does not keep the others back. - is stdin.",
+)  # fmt: skip
 duration_flag = click.option(
     "--duration", metavar="SECONDS", callback=_seconds,
     help="How long it lasts, as 5s, in place of --frames: the nearest that can be made.",

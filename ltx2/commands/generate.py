@@ -25,9 +25,11 @@ from .flags import (
     fields,
     generation,
     opening_flags,
+    prompts_flag,
     shared,
 )
 from .making import load_array, make_video, opened, read_text, wanted_of, with_frames
+from .prompts import make_videos
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,10 +37,16 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("prompt", required=False)
+@prompts_flag
 @enhancing
 @generation
-def t2v(prompt: str | None, features: str | None, **options: Any) -> None:
-    """Make a video from PROMPT."""
+def t2v(prompt: str | None, prompts: str | None, features: str | None, **options: Any) -> None:
+    """Make a video from PROMPT; - is what comes on stdin."""
+    if prompts is not None:
+        if prompt is not None or features is not None:
+            raise click.UsageError("--prompts stands in place of PROMPT; give one of them")
+        make_videos(prompts, options)
+        return
     text = prompt_or_features(prompt, features)
     make_video(
         lambda session, wanted: session.t2v(text, **wanted),

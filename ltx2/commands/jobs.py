@@ -83,7 +83,7 @@ def encode(prompt: str, **options: Any) -> None:
     output, as_json = options.pop("output"), options.pop("as_json")
     opening = {name: options.pop(name) for name in OPENING}
     writer.check(output)
-    with opened(opening) as session, closing(ProgressLine(opening["quiet"])) as line:
+    with opened(opening) as session, closing(ProgressLine()) as line:
         features = session.encode(prompt, progress=line.show, **options)
     features.save(output)
     about = {"prompt": features.prompt, "negative_prompt": features.negative_prompt}

@@ -34,7 +34,6 @@ _WATCHING = {"latents": "--save-latents", "preview": "--preview"}
 
 def opened(options: Mapping[str, Any], *, keep_loaded: bool = False) -> ltx2.Session:
     """With the options of `opening_flags`."""
-    said().quiet, said().verbose = options["quiet"], options["verbose"]
     return ltx2.Session(
         list(options["model"]) or None,
         device=_device(options["device"]),
@@ -70,22 +69,23 @@ def make_video(
     opening = {name: options.pop(name) for name in OPENING}
     clip = Clip(make, plan, options, name)
     clip.check({**options, **(size or {})}, yes=yes)
-    with opened(opening) as session, closing(ProgressLine(opening["quiet"])) as line:
+    with opened(opening) as session, closing(ProgressLine()) as line:
         video = clip.made(session, line)
-    say_how_it_went(video, line)
-    clip.output.save(video)
+    finish(clip, video, line, as_json=as_json)
     if finished := clip.job or resumed:
         Path(finished).unlink(missing_ok=True)
-    answer(clip.output.path, video.metadata, as_json)
 
 
-def say_how_it_went(video: ltx2.Video, line: ProgressLine) -> None:
+def finish(clip: Clip, video: ltx2.Video, line: ProgressLine, *, as_json: bool) -> None:
+    """Say how it went, save it, answer."""
     if "enhanced_from" in video.metadata and not (said().verbose or said().quiet):
         say(f"prompt: {video.metadata['prompt']}")  # else it was logged
     if said().verbose:
         peak = plans.peak_memory()
         memory = f"; peak memory {plans.size(peak)}, mapped files included" if peak else ""
         say(f"{line.times.words()}{memory}")
+    clip.output.save(video)
+    answer(clip.output.path, video.metadata, as_json)
 
 
 class Clip:

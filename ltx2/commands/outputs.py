@@ -33,7 +33,7 @@ class Output:
     @staticmethod
     def of(given: str | None, name: str) -> Output:
         """What `-o` says; without it, and in a folder that it says, one that is called `name`."""
-        if given is not None and not _is_folder(given):
+        if given is not None and not is_folder(given):
             return Output(given)
         stem = os.path.join(given or "", name)  # noqa: PTH118 - as it is given
         return Output(_free(stem), stem)
@@ -79,7 +79,7 @@ def named(prompt: str, seed: int | None = None) -> str:
     return name if seed is None else f"{name}-{seed}"
 
 
-def _is_folder(path: str) -> bool:
+def is_folder(path: str) -> bool:
     """And not one of frames, which a new one replaces."""
     if path.endswith(("/", os.sep)):
         return True

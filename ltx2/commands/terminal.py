@@ -100,8 +100,7 @@ class ProgressLine:
     Of a run with a plan the bar is the whole run; else each stage fills it anew.
     """
 
-    def __init__(self, quiet: bool = False) -> None:
-        self.quiet = quiet
+    def __init__(self) -> None:
         self.times = plans.StageTimes()
         self.left: plans.TimeLeft | None = None
         self.bar: tqdm[Any] | None = None
@@ -129,7 +128,7 @@ class ProgressLine:
                 sys.stderr.flush()
 
     def _is_seen(self) -> bool:
-        return not self.quiet and bool(sys.stderr) and sys.stderr.isatty()
+        return not said().quiet and bool(sys.stderr) and sys.stderr.isatty()
 
     def _draw(self, progress: Progress) -> None:
         figures = ", ".join(self._figures(progress))
