@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from .session import Session
+    from .opened import Opened
 
 
 class VideoCall(Call):
@@ -26,7 +26,7 @@ class VideoCall(Call):
 
     def __init__(
         self,
-        session: Session,
+        session: Opened,
         progress: Callable[[Progress], object] | None = None,
         latents: Callable[[NDArray[np.float32]], object] | None = None,
     ) -> None:

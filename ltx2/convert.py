@@ -15,24 +15,18 @@ import math
 import os
 import struct
 import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import Any, BinaryIO, TypedDict
 
 from . import _native, writer
 from ._calls import Call
 from ._native import check, ffi, lib
 from .about import describe
 from .errors import CancelledError, InvalidArgumentError, ModelError
+from .model_files import Loras, StrPath
 from .request import c_loras
 from .video import Progress
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
-    from typing import BinaryIO
-
-    from .model_files import Loras
-
-    StrPath = str | os.PathLike[str]
 
 _PIECE = 1 << 22  # values read at once: some 16 MB of memory, and work for many cores
 _ALIGNMENT = 32

@@ -17,7 +17,7 @@ from .terminal import Bars, answer_paths, json_flag
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ltx2.download import Plan
+    from ltx2.hub import Plan
 
 
 @click.command()
