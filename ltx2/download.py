@@ -29,7 +29,7 @@ from . import hub, writer
 from .codecs import one_line
 from .errors import Error, ModelError, OutOfMemoryError
 from .hub import File, Plan
-from .video import Progress
+from .video import Clock, Progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -305,14 +305,14 @@ class _Meter:
     """Tells the caller how far a number of files is."""
 
     def __init__(self, files: list[File], progress: Callable[[Progress], object] | None) -> None:
-        self.progress = progress
+        self.progress, self.clock = progress, Clock()
         self.total = sum(file.size for file in files)
         self.done = 0  # bytes of the files before the one in hand
 
     def show(self, stage: str, done: int, total: int) -> None:
         try:
             if self.progress:
-                self.progress(Progress(stage, done, total))
+                self.progress(self.clock.at(stage, done, total))
         except Exception as error:
             raise _StopError(error) from None
 
