@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from . import cache, enhancing, jobs
 from ._native import c_text, lib, string
 from ._video_call import VideoCall
+from .awaiting import awaited
 from .enhancing import Enhanced, Enhancing
 from .errors import InvalidArgumentError
 from .keywords import checked, chosen, described
@@ -109,6 +110,9 @@ class Generating(Opened):
             request.add_images(pictures, crf)
             request.given.keyframes = keyframes
             return self._generate(request, call, preview, self._new_job(request, job))
+
+    at2v = awaited(t2v)
+    ai2v = awaited(i2v)
 
     @checked
     def resume(

@@ -11,6 +11,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
@@ -46,6 +47,7 @@ class Opened:
         self._lock = threading.Lock()
         self._call: VideoCall | None = None  # in C
         self._closed = ""  # why
+        self._workers: dict[int, Executor] = {}  # by process
 
     @property
     def is_demo(self) -> bool:
@@ -100,6 +102,13 @@ class Opened:
             ffi.gc(self._session, None)  # what is half done cannot be freed either
             self._session = None
             self._closed = "it was in use when the process was forked; open another"
+
+    def worker(self) -> Executor:
+        """For calls that are awaited: one thread, so that those that wait need none."""
+        here = os.getpid()  # in a forked process the thread is not
+        if here not in self._workers:
+            self._workers[here] = ThreadPoolExecutor(1, "ltx2")
+        return self._workers[here]
 
     def _refuse_reentry(self) -> None:
         call = self._call

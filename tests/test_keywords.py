@@ -18,7 +18,7 @@ from ltx2.enhancing import Enhancing
 from ltx2.request import Making
 
 ROOT = Path(__file__).parents[1]
-MAKING = ["a2v", "encode", "extend", "i2v", "plan", "retake", "t2v", "v2v"]
+MAKING = ["a2v", "ai2v", "at2v", "encode", "extend", "i2v", "plan", "retake", "t2v", "v2v"]
 
 
 def calls() -> dict[str, Callable[..., Any]]:
