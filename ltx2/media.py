@@ -102,14 +102,16 @@ def save(
     fps: float,
     metadata: Mapping[str, Any],
     sound: Sound | None = None,
+    kind: str | None = None,
     *,
     replace: bool = True,
 ) -> None:
     """Write a video: what its name held before stays until the new one is complete.
 
-    Without `replace` it stays for good, and FileExistsError is raised.
+    `kind` is the format; default: what the ending of `path` says. Without `replace` what is there
+    stays for good, and FileExistsError is raised.
     """
-    target, ending = Path(path), _ending(path)
+    target, ending = Path(path), _ending(path, kind)
     _check_video(frames, fps)
     if ending == ".wav" and sound is None:
         raise InvalidArgumentError(f"{path}: the video has no sound, and .wav holds nothing else")
@@ -121,6 +123,30 @@ def save(
     with encoding(target), as_new(target, replace=replace) as temporary:
         _WRITERS[ending](temporary, frames, fps, metadata, sound)
         _check_frame_folder(target)  # once more: this may have taken long
+
+
+def encoded(
+    kind: str, frames: Pixels, fps: float, metadata: Mapping[str, Any], sound: Sound | None
+) -> bytes:
+    """What `save` would write into a file."""
+    ending = _ending("", kind)
+    if ending == ".png":
+        raise InvalidArgumentError("format: png is a folder of frames; `Video.images()` has them")
+    with tempfile.TemporaryDirectory(prefix="ltx2-") as folder:
+        path = Path(folder) / f"video{ending}"
+        save(path, frames, fps, metadata, sound)
+        return path.read_bytes()
+
+
+def browsers_play_mp4(frames: Pixels, fps: float) -> bool:
+    """Whether what `save` would write as .mp4 of these is H.264."""
+    _, height, width, _ = frames.shape
+    if height % 2 or width % 2:
+        return False
+    try:
+        return _encoder(width, height, _rate(fps)) != "mpeg4"
+    except InvalidArgumentError:  # it would write none
+        return False
 
 
 def rescue(path: str | os.PathLike[str], arrays: Mapping[str, Any]) -> tuple[str, Path] | None:
@@ -210,8 +236,12 @@ def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
 # ---- what can be written where
 
 
-def _ending(path: str | os.PathLike[str]) -> str:
-    ending = Path(path).suffix.lower()
+def _ending(path: str | os.PathLike[str], kind: str | None = None) -> str:
+    """As its name says, or the format that is asked for."""
+    ending = Path(path).suffix.lower() if kind is None else f".{kind.lower().removeprefix('.')}"
+    if ending not in _WRITERS and kind is not None:
+        known = ", ".join(name[1:] for name in _WRITERS)
+        raise InvalidArgumentError(f"format: {kind!r} is not one of {known}")
     if ending not in _WRITERS:
         raise InvalidArgumentError(f"{path}: its ending is not one of {', '.join(_WRITERS)}")
     return ending

@@ -404,6 +404,10 @@ def test_progress_names_the_stages_in_order(session: ltx2.Session) -> None:
     stages = list(dict.fromkeys(progress.stage for progress in seen))
     assert [stage for stage in stages if stage != "load"] == ["text", "denoise", "decode"]
     assert all(0 <= progress.done <= progress.total for progress in seen)
+    passed = [progress.seconds for progress in seen]
+    assert passed[0] >= 0 and passed == sorted(passed)
+    last = {progress.stage: progress for progress in seen}["denoise"]
+    assert (last.done, last.left) == (last.total, 0)
     with pytest.raises(AttributeError):
         seen[0].done = 3  # type: ignore[misc]
 

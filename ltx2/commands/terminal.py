@@ -153,10 +153,7 @@ class ProgressLine:
         each = self.times.each(progress)
         if each:
             yield f"{tqdm.format_sizeof(1 / each)}B/s" if in_bytes else plans.pace(each)
-        if self.left:
-            left = self.left.at(progress)
-        else:
-            left = each and each * (progress.total - progress.done)
+        left = self.left.at(progress) if self.left else progress.left
         if left is not None:
             yield f"{plans.clock(left)} left{'' if self.left else ' of this stage'}"
 

@@ -16,7 +16,7 @@ from .terminal import ProgressLine, answer_paths, can_answer, json_flag
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ltx2.download import Plan
+    from ltx2.hub import Plan
 
 
 @click.command()
