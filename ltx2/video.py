@@ -136,12 +136,14 @@ class Video:
 
         `path` may be an open file, which needs a `format`, such as "mp4".
 
-        .mp4 (H.264, with the sound as AAC), .gif, .webp (animated), .png (a folder of that name
-        with one picture per frame), .npy (the array), .wav (the sound alone). What was there before
+        .mp4, .mov and .mkv (H.264, with the sound as AAC), .webm (VP9, Opus), .gif, .webp and .apng
+        (animated), .png (a folder of that name with one picture per frame, or the folder before a
+        name such as %04d.png; of one frame a picture), .jpg (of one frame), .npy (the array), .wav
+        (the sound alone). Rates near those of NTSC are written as these. What was there before
         stays until the new one is complete; a link is followed. Without `replace` what is there
         stays for good, and FileExistsError is raised. `metadata` goes into the file,
         except into .npy and .wav, which have no place for it. Of a .gif above 50 frames per second,
-        and a .webp above 90, frames are left out so that players show it at the right speed; a
+        and a .webp or .apng above 90, frames are left out so that players show it at the right speed; a
         warning in the log says so.
 
         Raises InvalidArgumentError for a path or a size that the format cannot have, and OSError

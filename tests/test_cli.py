@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import ltx2
-from ltx2 import cli, media
+from ltx2 import cli, formats, media
 from ltx2.commands.generate import parse_image
 
 PROMPT = "a red circle moves right"
@@ -281,7 +281,7 @@ def test_what_a_full_disk_refuses_is_kept_and_can_be_used(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The frames; where only a small file fits, the latents; where nothing does, it is said."""
-    write_npy = media._write_npy
+    write_npy = formats.write_npy
 
     def full(_path: Path, frames: Any, *_: Any) -> None:
         if len(frames) > 1:  # a trial is not
@@ -292,8 +292,8 @@ def test_what_a_full_disk_refuses_is_kept_and_can_be_used(
             full(path, array)
         write_npy(path, array, *rest)
 
-    monkeypatch.setattr(media, "_write_npy", fills)
-    monkeypatch.setitem(media._WRITERS, ".gif", full)
+    monkeypatch.setattr(formats, "write_npy", fills)
+    monkeypatch.setitem(formats.WRITERS, ".gif", full)
     words = ["-o", tmp_path / "clip.gif", "--seed", 9, "--frames", 9]
     code, _, err = run(capsys, "t2v", PROMPT, *words)
     assert code == 6

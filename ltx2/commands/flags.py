@@ -20,7 +20,10 @@ _KNOWN = ltx2.capabilities()
 _OPENING = sentences("ltx2_session_params")
 _MAKING = sentences("ltx2_video_params")
 KEYFRAMES = _MAKING["keyframes"]
-OUTPUTS = ".mp4, .gif, .webp, .png (a folder of frames), .npy, or .wav (the sound)."
+OUTPUTS = (
+    ".mp4, .webm, .mkv, .mov, .gif, .webp, .apng, .png (a folder of frames, frames/%04d.png too; "
+    "of one frame a picture, as .jpg), .npy, or .wav (the sound)."
+)
 
 
 def as_rate(_context: Any, _parameter: Any, text: str | None) -> float | None:

@@ -55,7 +55,7 @@ def resume(job: str, output: str | None, **options: Any) -> None:
 def replay(video: str, images: Sequence[str], **options: Any) -> None:
     """Make the clip of VIDEO again, from what its metadata says.
 
-    VIDEO is an .mp4, .gif, .webp or a folder of .png that ltx2 saved. A clip that passes through
+    VIDEO is a file, but for .npy and .wav, or a folder of .png that ltx2 saved. A clip that passes through
     pictures needs the same IMAGES once more.
     """
     request, _ = recipe(video, images)

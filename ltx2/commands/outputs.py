@@ -42,7 +42,7 @@ class Output:
         """Refuse what could not be written, and what someone who is asked wants to keep."""
         known = ("width", "height", "frames", "fps")
         media.check_output(self.path, **{name: about.get(name) for name in known})
-        if yes or self.stem or not os.path.lexists(self.path):
+        if yes or self.stem or not os.path.lexists(media.target_of(self.path)):
             return
         if can_answer():
             click.confirm(f"ltx2: {self.path} is there; replace it?", abort=True, err=True)
