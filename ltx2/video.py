@@ -141,10 +141,10 @@ class Video:
         name such as %04d.png; of one frame a picture), .jpg (of one frame), .npy (the array), .wav
         (the sound alone). Rates near those of NTSC are written as these. What was there before
         stays until the new one is complete; a link is followed. Without `replace` what is there
-        stays for good, and FileExistsError is raised. `metadata` goes into the file,
-        except into .npy and .wav, which have no place for it. Of a .gif above 50 frames per second,
-        and a .webp or .apng above 90, frames are left out so that players show it at the right speed; a
-        warning in the log says so.
+        stays for good, and FileExistsError is raised. `metadata` goes into the file, except into
+        .npy and .wav, which have no place for it. Of a .gif above 50 frames per second, and a .webp
+        or .apng above 90, frames are left out so that players show it at the right speed; a warning
+        in the log says so.
 
         Raises InvalidArgumentError for a path or a size that the format cannot have, and OSError
         where the system refuses. Nothing else is written then: the video can be saved elsewhere.

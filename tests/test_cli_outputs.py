@@ -6,7 +6,9 @@ import io
 import json
 import logging
 import os
+import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -307,3 +309,64 @@ def test_a_model_that_takes_much_of_the_memory_is_not_kept(
     for memory, keeps in ((0, False), (1 << 40, True)):  # noqa: B007 - the plan reads it
         code, _, _ = run(capsys, "t2v", "--prompts", "prompts.txt", "--steps", 1, *model)
         assert (code, kept[-1]) == (0, keeps)
+
+
+# ---- the clip, shown and described
+
+
+@pytest.mark.usefixtures("command")
+def test_the_demo_is_opened_where_there_is_a_desktop(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if sys.platform in ("win32", "darwin"):
+        pytest.skip("desktops there open files otherwise")
+    opener = place / "bin" / "xdg-open"
+    opener.parent.mkdir()
+    opener.write_text(
+        f'#!/bin/sh\nprintf %s "$1" >"{place}/new" && mv "{place}/new" "{place}/shown"\n'
+    )
+    opener.chmod(0o755)
+    monkeypatch.setenv("PATH", str(opener.parent), prepend=os.pathsep)
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    for desktop, flags in (("", []), (":0", ["--no-open"]), (":0", ["-q"])):
+        monkeypatch.setenv("DISPLAY", desktop)
+        assert not (place / "shown").exists()
+        done = subprocess.run(
+            ["ltx2", "demo", "--seed", "3", *flags], capture_output=True, text=True, check=True
+        )
+        assert media.read_metadata(done.stdout.strip())["variant"] == "demo"
+    for _ in range(600):  # it is not waited for
+        if (place / "shown").exists():
+            break
+        time.sleep(0.1)
+    assert (place / "shown").read_text() == str(place / done.stdout.strip())
+
+
+def test_info_of_clips_is_what_they_were_made_with(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("clips").mkdir()
+    names = ["clips/a.webm", "clips/b.gif", "clips/c.png"]
+    for name in names:
+        assert run(capsys, "t2v", PROMPT, "-o", name, "--seed", 7, *SMALL)[0] == 0
+    Path("clips/d.mp4").write_text("no clip")
+    code, out, _ = run(capsys, "info", "clips", names[2], "--json")
+    about = json.loads(out)
+    assert (code, about["files"], about["run"], about["problem"]) == (0, {}, None, None)
+    clips = about["clips"]
+    assert set(clips) == {*names, "clips/d.mp4"}
+    assert all(clips[name]["recipe"]["prompt"] == PROMPT for name in names)
+    assert "does not say how it was made" in clips["clips/d.mp4"]["problem"]
+    code, out, _ = run(capsys, "info", names[0])
+    assert out.splitlines()[0] == names[0]
+    assert f"prompt: {json.dumps(PROMPT)}" in out.splitlines()
+    assert "seed: 7" in out.splitlines()
+
+
+def test_info_of_a_model_says_what_it_does_by_itself(capsys: pytest.CaptureFixture[str]) -> None:
+    from ltx2.model_files import demo_files
+
+    code, out, _ = run(capsys, "info", *demo_files(), "--json")
+    with ltx2.Session() as session:
+        assert json.loads(out)["model"] == {"variant": "demo", **session.defaults}
+        assert session.t2v(PROMPT, steps=1).fps == session.defaults["fps"]
+    code, out, _ = run(capsys, "info", *demo_files())
+    assert (code, "variant: demo" in out.splitlines()) == (0, True)

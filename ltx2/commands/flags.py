@@ -104,6 +104,13 @@ output_flag = applied([
     click.option("-y", "--yes", is_flag=True, help="Replace FILE without asking."),
 ])  # fmt: skip
 OPENING = ("model", "device", "threads", "low_memory", "loras")
+speaking = applied([
+    json_flag,
+    click.option("-q", "--quiet", is_flag=True, expose_value=False, callback=_speech,
+                 help="Print warnings and errors alone on stderr."),
+    click.option("-v", "--verbose", is_flag=True, expose_value=False, callback=_speech,
+                 help="Print more on stderr, as how long each stage took."),
+])  # fmt: skip
 opening_flags = applied([
     click.option("--model", multiple=True, metavar="PATH", type=click.Path(),
                  help=_OPENING["files"] + " Give it once per PATH. Default: $LTX2_MODEL, else the "
@@ -113,11 +120,7 @@ opening_flags = applied([
     click.option("--low-memory", is_flag=True, help=_OPENING["low_memory"]),
     click.option("--lora", "loras", multiple=True, metavar="FILE[:STRENGTH]",
                  help=_OPENING["loras"] + " Give it once per FILE."),
-    json_flag,
-    click.option("-q", "--quiet", is_flag=True, expose_value=False, callback=_speech,
-                 help="Print warnings and errors alone on stderr."),
-    click.option("-v", "--verbose", is_flag=True, expose_value=False, callback=_speech,
-                 help="Print more on stderr, as how long each stage took."),
+    speaking,
 ])  # fmt: skip
 shared = applied([output_flag, opening_flags])
 fields = applied([*map(field, ltx2.Options.__annotations__)])

@@ -55,8 +55,8 @@ def resume(job: str, output: str | None, **options: Any) -> None:
 def replay(video: str, images: Sequence[str], **options: Any) -> None:
     """Make the clip of VIDEO again, from what its metadata says.
 
-    VIDEO is a file, but for .npy and .wav, or a folder of .png that ltx2 saved. A clip that passes through
-    pictures needs the same IMAGES once more.
+    VIDEO is a file that ltx2 saved, but for .npy and .wav, or a folder of .png. A clip that passes
+    through pictures needs the same IMAGES once more.
     """
     request, _ = recipe(video, images)
     make_video(

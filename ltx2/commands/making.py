@@ -59,11 +59,12 @@ def make_video(
     size: Mapping[str, Any] | None = None,
     plan: Plan | None = None,
     resumed: str | None = None,
-) -> None:
+) -> str:
     """Make one clip of all that the command line says: check the output, open, plan, make, save.
 
-    `name` is what it is called where nothing else is said, with the seed if there is one; `size`
-    the video's, where no option says it; `resumed` the job that goes once it is saved.
+    Returns its path. `name` is what it is called where nothing else is said, with the seed if there
+    is one; `size` the video's, where no option says it; `resumed` the job that goes once it is
+    saved.
     """
     as_json, yes = options.pop("as_json"), options.pop("yes")
     opening = {name: options.pop(name) for name in OPENING}
@@ -74,6 +75,7 @@ def make_video(
     finish(clip, video, line, as_json=as_json)
     if finished := clip.job or resumed:
         Path(finished).unlink(missing_ok=True)
+    return clip.output.path
 
 
 def finish(clip: Clip, video: ltx2.Video, line: ProgressLine, *, as_json: bool) -> None:
