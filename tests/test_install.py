@@ -114,6 +114,21 @@ def test_the_readme_leads_somewhere_on_a_package_index(
     assert re.findall(r"\]\((?!https://).+?\)", text) == []
 
 
+def test_the_readme_compiles_its_c_program(moved: Path, model: str) -> None:
+    """Its own lines, with the library that is there in place of the one it builds."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    (program,) = re.findall(r"^```c\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    (lines,) = re.findall(r"^cmake -S native.*\n((?:.+\n)+?)```$", text, re.MULTILINE)
+    folder = moved.parent
+    moved.rename(folder / ".local")
+    (folder / "program.c").write_text(program)
+    demo = folder / "ltx2" / "demo"
+    demo.mkdir(parents=True)
+    for file in map(Path, model.split(os.pathsep)):
+        (demo / f"{file.name}.gguf").symlink_to(file)
+    assert "frames of" in built("env", f"HOME={folder}", "sh", "-euc", lines, cwd=folder)
+
+
 # ---- whose code it carries
 
 
