@@ -21,9 +21,9 @@ R = TypeVar("R")
 
 _ABOUT = """As `{}`, to be awaited.
 
-Cancelling the task cancels the call, and ends when that has. Calls that are awaited take turns in
-the order in which they were begun. `progress` and the other functions are called on another
-thread.
+Cancelling the task cancels the call, and waits until it has ended. Calls that are awaited take
+turns in the order in which they were begun. `progress` and the other functions are called on
+another thread.
 """
 
 
@@ -44,7 +44,7 @@ def awaited(
                 told(now)
 
         given["progress"] = progress
-        work = session.worker().submit(function, session, *arguments, **given)
+        work = session._worker().submit(function, session, *arguments, **given)
         made = asyncio.wrap_future(work)
         try:
             return await asyncio.shield(made)

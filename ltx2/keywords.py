@@ -12,6 +12,7 @@ import textwrap
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from ._native import sentences
+from .text import visible
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -59,7 +60,7 @@ def refuse_unknown(call: str, given: Collection[str], known: Collection[str]) ->
             words = f"diffusers' {name} is {DIFFUSERS[name]} here"
         elif close := difflib.get_close_matches(name, known, 1):
             words = f"did you mean {close[0]}?"
-        raise TypeError(f"{call}: there is no {name}; {words}")
+        raise TypeError(f"{call}: there is no {visible(name)}; {words}")
 
 
 def checked(function: F) -> F:

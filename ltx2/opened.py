@@ -110,7 +110,7 @@ class Opened:
             self._session = None
             self._closed = "it was in use when the process was forked; open another"
 
-    def worker(self) -> Executor:
+    def _worker(self) -> Executor:
         """For calls that are awaited: one thread, so that those that wait need none."""
         here = os.getpid()  # in a forked process the thread is not
         if here not in self._workers:

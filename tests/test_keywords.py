@@ -90,6 +90,9 @@ def test_editors_complete_the_options() -> None:
         (signature,) = jedi.Script(source).get_signatures()
         names = {parameter.name for parameter in signature.params}
         assert set(Making.__annotations__) < names
+    for source in ("call.t2v(", "call.at2v("):  # as in a notebook
+        (signature,) = jedi.Interpreter(source, [{"call": ltx2.Session}]).get_signatures()
+        assert set(Making.__annotations__) < {parameter.name for parameter in signature.params}
 
 
 # ---- wrong names
