@@ -160,7 +160,12 @@ def extend(prompt: str, video: str, more: int, sound: str | None, **options: Any
 
 @click.command()
 @click.argument("video", metavar="VIDEO")
-@click.option("--fps", callback=as_rate, help="Frames per second; default: the video's own rate.")
+@click.option(
+    "--fps",
+    callback=as_rate,
+    metavar="RATE",
+    help="Frames per second; default: the video's own rate.",
+)
 @output_flag
 @opening_flags
 def upscale(video: str, **options: Any) -> None:

@@ -56,7 +56,10 @@ def _seconds(_context: Any, _parameter: Any, text: str | None) -> float | None:
     return float(match[1])
 
 
-_READ: dict[str, Any] = {"fps": as_rate, "seed": _seed}
+_READ: dict[str, Any] = {
+    "fps": {"callback": as_rate, "metavar": "RATE"},
+    "seed": {"callback": _seed, "metavar": "INTEGER"},
+}
 
 
 def kind(name: str) -> type:
@@ -83,7 +86,7 @@ def field(name: str) -> Callable[[Any], Any]:
     if name == "seed":
         words += " Default, and -1: a random one, which is printed."
     flag = "--" + name.replace("_", "-")
-    return click.option(flag, name, type=given, callback=_READ.get(name), help=words)
+    return click.option(flag, name, type=given, help=words, **_READ.get(name, {}))
 
 
 def applied(options: Sequence[Callable[[Any], Any]]) -> Callable[[Any], Any]:

@@ -105,7 +105,9 @@ def name_of(prompt: str | ltx2.Features) -> str:
 
 @click.command()
 @click.argument("latents", metavar="LATENTS")
-@click.option("--fps", callback=as_rate, help=sentences("ltx2_decode_params")["fps"])
+@click.option(
+    "--fps", callback=as_rate, metavar="RATE", help=sentences("ltx2_decode_params")["fps"]
+)
 @shared
 def decode(latents: str, **options: Any) -> None:
     """Make the video of LATENTS, a .npy that `--save-latents` wrote."""

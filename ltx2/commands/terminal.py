@@ -101,6 +101,7 @@ class ProgressLine:
     """
 
     def __init__(self) -> None:
+        self.quiet = said().quiet  # now: reports may come from other threads
         self.times = plans.StageTimes()
         self.left: plans.TimeLeft | None = None
         self.bar: tqdm[Any] | None = None
@@ -128,7 +129,7 @@ class ProgressLine:
                 sys.stderr.flush()
 
     def _is_seen(self) -> bool:
-        return not said().quiet and bool(sys.stderr) and sys.stderr.isatty()
+        return not self.quiet and bool(sys.stderr) and sys.stderr.isatty()
 
     def _draw(self, progress: Progress) -> None:
         figures = ", ".join(self._figures(progress))
@@ -153,7 +154,10 @@ class ProgressLine:
         each = self.times.each(progress)
         if each:
             yield f"{tqdm.format_sizeof(1 / each)}B/s" if in_bytes else plans.pace(each)
-        left = self.left.at(progress) if self.left else progress.left
+        if self.left:
+            left = self.left.at(progress)
+        else:
+            left = each and each * (progress.total - progress.done)
         if left is not None:
             yield f"{plans.clock(left)} left{'' if self.left else ' of this stage'}"
 
