@@ -269,6 +269,24 @@ def test_prompts_come_from_stdin_too(capsys: pytest.CaptureFixture[str], typed: 
     assert (code, out) == (0, "a-red-circle-1.mp4\na-blue-square-1.mp4\n")
 
 
+def test_ctrl_c_ends_all_of_them(
+    capsys: pytest.CaptureFixture[str], place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    t2v = ltx2.Session.t2v
+
+    def stopped(session: ltx2.Session, prompt: str, **options: Any) -> ltx2.Video:
+        if prompt == "second":
+            raise KeyboardInterrupt
+        return t2v(session, prompt, **options)
+
+    monkeypatch.setattr(ltx2.Session, "t2v", stopped)
+    Path("prompts.txt").write_text("first\nsecond\nthird\n")
+    code, out, err = run(capsys, "t2v", "--prompts", "prompts.txt", "--seed", 1, *SMALL)
+    assert (code, out) == (130, "first-1.mp4\n")
+    assert err.endswith("ltx2: cancelled\n")
+    assert sorted(os.listdir(place)) == ["first-1.mp4", "prompts.txt"]  # noqa: PTH208
+
+
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
@@ -323,7 +341,7 @@ def test_the_demo_is_opened_where_there_is_a_desktop(
     opener = place / "bin" / "xdg-open"
     opener.parent.mkdir()
     opener.write_text(
-        f'#!/bin/sh\nprintf %s "$1" >"{place}/new" && mv "{place}/new" "{place}/shown"\n'
+        f'#!/bin/sh\necho noise\ncd "{place}" && printf %s "$1" >new && mv new shown\n'
     )
     opener.chmod(0o755)
     monkeypatch.setenv("PATH", str(opener.parent), prepend=os.pathsep)

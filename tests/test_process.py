@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -101,10 +102,11 @@ sys.exit(__main__.main())
 
 
 def test_a_signal_within_a_destructor_is_not_lost(tmp_path: Path) -> None:
-    program = [sys.executable, "-c", DROPS, "ltx2", *SMALL]
+    program = [sys.executable, "-c", DROPS, "ltx2", *SMALL, "--json"]
     run = subprocess.run(program, cwd=tmp_path, capture_output=True, text=True)
     assert run.returncode == 128 + signal.SIGTERM, run.stderr
     assert "ignored" not in run.stderr and run.stderr.endswith("\nltx2: cancelled\n")
+    assert json.loads(run.stdout)["error"]["exit_code"] == run.returncode
     assert list(tmp_path.iterdir()) == []
 
 

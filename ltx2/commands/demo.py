@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
 import sys
 from typing import Any
 
@@ -30,11 +32,19 @@ def demo(prompt: str | None, opens: bool, **options: Any) -> None:
         "model": demo_files(), "device": None, "threads": 0, "low_memory": False, "loras": (),
     }  # fmt: skip
     path = make_video(lambda session, wanted: session.t2v(text, **wanted), options, text)
-    if opens and _has_desktop():
-        click.launch(os.path.abspath(path))  # noqa: PTH100 - links stay
+    if opens:
+        _open(os.path.abspath(path))  # noqa: PTH100 - links stay
 
 
-def _has_desktop() -> bool:
-    if sys.platform in ("win32", "darwin"):
-        return True
-    return any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
+def _open(path: str) -> None:
+    """As a double click would, where there is a desktop; it goes on without us and our streams."""
+    if sys.platform == "win32":
+        os.startfile(path)
+        return
+    name = "open" if sys.platform == "darwin" else "xdg-open"
+    shown = name == "open" or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    if shown and (program := shutil.which(name)):
+        none = subprocess.DEVNULL
+        subprocess.Popen(
+            [program, path], stdin=none, stdout=none, stderr=none, start_new_session=True
+        )
