@@ -16,7 +16,7 @@ import click
 import ltx2
 
 from ._process import say
-from .commands import clips, doctor, files, generate, jobs, weights
+from .commands import batch, clips, doctor, files, generate, jobs, weights
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,7 +51,7 @@ def cli() -> None:
 for _command in (
     generate.t2v, generate.i2v, generate.decode, generate.plan,
     clips.v2v, clips.a2v, clips.retake, clips.extend, clips.upscale,
-    jobs.resume, jobs.replay, jobs.encode,
+    jobs.resume, jobs.replay, jobs.encode, batch.batch,
     files.info, files.convert, files.devices,
     weights.pull, weights.list_, doctor.doctor,
 ):  # fmt: skip
