@@ -52,13 +52,13 @@ def test_a_worker_that_dies_takes_no_clip_with_it(client: Any, tmp_path: Path) -
     pids = client.run(os.getpid)
     before: dict[str, tuple[int, int]] = {}
 
-    def kill_one(_outcome: batch.Outcome) -> None:
+    def kill_the_other(outcome: batch.Outcome) -> None:
         if not before:
             before.update(states(tmp_path))
-            os.kill(next(iter(pids.values())), signal.SIGKILL)
+            os.kill(next(pid for place, pid in pids.items() if place != outcome.place), 9)
 
     outcomes = batch.generate(
-        jobs(8), client.get_executor(), folder=tmp_path, threads=1, done=kill_one
+        jobs(8), client.get_executor(), folder=tmp_path, threads=1, done=kill_the_other
     )
     assert [outcome.error for outcome in outcomes] == [None] * 8
     assert sorted(path.name for path in tmp_path.iterdir()) == [f"{i}.gif" for i in range(8)]
@@ -83,6 +83,7 @@ def test_the_command_gives_a_list_to_the_cluster(
 
 
 def test_a_job_that_failed_goes_to_another_worker(client: Any) -> None:
+    client.wait_for_workers(2)  # the one that died has begun anew
     one, other = client.nthreads()
     executor = client.get_executor()
     where = cluster.elsewhere(executor, (one,))
@@ -94,15 +95,18 @@ def test_a_job_that_failed_goes_to_another_worker(client: Any) -> None:
 def test_ctrl_c_calls_the_workers_back(client: Any, tmp_path: Path) -> None:
     """What they have begun too."""
 
+    def busy() -> bool:
+        return any(client.run(lambda dask_worker: bool(dask_worker.active_threads)).values())
+
     def stop() -> None:
-        while not any(client.processing().values()):
+        while not busy():
             time.sleep(0.02)
         os.kill(os.getpid(), signal.SIGINT)
 
     threading.Thread(target=stop).start()
     with pytest.raises(KeyboardInterrupt):
-        batch.generate(jobs(2, steps=100_000), client.get_executor(), folder=tmp_path, threads=1)
-    while any(client.run(lambda dask_worker: dask_worker.active_threads).values()):
+        batch.generate(jobs(2, steps=1000), client.get_executor(), folder=tmp_path, threads=1)
+    while busy():
         time.sleep(0.02)
     assert list(tmp_path.iterdir()) == []
 
