@@ -20,7 +20,7 @@ def comfy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> local_comfyui.Comf
     """With the link that docs/comfyui.md makes."""
     monkeypatch.delenv("LTX2_MODEL", raising=False)
     opened = local_comfyui.installed(monkeypatch)
-    link = tmp_path / "custom_nodes.v1" / "ltx2"
+    link = tmp_path / "custom_nodes.v1" / "ltx2-nodes"
     link.parent.mkdir()
     link.symlink_to(Path(ltx2.__path__[0]) / "comfyui")
     opened.load_custom_node(link)
