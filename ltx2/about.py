@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+import os
+from collections.abc import Callable
+from typing import Any
 
 from ._calls import Call
 from ._native import c_path, check, ffi, lib, string
-
-if TYPE_CHECKING:
-    import os
-    from collections.abc import Callable
 
 
 def devices() -> list[str]:

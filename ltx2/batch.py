@@ -7,7 +7,6 @@ list goes on where it was stopped, and a worker's death does no harm.
 
 from __future__ import annotations
 
-import difflib
 import json
 import logging
 import os
@@ -15,20 +14,22 @@ import re
 import threading
 from collections.abc import Mapping
 from concurrent.futures import BrokenExecutor, Executor, Future
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from numbers import Integral, Real
 from pathlib import Path
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
-from . import cluster, media
+from . import clips, cluster, media
 from ._video_call import VideoCall
 from .errors import CancelledError, DeviceError, InvalidArgumentError
 from .model_files import model_files
-from .request import Making, Request
+from .request import CRF, Making, Options, Request
 from .session import Session
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from typing import TextIO
 
     from .model_files import Loras, StrPath
@@ -36,7 +37,19 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("ltx2")
 
-FIELDS = ("prompt", "output", "image", "crf", "keyframes", *Making.__annotations__)
+_CALLED = {str: (str, "text"), int: (Integral, "whole number"), float: (Real, "number"),
+           bool: (bool, "true or false")}  # fmt: skip
+_KINDS: dict[str, tuple[type, str]] = {
+    name: _CALLED[kind]
+    for name, hint in {
+        "prompt": str, "output": str, "duration": float, "crf": int, "keyframes": bool,
+        **get_type_hints(Options),
+    }.items()
+    for kind in (hint, *get_args(hint))
+    if kind in _CALLED
+}  # fmt: skip
+FIELDS = ("prompt", "output", "image", "duration", "crf", "keyframes",
+          *(name for name in Making.__annotations__ if name != "noise"))  # fmt: skip
 TRIES = 3  # of a job whose place failed, not the job itself
 _WITHOUT_RECIPE = (".npy", ".wav")
 _LONGEST_LINE = 1 << 20  # characters
@@ -70,62 +83,84 @@ class _Task:
 
 
 def read(file: TextIO) -> list[dict[str, Any]]:
-    """The jobs of a file, one a line: a JSON object with the fields of a job, or a prompt alone.
+    """The jobs of a file, one a line, as `parsed`; empty lines are nothing.
 
-    Empty lines are nothing. Raises InvalidArgumentError, which names the line.
+    Raises InvalidArgumentError, which names the line.
     """
     name, jobs = getattr(file, "name", "jobs"), []
-    try:
-        for number, line in enumerate(iter(lambda: file.readline(_LONGEST_LINE), ""), 1):
-            where = f"{name}: line {number}"
+    for number, line in enumerate(_lines(file, name), 1):
+        with _found_at(f"{name}: line {number}"):
             if len(line) == _LONGEST_LINE:
-                raise InvalidArgumentError(f"{where}: is longer than {_LONGEST_LINE} characters")
+                raise InvalidArgumentError(f"is longer than {_LONGEST_LINE} characters")
             if line.strip():
-                jobs.append(checked(_parsed(line.strip(), where), where))
-    except UnicodeDecodeError as error:
-        raise InvalidArgumentError(f"{name}: is not UTF-8: {error.reason}") from None
+                jobs.append(parsed(line.strip()))
     return jobs
 
 
-def _parsed(line: str, where: str) -> Any:
-    if not line.startswith("{"):
-        return line
+@contextmanager
+def _found_at(where: str) -> Iterator[None]:
+    """What is refused says where it stands."""
     try:
-        return json.loads(line)
+        yield
+    except InvalidArgumentError as error:
+        raise InvalidArgumentError(f"{where}: {error}") from None
+
+
+def _lines(file: TextIO, name: str) -> Iterator[str]:
+    try:
+        yield from iter(lambda: file.readline(_LONGEST_LINE), "")
+    except UnicodeDecodeError as error:
+        raise InvalidArgumentError(f"{name}: is not UTF-8: {error.reason}") from None
+
+
+def parsed(line: str) -> dict[str, Any]:
+    """A job of a line: a JSON object with the fields of one, or a prompt alone."""
+    if not line.startswith("{"):
+        return checked(line)
+    try:
+        fields = json.loads(line)
     except (ValueError, RecursionError) as error:
-        raise InvalidArgumentError(f"{where}: is no JSON object: {error}") from None
+        raise InvalidArgumentError(f"is no JSON object: {error}") from None
+    return checked(fields)
 
 
-def checked(job: str | Mapping[str, Any], where: str) -> dict[str, Any]:
-    """A job with fields that there are, `image` as frames and pictures; a text is a prompt.
-
-    What the fields hold is for the call to refuse.
+def checked(job: str | Mapping[str, Any]) -> dict[str, Any]:
+    """A job whose fields there are, and are of their kinds, without those that are None; a text is
+    a prompt. `image` is frames and pictures. What else they may be is for the call to refuse.
     """
     fields: dict[str, Any] = {"prompt": job} if isinstance(job, str) else dict(job)
-    for name in fields.keys() - set(FIELDS):
-        close = difflib.get_close_matches(str(name), FIELDS, 1)
-        meant = f"; {close[0]} is one" if close else ""
-        raise InvalidArgumentError(f"{where}: {name} is no field of a job{meant}")
+    for name in fields:
+        if name not in FIELDS:
+            raise InvalidArgumentError(f"{name}: is none of {', '.join(FIELDS)}")
     fields = {name: value for name, value in fields.items() if value is not None}
-    for name in ("prompt", "output"):
-        if not isinstance(fields.get(name, ""), str):
-            raise InvalidArgumentError(f"{where}: {name}: {fields[name]!r} is not text")
+    for name in fields.keys() & _KINDS.keys():
+        _check_kind(name, fields[name])
     if not fields.get("prompt", "").strip():
-        raise InvalidArgumentError(f"{where}: has no prompt")
+        raise InvalidArgumentError("has no prompt")
+    if not 0 < fields.get("duration", 1) < 1e6:
+        raise InvalidArgumentError(f"duration: {fields['duration']:g} is no time in seconds")
+    if "duration" in fields and "frames" in fields:
+        raise InvalidArgumentError("duration: stands in place of frames; give one of them")
+    if fields.get("seed") == -1:
+        del fields["seed"]
     if "image" in fields:
-        fields["image"] = _pictures(fields["image"], where)
-    if "output" in fields:
-        _check_name(fields["output"], where)
+        fields["image"] = _pictures(fields["image"])
     return fields
 
 
-def _pictures(image: Any, where: str) -> dict[int, Any]:
+def _check_kind(name: str, value: Any) -> None:
+    kind, called = _KINDS[name]
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+        raise InvalidArgumentError(f"{name}: {value!r} is no {called}")
+
+
+def _pictures(image: Any) -> dict[int, Any]:
     """As `i2v` takes them, of what JSON can hold: {"48": ["last.png", 0.8]}."""
     chosen = image if isinstance(image, Mapping) else {0: image}
     try:
         return {int(frame): _placed(picture) for frame, picture in chosen.items()}
-    except ValueError:
-        raise InvalidArgumentError(f"{where}: image: a frame is a whole number") from None
+    except (TypeError, ValueError):
+        raise InvalidArgumentError("image: a frame is a whole number") from None
 
 
 def _placed(picture: Any) -> Any:
@@ -134,12 +169,12 @@ def _placed(picture: Any) -> Any:
     return os.path.abspath(picture) if isinstance(picture, (str, os.PathLike)) else picture  # noqa: PTH100 - links stay
 
 
-def _check_name(name: str, where: str) -> None:
-    if Path(name).name != name:
-        raise InvalidArgumentError(f"{where}: output: {name} is not the name of a file alone")
+def _check_name(name: str) -> None:
+    if Path(name).name != name or name == "..":
+        raise InvalidArgumentError(f"output: {name} is not the name of a file alone")
     if Path(name).suffix.lower() in _WITHOUT_RECIPE:
         raise InvalidArgumentError(
-            f"{where}: output: {name} would not say what it was made from; take another ending"
+            f"output: {name} would not say what it was made from; take another ending"
         )
 
 
@@ -207,11 +242,13 @@ def _tasks(jobs: Iterable[str | Mapping[str, Any]], folder: Path, opening: str) 
         raise InvalidArgumentError(f"{folder}: is no folder")
     tasks: dict[str, _Task] = {}
     for number, job in enumerate(jobs, 1):
-        fields = checked(job, f"job {number}")
-        prompt, images = fields.pop("prompt"), fields.pop("image", {})
-        name = fields.pop("output", None) or _name(number, prompt)
-        if name in tasks:
-            raise InvalidArgumentError(f"job {number}: output: {name} is another job's too")
+        with _found_at(f"job {number}"):
+            fields = checked(job)
+            prompt, images = fields.pop("prompt"), fields.pop("image", {})
+            name = fields.pop("output", None) or _name(number, prompt)
+            _check_name(name)
+            if name in tasks:
+                raise InvalidArgumentError(f"output: {name} is another job's too")
         tasks[name] = _Task(prompt, str(folder / name), images, fields, opening)
     return list(tasks.values())
 
@@ -228,24 +265,36 @@ def _make(
     session: Session, task: _Task, progress: Callable[[Progress], object] | None
 ) -> tuple[Mapping[str, Any], bool]:
     """The metadata of the clip, and whether it had to be made."""
-    recipe, size = _recipe(session, task)
+    options = _with_frames(session, task.options)
+    recipe, size = _recipe(session, task, options)
     if about := _found(task.output, recipe):
         return about, False
     media.check_output(task.output, **size)
     if task.images:
-        video = session.i2v(task.prompt, task.images, progress=progress, **task.options)
+        video = session.i2v(task.prompt, task.images, progress=progress, **options)
     else:
-        video = session.t2v(task.prompt, progress=progress, **task.options)
+        video = session.t2v(task.prompt, progress=progress, **options)
     if about := _found(task.output, recipe):  # by a worker that was taken for lost
         return about, False
     video.save(task.output)
     return video.metadata, True
 
 
-def _recipe(session: Session, task: _Task) -> tuple[dict[str, Any], dict[str, Any]]:
+def _with_frames(session: Session, options: Mapping[str, Any]) -> dict[str, Any]:
+    """As many as last as long as `duration` says."""
+    wanted = dict(options)
+    if (seconds := wanted.pop("duration", None)) is not None:
+        fps = wanted.get("fps") or session.defaults["fps"]
+        wanted["frames"] = clips.nearest_count(seconds * fps)
+    return wanted
+
+
+def _recipe(
+    session: Session, task: _Task, wanted: Mapping[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """What the clip will say of itself that is known before, its device apart; and its size."""
-    options = dict(task.options)
-    enhanced, crf = options.pop("enhance", False), options.pop("crf", 33)
+    options = dict(wanted)
+    enhanced, crf = options.pop("enhance", False), options.pop("crf", CRF)
     keyframes = options.pop("keyframes", False)
     with VideoCall(session) as call:
         request = Request.of(task.prompt, options)

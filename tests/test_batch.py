@@ -71,15 +71,19 @@ def test_a_line_is_a_prompt_or_an_object() -> None:
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ('{"prompt": "a cat", "sede": 1}', "sede is no field of a job; seed is one"),
-        ('{"prompt": "a cat", "progress": 1}', "progress is no field of a job"),
+        ('{"prompt": "a cat", "sede": 1}', "sede: is none of prompt, output, image, "),
+        ('{"prompt": "a cat", "progress": 1}', "progress: is none of prompt, "),
         ('{"prompt": "a cat"', "is no JSON object: "),
         ("{" * 100_000, "is no JSON object: "),
         ('{"seed": 1}', "has no prompt"),
         ('{"prompt": " "}', "has no prompt"),
-        ('{"prompt": 1}', "prompt: 1 is not text"),
-        ('{"prompt": "a cat", "output": "../cat.mp4"}', "../cat.mp4 is not the name of a file"),
-        ('{"prompt": "a cat", "output": "cat.npy"}', "cat.npy would not say what it was made from"),
+        ('{"prompt": 1}', "prompt: 1 is no text"),
+        ('{"prompt": "a cat", "width": "64"}', "width: '64' is no whole number"),
+        ('{"prompt": "a cat", "width": true}', "width: True is no whole number"),
+        ('{"prompt": "a cat", "fps": "24"}', "fps: '24' is no number"),
+        ('{"prompt": "a cat", "audio": 1}', "audio: 1 is no true or false"),
+        ('{"prompt": "a cat", "duration": NaN}', "duration: nan is no time in seconds"),
+        ('{"prompt": "a cat", "duration": 1, "frames": 9}', "duration: stands in place of frames"),
         ('{"prompt": "a cat", "image": {"x": "cat.png"}}', "image: a frame is a whole number"),
         ("a" * (1 << 20), "is longer than 1048576 characters"),
     ],
@@ -89,10 +93,24 @@ def test_a_line_that_is_no_job_is_refused_by_its_number(line: str, words: str) -
         batch.read(io.StringIO(f"a dog\n{line}\na bird"))
 
 
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("../cat.mp4", "../cat.mp4 is not the name of a file"),
+        ("/cat.mp4", "/cat.mp4 is not the name of a file"),
+        ("..", ".. is not the name of a file"),
+        ("cat.npy", "cat.npy would not say what it was made from"),
+    ],
+)
+def test_a_clip_stays_in_its_folder_and_says_what_it_is(name: str, words: str, made: Any) -> None:
+    with pytest.raises(ltx2.InvalidArgumentError, match=rf"^job 1: output: {re.escape(words)}"):
+        made(jobs(1, output=name))
+
+
 def test_the_fields_of_a_job_are_the_arguments_of_the_calls() -> None:
     """Those that JSON, or another process, can hold."""
-    own = {"prompt", "output", "image", "crf", "keyframes", "enhance"}
-    assert set(batch.FIELDS) == own | set(ltx2.Options.__annotations__)
+    own = {"prompt", "output", "image", "duration", "crf", "keyframes", "enhance"}
+    assert set(batch.FIELDS) == own | set(ltx2.Options.__annotations__) - {"noise"}
 
 
 def test_two_jobs_with_one_output_are_refused_before_any_work(made: Any, tmp_path: Path) -> None:
@@ -171,6 +189,12 @@ def test_the_clip_of_another_model_and_a_file_of_anyone_are_not_replaced(
     assert states(tmp_path) == before
 
 
+def test_a_duration_is_frames(made: Any) -> None:
+    job = {name: value for name, value in SMALL.items() if name != "frames"}
+    [outcome] = made([{**job, "duration": 2, "fps": 8.0, "output": "two.gif"}])
+    assert outcome.metadata["frames"] == 17
+
+
 def test_without_a_seed_any_does(made: Any, tmp_path: Path) -> None:
     job = {**SMALL, "output": "any.gif"}
     [first], [again] = made([job]), made([job])
@@ -182,7 +206,7 @@ def test_a_job_that_fails_does_not_stop_the_others(made: Any, tmp_path: Path) ->
     bad = [
         {**SMALL, "frames": 10, "output": "a.gif"},
         {**SMALL, "image": "none.png", "output": "b.gif"},
-        {**SMALL, "width": "wide", "output": "c.gif"},
+        {**SMALL, "width": 65, "output": "c.gif"},
         {**SMALL, "output": "d.xyz"},
     ]
     outcomes = made([*bad, *jobs(1)])
@@ -317,16 +341,16 @@ def listed(folder: Path, *lines: dict[str, Any]) -> Path:
 def test_the_command_makes_a_list(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     path, out = listed(tmp_path, *jobs(2), *jobs(1, frames=10, output="bad.gif")), tmp_path / "out"
     code, printed, said = run(capsys, "batch", path, "-o", out)
-    assert (code, printed) == (1, f"{out / '0.gif'}\n{out / '1.gif'}\n")
-    assert said.splitlines()[0].startswith("ltx2: bad.gif: frames: 10 is not 8k+1")
-    assert said.splitlines()[1:] == ["ltx2: 2 made, 0 there already, 1 failed"]
+    assert (code, printed) == (2, f"{out / '0.gif'}\n{out / '1.gif'}\n")
+    assert said.splitlines()[-2].startswith("ltx2: bad.gif: frames: 10 is not 8k+1")
+    assert said.splitlines()[-1] == "ltx2: 2 made, 0 there already, 1 failed"
     code, printed, said = run(capsys, "batch", path, "-o", out, "--json")
     answers = [json.loads(line) for line in printed.splitlines()]
     assert [answer.get("seed") for answer in answers] == [0, 1, None]
-    assert answers[2]["error"].startswith("frames: 10")
+    assert answers[2]["error"]["message"].startswith("frames: 10")
     assert "0 made, 2 there already, 1 failed" in said
-    code, printed, said = run(capsys, "batch", listed(tmp_path, *jobs(2)), "-o", out)
-    assert code == 0
+    code, printed, said = run(capsys, "batch", "-q", listed(tmp_path, *jobs(2)), "-o", out)
+    assert (code, said) == (0, "")
 
 
 @pytest.mark.usefixtures("command")
@@ -334,7 +358,7 @@ def test_ctrl_c_ends_the_command_and_the_list_goes_on(tmp_path: Path) -> None:
     out = tmp_path / "out"
     line = ["ltx2", "batch", str(listed(tmp_path, *jobs(40, steps=4))), "-o", str(out)]
     begun = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    assert begun.stdout
+    assert begun.stdout is not None
     assert begun.stdout.readline() == f"{out / '0.gif'}\n"
     begun.send_signal(signal.SIGINT)
     _, said = begun.communicate()

@@ -55,7 +55,7 @@ def test_the_command_gives_a_list_to_the_cluster(
     path.write_text("\n".join(map(json.dumps, lines)))
     address = client.scheduler.address
     arguments = ["batch", str(path), "-o", str(tmp_path), "--scheduler", address]
-    assert cli.main(arguments) == 1
+    assert cli.main(arguments) == 2
     printed, said = capsys.readouterr()
     assert sorted(printed.splitlines()) == [f"{tmp_path}/{i}.gif" for i in range(2)]
     assert "ltx2: bad.gif: frames: 10 is not 8k+1" in said

@@ -160,14 +160,14 @@ def _reporter() -> Callable[[ltx2.Progress], None]:
     from comfy.model_management import throw_exception_if_processing_interrupted
     from comfy.utils import ProgressBar
 
-    bar, shown = ProgressBar(1), None
+    bar, shown = ProgressBar(1), (0, 0)
 
     def report(now: ltx2.Progress) -> None:
         nonlocal shown
         throw_exception_if_processing_interrupted()
-        if now != shown:  # each change is a message to the browser
-            bar.update_absolute(now.done, now.total)
-            shown = now
+        if shown != (now.done, now.total):  # each is a message to the browser
+            shown = (now.done, now.total)
+            bar.update_absolute(*shown)
 
     return report
 

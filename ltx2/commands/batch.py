@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -11,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 import click
 from tqdm import tqdm
 
-from ltx2 import _process
 from ltx2._native import sentences
 from ltx2._process import say
 from ltx2.text import json_line
 from ltx2.video import Progress
 
-from .generate import opening_flags
-from .terminal import Bars, answer, parse_lora
+from . import failures
+from .flags import opening_flags
+from .terminal import ProgressLine, answer, parse_lora, said
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -44,12 +43,11 @@ def batch(jobs: Any, folder: str, scheduler: str | None, **options: Any) -> None
 
     A line is a prompt, or a JSON object: {"prompt": ..., "output": NAME, "image": IMAGE or {FRAME:
     IMAGE}, ...} with the options of t2v and i2v. A clip that is there already, made from the same,
-    is not made again. A job that fails does not stop the others; the exit code is 1 then.
+    is not made again. A job that fails does not stop the others; the exit code is that of the
+    first that did.
     """
     from ltx2 import batch as clips
 
-    if options.pop("verbose"):
-        logging.getLogger("ltx2").setLevel(logging.INFO)
     as_json = options.pop("as_json")
     options["loras"] = dict(map(parse_lora, options["loras"]))
     options["model"] = list(options["model"]) or None
@@ -61,10 +59,16 @@ def batch(jobs: Any, folder: str, scheduler: str | None, **options: Any) -> None
         outcomes = clips.generate(
             wanted, executor, folder=folder, done=shown.ended, progress=shown.show, **options
         )
-    failed = sum(outcome.error is not None for outcome in outcomes)
     made = sum(outcome.made for outcome in outcomes)
-    say(f"{made} made, {len(outcomes) - made - failed} there already, {failed} failed")
-    click.get_current_context().exit(1 if failed else 0)
+    failed = [outcome.error for outcome in outcomes if outcome.error is not None]
+    if not said().quiet:
+        there = len(outcomes) - made - len(failed)
+        say(f"{made} made, {there} there already, {len(failed)} failed")
+    click.get_current_context().exit(_code(failed[0]) if failed else 0)
+
+
+def _code(error: BaseException) -> int:
+    return failures.EXIT_CODES[failures.kind_of(error)]
 
 
 def _executor(address: str, held: ExitStack) -> Executor:
@@ -75,29 +79,30 @@ def _executor(address: str, held: ExitStack) -> Executor:
     return executor
 
 
-class _Shown(Bars):
-    """A bar over all jobs, and a line for each that ended."""
+class _Shown(ProgressLine):
+    """How far all jobs are, and a line for each that ended."""
 
     def __init__(self, total: int, as_json: bool) -> None:
         super().__init__()
         self.done, self.total, self.as_json = 0, total, as_json
-        super().show(Progress("batch", 0, total))
+        self.show_all()
+
+    def show_all(self) -> None:
+        super().show(Progress("batch", self.done, self.total))
 
     def show(self, progress: Progress) -> None:
-        """How far the clip is that this process makes."""
-        _process.check()
-        if self.bar is not None:
-            part = f"{progress.stage} {progress.done}/{progress.total}"
-            self.bar.set_postfix_str(part, refresh=False)
-        super().show(Progress("batch", self.done, self.total))
+        """Of the clip that this process makes, among all."""
+        stage = f"{self.done + 1}/{self.total} {progress.stage}"
+        super().show(Progress(stage, progress.done, progress.total))
 
     def ended(self, outcome: Outcome) -> None:
         self.done += 1
         with tqdm.external_write_mode(file=sys.stderr):
-            if outcome.error is not None:
-                say(f"{Path(outcome.output).name}: {outcome.error or type(outcome.error).__name__}")
             if outcome.error is None:
                 answer(outcome.output, outcome.metadata, self.as_json)
-            elif self.as_json:
-                click.echo(json_line({"output": outcome.output, "error": str(outcome.error)}))
-        super().show(Progress("batch", self.done, self.total))
+            else:
+                say(f"{Path(outcome.output).name}: {failures.words(outcome.error)}")
+                if self.as_json:
+                    about = failures.about(outcome.error, _code(outcome.error))
+                    click.echo(json_line({"output": outcome.output, **about}))
+        self.show_all()
