@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
+import re
+import time
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
@@ -24,9 +27,13 @@ def variant(is_demo: bool, usual: Mapping[str, Any]) -> str:
 
 
 def about(**model: Any) -> dict[str, Any]:
-    """For the metadata of a video: what made it, and when."""
-    now = datetime.now(timezone.utc).isoformat(timespec="seconds")
-    return {**model, "version": __version__, "date": now}
+    """For the metadata of a video: what made it, and when; or the time that SOURCE_DATE_EPOCH says,
+    for files that are the same byte for byte.
+    """
+    stated = os.environ.get("SOURCE_DATE_EPOCH", "")
+    seconds = int(stated) if re.fullmatch("[0-9]{1,10}", stated) else time.time()
+    date = datetime.fromtimestamp(seconds, timezone.utc).isoformat(timespec="seconds")
+    return {**model, "version": __version__, "date": date}
 
 
 def begin(model: Mapping[str, Any], options: Mapping[str, Any]) -> None:

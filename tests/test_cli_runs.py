@@ -128,6 +128,20 @@ def test_the_file_says_all_that_the_video_was_made_with(
     assert about["version"] == ltx2.__version__
 
 
+def test_with_a_stated_date_files_are_the_same_byte_for_byte(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("LTX2_MODEL", raising=False)
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1000000000")
+    for name in ("a.gif", "b.gif"):
+        assert run(capsys, "t2v", PROMPT, "-o", name, *SMALL)[0] == 0
+    assert media.read_metadata("a.gif")["date"] == "2001-09-09T01:46:40+00:00"
+    assert Path("a.gif").read_bytes() == Path("b.gif").read_bytes()
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "yesterday")
+    assert run(capsys, "t2v", PROMPT, "-o", "a.gif", *SMALL)[0] == 0
+    assert media.read_metadata("a.gif")["date"] > "2026"
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "kind", "words"),
     [
