@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 from . import clips, cluster, media
 from ._video_call import VideoCall
+from .enhancing import Enhancing
 from .errors import CancelledError, DeviceError, InvalidArgumentError
 from .model_files import model_files
 from .request import CRF, Making, Options, Request
@@ -142,9 +143,12 @@ def checked(job: str | Mapping[str, Any]) -> dict[str, Any]:
     if "duration" in fields and "frames" in fields:
         raise InvalidArgumentError("duration: stands in place of frames; give one of them")
     if fields.get("seed") == -1:
-        del fields["seed"]
+        fields["seed"] = None
     if "image" in fields:
         fields["image"] = _pictures(fields["image"])
+    elif of_image := fields.keys() & {"crf", "keyframes"}:
+        raise InvalidArgumentError(f"{min(of_image)}: is of pictures, and there is no image")
+    _check_enhance(fields.get("enhance", False))
     return fields
 
 
@@ -154,18 +158,31 @@ def _check_kind(name: str, value: Any) -> None:
         raise InvalidArgumentError(f"{name}: {value!r} is no {called}")
 
 
+def _check_enhance(how: Any) -> None:
+    if not isinstance(how, (bool, Mapping)):
+        raise InvalidArgumentError(f"enhance: {how!r} is neither true nor false, nor an object")
+    for name in how if isinstance(how, Mapping) else ():
+        if name not in Enhancing.__annotations__:
+            raise InvalidArgumentError(
+                f"enhance: {name}: is none of {', '.join(Enhancing.__annotations__)}"
+            )
+
+
 def _pictures(image: Any) -> dict[int, Any]:
     """As `i2v` takes them, of what JSON can hold: {"48": ["last.png", 0.8]}."""
     chosen = image if isinstance(image, Mapping) else {0: image}
-    try:
-        return {int(frame): _placed(picture) for frame, picture in chosen.items()}
-    except (TypeError, ValueError):
-        raise InvalidArgumentError("image: a frame is a whole number") from None
+    if not chosen or not all(re.fullmatch(r"\d{1,9}", str(frame)) for frame in chosen):
+        raise InvalidArgumentError("image: maps frames, which are whole numbers, to pictures")
+    return {int(frame): _placed(picture) for frame, picture in chosen.items()}
 
 
 def _placed(picture: Any) -> Any:
     if isinstance(picture, (list, tuple)) and len(picture) == 2:
+        if not isinstance(picture[1], Real):
+            raise InvalidArgumentError(f"image: {picture[1]!r} is no strength")
         return (_placed(picture[0]), picture[1])
+    if isinstance(picture, (Real, list, tuple, Mapping, type(None))):
+        raise InvalidArgumentError(f"image: {picture!r} is no picture")
     return os.path.abspath(picture) if isinstance(picture, (str, os.PathLike)) else picture  # noqa: PTH100 - links stay
 
 
@@ -303,7 +320,7 @@ def _recipe(
         settings = session._fill_in(request, call)
     recipe = request.metadata()
     recipe |= {name: settings[name] for name in ("parts", "loras") if name in settings}
-    if "seed" not in options:
+    if options.get("seed") is None:
         del recipe["seed"]
     if enhanced is not False:
         recipe["enhanced_from"] = recipe.pop("prompt")
