@@ -177,13 +177,17 @@ def _pictures(image: Any) -> dict[int, Any]:
 
 
 def _placed(picture: Any) -> Any:
-    if isinstance(picture, (list, tuple)) and len(picture) == 2:
-        if not isinstance(picture[1], Real):
-            raise InvalidArgumentError(f"image: {picture[1]!r} is no strength")
-        return (_placed(picture[0]), picture[1])
-    if isinstance(picture, (Real, list, tuple, Mapping, type(None))):
-        raise InvalidArgumentError(f"image: {picture!r} is no picture")
-    return os.path.abspath(picture) if isinstance(picture, (str, os.PathLike)) else picture  # noqa: PTH100 - links stay
+    if not (isinstance(picture, (list, tuple)) and len(picture) == 2):
+        return _picture(picture)
+    if not isinstance(picture[1], Real):
+        raise InvalidArgumentError(f"image: {picture[1]!r} is no strength")
+    return (_picture(picture[0]), picture[1])
+
+
+def _picture(given: Any) -> Any:
+    if isinstance(given, (Real, list, tuple, Mapping, type(None))):
+        raise InvalidArgumentError(f"image: {given!r} is no picture")
+    return _place(given) if isinstance(given, (str, os.PathLike)) else given
 
 
 def _check_name(name: str) -> None:
@@ -241,7 +245,7 @@ def generate(
 
 
 def _given_files(model: StrPath | Sequence[StrPath] | None) -> list[str] | None:
-    """As every worker finds them; None is what its own environment says."""
+    """None is what a worker's own environment says."""
     if model is None and not os.environ.get("LTX2_MODEL"):
         return None
     if model is None:
@@ -250,7 +254,7 @@ def _given_files(model: StrPath | Sequence[StrPath] | None) -> list[str] | None:
 
 
 def _place(file: StrPath) -> str:
-    """Names of `ltx2 list` stay."""
+    """As every worker finds it; what is not there, as a name of `ltx2 list`, stays."""
     return os.path.abspath(file) if os.path.lexists(file) else os.fspath(file)  # noqa: PTH100 - links stay
 
 
@@ -433,7 +437,7 @@ class _Run:
         except BaseException:
             for future in self.pending:
                 future.cancel()
-            for session in _opened.values():  # threads of this process
+            for session in list(_opened.values()):  # threads of this process
                 session.cancel()
             raise
         return [found[number] for number in range(len(self.tasks))]

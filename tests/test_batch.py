@@ -64,7 +64,7 @@ def test_a_line_is_a_prompt_or_an_object() -> None:
     text = 'a cat\n\n  {"prompt": "a dog", "seed": 7, "image": {"8": ["dog.png", 0.5]}}  \n'
     assert batch.read(io.StringIO(text)) == [
         {"prompt": "a cat"},
-        {"prompt": "a dog", "seed": 7, "image": {8: (str(Path.cwd() / "dog.png"), 0.5)}},
+        {"prompt": "a dog", "seed": 7, "image": {8: ("dog.png", 0.5)}},
     ]
 
 
@@ -87,6 +87,7 @@ def test_a_line_is_a_prompt_or_an_object() -> None:
         ('{"prompt": "a cat", "image": {"x": "cat.png"}}', "image: maps frames, which are whole"),
         ('{"prompt": "a cat", "image": {}}', "image: maps frames, which are whole"),
         ('{"prompt": "a cat", "image": 5}', "image: 5 is no picture"),
+        ('{"prompt": "a cat", "image": [["cat.png", 1], 1]}', "image: ['cat.png', 1] is no"),
         ('{"prompt": "a cat", "image": ["cat.png", "1"]}', "image: '1' is no strength"),
         ('{"prompt": "a cat", "keyframes": true}', "keyframes: is of pictures"),
         ('{"prompt": "a cat", "enhance": "yes"}', "enhance: 'yes' is neither true nor false"),

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from tqdm import tqdm
 
 from ltx2._native import sentences
 from ltx2._process import say
@@ -97,12 +95,14 @@ class _Shown(ProgressLine):
 
     def ended(self, outcome: Outcome) -> None:
         self.done += 1
-        with tqdm.external_write_mode(file=sys.stderr):
-            if outcome.error is None:
-                answer(outcome.output, outcome.metadata, self.as_json)
-            else:
-                say(f"{Path(outcome.output).name}: {failures.words(outcome.error)}")
-                if self.as_json:
-                    about = failures.about(outcome.error, _code(outcome.error))
-                    click.echo(json_line({"output": outcome.output, **about}))
+        if self.bar is not None:
+            self.bar.leave = False  # the answer takes its place
+        self.close()
+        if outcome.error is None:
+            answer(outcome.output, outcome.metadata, self.as_json)
+        else:
+            say(f"{Path(outcome.output).name}: {failures.words(outcome.error)}")
+            if self.as_json:
+                about = failures.about(outcome.error, _code(outcome.error))
+                click.echo(json_line({"output": outcome.output, **about}))
         self.show_all()
