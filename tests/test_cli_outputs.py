@@ -193,10 +193,13 @@ def test_a_prompt_comes_from_stdin(capsys: pytest.CaptureFixture[str], typed: io
     typed.seek(0)
     code, out, _ = run(capsys, "t2v", "-", "-o", "a.gif", "--json", *SMALL)
     assert (code, json.loads(out)["prompt"]) == (0, "ein roter Kreis")
-    typed.truncate(0)
-    typed.write(b"\xff\xfe")
-    typed.seek(0)
-    assert run(capsys, "t2v", "-", "-o", "a.gif", *SMALL)[0] == 2
+    for wrong, words in ((b"\xff\xfe", "prompt: -: "), (b"a" * 2**20 + b"b", "is longer than")):
+        typed.seek(0)
+        typed.truncate()
+        typed.write(wrong)
+        typed.seek(0)
+        code, _, err = run(capsys, "t2v", "-", "-o", "a.gif", *SMALL)
+        assert (code, words in err) == (2, True)
 
 
 LINES = """\
