@@ -8,6 +8,7 @@ from typing import Any
 import local_comfyui
 import numpy as np
 import pytest
+from test_parity_conditions import files
 
 import ltx2
 
@@ -61,9 +62,11 @@ def test_options_and_pictures_arrive(comfy: local_comfyui.ComfyUI) -> None:
     assert fps == 12
 
 
-def test_the_sound_is_comfyui_s_audio(comfy: local_comfyui.ComfyUI, tiny: dict[str, Path]) -> None:
-    files = f"{tiny['joint']}\n{tiny['joint'].parent / 'gemma'}\n"
-    [session] = comfy.execute("LTX2Load", model=files)
+def test_the_sound_is_comfyui_s_audio(
+    comfy: local_comfyui.ComfyUI, tiny: dict[str, Path], tmp_path: Path
+) -> None:
+    model = "\n".join(map(str, files("joint", tiny, tmp_path)))
+    [session] = comfy.execute("LTX2Load", model=model)
     given = {**SMALL, "seed": 3, "steps": 1}
     _, audio, _ = comfy.execute("LTX2Generate", session=session, prompt=PROMPT, **given)
     video = session.t2v(PROMPT, **given)
