@@ -20,10 +20,11 @@ def devices() -> list[str]:
 def try_devices() -> list[dict[str, Any]]:
     """What a trial of about a second shows of each of `devices()`.
 
-    `name`, `description`, `kind` ("cpu", "gpu" or "integrated"), the `library` that drives it,
-    `memory` and `memory_free` in bytes (None: unknown), `speed` in multiply-adds a second, `error`,
-    the NMSE against the processor's results, `lacks`: operations that the processor computes in its
-    place, and `problem`: why it is of no use, or None.
+    `name`, `description`, `kind` ("cpu", "gpu" or "integrated"), the `library` that drives it, the
+    `driver` with its version (None: none, or it does not say), `memory` and `memory_free` in bytes
+    (None: unknown), `speed` in multiply-adds a second, `error`, the NMSE against the processor's
+    results, `lacks`: operations that the processor computes in its place, and `problem`: why it is
+    of no use, or None.
     """
     answer: list[dict[str, Any]] = _json(lib.ltx2_try_devices)
     return answer

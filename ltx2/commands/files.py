@@ -155,6 +155,8 @@ def _device_line(device: dict[str, Any]) -> str:
     if device["memory"]:
         free, total = (device[key] / 2**30 for key in ("memory_free", "memory"))
         line += f", {free:.1f} of {total:.1f} GiB free"
+    if device["driver"]:
+        line += f", {device['driver']}"
     if device["problem"]:
         return visible(f"{line}; not used: {device['problem']}")
     return visible(f"{line}, {speed_words(device)}")

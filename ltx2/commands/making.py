@@ -142,8 +142,8 @@ def wanted_of(options: Mapping[str, Any]) -> dict[str, Any]:
     wanted = {name: value for name, value in options.items() if value is not None}
     if (file := wanted.pop("enhance_instructions", None)) is not None:
         wanted["enhance"] = {"instructions": read_text("instructions", file, 1 << 20)}
-    elif wanted.get("enhance"):
-        wanted["enhance"] = {}
+    elif enhance := wanted.get("enhance"):
+        wanted["enhance"] = {} if enhance is True else dict(enhance)
     else:
         wanted.pop("enhance", None)
     if "noise" in wanted:
