@@ -30,10 +30,10 @@ class Progress:
     done: int
     total: int
 
-    seconds: float = 0.0
+    seconds: float = field(default=0.0, compare=False)
     """Since the call began."""
 
-    left: float | None = None
+    left: float | None = field(default=None, compare=False)
     """Seconds until the stage is done, as its steps have taken so far; None before the first is."""
 
 

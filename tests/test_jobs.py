@@ -346,11 +346,11 @@ def test_a_clip_of_pictures_asks_for_them(session: ltx2.Session, tmp_path: Path)
     files = [tmp_path / name for name in ("one.png", "two.png")]
     for file in files:
         ltx2.Video(draw.integers(0, 255, (1, 64, 64, 3), dtype=np.uint8), 1).save(file)
-    one, two = (file / "0000.png" for file in files)
+    one, two = files
     video = session.i2v(PROMPT, {0: one, 8: (two, 0.5)}, crf=20, **SMALL)
     video.save(tmp_path / "clip.gif")
     assert same(session.replay(tmp_path / "clip.gif", [two, one]), video)
-    with pytest.raises(ltx2.InvalidArgumentError, match=r"give 0000.png \(frame 8, SHA-256"):
+    with pytest.raises(ltx2.InvalidArgumentError, match=r"give two\.png \(frame 8, SHA-256"):
         session.replay(tmp_path / "clip.gif", [one])
     with pytest.raises(ltx2.InvalidArgumentError, match="is not a picture that"):
         session.replay(tmp_path / "clip.gif", [one, two, tmp_path / "clip.gif"])
@@ -358,8 +358,8 @@ def test_a_clip_of_pictures_asks_for_them(session: ltx2.Session, tmp_path: Path)
 
 def test_a_picture_can_be_at_two_frames(session: ltx2.Session, tmp_path: Path) -> None:
     picture = np.random.default_rng(0).integers(0, 255, (1, 64, 64, 3), dtype=np.uint8)
-    ltx2.Video(picture, 1).save(tmp_path / "one.png")
-    one = tmp_path / "one.png" / "0000.png"
+    one = tmp_path / "one.png"
+    ltx2.Video(picture, 1).save(one)
     video = session.i2v(PROMPT, {0: one, 16: (one, 0.5)}, **SMALL)
     video.save(tmp_path / "clip.webp")
     assert same(session.replay(tmp_path / "clip.webp", one), video)
