@@ -16,7 +16,7 @@ import click
 import ltx2
 
 from ._process import say
-from .commands import clips, doctor, files, generate, jobs, weights
+from .commands import clips, doctor, files, generate, jobs, serve, weights
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,7 +53,7 @@ for _command in (
     clips.v2v, clips.a2v, clips.retake, clips.extend, clips.upscale,
     jobs.resume, jobs.replay, jobs.encode,
     files.info, files.convert, files.devices,
-    weights.pull, weights.list_, doctor.doctor,
+    weights.pull, weights.list_, doctor.doctor, serve.serve,
 ):  # fmt: skip
     cli.add_command(_command)
 

@@ -1,0 +1,124 @@
+"""What a request says, as the arguments of Session: the fields of `Options`, and OpenAI's."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+import secrets
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ltx2._native import ffi
+from ltx2.errors import InvalidArgumentError
+from ltx2.request import Options
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_DECLARED = dict(ffi.typeof("ltx2_video_params").fields)
+# Beside Options, whose `noise` is an array: no one types it.
+_OPENAI = {"model", "prompt", "seconds", "size", "input_reference"}
+_GROUP = 8  # frames of a latent one
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A video, as it is asked for."""
+
+    prompt: str
+    options: dict[str, Any]
+    """By the names of `Options`."""
+    picture: str | None = None
+    """The name that `Folder.keep_picture` gave the first frame."""
+
+
+def _kind(name: str) -> type[Any]:
+    """What the header declares."""
+    declared = _DECLARED[name].type
+    if name == "audio":
+        return bool
+    if declared.kind != "primitive":
+        return str
+    return float if declared.cname == "float" else int
+
+
+KINDS = {name: _kind(name) for name in Options.__annotations__ if name != "noise"}
+
+
+def asked(fields: Mapping[str, Any], picture: str | None, model: str, fps: float) -> Asked:
+    """From the fields of a JSON object, or of a form, where all are text.
+
+    `model` is the one that is served, `fps` its own rate. Raises InvalidArgumentError.
+    """
+    given = {name: value for name, value in fields.items() if value is not None}
+    if unknown := sorted(given.keys() - KINDS.keys() - _OPENAI):
+        known = ", ".join(sorted(KINDS.keys() | _OPENAI))
+        raise InvalidArgumentError(f"{unknown[0]}: is no field; there are {known}")
+    prompt = given.get("prompt")
+    if not isinstance(prompt, str) or not prompt.strip():
+        raise InvalidArgumentError("prompt: is missing")
+    if given.get("model", model) != model:
+        raise InvalidArgumentError(f"model: {given['model']!r} is not served here; {model!r} is")
+    options = {name: _value(name, value) for name, value in given.items() if name in KINDS}
+    options |= _size(given.get("size"))
+    if "seconds" in given:
+        options["frames"] = _frames(given["seconds"], options.get("fps") or fps)
+    options.setdefault("seed", secrets.randbits(32))
+    return Asked(prompt, options, picture)
+
+
+def _value(name: str, value: Any) -> Any:
+    kind = KINDS[name]
+    if kind is bool and value in ("true", "false"):
+        return value == "true"
+    if isinstance(value, str) and kind in (int, float):
+        try:
+            return kind(value)
+        except ValueError:
+            raise InvalidArgumentError(f"{name}: {value!r} is no number") from None
+    fits = isinstance(value, (int, float) if kind is float else kind)
+    if not fits or isinstance(value, bool) is not (kind is bool):
+        words = {str: "text", bool: "true or false", int: "a whole number", float: "a number"}
+        raise InvalidArgumentError(f"{name}: {value!r} is not {words[kind]}")
+    return value
+
+
+def _size(size: Any) -> dict[str, int]:
+    if size is None:
+        return {}
+    match = re.fullmatch(r"(\d{1,6})[x×](\d{1,6})", size) if isinstance(size, str) else None
+    if match is None:
+        raise InvalidArgumentError(f"size: {size!r} is not WIDTHxHEIGHT, such as 768x512")
+    return {"width": int(match[1]), "height": int(match[2])}
+
+
+def _frames(seconds: Any, fps: float) -> int:
+    """The nearest number of frames that there is."""
+    try:
+        groups = round(float(seconds) * fps / _GROUP)
+    except (TypeError, ValueError, OverflowError):
+        raise InvalidArgumentError(f"seconds: {seconds!r} is no number") from None
+    return max(0, groups) * _GROUP + 1
+
+
+def picture_bytes(reference: Any) -> bytes | str | None:
+    """Of `input_reference` in JSON: a picture in a data URL, or the name of one that is kept.
+
+    An address elsewhere is refused: the server opens no connection.
+    """
+    if reference is None:
+        return None
+    if isinstance(reference, dict) and isinstance(reference.get("file_id"), str):
+        return str(reference["file_id"])
+    url = reference.get("image_url") if isinstance(reference, dict) else None
+    match = re.match(r"data:image/[a-z0-9.+-]+;base64,", url) if isinstance(url, str) else None
+    if match is None or url is None:
+        raise InvalidArgumentError(
+            'input_reference: is neither {"image_url": "data:image/…;base64,…"} nor '
+            '{"file_id": "…"}'
+        )
+    try:
+        return base64.b64decode(url[match.end() :], validate=True)
+    except (binascii.Error, ValueError):
+        raise InvalidArgumentError("input_reference: its base64 is damaged") from None
