@@ -23,6 +23,7 @@ export function begin(usual) {
   at("groups").value = (usual.frames - 1) / GROUP;
   for (const name of ["fps", "steps"]) at(name).placeholder = usual[name];
   at("guidance").placeholder = "the model's own";
+  setSize(usual.width, usual.height); // also where another one can be typed
   restore();
   changed();
   at("form").addEventListener("input", changed);

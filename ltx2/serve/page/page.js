@@ -27,6 +27,6 @@ async function meet() {
 server.listen({
   begun: meet,
   lost: () => { connection.hidden = false; },
-  video: (video) => videos.show(video),
-  deleted: (id) => videos.drop(id),
+  video: videos.tell,
+  deleted: videos.forget,
 });

@@ -11,6 +11,7 @@ async function ask(path, options = {}) {
     throw new Refused("The server does not answer.");
   }
   const about = await answer.json().catch(() => ({}));
+  options.signal?.throwIfAborted();
   if (!answer.ok) throw new Refused(about.error?.message ?? `The server answers ${answer.status}.`);
   return about;
 }

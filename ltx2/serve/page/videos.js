@@ -5,7 +5,9 @@ import * as words from "./words.js";
 
 const at = (id) => document.getElementById(id);
 const PAGE = 24;
+const WAITING = ["queued", "in_progress", "failed", "cancelled"];
 const rows = new Map(); // id -> {video, element}
+const told = new Set(); // ids that the server told of since the list was asked for
 let useAgain;
 let oldest = null; // the last one of the gallery that was listed
 
@@ -14,17 +16,30 @@ export function begin(fill) {
   at("older").addEventListener("click", () => guarded(at("older"), showOlder));
 }
 
-// All of it anew: what happened while nobody listened is not known.
+// All of it anew: what happened while nobody listened is not known. What is told meanwhile is newer
+// than what is listed. The waiting ones are listed first, so that one which is done between the two
+// is in both.
 export async function refresh() {
-  const [waiting, done] = await Promise.all([
-    server.list(["queued", "in_progress", "failed", "cancelled"], { order: "asc" }),
-    server.list(["completed"], { limit: PAGE }),
-  ]);
-  const listed = new Set([...waiting.data, ...done.data].map((video) => video.id));
-  for (const id of rows.keys()) if (!listed.has(id)) drop(id);
-  for (const video of [...waiting.data, ...done.data.reverse()]) show(video);
-  oldest = done.first_id && done.last_id;
+  told.clear();
+  const waiting = await server.list(WAITING, { order: "asc" });
+  const done = await server.list(["completed"], { limit: PAGE });
+  const listed = [...waiting.data, ...done.data.reverse()];
+  const here = new Set(listed.map((video) => video.id));
+  for (const id of rows.keys()) if (!here.has(id) && !told.has(id)) drop(id);
+  for (const video of listed) if (!told.has(video.id)) show(video);
+  oldest = done.last_id;
   at("older").hidden = !done.has_more;
+  arrange();
+}
+
+export function tell(video) {
+  told.add(video.id);
+  show(video);
+}
+
+export function forget(id) {
+  told.add(id);
+  drop(id);
 }
 
 async function showOlder() {
@@ -34,7 +49,7 @@ async function showOlder() {
   at("older").hidden = !more.has_more;
 }
 
-export function show(video, { last = false } = {}) {
+function show(video, { last = false } = {}) {
   const before = rows.get(video.id);
   const done = video.status === "completed";
   if (before && (before.video.status === "completed") === done) {
@@ -53,7 +68,7 @@ export function show(video, { last = false } = {}) {
   arrange();
 }
 
-export function drop(id) {
+function drop(id) {
   rows.get(id)?.element.remove();
   rows.delete(id);
   arrange();
