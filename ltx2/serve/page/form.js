@@ -82,7 +82,7 @@ function changed() {
   save();
   clearTimeout(planning?.timer);
   planning?.abort.abort();
-  at("plan").textContent = "…";
+  at("plan").textContent = "Estimating…";
   const abort = new AbortController();
   planning = { abort, timer: setTimeout(() => showPlan(abort.signal), 250) };
 }

@@ -157,15 +157,26 @@ function player(video) {
   element.style.setProperty("--shape", `${width} / ${height}`);
   if (moves) {
     Object.assign(element, {
-      controls: true, muted: true, loop: true, playsInline: true, preload: "metadata",
+      muted: true, loop: true, playsInline: true, preload: "metadata", tabIndex: 0,
     });
     element.setAttribute("aria-label", video.prompt);
+    showControls(element);
   } else {
     Object.assign(element, { alt: video.prompt, loading: "lazy" });
   }
   // Some browsers show nothing of a clip until a moment of it is asked for.
   element.src = server.contentOf(video.id) + (moves ? "#t=0.001" : "");
   return element;
+}
+
+// They would cover much of a small clip.
+function showControls(element) {
+  for (const kind of ["pointerenter", "focus"]) {
+    element.addEventListener(kind, () => { element.controls = true; });
+  }
+  for (const kind of ["pointerleave", "blur"]) {
+    element.addEventListener(kind, () => { element.controls = element.matches(":focus"); });
+  }
 }
 
 function confirmDelete(video) {
