@@ -7,6 +7,8 @@ A library folder holds the library and the `ltx2.h` it was built with, flat or a
 2. native/ in this package, as installed by pip;
 3. prebuilds/<platform>/ in a checkout, as made by scripts/build;
 4. native/ in the installed package, where a checkout's package hides it, as in its own folder.
+
+In a checkout, those whose ltx2.h is not the checkout's are passed over, but for the first.
 """
 
 from __future__ import annotations
@@ -48,17 +50,24 @@ def _folders() -> Iterator[Path]:
 
 def find() -> tuple[Path, Path]:
     """The library and its header."""
-    folders = []
+    places = []
     for folder in _folders():
-        folders.append(folder)
         libraries = [folder / sub / _LIBRARY for sub in ("", "lib", "lib64", "bin")]
         headers = [folder / sub / "ltx2.h" for sub in ("", "include")]
         library = next(filter(Path.is_file, libraries), None)
         header = next(filter(Path.is_file, headers), None)
-        if library and header:
+        if library and header and _fits(header):
             return library, header
-    places = ", ".join(map(str, folders))
+        places.append(f"{folder}, of another ltx2.h" if library and header else f"{folder}")
     raise ImportError(
-        f"ltx2: {_LIBRARY} with ltx2.h is in none of: {places}; "
-        "`pip install .` or scripts/build makes it, LTX2_LIBRARY names a folder that has it"
+        f"ltx2: {_LIBRARY} with ltx2.h is in none of: {'; '.join(places)}; "
+        f"`{sys.executable} -m pip install .` or scripts/build makes it, LTX2_LIBRARY names a "
+        "folder that has it"
     )
+
+
+def _fits(header: Path) -> bool:
+    """A checkout that is newer than what was installed from it may need more than that has."""
+    source = Path(__file__).parents[1] / "native" / "include" / "ltx2.h"
+    chosen = os.environ.get("LTX2_LIBRARY")
+    return bool(chosen) or not source.is_file() or header.read_bytes() == source.read_bytes()

@@ -11,14 +11,14 @@ import numpy as np
 
 from ._calls import Call
 from ._native import ffi, keep, raise_kept, string
-from .video import Progress, Video
+from .video import Clock, Progress, Video
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
 
-    from .session import Session
+    from .opened import Opened
 
 
 class VideoCall(Call):
@@ -26,12 +26,13 @@ class VideoCall(Call):
 
     def __init__(
         self,
-        session: Session,
+        session: Opened,
         progress: Callable[[Progress], object] | None = None,
         latents: Callable[[NDArray[np.float32]], object] | None = None,
     ) -> None:
         super().__init__()
         self.session = session
+        self.clock = Clock()
         self.progress = progress
         self.latents = latents
         self.text: Callable[[str], object] | None = None
@@ -45,7 +46,7 @@ class VideoCall(Call):
     def on_progress(self, progress: Any, _user_data: Any) -> bool:
         raise_kept()  # by the log function
         if self.progress and not self.cancelled:
-            self.progress(Progress(string(progress.stage), progress.done, progress.total))
+            self.progress(self.clock.at(string(progress.stage), progress.done, progress.total))
         return not self.cancelled
 
     def on_latents(self, latents: Any, _user_data: Any) -> bool:

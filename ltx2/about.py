@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+import os
+from collections.abc import Callable
+from typing import Any
 
 from ._calls import Call
 from ._native import c_path, check, ffi, lib, string
-
-if TYPE_CHECKING:
-    import os
-    from collections.abc import Callable
 
 
 def devices() -> list[str]:
@@ -22,10 +20,11 @@ def devices() -> list[str]:
 def try_devices() -> list[dict[str, Any]]:
     """What a trial of about a second shows of each of `devices()`.
 
-    `name`, `description`, `kind` ("cpu", "gpu" or "integrated"), the `library` that drives it,
-    `memory` and `memory_free` in bytes (None: unknown), `speed` in multiply-adds a second, `error`,
-    the NMSE against the processor's results, `lacks`: operations that the processor computes in its
-    place, and `problem`: why it is of no use, or None.
+    `name`, `description`, `kind` ("cpu", "gpu" or "integrated"), the `library` that drives it, the
+    `driver` with its version (None: none, or it does not say), `memory` and `memory_free` in bytes
+    (None: unknown), `speed` in multiply-adds a second, `error`, the NMSE against the processor's
+    results, `lacks`: operations that the processor computes in its place, and `problem`: why it is
+    of no use, or None.
     """
     answer: list[dict[str, Any]] = _json(lib.ltx2_try_devices)
     return answer

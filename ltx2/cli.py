@@ -1,12 +1,15 @@
 """The command line: `ltx2` is in the shell what it is in Python, with the same names.
 
 stdout carries the answer alone (the path of what was written, or JSON); progress, warnings and
-errors go to stderr. Exit codes are `EXIT_CODES`, and those of `_process` for signals.
+errors go to stderr. With --json an error is an object on stdout too. Exit codes are `EXIT_CODES`,
+and those of `_process` for signals.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
 import sys
 import traceback
 from typing import TYPE_CHECKING
@@ -15,37 +18,26 @@ import click
 
 import ltx2
 
+from . import _process
 from ._process import say
-from .commands import clips, doctor, files, generate, jobs, serve, weights
+from .commands import clips, demo, doctor, failures, files, generate, jobs, serve, weights
+from .commands.failures import EXIT_CODES
+from .commands.terminal import Said
+from .text import json_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-# The first class that fits counts.
-EXIT_CODES: dict[type[BaseException], int] = {
-    click.ClickException: 2,
-    ltx2.InvalidArgumentError: 2,
-    ltx2.ModelError: 3,
-    ltx2.OutOfMemoryError: 4,
-    MemoryError: 4,
-    ltx2.DeviceError: 5,
-    OSError: 6,
-    click.Abort: 130,
-    KeyboardInterrupt: 130,
-    ltx2.CancelledError: 130,
-    SystemExit: 141,  # Click's, where the reader of stdout has left
-    ltx2.InternalError: 70,
-    Exception: 70,  # a defect too
-}
-
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(ltx2.__version__, prog_name="ltx2")
-def cli() -> None:
+@click.pass_context
+def cli(context: click.Context) -> None:
     """Video from a prompt, and from a prompt and images, with LTX-2.3."""
+    context.obj = said = Said()
     log = logging.getLogger("ltx2")
-    log.handlers = [_Said()]
-    log.setLevel(logging.WARNING)
+    log.handlers = [said]
+    log.setLevel(logging.INFO)
 
 
 for _command in (
@@ -53,43 +45,9 @@ for _command in (
     clips.v2v, clips.a2v, clips.retake, clips.extend, clips.upscale,
     jobs.resume, jobs.replay, jobs.encode,
     files.info, files.convert, files.devices,
-    weights.pull, weights.list_, doctor.doctor, serve.serve,
+    weights.pull, weights.list_, doctor.doctor, demo.demo, serve.serve,
 ):  # fmt: skip
     cli.add_command(_command)
-
-
-class _Said(logging.Handler):
-    """Messages on stderr; a warning once, though a trial and the work itself both give it."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.warnings: set[str] = set()
-
-    def emit(self, record: logging.LogRecord) -> None:
-        text = record.getMessage()
-        if record.levelno >= logging.WARNING:
-            if text in self.warnings:
-                return
-            self.warnings.add(text)
-        say(text)
-
-
-def _words(error: BaseException) -> str:
-    """One line for what went wrong."""
-    if isinstance(error, click.ClickException):
-        text = error.format_message()
-    elif isinstance(error, (KeyboardInterrupt, click.Abort, ltx2.CancelledError)):
-        text = "cancelled"
-    else:
-        text = _text(error)
-    return " ".join(text.split())
-
-
-def _text(error: BaseException) -> str:
-    try:
-        return str(error) or type(error).__name__
-    except Exception:  # the exception's own
-        return type(error).__name__
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -99,17 +57,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         status = cli.main(given or ["--help"], prog_name="ltx2", standalone_mode=False)
         return status if isinstance(status, int) else 0
     except tuple(EXIT_CODES) as error:
-        kind = next(kind for kind in EXIT_CODES if isinstance(error, kind))
+        kind = failures.kind_of(error)
+        if kind is SystemExit:
+            return EXIT_CODES[kind] if "_LTX2_COMPLETE" not in os.environ else 0
         if kind is Exception:
-            _say_defect(error)
-        elif kind is not SystemExit:
-            say(_words(error))
+            _say_where(error)
+        say(failures.words(error))
+        if "--json" in given:  # also where the command line could not be read
+            code = 128 + _process.ended_by if _process.ended_by else EXIT_CODES[kind]
+            with contextlib.suppress(OSError):  # what it is about, perhaps
+                click.echo(json_line(failures.about(error, code)))
         return EXIT_CODES[kind]
 
 
-def _say_defect(error: BaseException) -> None:
-    """What nothing here expected; where it happened stands there with -v."""
-    if logging.getLogger("ltx2").isEnabledFor(logging.INFO):
+def _say_where(error: BaseException) -> None:
+    """With -v, where that happened which nothing here expected."""
+    handlers = logging.getLogger("ltx2").handlers
+    if any(isinstance(handler, Said) and handler.verbose for handler in handlers):
         for line in "".join(traceback.format_tb(error.__traceback__)).splitlines():
             say(line)
-    say(f"internal: {type(error).__name__}: {_words(error)}; please report it")

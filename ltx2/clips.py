@@ -75,6 +75,11 @@ def whole_count(frames: int) -> int:
     return max(0, frames - 1) // GROUP * GROUP + 1
 
 
+def nearest_count(frames: float) -> int:
+    """8k + 1, the nearest that a video can have."""
+    return max(0, round((frames - 1) / GROUP)) * GROUP + 1
+
+
 def whole(frames: NDArray[Any], name: str) -> Pixels:
     """Cut to multiples of 32, of which the middle stays, and at the end to 8k + 1 frames."""
     frames = checked(frames, name)

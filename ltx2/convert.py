@@ -15,24 +15,18 @@ import math
 import os
 import struct
 import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import Any, BinaryIO, TypedDict
 
 from . import _native, writer
 from ._calls import Call
 from ._native import check, ffi, lib
 from .about import describe
 from .errors import CancelledError, InvalidArgumentError, ModelError
+from .model_files import Loras, StrPath
 from .request import c_loras
-from .video import Progress
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
-    from typing import BinaryIO
-
-    from .model_files import Loras
-
-    StrPath = str | os.PathLike[str]
+from .video import Clock, Progress
 
 _PIECE = 1 << 22  # values read at once: some 16 MB of memory, and work for many cores
 _ALIGNMENT = 32
@@ -126,6 +120,7 @@ def verify(file: StrPath, progress: Callable[[Progress], object] | None = None) 
     if not any(tensor["sha256"] for tensor in tensors):
         raise ModelError(f"{path}: states no checksums; ltx2 convert writes them")
     done, total = 0, sum(tensor["bytes"] for tensor in tensors)
+    clock = Clock()
     with Call() as call, path.open("rb", buffering=0) as content:
         for tensor in tensors:
             sums, end = hashlib.sha256(), done + tensor["bytes"]
@@ -136,7 +131,7 @@ def verify(file: StrPath, progress: Callable[[Progress], object] | None = None) 
                 sums.update(some)
                 done += len(some)
                 if progress:
-                    progress(Progress("verify", done, total))
+                    progress(clock.at("verify", done, total))
             if sums.hexdigest() != tensor["sha256"]:
                 raise ModelError(
                     f"{path}: tensor {tensor['name']} is not what was written; copy or "
@@ -282,6 +277,7 @@ def _write_values(
     buffers = [bytearray(largest), bytearray(largest)]
     sums = [hashlib.sha256() for _ in planned["tensors"]]
     done, total = 0, sum(tensor["source_bytes"] for tensor in planned["tensors"])
+    clock = Clock()
 
     def put(index: int, values: memoryview, padding: int) -> None:
         sums[index].update(values)
@@ -301,7 +297,7 @@ def _write_values(
             buffers.reverse()
             done += read
             if progress:
-                progress(Progress("convert", done, total))
+                progress(clock.at("convert", done, total))
     finally:
         writing.finish()
     return [each.hexdigest() for each in sums]

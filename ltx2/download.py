@@ -23,13 +23,13 @@ import re
 import threading
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from . import hub, writer
 from .codecs import one_line
 from .errors import Error, ModelError, OutOfMemoryError
-from .video import Progress
+from .hub import File, Plan
+from .video import Clock, Progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -44,62 +44,6 @@ _ATTEMPTS = 3  # in a row, without a byte more
 _PAUSE = 1.0  # seconds before the second; then twice as long
 _CHECKSUM = re.compile(r"[0-9a-f]{64}|[0-9a-f]{40}")  # SHA-256 of large files, git's of small ones
 _COMMIT = re.compile(r"[0-9a-f]{40}")
-
-
-@dataclass(frozen=True)
-class File:
-    """A file on the hub, as the hub describes it."""
-
-    repository: str
-    name: str
-    revision: str
-    commit: str  # that the revision names
-    checksum: str
-    size: int
-
-    def __str__(self) -> str:
-        return f"{self.repository}/{self.name}"
-
-    @property
-    def blob(self) -> Path:
-        return hub.storage(self.repository) / "blobs" / self.checksum
-
-    @property
-    def partial(self) -> Path:
-        return self.blob.with_name(f"{self.checksum}.incomplete")
-
-    @property
-    def link(self) -> Path:
-        return hub.storage(self.repository) / "snapshots" / self.commit / self.name
-
-    def here(self) -> Path | None:
-        """Where it lies, complete, whatever is in it."""
-        return next((path for path in (self.link, self.blob) if path.is_file()), None)
-
-    def missing(self) -> int:
-        """How many bytes have to come."""
-        if self.here():
-            return 0
-        try:
-            have = self.partial.stat().st_size
-        except OSError:
-            have = 0
-        return self.size - have if have <= self.size else self.size
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a pull is about to do."""
-
-    wanted: hub.ModelSet
-    files: tuple[File, ...]
-    missing: int  # bytes to download
-    free: int  # bytes, where they will lie
-    folder: Path
-
-    @property
-    def size(self) -> int:
-        return sum(file.size for file in self.files)
 
 
 def pull(
@@ -361,14 +305,14 @@ class _Meter:
     """Tells the caller how far a number of files is."""
 
     def __init__(self, files: list[File], progress: Callable[[Progress], object] | None) -> None:
-        self.progress = progress
+        self.progress, self.clock = progress, Clock()
         self.total = sum(file.size for file in files)
         self.done = 0  # bytes of the files before the one in hand
 
     def show(self, stage: str, done: int, total: int) -> None:
         try:
             if self.progress:
-                self.progress(Progress(stage, done, total))
+                self.progress(self.clock.at(stage, done, total))
         except Exception as error:
             raise _StopError(error) from None
 

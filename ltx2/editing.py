@@ -4,70 +4,53 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from . import clips
 from . import sound as sounds
 from ._video_call import VideoCall
+from .enhancing import Enhancing
 from .errors import InvalidArgumentError
-from .given import Clip, Given, clip_of, references_of, sound_of
-from .request import Request
-from .video import Video
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-
-    from numpy.typing import NDArray
-    from typing_extensions import Unpack
-
-    from .given import Reference, SoundLike, VideoLike
-    from .model_files import StrPath
-    from .request import Conditions, Features, Options
-    from .sound import Sound
-    from .video import Progress
+from .given import Clip, Given, Reference, SoundLike, VideoLike, clip_of, references_of, sound_of
+from .keywords import checked, chosen
+from .model_files import StrPath
+from .opened import Opened
+from .request import Conditions, Features, Making, Request, making
+from .sound import Sound
+from .video import Progress, Video
 
 _log = logging.getLogger("ltx2")
 _LEAST_CONTEXT = 2 * clips.GROUP + 1
 
 
-class Editing:
+class Editing(Opened):
     """Part of Session."""
 
-    if TYPE_CHECKING:
-
-        def _generate(
-            self,
-            request: Request,
-            call: VideoCall,
-            show: Callable[[NDArray[np.uint8]], object] | None,
-            job: Any,
-        ) -> Video: ...
-        def _fill_in(self, request: Request, call: VideoCall) -> dict[str, Any]: ...
-        def _encode(
-            self, request: Request, call: VideoCall, parts: Mapping[str, str]
-        ) -> Features: ...
-        def _decode(
-            self, latents: Any, fps: float | None, upscale: bool, call: VideoCall
-        ) -> Video: ...
-        def _latents_of(self, frames: Any, call: VideoCall) -> NDArray[np.float32]: ...
-        def _new_job(self, request: Request, job: Any) -> Any: ...
-
+    @making
     def v2v(
         self,
         prompt: str | Features,
         references: VideoLike | Reference | Sequence[VideoLike | Reference],
         *,
         images: Mapping[int, Conditions] | None = None,
-        crf: int = 33,
+        crf: int | None = None,
+        negative_prompt: str | None = None, width: int | None = None, height: int | None = None,
+        frames: int | None = None, fps: float | None = None, schedule: str | None = None,
+        sampler: str | None = None, recipe: str | None = None, audio: bool | None = None,
+        audio_guidance: float | None = None, modality_guidance: float | None = None,
+        steps: int | None = None, guidance: float | None = None, stg: float | None = None,
+        rescale: float | None = None, seed: int | None = None,
+        noise: NDArray[np.float32] | None = None, enhance: bool | Enhancing | None = None,
         progress: Callable[[Progress], object] | None = None,
         latents: Callable[[NDArray[np.float32]], object] | None = None,
         preview: Callable[[NDArray[np.uint8]], object] | None = None,
         job: StrPath | tuple[StrPath, StrPath] | None = None,
-        **options: Unpack[Options],
-    ) -> Video:
+    ) -> Video:  # fmt: skip
         """A video from text and reference videos, as an IC-LoRA of the session has learnt to.
 
         A reference is a file, an array of frames, a `Video`, or a `Reference` with more to say. The
@@ -75,9 +58,10 @@ class Editing:
         `frames` defaults to those of the first reference, up to the model's own. All else as in
         `t2v`.
         """
-        with VideoCall(self, progress, latents) as call:  # type: ignore[arg-type]
+        options = chosen(locals(), Making)
+        with VideoCall(self, progress, latents) as call:
             request = Request.of(prompt, options)
-            usual = self._usual(options, call)
+            usual = self._usual(request, call)
             request.given.references = read = references_of(references, usual["fps"])
             if options.get("frames") is None:
                 request.options["frames"] = min(
@@ -86,6 +70,7 @@ class Editing:
             request.add_images(images or {}, crf)
             return self._generate(request, call, preview, self._new_job(request, job))
 
+    @making
     def a2v(
         self,
         prompt: str | Features,
@@ -93,13 +78,19 @@ class Editing:
         *,
         sample_rate: int | None = None,
         images: Mapping[int, Conditions] | None = None,
-        crf: int = 33,
+        crf: int | None = None,
+        negative_prompt: str | None = None, width: int | None = None, height: int | None = None,
+        frames: int | None = None, fps: float | None = None, schedule: str | None = None,
+        sampler: str | None = None, recipe: str | None = None, audio: bool | None = None,
+        audio_guidance: float | None = None, modality_guidance: float | None = None,
+        steps: int | None = None, guidance: float | None = None, stg: float | None = None,
+        rescale: float | None = None, seed: int | None = None,
+        noise: NDArray[np.float32] | None = None, enhance: bool | Enhancing | None = None,
         progress: Callable[[Progress], object] | None = None,
         latents: Callable[[NDArray[np.float32]], object] | None = None,
         preview: Callable[[NDArray[np.uint8]], object] | None = None,
         job: StrPath | tuple[StrPath, StrPath] | None = None,
-        **options: Unpack[Options],
-    ) -> Video:
+    ) -> Video:  # fmt: skip
         """A video to a sound, which it keeps as it is.
 
         `sound` is a file or an array [samples, channels] of float32 in -1..1 with `sample_rate`
@@ -107,9 +98,10 @@ class Editing:
         Of a sound that ends before the video the rest is made. `images` as in `i2v`, all else as in
         `t2v`.
         """
-        with VideoCall(self, progress, latents) as call:  # type: ignore[arg-type]
+        options = chosen(locals(), Making)
+        with VideoCall(self, progress, latents) as call:
             request = Request.of(prompt, options)
-            usual = self._usual(options, call)
+            usual = self._usual(request, call)
             most = (options.get("frames") or usual["frames"]) / usual["fps"]
             request.given = Given(sound=sound_of(sound, sample_rate, most), splice=True)
             heard = request.given.sound
@@ -120,6 +112,7 @@ class Editing:
             request.add_images(images or {}, crf)
             return self._generate(request, call, preview, self._new_job(request, job))
 
+    @making
     def retake(
         self,
         prompt: str | Features,
@@ -131,12 +124,18 @@ class Editing:
         sample_rate: int | None = None,
         what: str = "both",
         splice: bool = True,
+        negative_prompt: str | None = None, width: int | None = None, height: int | None = None,
+        frames: int | None = None, fps: float | None = None, schedule: str | None = None,
+        sampler: str | None = None, recipe: str | None = None, audio: bool | None = None,
+        audio_guidance: float | None = None, modality_guidance: float | None = None,
+        steps: int | None = None, guidance: float | None = None, stg: float | None = None,
+        rescale: float | None = None, seed: int | None = None,
+        noise: NDArray[np.float32] | None = None, enhance: bool | Enhancing | None = None,
         progress: Callable[[Progress], object] | None = None,
         latents: Callable[[NDArray[np.float32]], object] | None = None,
         preview: Callable[[NDArray[np.uint8]], object] | None = None,
         job: StrPath | tuple[StrPath, StrPath] | None = None,
-        **options: Unpack[Options],
-    ) -> Video:
+    ) -> Video:  # fmt: skip
         """A video in which the seconds from `start` to `end` are made anew.
 
         `video` is a file, an array of frames or a `Video`; its sound is kept outside those seconds
@@ -150,7 +149,8 @@ class Editing:
             raise InvalidArgumentError(f"what: {what!r} is not both, video or audio")
         if not 0 <= start < end < math.inf:
             raise InvalidArgumentError(f"start, end: {start}..{end} are no seconds of a video")
-        with VideoCall(self, progress, latents) as call:  # type: ignore[arg-type]
+        options = chosen(locals(), Making)
+        with VideoCall(self, progress, latents) as call:
             clip, heard, known = _source(video, sound, sample_rate, options)
             if heard is None and what == "video":
                 known["audio"] = False  # silent it stays
@@ -162,6 +162,7 @@ class Editing:
             )  # fmt: skip
             return self._generate(request, call, preview, self._new_job(request, job))
 
+    @making
     def extend(
         self,
         prompt: str | Features,
@@ -172,10 +173,16 @@ class Editing:
         context: int = 49,
         sound: SoundLike | None = None,
         sample_rate: int | None = None,
+        negative_prompt: str | None = None, width: int | None = None, height: int | None = None,
+        frames: int | None = None, fps: float | None = None, schedule: str | None = None,
+        sampler: str | None = None, recipe: str | None = None, audio: bool | None = None,
+        audio_guidance: float | None = None, modality_guidance: float | None = None,
+        steps: int | None = None, guidance: float | None = None, stg: float | None = None,
+        rescale: float | None = None, seed: int | None = None,
+        noise: NDArray[np.float32] | None = None, enhance: bool | Enhancing | None = None,
         progress: Callable[[Progress], object] | None = None,
         latents: Callable[[NDArray[np.float32]], object] | None = None,
-        **options: Unpack[Options],
-    ) -> Video:
+    ) -> Video:  # fmt: skip
         """A longer video: `more` frames, a multiple of 8, after the given ones or `before` them.
 
         `context` frames, 8k + 1 and 17 at least, are what the new ones go on from; a video that has
@@ -188,7 +195,8 @@ class Editing:
             raise InvalidArgumentError(f"context: {context} is not 8k + 1 from {_LEAST_CONTEXT} on")
         if more < 1 or more % clips.GROUP:
             raise InvalidArgumentError(f"more: {more} is not a multiple of 8")
-        with VideoCall(self, progress, latents) as call:  # type: ignore[arg-type]
+        options = chosen(locals(), Making)
+        with VideoCall(self, progress, latents) as call:
             clip, heard, known = _source(video, sound, sample_rate, options)
             request = Request.of(prompt, {**known, "frames": None, **options})
             settings = self._fill_in(request, call)
@@ -212,12 +220,6 @@ class Editing:
                 request.options["seed"] = (request.options["seed"] + 1) % (1 << 64)
             return replace(whole, metadata={**whole.metadata, "seed": seed})
 
-    def _usual(self, options: Mapping[str, Any], call: VideoCall) -> dict[str, Any]:
-        """The rate that is asked for and the model's own length, which may not fit the memory."""
-        small = Request.of("a", {"fps": options.get("fps"), "width": 64, "height": 64})
-        self._fill_in(small, call)
-        return small.options
-
     def _extended(
         self, request: Request, whole: Video, more: int, before: bool, context: int, call: VideoCall
     ) -> tuple[Video, int]:
@@ -238,6 +240,7 @@ class Editing:
             one.given.sound = sounds.Sound(part, whole.sample_rate)
         return _joined(whole, self._generate(one, call, None, None), rest, before), added
 
+    @checked
     def upscale(
         self,
         video: StrPath | NDArray[Any],
@@ -251,7 +254,7 @@ class Editing:
         lose nothing on the way. Width and height are cut to multiples of 32, frames to 8k + 1. A
         file is taken at `fps`; default: its own rate, of arrays the model's. Errors as in `t2v`.
         """
-        with VideoCall(self, progress) as call:  # type: ignore[arg-type]
+        with VideoCall(self, progress) as call:
             given: Any = video
             if not isinstance(given, np.ndarray):
                 given, fps = clips.read(given, fps)

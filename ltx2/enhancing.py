@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import secrets
-from typing import TYPE_CHECKING, Any, TypedDict
+from collections.abc import Callable, Mapping
+from typing import Any, TypedDict
 
 from ._native import NOT_ZERO, assign, c_text, ffi, lib, string
 from ._video_call import VideoCall, callback
 from .errors import InvalidArgumentError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+from .keywords import refuse_unknown
 
 
 class Enhancing(TypedDict, total=False):
@@ -18,17 +17,17 @@ class Enhancing(TypedDict, total=False):
 
     instructions: str | None
     """What it is asked to do with the prompt; default: the library's own words."""
-    of_image: bool
+    of_image: bool | None
     """The video begins with a picture, whose looks are then left out; the picture itself is not
     looked at; default: of a video, whether it does."""
-    seed: int
+    seed: int | None
     """Same seed, same device, same prompt; default: the video's, else a random one."""
-    temperature: float
+    temperature: float | None
     """How freely it writes; negative is off: always the likeliest token; default: 0.7. 0 is off
     too."""
-    top_k: int
+    top_k: int | None
     """Of how many tokens each is drawn; default: 50."""
-    tokens: int
+    tokens: int | None
     """At most; default: 512."""
     text: Callable[[str], object] | None
     """Receives the answer while it is written, as it is written."""
@@ -62,8 +61,7 @@ def enhance(
 
 def _params(prompt: str, options: Mapping[str, Any]) -> tuple[Any, list[Any]]:
     """ltx2_enhance_params, and what they point at, to be kept as long."""
-    if unknown := set(options) - set(Enhancing.__annotations__):
-        raise TypeError(f"unknown option of enhance: {', '.join(sorted(unknown))}")
+    refuse_unknown("Session.enhance", options, Enhancing.__annotations__)
     given = {name: value for name, value in options.items() if value is not None}
     given.setdefault("seed", secrets.randbits(32))
     params = ffi.new("ltx2_enhance_params *", {"size": ffi.sizeof("ltx2_enhance_params")})

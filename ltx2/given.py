@@ -4,29 +4,25 @@ from __future__ import annotations
 
 import hashlib
 import math
+import os
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from . import clips, sound
 from ._native import assign, c_array, c_text, ffi
 from .errors import InvalidArgumentError
+from .pictures import Pixels
 from .sound import Sound
 from .video import Video
 
-if TYPE_CHECKING:
-    import os
-    from collections.abc import Callable, Mapping, Sequence
-
-    from numpy.typing import NDArray
-
-    from .pictures import Pixels
-
-VideoLike: TypeAlias = "str | os.PathLike[str] | NDArray[np.uint8] | Video"
-SoundLike: TypeAlias = "str | os.PathLike[str] | NDArray[np.float32]"
+VideoLike: TypeAlias = str | os.PathLike[str] | NDArray[np.uint8] | Video
+SoundLike: TypeAlias = str | os.PathLike[str] | NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,18 +13,14 @@ from __future__ import annotations
 import functools
 import json
 import os
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .errors import InvalidArgumentError, ModelError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-
-    from .download import Plan
-    from .model_files import StrPath
-    from .video import Progress
+from .model_files import StrPath
+from .video import Progress
 
 
 @dataclass(frozen=True)
@@ -77,6 +73,62 @@ class ModelSet:
             words = f"{len(paths) - len(found)} of its {len(paths)} files are not downloaded"
             raise ModelError(f"{self.name}: {words}; `ltx2 pull {self.name}` gets them")
         return found
+
+
+@dataclass(frozen=True)
+class File:
+    """A file on the hub, as the hub describes it."""
+
+    repository: str
+    name: str
+    revision: str
+    commit: str  # that the revision names
+    checksum: str
+    size: int
+
+    def __str__(self) -> str:
+        return f"{self.repository}/{self.name}"
+
+    @property
+    def blob(self) -> Path:
+        return storage(self.repository) / "blobs" / self.checksum
+
+    @property
+    def partial(self) -> Path:
+        return self.blob.with_name(f"{self.checksum}.incomplete")
+
+    @property
+    def link(self) -> Path:
+        return storage(self.repository) / "snapshots" / self.commit / self.name
+
+    def here(self) -> Path | None:
+        """Where it lies, complete, whatever is in it."""
+        return next((path for path in (self.link, self.blob) if path.is_file()), None)
+
+    def missing(self) -> int:
+        """How many bytes have to come."""
+        if self.here():
+            return 0
+        try:
+            have = self.partial.stat().st_size
+        except OSError:
+            have = 0
+        return self.size - have if have <= self.size else self.size
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a pull is about to do."""
+
+    wanted: ModelSet
+    files: tuple[File, ...]
+    missing: int  # bytes to download
+    free: int  # bytes, where they will lie
+    folder: Path
+
+    @property
+    def size(self) -> int:
+        return sum(file.size for file in self.files)
 
 
 def model_sets() -> Iterator[ModelSet]:

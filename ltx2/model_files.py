@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 from .errors import ModelError
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-StrPath: TypeAlias = "str | os.PathLike[str]"
-Loras: TypeAlias = "Sequence[StrPath] | Mapping[StrPath, float]"
+StrPath: TypeAlias = str | os.PathLike[str]
+Loras: TypeAlias = Sequence[StrPath] | Mapping[StrPath, float]
 
 DEMO = Path(__file__).resolve().with_name("demo")
 

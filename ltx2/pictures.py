@@ -16,25 +16,21 @@ from __future__ import annotations
 import io
 import logging
 import math
+import os
 from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageCms, JpegImagePlugin, UnidentifiedImageError
 
 from .codecs import decoding
 from .errors import InvalidArgumentError
 
-if TYPE_CHECKING:
-    import os
-
-    from numpy.typing import NDArray
-
-    Pixels: TypeAlias = NDArray[np.uint8]
-
-ImageLike: TypeAlias = "str | os.PathLike[str] | Image.Image | NDArray[np.uint8]"
+Pixels: TypeAlias = NDArray[np.uint8]
+ImageLike: TypeAlias = str | os.PathLike[str] | Image.Image | Pixels
 
 _log = logging.getLogger("ltx2")
 

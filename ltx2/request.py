@@ -8,26 +8,25 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
+from typing import Any, TypeAlias, TypedDict
 
 import numpy as np
+from numpy.typing import NDArray
 
 from . import media, tensors
 from ._native import NOT_ZERO, assign, c_array, c_path, c_text, ffi
 from .enhancing import Enhanced, Enhancing
 from .errors import InvalidArgumentError
 from .given import Given
+from .keywords import described
+from .model_files import Loras
+from .pictures import ImageLike, Pixels
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from .model_files import Loras
-    from .pictures import Pixels
-
-Conditions: TypeAlias = "media.ImageLike | tuple[media.ImageLike, float]"
+Conditions: TypeAlias = ImageLike | tuple[ImageLike, float]
 
 # Which turn a prompt into features.
 TEXT_PARTS = ("text_encoder", "projection", "connector", "audio_projection", "audio_connector")
+CRF = 33  # of a picture, where the caller says none
 TEXTS = {"negative_prompt", "schedule", "sampler", "recipe"}
 _OFF_AT_ZERO = {
     "guidance",
@@ -40,55 +39,62 @@ _OFF_AT_ZERO = {
 
 
 class Options(TypedDict, total=False):
-    """What to make; what is left out takes the model's own value. Fields of ltx2_video_params."""
+    """What to make; what is left out, or None, takes the model's own value.
+
+    Fields of ltx2_video_params, and keyword parameters of the calls that make a video.
+    """
 
     negative_prompt: str | None
     """What to avoid, where guidance is on; "" is nothing; default: the model's own, else a list of
     usual faults, `capabilities()["defaults"]["negative_prompt"]`."""
-    width: int
+    width: int | None
     """Pixels, a multiple of 32; default: the model's own, 768."""
-    height: int
+    height: int | None
     """Pixels, a multiple of 32; default: the model's own, 512."""
-    frames: int
+    frames: int | None
     """8k + 1; default: the model's own, 121."""
-    fps: float
+    fps: float | None
     """Frames per second; default: the model's own, 24."""
-    schedule: str
+    schedule: str | None
     """Noise schedule, by name; default: the model's own. `capabilities()` lists them."""
-    sampler: str
+    sampler: str | None
     """How a step is made, by name; default: the model's own, "euler". `capabilities()` lists
     them."""
-    recipe: str
+    recipe: str | None
     """Which stages make it, by name: several begin at half the size, and need a latent upsampler;
     default: "one-stage". `capabilities()` lists them."""
-    audio: bool
+    audio: bool | None
     """Its sound too; negative is off, which makes another video, of less work; default: where the
     model makes sound. False is off too."""
-    audio_guidance: float
+    audio_guidance: float | None
     """How closely the sound follows the prompt; 1 or negative is off; default: the model's own."""
-    modality_guidance: float
+    modality_guidance: float | None
     """How closely video and sound follow each other; 1 or negative is off; default: the model's
     own."""
-    steps: int
+    steps: int | None
     """Denoising steps; default: the model's own."""
-    guidance: float
+    guidance: float | None
     """How closely to follow the prompt; 1 or negative is off; default: the model's own."""
-    stg: float
+    stg: float | None
     """Spatio-temporal guidance; negative is off; default: the model's own."""
-    rescale: float
+    rescale: float | None
     """How much of guidance's gain in contrast to take back, 0..1; negative is off; default: the
     model's own."""
-    seed: int
+    seed: int | None
     """Same seed, same device, same video; default: a random one, reported in `Video.seed`."""
-    noise: NDArray[np.float32]
+    noise: NDArray[np.float32] | None
     """Replaces the seed's; in the shape of the latents, [channels, frames', height', width']."""
 
 
 class Making(Options, total=False):
     """What to make, and what comes before."""
 
-    enhance: bool | Enhancing
+    enhance: bool | Enhancing | None
     """Let the text encoder write more words first: `Session.enhance`, with its options."""
+
+
+making = described(Making, "ltx2_video_params")
+"""For the calls of Session that have these as keyword parameters."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -174,7 +180,7 @@ class Image:
         }  # fmt: skip
 
 
-def image_of(frame: int, picture: media.ImageLike, strength: float, crf: int) -> Image:
+def image_of(frame: int, picture: ImageLike, strength: float, crf: int) -> Image:
     if not 0 < strength <= 1:
         raise InvalidArgumentError(f"strength: {strength:g} is not above 0 and at most 1")
     pixels = media.read_image(picture)
@@ -202,7 +208,8 @@ class Request:
     enhance: Enhancing | None = None  # the prompt, before all else
     enhanced_from: str | None = None  # what the prompt was before
 
-    def add_images(self, images: Mapping[int, Conditions], crf: int) -> None:
+    def add_images(self, images: Mapping[int, Conditions], crf: int | None) -> None:
+        crf = CRF if crf is None else crf
         for frame, picture in images.items():
             pair = picture if isinstance(picture, tuple) else (picture, 1.0)
             self.images.append(image_of(frame, *pair, crf))
@@ -212,8 +219,6 @@ class Request:
     @staticmethod
     def of(prompt: str | Features, options: Mapping[str, Any]) -> Request:
         """Without images."""
-        if unknown := set(options) - set(Options.__annotations__) - {"enhance"}:
-            raise TypeError(f"unknown option: {', '.join(sorted(unknown))}")
         given = {name: value for name, value in options.items() if value is not None}
         given.setdefault("seed", secrets.randbits(32))
         if "noise" in given:

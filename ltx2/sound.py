@@ -136,9 +136,9 @@ def write_wav(path: Path, sound: Sound) -> None:
 class Track:
     """The sound of a file that PyAV writes, which takes it piece by piece between the pictures."""
 
-    def __init__(self, file: Any, sound: Sound) -> None:
+    def __init__(self, file: Any, sound: Sound, codec: str) -> None:
         self._sound, self._file, self._done = sound, file, 0
-        self._stream = file.add_stream("aac", rate=sound.rate, layout="stereo")
+        self._stream = file.add_stream(codec, rate=sound.rate, layout="stereo")
         self._stream.codec_context.bit_rate = 192_000
 
     def write_until(self, seconds: float) -> None:

@@ -66,26 +66,30 @@ def free_space(path: str | os.PathLike[str]) -> int:
 
 
 @contextmanager
-def new_file(path: str | os.PathLike[str]) -> Iterator[Path]:
+def new_file(path: str | os.PathLike[str], *, replace: bool = True) -> Iterator[Path]:
     """A path to write a file at, which becomes `path` when the block ends, and else disappears.
 
-    A link at `path` is followed: what it points to is replaced. Its permissions are kept.
+    A link at `path` is followed: what it points to is replaced. Its permissions are kept. Without
+    `replace` nothing is: FileExistsError is raised, in the end too.
     """
-    target = _resolved(path, folder=False)
+    target = _resolved(path, folder=False, replace=replace)
     _clean(target.parent)
     with _workspace(target.parent) as work:
         new = work / "new"
         yield new
         sync(new)
         _keep_mode(target, new)  # which we may not be able to open
-        new.replace(target)
+        if replace:
+            new.replace(target)
+        else:
+            _take_name(new, target)
         sync(target.parent)
 
 
 @contextmanager
-def new_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
+def new_folder(path: str | os.PathLike[str], *, replace: bool = True) -> Iterator[Path]:
     """A folder to write files into, which becomes `path` as in `new_file`."""
-    target = _resolved(path, folder=True)
+    target = _resolved(path, folder=True, replace=replace)
     _clean(target.parent)
     with _workspace(target.parent) as work:
         new = work / "new"
@@ -97,6 +101,8 @@ def new_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
         sync(new)
         if not target.exists():
             new.replace(target)
+        elif not replace:
+            raise _exists(target)
         elif not _exchange(new, target):
             _move_aside(target, work)
             new.replace(target)
@@ -118,7 +124,7 @@ def _system_errors(path: str | os.PathLike[str]) -> Iterator[None]:
         raise InvalidArgumentError(f"{os.fspath(path)}: cannot be written: {words}") from None
 
 
-def _resolved(path: str | os.PathLike[str], *, folder: bool) -> Path:
+def _resolved(path: str | os.PathLike[str], *, folder: bool, replace: bool = True) -> Path:
     """The path with links followed, if it is free or holds what may be replaced."""
     try:
         target = Path(os.path.realpath(path))
@@ -130,6 +136,8 @@ def _resolved(path: str | os.PathLike[str], *, folder: bool) -> Path:
         mode = os.stat(path).st_mode  # noqa: PTH116 - as it was given: the system may refuse a link
     except FileNotFoundError:
         return target
+    if not replace:
+        raise _exists(target)
     if folder and not stat.S_ISDIR(mode):
         raise InvalidArgumentError(f"{path}: is a file; .png writes a folder of frames")
     if not folder and stat.S_ISDIR(mode):
@@ -309,6 +317,22 @@ def _exchange(one: Path, other: Path) -> bool:
 
 def _library() -> ctypes.CDLL:
     return ctypes.CDLL(None, use_errno=True)
+
+
+def _exists(target: Path) -> OSError:
+    return FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target))
+
+
+def _take_name(new: Path, target: Path) -> None:
+    """Give a file a name that nothing has, in one step where the file system has hard links."""
+    try:
+        os.link(new, target)
+    except FileExistsError:
+        raise _exists(target) from None
+    except OSError:
+        if os.path.lexists(target):
+            raise _exists(target) from None
+        new.replace(target)
 
 
 def _move_aside(target: Path, work: Path) -> None:

@@ -102,6 +102,7 @@ TWO_STAGES = {
         "bf16", (9, 128, 128), images=((0, "wide", 1.0), (6, "tall", 1.0)),
         references=(Reference((9, 137, 75), attention=0.5, downscale=2),),
     ),
+    "a2v.stages": Case("joint", (9, 64, 128), images=((0, "wide", 1.0),), samples=7000),
 }  # fmt: skip
 
 # Of the HQ recipe, whose sampler takes noise of the seed: the whole size.

@@ -181,31 +181,58 @@ def _made(r: Reference, name: str, contexts: golden_joint.Contexts) -> Arrays:
 
 def clips(r: Reference) -> Arrays:
     """Keyframes, reference videos, a time made again, given sound: to latents, frames and sound."""
-    out: Arrays = {}
     contexts, geometry = golden_joint.Contexts(r), golden_joint.name_of(r)
+    out: Arrays = {}
     for name, case in CASES.items():
         if case.geometry == geometry:
             out |= _made(r, name, contexts)
-    return out
+    return out | _two_stages(r, geometry)
 
 
 def two_stage(r: Reference) -> Arrays:
-    """The distilled recipe: images are in both stages, references in the first alone."""
+    """Of the geometry that has no sound."""
+    return _two_stages(r, "bf16")
+
+
+def _two_stages(r: Reference, geometry: str) -> Arrays:
+    """The distilled recipe: pictures, sound are in both stages, references in the first alone.
+
+    Noise of the video of each stage comes first, then that of the sound of each.
+    """
     out: Arrays = {}
     for name, case in condition_cases.TWO_STAGES.items():
+        if case.geometry != geometry:
+            continue
         noise, latents = Noise(f"noise.{name}"), None
+        sound_noise = Noise(f"noise.{name}.sound")
         for divisor, sigmas, share in golden_videos.DISTILLED:
             frames, height, width = case.pixels
             stage = replace(case, pixels=(frames, height // divisor, width // divisor))
             if latents is not None:
-                upsampler = golden_sampling.tiny_upsampler("spatial")
+                channels = r.config["vae"]["latent_channels"]
+                upsampler = golden_sampling.tiny_upsampler("spatial", channels)
                 latents = upsample_video(latents, r.encoder(), upsampler)
                 stage = replace(stage, references=())
             state, tools = _video(r, stage, noise, latents, share)
-            state = ref.denoise(
-                r.dit(), state, sigmas, golden_joint.UNGUIDED.params, r.encode(PROMPT).context, None
-            )
+            if case.samples:
+                state = _with_sound(r, stage, sound_noise, state, sigmas)
+            else:
+                context = r.encode(PROMPT).context
+                how = golden_joint.UNGUIDED.params
+                state = ref.denoise(r.dit(), state, sigmas, how, context, None)
             latents = ref.latents_of(state, tools)
         assert latents is not None
-        out |= {f"{name}.noise": noise.values, f"{name}.latents": array(latents[0])}
+        values = np.concatenate([noise.values, sound_noise.values])
+        out |= {f"{name}.noise": values, f"{name}.latents": array(latents[0])}
     return out
+
+
+def _with_sound(
+    r: Reference, case: Case, noise: Noise, video: LatentState, sigmas: torch.Tensor
+) -> LatentState:
+    """The video of a stage to a given sound, as A2VidPipelineTwoStage, without guidance."""
+    audio, _ = _audio(r, case, noise)
+    guiders = (golden_joint.UNGUIDED, golden_joint.UNGUIDED)
+    with golden_joint.later_rules():
+        made, _ = golden_joint.denoise(r, (video, audio), sigmas, golden_joint.Contexts(r), guiders)
+    return made

@@ -16,6 +16,7 @@ import pytest
 import ltx2
 from ltx2 import _native, cli, enhancing, errors, request
 from ltx2._native import ffi, lib
+from ltx2.commands import failures
 
 ROOT = Path(__file__).parent.parent
 
@@ -39,9 +40,9 @@ def test_options_are_the_fields_of_the_struct_and_the_flags_of_the_commands() ->
     assert set(ltx2.Options.__annotations__) == fields
     own = {"latents", "output", "model", "device", "threads", "low_memory"}
     own |= {"as_json", "verbose", "features", "preview", "job", "loras"}
-    own |= {"enhance", "enhance_instructions"}
+    own |= {"enhance", "enhance_instructions", "yes", "quiet", "duration"}
     for command, positional in (
-        ("t2v", {"prompt"}),
+        ("t2v", {"prompt", "prompts"}),
         ("i2v", {"prompt", "images", "crf", "keyframes"}),
     ):
         parameters = cli.cli.commands[command].params
@@ -105,7 +106,7 @@ def test_every_status_has_its_exception_and_every_exception_its_exit_code() -> N
     expected = {"".join(word.title() for word in name.split("_")) + "Error" for name in names}
     tree = {name for name, value in vars(errors).items() if isinstance(value, type)}
     assert tree == expected | {"Error"}
-    assert expected <= {kind.__name__ for kind in cli.EXIT_CODES}
+    assert expected <= {kind.__name__ for kind in failures.EXIT_CODES}
     for name in names:
         with pytest.raises(errors.Error) as raised:
             _native.check(getattr(lib, f"LTX2_STATUS_{name}"))
@@ -125,7 +126,7 @@ def test_errors_are_also_what_python_calls_them() -> None:
 def test_exit_codes_are_those_of_the_documentation() -> None:
     text = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
     documented = {int(code) for code in re.findall(r"^\| (\d+) \|", text, re.MULTILINE)}
-    assert documented == {0, *cli.EXIT_CODES.values()}
+    assert documented == {0, *failures.EXIT_CODES.values()}
 
 
 def test_the_library_has_the_version_of_the_package() -> None:

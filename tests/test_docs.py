@@ -97,6 +97,26 @@ def test_the_blocks_run(
         getattr(block, block.language)(tmp_path, names)
 
 
+def test_the_minutes_of_a_laptop_follow_from_the_rehearsal() -> None:
+    texts = {name: (ROOT / name).read_text(encoding="utf-8")
+             for name in ("README.md", "docs/memory.md", "docs/performance.md")}  # fmt: skip
+    rows = re.findall(r"^\| (\S+) \| [\d.]+ \| ([\d.]+) \|", texts["docs/memory.md"], re.MULTILINE)
+    took = {case: float(seconds) for case, seconds in rows}
+    large = took["decode-512x768x121"]
+    for clip, whole, decode in (
+        ("256×256, 17 frames", took["t2v-256x256x17"], took["decode-256x256x17"]),
+        ("768×512, 49 frames", took["t2v-512x768x49"], large * 49 / 121),
+        ("768×512, 121 frames", took["t2v-768x512x121"], large),
+    ):
+        step = whole - decode - took["t2v-64x64x9"]
+        minutes = (whole + 7 * step) / 60
+        two, eight = round(minutes), round(minutes / 1.9**2)
+        assert re.search(rf"{clip}.* \| {two} min \| {eight} min \|", texts["README.md"]), clip
+        known = f"{whole:.0f} | {decode:.0f}"
+        stated = rf"{clip} \| {whole:.0f} \| {decode:.0f}\D.*\| {step:.0f} \| {two} \| {eight} \|"
+        assert re.search(stated, texts["docs/performance.md"]), known
+
+
 def sources() -> str:
     """All that can print a message, with texts that stand on several lines joined into one."""
     files = [*ROOT.glob("native/src/**/*.cpp"), *ROOT.glob("native/**/*.h")]

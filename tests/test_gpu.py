@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -38,6 +39,8 @@ def test_devices_are_tried() -> None:
     assert mine["error"] <= 1e-5
     assert mine["speed"] > 0
     assert mine["lacks"] == []
+    if mine["library"] == "Vulkan":
+        assert re.search(r"\d+\.\d+", mine["driver"])  # its version
 
 
 @pytest.mark.parametrize("kind", ["as it is", "f16", "q8_0"])

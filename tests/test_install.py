@@ -1,6 +1,6 @@
 """What `pip install .` leaves behind: used from within the checkout, and whose code it carries.
 
-The installed package is emulated by a folder as pip would make it, so that its version can be
+The installed package is emulated in a virtual environment of its own, so that its version can be
 wrong; where the package is installed, as by scripts/check, that one is tried as well.
 """
 
@@ -11,6 +11,9 @@ import re
 import shutil
 import subprocess
 import sys
+import sysconfig
+import venv
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
@@ -34,10 +37,25 @@ def checkout(tmp_path: Path) -> Path:
     return folder
 
 
+@dataclass
+class Installed:
+    """A virtual environment with the package."""
+
+    python: str
+    site: Path
+
+    def ran(self, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+        return ran(*arguments, cwd=cwd, python=self.python)
+
+
 @pytest.fixture
-def installed(tmp_path: Path) -> Path:
-    """A site-packages with the package, its library and its metadata."""
-    site = tmp_path / "site-packages"
+def installed(tmp_path: Path) -> Installed:
+    """As pip makes it; what the package needs is that of this test run."""
+    context = venv.EnvBuilder(symlinks=os.name == "posix").ensure_directories(tmp_path / "venv")
+    venv.create(tmp_path / "venv", symlinks=os.name == "posix")
+    base = {"base": context.env_dir, "platbase": context.env_dir}
+    site = Path(sysconfig.get_path("platlib", "nt" if os.name == "nt" else "posix_prefix", base))
+    (site / "others.pth").write_text("\n".join(path for path in sys.path if "-packages" in path))
     ignored = shutil.ignore_patterns("native", "__pycache__", "demo")
     shutil.copytree(PACKAGE, site / "ltx2", ignore=ignored)
     native = site / "ltx2" / "native"
@@ -47,42 +65,83 @@ def installed(tmp_path: Path) -> Path:
     about = site / f"ltx2-{ltx2.__version__}.dist-info"
     about.mkdir()
     (about / "METADATA").write_text(f"Name: ltx2\nVersion: {ltx2.__version__}\n")
-    return site
+    return Installed(context.env_exe, site)
 
 
-def ran(*arguments: str, cwd: Path, path: str) -> subprocess.CompletedProcess[str]:
-    """Python there, on its own path, as in a shell where nothing is set."""
-    unset = ("LTX2_LIBRARY", "LTX2_MODEL", "PYTHONSAFEPATH")
+def ran(
+    *arguments: str, cwd: Path, python: str = sys.executable
+) -> subprocess.CompletedProcess[str]:
+    """Python there, as in a shell where nothing is set."""
+    unset = ("LTX2_LIBRARY", "LTX2_MODEL", "PYTHONPATH", "PYTHONSAFEPATH")
     environment = {key: value for key, value in os.environ.items() if key not in unset}
-    environment["PYTHONPATH"] = path
-    line = [sys.executable, *arguments]
+    line = [python, *arguments]
     return subprocess.run(
         line, cwd=cwd, env=environment, capture_output=True, text=True, check=False
     )
 
 
-def test_the_checkout_is_a_good_place_to_work_in(checkout: Path, installed: Path) -> None:
+def used(checkout: Path, installed: Installed, said: str) -> bool:
+    """The checkout's files with the installed library."""
+    files = (checkout / "ltx2" / "__init__.py", installed.site / "ltx2" / "native")
+    return all(str(file) in said for file in files)
+
+
+def test_the_checkout_is_a_good_place_to_work_in(checkout: Path, installed: Installed) -> None:
     (checkout / "script.py").write_text(WHERE)
     (checkout / "test_it.py").write_text(f"def test():\n    {WHERE}\n")
     for line in (["-c", WHERE], ["script.py"], ["-m", "pytest", "-q", "-s", "test_it.py"]):
-        done = ran(*line, cwd=checkout, path=str(installed))
+        done = installed.ran(*line, cwd=checkout)
         assert done.returncode == 0, done.stdout + done.stderr
-        assert str(checkout / "ltx2" / "__init__.py") in done.stdout
-        assert str(installed / "ltx2" / "native") in done.stdout
-    done = ran("-m", "ltx2", "devices", cwd=checkout, path=str(installed))
+        assert used(checkout, installed, done.stdout)
+    done = installed.ran("-m", "ltx2", "devices", cwd=checkout)
     assert (done.returncode, done.stderr) == (0, "")
     assert "CPU" in done.stdout
 
 
-def test_a_library_of_another_version_is_refused(checkout: Path, installed: Path) -> None:
+NOTEBOOK = f"""
+import nbclient, nbformat
+book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell({WHERE!r})])
+nbclient.NotebookClient(book, timeout=300).execute()
+print(book.cells[0].outputs[0]["text"])
+"""
+
+
+def test_the_checkout_is_a_good_place_for_notebooks(checkout: Path, installed: Installed) -> None:
+    for name in ("nbclient", "ipykernel"):
+        pytest.importorskip(name, reason=f"needs {name}, of the extra dev")
+    done = installed.ran("-c", NOTEBOOK, cwd=checkout)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert used(checkout, installed, done.stdout)
+
+
+def test_a_library_that_is_older_than_the_checkout_is_refused(
+    checkout: Path, installed: Installed
+) -> None:
+    header = checkout / "native" / "include" / "ltx2.h"
+    header.parent.mkdir(parents=True)
+    shutil.copy(_native.header_path, header)
+    assert installed.ran("-c", WHERE, cwd=checkout).returncode == 0
+    header.write_text(header.read_text(encoding="utf-8") + "/* and more */\n", encoding="utf-8")
+    words = installed.ran("-c", WHERE, cwd=checkout).stderr.splitlines()[-1]
+    assert f"{installed.site / 'ltx2' / 'native'}, of another ltx2.h" in words
+    assert f"`{installed.python} -m pip install .`" in words
+
+
+def test_a_library_of_another_version_is_refused(checkout: Path, installed: Installed) -> None:
     init = checkout / "ltx2" / "__init__.py"
     init.write_text(init.read_text().replace(f'"{ltx2.__version__}"', '"9.9.9"'))
-    done = ran("-c", WHERE, cwd=checkout, path=str(installed))
+    done = installed.ran("-c", WHERE, cwd=checkout)
     words = done.stderr.splitlines()[-1]
     assert words.startswith("ImportError: ltx2: ")
-    for part in (installed, f"version {ltx2.__version__} ", checkout, "9.9.9", "pip install ."):
+    for part in (
+        installed.site,
+        f"version {ltx2.__version__} ",
+        checkout,
+        "9.9.9",
+        "pip install .",
+    ):
         assert str(part) in words
-    done = ran("-m", "ltx2", "devices", cwd=checkout, path=str(installed))
+    done = installed.ran("-m", "ltx2", "devices", cwd=checkout)
     assert done.returncode == 70
     assert done.stderr.startswith("ltx2: ") and done.stderr.count("\n") == 1
 
@@ -97,7 +156,7 @@ def distribution() -> metadata.Distribution:
 
 @pytest.mark.usefixtures("distribution")
 def test_this_checkout_is_a_good_place_to_work_in() -> None:
-    done = ran("-c", WHERE, cwd=ROOT, path="")
+    done = ran("-c", WHERE, cwd=ROOT)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(str(ROOT / "ltx2" / "__init__.py"))
 
@@ -112,6 +171,21 @@ def test_the_readme_leads_somewhere_on_a_package_index(
     assert ("raw", "docs/demo.png") in files
     assert [name for _, name in files if not (ROOT / name).is_file()] == []
     assert re.findall(r"\]\((?!https://).+?\)", text) == []
+
+
+def test_the_readme_compiles_its_c_program(moved: Path, model: str) -> None:
+    """Its own lines, with the library that is there in place of the one it builds."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    (program,) = re.findall(r"^```c\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    (lines,) = re.findall(r"^cmake -S native.*\n((?:.+\n)+?)```$", text, re.MULTILINE)
+    folder = moved.parent
+    moved.rename(folder / ".local")
+    (folder / "program.c").write_text(program)
+    demo = folder / "ltx2" / "demo"
+    demo.mkdir(parents=True)
+    for file in map(Path, model.split(os.pathsep)):
+        (demo / f"{file.name}.gguf").symlink_to(file)
+    assert "frames of" in built("env", f"HOME={folder}", "sh", "-euc", lines, cwd=folder)
 
 
 # ---- whose code it carries

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import GifImagePlugin, Image, WebPImagePlugin
 
 import ltx2
-from ltx2 import media, writer
+from ltx2 import containers, formats, media, writer
 
 METADATA = {"prompt": "ein roter Kreis → 赤い円", "seed": 2**64 - 1, "model": "m.gguf", "fps": 7.5}
 
@@ -80,14 +80,14 @@ def test_an_encoder_that_does_not_open_gives_way_to_the_next(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    real = media._try_encoder
+    real = containers._try_encoder
 
     def tried(name: str, *rest: Any) -> None:
         if name != "mpeg4":
             raise av.error.ExternalError(542398533, "no such chip")
         real(name, *rest)
 
-    monkeypatch.setattr(media, "_try_encoder", tried)
+    monkeypatch.setattr(containers, "_try_encoder", tried)
     with caplog.at_level(logging.WARNING, "ltx2"):
         ltx2.Video(clip, 8).save(tmp_path / "clip.mp4")
     assert "written with mpeg4, as libx264 takes no 96x64: no such chip" in caplog.text
@@ -141,7 +141,7 @@ def test_every_rate_plays_at_the_right_speed(
 ) -> None:
     """Browsers show a frame of a shorter delay for 100 ms."""
     for fps in RATES:
-        chosen, delays = media._times(fps, count, ending)
+        chosen, delays = formats.times(fps, count, ending)
         assert len(chosen) == len(delays)
         assert min(delays) >= shortest, fps
         assert all(delay % unit == 0 for delay in delays)
@@ -205,13 +205,13 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(
 ) -> None:
     target = tmp_path / f"clip{ending}"
     target.write_bytes(b"old")
-    real = media._WRITERS[ending]
+    real = formats.WRITERS[ending]
 
     def fails_late(path: Path, *rest: Any) -> None:
         real(path, *rest)
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setitem(media._WRITERS, ending, fails_late)
+    monkeypatch.setitem(formats.WRITERS, ending, fails_late)
     with pytest.raises(OSError, match="No space"):
         ltx2.Video(clip, 8).save(target)
     assert target.read_bytes() == b"old"
@@ -224,7 +224,7 @@ def test_a_codec_that_fails_is_an_os_error(
     def fails(*_: Any, **__: Any) -> None:
         raise av.error.ExternalError(542398533, "Generic error in an external library")
 
-    monkeypatch.setattr(media, "_frame", fails)
+    monkeypatch.setattr(containers, "_frame", fails)
     with pytest.raises(OSError, match=r"clip\.mp4: could not be written: Generic error"):
         ltx2.Video(clip, 8).save(tmp_path / "clip.mp4")
 

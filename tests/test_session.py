@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import TypeAlias
 
@@ -52,7 +53,11 @@ def test_a_video_has_its_shape_and_says_how_it_was_made(
     assert video.fps == 24
     about = dict(video.metadata)
     parts, negative = about.pop("parts"), about.pop("negative_prompt")
+    date = datetime.fromisoformat(about.pop("date"))
+    assert date.tzinfo and abs(datetime.now(timezone.utc) - date) < timedelta(hours=1)
     assert about == {
+        "version": ltx2.__version__,
+        "variant": "dev",
         "prompt": PROMPT,
         "model": ", ".join(path.name for path in tiny_model),
         "device": "CPU",
@@ -165,7 +170,7 @@ def test_a_seed_that_is_not_given_is_random_and_reported(
         first, second = session.t2v(PROMPT), session.t2v(PROMPT)
     assert first.seed is not None
     assert first.seed != second.seed
-    assert f"seed: {first.seed}" in caplog.text
+    assert f"seed {first.seed}" in caplog.text
     assert np.array_equal(session.t2v(PROMPT, seed=first.seed).frames, first.frames)
 
 
@@ -399,6 +404,10 @@ def test_progress_names_the_stages_in_order(session: ltx2.Session) -> None:
     stages = list(dict.fromkeys(progress.stage for progress in seen))
     assert [stage for stage in stages if stage != "load"] == ["text", "denoise", "decode"]
     assert all(0 <= progress.done <= progress.total for progress in seen)
+    passed = [progress.seconds for progress in seen]
+    assert passed[0] >= 0 and passed == sorted(passed)
+    last = {progress.stage: progress for progress in seen}["denoise"]
+    assert (last.done, last.left) == (last.total, 0)
     with pytest.raises(AttributeError):
         seen[0].done = 3  # type: ignore[misc]
 

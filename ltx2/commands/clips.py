@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 import ltx2
 
-from .generate import (
+from .flags import (
     applied,
-    chosen_images,
+    as_rate,
     crf_flag,
     field,
     generation,
-    load_array,
-    make_video,
     opening_flags,
     output_flag,
-    prompt_or_features,
     watching,
 )
+from .generate import chosen_images, name_of, prompt_or_features
+from .making import load_array, make_video
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -68,7 +68,9 @@ def v2v(
     rows = [ltx2.Reference(video, strength, attention) for video in references]
     pictures = chosen_images(images)
     make_video(
-        lambda session, wanted: session.v2v(text, rows, images=pictures, crf=crf, **wanted), options
+        lambda session, wanted: session.v2v(text, rows, images=pictures, crf=crf, **wanted),
+        options,
+        name_of(text),
     )
 
 
@@ -97,6 +99,7 @@ def a2v(
     make_video(
         lambda session, wanted: session.a2v(text, heard, images=pictures, crf=crf, **wanted),
         options,
+        name_of(text),
     )
 
 
@@ -127,6 +130,7 @@ def retake(
     make_video(
         lambda session, wanted: session.retake(prompt, video, *span, sound=sound, **wanted),
         options,
+        prompt,
     )
 
 
@@ -148,13 +152,20 @@ def extend(prompt: str, video: str, more: int, sound: str | None, **options: Any
     Many are made piece by piece; --frames is how long a piece is, with the context.
     """
     make_video(
-        lambda session, wanted: session.extend(prompt, video, more, sound=sound, **wanted), options
+        lambda session, wanted: session.extend(prompt, video, more, sound=sound, **wanted),
+        options,
+        prompt,
     )
 
 
 @click.command()
 @click.argument("video", metavar="VIDEO")
-@click.option("--fps", type=float, help="Frames per second; default: the video's own rate.")
+@click.option(
+    "--fps",
+    callback=as_rate,
+    metavar="RATE",
+    help="Frames per second; default: the video's own rate.",
+)
 @output_flag
 @opening_flags
 def upscale(video: str, **options: Any) -> None:
@@ -168,4 +179,4 @@ def upscale(video: str, **options: Any) -> None:
     def make(session: ltx2.Session, wanted: dict[str, Any]) -> ltx2.Video:
         return session.upscale(source, **wanted)
 
-    make_video(make, options)
+    make_video(make, options, f"{Path(video).stem} large")

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import ltx2
+from ltx2 import formats, media, runs
 from ltx2.about import speed_words
 from ltx2.model_files import paths as model_paths
 from ltx2.text import json_line, visible
 
 from . import plans
-from .terminal import Bars, answer, json_flag, parse_lora
+from .terminal import ProgressLine, answer, json_flag, parse_lora
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from ltx2.model_files import StrPath
 
 _KNOWN = ltx2.capabilities()
+_CLIPS = formats.WRITERS.keys() - {".npy", ".wav"}
+_NO_RUN: dict[str, Any] = {"model": None, "run": None, "problem": None}
 
 
 @click.command()
@@ -36,24 +39,32 @@ _KNOWN = ltx2.capabilities()
               "wrote into FILE.")  # fmt: skip
 @json_flag
 def info(files: Sequence[str], verify: bool, as_json: bool) -> None:
-    """Print what model FILEs hold, and what a run with them needs.
+    """Print what model FILEs hold, and what a run with them needs; of clips, how they were made.
 
     A FILE may be a folder, or a name of `ltx2 list`.
     """
-    paths = model_paths(files)
+    clips = {str(clip): _clip(clip) for file in files for clip in _clips(Path(file))}
+    paths = model_paths([file for file in files if not _clips(Path(file))])
     described = {str(file): ltx2.describe(file) for path in paths for file in _inside(Path(path))}
     if verify:
         from ltx2.convert import verify as check
 
-        with closing(Bars()) as bars:
+        with closing(ProgressLine()) as line:
             for file in described:
-                check(file, progress=bars.show)
-    run, problem = _run(paths)
+                check(file, progress=line.show)
+    about = {"files": described, "clips": clips, **(_run(paths) if paths else _NO_RUN)}
     if as_json:
-        click.echo(json_line({"files": described, "run": run, "problem": problem}))
+        click.echo(json_line(about))
         return
-    lines = [line for file, about in described.items() for line in (file, *_lines(about))]
-    lines += ["run:", *plans.lines(run)] if run else [f"run: {problem}"]
+    lines = [line for file, said in described.items() for line in (file, *_lines(said))]
+    for clip, said in clips.items():
+        recipe = said["recipe"] or {"problem": said["problem"]}
+        lines += [clip, *(f"{key}: {json.dumps(value)}" for key, value in recipe.items())]
+    if about["run"]:
+        lines += ["model:", *(f"{key}: {value}" for key, value in about["model"].items())]
+        lines += ["run:", *plans.lines(about["run"])]
+    elif paths:
+        lines.append(f"run: {about['problem']}")
     click.echo("\n".join(map(visible, lines)))
 
 
@@ -64,13 +75,36 @@ def _inside(path: Path) -> list[Path]:
     return sorted(file for file in path.rglob("*") if file.suffix in (".gguf", ".safetensors"))
 
 
-def _run(files: Sequence[StrPath]) -> tuple[dict[str, Any] | None, str | None]:
-    """What a video of the model's usual size takes; or why these files make none."""
+def _clips(path: Path) -> list[Path]:
+    """Itself, if that is a clip; those of a folder without a model."""
+    if not path.is_dir():
+        return [path] if path.suffix.lower() in _CLIPS and path.is_file() else []
+    if _inside(path):
+        return []
+    there = sorted(path.iterdir())
+    if there and all(file.suffix == ".png" and file.is_file() for file in there):  # its frames
+        return [path]
+    return [file for file in there if file.suffix.lower() in _CLIPS]
+
+
+def _clip(path: Path) -> dict[str, Any]:
+    """What it was made from, or why that is not known."""
+    try:
+        return {"recipe": media.read_metadata(path), "problem": None}
+    except ltx2.InvalidArgumentError as error:
+        return {"recipe": None, "problem": str(error)}
+
+
+def _run(files: Sequence[StrPath]) -> dict[str, Any]:
+    """What the model does by itself, and what a video of its usual size takes; or why these files
+    make none."""
     try:
         with ltx2.Session(files) as session:
-            return session.plan("a"), None
+            own = session.defaults
+            model = {"variant": runs.variant(session.is_demo, own), **own}
+            return {**_NO_RUN, "model": model, "run": session.plan("a")}
     except ltx2.Error as error:
-        return None, str(error)
+        return {**_NO_RUN, "problem": str(error)}
 
 
 def _lines(about: dict[str, Any]) -> Iterator[str]:
@@ -121,6 +155,8 @@ def _device_line(device: dict[str, Any]) -> str:
     if device["memory"]:
         free, total = (device[key] / 2**30 for key in ("memory_free", "memory"))
         line += f", {free:.1f} of {total:.1f} GiB free"
+    if device["driver"]:
+        line += f", {device['driver']}"
     if device["problem"]:
         return visible(f"{line}; not used: {device['problem']}")
     return visible(f"{line}, {speed_words(device)}")
@@ -172,8 +208,8 @@ def convert(
         return
     if output is None:
         raise click.UsageError("Missing option '-o' / '--output'.")
-    with closing(Bars()) as bars:
-        converting.convert(paths, output, kind, **options, progress=bars.show)
+    with closing(ProgressLine()) as line:
+        converting.convert(paths, output, kind, **options, progress=line.show)
     answer(output, {}, as_json)
 
 

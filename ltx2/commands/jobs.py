@@ -11,17 +11,9 @@ import click
 from ltx2 import writer
 from ltx2.jobs import Job, recipe
 
-from .generate import (
-    OPENING,
-    field,
-    keeping,
-    make_video,
-    opened,
-    opening_flags,
-    output_flag,
-    watching,
-)  # fmt: skip
-from .terminal import Bars, answer
+from .flags import OPENING, field, keeping, opening_flags, output_flag, watching
+from .making import make_video, opened
+from .terminal import ProgressLine, answer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,10 +36,11 @@ def resume(job: str, output: str | None, **options: Any) -> None:
         raise click.UsageError("the job does not say where to save the video; give -o")
     if output is None and os.path.lexists(begun.output or ""):
         raise click.UsageError(f"{begun.output} is there already; -o {begun.output} replaces it")
+    options["yes"] = True  # it was said
     options["output"] = output or begun.output
     options["model"] = options["model"] or begun.model
     make_video(
-        lambda session, wanted: session.resume(job, **wanted), options, begun.request.options,
+        lambda session, wanted: session.resume(job, **wanted), options, "", begun.request.options,
         resumed=job,
     )  # fmt: skip
 
@@ -62,12 +55,15 @@ def resume(job: str, output: str | None, **options: Any) -> None:
 def replay(video: str, images: Sequence[str], **options: Any) -> None:
     """Make the clip of VIDEO again, from what its metadata says.
 
-    VIDEO is an .mp4, .gif, .webp or a folder of .png that ltx2 saved. A clip that passes through
-    pictures needs the same IMAGES once more.
+    VIDEO is a file that ltx2 saved, but for .npy and .wav, or a folder of .png. A clip that passes
+    through pictures needs the same IMAGES once more.
     """
     request, _ = recipe(video, images)
     make_video(
-        lambda session, wanted: session.replay(video, images, **wanted), options, request.options
+        lambda session, wanted: session.replay(video, images, **wanted),
+        options,
+        f"{request.prompt} {request.options['seed']}",
+        request.options,
     )
 
 
@@ -87,8 +83,8 @@ def encode(prompt: str, **options: Any) -> None:
     output, as_json = options.pop("output"), options.pop("as_json")
     opening = {name: options.pop(name) for name in OPENING}
     writer.check(output)
-    with opened(opening) as session, closing(Bars(f"model: {session.model}")) as bars:
-        features = session.encode(prompt, progress=bars.show, **options)
+    with opened(opening) as session, closing(ProgressLine()) as line:
+        features = session.encode(prompt, progress=line.show, **options)
     features.save(output)
     about = {"prompt": features.prompt, "negative_prompt": features.negative_prompt}
     answer(output, about, as_json)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -59,6 +60,11 @@ def clock(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
+def pace(seconds: float) -> str:
+    """How fast it goes, where one takes so long."""
+    return f"{clock(seconds)} each" if seconds >= 1 else f"{1 / seconds:.0f} a second"
+
+
 class TimeLeft:
     """Of a run with a plan, which says what part of it is done; the clock says how fast it goes."""
 
@@ -66,15 +72,57 @@ class TimeLeft:
         self.stages: dict[str, float] = {s["stage"]: s["seconds"] for s in plan["stages"]}
         self.began = time.monotonic()
 
-    def at(self, progress: Progress) -> float | None:
-        """Seconds; None while it cannot be told."""
+    def done(self, progress: Progress) -> float | None:
+        """Which part of the run, 0 to 1; None while it cannot be told."""
         names = list(self.stages)
         if progress.stage not in names or not progress.total:
             return None
         before = names[: names.index(progress.stage)]
         done = sum(self.stages[name] for name in before)
         done += self.stages[progress.stage] * progress.done / progress.total
-        total = sum(self.stages.values())
-        if done < total / 100:  # too early to know more than the plan
-            return total - done
-        return (time.monotonic() - self.began) * (total - done) / done
+        return done / sum(self.stages.values())
+
+    def at(self, progress: Progress) -> float | None:
+        """Seconds; None while it cannot be told."""
+        done = self.done(progress)
+        if done is None:
+            return None
+        if done < 0.01:  # too early to know more than the plan
+            return (1 - done) * sum(self.stages.values())
+        return (time.monotonic() - self.began) * (1 - done) / done
+
+
+class StageTimes:
+    """How long each stage of a run takes, by the clock."""
+
+    def __init__(self) -> None:
+        self.stage = ""
+        self._seconds: dict[str, float] = {}
+        self._began = self._last = time.monotonic()
+        self._first = 0  # what was done when the stage began, which took no time
+
+    def at(self, progress: Progress) -> None:
+        """A report of progress: the time since the last one was the stage's."""
+        now = time.monotonic()
+        if progress.stage != self.stage:
+            self.stage, self._began, self._first = progress.stage, self._last, progress.done
+        self._seconds[self.stage] = self._seconds.get(self.stage, 0.0) + now - self._last
+        self._last = now
+
+    def each(self, progress: Progress) -> float | None:
+        """Seconds for one of those that the stage counts; None while it cannot be told."""
+        done = progress.done - self._first
+        return (self._last - self._began) / done if done > 0 else None
+
+    def words(self) -> str:
+        return ", ".join(f"{stage} {clock(seconds)}" for stage, seconds in self._seconds.items())
+
+
+def peak_memory() -> int | None:
+    """Bytes that this process has had at most, mapped files among them; None: not told here."""
+    if sys.platform == "win32":
+        return None
+    import resource
+
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most if sys.platform == "darwin" else most * 1024

@@ -9,7 +9,8 @@ import click
 from ltx2._process import say
 from ltx2.text import json_line
 
-from .generate import opened, opening_flags
+from .flags import opening_flags
+from .making import opened
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import re
 import sys
@@ -11,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 import click
 from tqdm import tqdm
 
-from ltx2 import _process
+from ltx2 import _process, runs
 from ltx2._process import say
 from ltx2.text import json_line, visible
 
 from . import plans
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from ltx2.video import Progress
@@ -55,63 +56,110 @@ def answer_paths(paths: Sequence[Path], about: Mapping[str, Any], as_json: bool)
         answer(str(path), {}, as_json=False)
 
 
-class Bars:
-    """One bar per stage on stderr, if that is a terminal; `title` is said when the work begins."""
+class Said(logging.Handler):
+    """Messages on stderr: warnings, with -v more, and unless -q the line that begins a run.
 
-    def __init__(self, title: str = "") -> None:
-        self.title = title
-        self.stage = ""
-        self.bar: tqdm[Any] | None = None
+    A warning stands there once, though a trial and the work itself both give it.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.quiet = self.verbose = False
+        self.cost = ""  # what the run takes that begins, if that is worth a word
+        self.warnings: set[str] = set()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.name == runs.log.name:
+            return not self.quiet
+        text = record.getMessage()
+        if record.levelno < logging.WARNING:
+            return self.verbose
+        known = text in self.warnings
+        self.warnings.add(text)
+        return not known
+
+    def emit(self, record: logging.LogRecord) -> None:
+        begins = record.name == runs.log.name
+        say(record.getMessage() + (f"; {self.cost}" if begins and self.cost else ""))
+
+
+def said() -> Said:
+    """That of the command which runs."""
+    return click.get_current_context().ensure_object(Said)
+
+
+def can_answer() -> bool:
+    """Whether someone sits there."""
+    return bool(sys.stdin and sys.stdin.isatty())
+
+
+class ProgressLine:
+    """How far a run is, in one line of stderr if that is a terminal: the stage, its rate, and the
+    time that is left.
+
+    Of a run with a plan the bar is the whole run; else each stage fills it anew.
+    """
+
+    def __init__(self) -> None:
+        self.quiet = said().quiet  # now: reports may come from other threads
+        self.times = plans.StageTimes()
         self.left: plans.TimeLeft | None = None
-        self.written = ""  # the stage whose text stands in place of its bar
+        self.bar: tqdm[Any] | None = None
+        self.written = ""  # the stage whose text stands in place of the bar
 
     def expect(self, plan: dict[str, Any]) -> None:
-        """A run that takes long begins with what it will take, and shows what is left of that."""
-        if plan["seconds"] > plans.LONG:
-            self._say_title()
-            say(plans.summary(plan))
-            self.left = plans.TimeLeft(plan)
-
-    def _say_title(self) -> None:
-        title, self.title = self.title, ""
-        if title:
-            say(title)
+        """What the run will take; without it, its stages come one by one."""
+        self.left = plans.TimeLeft(plan)
 
     def show(self, progress: Progress) -> None:
         _process.check()
-        self._say_title()
+        self.times.at(progress)
         with contextlib.suppress(OSError):  # a terminal that was closed
-            if sys.stderr and sys.stderr.isatty():
+            if self._is_seen() and progress.stage != self.written:
                 self._draw(progress)
 
     def write(self, text: str) -> None:
-        """What a stage writes, on a terminal, in place of its bar."""
+        """What a stage writes, on a terminal, in place of the bar."""
         with contextlib.suppress(OSError):
-            if sys.stderr and sys.stderr.isatty():
-                if self.written != self.stage:
+            if self._is_seen():
+                if self.written != self.times.stage:
                     self.close()
-                self.written = self.stage
+                self.written = self.times.stage
                 sys.stderr.write(visible(text))
                 sys.stderr.flush()
 
+    def _is_seen(self) -> bool:
+        return not self.quiet and bool(sys.stderr) and sys.stderr.isatty()
+
     def _draw(self, progress: Progress) -> None:
-        if progress.stage == self.written:
-            return
-        if self.bar is None or progress.stage != self.stage:
-            self.close()
-            self.stage = progress.stage
-            unit: dict[str, Any] = {}
-            if progress.stage in _OF_BYTES:  # what is there at the start took no time
-                unit = {"unit": "B", "unit_scale": True, "initial": progress.done}
-            self.bar = tqdm(
-                desc=f"{progress.stage:>7}", total=progress.total, file=sys.stderr, **unit
-            )
-        self.bar.total = progress.total
-        self.bar.n = progress.done
-        left = self.left.at(progress) if self.left else None
-        if left is not None:
-            self.bar.set_postfix_str(f"{plans.clock(left)} left in all", refresh=False)
+        figures = ", ".join(self._figures(progress))
+        text = f"{progress.stage:>7} {{percentage:3.0f}}%|{{bar}}| {figures}"
+        if self.bar is None:
+            self.bar = tqdm(total=1.0, file=sys.stderr, dynamic_ncols=True, bar_format=text)
+        self.bar.bar_format = text
+        done = progress.done / (progress.total or 1)
+        if self.left:
+            part = self.left.done(progress)
+            done = self.bar.n if part is None else part
+        self.bar.n = min(1.0, done)
         self.bar.refresh()
+
+    def _figures(self, progress: Progress) -> Iterator[str]:
+        in_bytes = progress.stage in _OF_BYTES
+        done, total = (
+            f"{tqdm.format_sizeof(number)}B" if in_bytes else str(number)
+            for number in (progress.done, progress.total)
+        )
+        yield f"{done}/{total}"
+        each = self.times.each(progress)
+        if each:
+            yield f"{tqdm.format_sizeof(1 / each)}B/s" if in_bytes else plans.pace(each)
+        if self.left:
+            left = self.left.at(progress)
+        else:
+            left = each and each * (progress.total - progress.done)
+        if left is not None:
+            yield f"{plans.clock(left)} left{'' if self.left else ' of this stage'}"
 
     def close(self) -> None:
         bar, self.bar = self.bar, None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
@@ -12,12 +11,12 @@ from ltx2 import hub
 from ltx2._process import say
 from ltx2.text import json_line, visible
 
-from .terminal import Bars, answer_paths, json_flag
+from .terminal import ProgressLine, answer_paths, can_answer, json_flag
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ltx2.download import Plan
+    from ltx2.hub import Plan
 
 
 @click.command()
@@ -32,19 +31,14 @@ def pull(name: str, yes: bool, as_json: bool) -> None:
     wanted = hub.model_set(name)
 
     def begin(plan: Plan) -> None:
-        for line in _described(plan):
-            say(line)
-        if plan.missing and not yes and _can_answer():
+        for text in _described(plan):
+            say(text)
+        if plan.missing and not yes and can_answer():
             click.confirm("ltx2: download it, under these licences?", abort=True, err=True)
 
-    with closing(Bars()) as bars:
-        paths = hub.pull(name, begin=begin, progress=bars.show)
+    with closing(ProgressLine()) as line:
+        paths = hub.pull(name, begin=begin, progress=line.show)
     answer_paths(paths, {"name": wanted.name}, as_json)
-
-
-def _can_answer() -> bool:
-    """Whether someone sits there."""
-    return bool(sys.stdin and sys.stdin.isatty())
 
 
 def _described(plan: Plan) -> Iterator[str]:

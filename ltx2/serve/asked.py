@@ -9,17 +9,16 @@ import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ltx2._native import ffi
+from ltx2.clips import nearest_count
+from ltx2.commands.flags import kind
 from ltx2.errors import InvalidArgumentError
 from ltx2.request import Options
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_DECLARED = dict(ffi.typeof("ltx2_video_params").fields)
 # Beside Options, whose `noise` is an array: no one types it.
 _OPENAI = {"model", "prompt", "seconds", "size", "input_reference"}
-_GROUP = 8  # frames of a latent one
 
 
 @dataclass(frozen=True)
@@ -33,17 +32,7 @@ class Asked:
     """The name that `Folder.keep_picture` gave the first frame."""
 
 
-def _kind(name: str) -> type[Any]:
-    """What the header declares."""
-    declared = _DECLARED[name].type
-    if name == "audio":
-        return bool
-    if declared.kind != "primitive":
-        return str
-    return float if declared.cname == "float" else int
-
-
-KINDS = {name: _kind(name) for name in Options.__annotations__ if name != "noise"}
+KINDS = {name: kind(name) for name in Options.__annotations__ if name != "noise"}
 
 
 def asked(fields: Mapping[str, Any], picture: str | None, model: str, fps: float) -> Asked:
@@ -69,18 +58,18 @@ def asked(fields: Mapping[str, Any], picture: str | None, model: str, fps: float
 
 
 def _value(name: str, value: Any) -> Any:
-    kind = KINDS[name]
-    if kind is bool and value in ("true", "false"):
+    wanted = KINDS[name]
+    if wanted is bool and value in ("true", "false"):
         return value == "true"
-    if isinstance(value, str) and kind in (int, float):
+    if isinstance(value, str) and wanted in (int, float):
         try:
-            return kind(value)
+            return wanted(value)
         except ValueError:
             raise InvalidArgumentError(f"{name}: {value!r} is no number") from None
-    fits = isinstance(value, (int, float) if kind is float else kind)
-    if not fits or isinstance(value, bool) is not (kind is bool):
+    fits = isinstance(value, (int, float) if wanted is float else wanted)
+    if not fits or isinstance(value, bool) is not (wanted is bool):
         words = {str: "text", bool: "true or false", int: "a whole number", float: "a number"}
-        raise InvalidArgumentError(f"{name}: {value!r} is not {words[kind]}")
+        raise InvalidArgumentError(f"{name}: {value!r} is not {words[wanted]}")
     return value
 
 
@@ -94,12 +83,10 @@ def _size(size: Any) -> dict[str, int]:
 
 
 def _frames(seconds: Any, fps: float) -> int:
-    """The nearest number of frames that there is."""
     try:
-        groups = round(float(seconds) * fps / _GROUP)
+        return nearest_count(float(seconds) * fps)
     except (TypeError, ValueError, OverflowError):
         raise InvalidArgumentError(f"seconds: {seconds!r} is no number") from None
-    return max(0, groups) * _GROUP + 1
 
 
 def picture_bytes(reference: Any) -> bytes | str | None:

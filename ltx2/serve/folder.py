@@ -23,15 +23,17 @@ from PIL import Image
 
 from ltx2 import jobs, media, writer
 from ltx2.errors import Error, InvalidArgumentError
-from ltx2.request import hash_of
+from ltx2.request import CRF, hash_of
 
 from .asked import KINDS, Asked
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-KINDS_OF_CLIPS = {".mp4": "video/mp4", ".gif": "image/gif", ".webp": "image/webp"}
-CRF = 33  # of `Session.i2v`
+KINDS_OF_CLIPS = {
+    ".mp4": "video/mp4", ".webm": "video/webm", ".gif": "image/gif", ".webp": "image/webp",
+    ".apng": "image/apng",
+}  # fmt: skip
 _HASH = re.compile(r"[0-9a-f]{64}")
 
 

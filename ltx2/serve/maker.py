@@ -15,6 +15,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from ltx2 import media
+from ltx2.commands.plans import TimeLeft
 from ltx2.errors import CancelledError, InvalidArgumentError
 
 from .shown import shown
@@ -41,22 +42,16 @@ class Running:
         self.progress: Progress | None = None
         self.fraction = 0.0
         """Of the whole run, as its plan has it."""
+        self._plan = TimeLeft(entry.plan)
         self._begun: tuple[float, float] | None = None  # when, and at which fraction
 
     def update(self, progress: Progress) -> bool:
-        """Whether it is another one than before."""
-        if progress == self.progress:
-            return False
-        self.progress = progress
-        stages = self.entry.plan["stages"]
-        names = [stage["stage"] for stage in stages]
-        if progress.stage in names and progress.total:
-            at = names.index(progress.stage)
-            done = sum(stage["seconds"] for stage in stages[:at])
-            done += stages[at]["seconds"] * progress.done / progress.total
-            self.fraction = max(self.fraction, done / (self.entry.plan["seconds"] or 1))
+        """Whether there is more to tell than before."""
+        now, self.progress = self.progress, progress
+        if (done := self._plan.done(progress)) is not None:
+            self.fraction = max(self.fraction, done)
             self._begun = self._begun or (time.monotonic(), self.fraction)
-        return True
+        return now is None or _place(now) != _place(progress)
 
     def seconds_left(self) -> float | None:
         """As fast as it went so far; before that is known, as the plan says."""
@@ -67,6 +62,10 @@ class Running:
         if made < 0.02:
             return float(self.entry.plan["seconds"]) * (1 - self.fraction)
         return (time.monotonic() - began) * (1 - self.fraction) / made
+
+
+def _place(progress: Progress) -> tuple[str, int, int]:
+    return progress.stage, progress.done, progress.total
 
 
 class Maker(threading.Thread):

@@ -73,8 +73,9 @@ LTX2_API int32_t ltx2_device_count(void);
 LTX2_API const char * ltx2_device_name(int32_t index); /* "Vulkan0", "CPU"; NULL out of range */
 
 /* What a trial of each shows, as JSON: [{"name", "description", "kind" ("cpu", "gpu", "integrated"),
-   "library", "memory", "memory_free" (null: unknown), "speed" in multiply-adds a second, "error": NMSE
-   against the processor's, "lacks": what that computes for it, "problem" or null}]. OUT_OF_MEMORY. */
+   "library", "driver", "memory", "memory_free" (null: unknown), "speed" in multiply-adds a second,
+   "error": NMSE against the processor's, "lacks": what that computes for it, "problem" or null}].
+   OUT_OF_MEMORY. */
 LTX2_API ltx2_status ltx2_try_devices(char ** out);
 /* What this library knows, as JSON: {"version", "defaults" where no file states any, "schedules",
    "samplers", "stages" of progress, "parts" of a model with "id", "title", "need" ("always", "optional",

@@ -3,6 +3,7 @@
 #include "base/named.h"
 #include "base/progress.h"
 #include "convert.h"
+#include "graph/driver.h"
 #include "graph/trial.h"
 #include "model/describe.h"
 #include "request.h"
@@ -24,6 +25,7 @@ static Json device(const std::string & name) {
     size_t free = 0, total = 0;
     ggml_backend_dev_memory(found, &free, &total);
     const auto type = ggml_backend_dev_type(found);
+    const std::string driver = driver_of(found);
     const Trial trial = try_device(name, 0);
     return Json::Object{{"name", name},
                         {"description", ggml_backend_dev_description(found)},
@@ -31,6 +33,7 @@ static Json device(const std::string & name) {
                                  : type == GGML_BACKEND_DEVICE_TYPE_GPU ? "gpu"
                                                                         : "integrated"},
                         {"library", ggml_backend_reg_name(ggml_backend_dev_backend_reg(found))},
+                        {"driver", driver.empty() ? Json() : Json(driver)},
                         {"memory", memory(total)},
                         {"memory_free", memory(free)},
                         {"speed", trial.speed},

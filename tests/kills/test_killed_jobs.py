@@ -89,7 +89,7 @@ def works(tiny_model: list[Path], folder: Path) -> Iterator[list[Work]]:
     picture = folder / "in.png"
     frames = np.random.default_rng(0).integers(0, 255, (1, 64, 64, 3), dtype=np.uint8)
     ltx2.Video(frames, 1).save(picture)
-    first = str(picture / "0000.png")
+    first = str(picture)
     models = [word for file in tiny_model for word in ("--model", str(file))]
     common = ["-o", "clip.npy", "--job", "clip.job", "--threads", "1", *SETTINGS, *models]
     yield [

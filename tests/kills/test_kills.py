@@ -109,6 +109,7 @@ class Job:
     def resume(self, folder: Path) -> Run:
         process = subprocess.Popen(
             [sys.executable, "-m", "ltx2", *self.line], cwd=folder,
+            env={**os.environ, "SOURCE_DATE_EPOCH": "0"},  # files are compared as they are
             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
         )  # fmt: skip
         return Run(process, folder, set(self.old))

@@ -1,0 +1,227 @@
+"""What every command does that makes a video, around the call itself."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import secrets
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+import numpy as np
+
+import ltx2
+from ltx2 import clips, media
+from ltx2._process import say
+
+from . import plans
+from .flags import OPENING
+from .outputs import Output, named
+from .pictures import terminal_writer
+from .terminal import ProgressLine, answer, parse_lora, said
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    Make = Callable[[ltx2.Session, dict[str, Any]], ltx2.Video]
+    Plan = Callable[[ltx2.Session, dict[str, Any]], dict[str, Any]]
+
+_WATCHING = {"latents": "--save-latents", "preview": "--preview"}
+
+
+def opened(options: Mapping[str, Any], *, keep_loaded: bool = False) -> ltx2.Session:
+    """With the options of `opening_flags`."""
+    return ltx2.Session(
+        list(options["model"]) or None,
+        device=_device(options["device"]),
+        threads=options["threads"],
+        low_memory=options["low_memory"],
+        keep_loaded=keep_loaded,
+        loras=dict(map(parse_lora, options["loras"])),
+    )
+
+
+def _device(name: str | None) -> str | None:
+    """As it is spelled here; its case does not matter."""
+    if name is None:
+        return None
+    known = ["auto", *ltx2.devices()]
+    return next((device for device in known if device.lower() == name.lower()), name)
+
+
+def make_video(
+    make: Make,
+    options: dict[str, Any],
+    name: str,
+    size: Mapping[str, Any] | None = None,
+    plan: Plan | None = None,
+    resumed: str | None = None,
+) -> str:
+    """Make one clip of all that the command line says: check the output, open, plan, make, save.
+
+    Returns its path. `name` is what it is called where nothing else is said, with the seed if there
+    is one; `size` the video's, where no option says it; `resumed` the job that goes once it is
+    saved.
+    """
+    as_json, yes = options.pop("as_json"), options.pop("yes")
+    opening = {name: options.pop(name) for name in OPENING}
+    clip = Clip(make, plan, options, name)
+    clip.check({**options, **(size or {})}, yes=yes)
+    with opened(opening) as session, closing(ProgressLine()) as line:
+        video = clip.made(session, line)
+    finish(clip, video, line, as_json=as_json)
+    if finished := clip.job or resumed:
+        Path(finished).unlink(missing_ok=True)
+    return clip.output.path
+
+
+def finish(clip: Clip, video: ltx2.Video, line: ProgressLine, *, as_json: bool) -> None:
+    """Say how it went, save it, answer."""
+    if "enhanced_from" in video.metadata and not (said().verbose or said().quiet):
+        say(f"prompt: {video.metadata['prompt']}")  # else it was logged
+    if said().verbose:
+        peak = plans.peak_memory()
+        memory = f"; peak memory {plans.size(peak)}, mapped files included" if peak else ""
+        say(f"{line.times.words()}{memory}")
+    clip.output.save(video)
+    answer(clip.output.path, video.metadata, as_json)
+
+
+class Clip:
+    """One clip: how it is made, with which options, and where it goes."""
+
+    def __init__(self, make: Make, plan: Plan | None, options: dict[str, Any], name: str) -> None:
+        self.make, self.plan = make, plan
+        given = options.pop("output")
+        self.job: str | None = options.pop("job", None)
+        self.duration: float | None = options.pop("duration", None)
+        if "seed" in options and options["seed"] is None:
+            options["seed"] = secrets.randbits(32)
+        self.wanted = wanted_of(options)
+        self.output = Output.of(given, named(name, options.get("seed")))
+
+    def check(self, about: Mapping[str, Any], *, yes: bool) -> None:
+        """Refuse, before any work, files that could not be written."""
+        self.output.check(about, yes=yes)
+        beside = {f: self.wanted[name] for name, f in _WATCHING.items() if name in self.wanted}
+        _check_names({"-o": self.output.path, "--job": self.job, **beside})
+        if "latents" in self.wanted:
+            self.wanted["latents"] = _latents_writer(self.wanted["latents"])
+
+    def made(self, session: ltx2.Session, line: ProgressLine) -> ltx2.Video:
+        wanted = self.wanted = with_frames(self.wanted, self.duration, session)
+        if self.plan and not session.is_demo:  # which is done before a plan is
+            self._expect(session, line)
+        if "preview" in wanted:
+            rate = (wanted.get("fps") or 24) / 8  # of latent frames
+            wanted["preview"] = _preview(wanted["preview"], rate, line)
+        if "enhance" in wanted:
+            wanted["enhance"]["text"] = line.write
+        if self.job:
+            wanted["job"] = (self.job, self.output.path)
+        return self.make(session, {**wanted, "progress": line.show})
+
+    def _expect(self, session: ltx2.Session, line: ProgressLine) -> None:
+        """A run that takes long begins with what it will take."""
+        assert self.plan is not None
+        known = {name: value for name, value in self.wanted.items() if name not in _WATCHING}
+        planned = self.plan(session, known)
+        line.expect(planned)
+        said().cost = plans.summary(planned) if planned["seconds"] > plans.LONG else ""
+
+
+def wanted_of(options: Mapping[str, Any]) -> dict[str, Any]:
+    """What was given of them, as the methods of `Session` take it."""
+    wanted = {name: value for name, value in options.items() if value is not None}
+    if (file := wanted.pop("enhance_instructions", None)) is not None:
+        wanted["enhance"] = {"instructions": read_text("instructions", file, 1 << 20)}
+    elif wanted.get("enhance"):
+        wanted["enhance"] = {}
+    else:
+        wanted.pop("enhance", None)
+    if "noise" in wanted:
+        wanted["noise"] = load_array("noise", wanted["noise"])
+    return wanted
+
+
+def with_frames(
+    wanted: dict[str, Any], duration: float | None, session: ltx2.Session
+) -> dict[str, Any]:
+    """With as many as last so many seconds."""
+    if duration is None:
+        return wanted
+    if "frames" in wanted:
+        raise click.UsageError("--duration stands in place of --frames; give one of them")
+    fps = wanted.get("fps") or session.defaults["fps"]
+    return {**wanted, "frames": clips.nearest_count(duration * fps)}
+
+
+def read_text(what: str, path: str, most: int) -> str:
+    """Of a file, `most` bytes and one; "-" is what comes on stdin."""
+    with click.open_file(path, "rb") as file:
+        raw: bytes = file.read(most + 1)
+    try:
+        return raw.decode()
+    except UnicodeDecodeError as error:
+        raise ltx2.InvalidArgumentError(f"{what}: {path}: {error}") from None
+
+
+def load_array(name: str, path: str) -> Any:
+    try:
+        with Path(path).open("rb") as file:
+            return np.lib.format.read_array(file, allow_pickle=False)
+    except MemoryError:
+        raise
+    except Exception as error:  # a damaged header raises whatever NumPy's parser meets
+        raise ltx2.InvalidArgumentError(f"{name}: {path} cannot be read: {error}") from None
+
+
+def _check_names(files: Mapping[str, str | None]) -> None:
+    seen: dict[str, str] = {}
+    for flag, file in files.items():
+        if not file or file == "-":
+            continue
+        other = seen.setdefault(os.path.realpath(file), flag)
+        if other == "-o" != flag:
+            raise click.UsageError(f"{flag} names the output; the video would replace it")
+        if other != flag:
+            raise click.UsageError(f"{flag} and {other} name the same file")
+
+
+def _latents_writer(path: str) -> Callable[[Any], None]:
+    """Refuses now a path it could not write to; a disk that fills later does not end the run."""
+    write = media.array_writer(path)
+
+    def written(latents: Any) -> None:
+        try:
+            write(latents)
+        except OSError as error:
+            kept = media.rescue(path, {"latents": latents})
+            place = f"they are kept in {kept[1]}" if kept else "nor could they be kept elsewhere"
+            logging.getLogger("ltx2").warning("latents: %s; %s", error, place)
+
+    return written
+
+
+def _preview(path: str, rate: float, line: ProgressLine) -> Callable[[Any], None]:
+    """Into the file, and into the terminal where it can show pictures."""
+    show = terminal_writer()
+    write = None if path == "-" else media.preview_writer(path, rate)
+    if path == "-" and not show:
+        raise click.UsageError("--preview -: this terminal is not known to show pictures")
+
+    def both(pictures: Any) -> None:
+        if write:
+            try:
+                write(pictures)
+            except OSError as error:  # the clip matters more
+                logging.getLogger("ltx2").warning("preview: %s", error)
+        if show:
+            line.close()
+            with contextlib.suppress(OSError):  # a terminal that was closed
+                show(pictures)
+
+    return both

@@ -1,0 +1,104 @@
+"""Where a clip goes: its name, what may be replaced, how it is saved, and what if that fails."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ltx2 import media
+from ltx2._process import say
+
+from .terminal import can_answer, said
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import ltx2
+
+_LONGEST = 40  # letters of a prompt in a name
+
+
+@dataclass
+class Output:
+    """A path, as it is given; or one that nothing has yet, which `stem` begins."""
+
+    path: str
+    stem: str = ""
+
+    @staticmethod
+    def of(given: str | None, name: str) -> Output:
+        """What `-o` says; without it, and in a folder that it says, one that is called `name`."""
+        if given is not None and not is_folder(given):
+            return Output(given)
+        stem = os.path.join(given or "", name)  # noqa: PTH118 - as it is given
+        return Output(_free(stem), stem)
+
+    def check(self, about: Mapping[str, Any], *, yes: bool) -> None:
+        """Refuse what could not be written, and what someone who is asked wants to keep."""
+        known = ("width", "height", "frames", "fps")
+        media.check_output(self.path, **{name: about.get(name) for name in known})
+        if yes or self.stem or not os.path.lexists(media.target_of(self.path)):
+            return
+        if can_answer():
+            click.confirm(f"ltx2: {self.path} is there; replace it?", abort=True, err=True)
+        elif not said().quiet:
+            say(f"{self.path}: is there, and is replaced once the new one is complete")
+
+    def save(self, video: ltx2.Video) -> None:
+        """If that fails, nothing is lost: the frames are kept, or at least the latents."""
+        try:
+            while not self._saved(video):
+                self.path = _free(self.stem)
+        except Exception:
+            _keep(video, self.path)
+            raise
+
+    def _saved(self, video: ltx2.Video) -> bool:
+        """False where another run took the name meanwhile."""
+        try:
+            video.save(self.path, replace=not self.stem)
+        except FileExistsError:
+            return False
+        return True
+
+
+def named(prompt: str, seed: int | None = None) -> str:
+    """A name for a clip: the first words of its prompt, and its seed."""
+    letters = "".join(c if c.isalnum() else " " for c in prompt.lower()[:200])
+    name = ""
+    for word in letters.split():
+        if len(name) + len(word) >= _LONGEST:
+            break
+        name += f"-{word}" if name else word
+    name = name or letters.replace(" ", "")[:_LONGEST] or "clip"
+    return name if seed is None else f"{name}-{seed}"
+
+
+def is_folder(path: str) -> bool:
+    """And not one of frames, which a new one replaces."""
+    if path.endswith(("/", os.sep)):
+        return True
+    return os.path.isdir(path) and not Path(path).suffix  # noqa: PTH112 - of any path
+
+
+def _free(stem: str) -> str:
+    names = itertools.chain([f"{stem}.mp4"], (f"{stem}-{i}.mp4" for i in itertools.count(2)))
+    return next(name for name in names if not os.path.lexists(name))
+
+
+def _keep(video: ltx2.Video, output: str) -> None:
+    arrays = {"frames": video.frames, "latents": video.latents}
+    kept = media.rescue(output, {n: a for n, a in arrays.items() if a is not None})
+    if kept is None:
+        say("nor could the frames be kept anywhere")
+        return
+    name, path = kept
+    use = f"`ltx2 decode` with --fps {video.fps:g} makes a video of them"
+    if name == "frames":
+        use = f"in Python, ltx2.Video(numpy.load(path), {video.fps:g}).save saves them"
+    say(f"the {name} are kept in {path}; {use}")

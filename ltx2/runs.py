@@ -1,0 +1,57 @@
+"""What is said of a run as it begins, and what its video keeps of how it was made."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import time
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+
+from . import __version__
+from .text import visible
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+log = logging.getLogger("ltx2.run")
+"""Has one line for each run, as it begins, at the level INFO."""
+
+
+def variant(is_demo: bool, usual: Mapping[str, Any]) -> str:
+    """What kind of model it is, by what it does where nothing else is asked for."""
+    if is_demo:
+        return "demo"
+    return "distilled" if usual["schedule"] == "distilled" else "dev"
+
+
+def about(**model: Any) -> dict[str, Any]:
+    """For the metadata of a video: what made it, and when; or the time that SOURCE_DATE_EPOCH says,
+    for files that are the same byte for byte.
+    """
+    stated = os.environ.get("SOURCE_DATE_EPOCH", "")
+    seconds = int(stated) if re.fullmatch("[0-9]{1,10}", stated) else time.time()
+    date = datetime.fromtimestamp(seconds, timezone.utc).isoformat(timespec="seconds")
+    return {**model, "version": __version__, "date": date}
+
+
+def begin(model: Mapping[str, Any], options: Mapping[str, Any]) -> None:
+    """Say it: with which model, and what of, as far as `options` have that."""
+    kind = f"{model['variant']} model " if "variant" in model else ""
+    words = f"{kind}({model['model']}) on {model['device']}"
+    if options:
+        words += f": {_making(options)}"
+    log.info("%s", visible(words))
+
+
+def _making(options: Mapping[str, Any]) -> str:
+    sound = " with sound" if options.get("audio") else ""
+    recipe = options.get("recipe", "one-stage")
+    staged = "" if recipe == "one-stage" else f", recipe {recipe}"
+    steps, guidance = options["steps"], options["guidance"]
+    return (
+        f"{options['width']}x{options['height']}, {options['frames']} frames at "
+        f"{options['fps']:g} a second{sound}{staged}, {steps} step{'s' if steps > 1 else ''}, "
+        f"{f'guidance {guidance:g}' if guidance > 1 else 'no guidance'}, seed {options['seed']}"
+    )

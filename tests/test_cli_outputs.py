@@ -1,0 +1,390 @@
+"""Where the command puts clips, and prompts that come from elsewhere. All of it with the demo."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pseudo_terminal import on_terminal
+
+import ltx2
+from ltx2 import cli, media, writer
+from ltx2.commands import outputs
+
+PROMPT = "A red circle, moves right!"
+SMALL = ["--frames", "9", "--width", "64", "--height", "64", "--steps", "2"]
+
+
+@pytest.fixture(autouse=True)
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An empty folder; and the command sets the package's log up for a process of its own."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("LTX2_MODEL", raising=False)
+    logger = logging.getLogger("ltx2")
+    handlers, level = logger.handlers, logger.level
+    yield tmp_path
+    logger.handlers = handlers
+    logger.setLevel(level)
+
+
+@pytest.fixture
+def typed(monkeypatch: pytest.MonkeyPatch) -> io.BytesIO:
+    """What comes on stdin."""
+    stream = io.BytesIO()
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(stream))
+    return stream
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
+    code = cli.main([str(argument) for argument in arguments])
+    printed = capsys.readouterr()
+    return code, printed.out, printed.err
+
+
+# ---- names
+
+
+def test_without_a_name_a_clip_is_called_after_prompt_and_seed_and_replaces_nothing(
+    capsys: pytest.CaptureFixture[str], place: Path
+) -> None:
+    names = ["a-red-circle-moves-right-7.mp4", "a-red-circle-moves-right-7-2.mp4"]
+    for name in names:
+        assert run(capsys, "t2v", PROMPT, "--seed", 7, *SMALL)[:2] == (0, f"{name}\n")
+        assert media.read_metadata(name)["seed"] == 7
+    Path("clips").mkdir()
+    code, out, _ = run(capsys, "t2v", PROMPT, "--seed", 7, "-o", "clips", *SMALL)
+    assert (code, out) == (0, f"clips/{names[0]}\n")
+    assert run(capsys, "t2v", PROMPT, "-o", "none/", *SMALL)[0] == 2
+    assert sorted(os.listdir(place)) == sorted(["clips", *names])  # noqa: PTH208
+
+
+def test_a_name_that_another_run_takes_meanwhile_is_left_to_it(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free = outputs._free
+
+    def taken(stem: str) -> str:
+        name = free(stem)
+        if not name.endswith("-2.mp4"):
+            Path(name).write_text("another's")
+        return name
+
+    monkeypatch.setattr(outputs, "_free", taken)
+    monkeypatch.setattr(media, "check_output", lambda *_, **__: None)
+    code, out, _ = run(capsys, "t2v", PROMPT, "--seed", 7, *SMALL)
+    assert (code, out) == (0, "a-red-circle-moves-right-7-2.mp4\n")
+    assert Path("a-red-circle-moves-right-7.mp4").read_text() == "another's"
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_a_file_is_written_where_nothing_is(
+    links: bool, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none(*_: Any, **__: Any) -> None:
+        raise PermissionError(1, "no hard links here")
+
+    if not links:
+        monkeypatch.setattr(os, "link", none)
+    video = ltx2.Video(np.zeros((2, 32, 32, 3), np.uint8), 8)
+    for name in ("a.gif", "a.png"):
+        video.save(name, replace=False)
+        before = Path(name).stat().st_mtime_ns
+        with pytest.raises(FileExistsError, match=name):
+            video.save(name, replace=False)
+        assert Path(name).stat().st_mtime_ns == before
+    # Also where that comes while it is written.
+    with pytest.raises(FileExistsError), writer.new_file("b", replace=False) as new:  # noqa: PT012
+        new.write_text("mine")
+        Path("b").write_text("another's")
+    with pytest.raises(FileExistsError), writer.new_folder("c", replace=False):
+        Path("c").mkdir()
+    assert Path("b").read_text() == "another's"
+    assert sorted(os.listdir(place)) == ["a.gif", "a.png", "b", "c"]  # noqa: PTH208
+
+
+def test_names_are_of_the_prompt_s_first_words() -> None:
+    assert outputs.named("Ein Kätzchen läuft; schnell!", 3) == "ein-kätzchen-läuft-schnell-3"
+    assert outputs.named("../../etc/passwd\n\x1b[31m", 3) == "etc-passwd-31m-3"
+    assert outputs.named("word " * 50, 3) == "word-word-word-word-word-word-word-word-3"
+    assert outputs.named("a" * 99) == "a" * 40
+    assert outputs.named("...", 3) == "clip-3"
+
+
+# ---- what is there
+
+
+def test_what_is_replaced_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    words = "a.npy: is there, and is replaced once the new one is complete"
+    Path("a.npy").touch()
+    for more, said in (([], True), (["-y"], False), (["-q"], False)):
+        code, _, err = run(capsys, "t2v", PROMPT, "-o", "a.npy", *more, *SMALL)
+        assert code == 0
+        assert (words in err) == said
+
+
+@pytest.mark.usefixtures("command")
+@pytest.mark.parametrize("answer", ["y\n", "n\n", "\n", None])
+def test_somebody_at_a_terminal_is_asked(answer: str | None, place: Path) -> None:
+    Path("a.npy").write_text("old")
+    words = ["ltx2", "t2v", PROMPT, "-o", "a.npy", *SMALL, *([] if answer else ["-y"])]
+    code, out, seen = on_terminal(words, place, typed=answer or "")
+    if answer in ("y\n", None):
+        assert (code, out) == (0, "a.npy\n")
+        assert np.load("a.npy").shape[0] == 9
+    else:
+        assert (code, out) == (130, "")
+        assert Path("a.npy").read_text() == "old"
+    assert ("a.npy is there; replace it?" in seen) == (answer is not None)
+
+
+# ---- options
+
+
+@pytest.mark.parametrize(
+    ("flags", "wanted"),
+    [
+        (["--duration", "2s"], {"frames": 17}),
+        (["--duration", "1.9", "--fps", "16"], {"frames": 33, "fps": 16.0}),
+        (["--fps", "24000/1001"], {"fps": pytest.approx(23.976023976)}),
+        (["--duration", "0.01s"], {"frames": 1}),
+    ],
+)
+def test_durations_and_rates(
+    flags: list[str], wanted: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    small = SMALL[2:] if "--duration" in flags else SMALL
+    code, out, _ = run(capsys, "t2v", PROMPT, "-o", "a.npy", "--json", *small, *flags)
+    about = json.loads(out)
+    assert code == 0
+    assert {name: about[name] for name in wanted} == wanted
+    code, out, _ = run(capsys, "plan", PROMPT, "--json", *small, *flags)
+    assert json.loads(out)["frames"] == about["frames"]
+
+
+def test_seed_minus_one_is_a_random_one_and_a_device_has_any_case(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    seeds = set()
+    for device in ("cpu", "Cpu", "AUTO"):
+        code, out, _ = run(
+            capsys, "t2v", PROMPT, "-o", "a.npy", "--json", "--seed", -1, "--device", device, *SMALL
+        )
+        assert code == 0
+        seeds.add(json.loads(out)["seed"])
+    assert len(seeds) == 3
+
+
+# ---- prompts from elsewhere
+
+
+def test_a_prompt_comes_from_stdin(capsys: pytest.CaptureFixture[str], typed: io.BytesIO) -> None:
+    typed.write(b"  ein roter Kreis\n")
+    typed.seek(0)
+    code, out, _ = run(capsys, "t2v", "-", "-o", "a.gif", "--json", *SMALL)
+    assert (code, json.loads(out)["prompt"]) == (0, "ein roter Kreis")
+    typed.truncate(0)
+    typed.write(b"\xff\xfe")
+    typed.seek(0)
+    assert run(capsys, "t2v", "-", "-o", "a.gif", *SMALL)[0] == 2
+
+
+LINES = """\
+a red circle
+
+{"prompt": "a blue square", "seed": 3, "width": 96, "output": "square.webp"}
+{"prompt": "a green bar", "wdith": 64}
+{"prompt": "a green bar", "width": "64"}
+{"prompt": "a green bar", "width": true}
+{"prompt": "a green bar", "width": 65}
+{"prompt": "a green bar", "output": "none/a.mp4"}
+{"prompt": "a green bar", "duration": NaN}
+{"width": 64}
+{"prompt": "a green bar"
+{"prompt": "a white star", "duration": 2, "fps": 8, "seed": -1}
+"""
+
+
+def test_a_clip_of_each_line_and_what_fails_does_not_keep_the_others_back(
+    capsys: pytest.CaptureFixture[str], place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[dict[str, Any]] = []
+    real = ltx2.Session.__init__
+
+    def counted(session: ltx2.Session, *arguments: Any, **options: Any) -> None:
+        opened.append(options)
+        real(session, *arguments, **options)
+
+    monkeypatch.setattr(ltx2.Session, "__init__", counted)
+    Path("prompts.txt").write_text(LINES)
+    Path("clips").mkdir()
+    code, out, err = run(
+        capsys, "t2v", "--prompts", "prompts.txt", "-o", "clips/", "--json", "--seed", 5, *SMALL
+    )
+    answers = [json.loads(line) for line in out.splitlines()]
+    assert code == 2
+    made = [answer for answer in answers if "output" in answer]
+    assert [answer["prompt"] for answer in made] == [
+        "a red circle",
+        "a blue square",
+        "a white star",
+    ]
+    assert made[0]["output"] == "clips/a-red-circle-5.mp4"
+    assert (made[1]["output"], made[1]["seed"], made[1]["width"]) == ("square.webp", 3, 96)
+    assert (made[2]["frames"], made[2]["width"]) == (17, 64)
+    assert made[2]["seed"] != 5
+    failed = {answer["line"]: answer["error"]["message"] for answer in answers if "line" in answer}
+    for line, words in {
+        4: "wdith: is none of prompt, output, ",
+        5: "width: '64' is no whole number",
+        6: "width: True is no whole number",
+        7: "width: 65",
+        8: "there is no folder",
+        9: "duration: nan is no time",
+        10: "has no prompt",
+        11: "is no JSON object",
+    }.items():
+        assert words in failed.pop(line)
+        assert f"ltx2: line {line}: " in err
+    assert not failed
+    assert err.endswith("ltx2: 8 of 11 clips failed\n")
+    assert opened[-1]["keep_loaded"]
+    assert sorted(os.listdir(place)) == ["clips", "prompts.txt", "square.webp"]  # noqa: PTH208
+    assert len(list(place.glob("clips/*.mp4"))) == 2
+
+
+def test_prompts_come_from_stdin_too(capsys: pytest.CaptureFixture[str], typed: io.BytesIO) -> None:
+    typed.write(b"a red circle\na blue square\n")
+    typed.seek(0)
+    code, out, _ = run(capsys, "t2v", "--prompts", "-", "--seed", 1, *SMALL)
+    assert (code, out) == (0, "a-red-circle-1.mp4\na-blue-square-1.mp4\n")
+
+
+def test_ctrl_c_ends_all_of_them(
+    capsys: pytest.CaptureFixture[str], place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    t2v = ltx2.Session.t2v
+
+    def stopped(session: ltx2.Session, prompt: str, **options: Any) -> ltx2.Video:
+        if prompt == "second":
+            raise KeyboardInterrupt
+        return t2v(session, prompt, **options)
+
+    monkeypatch.setattr(ltx2.Session, "t2v", stopped)
+    Path("prompts.txt").write_text("first\nsecond\nthird\n")
+    code, out, err = run(capsys, "t2v", "--prompts", "prompts.txt", "--seed", 1, *SMALL)
+    assert (code, out) == (130, "first-1.mp4\n")
+    assert err.endswith("ltx2: cancelled\n")
+    assert sorted(os.listdir(place)) == ["first-1.mp4", "prompts.txt"]  # noqa: PTH208
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["-o", "a.mp4"], "with --prompts name a folder"),
+        (["--job", "a.job"], "--job names one file"),
+        (["--preview", "a.png"], "--preview names one file"),
+        (["--save-latents", "a.npy"], "--save-latents names one file"),
+        ([PROMPT], "in place of PROMPT"),
+    ],
+)
+def test_what_many_clips_cannot_have_is_refused(
+    flags: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("prompts.txt").write_text("a red circle\n")
+    code, out, err = run(capsys, "t2v", *flags, "--prompts", "prompts.txt")
+    assert (code, out) == (2, "")
+    assert words in err
+    assert run(capsys, "t2v", "--prompts", "none.txt")[0] == 6
+
+
+def test_a_model_that_takes_much_of_the_memory_is_not_kept(
+    capsys: pytest.CaptureFixture[str], tiny_model: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept: list[bool] = []
+    real, plan = ltx2.Session.__init__, ltx2.Session.plan
+    memory = 0
+
+    def counted(session: ltx2.Session, *arguments: Any, **options: Any) -> None:
+        kept.append(options["keep_loaded"])
+        real(session, *arguments, **options)
+
+    monkeypatch.setattr(ltx2.Session, "__init__", counted)
+    monkeypatch.setattr(
+        ltx2.Session, "plan", lambda *a, **o: {**plan(*a, **o), "available": memory}
+    )
+    Path("prompts.txt").write_text("a red circle\n")
+    model = [word for path in tiny_model for word in ("--model", path)]
+    for memory, keeps in ((0, False), (1 << 40, True)):  # noqa: B007 - the plan reads it
+        code, _, _ = run(capsys, "t2v", "--prompts", "prompts.txt", "--steps", 1, *model)
+        assert (code, kept[-1]) == (0, keeps)
+
+
+# ---- the clip, shown and described
+
+
+@pytest.mark.usefixtures("command")
+def test_the_demo_is_opened_where_there_is_a_desktop(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if sys.platform in ("win32", "darwin"):
+        pytest.skip("desktops there open files otherwise")
+    opener = place / "bin" / "xdg-open"
+    opener.parent.mkdir()
+    opener.write_text(
+        f'#!/bin/sh\necho noise\ncd "{place}" && printf %s "$1" >new && mv new shown\n'
+    )
+    opener.chmod(0o755)
+    monkeypatch.setenv("PATH", str(opener.parent), prepend=os.pathsep)
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    for desktop, flags in (("", []), (":0", ["--no-open"]), (":0", ["-q"])):
+        monkeypatch.setenv("DISPLAY", desktop)
+        assert not (place / "shown").exists()
+        done = subprocess.run(
+            ["ltx2", "demo", "--seed", "3", *flags], capture_output=True, text=True, check=True
+        )
+        assert media.read_metadata(done.stdout.strip())["variant"] == "demo"
+    for _ in range(600):  # it is not waited for
+        if (place / "shown").exists():
+            break
+        time.sleep(0.1)
+    assert (place / "shown").read_text() == str(place / done.stdout.strip())
+
+
+def test_info_of_clips_is_what_they_were_made_with(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("clips").mkdir()
+    names = ["clips/a.webm", "clips/b.gif", "clips/c.png"]
+    for name in names:
+        assert run(capsys, "t2v", PROMPT, "-o", name, "--seed", 7, *SMALL)[0] == 0
+    Path("clips/d.mp4").write_text("no clip")
+    code, out, _ = run(capsys, "info", "clips", names[2], "--json")
+    about = json.loads(out)
+    assert (code, about["files"], about["run"], about["problem"]) == (0, {}, None, None)
+    clips = about["clips"]
+    assert set(clips) == {*names, "clips/d.mp4"}
+    assert all(clips[name]["recipe"]["prompt"] == PROMPT for name in names)
+    assert "does not say how it was made" in clips["clips/d.mp4"]["problem"]
+    code, out, _ = run(capsys, "info", names[0])
+    assert out.splitlines()[0] == names[0]
+    assert f"prompt: {json.dumps(PROMPT)}" in out.splitlines()
+    assert "seed: 7" in out.splitlines()
+
+
+def test_info_of_a_model_says_what_it_does_by_itself(capsys: pytest.CaptureFixture[str]) -> None:
+    from ltx2.model_files import demo_files
+
+    code, out, _ = run(capsys, "info", *demo_files(), "--json")
+    with ltx2.Session() as session:
+        assert json.loads(out)["model"] == {"variant": "demo", **session.defaults}
+        assert session.t2v(PROMPT, steps=1).fps == session.defaults["fps"]
+    code, out, _ = run(capsys, "info", *demo_files())
+    assert (code, "variant: demo" in out.splitlines()) == (0, True)
