@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ltx2._process import say
+from ltx2 import runs
 from ltx2.text import json_line
 
 from .flags import opening_flags
@@ -78,5 +78,5 @@ def serve(
         lambda: opened(opening), folder, host, port, token=token, names=names, previews=previews
     ) as (address, thread):
         click.echo(json_line({"address": address, "folder": folder}) if as_json else address)
-        say("serving; Ctrl-C ends it, and what is under way goes on with the next start")
+        runs.log.info("serving; Ctrl-C ends it, and what is under way goes on with the next start")
         wait(thread)

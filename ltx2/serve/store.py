@@ -80,8 +80,7 @@ class Entry:
 
 
 class Store:
-    """Any thread may call it. Raises OSError where the disk is full, and whatever else SQLite
-    meets there."""
+    """Any thread may call it. Raises sqlite3.Error, as where the disk is full."""
 
     def __init__(self, path: Path) -> None:
         self._lock = threading.Lock()

@@ -43,6 +43,7 @@ class Videos:
         self.folder, self.events = folder, events
         self._planner, self._store, self._maker = planner, store, maker
         self._adopting = threading.Lock()
+        self._strange: set[tuple[str, float]] = set()  # files that say nothing, and their times
         # Before the first video, for while one is made a machine seems slower than it is.
         self._usual = planner.plan("a video")
 
@@ -114,12 +115,20 @@ class Videos:
             for name in known.keys() - clips.keys():
                 if known[name] == DONE:
                     self._store.remove(name)
-            for name in sorted(clips.keys() - known.keys(), key=clips.__getitem__):
-                with suppress(InvalidArgumentError):  # it does not say how it was made
-                    about, again = self.folder.about(name)
-                    if isinstance(about.get("prompt"), str):
-                        found = again or Asked(about["prompt"], {})
-                        self._store.add(Entry.found(name, found, clips[name]))
+            new = {name: when for name, when in clips.items() if name not in known}
+            for name, when in sorted(new.items() - self._strange, key=lambda item: item[1]):
+                if found := self._found(name):
+                    self._store.add(Entry.found(name, found, when))
+                else:
+                    self._strange.add((name, when))
+
+    def _found(self, name: str) -> Asked | None:
+        """What a clip was made of, if it says so."""
+        with suppress(InvalidArgumentError):
+            about, again = self.folder.about(name)
+            if isinstance(about.get("prompt"), str):
+                return again or Asked(about["prompt"], {})
+        return None
 
     def get(self, name: str) -> dict[str, Any]:
         return self._maker.shown(self._entry(name))
