@@ -23,6 +23,8 @@ pytest.importorskip("python_multipart", reason="needs ltx2[serve]")
 
 from serving import SIZES, STEPS, Drawing, serving
 
+from ltx2.serve import maker, store
+
 
 def slow(steps: int = 0) -> Drawing:
     """One that makes so many steps, and no more until it may."""
@@ -210,6 +212,27 @@ def test_cancelling_stops_one_and_the_next_begins(tmp_path: Path) -> None:
         assert list((tmp_path / "jobs").iterdir()) == []
 
 
+def test_a_video_that_is_cancelled_as_its_turn_comes_is_not_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turn = store.Store.next
+    asked: list[str] = []
+
+    def cancelled(self: store.Store) -> store.Entry | None:
+        entry = turn(self)
+        if entry and entry.asked.prompt == "first":
+            path = f"/v1/videos/{entry.id}/cancel"
+            asked.append(client.ask("POST", path).json["status"])
+        return entry
+
+    monkeypatch.setattr(store.Store, "next", cancelled)
+    with serving(tmp_path, session := slow(100)) as client:
+        first, second = client.create("first")["id"], client.create("second")["id"]
+        client.until_it_is("completed", second)
+        assert asked == ["cancelled"] and client.get(f"/v1/videos/{first}")["status"] == "cancelled"
+        assert [made["prompt"] for made in session.asked] == ["second"]
+
+
 def test_deleting_what_is_being_made_leaves_nothing(tmp_path: Path) -> None:
     session = slow(1)
     with serving(tmp_path, session) as client:
@@ -364,8 +387,6 @@ def test_the_queue_has_an_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 def test_a_full_disk_is_said_and_the_queue_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from ltx2.serve import maker, store
-
     monkeypatch.setattr(maker, "_PAUSE", 0.01)
     finish = store.Store.finish
     left = [3]

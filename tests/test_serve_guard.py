@@ -8,6 +8,7 @@ import urllib.parse
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 import ltx2
 
@@ -96,6 +97,11 @@ def test_no_path_leads_out_of_the_folder(tmp_path: Path) -> None:
     (tmp_path / "secret.mp4").write_bytes(b"secret")
     (tmp_path / "secret.png").write_bytes(b"secret")
     with serving(folder) as client:
+        Image.new("RGB", (8, 8)).save(folder / "secret.png")
+        for name in ("../secret", str(folder / "secret"), "secret"):
+            fields = {"prompt": "a", "input_reference": {"file_id": name}}
+            answer = client.ask("POST", "/v1/videos", fields)
+            assert answer.status == 400 and "no picture that is kept" in answer.words
         for name in ("../secret.mp4", "..%2fsecret.mp4", "%2e%2e/secret.mp4", "queue.sqlite",
                      str(tmp_path / "secret.mp4"), "....//secret.mp4", "..%5csecret.mp4", "%00",
                      "../secret"):  # fmt: skip

@@ -121,23 +121,23 @@ class Maker(threading.Thread):
 
     def _make(self, entry: Entry) -> None:
         running = self.running = Running(entry)
-        now = self._store.get(entry.id)
-        running.stopped = now is None or now.status != MAKING  # before `cancel` could know of it
         try:
             status, error = self._outcome(entry, running)
         finally:
             self.running = None
-        if running.stopped:
+        if status == CANCELLED and not running.stopped:
+            return  # the server ends, and the next one goes on
+        if running.stopped or self._store.finish(entry.id, status, error) is None:
             self._clear(entry)
-        elif status != CANCELLED:  # else it is the server that ends
-            if self._store.finish(entry.id, status, error) is None:
-                self._clear(entry)
-                return
-            if status == DONE:
-                self._folder.drop_job(entry.id)
-            self.tell(entry.id)
+        elif status == DONE:
+            self._folder.drop_job(entry.id)
+        self.tell(entry.id)
 
     def _outcome(self, entry: Entry, running: Running) -> tuple[str, dict[str, str] | None]:
+        now = self._store.get(entry.id)
+        if now is None or now.status != MAKING:  # since before `cancel` could know that it runs
+            running.stopped = True
+            return CANCELLED, None
         try:
             self.tell(entry.id)
             if self._folder.clip(entry.file) is None:  # the last server may have come to that
@@ -154,7 +154,6 @@ class Maker(threading.Thread):
         self._folder.drop_clip(entry.file)  # it may have come to its end all the same
         if self._store.get(entry.id) is None:
             self._folder.drop_job(entry.id)
-        self.tell(entry.id)
 
     def _video(self, entry: Entry, running: Running) -> Video:
         def progress(now: Progress) -> None:
