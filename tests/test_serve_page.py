@@ -143,11 +143,11 @@ def test_a_restart_in_the_middle_loses_nothing(page: Page, tmp_path: Path) -> No
             ask(page, prompt)
             expect(page.locator("#queue")).to_contain_text(prompt)
         expect(page.locator("#queue li", has_text="first")).to_contain_text("step 2")
-    expect(page.get_by_text("The server does not answer.")).to_be_visible()
+    expect(page.locator("#connection")).to_be_visible()
     expect(page.locator("#queue li")).to_have_count(2)
     with serving(tmp_path, drawing := session(), port=client.port):
         expect(page.locator("#gallery li")).to_have_count(2)  # without a reload
-        expect(page.get_by_text("The server does not answer.")).to_be_hidden()
+        expect(page.locator("#connection")).to_be_hidden()
         assert [asked["begun"] for asked in drawing.asked] == [2, 0]
 
 
