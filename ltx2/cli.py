@@ -20,7 +20,18 @@ import ltx2
 
 from . import _process
 from ._process import say
-from .commands import clips, demo, doctor, failures, files, generate, jobs, serve, weights
+from .commands import (
+    batch,
+    clips,
+    demo,
+    doctor,
+    failures,
+    files,
+    generate,
+    jobs,
+    serve,
+    weights,
+)
 from .commands.failures import EXIT_CODES
 from .commands.terminal import Said
 from .text import json_line
@@ -43,7 +54,7 @@ def cli(context: click.Context) -> None:
 for _command in (
     generate.t2v, generate.i2v, generate.decode, generate.plan,
     clips.v2v, clips.a2v, clips.retake, clips.extend, clips.upscale,
-    jobs.resume, jobs.replay, jobs.encode,
+    jobs.resume, jobs.replay, jobs.encode, batch.batch,
     files.info, files.convert, files.devices,
     weights.pull, weights.list_, doctor.doctor, demo.demo, serve.serve,
 ):  # fmt: skip

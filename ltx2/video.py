@@ -111,7 +111,7 @@ class Video:
         return [Image.fromarray(frame) for frame in self.frames]
 
     def to_bytes(self, format: str = "mp4") -> bytes:  # noqa: A002 - what Pillow calls it
-        """The file that `save` would write, of one of its formats but "png"."""
+        """The file that `save` would write, in any of its formats that is one file."""
         return media.encoded(format, self.frames, self.fps, self.metadata, self._sound)
 
     @property

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 from pseudo_terminal import on_terminal
 
 import ltx2
@@ -192,10 +193,13 @@ def test_a_prompt_comes_from_stdin(capsys: pytest.CaptureFixture[str], typed: io
     typed.seek(0)
     code, out, _ = run(capsys, "t2v", "-", "-o", "a.gif", "--json", *SMALL)
     assert (code, json.loads(out)["prompt"]) == (0, "ein roter Kreis")
-    typed.truncate(0)
-    typed.write(b"\xff\xfe")
-    typed.seek(0)
-    assert run(capsys, "t2v", "-", "-o", "a.gif", *SMALL)[0] == 2
+    for wrong, words in ((b"\xff\xfe", "prompt: -: "), (b"a" * 2**20 + b"b", "is longer than")):
+        typed.seek(0)
+        typed.truncate()
+        typed.write(wrong)
+        typed.seek(0)
+        code, _, err = run(capsys, "t2v", "-", "-o", "a.gif", *SMALL)
+        assert (code, words in err) == (2, True)
 
 
 LINES = """\
@@ -211,6 +215,7 @@ a red circle
 {"width": 64}
 {"prompt": "a green bar"
 {"prompt": "a white star", "duration": 2, "fps": 8, "seed": -1}
+{"prompt": "a blue square", "image": {"8": ["square.png", 0.5]}, "crf": 0, "seed": 4}
 """
 
 
@@ -227,6 +232,7 @@ def test_a_clip_of_each_line_and_what_fails_does_not_keep_the_others_back(
     monkeypatch.setattr(ltx2.Session, "__init__", counted)
     Path("prompts.txt").write_text(LINES)
     Path("clips").mkdir()
+    Image.new("RGB", (64, 64), "blue").save("square.png")
     code, out, err = run(
         capsys, "t2v", "--prompts", "prompts.txt", "-o", "clips/", "--json", "--seed", 5, *SMALL
     )
@@ -237,11 +243,13 @@ def test_a_clip_of_each_line_and_what_fails_does_not_keep_the_others_back(
         "a red circle",
         "a blue square",
         "a white star",
+        "a blue square",
     ]
     assert made[0]["output"] == "clips/a-red-circle-5.mp4"
     assert (made[1]["output"], made[1]["seed"], made[1]["width"]) == ("square.webp", 3, 96)
     assert (made[2]["frames"], made[2]["width"]) == (17, 64)
     assert made[2]["seed"] != 5
+    assert [(image["name"], image["frame"]) for image in made[3]["images"]] == [("square.png", 8)]
     failed = {answer["line"]: answer["error"]["message"] for answer in answers if "line" in answer}
     for line, words in {
         4: "wdith: is none of prompt, output, ",
@@ -256,10 +264,12 @@ def test_a_clip_of_each_line_and_what_fails_does_not_keep_the_others_back(
         assert words in failed.pop(line)
         assert f"ltx2: line {line}: " in err
     assert not failed
-    assert err.endswith("ltx2: 8 of 11 clips failed\n")
+    assert err.endswith("ltx2: 8 of 12 clips failed\n")
     assert opened[-1]["keep_loaded"]
-    assert sorted(os.listdir(place)) == ["clips", "prompts.txt", "square.webp"]  # noqa: PTH208
-    assert len(list(place.glob("clips/*.mp4"))) == 2
+    assert sorted(os.listdir(place)) == [  # noqa: PTH208
+        "clips", "prompts.txt", "square.png", "square.webp",
+    ]  # fmt: skip
+    assert len(list(place.glob("clips/*.mp4"))) == 3
 
 
 def test_prompts_come_from_stdin_too(capsys: pytest.CaptureFixture[str], typed: io.BytesIO) -> None:

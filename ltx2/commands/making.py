@@ -68,13 +68,11 @@ def make_video(
     """
     as_json, yes = options.pop("as_json"), options.pop("yes")
     opening = {name: options.pop(name) for name in OPENING}
-    clip = Clip(make, plan, options, name)
+    clip = Clip(make, plan, options, name, resumed)
     clip.check({**options, **(size or {})}, yes=yes)
     with opened(opening) as session, closing(ProgressLine()) as line:
         video = clip.made(session, line)
     finish(clip, video, line, as_json=as_json)
-    if finished := clip.job or resumed:
-        Path(finished).unlink(missing_ok=True)
     return clip.output.path
 
 
@@ -87,16 +85,22 @@ def finish(clip: Clip, video: ltx2.Video, line: ProgressLine, *, as_json: bool) 
         memory = f"; peak memory {plans.size(peak)}, mapped files included" if peak else ""
         say(f"{line.times.words()}{memory}")
     clip.output.save(video)
+    if clip.finished:
+        Path(clip.finished).unlink(missing_ok=True)
     answer(clip.output.path, video.metadata, as_json)
 
 
 class Clip:
     """One clip: how it is made, with which options, and where it goes."""
 
-    def __init__(self, make: Make, plan: Plan | None, options: dict[str, Any], name: str) -> None:
+    def __init__(
+        self, make: Make, plan: Plan | None, options: dict[str, Any], name: str,
+        resumed: str | None = None,
+    ) -> None:  # fmt: skip
         self.make, self.plan = make, plan
         given = options.pop("output")
         self.job: str | None = options.pop("job", None)
+        self.finished = self.job or resumed  # once it is saved
         self.duration: float | None = options.pop("duration", None)
         if "seed" in options and options["seed"] is None:
             options["seed"] = secrets.randbits(32)
@@ -138,8 +142,8 @@ def wanted_of(options: Mapping[str, Any]) -> dict[str, Any]:
     wanted = {name: value for name, value in options.items() if value is not None}
     if (file := wanted.pop("enhance_instructions", None)) is not None:
         wanted["enhance"] = {"instructions": read_text("instructions", file, 1 << 20)}
-    elif wanted.get("enhance"):
-        wanted["enhance"] = {}
+    elif enhance := wanted.get("enhance"):
+        wanted["enhance"] = {} if enhance is True else dict(enhance)
     else:
         wanted.pop("enhance", None)
     if "noise" in wanted:
@@ -160,9 +164,11 @@ def with_frames(
 
 
 def read_text(what: str, path: str, most: int) -> str:
-    """Of a file, `most` bytes and one; "-" is what comes on stdin."""
+    """Of a file, `most` bytes at most; "-" is what comes on stdin."""
     with click.open_file(path, "rb") as file:
         raw: bytes = file.read(most + 1)
+    if len(raw) > most:
+        raise ltx2.InvalidArgumentError(f"{what}: {path}: is longer than {most} bytes")
     try:
         return raw.decode()
     except UnicodeDecodeError as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +9,7 @@ import click
 
 import ltx2
 from ltx2._process import say
+from ltx2.batch import parsed
 from ltx2.text import json_line
 
 from . import failures, flags
@@ -22,9 +22,6 @@ if TYPE_CHECKING:
 
 _LONGEST = 1 << 24  # bytes of a file of prompts
 _ONE_FILE = {"latents": "--save-latents", "preview": "--preview", "job": "--job"}
-_KEYS = {"prompt": str, "output": str, "duration": float} | {
-    name: flags.kind(name) for name in ltx2.Options.__annotations__ if name != "noise"
-}
 
 
 def make_videos(path: str, options: dict[str, Any]) -> None:
@@ -78,47 +75,25 @@ def _opened(opening: Mapping[str, Any]) -> ltx2.Session:
 def _make_one(
     session: ltx2.Session, line: str, common: Mapping[str, Any], *, as_json: bool, yes: bool
 ) -> None:
-    row = _row(line)
+    row = parsed(line)
     options = {**common, **row}
     if "frames" in row:
-        options["duration"] = row.get("duration")
+        options["duration"] = None
     elif "duration" in row:
         options["frames"] = None
-    prompt = options.pop("prompt")
-    clip = Clip(
-        lambda session, wanted: session.t2v(prompt, **wanted),
-        lambda session, wanted: session.plan(prompt, **wanted),
-        options,
-        prompt,
-    )
+    prompt, image = options.pop("prompt"), options.pop("image", None)
+    keyframes = options.pop("keyframes", False)
+
+    def make(session: ltx2.Session, wanted: dict[str, Any]) -> ltx2.Video:
+        if image is None:
+            return session.t2v(prompt, **wanted)
+        return session.i2v(prompt, image, keyframes=keyframes, **wanted)
+
+    def plan(session: ltx2.Session, wanted: dict[str, Any]) -> dict[str, Any]:
+        return session.plan(prompt, image, **wanted)
+
+    clip = Clip(make, plan, options, prompt)
     clip.check(options, yes=yes)
     with closing(ProgressLine()) as progress:
         video = clip.made(session, progress)
     finish(clip, video, progress, as_json=as_json)
-
-
-def _row(line: str) -> dict[str, Any]:
-    """The options of one line, with the prompt among them."""
-    if not line.startswith("{"):
-        return {"prompt": line}
-    try:
-        row: dict[str, Any] = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise ltx2.InvalidArgumentError(f"is no JSON object: {error}") from None
-    if "prompt" not in row:
-        raise ltx2.InvalidArgumentError("has no prompt")
-    for name, value in row.items():
-        kind = _KEYS.get(name)
-        if kind is None:
-            raise ltx2.InvalidArgumentError(f"{name}: is none of {', '.join(_KEYS)}")
-        fits = isinstance(value, (int, float) if kind is float else kind)
-        if not fits or (isinstance(value, bool) and kind is not bool):
-            raise ltx2.InvalidArgumentError(f"{name}: {value!r} is no {_CALLED[kind]}")
-    if row.get("seed") == -1:
-        row["seed"] = None
-    if not 0 < row.get("duration", 1) < 1e6:
-        raise ltx2.InvalidArgumentError(f"duration: {row['duration']:g} is no time in seconds")
-    return row
-
-
-_CALLED = {str: "text", float: "number", int: "whole number", bool: "true or false"}
