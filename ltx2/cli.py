@@ -20,7 +20,18 @@ import ltx2
 
 from . import _process
 from ._process import say
-from .commands import batch, clips, demo, doctor, failures, files, generate, jobs, weights
+from .commands import (
+    batch,
+    clips,
+    demo,
+    doctor,
+    failures,
+    files,
+    generate,
+    jobs,
+    serve,
+    weights,
+)
 from .commands.failures import EXIT_CODES
 from .commands.terminal import Said
 from .text import json_line
@@ -45,7 +56,7 @@ for _command in (
     clips.v2v, clips.a2v, clips.retake, clips.extend, clips.upscale,
     jobs.resume, jobs.replay, jobs.encode, batch.batch,
     files.info, files.convert, files.devices,
-    weights.pull, weights.list_, doctor.doctor, demo.demo,
+    weights.pull, weights.list_, doctor.doctor, demo.demo, serve.serve,
 ):  # fmt: skip
     cli.add_command(_command)
 

@@ -51,5 +51,7 @@ def test_a_wheel_of_the_archive_needs_no_network(archive: Path) -> None:
     offline = {**os.environ, "PIP_NO_INDEX": "1"}  # also for whatever would fetch ggml
     subprocess.run([*pip, str(archive)], cwd=archive.parent, env=offline, check=True)
     (wheel,) = archive.parent.glob("ltx2-*.whl")
-    libraries = [name for name in zipfile.ZipFile(wheel).namelist() if "/native/lib" in name]
+    names = zipfile.ZipFile(wheel).namelist()
+    assert "ltx2/serve/page/index.html" in names
+    libraries = [name for name in names if "/native/lib" in name]
     assert any("ltx2." in Path(name).name for name in libraries)

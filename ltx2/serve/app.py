@@ -1,0 +1,168 @@
+"""The routes: what can be asked for over HTTP. Names and answers are OpenAI's where it has them."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import UploadFile
+from starlette.exceptions import HTTPException
+from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from ltx2.errors import Error, InvalidArgumentError
+
+from .guard import Guard, error
+from .videos import FullError, MissingError, Videos
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping
+
+    from starlette.requests import Request
+    from starlette.types import ASGIApp
+
+PAGE = Path(__file__).with_name("page")
+_MOST_FIELDS = 64
+_STATUS: dict[type[Exception], int] = {  # the first that fits counts
+    MissingError: 404,
+    FullError: 429,
+    InvalidArgumentError: 400,
+    Error: 500,
+    OSError: 500,
+    sqlite3.Error: 500,
+}
+
+
+def application(videos: Videos, token: str | None, names: Collection[str]) -> ASGIApp:
+    """All of it, behind its guard."""
+    video = "/v1/videos/{name}"
+    routes = [
+        Route("/", _file("index.html")),
+        Mount("/page", StaticFiles(directory=PAGE)),
+        Route("/v1/models", _answer(lambda _: {"object": "list", "data": [videos.model()]})),
+        Route("/v1/plan", _plan(videos), methods=["POST"]),
+        Route("/v1/events", _events(videos)),
+        Route("/v1/videos", _create(videos), methods=["POST"]),
+        Route("/v1/videos", _answer(lambda request: _listed(videos, request)), methods=["GET"]),
+        Route(video, _answer(_named(videos.get)), methods=["GET"]),
+        Route(video, _answer(_named(videos.delete)), methods=["DELETE"]),
+        Route(f"{video}/cancel", _answer(_named(videos.cancel)), methods=["POST"]),
+        Route(f"{video}/retry", _answer(_named(videos.retry)), methods=["POST"]),
+        Route(f"{video}/content", lambda request: _content(videos, request)),
+        Route(f"{video}/preview", lambda request: _preview(videos, request)),
+        Route("/v1/pictures/{name}", lambda request: _picture(videos, request)),
+    ]
+    handlers: dict[Any, Any] = dict.fromkeys(_STATUS, _failed)
+    handlers[HTTPException] = lambda _, problem: error(problem.status_code, problem.detail)
+    return Guard(Starlette(routes=routes, exception_handlers=handlers), PAGE, token, names)
+
+
+def _failed(_request: Request, problem: Exception) -> Response:
+    status = next(status for kind, status in _STATUS.items() if isinstance(problem, kind))
+    return error(status, str(problem))
+
+
+def _answer(work: Callable[[Request], dict[str, Any]]) -> Callable[[Request], Response]:
+    """In a thread of its own, since this is no coroutine."""
+    return lambda request: JSONResponse(work(request))
+
+
+def _named(work: Callable[[str], dict[str, Any]]) -> Callable[[Request], dict[str, Any]]:
+    return lambda request: work(request.path_params["name"])
+
+
+def _file(name: str) -> Callable[[Request], Response]:
+    return lambda _request: FileResponse(PAGE / name)
+
+
+def _create(videos: Videos) -> Callable[[Request], Any]:
+    async def create(request: Request) -> Response:
+        picture: bytes | None = None
+        if _kind(request) == "multipart/form-data":
+            async with request.form(max_files=1, max_fields=_MOST_FIELDS) as form:
+                given: dict[str, Any] = dict(form)
+                if isinstance(upload := given.get("input_reference"), UploadFile):
+                    picture = await upload.read()
+                    del given["input_reference"]
+                if any(isinstance(value, UploadFile) for value in given.values()):
+                    raise InvalidArgumentError("input_reference: is the only file that is taken")
+        else:
+            given = await _object(request)
+        return JSONResponse(await run_in_threadpool(videos.create, given, picture))
+
+    return create
+
+
+def _plan(videos: Videos) -> Callable[[Request], Any]:
+    async def plan(request: Request) -> Response:
+        given = await _object(request)
+        return JSONResponse(await run_in_threadpool(videos.plan, given))
+
+    return plan
+
+
+async def _object(request: Request) -> dict[str, Any]:
+    """The JSON object of a body."""
+    if _kind(request) != "application/json":
+        raise HTTPException(415, "body: is neither application/json nor multipart/form-data")
+    given = None
+    with suppress(ValueError, RecursionError):
+        given = json.loads(await request.body(), parse_constant=_refuse)
+    if not isinstance(given, dict):
+        raise InvalidArgumentError("body: is no JSON object")
+    return given
+
+
+def _kind(request: Request) -> str:
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is not JSON")
+
+
+def _listed(videos: Videos, request: Request) -> dict[str, Any]:
+    query = request.query_params
+    limit = query.get("limit", "20")
+    if not (limit.isascii() and limit.isdigit() and 1 <= int(limit) <= 100):
+        raise InvalidArgumentError(f"limit: {limit!r} is not between 1 and 100")
+    order = query.get("order", "desc")
+    if order not in ("asc", "desc"):
+        raise InvalidArgumentError(f"order: {order!r} is neither asc nor desc")
+    return videos.listed(
+        query.getlist("status"), query.get("after"), int(limit), oldest_first=order == "asc"
+    )
+
+
+def _content(videos: Videos, request: Request) -> Response:
+    variant: Mapping[str, str] = request.query_params
+    if variant.get("variant", "video") != "video":
+        raise InvalidArgumentError(f"variant: {variant['variant']!r} is not kept; video is")
+    path, kind = videos.content(request.path_params["name"])
+    # A clip never changes under its id, yet it can be deleted.
+    return FileResponse(path, media_type=kind, headers={"Cache-Control": "private, no-cache"})
+
+
+def _preview(videos: Videos, request: Request) -> Response:
+    path = videos.preview(request.path_params["name"])
+    return Response(path.read_bytes(), media_type="image/webp")  # at once: another takes its place
+
+
+def _picture(videos: Videos, request: Request) -> Response:
+    path = videos.folder.picture(request.path_params["name"])
+    if path is None:
+        raise MissingError(f"{request.path_params['name']}: is no picture that is kept here")
+    return FileResponse(path, media_type="image/png")
+
+
+def _events(videos: Videos) -> Callable[[Request], Any]:
+    async def events(_request: Request) -> Response:
+        return StreamingResponse(videos.events.listen(), media_type="text/event-stream")
+
+    return events

@@ -1,0 +1,198 @@
+"""The thread that makes the videos of the queue, one after the other.
+
+A run saves a job file as it goes. So one that the end of the server stopped, however that came,
+goes on where it was, and so does one that failed or was cancelled and is tried again.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import sqlite3
+import threading
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from ltx2 import media
+from ltx2.commands.plans import TimeLeft
+from ltx2.errors import CancelledError, InvalidArgumentError
+
+from .shown import shown
+from .store import CANCELLED, DONE, FAILED, MAKING
+
+if TYPE_CHECKING:
+    from ltx2.session import Session
+    from ltx2.video import Progress, Video
+
+    from .events import Events
+    from .folder import Folder
+    from .store import Entry, Store
+
+_log = logging.getLogger("ltx2")
+_PAUSE = 5.0  # seconds, after which a disk that was full is tried again
+
+
+class Running:
+    """A video while it is made."""
+
+    def __init__(self, entry: Entry) -> None:
+        self.entry = entry
+        self.stopped = False
+        self.progress: Progress | None = None
+        self.fraction = 0.0
+        """Of the whole run, as its plan has it."""
+        self._plan = TimeLeft(entry.plan)
+        self._begun: tuple[float, float] | None = None  # when, and at which fraction
+
+    def update(self, progress: Progress) -> bool:
+        """Whether there is more to tell than before."""
+        now, self.progress = self.progress, progress
+        if (done := self._plan.done(progress)) is not None:
+            self.fraction = max(self.fraction, done)
+            self._begun = self._begun or (time.monotonic(), self.fraction)
+        return now is None or _place(now) != _place(progress)
+
+    def seconds_left(self) -> float | None:
+        """As fast as it went so far; before that is known, as the plan says."""
+        if self._begun is None:
+            return None
+        began, first = self._begun
+        made = self.fraction - first
+        if made < 0.02:
+            return float(self.entry.plan["seconds"]) * (1 - self.fraction)
+        return (time.monotonic() - began) * (1 - self.fraction) / made
+
+
+def _place(progress: Progress) -> tuple[str, int, int]:
+    return progress.stage, progress.done, progress.total
+
+
+class Maker(threading.Thread):
+    def __init__(
+        self, session: Session, store: Store, folder: Folder, events: Events, *, previews: bool
+    ) -> None:
+        super().__init__(name="ltx2-maker")
+        self.running: Running | None = None
+        self._session, self._store, self._folder = session, store, folder
+        self._events, self._previews = events, previews
+        self._something = threading.Event()
+        self._telling = threading.Lock()
+        self._ending = False
+
+    def wake(self) -> None:
+        """There may be something to make."""
+        self._something.set()
+
+    def cancel(self, name: str) -> bool:
+        """Stop this one, if it is being made; whether it is."""
+        running = self.running
+        if running is None or running.entry.id != name:
+            return False
+        running.stopped = True
+        return True
+
+    def tell(self, name: str) -> None:
+        """Everybody, what has become of this video; never what it was before."""
+        with self._telling:
+            if entry := self._store.get(name):
+                self._events.send("video", self.shown(entry))
+
+    def shown(self, entry: Entry) -> dict[str, Any]:
+        return shown(entry, self._folder, self.running, self._session.model)
+
+    def end(self) -> None:
+        """What is being made stops, and goes on in the next server; so does the thread."""
+        self._ending = True
+        self.wake()
+
+    def run(self) -> None:
+        while not self._ending:
+            self._something.clear()
+            try:
+                entry = self._store.next()
+                if entry is None:
+                    self._something.wait()
+                else:
+                    self._make(entry)
+            except (OSError, sqlite3.Error) as error:  # of the queue: nothing else can be done
+                _log.error("serve: %s; it is tried again", error)
+                self._something.wait(_PAUSE)
+
+    def _make(self, entry: Entry) -> None:
+        running = self.running = Running(entry)
+        try:
+            status, error = self._outcome(entry, running)
+        finally:
+            self.running = None
+        if status == CANCELLED and not running.stopped:
+            return  # the server ends, and the next one goes on
+        if running.stopped or self._store.finish(entry.id, status, error) is None:
+            self._clear(entry)
+        elif status == DONE:
+            self._folder.drop_job(entry.id)
+        self.tell(entry.id)
+
+    def _outcome(self, entry: Entry, running: Running) -> tuple[str, dict[str, str] | None]:
+        now = self._store.get(entry.id)
+        if now is None or now.status != MAKING:  # since before `cancel` could know that it runs
+            running.stopped = True
+            return CANCELLED, None
+        try:
+            self.tell(entry.id)
+            if self._folder.clip(entry.file) is None:  # the last server may have come to that
+                self._video(entry, running).save(self._folder.path / entry.file)
+        except CancelledError:
+            return CANCELLED, None
+        except Exception as problem:
+            _log.warning("serve: %s: %s", entry.id, problem)
+            return FAILED, _about(problem)
+        return DONE, None
+
+    def _clear(self, entry: Entry) -> None:
+        """It was cancelled or deleted meanwhile."""
+        self._folder.drop_clip(entry.file)  # it may have come to its end all the same
+        if self._store.get(entry.id) is None:
+            self._folder.drop_job(entry.id)
+
+    def _video(self, entry: Entry, running: Running) -> Video:
+        def progress(now: Progress) -> None:
+            if running.stopped or self._ending:
+                raise CancelledError("cancelled")
+            if running.update(now):
+                self.tell(entry.id)
+
+        job = self._folder.job(entry.id)
+        watching: dict[str, Any] = {"progress": progress}
+        if self._previews:
+            watching["preview"] = self._preview(entry)
+        if job.exists():
+            try:
+                return self._session.resume(job, **watching)
+            except InvalidArgumentError as error:  # another model, or the file is damaged
+                _log.warning("serve: %s; it is made from the beginning", error)
+                job.unlink()
+        wanted = {**entry.asked.options, **watching, "job": (job, self._folder.path / entry.file)}
+        if entry.asked.picture is None:
+            return self._session.t2v(entry.asked.prompt, **wanted)
+        picture = self._folder.picture(entry.asked.picture)
+        if picture is None:
+            raise InvalidArgumentError(f"picture: {entry.asked.picture} is no longer there")
+        return self._session.i2v(entry.asked.prompt, picture, **wanted)
+
+    def _preview(self, entry: Entry) -> Any:
+        rate = entry.plan["fps"] * (entry.plan["frames"] > 1) / 8 or 1  # of latent frames
+        write = media.preview_writer(self._folder.preview(entry.id), rate)
+
+        def preview(pictures: Any) -> None:
+            with suppress(OSError):  # the clip matters more
+                write(pictures)
+            self.tell(entry.id)
+
+        return preview
+
+
+def _about(error: Exception) -> dict[str, str]:
+    """As OpenAI has it; the code is the name of the exception."""
+    code = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(error).__name__).lower()
+    return {"code": code, "message": str(error) or code}

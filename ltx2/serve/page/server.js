@@ -1,0 +1,60 @@
+// What the page asks of the server.
+
+export class Refused extends Error {}
+
+async function ask(path, options = {}) {
+  let answer;
+  try {
+    answer = await fetch(path, options);
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new Refused("The server does not answer.");
+  }
+  const about = await answer.json().catch(() => ({}));
+  options.signal?.throwIfAborted();
+  if (!answer.ok) throw new Refused(about.error?.message ?? `The server answers ${answer.status}.`);
+  return about;
+}
+
+function post(path, fields, signal) {
+  const headers = { "Content-Type": "application/json" };
+  return ask(path, { method: "POST", headers, body: JSON.stringify(fields), signal });
+}
+
+export const model = async () => (await ask("/v1/models")).data[0];
+export const plan = (fields, signal) => post("/v1/plan", fields, signal);
+export const cancel = (id) => post(`/v1/videos/${id}/cancel`, {});
+export const retry = (id) => post(`/v1/videos/${id}/retry`, {});
+export const remove = (id) => ask(`/v1/videos/${id}`, { method: "DELETE" });
+export const contentOf = (id) => `/v1/videos/${id}/content`;
+export const pictureOf = (name) => `/v1/pictures/${name}`;
+
+export function create(fields, file) {
+  if (!file) return post("/v1/videos", fields);
+  const form = new FormData();
+  for (const [name, value] of Object.entries(fields)) form.append(name, value);
+  form.append("input_reference", file);
+  return ask("/v1/videos", { method: "POST", body: form });
+}
+
+export function list(statuses, { after, limit = 100, order = "desc" } = {}) {
+  const query = new URLSearchParams({ limit, order });
+  for (const status of statuses) query.append("status", status);
+  if (after) query.append("after", after);
+  return ask(`/v1/videos?${query}`);
+}
+
+// Calls `begun` whenever the stream begins, as after a restart of the server: what happened before
+// that was not heard.
+export function listen({ begun, lost, video, deleted }) {
+  const stream = new EventSource("/v1/events");
+  stream.onopen = begun;
+  stream.addEventListener("video", (event) => video(JSON.parse(event.data)));
+  stream.addEventListener("deleted", (event) => deleted(JSON.parse(event.data).id));
+  stream.onerror = () => {
+    lost();
+    if (stream.readyState === EventSource.CLOSED) {
+      setTimeout(() => listen({ begun, lost, video, deleted }), 2000);
+    }
+  };
+}

@@ -1,0 +1,87 @@
+"""A video as the interface shows it: OpenAI's fields, and what there is beyond them."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ltx2.errors import InvalidArgumentError
+
+from .folder import KINDS_OF_CLIPS
+from .store import DONE, MAKING
+
+if TYPE_CHECKING:
+    from .asked import Asked
+    from .folder import Folder
+    from .maker import Running
+    from .store import Entry
+
+
+_SIZE = ("width", "height", "frames", "fps")
+
+
+def shown(entry: Entry, folder: Folder, running: Running | None, model: str) -> dict[str, Any]:
+    asked: Asked | None = entry.asked
+    about: dict[str, Any] = {**entry.plan, **entry.asked.options}
+    if entry.status == DONE:  # its file has the last word
+        about, asked = {}, None
+        with suppress(InvalidArgumentError):
+            about, asked = folder.about(entry.file)
+    width, height, frames, fps = (_number(about.get(name)) for name in _SIZE)
+    return {
+        "id": entry.id,
+        "object": "video",
+        "status": entry.status,
+        "created_at": int(entry.created_at),
+        "completed_at": entry.completed_at and int(entry.completed_at),
+        "expires_at": None,
+        "model": about.get("model", model),
+        "prompt": str(about.get("prompt", entry.asked.prompt)),
+        "size": f"{width}x{height}" if width and height else None,
+        "seconds": f"{frames / fps:.3g}" if frames and fps else None,
+        "error": entry.error,
+        "remixed_from_video_id": None,
+        **_progress(entry, running),
+        # Beyond OpenAI's.
+        "seed": _number(about.get("seed")),
+        "frames": frames,
+        "fps": fps,
+        "file": entry.file,
+        "type": KINDS_OF_CLIPS[Path(entry.file).suffix.lower()],
+        "metadata": about if entry.status == DONE else None,
+        "again": asked and _again(asked),
+        "preview": None if entry.status == DONE else _preview(entry, folder),
+    }
+
+
+def _number(value: Any) -> int | float | None:
+    """A file may say anything."""
+    return value if isinstance(value, (int, float)) else None
+
+
+def _again(asked: Asked) -> dict[str, Any]:
+    """What makes it once more, as it is asked for."""
+    reference = {"input_reference": {"file_id": asked.picture}} if asked.picture else {}
+    return {"prompt": asked.prompt, **asked.options, **reference}
+
+
+def _progress(entry: Entry, running: Running | None) -> dict[str, Any]:
+    about: dict[str, Any] = {"progress": 100 if entry.status == DONE else 0}
+    about |= {"stage": None, "step": None, "steps": None, "seconds_left": None}
+    if entry.status == MAKING and running and running.entry.id == entry.id:
+        about |= {"progress": int(100 * running.fraction), "seconds_left": running.seconds_left()}
+        if now := running.progress:
+            about |= {"stage": now.stage, "step": now.done, "steps": now.total}
+    elif entry.status != DONE:
+        about["seconds_left"] = entry.plan["seconds"]
+    return about
+
+
+def _preview(entry: Entry, folder: Folder) -> str | None:
+    """Where it is; another address for each, so that none is shown late."""
+    try:
+        when = folder.preview(entry.id).stat().st_mtime_ns
+    except OSError:
+        return None
+    return f"/v1/videos/{entry.id}/preview?{when}"
