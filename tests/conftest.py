@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
@@ -36,6 +37,16 @@ def ctrl_c() -> None:
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Nothing of the user's is read, nor written."""
     os.environ["LTX2_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(autouse=True)
+def log_as_before() -> Iterator[None]:
+    """The command sets up its process's log, and here that is the tests' own."""
+    log = logging.getLogger("ltx2")
+    handlers, level = log.handlers, log.level
+    yield
+    log.handlers = handlers
+    log.setLevel(level)
 
 
 @pytest.fixture(scope="session")

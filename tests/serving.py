@@ -147,22 +147,30 @@ class Client:
         return self.until(name, lambda video: bool(video["status"] == status))
 
     def listen(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        """The events from now on, until the server ends."""
+        """The events from now on, until the server ends; none may be long in coming."""
         connection = http.client.HTTPConnection(self.host, self.port, timeout=PATIENCE)
-        try:
-            connection.request("GET", "/v1/events")
-            answer = connection.getresponse()
-            assert answer.headers["Content-Type"].startswith("text/event-stream")
-            assert answer.readline().startswith(b"retry")
-            kind = ""
-            while line := answer.readline():
-                name, _, value = line.decode().strip().partition(": ")
-                if name == "event":
-                    kind = value
-                elif name == "data":
-                    yield kind, json.loads(value)
-        finally:
-            connection.close()
+        connection.request("GET", "/v1/events")
+        answer = connection.getresponse()
+        assert answer.headers["Content-Type"].startswith("text/event-stream")
+        assert answer.readline().startswith(b"retry")  # now it listens
+        return _events(connection, answer)
+
+
+def _events(
+    connection: http.client.HTTPConnection, answer: http.client.HTTPResponse
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    try:
+        kind, last = "", time.monotonic()
+        while line := answer.readline():
+            assert time.monotonic() < last + PATIENCE
+            name, _, value = line.decode().strip().partition(": ")
+            if name == "event":
+                kind = value
+            elif name == "data":
+                yield kind, json.loads(value)
+                last = time.monotonic()
+    finally:
+        connection.close()
 
 
 @contextmanager

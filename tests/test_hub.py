@@ -158,7 +158,7 @@ def test_the_list_says_what_is_here(server: Hub) -> None:
 def test_it_asks_where_someone_can_answer(server: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     import ltx2.commands.weights as command
 
-    monkeypatch.setattr(command, "_can_answer", lambda: True)
+    monkeypatch.setattr(command, "can_answer", lambda: True)
     answers = CliRunner()
     done = answers.invoke(cli.cli, ["pull", NAME], input="n\n")
     assert done.exit_code == 1
