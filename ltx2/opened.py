@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from . import enhancing, jobs, preview, runs
+from . import demo_limits, enhancing, jobs, preview, runs
 from ._calls import under_way
 from ._native import check, ffi, lib, string
 from ._video_call import VideoCall, callback, latents_view, video_of, view
@@ -150,6 +150,8 @@ class Opened:
         if "loras" in settings:
             about["loras"] = settings["loras"]
         runs.begin(about, request.options)
+        for words in demo_limits.warnings(request.prompt, request.options) if self._demo else ():
+            _log.warning("%s", words)
         if job:
             job.check(parts)
             job.save()
