@@ -21,7 +21,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
-from . import clips, cluster, media
+from . import clips, cluster, formats, media
 from ._video_call import VideoCall
 from .enhancing import Enhancing
 from .errors import CancelledError, DeviceError, InvalidArgumentError
@@ -52,7 +52,6 @@ _KINDS: dict[str, tuple[type, str]] = {
 FIELDS = ("prompt", "output", "image", "duration", "crf", "keyframes",
           *(name for name in Making.__annotations__ if name != "noise"))  # fmt: skip
 TRIES = 3  # of a job whose place failed, not the job itself
-_WITHOUT_RECIPE = (".npy", ".wav")
 _LONGEST_LINE = 1 << 20  # characters
 
 
@@ -193,7 +192,7 @@ def _picture(given: Any) -> Any:
 def _check_name(name: str) -> None:
     if Path(name).name != name or name == "..":
         raise InvalidArgumentError(f"output: {name} is not the name of a file alone")
-    if Path(name).suffix.lower() in _WITHOUT_RECIPE:
+    if Path(name).suffix.lower() in formats.WITHOUT_METADATA:
         raise InvalidArgumentError(
             f"output: {name} would not say what it was made from; take another ending"
         )

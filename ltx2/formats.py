@@ -34,6 +34,7 @@ USUAL_BYTES = {
 # at most: they take a shorter delay (GIF: under 20 ms, WebP and PNG: under 11) for one of 100 ms.
 CLOCKS = {".gif": (10, 50), ".webp": (1, 90), ".apng": (1, 90)}
 WITH_SOUND = {*CONTAINERS, ".wav"}
+WITHOUT_METADATA = {".npy", ".wav"}
 NUMBERED = re.compile(r"(.*)%(0?\d*)d(.*\.png)")
 """The name of one frame of several, as printf has it."""
 

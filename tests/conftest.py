@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import hub_models
 import local_hub
+import numpy as np
 import pytest
 
 import ltx2
@@ -23,6 +24,8 @@ import rules
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from numpy.typing import NDArray
 
 GEOMETRIES = ("base", "odd", "plain", "distilled", "heads", "deep", "bf16", "wide", "joint", "duet")
 
@@ -57,6 +60,16 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         name: make_tiny.generate(name, folder / name) / f"ltx-tiny-{name}.safetensors"
         for name in GEOMETRIES
     }
+
+
+@pytest.fixture
+def clip() -> NDArray[np.uint8]:
+    """A red square moves right on blue: smooth enough that a codec keeps it."""
+    frames = np.zeros((9, 64, 96, 3), np.uint8)
+    frames[..., 2] = 200
+    for index in range(len(frames)):
+        frames[index, 16:48, 8 + 4 * index : 40 + 4 * index] = (220, 20, 30)
+    return frames
 
 
 @pytest.fixture(scope="module")

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import logging
 import re
 import signal
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,16 +17,6 @@ from ltx2 import cli, formats, media
 from ltx2.commands.generate import parse_image
 
 PROMPT = "a red circle moves right"
-
-
-@pytest.fixture(autouse=True)
-def log() -> Iterator[None]:
-    """The command sets the package's log up for a process of its own."""
-    logger = logging.getLogger("ltx2")
-    handlers, level = logger.handlers, logger.level
-    yield
-    logger.handlers = handlers
-    logger.setLevel(level)
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:

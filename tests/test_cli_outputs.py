@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import io
 import json
-import logging
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,15 +25,11 @@ SMALL = ["--frames", "9", "--width", "64", "--height", "64", "--steps", "2"]
 
 
 @pytest.fixture(autouse=True)
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """An empty folder; and the command sets the package's log up for a process of its own."""
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("LTX2_MODEL", raising=False)
-    logger = logging.getLogger("ltx2")
-    handlers, level = logger.handlers, logger.level
-    yield tmp_path
-    logger.handlers = handlers
-    logger.setLevel(level)
+    return tmp_path
 
 
 @pytest.fixture

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +21,10 @@ SMALL = ["--frames", "9", "--seed", "7"]
 
 
 @pytest.fixture(autouse=True)
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """An empty folder; and the command sets the package's log up for a process of its own."""
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder."""
     monkeypatch.chdir(tmp_path)
-    logger = logging.getLogger("ltx2")
-    handlers, level = logger.handlers, logger.level
-    yield tmp_path
-    logger.handlers = handlers
-    logger.setLevel(level)
+    return tmp_path
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:

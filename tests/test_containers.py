@@ -20,16 +20,6 @@ METADATA = {"prompt": "ein roter Kreis → 赤い円", "seed": 2**64 - 1, "fps":
 CODECS = {".mov": "h264", ".mkv": "h264", ".webm": "vp9"}
 
 
-@pytest.fixture
-def clip() -> NDArray[np.uint8]:
-    """A red square moves right on blue: smooth enough that a codec keeps it."""
-    frames = np.zeros((9, 64, 96, 3), np.uint8)
-    frames[..., 2] = 200
-    for index in range(len(frames)):
-        frames[index, 16:48, 8 + 4 * index : 40 + 4 * index] = (220, 20, 30)
-    return frames
-
-
 @pytest.mark.parametrize("ending", CODECS)
 def test_true_colours_rate_sound_and_metadata(
     ending: str, clip: NDArray[np.uint8], tmp_path: Path

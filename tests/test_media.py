@@ -21,16 +21,6 @@ from ltx2 import containers, formats, media, writer
 METADATA = {"prompt": "ein roter Kreis → 赤い円", "seed": 2**64 - 1, "model": "m.gguf", "fps": 7.5}
 
 
-@pytest.fixture
-def clip() -> NDArray[np.uint8]:
-    """A red square moves right on blue: smooth enough that a codec keeps it."""
-    frames = np.zeros((9, 64, 96, 3), np.uint8)
-    frames[..., 2] = 200
-    for index in range(len(frames)):
-        frames[index, 16:48, 8 + 4 * index : 40 + 4 * index] = (220, 20, 30)
-    return frames
-
-
 def psnr(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
     return float(10 * np.log10(255**2 / max(float(np.mean((a.astype(float) - b) ** 2)), 1e-9)))
 

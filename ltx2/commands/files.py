@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from ltx2.model_files import StrPath
 
 _KNOWN = ltx2.capabilities()
-_CLIPS = formats.WRITERS.keys() - {".npy", ".wav"}
+_CLIPS = formats.WRITERS.keys() - formats.WITHOUT_METADATA
 _NO_RUN: dict[str, Any] = {"model": None, "run": None, "problem": None}
 
 

@@ -10,6 +10,7 @@ import click
 
 import ltx2
 from ltx2._native import ffi, sentences
+from ltx2.request import CRF
 
 from .terminal import Said, json_flag
 
@@ -128,7 +129,7 @@ opening_flags = applied([
 shared = applied([output_flag, opening_flags])
 fields = applied([*map(field, ltx2.Options.__annotations__)])
 crf_flag = click.option(
-    "--crf", type=int, default=33, show_default=True,
+    "--crf", type=int, default=CRF, show_default=True,
     help="How strongly an image is compressed before use; 0 not at all.",
 )  # fmt: skip
 watching = applied([
