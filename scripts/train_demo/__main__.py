@@ -4,40 +4,67 @@ import argparse
 import sys
 from pathlib import Path
 
-import torch
-
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]  # fixed_header is next to this folder
+
+STAGES = ("vae", "decoder", "audio-vae", "vocoder", "dit", "upsampler", "style", "export")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="train_demo", description=__doc__)
-    parser.add_argument("stage", choices=["vae", "decoder", "dit", "export", "evaluate"])
-    parser.add_argument("--work", type=Path, required=True, help="checkpoints, kept and resumed")
+    parser.add_argument("stage", choices=[*STAGES, "evaluate"])
+    parser.add_argument("--work", type=Path, help="checkpoints, kept and resumed")
     parser.add_argument("--out", type=Path, help="the official-format files (default: WORK/out)")
-    parser.add_argument("--minutes", type=float, default=30, help="busy time to train for")
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--minutes", type=float, default=30, help="to train for, by the clock")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    parser.add_argument("--threads", type=int, default=2, help="on the CPU")
+    parser.add_argument("--clips", type=float, default=1, help="share of the clips to encode")
+    parser.add_argument("--tokens", type=int, help="of the transformer's clips in a step")
+    parser.add_argument("--compile", action="store_true", help="the transformer's blocks")
+    parser.add_argument(
+        "--start", type=Path, help="a GGUF file whose video autoencoder to begin with"
+    )
+    parser.add_argument("--count", type=int, default=100, help="prompts to evaluate")
     args = parser.parse_args()
-    torch.set_num_threads(args.threads)
+    if not (args.work or args.out):
+        parser.error("--work is missing")
     out = args.out or args.work / "out"
+    if args.stage == "evaluate":
+        import evaluate
+
+        evaluate.evaluate(out, args.count)
+        return
+    import torch
+
+    torch.set_num_threads(args.threads)
+    torch.set_float32_matmul_precision("high")
     if args.stage in ("vae", "decoder"):
         import train_vae
 
-        decoder_only = args.stage == "decoder"
-        lr = 5e-4 if decoder_only else 1e-3
-        train_vae.train(args.work, args.minutes, lr, 2 * lr, decoder_only)
+        train_vae.train(args.work, args.minutes, args.device, decoder_only=args.stage == "decoder")
+    elif args.stage in ("audio-vae", "vocoder"):
+        import train_sound
+
+        train = train_sound.train_vae if args.stage == "audio-vae" else train_sound.train_vocoder
+        train(args.work, args.minutes, args.device)
     elif args.stage == "dit":
         import train_dit
 
-        train_dit.train(args.work, out, args.minutes, lr=2e-3, muon_lr=3e-3)
-    elif args.stage == "export":
+        tokens = args.tokens or (2048 if args.device == "cpu" else 65536)
+        options = train_dit.Options(args.device, tokens, args.clips, args.compile)
+        train_dit.train(args.work, out, args.minutes, options)
+    elif args.stage == "upsampler":
+        import train_upsampler
+
+        train_upsampler.train(args.work, args.minutes, args.device, args.clips)
+    elif args.stage == "style":
+        import train_style
+
+        train_style.train(args.work, out, args.minutes, args.device, args.clips)
+    else:
         import export
 
         export.export(args.work, out)
-    else:
-        import evaluate
-
-        evaluate.evaluate(args.work, out)
 
 
 if __name__ == "__main__":

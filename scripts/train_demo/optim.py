@@ -1,28 +1,33 @@
 """What both trainings share: Muon and Adam, a schedule, averages, checkpoints."""
 
 import math
+import time
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
+SAY_SECONDS, KEEP_SECONDS = 10.0, 60.0
+
 
 def orthogonalise(g: torch.Tensor, steps: int = 5) -> torch.Tensor:
-    """The nearest semi-orthogonal matrix to `g`, by a quintic Newton-Schulz iteration."""
+    """The nearest semi-orthogonal matrices to `g` [n, rows, columns], by Newton and Schulz."""
     a, b, c = 3.4445, -4.7750, 2.0315
-    x = g.float()
-    tall = x.shape[0] > x.shape[1]
-    x = x.T if tall else x
-    x = (x / (x.norm() + 1e-7)).bfloat16()
+    tall = g.shape[1] > g.shape[2]
+    x = g.mT if tall else g
+    x = (x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)).bfloat16()
     for _ in range(steps):
-        gram = x @ x.T
+        gram = x @ x.mT
         x = a * x + (b * gram + c * gram @ gram) @ x
-    return (x.T if tall else x).float()
+    return (x.mT if tall else x).float()
 
 
 class Muon(torch.optim.Optimizer):
-    """Momentum whose update is orthogonalised: for weights of two dimensions and more."""
+    """Momentum whose update is orthogonalised: for weights of two dimensions and more.
+
+    Weights of one shape are updated together, which is what a GPU wants.
+    """
 
     def __init__(self, params: Any, lr: float, momentum: float = 0.95) -> None:
         super().__init__(params, {"lr": lr, "momentum": momentum})
@@ -30,16 +35,22 @@ class Muon(torch.optim.Optimizer):
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:
         for group in self.param_groups:
+            shapes: dict[torch.Size, list[nn.Parameter]] = {}
             for p in group["params"]:
-                if p.grad is None:
-                    continue
-                state = self.state[p]
-                if not state:
-                    state["m"] = torch.zeros_like(p)
-                m = state["m"].lerp_(p.grad, 1 - group["momentum"])
-                g = p.grad.lerp(m, group["momentum"]).reshape(p.shape[0], -1)
-                scale = 0.2 * math.sqrt(max(g.shape))
-                p.add_(orthogonalise(g).reshape(p.shape), alpha=-group["lr"] * scale)
+                if p.grad is not None:
+                    shapes.setdefault(p.shape, []).append(p)
+            for shape, same in shapes.items():
+                for p in same:
+                    if not self.state[p]:
+                        self.state[p]["m"] = torch.zeros_like(p)
+                grads = [p.grad for p in same]
+                means = [self.state[p]["m"] for p in same]
+                torch._foreach_lerp_(means, grads, 1 - group["momentum"])
+                ahead = torch._foreach_lerp(grads, means, group["momentum"])
+                g = torch.stack(ahead).reshape(len(same), shape[0], -1)
+                scale = 0.2 * math.sqrt(max(g.shape[1:]))
+                updates = orthogonalise(g).reshape(len(same), *shape)
+                torch._foreach_add_(same, list(updates.unbind()), alpha=-group["lr"] * scale)
 
 
 def make_optimizers(
@@ -56,12 +67,15 @@ def make_optimizers(
         "proj_out",
         "conv_in",
         "conv_out",
+        "conv_pre",
+        "conv_post",
     )
     for module in modules:
         for name, p in module.named_parameters():
             is_plain = p.ndim < 2 or any(word in name for word in plain)
             (other if is_plain else hidden).append(p)
-    return [Muon(hidden, lr=muon_lr), torch.optim.Adam(other, lr=lr, betas=(0.9, 0.99))]
+        adam = torch.optim.Adam(other, lr=lr, betas=(0.9, 0.99), foreach=True)
+    return [Muon(hidden, lr=muon_lr), adam]
 
 
 def learning_rate(progress: float, warmup: float = 0.03, floor: float = 0.02) -> float:
@@ -83,11 +97,9 @@ class Average:
     @torch.no_grad()
     def update(self, module: nn.Module, step: int, decay: float = 0.998) -> None:
         keep = min(decay, (1 + step) / (10 + step))
-        for k, v in module.state_dict().items():
-            if v.is_floating_point():
-                self.values[k].lerp_(v, 1 - keep)
-            else:
-                self.values[k].copy_(v)
+        state = module.state_dict()
+        floats = [k for k, v in state.items() if v.is_floating_point()]
+        torch._foreach_lerp_([self.values[k] for k in floats], [state[k] for k in floats], 1 - keep)
 
 
 def save(path: Path, content: dict[str, Any]) -> None:
@@ -98,24 +110,64 @@ def save(path: Path, content: dict[str, Any]) -> None:
     partial.replace(path)
 
 
-class Threads:
-    """Two threads on a quiet machine; one for a while when other work makes two wait."""
+class Clock:
+    """The seconds a stage has worked, of those it may; what was worked before counts."""
 
-    def __init__(self, most: int) -> None:
-        self.most, self.rest = most, 0
-        self.quick: list[float] = []
+    def __init__(self, minutes: float, used: float = 0.0) -> None:
+        self.whole, self.before, self.began = minutes * 60, used, time.monotonic()
+        self.said = self.kept = self.began
 
-    def step(self, seconds: float) -> None:
-        """Takes the time of a step: twice the usual means that a core is shared."""
-        if self.most == 1:
-            return
-        if self.rest:
-            self.rest -= 1
-            if not self.rest:
-                torch.set_num_threads(self.most)
-            return
-        self.quick = sorted([*self.quick[-30:], seconds])[:30]
-        usual = self.quick[len(self.quick) // 3]
-        if len(self.quick) > 10 and seconds > 2.2 * usual:
-            self.rest = 8
-            torch.set_num_threads(1)
+    @property
+    def used(self) -> float:
+        return self.before + time.monotonic() - self.began
+
+    @property
+    def share(self) -> float:
+        return min(self.used / self.whole, 1.0)
+
+    @property
+    def done(self) -> bool:
+        return self.used >= self.whole
+
+    def is_time_to_say(self) -> bool:
+        now = time.monotonic()
+        if now - self.said < SAY_SECONDS:
+            return False
+        self.said = now
+        return True
+
+    def is_time_to_keep(self) -> bool:
+        now = time.monotonic()
+        if now - self.kept < KEEP_SECONDS:
+            return False
+        self.kept = now
+        return True
+
+
+def autocast(device: str) -> torch.autocast:
+    """Products in bfloat16, as both kinds of device have units for."""
+    return torch.autocast(device.split(":")[0], torch.bfloat16)
+
+
+def step_all(
+    optimizers: list[torch.optim.Optimizer],
+    peaks: list[float],
+    share: float,
+    parameters: list[nn.Parameter],
+    most: float = 1.0,
+) -> None:
+    """One step at `share` of the peak rates; gradients that are not finite change nothing.
+
+    Nothing here waits for the device: a norm that is not finite scales the gradients to zero.
+    """
+    grads = [p.grad for p in parameters if p.grad is not None]
+    norm = torch.stack(torch._foreach_norm(grads)).norm()
+    scale = torch.where(norm.isfinite(), (most / (norm + 1e-6)).clamp(max=1.0), 0.0)
+    for g in grads:
+        torch.nan_to_num_(g, 0.0, 0.0, 0.0)
+    torch._foreach_mul_(grads, scale)
+    for optimizer, peak in zip(optimizers, peaks, strict=True):
+        for group in optimizer.param_groups:
+            group["lr"] = peak * share
+        optimizer.step()
+        optimizer.zero_grad()

@@ -1,4 +1,4 @@
-"""The demo's own tokenizer: Gemma 3's construction with a vocabulary of a few hundred pieces."""
+"""The demo's own tokenizer: Gemma 3's construction with a vocabulary of a thousand pieces."""
 
 import json
 from pathlib import Path
@@ -7,14 +7,15 @@ from typing import Any
 import numpy as np
 import torch
 from config import TEXT_LENGTH
-from data import caption, training_scene
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from transformers import AutoTokenizer
+from world import caption, training_scene
 
 SPECIAL = ["<pad>", "<eos>", "<bos>", "<unk>"]
 BYTES = [f"<0x{i:02X}>" for i in range(256)]
 CAPTIONS = 20000
-VOCABULARY = 640
+VOCABULARY = 1056
+CAPTION_LENGTH = 32  # ids of the longest caption in training, and a few more
 
 
 def _merges() -> list[tuple[str, str]]:
@@ -93,13 +94,16 @@ class Prompts:
         self.tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
         self.size = len(self.tokenizer)
 
-    def __call__(self, prompts: list[str]) -> tuple[torch.Tensor, torch.Tensor]:
+    def __call__(
+        self, prompts: list[str], width: int | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Rows of `width` ids, or as many as the longest needs."""
         rows = [
-            self.tokenizer(p.strip(), truncation=True, max_length=TEXT_LENGTH).input_ids
+            self.tokenizer(p.strip(), truncation=True, max_length=width or TEXT_LENGTH).input_ids
             for p in prompts
         ]
         lengths = torch.tensor([len(r) for r in rows])
-        ids = torch.zeros(len(rows), int(lengths.max()), dtype=torch.long)
+        ids = torch.zeros(len(rows), width or int(lengths.max()), dtype=torch.long)
         for i, row in enumerate(rows):
             ids[i, : len(row)] = torch.tensor(row)
         return ids, lengths

@@ -1,94 +1,202 @@
-"""Stage 2: text encoder, projection, connector and diffusion transformer, together.
+"""Stage: text encoder, projections, connectors and diffusion transformer, together.
 
-Rectified flow on the autoencoder's normalised latents, which are computed once and kept.  One
-prompt in ten is empty (for guidance); in four samples of ten the first latent frame is given
-clean with timestep 0 (image to video) and the loss is on the others.
+Rectified flow on the normalised latents of video and sound, both at one noise level, as they are
+sampled.  Clips are encoded once and kept on the device.  One prompt in ten is empty (for
+guidance); in a quarter of the batches the first latent frame is given clean (image to video);
+some batches have no sound, since a clip may be asked for without it.
 """
 
+from __future__ import annotations
+
+import copy
 import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from config import SAMPLING
-from data import Scene, caption, render, training_scene
-from model import TextToVideo, positions, to_tokens
-from optim import Average, Threads, learning_rate, make_optimizers, save
+from model import Size, Stream, TextToClip, in_bfloat16
+from optim import Average, Clock, learning_rate, make_optimizers, save, step_all
+from pool import Batch, Pool, Source
 from text import Prompts, build
 from torch import nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
-from train_vae import Vae, load
 
-# (frames, height, width, clips, share of the steps)
+EMPTY_PROMPTS, FIRST_FRAMES, SILENT = 0.1, 0.25, 0.15
+REFILL = 0.05  # share of the time in which new clips take the place of the oldest
+AHEAD = 3  # steps that may wait in the device's queue
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """Clips of one size, and in which share of the steps they are seen."""
+
+    size: Size
+    clips: int
+    share: float
+    low: bool = False  # mostly the noise levels at which a second stage refines
+
+
 BUCKETS = [
-    (25, 128, 128, 1400, 0.84),
-    (17, 128, 128, 80, 0.03),
-    (33, 128, 128, 60, 0.03),
-    (49, 128, 128, 40, 0.02),
-    (25, 128, 192, 60, 0.03),
-    (25, 192, 128, 60, 0.03),
-    (25, 256, 256, 24, 0.02),
+    Bucket(Size(49, 256, 256), 4000, 0.68),
+    Bucket(Size(25, 256, 256), 300, 0.04),
+    Bucket(Size(17, 256, 256), 200, 0.02),
+    Bucket(Size(1, 256, 256), 400, 0.02),
+    Bucket(Size(97, 256, 256), 120, 0.03),
+    Bucket(Size(49, 192, 192), 400, 0.04),
+    Bucket(Size(49, 128, 128), 400, 0.03),
+    Bucket(Size(25, 256, 384), 200, 0.03),
+    Bucket(Size(25, 384, 256), 200, 0.03),
+    Bucket(Size(49, 512, 512), 200, 0.08, low=True),
 ]
-TOKENS_PER_BATCH = 2048
-EMPTY_PROMPTS, FIRST_FRAMES = 0.1, 0.35
 
 
-@torch.no_grad()
-def encode_clips(vae: Vae, folder: Path) -> list[tuple[list[Scene], torch.Tensor]]:
-    """Latents [clips, channels, frames, height, width] of each bucket, kept in `folder`."""
-    buckets = []
-    for frames, height, width, count, _ in BUCKETS:
-        path = folder / f"latents-{frames}x{height}x{width}.pt"
-        if not path.exists():
-            rng = np.random.default_rng((13, frames, height, width))
-            scenes = [training_scene(rng) for _ in range(count)]
-            parts = []
-            for i in range(0, count, 8):
-                x = render(scenes[i : i + 8], frames, height, width)
-                with torch.autocast("cpu", torch.bfloat16):
-                    parts.append(vae.encoder(x).half())
-            save(path, {"scenes": scenes, "latents": torch.cat(parts)})
-            print(f"latents of {count} clips {frames}x{height}x{width}", flush=True)
-        content = torch.load(path, weights_only=False)
-        buckets.append((content["scenes"], content["latents"]))
-    return buckets
-
-
-def draw_sigmas(rng: np.random.Generator, count: int) -> torch.Tensor:
+def draw_sigmas(count: int, device: str, low: bool) -> torch.Tensor:
     """Logit-normal, shifted to the noisy side where shape and motion are decided."""
-    logits = rng.normal(1.3, 1.5, count)
-    s = 1 / (1 + np.exp(-logits))
-    uniform = rng.random(count)
-    return torch.from_numpy(np.where(rng.random(count) < 0.15, uniform, s)).float()
+    usual = torch.sigmoid(1.6 + 1.6 * torch.randn(count, device=device))
+    chance = torch.rand(count, device=device)
+    even = torch.rand(count, device=device)
+    if low:
+        return torch.where(chance < 0.8, 0.02 + 0.92 * even, usual)
+    return torch.where(chance < 0.15, even, usual)
+
+
+def flow_loss(
+    model: TextToClip, batch: Batch, size: Size, given: int, silent: bool, low: bool = False
+) -> torch.Tensor:
+    """Of the velocity from data to noise, of what is not given."""
+    sigma = draw_sigmas(len(batch.video), str(batch.video.device), low)
+    level = sigma[:, None, None]
+    clean, sound = batch.video, batch.sound
+    noise, sound_noise = torch.randn_like(clean), torch.randn_like(sound)
+    noisy = torch.lerp(clean, noise, level)
+    if given:
+        noisy = torch.cat([clean[:, :given], noisy[:, given:]], 1)
+    kind = model.dit.proj_out.weight.dtype
+    context, sound_context = model.context(batch.ids, batch.lengths)
+    video = Stream(noisy.to(kind), context, given)
+    audio = Stream(torch.lerp(sound, sound_noise, level).to(kind), sound_context)
+    v, a = model.velocity(size, sigma, video, None if silent else audio)
+    loss = (v.float() - (noise - clean))[:, given:].pow(2).mean()
+    if a is not None:
+        loss = loss + (a.float() - (sound_noise - sound)).pow(2).mean()
+    return loss
+
+
+class Working:
+    """A copy of the model in bfloat16 that computes; the weights that learn stay in float32.
+
+    Both lie in one piece of memory each, as do the gradients, so that a step moves them at once.
+    """
+
+    def __init__(self, model: TextToClip) -> None:
+        self.model = in_bfloat16(copy.deepcopy(model))
+        self.learning, self.computing = list(model.parameters()), list(self.model.parameters())
+        self.weights, self.copies = _in_one_piece(self.learning), _in_one_piece(self.computing)
+        self.gradient = torch.zeros_like(self.weights)
+        sizes = [p.numel() for p in self.learning]
+        parts = self.gradient.split(sizes)
+        self.parts = [part.view_as(p) for part, p in zip(parts, self.learning, strict=True)]
+
+    def backward(
+        self, loss: Callable[[TextToClip], torch.Tensor]
+    ) -> tuple[torch.Tensor, list[bool]]:
+        """The loss, and which weights it depends on; their gradients are in `gradient`."""
+        for p in self.computing:
+            p.grad = None
+        value = loss(self.model)
+        value.backward()
+        used = [p.grad is not None for p in self.computing]
+        rows = [torch.zeros_like(p) if p.grad is None else p.grad for p in self.computing]
+        self.gradient.copy_(torch.cat([row.flatten() for row in rows]))
+        return value.detach(), used
+
+    def hand_over(self, used: list[bool]) -> None:
+        for p, part, has in zip(self.learning, self.parts, used, strict=True):
+            p.grad = part if has else None
+
+    def refresh(self) -> None:
+        self.copies.copy_(self.weights)
+
+
+def _in_one_piece(parameters: list[nn.Parameter]) -> torch.Tensor:
+    whole = torch.cat([p.detach().flatten() for p in parameters])
+    for p, part in zip(parameters, whole.split([p.numel() for p in parameters]), strict=True):
+        p.data = part.view_as(p)
+    return whole
+
+
+class Captured:
+    """A step's loss and gradients as one CUDA graph, so that nothing is launched from Python."""
+
+    def __init__(
+        self, working: Working, loss: Callable[[TextToClip], torch.Tensor], memory: Any
+    ) -> None:
+        side = torch.cuda.Stream()
+        side.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side):  # what is made once only, as tables, is made here
+            working.backward(loss)
+        torch.cuda.current_stream().wait_stream(side)
+        self.graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(self.graph, pool=memory):
+            self.loss, self.used = working.backward(loss)
+
+    def __call__(self) -> tuple[torch.Tensor, list[bool]]:
+        self.graph.replay()
+        return self.loss.clone(), self.used
 
 
 class Trainer:
     """Everything a step needs; its state can be saved and taken up again."""
 
-    def __init__(self, folder: Path, out: Path, lr: float, muon_lr: float) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, out: Path, options: Options) -> None:
+        self.folder, self.options, self.device = folder, options, options.device
         if not (out / "gemma" / "tokenizer.json").exists():
             build(out / "gemma")
         self.prompts = Prompts(out / "gemma")
-        self.buckets = encode_clips(load(folder), folder)
-        self.shares = np.array([b[-1] for b in BUCKETS])
-        self.shares /= self.shares.sum()
         torch.manual_seed(2)
-        self.model = TextToVideo(self.prompts.size)
+        self.model = TextToClip(self.prompts.size).to(self.device)
         self.average = Average(self.model)
-        self.peaks = [muon_lr, lr]
-        self.optimizers = make_optimizers([self.model], lr, muon_lr)
+        self.optimizers = make_optimizers([self.model], options.lr, options.muon_lr)
         self.step, self.used = 0, 0.0
         self.resume = folder / "dit-train.pt"
         if self.resume.exists():
-            state = torch.load(self.resume, weights_only=False)
+            state = torch.load(self.resume, weights_only=False, map_location=self.device)
             self.model.load_state_dict(state["model"])
             self.average.values = state["average"]
             for o, s in zip(self.optimizers, state["optimizers"], strict=True):
                 o.load_state_dict(s)
             self.step, self.used = state["step"], state["used"]
+        self.working = Working(self.model)
+        self.tokens = options.tokens
+        self.graphs: dict[Any, Captured] = {}
+        self.memory = torch.cuda.graph_pool_handle() if self.on_cuda and options.graphs else None
+        if options.compile:
+            self.working.model.compile_for(BUCKETS[0].size)
 
-    def keep(self) -> None:
+    @property
+    def on_cuda(self) -> bool:
+        return self.device.startswith("cuda")
+
+    def fill(self) -> None:
+        """Every bucket, and what a clip of the first one cost."""
+        self.source = Source(self.folder, self.prompts, self.device, 13 + self.step)
+        self.pools: list[Pool] = []
+        for bucket in BUCKETS:
+            count = max(2, round(bucket.clips * self.options.clips))
+            pool = Pool(bucket.size, count, self.device)
+            began = time.monotonic()
+            self.source.fill(pool, count)
+            if self.on_cuda:
+                torch.cuda.synchronize()
+            spent = time.monotonic() - began
+            if not self.pools:
+                self.seconds_per_clip = spent / count
+            self.pools.append(pool)
+            print(f"dit pool {bucket.size}: {count} clips in {spent:.1f} s", flush=True)
+
+    def keep(self, used: float) -> None:
         save(
             self.resume,
             {
@@ -96,76 +204,130 @@ class Trainer:
                 "average": self.average.values,
                 "optimizers": [o.state_dict() for o in self.optimizers],
                 "step": self.step,
-                "used": self.used,
+                "used": used,
             },
         )
         save(self.folder / "dit.pt", self.average.values)
 
-    def loss(self) -> torch.Tensor:
-        rng = np.random.default_rng((17, self.step))
-        which = int(rng.choice(len(BUCKETS), p=self.shares))
-        scenes, latents = self.buckets[which]
-        frames, height, width = latents.shape[2:]
-        tokens = frames * height * width
-        count = max(4, TOKENS_PER_BATCH // tokens)
-        chosen = rng.integers(len(scenes), size=count)
-        texts = ["" if rng.random() < EMPTY_PROMPTS else caption(scenes[i], rng) for i in chosen]
-        clean = to_tokens(latents[torch.from_numpy(chosen)].float())
-        noise = torch.from_numpy(rng.standard_normal(clean.shape, dtype=np.float32))
-        sigma = draw_sigmas(rng, count)
-        # A batch is all of one kind: one timestep per clip is far cheaper than one per token.
-        mask = None
-        level, weight = sigma[:, None, None], torch.ones(tokens)
-        if rng.random() < FIRST_FRAMES:
-            weight[: height * width] = 0
-            mask = weight.expand(count, -1)
-            level = level * mask[..., None]
-        noisy = (1 - level) * clean + level * noise
-        grid = positions(frames, height, width, SAMPLING["fps"])
-        # For so few tokens the plain attention is the quicker one to go back through.
-        with torch.autocast("cpu", torch.bfloat16), sdpa_kernel(SDPBackend.MATH):
-            context = self.model.context(*self.prompts(texts))
-            v = self.model.velocity(noisy.bfloat16(), sigma, mask, grid, context)
-        error = (v.float() - (noise - clean)).pow(2).mean((0, 2))
-        return (error * weight).sum() / weight.sum()
+    def gradients(self, rng: np.random.Generator) -> torch.Tensor:
+        """Of a batch of one kind; a size that is seen often has its step captured."""
+        shares = np.array([bucket.share for bucket in BUCKETS])
+        which = int(rng.choice(len(BUCKETS), p=shares / shares.sum()))
+        bucket, pool = BUCKETS[which], self.pools[which]
+        size = bucket.size
+        given = size.first if size.frames > 1 and rng.random() < FIRST_FRAMES else 0
+        silent = bool(rng.random() < SILENT)
+        count = max(2, round(self.tokens / (size.tokens + size.sounds)))
+
+        def loss(model: TextToClip) -> torch.Tensor:
+            batch = pool.draw(count)
+            keep = torch.rand(count, device=self.device) >= EMPTY_PROMPTS
+            # Of an empty prompt only the first id is left, which every text begins with.
+            lengths = torch.where(keep, batch.lengths, torch.ones_like(batch.lengths))
+            batch = replace(batch, lengths=lengths)
+            return flow_loss(model, batch, size, given, silent, bucket.low)
+
+        value, used = self.captured((which, given, silent), loss) or self.working.backward(loss)
+        self.working.hand_over(used)
+        return value
+
+    def captured(
+        self, kind: tuple[int, int, bool], loss: Callable[[TextToClip], torch.Tensor]
+    ) -> tuple[torch.Tensor, list[bool]] | None:
+        """By a graph, captured when a kind of batch is first seen; nothing where that fails."""
+        if self.memory is None:
+            return None
+        try:
+            if kind not in self.graphs:
+                self.graphs[kind] = Captured(self.working, loss, self.memory)
+        except torch.OutOfMemoryError:
+            raise
+        except RuntimeError as error:
+            print(f"dit: no graphs: {error}", flush=True)
+            self.memory = None
+            return None
+        return self.graphs[kind]()
+
+    def refill(self, seconds_per_step: float) -> None:
+        """A few new clips now and then, as many as `REFILL` leaves time for."""
+        part = 16 if self.on_cuda else 1
+        every = max(1, round(part * self.seconds_per_clip / (REFILL * seconds_per_step)))
+        if self.step % every == every - 1:
+            self.source.fill(self.pools[0], part)
 
     def train(self, minutes: float) -> None:
-        saved, losses, threads = self.used, [], Threads(torch.get_num_threads())
-        while self.used < minutes * 60:
-            began, busy = time.monotonic(), time.process_time()
-            share = learning_rate(self.used / (minutes * 60))
-            for o, peak in zip(self.optimizers, self.peaks, strict=True):
-                for group in o.param_groups:
-                    group["lr"] = peak * share
-                o.zero_grad()
-            loss = self.loss()
-            loss.backward()
-            nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
-            for o in self.optimizers:
-                o.step()
-            self.average.update(self.model, self.step, 0.996)
+        filling = time.monotonic()
+        self.fill()
+        clock = Clock(minutes - (time.monotonic() - filling) / 60, self.used)
+        losses: list[torch.Tensor] = []
+        queue: list[torch.cuda.Event] = []
+        began, first = clock.used, self.step
+        while not clock.done:
+            try:
+                losses.append(self.gradients(np.random.default_rng((17, self.step))))
+            except torch.OutOfMemoryError:
+                self.shrink()
+                continue
+            share = learning_rate(clock.share)
+            step_all(
+                self.optimizers,
+                [self.options.muon_lr, self.options.lr],
+                share,
+                self.working.learning,
+            )
+            self.working.refresh()
+            self.average.update(self.model, self.step)
             self.step += 1
-            losses.append(float(loss.detach()))
-            threads.step(time.monotonic() - began)
-            self.used += (time.process_time() - busy) / torch.get_num_threads()
-            if self.step % 100 == 0:
+            if self.on_cuda:
+                queue.append(torch.cuda.Event())
+                queue[-1].record()
+                if len(queue) > AHEAD:
+                    queue.pop(0).synchronize()
+            self.refill((clock.used - began) / (self.step - first))
+            if clock.is_time_to_say():
                 print(
-                    f"dit step {self.step} {self.used / 60:.1f} min  "
-                    f"loss {np.mean(losses[-100:]):.4f}  lr {share:.3f}",
+                    f"dit step {self.step} {clock.used / 60:.1f} min  "
+                    f"loss {float(torch.stack(losses).mean()):.4f}  lr {share:.3f}  "
+                    f"{(clock.used - began) / (self.step - first):.3f} s/step",
                     flush=True,
                 )
-            if self.used - saved > 150:
-                saved = self.used
-                self.keep()
-        self.keep()
+                losses = []
+            if clock.is_time_to_keep():
+                self.keep(clock.used)
+        self.keep(clock.used)
+
+    def shrink(self) -> None:
+        """Half the batch, where the device has no room for the whole."""
+        self.tokens //= 2
+        if self.tokens < 1000:
+            raise MemoryError("the device has no room for two clips")
+        self.graphs.clear()
+        for p in self.working.computing:
+            p.grad = None
+        torch.cuda.empty_cache()
+        if self.memory is not None:
+            self.memory = torch.cuda.graph_pool_handle()
+        print(f"dit: out of memory; now {self.tokens} tokens a step", flush=True)
 
 
-def train(folder: Path, out: Path, minutes: float, lr: float, muon_lr: float) -> None:
-    Trainer(folder, out, lr, muon_lr).train(minutes)
+@dataclass(frozen=True)
+class Options:
+    device: str = "cpu"
+    tokens: int = 2048  # of video and sound in a step
+    clips: float = 1.0  # of what the buckets say
+    compile: bool = False
+    graphs: bool = True
+    lr: float = 2e-3
+    muon_lr: float = 3e-3
 
 
-def load_model(folder: Path, out: Path) -> tuple[TextToVideo, Prompts]:
+def train(folder: Path, out: Path, minutes: float, options: Options) -> None:
+    torch.backends.cudnn.benchmark = True
+    Trainer(folder, out, options).train(minutes)
+
+
+def load_model(folder: Path, out: Path, device: str = "cpu") -> tuple[TextToClip, Prompts]:
     prompts = Prompts(out / "gemma")
-    model = TextToVideo(prompts.size)
-    model.load_state_dict(torch.load(folder / "dit.pt"))
-    return model.eval().requires_grad_(False), prompts
+    model = TextToClip(prompts.size)
+    model.load_state_dict(torch.load(folder / "dit.pt", map_location="cpu"))
+    return model.to(device).eval().requires_grad_(False), prompts

@@ -1,34 +1,36 @@
-"""Stage 1: the video autoencoder.
+"""The video autoencoder, first both halves, then the decoder alone.
 
-Small windows of drawn clips, L1 + L2 with more weight on the shape and on the first frame, a
-noise on the normalised latents (so that neighbouring latents decode alike) and a weak pull of
+Windows of drawn clips, L1 + L2 with more weight on what is not background and on the first frame,
+a noise on the normalised latents (so that neighbouring latents decode alike) and a weak pull of
 their scale towards one.  Ends by measuring `per_channel_statistics`.
 """
 
-import time
+from __future__ import annotations
+
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import gguf
 import numpy as np
 import torch
 from config import CONFIG
-from data import Scene, render, training_scene, trajectory
+from drawing import draw
 from ltx_core.model.video_vae.model_configurator import (
     VideoDecoderConfigurator,
     VideoEncoderConfigurator,
 )
-from optim import Average, Threads, learning_rate, make_optimizers, save
+from optim import Average, Clock, autocast, learning_rate, make_optimizers, save, step_all
+from scenes import Cat, Scene, Sea, Shapes
 from torch import nn
+from world import training_scene
 
-# (frames, window, share): one frame for still images, whole frames for the borders.
-WINDOWS = [(9, 64, 0.2), (17, 64, 0.15), (9, 128, 0.25), (25, 128, 0.2), (1, 128, 0.2)]
-SIDES = [(128, 0.75), (192, 0.15), (256, 0.1)]
-VOXELS_PER_BATCH = 4 * 9 * 96 * 96
+# (frames, window, share): one frame for still images, whole pictures for the borders.
+WINDOWS = [(9, 128, 0.3), (25, 128, 0.2), (1, 256, 0.1), (9, 256, 0.25), (17, 256, 0.15)]
+SIDES = [(256, 0.7), (128, 0.08), (192, 0.1), (512, 0.12)]
+VOXELS = {"cuda": 4_000_000, "cpu": 300_000}  # a step
 LATENT_NOISE = 0.08
-# How readily a drawn scene is taken: crosses are the hardest to draw and circles the easiest,
-# and what turns back within a few frames is harder than what goes straight.
-TAKEN = {"cross": 1.0, "square": 0.5, "triangle": 0.5, "diamond": 0.5, "circle": 0.25}
-TAKEN_TURNING, TAKEN_STRAIGHT = 1.0, 0.6
+SMILES = 0.15  # of the scenes of shapes
 
 
 class Vae(nn.Module):
@@ -39,15 +41,38 @@ class Vae(nn.Module):
         self.channels = CONFIG["vae"]["latent_channels"]
         self.encoder = VideoEncoderConfigurator.from_config(CONFIG)
         self.decoder = VideoDecoderConfigurator.from_config(CONFIG)
-        for part in (self.encoder, self.decoder):
-            statistics = part.per_channel_statistics
-            statistics.get_buffer("mean-of-means").zero_()
-            statistics.get_buffer("std-of-means").fill_(1.0)
+        self.set_statistics(torch.zeros(1), torch.ones(1))
 
     def set_statistics(self, mean: torch.Tensor, std: torch.Tensor) -> None:
         for part in (self.encoder, self.decoder):
             part.per_channel_statistics.get_buffer("mean-of-means").copy_(mean)
             part.per_channel_statistics.get_buffer("std-of-means").copy_(std)
+
+
+@torch.no_grad()
+def start_from(vae: Vae, path: Path) -> list[str]:
+    """Sets what the GGUF file has; returns the names that it lacks, which stay as they are.
+
+    The second convolution of a residual block that the file lacks becomes zero: the block then
+    changes nothing before it has learned something.
+    """
+    reader = gguf.GGUFReader(path)
+    found = {
+        tensor.name.removeprefix("vae."): gguf.dequantize(tensor.data, tensor.tensor_type)
+        for tensor in reader.tensors
+        if tensor.name.startswith("vae.")
+    }
+    missing = []
+    for name, value in vae.state_dict().items():
+        source = name.split(".", 1)[1] if "per_channel_statistics" in name else name
+        if source in found:
+            content = np.array(found[source], dtype=np.float32)
+            value.copy_(torch.from_numpy(content).reshape(value.shape))
+            continue
+        missing.append(name)
+        if ".conv2." in name:
+            value.zero_()
+    return missing
 
 
 def _pick(rng: np.random.Generator, choices: list[Any]) -> Any:
@@ -56,48 +81,58 @@ def _pick(rng: np.random.Generator, choices: list[Any]) -> Any:
 
 
 def _scene(rng: np.random.Generator) -> Scene:
-    """A training scene, the hard ones more often."""
-    while True:
-        scene = training_scene(rng)
-        turning = scene.motion in ("bounce", "circle")
-        if rng.random() < TAKEN[scene.shape] * (TAKEN_TURNING if turning else TAKEN_STRAIGHT):
-            return scene
+    scene = training_scene(rng)
+    if isinstance(scene, Shapes) and rng.random() < SMILES:
+        return replace(scene, smile=True)
+    return scene
 
 
-def batch(rng: np.random.Generator) -> torch.Tensor:
-    """[batch, 3, frames, window, window] windows that mostly see the shape."""
+def _focus(scene: Scene, share: float, rng: np.random.Generator) -> tuple[float, float]:
+    """A place worth looking at, from the picture's centre in shares of the shorter side."""
+    at = np.array([share])
+    if isinstance(scene, Sea):
+        return scene.sun_x, float(rng.uniform(scene.sun_y, 0.4))
+    if isinstance(scene, Cat):
+        return float(scene.at(at)[0]), 0.15
+    x, y, _ = scene.things[int(rng.integers(len(scene.things)))].at(at)[0]
+    return float(x), float(y)
+
+
+def batch(rng: np.random.Generator, device: str) -> torch.Tensor:
+    """[batch, 3, frames, window, window] windows that mostly see what moves."""
     frames, window, _ = _pick(rng, WINDOWS)
     side, _ = _pick(rng, SIDES)
     side = max(side, window)
-    total = max(frames, int(rng.choice([17, 25, 25, 33, 49])))
+    total = max(frames, int(rng.choice([25, 49, 49, 49, 97])))
     start = int(rng.integers(total - frames + 1))
-    count = max(1, VOXELS_PER_BATCH // (frames * window * window))
+    count = max(1, VOXELS[device.split(":")[0]] // (frames * window * window))
     scenes = [_scene(rng) for _ in range(count)]
-    offsets = np.empty((count, 2), dtype=int)
-    for i, scene in enumerate(scenes):
-        centre = trajectory(scene, total, side, side)[start : start + frames, :2].mean(0)
-        corner = centre - window * rng.uniform(0.15, 0.85, 2)
-        offsets[i] = np.clip(np.round(corner), 0, side - window)
-    return render(
-        scenes, total, side, side, (window, window), offsets, slice(start, start + frames)
-    )
+    middle = (start + frames / 2) / total
+    corners = [
+        (np.array(_focus(scene, middle, rng)) + 0.5) * side - window * rng.uniform(0.15, 0.85, 2)
+        for scene in scenes
+    ]
+    offsets = np.clip(np.round(np.stack(corners)).astype(int), 0, side - window)
+    time = slice(start, start + frames)
+    size = (window, window)
+    return draw(scenes, total, side, side, 24.0, device, size, offsets, time)
 
 
 def loss_of(vae: Vae, x: torch.Tensor, frozen: bool = False) -> tuple[torch.Tensor, torch.Tensor]:
     """The training loss and the plain mean square error (of values in [-1, 1])."""
-    with torch.autocast("cpu", torch.bfloat16):
+    with autocast(x.device.type):
         with torch.set_grad_enabled(not frozen):
             z = vae.encoder(x)
         y = vae.decoder(z + LATENT_NOISE * torch.randn_like(z))
     d = y.float() - x
-    # The background is what most pixels are; the shape, the smaller part, weighs more.
-    ground = x.flatten(2).median(-1).values[:, :, None, None, None]
+    # The background is what most pixels are; what stands before it, the smaller part, weighs more.
+    ground = x[:, :, :, ::8, ::8].flatten(2).median(-1).values[:, :, None, None, None]
     weight = 1.0 + 2.0 * ((x - ground).abs().amax(1, keepdim=True) > 0.02)
     weight[:, :, 0] *= 2.0  # one latent for one frame, and what a given picture goes through
     mse = (d * d).mean()
     z = z.float()
     scale = 1e-3 * (z.pow(2).mean() - 1).clamp(min=0) + 1e-3 * z.mean((0, 2, 3, 4)).pow(2).mean()
-    return (weight * (d.abs() + 4.0 * d * d)).mean() + scale, mse
+    return (weight * (d.abs() + 2.0 * d * d)).mean() + scale, mse
 
 
 def decibel(mse: float) -> float:
@@ -106,26 +141,29 @@ def decibel(mse: float) -> float:
 
 
 @torch.no_grad()
-def measure(vae: Vae, clips: int = 12, size: tuple[int, int, int] = (25, 128, 128)) -> float:
+def measure(
+    vae: Vae, device: str, clips: int = 8, size: tuple[int, int, int] = (49, 256, 256)
+) -> float:
+    """The mean decibels of whole clips that training does not see."""
     rng = np.random.default_rng(99)
-    x = render([training_scene(rng) for _ in range(clips)], *size)
     total = 0.0
-    for clip in x.split(4):
-        with torch.autocast("cpu", torch.bfloat16):
+    for _ in range(clips):
+        clip = draw([training_scene(rng)], *size, device=device)
+        with autocast(device):
             y = vae.decoder(vae.encoder(clip))
-        total += decibel(float(((y.float().clamp(-1, 1) - clip) ** 2).mean())) * len(clip)
+        total += decibel(float(((y.float().clamp(-1, 1) - clip) ** 2).mean()))
     return total / clips
 
 
 @torch.no_grad()
-def set_statistics(vae: Vae, clips: int = 128) -> None:
+def set_statistics(vae: Vae, device: str, clips: int = 96) -> None:
     """Measures each latent channel over whole clips, first frames included."""
     rng = np.random.default_rng(7)
     vae.set_statistics(torch.zeros(1), torch.ones(1))
     rows = []
     for _ in range(clips // 8):
-        x = render([training_scene(rng) for _ in range(8)], 25, 128, 128)
-        with torch.autocast("cpu", torch.bfloat16):
+        x = draw([training_scene(rng) for _ in range(8)], 25, 256, 256, device=device)
+        with autocast(device):
             rows.append(vae.encoder(x).float().transpose(0, 1).flatten(1))
     z = torch.cat(rows, 1)
     vae.set_statistics(z.mean(1), z.std(1).clamp(min=1e-3))
@@ -138,83 +176,95 @@ class Trainer:
     already computed keep their meaning while the decoder goes on learning.
     """
 
-    def __init__(self, folder: Path, lr: float, muon_lr: float, decoder_only: bool) -> None:
-        self.folder, self.decoder_only = folder, decoder_only
+    def __init__(
+        self,
+        folder: Path,
+        device: str,
+        lr: float,
+        muon_lr: float,
+        decoder_only: bool,
+        start: Path | None = None,
+    ) -> None:
+        self.folder, self.device, self.decoder_only = folder, device, decoder_only
         torch.manual_seed(1)
         self.vae, self.step, self.used = Vae(), 0, 0.0
         if decoder_only:
-            self.vae.load_state_dict(torch.load(folder / "vae.pt"))
+            self.vae.load_state_dict(torch.load(folder / "vae.pt", map_location="cpu"))
+        elif start is not None:
+            print("   not in the file:", start_from(self.vae, start), flush=True)
+        self.vae.to(device)
+        self.vae.to(memory_format=torch.channels_last_3d)
         self.average = Average(self.vae)
         self.peaks = [muon_lr, lr]
-        trained = [self.vae.decoder] if decoder_only else [self.vae]
-        self.optimizers = make_optimizers(trained, lr, muon_lr)
+        self.trained = self.vae.decoder if decoder_only else self.vae
+        self.optimizers = make_optimizers([self.trained], lr, muon_lr)
         self.resume = folder / ("decoder-train.pt" if decoder_only else "vae-train.pt")
         if self.resume.exists():
-            state = torch.load(self.resume, weights_only=False)
+            state = torch.load(self.resume, map_location=device, weights_only=False)
             self.vae.load_state_dict(state["vae"])
             self.average.values = state["average"]
             for o, s in zip(self.optimizers, state["optimizers"], strict=True):
                 o.load_state_dict(s)
             self.step, self.used = state["step"], state["used"]
 
-    def keep(self) -> None:
+    def keep(self, used: float) -> None:
         state = {
             "vae": self.vae.state_dict(),
             "average": self.average.values,
             "step": self.step,
-            "used": self.used,
+            "used": used,
             "optimizers": [o.state_dict() for o in self.optimizers],
         }
         save(self.resume, state)
         whole = Vae()
         whole.load_state_dict(self.average.values)
-        print(f"   average, whole clips: {measure(whole):.2f} dB", flush=True)
+        whole.to(self.device)
+        print(f"   average, whole clips: {measure(whole, self.device):.2f} dB", flush=True)
         if not self.decoder_only:
-            set_statistics(whole)
-        save(self.folder / "vae.pt", whole.state_dict())
+            set_statistics(whole, self.device)
+        save(self.folder / "vae.pt", {k: v.cpu() for k, v in whole.state_dict().items()})
 
     def train(self, minutes: float) -> None:
-        saved, losses, threads = self.used, [], Threads(torch.get_num_threads())
         seed = 19 if self.decoder_only else 11
-        while self.used < minutes * 60:
-            began, busy = time.monotonic(), time.process_time()
-            x = batch(np.random.default_rng((seed, self.step)))
-            share = learning_rate(self.used / (minutes * 60))
-            for o, peak in zip(self.optimizers, self.peaks, strict=True):
-                for group in o.param_groups:
-                    group["lr"] = peak * share
-                o.zero_grad()
+        clock = Clock(minutes, self.used)
+        parameters = list(self.trained.parameters())
+        recent = torch.zeros((), device=self.device)
+        while not clock.done:
+            x = batch(np.random.default_rng((seed, self.step)), self.device)
+            share = learning_rate(clock.share)
             loss, mse = loss_of(self.vae, x, self.decoder_only)
             loss.backward()
-            nn.utils.clip_grad_norm_(self.vae.parameters(), 1.0)
-            for o in self.optimizers:
-                o.step()
+            step_all(self.optimizers, self.peaks, share, parameters)
             self.average.update(self.vae, self.step)
             self.step += 1
-            losses.append(float(mse.detach()))
-            threads.step(time.monotonic() - began)
-            self.used += (time.process_time() - busy) / torch.get_num_threads()
-            if self.step % 50 == 0:
-                recent = decibel(float(np.mean(losses[-50:])))
+            recent += 0.05 * (mse.detach() - recent) if self.step > 1 else mse.detach()
+            if clock.is_time_to_say():
                 print(
-                    f"vae step {self.step} {self.used / 60:.1f} min  {recent:.2f} dB"
-                    f"  lr {share:.3f}",
+                    f"vae step {self.step} {clock.used / 60:.1f} min  "
+                    f"{decibel(float(recent)):.2f} dB  lr {share:.3f}",
                     flush=True,
                 )
-            if self.used - saved > 180:
-                saved = self.used
-                self.keep()
-        self.keep()
+            if clock.is_time_to_keep():
+                self.keep(clock.used)
+        self.keep(clock.used)
 
 
 def train(
-    folder: Path, minutes: float, lr: float, muon_lr: float, decoder_only: bool = False
+    folder: Path,
+    minutes: float,
+    device: str,
+    lr: float = 1e-3,
+    muon_lr: float = 2e-3,
+    decoder_only: bool = False,
+    start: Path | None = None,
 ) -> None:
-    Trainer(folder, lr, muon_lr, decoder_only).train(minutes)
+    """Trains for so many minutes; `start` is a GGUF file with the weights to begin with."""
+    torch.backends.cudnn.benchmark = True
+    Trainer(folder, device, lr, muon_lr, decoder_only, start).train(minutes)
 
 
-def load(folder: Path) -> Vae:
+def load(folder: Path, device: str = "cpu") -> Vae:
     vae = Vae()
-    vae.load_state_dict(torch.load(folder / "vae.pt"))
-    vae.eval().requires_grad_(False)
+    vae.load_state_dict(torch.load(folder / "vae.pt", map_location="cpu"))
+    vae.to(device).eval().requires_grad_(False)
     return vae

@@ -124,3 +124,41 @@ def psnr(a: np.ndarray, b: np.ndarray) -> float:
     """Of uint8 images, in decibels."""
     error = np.mean((np.asarray(a, float) - np.asarray(b, float)) ** 2)
     return float(10 * np.log10(255**2 / max(error, 1e-9)))
+
+
+def _cover(frames: np.ndarray, colour: str, background: str) -> np.ndarray:
+    """[frames, height, width]: 0 where a pixel is the background's colour, 1 where the shape's."""
+    ground, ink = (np.asarray(PALETTE[name], np.float32) for name in (background, colour))
+    across = ink - ground
+    cover: np.ndarray = (np.asarray(frames, np.float32) - ground) @ across / (across @ across)
+    return cover
+
+
+def edge_width(frames: np.ndarray, colour: str, background: str) -> float:
+    """Pixels over which an edge goes from a tenth to nine tenths of the way between the colours.
+
+    The pixels in between, for each pixel of the outline at the middle; 1 is a drawn edge.
+    """
+    cover = _cover(frames, colour, background)
+    inside = cover > 0.5
+    outline = (inside[:, 1:] != inside[:, :-1]).sum() + (
+        inside[:, :, 1:] != inside[:, :, :-1]
+    ).sum()
+    between = ((cover > 0.1) & (cover < 0.9)).sum()
+    # A slanted line has 4 / pi times as many steps as pixels of length.
+    return float(between / max(outline * np.pi / 4, 1))
+
+
+def marks(frames: np.ndarray, colour: str, background: str) -> float:
+    """The share of the shape's inside that is not its colour, such as a face.
+
+    Inside is what lies between the shape's pixels in its row and in its column.
+    """
+    pixels = np.asarray(frames, np.float32)
+    ink = np.linalg.norm(pixels - np.asarray(PALETTE[colour], np.float32), axis=-1) < FOREGROUND
+    inside = np.ones_like(ink)
+    for axis in (1, 2):
+        before = np.logical_or.accumulate(ink, axis)
+        after = np.flip(np.logical_or.accumulate(np.flip(ink, axis), axis), axis)
+        inside &= before & after
+    return float((inside & ~ink).sum() / max(inside.sum(), 1))

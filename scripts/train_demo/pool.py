@@ -1,0 +1,109 @@
+"""Clips drawn, sounded and encoded once on the device, and kept there as tokens for training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import train_sound
+import train_vae
+from config import AUDIO_TOKEN, FPS, LATENT_CHANNELS
+from drawing import draw
+from model import Size, sound_tokens, to_tokens
+from optim import autocast
+from scenes import Scene
+from text import CAPTION_LENGTH, Prompts
+from world import caption, training_scene
+
+CAPTIONS = 4  # wordings kept of each clip
+PIXELS_AT_ONCE = {"cuda": 24 * 49 * 256 * 256, "cpu": 2 * 49 * 256 * 256}
+
+Maker = Callable[[np.random.Generator], Scene]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Tokens of clips, and one wording of each."""
+
+    video: torch.Tensor
+    sound: torch.Tensor
+    ids: torch.Tensor
+    lengths: torch.Tensor
+
+
+class Pool:
+    """Room for so many clips of one size; the oldest give way when it is full."""
+
+    def __init__(self, size: Size, clips: int, device: str) -> None:
+        self.size, self.clips, self.made = size, clips, 0
+        half = {"dtype": torch.float16, "device": device}
+        self.video = torch.zeros(clips, size.tokens, LATENT_CHANNELS, **half)
+        self.sound = torch.zeros(clips, size.sounds, AUDIO_TOKEN, **half)
+        self.ids = torch.zeros(clips, CAPTIONS, CAPTION_LENGTH, dtype=torch.long, device=device)
+        self.lengths = torch.ones(clips, CAPTIONS, dtype=torch.long, device=device)
+        self.filled = torch.zeros((), device=device)  # on the device: a captured step reads it
+
+    def add(self, batch: Batch) -> None:
+        at = torch.arange(self.made, self.made + len(batch.video)) % self.clips
+        at = at.to(self.video.device)
+        for mine, new in (
+            (self.video, batch.video),
+            (self.sound, batch.sound),
+            (self.ids, batch.ids),
+            (self.lengths, batch.lengths),
+        ):
+            mine[at] = new.to(mine.dtype)
+        self.made += len(at)
+        self.filled.fill_(min(self.made, self.clips))
+
+    def draw(self, count: int) -> Batch:
+        """Clips by chance; nothing here waits for the device."""
+        device = self.video.device
+        clip = (torch.rand(count, device=device) * self.filled).long().clamp(max=self.clips - 1)
+        wording = torch.randint(CAPTIONS, (count,), device=device)
+        return Batch(
+            self.video[clip].float(),
+            self.sound[clip].float(),
+            self.ids[clip, wording],
+            self.lengths[clip, wording],
+        )
+
+
+class Source:
+    """Makes encoded clips from a seed."""
+
+    def __init__(self, folder: Path, prompts: Prompts, device: str, seed: int) -> None:
+        self.prompts, self.device = prompts, device
+        self.rng = np.random.default_rng(seed)
+        self.vae = train_vae.load(folder, device)
+        self.sound_vae = train_sound.load(folder, device)
+
+    def latents(self, scenes: list[Scene], size: Size) -> torch.Tensor:
+        """[clips, channels, frames, rows, columns], normalised."""
+        x = draw(scenes, size.frames, size.height, size.width, FPS, self.device)
+        with torch.no_grad(), autocast(self.device):
+            z: torch.Tensor = self.vae.encoder(x)
+        return z
+
+    def batches(self, size: Size, count: int, maker: Maker = training_scene) -> Iterator[Batch]:
+        """`count` clips in parts that the device has room for."""
+        at_once = PIXELS_AT_ONCE[self.device.split(":")[0]]
+        part = max(1, at_once // (size.frames * size.height * size.width))
+        for begin in range(0, count, part):
+            scenes = [maker(self.rng) for _ in range(min(part, count - begin))]
+            texts = [caption(scene, self.rng) for scene in scenes for _ in range(CAPTIONS)]
+            ids, lengths = self.prompts(texts, CAPTION_LENGTH)
+            sounds = train_sound.encode(self.sound_vae, scenes, size.seconds, self.device)
+            yield Batch(
+                to_tokens(self.latents(scenes, size)),
+                sound_tokens(sounds),
+                ids.view(len(scenes), CAPTIONS, -1).to(self.device),
+                lengths.view(len(scenes), CAPTIONS).to(self.device),
+            )
+
+    def fill(self, pool: Pool, count: int, maker: Maker = training_scene) -> None:
+        for batch in self.batches(pool.size, count, maker):
+            pool.add(batch)
