@@ -201,12 +201,13 @@ void Session::fill_in(std::vector<ltx2_reference> & references) const {
     }
 }
 
-// A later stage is a few steps without guidance, which a dev model alone makes blurred.
+// A later stage is a few steps without guidance, which LTX-2.3's dev model, whose schedule is ltx2,
+// makes blurred alone.
 void Session::check_distilled(const Request & want) const {
     const std::list<Adapter> & all = model_.adapters();
     const bool distils = std::any_of(all.begin(), all.end(),
                                      [](const Adapter & adapter) { return adapter.distils; });
-    if (defaults_.schedule != "distilled" && !distils)
+    if (defaults_.schedule == "ltx2" && !distils)
         log(Level::warning,
             "recipe: %s ends as a distilled model does, and this is a dev model; give the LoRA "
             "that "
