@@ -40,7 +40,8 @@ import ltx2
 from ltx2.convert import convert, plan
 
 ROOT = Path(__file__).parents[1]
-DEMO = sorted((Path(ltx2.__file__).parent / "demo").glob("*.gguf"))
+DEMO = [Path(ltx2.__file__).parent / "demo" / f"ltx2-demo{part}.gguf" for part in ("-gemma", "")]
+CLIP: dict[str, Any] = {"width": 128, "height": 128, "frames": 25, "audio": False}
 TYPES = ["bf16", "f16", "q8_0", "q6_k", "q5_1", "q5_k", "q4_0", "q4_k", "q3_k"]
 PICTURED = ["f16", "q8_0", "q6_k", "q5_k", "q4_k", "q4_0", "q3_k"]
 BLOCKS = 4  # at the true width
@@ -129,7 +130,7 @@ def rounded(values: Values, kind: str, work: Path) -> Values:
 class Clips:
     def __init__(self, files: list[Path], prompts: list[str]) -> None:
         with ltx2.Session(files, device="CPU") as session:
-            videos = [session.t2v(prompt, seed=i) for i, prompt in enumerate(prompts)]
+            videos = [session.t2v(prompt, seed=i, **CLIP) for i, prompt in enumerate(prompts)]
         self.frames = np.stack([np.array(v.frames) for v in videos])
         self.latents = np.stack([np.array(v.latents) for v in videos])
 

@@ -17,6 +17,7 @@ from ltx2 import cli, formats, media
 from ltx2.commands.generate import parse_image
 
 PROMPT = "a red circle moves right"
+SMALL = ["--frames", "9", "--width", "128", "--height", "128", "--no-audio"]
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
@@ -29,7 +30,7 @@ def test_t2v_prints_the_path_on_stdout_and_the_seed_on_stderr(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, model: str
 ) -> None:
     target = tmp_path / "clip.npy"
-    code, out, err = run(capsys, "t2v", PROMPT, "-o", target, "--seed", 7, "--frames", 9)
+    code, out, err = run(capsys, "t2v", PROMPT, "-o", target, "--seed", 7, *SMALL)
     assert (code, out) == (0, f"{target}\n")
     assert re.fullmatch(r"ltx2: demo model \(.*\) on \w+: .*, 9 frames at .*, seed 7\n", err)
     assert np.load(target).shape[0] == 9
@@ -39,7 +40,7 @@ def test_t2v_prints_the_path_on_stdout_and_the_seed_on_stderr(
 def test_a_warning_is_said_once(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     """Though the trial of the output gives it, and the save."""
     target = tmp_path / "clip.gif"
-    code, _, err = run(capsys, "t2v", PROMPT, "-o", target, "--frames", 9, "--fps", 60)
+    code, _, err = run(capsys, "t2v", PROMPT, "-o", target, "--fps", 60, *SMALL)
     assert code == 0
     assert err.count("frames are left out") == 1
     assert err.startswith("ltx2: fps: 60 ")  # before the work
@@ -282,7 +283,7 @@ def test_what_a_full_disk_refuses_is_kept_and_can_be_used(
 
     monkeypatch.setattr(formats, "write_npy", fills)
     monkeypatch.setitem(formats.WRITERS, ".gif", full)
-    words = ["-o", tmp_path / "clip.gif", "--seed", 9, "--frames", 9]
+    words = ["-o", tmp_path / "clip.gif", "--seed", 9, *SMALL]
     code, _, err = run(capsys, "t2v", PROMPT, *words)
     assert code == 6
     assert re.fullmatch(

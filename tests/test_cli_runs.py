@@ -17,7 +17,8 @@ from ltx2 import cli, media
 from ltx2.commands import plans
 
 PROMPT = "a red circle moves right"
-SMALL = ["--frames", "9", "--seed", "7"]
+SMALL = ["--frames", "9", "--seed", "7", "--no-audio"]
+DEMO = [*SMALL, "--width", "128", "--height", "128"]
 
 
 @pytest.fixture(autouse=True)
@@ -72,8 +73,8 @@ def test_that_dev_is_assumed_is_a_warning_before(
 
 @pytest.mark.usefixtures("model")
 def test_quiet_and_verbose(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(capsys, "t2v", PROMPT, "-o", "a.npy", "-q", *SMALL) == (0, "a.npy\n", "")
-    code, _, err = run(capsys, "t2v", PROMPT, "-o", "b.npy", "-v", *SMALL)
+    assert run(capsys, "t2v", PROMPT, "-o", "a.npy", "-q", *DEMO) == (0, "a.npy\n", "")
+    code, _, err = run(capsys, "t2v", PROMPT, "-o", "b.npy", "-v", *DEMO)
     assert code == 0
     stages = r"text [\d.:]+( s)?, denoise [\d.:]+( s)?, decode [\d.:]+( s)?"
     assert re.search(rf"^ltx2: (load [\d.:]+( s)?, )?{stages}; peak memory", err, re.MULTILINE)
@@ -92,7 +93,7 @@ def test_long_work_begins_with_its_time_and_memory(
 def test_progress_is_one_line_for_the_whole_run(
     place: Path, tiny_model: list[Path], model: str
 ) -> None:
-    words = ["ltx2", "t2v", PROMPT, "-o", "clip.npy", *SMALL]
+    words = ["ltx2", "t2v", PROMPT, "-o", "clip.npy", *DEMO]
     for more in ([], named(*tiny_model)):  # without a plan, and with one
         code, out, seen = on_terminal([*words, "-y", *more], place)
         assert (code, out) == (0, "clip.npy\n")
@@ -128,11 +129,11 @@ def test_with_a_stated_date_files_are_the_same_byte_for_byte(
     monkeypatch.delenv("LTX2_MODEL", raising=False)
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1000000000")
     for name in ("a.gif", "b.gif"):
-        assert run(capsys, "t2v", PROMPT, "-o", name, *SMALL)[0] == 0
+        assert run(capsys, "t2v", PROMPT, "-o", name, *DEMO)[0] == 0
     assert media.read_metadata("a.gif")["date"] == "2001-09-09T01:46:40+00:00"
     assert Path("a.gif").read_bytes() == Path("b.gif").read_bytes()
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "yesterday")
-    assert run(capsys, "t2v", PROMPT, "-o", "a.gif", *SMALL)[0] == 0
+    assert run(capsys, "t2v", PROMPT, "-o", "a.gif", *DEMO)[0] == 0
     assert media.read_metadata("a.gif")["date"] > "2026"
 
 

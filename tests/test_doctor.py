@@ -46,7 +46,9 @@ class Usage(NamedTuple):
 
 def changed(name: str, patch: pytest.MonkeyPatch, folder: Path) -> str:
     """Spoil one thing; what the advice then says."""
-    if name == "demo":
+    if name != "demo":  # whose run takes the longest
+        patch.setattr(doctor, "demo_latents", lambda _device: np.load(doctor.GOLDEN))
+    else:
         other = np.load(doctor.GOLDEN) * 1.1
         np.save(folder / "golden.npy", other)
         patch.setattr(doctor, "GOLDEN", folder / "golden.npy")

@@ -42,16 +42,14 @@ def test_every_example_has_a_test_and_is_short() -> None:
 def test_t2v_then_i2v(tmp_path: Path, model: str, command: None) -> None:
     printed = example(tmp_path, "t2v.py", "a red circle moves right", "t2v.png")
     assert "t2v.png: Video(" in printed
-    printed = example(
-        tmp_path, "i2v.py", "t2v.png/0000.png", "a red circle moves right", "i2v.webp"
-    )
-    assert "i2v.webp: Video(" in printed
-    assert (tmp_path / "i2v.webp").stat().st_size > 0
+    printed = example(tmp_path, "i2v.py", "t2v.png/0000.png", "a red circle moves right", "i2v.mp4")
+    assert "i2v.mp4: Video(" in printed
+    assert (tmp_path / "i2v.mp4").stat().st_size > 0
 
 
 def test_edit(tmp_path: Path, model: str, command: None) -> None:
     printed = example(tmp_path, "edit.py").splitlines()
-    assert [line.split(",")[1] for line in printed] == [" 25 frames", " 25 frames", " 33 frames"]
+    assert [line.split(",")[1] for line in printed] == [" 49 frames", " 49 frames", " 73 frames"]
     assert (tmp_path / "longer.mp4").stat().st_size > 0
 
 

@@ -252,7 +252,9 @@ int main(int argc, char ** argv) {
     open.file_count = files.size();
     want.size = sizeof want;
     want.prompt = "a red circle";
+    want.width = want.height = 64;
     want.frames = 9;
+    want.audio = -1;
     ltx2_session * session = nullptr;
     ltx2_video * video = nullptr;
     const bool made = !ltx2_session_open(&open, &session) &&

@@ -10,6 +10,7 @@ import os
 import re
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,6 +27,7 @@ BARE = ROOT / "examples" / "bare"
 NODE = ROOT / "examples" / "node"
 SCRIPTS = ROOT / "tests" / "javascript"
 PROMPT = "a red circle moves right on a blue background"
+SIZE: dict[str, Any] = {"width": 64, "height": 64, "frames": 9}  # as frames.js has it
 CASES = re.findall(r"^  async (\w+)\(", (SCRIPTS / "misuse.js").read_text(), re.MULTILINE)
 
 
@@ -54,8 +56,8 @@ def test_frames_are_those_of_python(bare: Path, files: list[str], tmp_path: Path
     out = [tmp_path / "t2v", tmp_path / "i2v"]
     said = json.loads(run(bare, SCRIPTS / "frames.js", *out, *files, cwd=tmp_path))
     with ltx2.Session(files, threads=2) as session:
-        t2v = session.t2v(PROMPT, frames=9, seed=2**64 - 1)
-        i2v = session.i2v(PROMPT, (t2v.frames[8], 0.5), crf=0, frames=9, seed=0, guidance=0)
+        t2v = session.t2v(PROMPT, seed=2**64 - 1, **SIZE)
+        i2v = session.i2v(PROMPT, (t2v.frames[8], 0.5), crf=0, seed=0, guidance=0, **SIZE)
     for file, video in zip(out, (t2v, i2v), strict=True):
         assert np.array_equal(np.fromfile(file, np.uint8), video.frames.ravel())
     frames, height, width, _ = i2v.frames.shape
@@ -101,5 +103,5 @@ def test_the_blocks_of_the_documentation_run(bare: Path, files: list[str], tmp_p
     script = tmp_path / "blocks.js"
     script.write_text(f"async function main (files) {{\n{code}}}\nmain(Bare.argv.slice(2))\n")
     printed = run(bare, script, *files, cwd=tmp_path).splitlines()
-    assert printed[0] == "25 128 128 8"
+    assert printed[0] == "25 256 256 24"
     assert printed[-1].startswith("INVALID_ARGUMENT width: 500")

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 CLIP = """
 import sys, numpy, ltx2
 with ltx2.Session() as session:
-    video = session.t2v("a red circle moves right", frames=9, steps=4, seed=1)
+    size = dict(width=128, height=128, frames=9, audio=False)
+    video = session.t2v("a red circle moves right", steps=4, seed=1, **size)
 numpy.save(sys.argv[1], video.latents)
 """
 

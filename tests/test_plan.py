@@ -18,6 +18,7 @@ from ltx2._native import c_text, check, ffi, lib, string
 from ltx2.request import Request
 
 PROMPT = "a red circle moves right on a blue background"
+SMALL: dict[str, Any] = {"width": 128, "height": 128, "frames": 17, "audio": False}
 
 
 @pytest.fixture(autouse=True)
@@ -28,8 +29,8 @@ def empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_a_plan_has_every_stage_and_what_will_be_made() -> None:
     with ltx2.Session() as session:
-        plan = session.plan(PROMPT, width=96, frames=17)
-        made = session.t2v(PROMPT, width=96, frames=17, seed=1)
+        plan = session.plan(PROMPT, **{**SMALL, "width": 96})
+        made = session.t2v(PROMPT, **{**SMALL, "width": 96}, seed=1)
     assert [stage["stage"] for stage in plan["stages"]] == ["text", "denoise", "decode"]
     assert made.frames.shape == (plan["frames"], plan["height"], plan["width"], 3)
     assert plan["fps"] == made.fps
@@ -56,10 +57,10 @@ def test_work_grows_with_steps_and_passes() -> None:
 
     with ltx2.Session() as session:
         speeds = json.dumps(planned(session, "")["speeds"])
-        one = denoise(planned(session, speeds, steps=4, guidance=1, stg=0))
-        two = denoise(planned(session, speeds, steps=8, guidance=1, stg=0))
+        one = denoise(planned(session, speeds, steps=4, guidance=1, audio=False))
+        two = denoise(planned(session, speeds, steps=8, guidance=1, audio=False))
         assert two == pytest.approx(2 * one)
-        guided = planned(session, speeds, steps=4, guidance=3, stg=0)
+        guided = planned(session, speeds, steps=4, guidance=3, audio=False)
     assert guided["passes"] == 2
     assert 1.8 * one < denoise(guided) < 2.2 * one
 
@@ -67,16 +68,16 @@ def test_work_grows_with_steps_and_passes() -> None:
 def test_pictures_are_a_stage_of_their_own() -> None:
     picture = np.zeros((64, 64, 3), np.uint8)
     with ltx2.Session() as session:
-        plan = session.plan(PROMPT, {0: picture, 16: picture}, steps=4)
+        plan = session.plan(PROMPT, {0: picture, 16: picture}, **SMALL)
     assert [stage["stage"] for stage in plan["stages"]] == ["text", "image", "denoise", "decode"]
 
 
 @pytest.mark.parametrize("keep_loaded", [False, True])
 def test_planning_changes_no_bit(keep_loaded: bool) -> None:
     with ltx2.Session(keep_loaded=keep_loaded) as session:
-        before = session.t2v(PROMPT, steps=2, seed=3)
-        session.plan(PROMPT, width=160)
-        after = session.t2v(PROMPT, steps=2, seed=3)
+        before = session.t2v(PROMPT, steps=2, seed=3, **SMALL)
+        session.plan(PROMPT, width=160, audio=False)
+        after = session.t2v(PROMPT, steps=2, seed=3, **SMALL)
     np.testing.assert_array_equal(before.frames, after.frames)
     assert before.latents is not None and after.latents is not None
     np.testing.assert_array_equal(before.latents, after.latents)
@@ -90,9 +91,9 @@ def anonymous():
     for line in open("/proc/self/status"):
         if line.startswith("RssAnon"):
             return int(line.split()[1]) * 1024
-size = dict(width=width, height=height, frames=frames, steps=1)
+size = dict(width=width, height=height, frames=frames, steps=1, audio=False)
 with ltx2.Session(threads=2) as session:
-    session.t2v("a red circle", width=64, height=64, frames=9, steps=1)
+    session.t2v("a red circle", width=64, height=64, frames=9, steps=1, audio=False)
     plan = session.plan("a red circle", **size)
     before, most, ended = anonymous(), 0, threading.Event()
     def watch():
@@ -124,7 +125,7 @@ import ltx2
 with ltx2.Session() as session:
     used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (used + (400 << 20), resource.RLIM_INFINITY))
-    size = dict(width=1024, height=1024, frames=97)
+    size = dict(width=1024, height=1024, frames=97, audio=False)
     plan = session.plan("a red circle", **size)
     try:
         session.t2v("a red circle", **size)
@@ -175,12 +176,12 @@ def test_speeds_that_are_none_are_refused(speeds: str) -> None:
 
 
 def test_the_command_says_it_in_lines_and_in_json(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["plan", PROMPT, "--frames", "17"]) == 0
+    assert cli.main(["plan", PROMPT, "--frames", "17", "--no-audio"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].startswith("128x128, 17 frames, 16 steps of 2 passes")
+    assert lines[0].startswith("256x256, 17 frames, 16 steps of 2 passes")
     assert [line.split(":")[0].strip() for line in lines[1:5]] == [
         "text", "denoise", "decode", "total",
     ]  # fmt: skip
     assert lines[5].startswith("fits into ")
     assert cli.main(["plan", PROMPT, "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["frames"] == 25
+    assert json.loads(capsys.readouterr().out)["frames"] == 49

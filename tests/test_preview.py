@@ -16,6 +16,7 @@ from ltx2 import cli, media, preview
 from ltx2.commands.pictures import terminal_writer
 
 PROMPT = "a red circle moves right on a blue background"
+SMALL: dict[str, Any] = {"width": 128, "height": 128, "frames": 25, "audio": False}
 
 
 def small(frames: NDArray[Any]) -> NDArray[np.float64]:
@@ -35,8 +36,8 @@ def test_a_preview_shows_the_clip_and_changes_no_bit(
     monkeypatch.setenv("LTX2_CACHE", str(tmp_path))
     shown: list[NDArray[np.uint8]] = []
     with ltx2.Session() as session:
-        whole = session.t2v(PROMPT, seed=1)
-        video = session.t2v(PROMPT, seed=1, preview=shown.append)
+        whole = session.t2v(PROMPT, seed=1, **SMALL)
+        video = session.t2v(PROMPT, seed=1, preview=shown.append, **SMALL)
         assert np.array_equal(video.frames, whole.frames)
         assert len(shown) == video.metadata["steps"]
         want = small(video.frames)
@@ -52,11 +53,11 @@ def test_a_preview_shows_the_clip_and_changes_no_bit(
         ]
         monkeypatch.setattr(preview, "fit", None)
         again: list[NDArray[np.uint8]] = []
-        session.t2v(PROMPT, seed=1, preview=again.append)
+        session.t2v(PROMPT, seed=1, preview=again.append, **SMALL)
         assert np.array_equal(again, shown)
         next(tmp_path.iterdir()).write_bytes(b"damaged")
         with pytest.raises(TypeError):  # what is damaged is not used
-            session.t2v(PROMPT, seed=1, preview=again.append)
+            session.t2v(PROMPT, seed=1, preview=again.append, **SMALL)
 
 
 def test_the_map_finds_what_is_linear() -> None:
@@ -82,7 +83,8 @@ def test_the_map_finds_what_is_linear() -> None:
 def test_a_preview_is_a_file(ending: str, model: str, tmp_path: Path) -> None:
     target = tmp_path / f"preview{ending}"
     words = ["-o", str(tmp_path / "a.npy"), "--preview", str(target), "--steps", "2"]
-    assert cli.main(["t2v", PROMPT, *words, "--frames", "17"]) == 0
+    size = ["--width", "128", "--height", "128", "--frames", "17", "--no-audio"]
+    assert cli.main(["t2v", PROMPT, *words, *size]) == 0
     with Image.open(target) as image:
         frames = getattr(image, "n_frames", 1)
         assert (*image.size, frames) == ((64, 64, 1) if ending == ".png" else (32, 32, 3))

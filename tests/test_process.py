@@ -17,7 +17,7 @@ pytestmark = [
     pytest.mark.usefixtures("command", "model"),
 ]
 SMALL = ["t2v", "a red circle", "-o", "clip.npy", "--frames", "1", "--steps", "1", "--seed", "1",
-         "--width", "32", "--height", "32"]  # fmt: skip
+         "--width", "32", "--height", "32", "--no-audio"]  # fmt: skip
 ENDS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 
 

@@ -26,7 +26,14 @@ pytestmark = [
     pytest.mark.skipif(sys.platform == "win32", reason="sends signals"),
     pytest.mark.usefixtures("command", "model"),
 ]
-SMALL: dict[str, Any] = {"width": 64, "height": 64, "frames": 9, "steps": 60, "seed": 3}
+SMALL: dict[str, Any] = {
+    "width": 64,
+    "height": 64,
+    "frames": 9,
+    "steps": 60,
+    "seed": 3,
+    "audio": False,
+}
 
 
 @contextmanager

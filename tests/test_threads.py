@@ -15,6 +15,7 @@ import ltx2
 from ltx2._native import library_path
 
 PROMPT = "a red circle moves right"
+SMALL: ltx2.Options = {"width": 64, "height": 64, "frames": 9, "steps": 2, "seed": 3}
 linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc and sets Linux's limits")
 
 
@@ -30,9 +31,10 @@ def test_any_number_of_threads_gives_the_same_video() -> None:
     videos = []
     for threads in (1, 2, 3):
         with ltx2.Session(threads=threads) as session:
-            videos.append(session.t2v(PROMPT, seed=3, steps=4))
+            videos.append(session.t2v(PROMPT, **SMALL))
     for video in videos[1:]:
         assert np.array_equal(video.frames, videos[0].frames)
+        assert np.array_equal(np.asarray(video.audio), np.asarray(videos[0].audio))
 
 
 def test_any_number_of_threads_gives_the_same_latents(
@@ -50,11 +52,11 @@ def test_any_number_of_threads_gives_the_same_latents(
 @pytest.mark.usefixtures("model")
 def test_sessions_in_two_threads_are_about_as_fast_as_one_after_the_other() -> None:
     sessions = [ltx2.Session(threads=2, keep_loaded=True) for _ in range(2)]
-    alone = [session.t2v(PROMPT, seed=3, steps=2) for session in sessions]
+    alone = [session.t2v(PROMPT, **SMALL) for session in sessions]
     videos: dict[int, ltx2.Video] = {}
 
     def work(i: int) -> None:
-        videos[i] = sessions[i].t2v(PROMPT, seed=3, steps=2)
+        videos[i] = sessions[i].t2v(PROMPT, **SMALL)
 
     def seconds(*steps: list[int]) -> float:
         begin = time.perf_counter()

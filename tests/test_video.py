@@ -168,8 +168,8 @@ def test_a_full_disk_leaves_the_text(
 
 CELLS = [
     "import ltx2, os\nsession = ltx2.Session(os.environ['LTX2_MODEL'].split(os.pathsep))",
-    "session.t2v('a red circle', seed=1, frames=9, steps=2)",
-    "(await session.at2v('a red circle', seed=2, frames=9, steps=2)).seed",
+    "session.t2v('a red circle', seed=1, width=64, height=64, frames=9, steps=2)",
+    "(await session.at2v('a red circle', seed=2, frames=1, steps=1)).seed",
 ]
 
 

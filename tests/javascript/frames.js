@@ -5,11 +5,12 @@ const ltx2 = require('../../examples/bare')
 
 async function main([t2v, i2v, ...files]) {
   const prompt = 'a red circle moves right on a blue background'
+  const size = { width: 64, height: 64, frames: 9 }
   const told = []
   const session = await ltx2.open(files, { threads: 2 })
   const first = await session.generate({
     prompt,
-    frames: 9,
+    ...size,
     seed: 2n ** 64n - 1n,
     progress: (progress) => told.push(progress)
   })
@@ -17,7 +18,7 @@ async function main([t2v, i2v, ...files]) {
   const { width, height } = first
   const last = first.pixels.slice(8 * width * height * 3)
   const image = { pixels: last, width, height, frame: 0, strength: 0.5 }
-  const second = await session.generate({ prompt, frames: 9, images: [image], guidance: 0 })
+  const second = await session.generate({ prompt, ...size, images: [image], guidance: 0 })
   session.close()
   fs.writeFileSync(i2v, second.pixels)
   const { pixels, ...about } = second

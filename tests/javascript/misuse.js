@@ -3,7 +3,7 @@
 const ltx2 = require('../../examples/bare')
 
 const [name, ...files] = Bare.argv.slice(2)
-const want = { prompt: 'a red circle', frames: 9, seed: 1 }
+const want = { prompt: 'a red circle', width: 64, height: 64, frames: 9, seed: 1 }
 
 function same(actual, expected, what) {
   if (!Object.is(actual, expected)) throw new Error(`${what}: ${actual}, not ${expected}`)

@@ -9,6 +9,8 @@ async function main(files) {
   session = await ltx2.open(files)
   await session.generate({
     prompt: 'a red circle',
+    width: 64,
+    height: 64,
     frames: 9,
     progress: ({ stage }) => {
       if (stage === 'denoise') Atomics.compareExchange(state, 0, 0, 1)

@@ -36,6 +36,7 @@ inline ltx2_video_params small_video() {
     params.width = params.height = 64;
     params.frames = 9;
     params.steps = 1;
+    params.audio = -1;
     params.seed = 1;
     return params;
 }

@@ -88,6 +88,7 @@ ltx2_status generate(ltx2_session * session, Hash & hash) {
     params.prompt = "a red circle moves right on a blue background";
     params.images = &image, params.image_count = 1;
     params.width = params.height = 32, params.frames = 9, params.steps = 1, params.seed = 7;
+    params.audio = -1; // of which there is much more, and nothing else
     ltx2_video * video = nullptr;
     ltx2_status status = ltx2_session_generate(session, &params, &video);
     add(hash, video);
