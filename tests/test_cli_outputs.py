@@ -148,7 +148,7 @@ def test_somebody_at_a_terminal_is_asked(answer: str | None, place: Path) -> Non
 @pytest.mark.parametrize(
     ("flags", "wanted"),
     [
-        (["--duration", "2s"], {"frames": 49}),
+        (["--duration", "2s"], {"frames": 17}),
         (["--duration", "1.9", "--fps", "16"], {"frames": 33, "fps": 16.0}),
         (["--fps", "24000/1001"], {"fps": pytest.approx(23.976023976)}),
         (["--duration", "0.01s"], {"frames": 1}),

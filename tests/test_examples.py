@@ -49,7 +49,7 @@ def test_t2v_then_i2v(tmp_path: Path, model: str, command: None) -> None:
 
 def test_edit(tmp_path: Path, model: str, command: None) -> None:
     printed = example(tmp_path, "edit.py").splitlines()
-    assert [line.split(",")[1] for line in printed] == [" 49 frames", " 49 frames", " 73 frames"]
+    assert [line.split(",")[1] for line in printed] == [" 25 frames", " 25 frames", " 33 frames"]
     assert (tmp_path / "longer.mp4").stat().st_size > 0
 
 

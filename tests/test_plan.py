@@ -178,10 +178,10 @@ def test_speeds_that_are_none_are_refused(speeds: str) -> None:
 def test_the_command_says_it_in_lines_and_in_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["plan", PROMPT, "--frames", "17", "--no-audio"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].startswith("256x256, 17 frames, 16 steps of 2 passes")
+    assert lines[0].startswith("128x128, 17 frames, 16 steps of 2 passes")
     assert [line.split(":")[0].strip() for line in lines[1:5]] == [
         "text", "denoise", "decode", "total",
     ]  # fmt: skip
     assert lines[5].startswith("fits into ")
     assert cli.main(["plan", PROMPT, "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["frames"] == 49
+    assert json.loads(capsys.readouterr().out)["frames"] == 25
