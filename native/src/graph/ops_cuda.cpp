@@ -5,13 +5,17 @@
 #include "graph/ops.h"
 #include "kernels/cuda_nodes.h"
 
+#include <algorithm>
+
 namespace ltx2 {
 
 template <class Node>
 static Tensor node(Nodes & g, const char * name, Shape ne, std::initializer_list<Tensor> from,
                    Node what, ggml_type type, Tensor place = nullptr) {
     const std::shared_ptr<kernels::CudaNode> plan = std::make_shared<Node>(std::move(what));
-    return g.add(name, ne, from, kernels::cuda_node, plan, place, type);
+    Tensor out = g.add(name, ne, from, kernels::cuda_node, plan, place, type);
+    std::copy_n(out->src, GGML_MAX_SRC, plan->made_of.begin());
+    return out;
 }
 
 // What only products read: they round it to 16 bits themselves, but for few rows, which other

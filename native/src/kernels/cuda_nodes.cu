@@ -5,6 +5,7 @@
 
 #include <cublasLt.h>
 
+#include <algorithm>
 #include <map>
 #include <mutex>
 #include <tuple>
@@ -142,10 +143,6 @@ ggml_backend_cuda_context & of(void * context) {
     return *static_cast<ggml_backend_cuda_context *>(context);
 }
 
-const float * floats(const ggml_tensor * t) {
-    return t ? static_cast<const float *>(t->data) : nullptr;
-}
-
 unsigned rows_of(const ggml_tensor * t) { return static_cast<unsigned>(ggml_nrows(t)); }
 
 // Call(values) with those of `out` in its type.
@@ -160,11 +157,31 @@ void typed(ggml_tensor * out, Call && call) {
 
 } // namespace
 
+const ggml_tensor * CudaNode::read(const ggml_tensor * out, const ggml_tensor * t) const {
+    if (!t)
+        return nullptr;
+    const auto at = std::find(made_of.begin(), made_of.end(), t);
+    GGML_ASSERT(at != made_of.end());
+    return out->src[at - made_of.begin()];
+}
+
+const float * CudaNode::floats(const ggml_tensor * out, const ggml_tensor * t) const {
+    return t ? static_cast<const float *>(read(out, t)->data) : nullptr;
+}
+
+TokenRow CudaNode::read(const ggml_tensor * out, const TokenRow & row) const {
+    TokenRow there = row;
+    there.table = const_cast<ggml_tensor *>(read(out, row.table));
+    there.index = const_cast<ggml_tensor *>(read(out, row.index));
+    return there;
+}
+
 void CudaNorm::launch(ggml_tensor * out, void * context) const {
     const NormCall & c = call;
     typed(out, [&](auto * to) {
         norm_kernel<<<rows_of(out), threads, 0, of(context).stream()>>>(
-            floats(c.x), c.x->ne[0], c.norm, c.eps, c.scale, c.shift, c.one_plus_scale ? 1 : 0, to);
+            floats(out, c.x), c.x->ne[0], c.norm, c.eps, read(out, c.scale), read(out, c.shift),
+            c.one_plus_scale ? 1 : 0, to);
     });
 }
 
@@ -176,21 +193,21 @@ void CudaHeads::launch(ggml_tensor * out, void * context) const {
         angles && angles->ne[1] > 1 ? static_cast<int64_t>(angles->nb[1]) / size : 0;
     typed(out, [&](auto * to) {
         heads_kernel<<<rows_of(x), threads, 0, of(context).stream()>>>(
-            floats(x), out->ne[1], out->ne[0] / 2, floats(weight), eps, floats(angles),
-            floats(rotary.sin), by_row, by_head, to);
+            floats(out, x), out->ne[1], out->ne[0] / 2, floats(out, weight), eps,
+            floats(out, angles), floats(out, rotary.sin), by_row, by_head, to);
     });
 }
 
 void CudaGate::launch(ggml_tensor * out, void * context) const {
     typed(out, [&](auto * to) {
         gate_kernel<<<rows_of(out), threads, 0, of(context).stream()>>>(
-            floats(x), floats(logits), logits->ne[0], out->ne[0], to);
+            floats(out, x), floats(out, logits), logits->ne[0], out->ne[0], to);
     });
 }
 
 void CudaAdd::launch(ggml_tensor * out, void * context) const {
     add_kernel<<<rows_of(out), threads, 0, of(context).stream()>>>(
-        static_cast<float *>(out->data), floats(branch), gate, out->ne[0]);
+        static_cast<float *>(out->data), floats(out, branch), read(out, gate), out->ne[0]);
     CUDA_CHECK(cudaGetLastError());
 }
 
@@ -281,12 +298,13 @@ void CudaProduct::launch(ggml_tensor * out, void * context) const {
     const cudaStream_t stream = ctx.stream();
     ggml_cuda_pool_alloc<half> wide(ctx.pool()), rounded(ctx.pool()), short_bias(ctx.pool());
     ggml_cuda_pool_alloc<char> workspace(ctx.pool(), workspace_size);
-    const half *w = as_halves(weight, wide, stream), *v = as_halves(x, rounded, stream);
+    const half * w = as_halves(read(out, weight), wide, stream);
+    const half * v = as_halves(read(out, x), rounded, stream);
     const bool halves = out->type == GGML_TYPE_F16;
     const cudaDataType_t type = halves ? CUDA_R_16F : CUDA_R_32F;
-    const void * added = bias ? bias->data : nullptr;
+    const void * added = floats(out, bias);
     if (bias && halves)
-        added = as_halves(bias, short_bias, stream);
+        added = as_halves(read(out, bias), short_bias, stream);
     const int64_t k = weight->ne[0], n = weight->ne[1], rows = ggml_nrows(x);
     const cublasLtHandle_t handle = reinterpret_cast<cublasLtHandle_t>(ctx.cublas_handle());
     const float one = 1, zero = 0;
@@ -305,8 +323,8 @@ void CudaProduct::launch(ggml_tensor * out, void * context) const {
                              workspace_size, stream));
         if (!whole)
             typed(out, [&](auto * y) {
-                bias_kernel<<<static_cast<unsigned>(rows), threads, 0, stream>>>(y, floats(bias), n,
-                                                                                 gelu);
+                bias_kernel<<<static_cast<unsigned>(rows), threads, 0, stream>>>(
+                    y, floats(out, bias), n, gelu);
             });
         return;
     }

@@ -10,9 +10,18 @@ namespace ltx2::kernels {
 
 // What a node is to compute, at userdata of its custom operation.
 struct CudaNode {
+    std::array<const ggml_tensor *, GGML_MAX_SRC> made_of = {}; // what it reads, as it was made
+
     virtual ~CudaNode() = default;
     // `context`: the backend's own.
     virtual void launch(ggml_tensor * out, void * context) const = 0;
+
+protected:
+    // What is read for `t`, or null for null. The scheduler of ggml lets nodes read copies of what
+    // the processor has, such as a graph's inputs.
+    const ggml_tensor * read(const ggml_tensor * out, const ggml_tensor * t) const;
+    const float * floats(const ggml_tensor * out, const ggml_tensor * t) const;
+    TokenRow read(const ggml_tensor * out, const TokenRow & row) const;
 };
 
 // The function of the custom operation, which tells these nodes from others; nothing calls it.
