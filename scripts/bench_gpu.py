@@ -20,12 +20,12 @@ import contextlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +47,7 @@ PLAN = (
     ("joint", 2560, MATRICES),
     ("clip", 7, ("F16",)),
 )
+START_S, RUN_S = 60.0, 20.0  # how long a start, with a first run, and a run may take
 SQUARE, WHOLE_TOKENS, WHOLE_STEPS = 8192, 7 * 16 * 24, 8
 Row = dict[str, Any]
 
@@ -94,6 +95,46 @@ class Watch:
         return mib if mib == mib else None  # not nan
 
 
+class Contender(bench.Worker):
+    """One whose last words are kept, and that is given up when it answers too late."""
+
+    def __init__(self, command: list[str]) -> None:
+        self.words = tempfile.TemporaryFile("w+")  # noqa: SIM115 - until close()
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.words, text=True
+        )
+        self.times: list[list[float]] = []
+        self.error: str | None = None
+
+    def ask(self) -> bool:
+        """Whether it goes on: it has not failed so far."""
+        assert self.process.stdin
+        if not self.error:
+            with contextlib.suppress(OSError):  # its words say why
+                self.process.stdin.write("run\n")
+                self.process.stdin.flush()
+        return not self.error
+
+    def answer(self, limit: float, warm: bool) -> None:
+        assert self.process.stdout
+        timer = threading.Timer(max(limit, 0.1), self.process.kill)
+        timer.start()
+        line = self.process.stdout.readline().split()
+        timer.cancel()
+        if not line:
+            status = self.process.wait()
+            self.words.seek(0)
+            late = f"no answer in {limit:.0f} s" if status == -signal.SIGKILL else f"exit {status}"
+            self.error = f"{late}: {self.words.read().strip()[-300:]}"
+        elif not warm:
+            self.times.append([float(number) for number in line])
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.communicate()
+        self.words.close()
+
+
 class Bench:
     def __init__(self, args: argparse.Namespace, folder: Path) -> None:
         self.args, self.folder = args, folder
@@ -106,78 +147,62 @@ class Bench:
     def left(self) -> float:
         return float(self.args.budget - (time.monotonic() - self.begin))
 
-    @contextlib.contextmanager
-    def ended(self, workers: list[bench.Worker]) -> Iterator[None]:
-        """Whatever happens, none is left; nor does one run past the budget."""
-
-        def kill() -> None:
-            for worker in workers:
-                worker.process.kill()
-
-        timer = threading.Timer(max(self.left(), 1), kill)
-        timer.start()
-        try:
-            yield
-        finally:
-            timer.cancel()
-            kill()
-            for worker in workers:
-                worker.process.wait()
-
-    def ours(self, part: str, kind: str, size: int, device: str) -> bench.Worker:
+    def ours(self, part: str, kind: str, size: int, device: str) -> Contender:
         program = str(Path(self.devices[device]) / "tests" / "ltx2_bench")
         model = str(bench_models.make(part, kind, self.folder))
-        return bench.Worker([program, part, model, str(self.args.threads), str(size), device])
+        return Contender([program, part, model, str(self.args.threads), str(size), device])
 
-    def torch(self, part: str, size: int) -> bench.Worker:
+    def torch(self, part: str, size: int) -> Contender:
         threads, device = str(self.args.threads), self.args.torch_device
         script = [self.args.torch_python, str(HERE / "bench_torch.py")]
-        return bench.Worker([*script, part, str(size), "bfloat16", threads, device])
+        return Contender([*script, part, str(size), "bfloat16", threads, device])
 
-    def measure_torch(self, part: str, size: int) -> float | None:
-        """PyTorch alone, where no row has needed it."""
-        if not self.args.torch_python:
-            return None
-        if (part, size) not in self.torch_seconds:
-            worker = self.torch(part, size)
-            with self.ended([worker]):
-                self.rounds({"torch": worker})
-            self.torch_seconds[part, size] = worker.medians()[0]
-        return self.torch_seconds[part, size]
+    def measure_torch(self, *parts: tuple[str, int]) -> list[float | None]:
+        """The seconds of PyTorch's parts, of those that no row has needed by itself."""
+        missing = [part for part in parts if part not in self.torch_seconds]
+        if self.args.torch_python:
+            workers = [self.torch(*part) for part in missing]
+            self.rounds(workers)
+            for part, worker in zip(missing, workers, strict=True):
+                if worker.times:
+                    self.torch_seconds[part] = worker.medians()[0]
+        return [self.torch_seconds.get(part) for part in parts]
 
-    def rounds(self, workers: dict[Any, bench.Worker]) -> dict[Any, str]:
-        """Alternating. What stopped on the way, and its last words."""
-        stopped: dict[Any, str] = {}
-        for i in range(2 + self.args.rounds):
-            for name, worker in workers.items():
-                if name not in stopped:
-                    try:
-                        worker.run(warm=i < 2)
-                    except (SystemExit, OSError) as error:
-                        stopped[name] = str(error)
-        return stopped
+    def rounds(self, workers: list[Contender]) -> None:
+        """All start and warm up at once, then they alternate. None is left afterwards."""
+        try:
+            for worker in workers:
+                worker.ask()
+            deadline = time.monotonic() + min(START_S, self.left())
+            for worker in workers:
+                worker.answer(deadline - time.monotonic(), warm=True)
+            for i in range(1 + self.args.rounds):
+                for worker in workers:
+                    if worker.ask():
+                        worker.answer(min(RUN_S, self.left()), warm=i < 1)
+        finally:
+            for worker in workers:
+                worker.close()
 
     def measure(self, part: str, size: int, kinds: tuple[str, ...]) -> None:
         """The rows of a part: every device and type of weights, with PyTorch in between."""
-        workers: dict[Any, bench.Worker] = {
-            (device, kind): self.ours(part, kind, size, device)
-            for kind in kinds
-            for device in self.devices
-        }
-        if self.args.torch_python:
-            workers["torch"] = self.torch(part, size)
-        with self.ended(list(workers.values())):
-            stopped = self.rounds(workers)
-        torch_s = None
-        if "torch" in workers and workers["torch"].times:
-            torch_s = self.torch_seconds[part, size] = workers["torch"].medians()[0]
-        for name, worker in workers.items():
-            if name == "torch":
-                continue
-            row: Row = {"part": part, "size": size, "device": name[0], "type": name[1]}
+        pairs = [(device, kind) for kind in kinds for device in self.devices]
+        ours = [self.ours(part, kind, size, device) for device, kind in pairs]
+        torch = [self.torch(part, size)] if self.args.torch_python else []
+        self.rounds(ours + torch)
+        if torch and torch[0].times:
+            self.torch_seconds[part, size] = torch[0].medians()[0]
+        for (device, kind), worker in zip(pairs, ours, strict=True):
+            row: Row = {"part": part, "size": size, "device": device, "type": kind}
             if worker.times:
-                row |= self.figures(worker.medians()[0], torch_s, bench_models.flops(part, size))
-            self.output.write(**row, error=stopped.get(name), torch_error=stopped.get("torch"))
+                flops, torch_s = (
+                    bench_models.flops(part, size),
+                    self.torch_seconds.get((part, size)),
+                )
+                row |= self.figures(worker.medians()[0], torch_s, flops)
+            self.output.write(**row, error=worker.error)
+        if torch and torch[0].error:
+            self.output.write(part=part, size=size, device="torch", error=torch[0].error)
 
     def figures(self, ours_s: float, torch_s: float | None, flops: float) -> Row:
         ratio = torch_s / ours_s if torch_s else None
@@ -197,22 +222,19 @@ class Bench:
 
         models = rehearsal_weights.make(self.folder / "whole", "q4_0")
         made = time.monotonic() - begin
-        block = decode = None
-        with contextlib.suppress(SystemExit):
-            block = self.measure_torch("blocks", WHOLE_TOKENS)
-            decode = self.measure_torch("clip", (frames - 1) // 8 + 1)
-        for device, build in self.devices.items():
+        clip = ("clip", (frames - 1) // 8 + 1)
+        block, decode = self.measure_torch(("blocks", WHOLE_TOKENS), clip)
+        for i, (device, build) in enumerate(self.devices.items()):
+            limit = max(self.left() / (len(self.devices) - i), 1)
             watch = Watch()
             inner = [sys.executable, __file__, "--child", str(models), device, str(frames)]
             env = os.environ | {"LTX2_LIBRARY": str(Path(build) / "prefix")}
             env["PYTHONPATH"] = f"{HERE.parent}:{os.environ.get('PYTHONPATH', '')}"
             try:
-                done = subprocess.run(
-                    inner, env=env, capture_output=True, text=True, timeout=max(self.left(), 1)
-                )
-                seconds, words = done.stdout, done.stderr.strip()[-300:]
+                done = subprocess.run(inner, env=env, capture_output=True, timeout=limit)
+                seconds, words = done.stdout, done.stderr.decode().strip()[-300:]
             except subprocess.TimeoutExpired as error:
-                seconds, words = "", str(error)[-300:]
+                seconds, words = error.stdout or b"", f"no more in {limit:.0f} s"
             row: Row = {"part": "whole", "size": frames, "device": device, "type": "Q4_0"}
             row |= {"mib": watch.end(), "weights_made_s": made}
             runs = [json.loads(line) for line in seconds.splitlines()]
@@ -226,10 +248,10 @@ class Bench:
             self.output.write(**row, error=words or None)
 
     def run(self) -> None:
-        with contextlib.suppress(SystemExit):
-            if square := self.measure_torch("square", SQUARE):
-                self.peak = 2.0 * SQUARE**3 / square
-                self.output.write(part="square", size=SQUARE, tflops=self.peak / 1e12)
+        (square,) = self.measure_torch(("square", SQUARE))
+        if square:
+            self.peak = 2.0 * SQUARE**3 / square
+            self.output.write(part="square", size=SQUARE, tflops=self.peak / 1e12)
         for part, size, kinds in PLAN:
             if self.args.part and part not in self.args.part:
                 continue
