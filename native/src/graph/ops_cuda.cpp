@@ -35,7 +35,7 @@ static Tensor matmul(Nodes & g, const MatmulCall & call) {
     kernels::CudaProduct what;
     what.weight = call.weight.tensor, what.x = call.x, what.bias = call.bias, what.gelu = call.gelu;
     return node(g, "product", {n, rows, 1, 1}, {call.weight.tensor, call.x, call.bias}, what,
-                call.gelu ? type : GGML_TYPE_F32);
+                call.gelu || call.for_attention ? type : GGML_TYPE_F32);
 }
 
 static Tensor heads(Nodes & g, Tensor x, int64_t head_dim, Tensor weight, float eps,
@@ -54,7 +54,9 @@ static Tensor attention(Nodes & g, const AttentionCall & call) {
         return ggml_cuda_ops.attention(g, call);
     Tensor q = heads(g, call.q, call.head_dim, call.q_norm, call.eps, call.q_rotary, GGML_TYPE_F32);
     Tensor k = heads(g, call.k, call.head_dim, call.k_norm, call.eps, call.k_rotary, GGML_TYPE_F16);
-    Tensor v = heads(g, call.v, call.head_dim, nullptr, 0, {}, GGML_TYPE_F16);
+    Tensor v = call.v->type == GGML_TYPE_F16
+                   ? ggml_reshape_3d(g.ctx(), call.v, call.head_dim, call.kv_heads(), call.keys())
+                   : heads(g, call.v, call.head_dim, nullptr, 0, {}, GGML_TYPE_F16);
     Tensor out = attend(g, call, q, k, v, GGML_TYPE_F16, cuda_head_dim(call.head_dim));
     if (!call.gate)
         return out;

@@ -35,6 +35,8 @@ struct RowOf {
     }
 };
 
+__device__ float value_of(float x) { return x; }
+__device__ float value_of(half x) { return __half2float(x); }
 __device__ void put(float * to, float value) { *to = value; }
 __device__ void put(half * to, float value) {
     *to = __float2half(fminf(fmaxf(value, -65504.0f), 65504.0f));
@@ -81,23 +83,23 @@ __global__ void norm_kernel(const float * x, int64_t width, Norm norm, float eps
 }
 
 // Each thread takes pairs of values that are rotated together.
-template <class T>
-__global__ void heads_kernel(const float * x, int64_t heads, int64_t half_dim, const float * weight,
+template <class From, class To>
+__global__ void heads_kernel(const From * x, int64_t heads, int64_t half_dim, const float * weight,
                              float eps, const float * cos, const float * sin, int64_t angles_row,
-                             int64_t angles_head, T * out) {
+                             int64_t angles_head, To * out) {
     const int64_t row = blockIdx.x, pairs = heads * half_dim;
     x += row * 2 * pairs, out += row * 2 * pairs;
     float factor = 1;
     if (weight) {
         float squares = 0;
         for (int64_t i = threadIdx.x; i < 2 * pairs; i += threads)
-            squares += x[i] * x[i];
+            squares += value_of(x[i]) * value_of(x[i]);
         factor = rsqrtf(sum_of_block(squares) / (2 * pairs) + eps);
     }
     for (int64_t p = threadIdx.x; p < pairs; p += threads) {
         const int64_t head = p / half_dim, j = p % half_dim;
         const int64_t first = head * 2 * half_dim + j, second = first + half_dim;
-        float a = x[first] * factor, b = x[second] * factor;
+        float a = value_of(x[first]) * factor, b = value_of(x[second]) * factor;
         if (weight)
             a *= weight[first], b *= weight[second];
         float c = 1, s = 0;
@@ -145,13 +147,13 @@ ggml_backend_cuda_context & of(void * context) {
 
 unsigned rows_of(const ggml_tensor * t) { return static_cast<unsigned>(ggml_nrows(t)); }
 
-// Call(values) with those of `out` in its type.
+// Call(values) with those of `t` in its type.
 template <class Call>
-void typed(ggml_tensor * out, Call && call) {
-    if (out->type == GGML_TYPE_F16)
-        call(static_cast<half *>(out->data));
+void typed(const ggml_tensor * t, Call && call) {
+    if (t->type == GGML_TYPE_F16)
+        call(static_cast<half *>(t->data));
     else
-        call(static_cast<float *>(out->data));
+        call(static_cast<float *>(t->data));
     CUDA_CHECK(cudaGetLastError());
 }
 
@@ -191,11 +193,12 @@ void CudaHeads::launch(ggml_tensor * out, void * context) const {
     const int64_t by_row = angles ? static_cast<int64_t>(angles->nb[2]) / size : 0;
     const int64_t by_head =
         angles && angles->ne[1] > 1 ? static_cast<int64_t>(angles->nb[1]) / size : 0;
-    typed(out, [&](auto * to) {
+    const auto launch_for = [&](auto * from, auto * to) {
         heads_kernel<<<rows_of(x), threads, 0, of(context).stream()>>>(
-            floats(out, x), out->ne[1], out->ne[0] / 2, floats(out, weight), eps,
-            floats(out, angles), floats(out, rotary.sin), by_row, by_head, to);
-    });
+            from, out->ne[1], out->ne[0] / 2, floats(out, weight), eps, floats(out, angles),
+            floats(out, rotary.sin), by_row, by_head, to);
+    };
+    typed(read(out, x), [&](auto * from) { typed(out, [&](auto * to) { launch_for(from, to); }); });
 }
 
 void CudaGate::launch(ggml_tensor * out, void * context) const {
@@ -231,8 +234,8 @@ struct Description {
     cublasLtMatmulDesc_t product = nullptr;
     cublasLtMatrixLayout_t w = nullptr, x = nullptr, y = nullptr;
 
-    Description(int64_t n, int64_t rows, int64_t k, cudaDataType_t type, cublasLtEpilogue_t epilogue,
-                const void * bias) {
+    Description(int64_t n, int64_t rows, int64_t k, cudaDataType_t type,
+                cublasLtEpilogue_t epilogue, const void * bias) {
         check(cublasLtMatmulDescCreate(&product, CUBLAS_COMPUTE_32F, CUDA_R_32F));
         const cublasOperation_t transposed = CUBLAS_OP_T;
         set(CUBLASLT_MATMUL_DESC_TRANSA, transposed);
@@ -309,9 +312,10 @@ void CudaProduct::launch(ggml_tensor * out, void * context) const {
     const cublasLtHandle_t handle = reinterpret_cast<cublasLtHandle_t>(ctx.cublas_handle());
     const float one = 1, zero = 0;
 
-    const cublasLtEpilogue_t all = gelu   ? (bias ? CUBLASLT_EPILOGUE_GELU_BIAS : CUBLASLT_EPILOGUE_GELU)
-                                   : bias ? CUBLASLT_EPILOGUE_BIAS
-                                          : CUBLASLT_EPILOGUE_DEFAULT;
+    const cublasLtEpilogue_t all =
+        gelu   ? (bias ? CUBLASLT_EPILOGUE_GELU_BIAS : CUBLASLT_EPILOGUE_GELU)
+        : bias ? CUBLASLT_EPILOGUE_BIAS
+               : CUBLASLT_EPILOGUE_DEFAULT;
     for (const cublasLtEpilogue_t epilogue : {all, CUBLASLT_EPILOGUE_DEFAULT}) {
         const bool whole = epilogue == all;
         const Description d(n, rows, k, type, epilogue, whole ? added : nullptr);

@@ -41,8 +41,8 @@ struct CudaNorm final : CudaNode {
     void launch(ggml_tensor * out, void * context) const override;
 };
 
-// x [heads * head_dim, tokens], normed over all of a row with the weight, if there is one, and each
-// head rotated, if there are angles -> [head_dim, heads, tokens], F32 or F16.
+// x [heads * head_dim, tokens], F32 or F16, normed over all of a row with the weight, if there is
+// one, and each head rotated, if there are angles -> [head_dim, heads, tokens], F32 or F16.
 struct CudaHeads final : CudaNode {
     const ggml_tensor *x, *weight;
     float eps;
