@@ -3,7 +3,8 @@
        launch=N      the Nth launch of a kernel, and whatever is asked of the device after it
        allocate=N    the Nth allocation of device memory, and no other
    When the process ends, it appends one line with how many there were of each to the file
-   LTX2_CUDA_COUNTS. */
+   LTX2_CUDA_COUNTS. What cuBLAS launches itself is neither counted nor failed: CUDA's runtime is
+   linked into it. */
 #define _GNU_SOURCE
 #include <cuda_runtime_api.h>
 #include <dlfcn.h>
@@ -16,6 +17,25 @@
 typedef void * Handle;
 typedef int Status;
 enum { execution_failed = 13 };
+
+/* What programs that nvcc compiles launch by; a header that only C++ can read declares it. */
+typedef void * Kernel;
+
+/* The real one. By the library's name, since RTLD_NEXT does not find what was loaded later by
+   somebody else for himself, as ctypes loads ltx2. */
+static void * real(const char * name) {
+    char library[32];
+    snprintf(library, sizeof library, "lib%s.so.%d",
+             strncmp(name, "cublas", 6) == 0 ? "cublas" : "cudart", CUDART_VERSION / 1000);
+    void * handle = dlopen(library, RTLD_LAZY | RTLD_NOLOAD);
+    void * function = handle ? dlsym(handle, name) : NULL;
+    if (!function) {
+        fprintf(stderr, "%s has no %s\n", library, name);
+        abort();
+    }
+    dlclose(handle);
+    return function;
+}
 
 static long fault_at(const char * kind) {
     const char * fault = getenv("LTX2_CUDA_FAULT");
@@ -30,7 +50,8 @@ static atomic_int lost;
 
 __attribute__((destructor)) static void tell(void) {
     const char * path = getenv("LTX2_CUDA_COUNTS");
-    FILE * file = path ? fopen(path, "a") : NULL;
+    const int used = atomic_load(&launches) || atomic_load(&allocations); // not by a helper
+    FILE * file = path && used ? fopen(path, "a") : NULL;
     if (!file)
         return;
     fprintf(file, "%ld %ld\n", atomic_load(&launches), atomic_load(&allocations));
@@ -50,7 +71,7 @@ static int launch_fails(void) {
         typedef Result Real parameters;                                                            \
         if (when)                                                                                  \
             return failure;                                                                        \
-        return ((Real *)dlsym(RTLD_NEXT, #name))arguments;                                         \
+        return ((Real *)real(#name))arguments;                                                     \
     }
 #define FAILS(name, parameters, arguments)                                                         \
     FAILS_WHEN(atomic_load(&lost), cudaError_t, cudaErrorLaunchFailure, name, parameters, arguments)
@@ -59,6 +80,10 @@ static int launch_fails(void) {
 
 FAILS_WHEN(launch_fails(), cudaError_t, cudaErrorLaunchFailure, cudaLaunchKernel,
            (const void * kernel, dim3 grid, dim3 block, void ** arguments, size_t shared,
+            cudaStream_t stream),
+           (kernel, grid, block, arguments, shared, stream))
+FAILS_WHEN(launch_fails(), cudaError_t, cudaErrorLaunchFailure, __cudaLaunchKernel,
+           (Kernel kernel, dim3 grid, dim3 block, void ** arguments, size_t shared,
             cudaStream_t stream),
            (kernel, grid, block, arguments, shared, stream))
 FAILS_WHEN(launch_fails(), cudaError_t, cudaErrorLaunchFailure, cudaLaunchKernelExC,
