@@ -9,8 +9,9 @@ prefix/. The parts are four DiT blocks, the decoder on a clip of 512 x 768, a Ge
 whole of a two-second clip, all 48 blocks and Gemma 12B in Q4_0, with random weights that are made
 first (18 GB; they stay where --scratch says). Rows are written as they come, so that a run that is
 cut short has what it measured; a part that fails is a row that says why. `tflops` counts a
-multiply-add as two, and `share` is that of what PyTorch's product of two matrices of 8192 x 8192
-reaches in the same run.
+multiply-add as two, and `share_of_peak` is that of what PyTorch's product of two matrices of
+8192 x 8192 reaches in the same run. scripts/bench_table.py reads the rows that have figures, after
+a record that says where they were measured.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ import bench_models
 
 HERE = Path(__file__).parent
 MATRICES = ("F16", "Q8_0", "Q4_0")
+DTYPE = "bfloat16"  # PyTorch's
 # part, size, weight types, the important ones first. Sizes are tokens, of `clip` latent frames
 # (4: 25 frames, 7: 49), of `whole` frames.
 PLAN = (
@@ -155,7 +157,7 @@ class Bench:
     def torch(self, part: str, size: int) -> Contender:
         threads, device = str(self.args.threads), self.args.torch_device
         script = [self.args.torch_python, str(HERE / "bench_torch.py")]
-        return Contender([*script, part, str(size), "bfloat16", threads, device])
+        return Contender([*script, part, str(size), DTYPE, threads, device])
 
     def measure_torch(self, *parts: tuple[str, int]) -> list[float | None]:
         """The seconds of PyTorch's parts, of those that no row has needed by itself."""
@@ -209,7 +211,8 @@ class Bench:
         share = flops / ours_s / self.peak if self.peak else None
         return {
             "ours_s": ours_s, "torch_s": torch_s, "ratio": ratio,
-            "tflops": flops / ours_s / 1e12, "share": share,
+            "tflops": flops / ours_s / 1e12, "share_of_peak": share,
+            "torch_dtype": DTYPE, "peak": "bf16",
         }  # fmt: skip
 
     def whole(self, frames: int) -> None:
@@ -236,7 +239,7 @@ class Bench:
             except subprocess.TimeoutExpired as error:
                 seconds, words = error.stdout or b"", f"no more in {limit:.0f} s"
             row: Row = {"part": "whole", "size": frames, "device": device, "type": "Q4_0"}
-            row |= {"mib": watch.end(), "weights_made_s": made}
+            row |= {"peak_mib": watch.end(), "weights_made_s": made}
             runs = [json.loads(line) for line in seconds.splitlines()]
             if runs:
                 step = runs[-1]["denoise"] / WHOLE_STEPS
