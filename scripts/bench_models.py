@@ -22,6 +22,7 @@ FULL = {"gemma": 48, "connector": 8, "denoise": 48}
 VIDEO = {"gemma": 3, "connector": 1, "denoise": 4}
 STEPS, PROMPT, CELLS = 8, 128, 8  # of a video: distilled steps, tokens of text, 256 x 256 x 17
 VIDEO_TOKENS = 3 * CELLS * CELLS
+BLOCKS = 4  # of `blocks`: enough that what a step does besides is little
 GEMMA = {"hidden": 3840, "ffn": 15360, "heads": 16, "kv": 8, "head": 256, "vocab": 2048}
 ENCODER = [
     ("res_x", 4), ("compress_space_res", 2), ("res_x", 6), ("compress_time_res", 2), ("res_x", 4),
@@ -301,17 +302,17 @@ def _write(path: Path, part: str, kind: str) -> None:
     elif part == "upsample":
         bench_upsampler.write(w)
     else:
-        layers = VIDEO["denoise"] if part == "video" else 1
+        layers = {"video": VIDEO["denoise"], "blocks": BLOCKS}.get(part, 1)
         w.out.add_string("config", json.dumps(config(layers)))
         w.out.add_string("model_version", "2.3.0")
-        if part in ("dit", "joint", "video"):
+        if part in ("dit", "blocks", "joint", "video"):
             _dit(w, layers)
         if part == "joint":
             bench_sound.write_transformer(w)
         if part == "video":
             _connector(w, VIDEO["connector"])
-        if part not in ("dit", "joint"):
-            _vae(w, "decode" if part == "video" else part)
+        if part not in ("dit", "blocks", "joint"):
+            _vae(w, "decode" if part in ("video", "clip") else part)
     w.close()
 
 
@@ -352,6 +353,8 @@ def flops(part: str, size: int) -> float:
     """Multiply-adds of one run, counted as two; the convolutions' dense count."""
     if part == "dit":
         return _block_flops(size, TEXT)
+    if part == "blocks":
+        return BLOCKS * _block_flops(size, TEXT)
     if part == "joint":
         return _joint_flops(size)
     if part == "upsample":
@@ -398,14 +401,21 @@ def video_scale(steps: int) -> dict[str, float]:
     return {**scale, "denoise": scale["denoise"] * STEPS / steps, "decode": 1.0}
 
 
+def grid(part: str, size: int) -> tuple[int, int, int]:
+    """Latent frames, rows and columns that a part decodes."""
+    return (size, 16, 24) if part == "clip" else (3, size, size)
+
+
 def _conv_flops(part: str, size: int) -> float:
-    frames, side, total = (3, size, 0.0) if part == "decode" else (1, size * 8, 0.0)
+    encodes, total = part == "encode", 0.0
+    frames, height, width = (1, size * 8, size * 8) if encodes else grid(part, size)
+    cells = float(height * width)
     for _, kind, columns, rows, layers in _stages(part):
-        doubled = part == "encode" and ("time" in kind or "all" in kind)
-        voxels = (frames + doubled) * side * side
+        doubled = encodes and ("time" in kind or "all" in kind)
+        voxels = (frames + doubled) * cells
         total += 2 * 27 * columns * rows * voxels * max(1, 2 * layers)
         if "space" in kind or "all" in kind:
-            side = side * 2 if part == "decode" else side // 2
-        if ("time" in kind or "all" in kind) and part == "decode":
+            cells = cells / 4 if encodes else cells * 4
+        if ("time" in kind or "all" in kind) and not encodes:
             frames = 2 * frames - 1
     return total

@@ -27,6 +27,7 @@ COLUMNS = (
     ("part", "part", "{}"),
     ("weights", "type", "{}"),
     ("size", "size", "{}"),
+    ("device", "device", "{}"),
     ("ltx2 s", "ours_s", "{:.3f}"),
     ("PyTorch s", "torch_s", "{:.3f}"),
     ("dtype", "torch_dtype", "{}"),
@@ -70,10 +71,10 @@ def read(path: Path) -> tuple[dict[str, str], list[Row]]:
 
 def table(rows: list[Row], columns: tuple[tuple[str, str, str], ...] = COLUMNS) -> str:
     """Markdown; – where a figure was not measured, and no column that would hold nothing else."""
-    columns = tuple(c for c in columns if any(row[c[1]] is not None for row in rows))
+    columns = tuple(c for c in columns if any(row.get(c[1]) is not None for row in rows))
     lines = [[title for title, _, _ in columns], ["---"] * len(columns)]
     for row in rows:
-        cells = [(row[field], layout) for _, field, layout in columns]
+        cells = [(row.get(field), layout) for _, field, layout in columns]
         lines.append(["–" if v is None else layout.format(v, **row) for v, layout in cells])
     return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
 

@@ -1,4 +1,4 @@
-"""PyTorch's side of scripts/bench.py: `bench_torch.py PART SIZE DTYPE THREADS`.
+"""PyTorch's side of scripts/bench.py: `bench_torch.py PART SIZE DTYPE THREADS [DEVICE]`.
 
 Builds the official modules of one part with random weights, then runs them once for each line on
 stdin and prints the seconds, behind them those of the stages where there are some.
@@ -77,8 +77,8 @@ def _velocity(size: int, dtype: torch.dtype, layers: int) -> Callable[..., torch
     return velocity
 
 
-def _dit(size: int, dtype: torch.dtype) -> Run:
-    velocity = _velocity(size, dtype, 1)
+def _dit(size: int, dtype: torch.dtype, layers: int = 1) -> Run:
+    velocity = _velocity(size, dtype, layers)
     latent = torch.randn(1, size, 128)
     context = torch.randn(1, models.TEXT, models.WIDTH, dtype=dtype)
 
@@ -118,7 +118,7 @@ def _vae(part: str) -> torch.nn.Module:
         VideoEncoderConfigurator,
     )
 
-    kind = VideoDecoderConfigurator if part == "decode" else VideoEncoderConfigurator
+    kind = VideoEncoderConfigurator if part == "encode" else VideoDecoderConfigurator
     module = kind.from_config(models.config())
     for tensor in module.per_channel_statistics.buffers():
         tensor.fill_(1.0)
@@ -127,7 +127,7 @@ def _vae(part: str) -> torch.nn.Module:
 
 def _pictures(part: str, size: int, dtype: torch.dtype) -> Run:
     module, side = _vae(part).to(dtype), size * 32
-    shape = (1, 128, 3, size, size) if part == "decode" else (1, 3, 1, side, side)
+    shape = (1, 3, 1, side, side) if part == "encode" else (1, 128, *models.grid(part, size))
     value = torch.randn(*shape, dtype=dtype)
 
     def run() -> Laps:
@@ -241,12 +241,26 @@ def _video(steps: int, dtype: torch.dtype) -> Run:
     return run
 
 
+def _square(size: int, dtype: torch.dtype) -> Run:
+    """A product of square matrices: what the multipliers do at best."""
+    a, b = torch.randn(size, size, dtype=dtype), torch.randn(size, size, dtype=dtype)
+
+    def run() -> Laps:
+        torch.mm(a, b)
+        return []
+
+    return run
+
+
 def main() -> None:
     part, size, dtype, threads = sys.argv[1], int(sys.argv[2]), sys.argv[3], int(sys.argv[4])
     torch.set_num_threads(threads)
+    device = sys.argv[5] if len(sys.argv) > 5 else "cpu"
+    if device != "cpu":
+        torch.set_default_device(device)
     cheap_weights()
     kind = getattr(torch, dtype)
-    if part in ("decode", "encode"):
+    if part in ("decode", "clip", "encode"):
         run = _pictures(part, size, kind)
     elif part == "sound":
         run = bench_sound.torch_run(size, kind)
@@ -255,6 +269,8 @@ def main() -> None:
     else:
         makers: dict[str, Callable[[int, torch.dtype], Run]] = {
             "dit": _dit,
+            "blocks": partial(_dit, layers=models.BLOCKS),
+            "square": _square,
             "joint": _joint,
             "gemma": _gemma,
             "attention": _attention,
@@ -266,6 +282,8 @@ def main() -> None:
         for _ in sys.stdin:
             begin = time.perf_counter()
             laps = run()
+            if device != "cpu":
+                torch.cuda.synchronize()
             print(*(f"{s:.6f}" for s in (time.perf_counter() - begin, *laps)), flush=True)
     print(f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.1f}")
 

@@ -78,7 +78,7 @@ foreach(target ggml-base ggml-cpu ggml-vulkan)
     endif()
 endforeach()
 
-# Three files of it are compiled with what the files of patches/ say of them; two by way of files
+# Four files of it are compiled with what the files of patches/ say of them; three by way of files
 # that include them, since what they add needs their inside.
 function(ltx2_replace target file by)
     set_source_files_properties("${ltx2_ggml}/src/${file}"
@@ -87,6 +87,14 @@ function(ltx2_replace target file by)
 endfunction()
 ltx2_replace(ggml-base ggml.c ggml_contexts.c)
 ltx2_replace(ggml-cpu ggml-cpu/ggml-cpu.c ggml_threads.c)
+if(LTX2_CUDA)
+    ltx2_replace(ggml-cuda ggml-cuda/ggml-cuda.cu ggml_cuda.cu)
+    target_sources(ggml-cuda PRIVATE "${ltx2_cmake_dir}/../src/kernels/cuda_nodes.cu")
+    target_include_directories(ggml-cuda PRIVATE
+        "${ltx2_cmake_dir}/../src" "${ltx2_cmake_dir}/../include")
+    find_package(CUDAToolkit REQUIRED)
+    target_link_libraries(ggml-cuda PRIVATE CUDA::cublasLt)
+endif()
 set_source_files_properties("${ltx2_ggml}/src/ggml-cpu/ggml-cpu.cpp"
     TARGET_DIRECTORY ggml-cpu PROPERTIES COMPILE_OPTIONS
     "${ltx2_include_option};${ltx2_cmake_dir}/patches/ggml_no_description.h")

@@ -7,7 +7,9 @@
 
 namespace ltx2 {
 
-Aborted::Aborted(const char * words) { std::snprintf(words_, sizeof words_, "%s", words); }
+Aborted::Aborted(const char * why, const char * words) {
+    std::snprintf(words_, sizeof words_, "%s%s%s", why, *why ? ": " : "", words);
+}
 
 // All that live, the newest first. No variable of a thread's own, and no allocation:
 // docs/decisions/0004-ggml-guard.md.
@@ -28,18 +30,31 @@ AbortsThrow::~AbortsThrow() {
     *link = older_;
 }
 
-bool AbortsThrow::in_this_thread() {
-    const std::lock_guard<std::mutex> lock(catching_mutex);
-    const AbortsThrow * one = catching;
+AbortsThrow * AbortsThrow::newest() {
+    AbortsThrow * one = catching;
     while (one && one->thread_ != std::this_thread::get_id())
         one = one->older_;
     return one;
 }
 
+bool AbortsThrow::in_this_thread() {
+    const std::lock_guard<std::mutex> lock(catching_mutex);
+    return newest();
+}
+
+void AbortsThrow::hear(const char * words) {
+    const std::lock_guard<std::mutex> lock(catching_mutex);
+    AbortsThrow * one = newest();
+    if (one && *words != ' ') // else it goes on with where that was
+        std::snprintf(one->heard_, sizeof one->heard_, "%s", words);
+}
+
 // In place of words on stderr and a debugger that is started.
 void on_abort(const char * words) {
-    if (AbortsThrow::in_this_thread())
-        throw Aborted(words);
+    std::unique_lock<std::mutex> lock(catching_mutex);
+    if (const AbortsThrow * one = AbortsThrow::newest())
+        throw Aborted(one->heard_, words);
+    lock.unlock();
     log(Level::error, "%s", words); // it ends now
 }
 

@@ -11,7 +11,7 @@ namespace ltx2 {
 // the backend again.
 class Aborted : public std::exception {
 public:
-    explicit Aborted(const char * words);
+    Aborted(const char * why, const char * words);
     const char * what() const noexcept override { return words_; }
 
 private:
@@ -26,9 +26,16 @@ public:
     AbortsThrow(const AbortsThrow &) = delete;
     static bool in_this_thread(); // whether one lives
 
+    // An error that ggml logs: what an abort in this thread says first. CUDA's backend logs why,
+    // and aborts with the same words whatever the reason.
+    static void hear(const char * words);
+
 private:
+    friend void on_abort(const char * words);
+    static AbortsThrow * newest(); // of this thread; the list is locked
     std::thread::id thread_;
     AbortsThrow * older_;
+    char heard_[256] = "";
 };
 
 // What ggml calls before it ends the process: base/log.cpp says so when the library is loaded.

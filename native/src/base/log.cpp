@@ -54,6 +54,8 @@ static void from_ggml(ggml_log_level level, const char * text, void *) {
         message[--length] = '\0';
     if (!length)
         return;
+    if (level == GGML_LOG_LEVEL_ERROR)
+        AbortsThrow::hear(message);
     // What ggml calls information is detail to a person who wants a video.
     send(level == GGML_LOG_LEVEL_ERROR  ? Level::error
          : level == GGML_LOG_LEVEL_WARN ? Level::warning

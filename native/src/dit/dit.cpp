@@ -129,6 +129,13 @@ DitRun::DitRun(const Dit & dit, const std::vector<DitInput> & inputs, bool isola
     }
 }
 
+DitRun::~DitRun() {
+    try {
+        device_.settle();
+    } catch (const std::exception &) { // whoever computes next is told
+    }
+}
+
 // Cosines first, exponents divided by the half width itself, in the reference's F32 order.
 static void add_sinusoid(std::vector<float> & out, float timestep) {
     const int half = sinusoid_width / 2;
@@ -236,7 +243,7 @@ void DitRun::run_blocks(Kept Way::*x, int first, int last, Pass pass, const Prog
             dit_.blocks_[i](g, in, pass == Pass::isolated, path + std::to_string(i));
         for (size_t s = 0; s < out.size(); ++s)
             g.keep(out[s], in[s].x);
-        g.run();
+        g.start(); // while the next graph is made
     }
 }
 

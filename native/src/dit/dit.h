@@ -66,6 +66,9 @@ class DitRun {
 public:
     // One input, or two of a Dit with sound. OUT_OF_MEMORY, INVALID_ARGUMENT.
     DitRun(const Dit & dit, const std::vector<DitInput> & inputs, bool isolates = false);
+    ~DitRun(); // after what the device still computes with it
+    DitRun(const DitRun &) = delete;
+    DitRun & operator=(const DitRun &) = delete;
 
     // Errors: OUT_OF_MEMORY, DEVICE, CANCELLED.
     Velocities velocity(const State & state, float sigma, const Progress & progress);

@@ -57,6 +57,16 @@ static void choose_kernels(const char * name) {
              joined(Device::instruction_sets()).c_str());
 }
 
+static const Ops * ops_of(ggml_backend_dev_t gpu) {
+#if defined(GGML_USE_CUDA)
+    const std::string library = ggml_backend_reg_name(ggml_backend_dev_backend_reg(gpu));
+    if (library == "CUDA")
+        return is_set("LTX2_PLAIN_OPS") ? &ggml_cuda_ops : &cuda_ops;
+#endif
+    (void)gpu;
+    return &ggml_gpu_ops;
+}
+
 Device::Device(const std::string & name, int threads)
     : cpu_(threads > 0 ? threads : usable_cores()), exact_(is_set("LTX2_EXACT")) {
     chosen_ = find_device(name);
@@ -67,7 +77,7 @@ Device::Device(const std::string & name, int threads)
         fail(LTX2_STATUS_DEVICE, "device: this build has no CPU backend");
     if (chosen_ != host)
         gpu_.emplace(chosen_);
-    ops_ = gpu_ ? &ggml_gpu_ops : is_set("LTX2_PLAIN_OPS") ? &ggml_cpu_ops : &cpu_ops;
+    ops_ = gpu_ ? ops_of(chosen_) : is_set("LTX2_PLAIN_OPS") ? &ggml_cpu_ops : &cpu_ops;
 }
 
 size_t Device::memory() const {
@@ -94,8 +104,12 @@ void Device::allocate(ggml_cgraph * graph) {
         cpu_.allocate(graph);
 }
 
-ggml_status Device::compute(ggml_cgraph * graph, const Progress & progress) {
-    return gpu_ ? gpu_->compute(graph, cpu_, progress) : cpu_.compute(graph, progress);
+ggml_status Device::compute(ggml_cgraph * graph, const Progress & progress, bool waits) {
+    return gpu_ ? gpu_->compute(graph, cpu_, progress, waits) : cpu_.compute(graph, progress);
+}
+
+void Device::settle() const {
+    on_device([] {});
 }
 
 void Device::trim() {

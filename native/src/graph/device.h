@@ -32,8 +32,8 @@ public:
     // `name` is one of names(). `threads` 0: one per core of the process. DEVICE.
     //
     // The environment is read here and nowhere else: LTX2_PLAIN_OPS=1 uses ggml's operations on
-    // the CPU as well, LTX2_EXACT=1 makes all arithmetic F32, LTX2_ISA names a variant of the
-    // kernels.
+    // the CPU and on CUDA as well, LTX2_EXACT=1 makes all arithmetic F32, LTX2_ISA names a variant
+    // of the kernels.
     Device(const std::string & name, int threads);
 
     const Ops & ops() const { return tally_ ? counted_ops : *ops_; }
@@ -54,8 +54,11 @@ public:
     // Gives the values of a graph their memory. OUT_OF_MEMORY.
     void allocate(ggml_cgraph * graph);
     // Computes what has been allocated; between two nodes on the CPU it asks `progress` whether to
-    // stop. OUT_OF_MEMORY.
-    ggml_status compute(ggml_cgraph * graph, const Progress & progress);
+    // stop. OUT_OF_MEMORY. A GPU that is not waited for may still compute afterwards, until values
+    // are written or read, or another graph is waited for: nothing that it uses may be freed
+    // before.
+    ggml_status compute(ggml_cgraph * graph, const Progress & progress, bool waits = true);
+    void settle() const;
     // Compute memory, the kernels' memory, and the threads are kept for the next graph until then.
     void trim();
     Workers workers() { return {threads(), scratch_}; }
@@ -104,7 +107,10 @@ private:
     // What a GPU may fail in.
     template <class Body>
     auto on_device(Body && body) const {
-        return gpu_ ? gpu_->call(body) : body();
+        if (!gpu_)
+            return body();
+        gpu_->settle();
+        return gpu_->call(body);
     }
 
     ggml_backend_dev_t chosen_ = nullptr;

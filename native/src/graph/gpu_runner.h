@@ -18,7 +18,11 @@ public:
     // OUT_OF_MEMORY. Device::max_nodes is the most.
     void allocate(ggml_cgraph * graph, size_t max_nodes);
     // `cpu` lends its threads. Asks `progress` between two of the CPU's nodes whether to stop.
-    ggml_status compute(ggml_cgraph * graph, CpuRunner & cpu, const Progress & progress);
+    // Where it does not wait, the device may still compute afterwards, until the next call that
+    // waits.
+    ggml_status compute(ggml_cgraph * graph, CpuRunner & cpu, const Progress & progress,
+                        bool waits);
+    void settle(); // waits for what still computes
     void trim();
     std::vector<std::string> lacks() const { return {lacks_.begin(), lacks_.end()}; }
 
@@ -46,8 +50,10 @@ private:
     ggml_backend_dev_t device_;
     BackendPtr gpu_, cpu_; // the CPU's is started for the first graph
     SchedulerPtr scheduler_;
-    std::string lost_;            // how the device failed, if it did
-    std::set<std::string> lacks_; // operations that the CPU computes in its place
+    std::vector<int64_t> outline_; // of the graph that the scheduler has reserved memory for
+    bool computes_ = false;        // perhaps still
+    std::string lost_;             // how the device failed, if it did
+    std::set<std::string> lacks_;  // operations that the CPU computes in its place
 };
 
 } // namespace ltx2

@@ -32,14 +32,14 @@ Tensor Graph::tap(const std::string & name, Tensor value) {
     return value;
 }
 
-void Graph::run() {
+void Graph::run(bool waits) {
     if (device_.tally())
         return device_.count(graph_);
     device_.allocate(graph_);
     for (const Input & t : inputs_)
         if (t.tensor->buffer) // an input no node reads has none
             device_.write(t.tensor, t.from, ggml_nbytes(t.tensor));
-    const ggml_status status = device_.compute(graph_, progress_);
+    const ggml_status status = device_.compute(graph_, progress_, waits);
     if (status == GGML_STATUS_ABORTED)
         progress_.fail_stopped();
     if (status != GGML_STATUS_SUCCESS)

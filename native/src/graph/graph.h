@@ -27,10 +27,13 @@ public:
     Tensor tap(const std::string & name, Tensor value);
 
     // Errors: OUT_OF_MEMORY, DEVICE, CANCELLED (between two nodes on the CPU).
-    void run();
+    void run() { run(true); }
+    // The same without waiting for a GPU: see Device::compute.
+    void start() { run(false); }
 
 private:
     Graph(Device & device, const Progress & progress, size_t nodes, ContextPtr context);
+    void run(bool waits);
 
     struct Output {
         Tensor tensor;

@@ -32,7 +32,7 @@ Linear::Linear(const Weights & w, int64_t in, int64_t out, bool with_bias)
     : weight(w.matrix("weight", in, out)), bias(with_bias ? w("bias", {out}, As::f32) : nullptr),
       branches(w.branches(in, out)) {}
 
-Tensor Linear::operator()(Graph & g, Tensor x, bool with_gelu) const {
+Tensor Linear::operator()(Graph & g, Tensor x, bool with_gelu, bool for_attention) const {
     std::vector<Tensor> added;
     for (const Branch & branch : branches) {
         if (branch.strength() == 0)
@@ -41,7 +41,8 @@ Tensor Linear::operator()(Graph & g, Tensor x, bool with_gelu) const {
         low = ggml_scale(g.ctx(), low, branch.strength());
         added.push_back(g.ops().matmul(g, {branch.up, low, nullptr, false, activations}));
     }
-    Tensor y = g.ops().matmul(g, {weight, x, bias, with_gelu && added.empty(), activations});
+    Tensor y = g.ops().matmul(g, {weight, x, bias, with_gelu && added.empty(), activations,
+                                  for_attention && added.empty()});
     for (const Tensor more : added)
         y = add(g, y, more);
     return with_gelu && !added.empty() ? gelu(g, y) : y;
@@ -77,7 +78,10 @@ Tensor Attention::operator()(Graph & g, Tensor x, const Rotary & rotary,
 Tensor Attention::operator()(Graph & g, Tensor x, Tensor context, const Rotary & q,
                              const Rotary & k, const std::vector<TokenGroup> & groups) const {
     AttentionCall call;
-    call.q = to_q(g, x), call.k = to_k(g, context), call.v = to_v(g, context);
+    const auto row = [&](const Linear & to, Tensor from) {
+        return to(g, from, /*with_gelu=*/false, /*for_attention=*/true);
+    };
+    call.q = row(to_q, x), call.k = row(to_k, context), call.v = row(to_v, context);
     call.head_dim = config.head_dim;
     call.q_norm = q_norm.weight, call.k_norm = k_norm.weight;
     call.eps = config.eps;

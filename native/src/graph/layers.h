@@ -34,7 +34,8 @@ struct Linear {
     // Of a matrix that is no layer's; nothing is rounded.
     explicit Linear(Matrix weight) : weight(weight), bias(nullptr), activations(Activations::f32) {}
     // [in, rows] -> [out, rows], then GELU if asked for.
-    Tensor operator()(Graph & g, Tensor x, bool with_gelu = false) const;
+    Tensor operator()(Graph & g, Tensor x, bool with_gelu = false,
+                      bool for_attention = false) const;
 };
 
 // The layers `w`.0 to `w`.(c.layers - 1), and no more: MODEL where the file has a further one.

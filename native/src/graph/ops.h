@@ -6,7 +6,8 @@
 
 namespace ltx2 {
 
-// Values come in memory of their own unless said otherwise. F32, channels fastest.
+// Values come in memory of their own unless said otherwise. F32, channels fastest; where nothing
+// but products reads them, a backend may make them F16.
 struct Ops {
     Tensor (*matmul)(Nodes & g, const MatmulCall & call);
     Tensor (*attention)(Nodes & g, const AttentionCall & call);
@@ -47,9 +48,17 @@ Tensor ready_heads(Nodes & g, Tensor x, int64_t head_dim, Tensor norm, float eps
 // and each head of x [heads * head_dim, tokens] times 2 sigmoid of its logit [heads, tokens].
 Tensor gate_heads(Nodes & g, Tensor x, Tensor logits);
 
-extern const Ops cpu_ops;      // our kernels
-extern const Ops ggml_cpu_ops; // ggml's operations, on its CPU backend
-extern const Ops ggml_gpu_ops; // and on its GPU backends
-extern const Ops counted_ops;  // for a device that counts
+// Attention of q, k and v [head_dim, heads, rows], as AttentionCall says of the rest but for the
+// gate: k and v in the type `kv`, heads filled up with zeros to `width` values.
+Tensor attend(Nodes & g, const AttentionCall & call, Tensor q, Tensor k, Tensor v, ggml_type kv,
+              int64_t width);
+int64_t cuda_head_dim(int64_t head_dim); // for how many values CUDA has a kernel
+
+extern const Ops cpu_ops;       // our kernels
+extern const Ops ggml_cpu_ops;  // ggml's operations, on its CPU backend
+extern const Ops ggml_gpu_ops;  // and on its GPU backends,
+extern const Ops ggml_cuda_ops; // of which CUDA's has wishes of its own
+extern const Ops cuda_ops;      // our kernels for CUDA, where they are built
+extern const Ops counted_ops;   // for a device that counts
 
 } // namespace ltx2

@@ -62,9 +62,10 @@ static Tensor gelu_cpu(Nodes & g, Tensor x, Tensor factor) {
 
 // ---- matrix products
 
-static Tensor product(Nodes & g, Tensor weight, Tensor x) {
+// F32: not with sums of 16 bits.
+static Tensor product(Nodes & g, Tensor weight, Tensor x, ggml_prec precision = GGML_PREC_F32) {
     Tensor y = ggml_mul_mat(g.ctx(), weight, x);
-    ggml_mul_mat_set_prec(y, GGML_PREC_F32);
+    ggml_mul_mat_set_prec(y, precision);
     return y;
 }
 
@@ -89,6 +90,15 @@ static Tensor matmul_gpu(Nodes & g, const MatmulCall & call) {
     Tensor y =
         product(g, call.weight.tensor, large ? ggml_scale(g.ctx(), call.x, 1 / factor) : call.x);
     y = with_bias(g, call, large ? ggml_scale(g.ctx(), y, factor) : y);
+    return call.gelu ? gelu_gpu(g, y, nullptr) : y;
+}
+
+// CUDA's backend keeps activations as they are where F32 is asked for, else rounds them to 16 bits,
+// or to 8 for quantised weights; sums have F32 in any case (cmake/patches/ggml_cuda.cu).
+static Tensor matmul_cuda(Nodes & g, const MatmulCall & call) {
+    const bool rounds = call.activations == Activations::bits8 && !g.exact();
+    Tensor y = product(g, call.weight.tensor, call.x, rounds ? GGML_PREC_DEFAULT : GGML_PREC_F32);
+    y = with_bias(g, call, y);
     return call.gelu ? gelu_gpu(g, y, nullptr) : y;
 }
 
@@ -151,18 +161,37 @@ Tensor ready_heads(Nodes & g, Tensor x, int64_t head_dim, Tensor norm, float eps
     return rotary.cos ? rotate(g, x, rotary.cos, rotary.sin) : x;
 }
 
-static Tensor attention(Nodes & g, const AttentionCall & call, ggml_type kv) {
+// t [head_dim, heads, tokens], with zeros behind each head's values.
+static Tensor widened(Nodes & g, Tensor t, int64_t head_dim) {
+    if (t->ne[0] >= head_dim)
+        return t;
+    const int64_t ne[] = {head_dim - t->ne[0], t->ne[1], t->ne[2]};
+    Tensor zeros = ggml_fill(g.ctx(), ggml_new_tensor(g.ctx(), t->type, 3, ne), 0.0f);
+    return ggml_concat(g.ctx(), t, zeros, 0);
+}
+
+Tensor attend(Nodes & g, const AttentionCall & call, Tensor q, Tensor k, Tensor v, ggml_type kv,
+              int64_t width) {
+    const auto heads_outside = [&](Tensor t) {
+        return ggml_permute(g.ctx(), widened(g, t, width), 0, 2, 1, 3);
+    };
+    const auto stored = [&](Tensor t) { return t->type == kv ? t : ggml_cast(g.ctx(), t, kv); };
+    q = heads_outside(q), k = stored(heads_outside(k)), v = stored(heads_outside(v));
+    Tensor out = ggml_flash_attn_ext(g.ctx(), q, k, v, mask_of(g, call), call.scale, 0.0f, 0.0f);
+    ggml_flash_attn_ext_set_prec(out, GGML_PREC_F32);
+    if (out->ne[0] > call.head_dim)
+        out = ggml_cont(g.ctx(), ggml_view_3d(g.ctx(), out, call.head_dim, out->ne[1], out->ne[2],
+                                              out->nb[1], out->nb[2], 0));
+    return ggml_reshape_2d(g.ctx(), out, out->ne[0] * out->ne[1], out->ne[2]);
+}
+
+static Tensor attention(Nodes & g, const AttentionCall & call, ggml_type kv, int64_t width = 0) {
     const auto prepared = [&](Tensor t, Tensor norm, const Rotary & rotary) {
         return ready_heads(g, t, call.head_dim, norm, call.eps, rotary);
     };
-    const auto heads_outside = [&](Tensor t) { return ggml_permute(g.ctx(), t, 0, 2, 1, 3); };
-    const auto stored = [&](Tensor t) { return t->type == kv ? t : ggml_cast(g.ctx(), t, kv); };
-    Tensor q = heads_outside(prepared(call.q, call.q_norm, call.q_rotary));
-    Tensor k = stored(heads_outside(prepared(call.k, call.k_norm, call.k_rotary)));
-    Tensor v = stored(heads_outside(prepared(call.v, nullptr, {})));
-    Tensor out = ggml_flash_attn_ext(g.ctx(), q, k, v, mask_of(g, call), call.scale, 0.0f, 0.0f);
-    ggml_flash_attn_ext_set_prec(out, GGML_PREC_F32);
-    out = ggml_reshape_2d(g.ctx(), out, out->ne[0] * out->ne[1], out->ne[2]);
+    Tensor out = attend(g, call, prepared(call.q, call.q_norm, call.q_rotary),
+                        prepared(call.k, call.k_norm, call.k_rotary), prepared(call.v, nullptr, {}),
+                        kv, width);
     return call.gate ? gate_heads(g, out, call.gate) : out;
 }
 
@@ -171,6 +200,15 @@ static Tensor attention_cpu(Nodes & g, const AttentionCall & call) {
 }
 static Tensor attention_gpu(Nodes & g, const AttentionCall & call) { // their kernels want 16 bits
     return attention(g, call, GGML_TYPE_F16);
+}
+int64_t cuda_head_dim(int64_t head_dim) {
+    for (const int64_t size : {64, 128, 256}) // of those that it has kernels for
+        if (head_dim <= size)
+            return size;
+    return head_dim;
+}
+static Tensor attention_cuda(Nodes & g, const AttentionCall & call) {
+    return attention(g, call, GGML_TYPE_F16, cuda_head_dim(call.head_dim));
 }
 
 // ---- frames
@@ -238,6 +276,10 @@ static Tensor tap_of(Nodes & g, const Conv3dCall & call, int tap, bool widen) {
     return widen && w->type != GGML_TYPE_F32 ? ggml_cast(g.ctx(), w, GGML_TYPE_F32) : w;
 }
 
+static ggml_prec precision_for(Tensor x) {
+    return x->type == GGML_TYPE_F16 ? GGML_PREC_DEFAULT : GGML_PREC_F32;
+}
+
 // A sum over the kernel's taps, each one product of all positions of the shifted input.
 static Tensor sum_of_taps(Nodes & g, const Conv3dCall & call, Tensor x, bool widen) {
     const int k = call.kernel;
@@ -245,7 +287,7 @@ static Tensor sum_of_taps(Nodes & g, const Conv3dCall & call, Tensor x, bool wid
     for (int tap = 0; tap < call.taps(); ++tap) {
         Tensor seen = sampled(g, x, call, tap % k, tap / k % k, tap / (k * k));
         seen = ggml_reshape_2d(g.ctx(), seen, seen->ne[0], ggml_nelements(seen) / seen->ne[0]);
-        Tensor y = product(g, tap_of(g, call, tap, widen), seen);
+        Tensor y = product(g, tap_of(g, call, tap, widen), seen, precision_for(seen));
         sum = sum ? add(g, sum, y) : y;
     }
     return ggml_reshape_4d(g.ctx(), sum, sum->ne[0], call.out_width(), call.out_height(),
@@ -263,7 +305,7 @@ static Tensor sum_of_offsets(Nodes & g, const Conv3dCall & call, Tensor x) {
         const int64_t first = tap / 9 * frame + tap / 3 % 3 * width + tap % 3;
         Tensor seen = ggml_view_2d(g.ctx(), x, x->ne[0], positions, x->nb[1],
                                    static_cast<size_t>(first) * x->nb[1]);
-        Tensor y = product(g, tap_of(g, call, tap, false), seen);
+        Tensor y = product(g, tap_of(g, call, tap, false), seen, precision_for(seen));
         sum = sum ? add(g, sum, y) : y;
     }
     const size_t row = sum->nb[1];
@@ -303,12 +345,14 @@ static Tensor magnitude(Nodes & g, Tensor x) {
 
 // GPUs multiply in F16, whose largest value is 65504: what no norm keeps small is divided by its
 // magnitude before.
-static Tensor convolve_gpu(Nodes & g, const Conv3dCall & call) {
+static Tensor convolve(Nodes & g, const Conv3dCall & call, bool rounds) {
     constexpr int64_t aligned = 256; // the most that a device asks of an offset in memory
     Tensor x = with_frames_and_border(g, call);
     const Tensor size = call.normed ? nullptr : magnitude(g, x);
     if (size)
         x = ggml_div(g.ctx(), x, size);
+    if (rounds && call.weight->type == GGML_TYPE_F16)
+        x = ggml_cast(g.ctx(), x, GGML_TYPE_F16);
     const bool offsets = call.kernel == 3 && call.stride_time == 1 && call.stride_space == 1 &&
                          static_cast<int64_t>(x->nb[1]) % aligned == 0;
     Tensor sum = offsets ? sum_of_offsets(g, call, x) : sum_of_taps(g, call, x, false);
@@ -316,6 +360,10 @@ static Tensor convolve_gpu(Nodes & g, const Conv3dCall & call) {
         sum = mul(g, sum, size);
     return with_bias_and_skip(g, call, sum);
 }
+
+static Tensor convolve_gpu(Nodes & g, const Conv3dCall & call) { return convolve(g, call, false); }
+// CUDA's backend would round x for each product anew.
+static Tensor convolve_cuda(Nodes & g, const Conv3dCall & call) { return convolve(g, call, true); }
 
 static Tensor pixel_norm_silu(Nodes & g, Tensor past, Tensor x, float eps) {
     return ggml_silu(g.ctx(), ggml_rms_norm(g.ctx(), join(g, past, x, 3), eps));
@@ -391,6 +439,21 @@ const Ops ggml_cpu_ops = {matmul_cpu,
                           nullptr,
                           true,
                           false};
+
+const Ops ggml_cuda_ops = {matmul_cuda,
+                           attention_cuda,
+                           norm,
+                           add_gated,
+                           gelu_gpu,
+                           convolve_cuda,
+                           kernels::convolve_1d,
+                           kernels::snake,
+                           pixel_norm_silu,
+                           depth_to_space_gpu,
+                           space_to_depth,
+                           nullptr,
+                           true,
+                           false};
 
 const Ops ggml_gpu_ops = {matmul_gpu,
                           attention_gpu,

@@ -51,6 +51,7 @@ struct MatmulCall {
     Tensor bias = nullptr; // [n], or null
     bool gelu = false;
     Activations activations = Activations::bits8;
+    bool for_attention = false; // nothing else reads it: it may be F16
 };
 
 // Softmax attention from the rows of the projections to the heads' weighted means, [heads *

@@ -39,6 +39,9 @@ public:
         };
         return add(name, ne, from, run, std::move(plan), place, type);
     }
+    // The same with a function of ggml's kind.
+    Tensor add(const char * name, Shape ne, std::initializer_list<Tensor> from,
+               ggml_custom_op_t run, std::shared_ptr<void> plan, Tensor place, ggml_type type);
 
 protected:
     struct Input {
@@ -48,9 +51,6 @@ protected:
     std::vector<Input> inputs_;
 
 private:
-    Tensor add(const char * name, Shape ne, std::initializer_list<Tensor> from,
-               ggml_custom_op_t run, std::shared_ptr<void> plan, Tensor place, ggml_type type);
-
     ggml_context * ctx_;
     Workers workers_;
     bool exact_;

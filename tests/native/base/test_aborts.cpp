@@ -10,6 +10,14 @@
 
 using namespace ltx2;
 
+// As ggml's own code logs.
+static void log_of_ggml(ggml_log_level level, const char * words) {
+    ggml_log_callback function = nullptr;
+    void * data = nullptr;
+    ggml_log_get(&function, &data);
+    function(level, words, data);
+}
+
 template <class Body>
 static std::string thrown(Body && body) {
     try {
@@ -31,6 +39,17 @@ TEST(an_abort_is_an_exception_while_one_lives) {
     bool elsewhere = true;
     std::thread([&] { elsewhere = AbortsThrow::in_this_thread(); }).join();
     CHECK(!elsewhere);
+}
+
+TEST(it_says_which_error_was_logged_before) {
+    const AbortsThrow aborts_throw;
+    log_of_ggml(GGML_LOG_LEVEL_WARN, "a warning");
+    log_of_ggml(GGML_LOG_LEVEL_ERROR, "an earlier error");
+    log_of_ggml(GGML_LOG_LEVEL_ERROR, "out of memory\n");
+    log_of_ggml(GGML_LOG_LEVEL_ERROR, "  in some function\n");
+    const std::string words = thrown([] { GGML_ABORT("a defect"); });
+    CHECK(words.rfind("out of memory: ", 0) == 0);
+    CHECK(words.find("a defect") != std::string::npos);
 }
 
 TEST(it_passes_through_ggml_s_c_code) {

@@ -1,7 +1,7 @@
-// One part of the model at full width, timed on demand: `bench PART MODEL THREADS SIZE`. It loads
-// once. For each line on stdin it runs once and prints the seconds, then those of its stages; for
-// the line "profile", the share of each kind of node; at the end of input, the peak memory in MiB.
-// scripts/bench.py drives it, alternating with PyTorch.
+// One part of the model at full width, timed on demand: `bench PART MODEL THREADS SIZE [DEVICE]`.
+// It loads once. For each line on stdin it runs once and prints the seconds, then those of its
+// stages; for the line "profile", the share of each kind of node; at the end of input, the peak
+// memory in MiB. scripts/bench.py and scripts/bench_gpu.py drive it, alternating with PyTorch.
 #include "bench.h"
 #include "dit/dit.h"
 #include "text/encoder.h"
@@ -50,11 +50,10 @@ static Run dit_run(Device & device, const Model & model, int tokens, bool with_a
     };
 }
 
-// SIZE: latent rows and columns; three latent frames, 17 frames
-static Run decode_run(Device & device, const Model & model, int cells) {
+static Run decode_run(Device & device, const Model & model, Grid grid) {
     auto vae = std::make_shared<VideoDecoder>(model, device);
     vae->load(quiet);
-    Latents latents{{3, cells, cells}, static_cast<int>(vae->config().latent_channels), {}};
+    Latents latents{grid, static_cast<int>(vae->config().latent_channels), {}};
     latents.values = random_values(latents.size());
     return [=] {
         vae->decode(latents, quiet, [](const uint8_t *, int, int, bool) {});
@@ -222,12 +221,16 @@ static Run make_run(Device & device, const std::string & part, const std::string
     if (part == "video")
         return video_run(device, model, size);
     static const Model parts({model});
-    return part == "dit" || part == "joint" ? dit_run(device, parts, size, part == "joint")
-           : part == "decode"               ? decode_run(device, parts, size)
-           : part == "encode"               ? encode_run(device, parts, size)
-           : part == "sound"                ? sound_run(device, parts, size)
-           : part == "upsample"             ? upsample_run(device, parts, size)
-           : part == "writing"              ? writing_run(device, parts, size)
+    const bool dit = part == "dit" || part == "blocks"; // the model says how many blocks there are
+    return dit || part == "joint" ? dit_run(device, parts, size, part == "joint")
+           : part == "decode" // SIZE: latent rows and columns; 17 frames
+               ? decode_run(device, parts, {3, size, size})
+               : part == "clip" // SIZE: latent frames; 512 x 768
+                     ? decode_run(device, parts, {size, 16, 24})
+                     : part == "encode"     ? encode_run(device, parts, size)
+                       : part == "sound"    ? sound_run(device, parts, size)
+                       : part == "upsample" ? upsample_run(device, parts, size)
+                       : part == "writing"  ? writing_run(device, parts, size)
                                             : gemma_run(device, parts, size);
 }
 
@@ -240,11 +243,12 @@ static int bench(int argc, char ** argv) {
         }
         return 0;
     }
-    if (argc != 5)
+    if (argc != 5 && argc != 6)
         fail(LTX2_STATUS_INVALID_ARGUMENT,
-             "usage: bench dit|joint|decode|encode|sound|upsample|gemma|writing|attention|"
-             "attention64|types|video MODEL|KIND|KINDS THREADS SIZE");
-    Device device("CPU", std::atoi(argv[3]));
+             "usage: bench "
+             "dit|blocks|joint|decode|clip|encode|sound|upsample|gemma|writing|attention|"
+             "attention64|types|video MODEL|KIND|KINDS THREADS SIZE [DEVICE]");
+    Device device(argc == 6 ? argv[5] : "CPU", std::atoi(argv[3]));
     const Run run = make_run(device, argv[1], argv[2], std::atoi(argv[4]));
     for (std::string line; std::getline(std::cin, line);) {
         if (line == "profile") {
