@@ -1,6 +1,6 @@
 """The demo model does what its prompts say, through ltx2 itself, judged by looking at the frames.
 
-The prompts are those of scripts/train_demo's bars: combinations of shape, colour, background and
+The prompts are those of its training's bars: combinations of shape, colour, background and
 motion that were kept out of training.
 """
 

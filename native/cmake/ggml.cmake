@@ -50,6 +50,10 @@ set(GGML_BUILD_EXAMPLES OFF CACHE BOOL "" FORCE)
 set(GGML_VULKAN ${LTX2_VULKAN} CACHE BOOL "" FORCE)
 set(GGML_METAL ${LTX2_METAL} CACHE BOOL "" FORCE)
 set(GGML_CUDA ${LTX2_CUDA} CACHE BOOL "" FORCE)
+# The driver's library is not linked: where there is none, the CPU computes. It is for memory that
+# several GPUs share, as is NCCL.
+set(GGML_CUDA_NO_VMM ON CACHE BOOL "" FORCE)
+set(GGML_CUDA_NCCL OFF CACHE BOOL "" FORCE)
 set(GGML_NATIVE ${LTX2_NATIVE} CACHE BOOL "" FORCE)
 if(LTX2_VULKAN)
     include(cmake/vulkan.cmake)
@@ -78,7 +82,7 @@ foreach(target ggml-base ggml-cpu ggml-vulkan)
     endif()
 endforeach()
 
-# Four files of it are compiled with what the files of patches/ say of them; three by way of files
+# Some files of it are compiled with what the files of patches/ say of them; most by way of files
 # that include them, since what they add needs their inside.
 function(ltx2_replace target file by)
     set_source_files_properties("${ltx2_ggml}/src/${file}"

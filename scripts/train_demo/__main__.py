@@ -12,7 +12,7 @@ STAGES = ("vae", "decoder", "audio-vae", "vocoder", "dit", "upsampler", "style",
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="train_demo", description=__doc__)
-    parser.add_argument("stage", choices=[*STAGES, "evaluate"])
+    parser.add_argument("stage", choices=[*STAGES, "teller", "evaluate"])
     parser.add_argument("--work", type=Path, help="checkpoints, kept and resumed")
     parser.add_argument("--out", type=Path, help="the official-format files (default: WORK/out)")
     parser.add_argument("--minutes", type=float, default=30, help="to train for, by the clock")
@@ -26,9 +26,15 @@ def main() -> None:
     )
     parser.add_argument("--count", type=int, default=100, help="prompts to evaluate")
     args = parser.parse_args()
-    if not (args.work or args.out):
+    if not (args.work or args.stage == "teller" or (args.out and args.stage == "evaluate")):
         parser.error("--work is missing")
-    out = args.out or args.work / "out"
+    out = args.out or (args.work or Path()) / "out"
+    if args.stage == "teller":  # what tells the scenes apart, for `evaluate`
+        import evaluate
+        import telling
+
+        print(f"right of other drawings: {telling.train(evaluate.SCENES):.1%}")
+        return
     if args.stage == "evaluate":
         import evaluate
 
@@ -41,7 +47,13 @@ def main() -> None:
     if args.stage in ("vae", "decoder"):
         import train_vae
 
-        train_vae.train(args.work, args.minutes, args.device, decoder_only=args.stage == "decoder")
+        train_vae.train(
+            args.work,
+            args.minutes,
+            args.device,
+            decoder_only=args.stage == "decoder",
+            start=args.start,
+        )
     elif args.stage in ("audio-vae", "vocoder"):
         import train_sound
 

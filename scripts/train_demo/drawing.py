@@ -161,7 +161,7 @@ def _draw_cat(canvas: Canvas, scene: Cat) -> None:
     turns = canvas.seconds * scene.pace + scene.phase
     bob = 0.04 * torch.cos(2 * math.pi * turns)
     x = (canvas.x - cx) * (forward / r)
-    y = (canvas.y - 0.30) / r + 1.0 - 0.0 * bob  # the feet stand at 0.30
+    y = (canvas.y - 0.30) / r + 1.0  # the feet stand at 0.30
     up = y - bob
     fur = tuple(map(float, FUR[scene.colour]))
     far = tuple(0.8 * v for v in fur)

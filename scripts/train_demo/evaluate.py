@@ -1,6 +1,6 @@
 """The bars, measured on what `ltx2` makes of prompts whose combinations training never saw.
 
-python scripts/train_demo evaluate --out FOLDER     # the GGUF files; needs ltx2 and NumPy alone
+python scripts/train_demo evaluate --out FOLDER     # the GGUF files
 """
 
 from __future__ import annotations

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,6 +106,18 @@ class Source:
                 lengths.view(len(scenes), CAPTIONS).to(self.device),
             )
 
-    def fill(self, pool: Pool, count: int, maker: Maker = training_scene) -> None:
+    def fill(
+        self,
+        pool: Pool,
+        count: int,
+        maker: Maker = training_scene,
+        seconds: float = math.inf,
+    ) -> None:
+        """As many clips as there is time for, and a few in any case."""
+        began = time.monotonic()
         for batch in self.batches(pool.size, count, maker):
             pool.add(batch)
+            if self.device.startswith("cuda"):
+                torch.cuda.synchronize()
+            if time.monotonic() - began > seconds:
+                break

@@ -24,6 +24,7 @@ from text import Prompts, build
 from torch import nn
 
 EMPTY_PROMPTS, FIRST_FRAMES, SILENT = 0.1, 0.25, 0.15
+FILL = 0.25  # of the time for encoding clips before the first step, at most
 REFILL = 0.05  # share of the time in which new clips take the place of the oldest
 AHEAD = 3  # steps that may wait in the device's queue
 
@@ -38,17 +39,18 @@ class Bucket:
     low: bool = False  # mostly the noise levels at which a second stage refines
 
 
+# What a sentence means is learned soonest from small clips, of which a step holds many.
 BUCKETS = [
-    Bucket(Size(49, 256, 256), 4000, 0.68),
+    Bucket(Size(49, 256, 256), 6000, 0.45),
+    Bucket(Size(25, 128, 128), 4000, 0.18),
+    Bucket(Size(49, 128, 128), 4000, 0.15),
+    Bucket(Size(49, 192, 192), 600, 0.05),
     Bucket(Size(25, 256, 256), 300, 0.04),
-    Bucket(Size(17, 256, 256), 200, 0.02),
     Bucket(Size(1, 256, 256), 400, 0.02),
-    Bucket(Size(97, 256, 256), 120, 0.03),
-    Bucket(Size(49, 192, 192), 400, 0.04),
-    Bucket(Size(49, 128, 128), 400, 0.03),
-    Bucket(Size(25, 256, 384), 200, 0.03),
-    Bucket(Size(25, 384, 256), 200, 0.03),
-    Bucket(Size(49, 512, 512), 200, 0.08, low=True),
+    Bucket(Size(97, 256, 256), 120, 0.02),
+    Bucket(Size(25, 256, 384), 200, 0.025),
+    Bucket(Size(25, 384, 256), 200, 0.025),
+    Bucket(Size(49, 512, 512), 200, 0.04, low=True),
 ]
 
 
@@ -168,6 +170,10 @@ class Trainer:
             for o, s in zip(self.optimizers, state["optimizers"], strict=True):
                 o.load_state_dict(s)
             self.step, self.used = state["step"], state["used"]
+        elif (folder / "dit.pt").exists():
+            weights = torch.load(folder / "dit.pt", map_location=self.device)
+            self.model.load_state_dict(weights)
+            self.average = Average(self.model)
         self.working = Working(self.model)
         self.tokens = options.tokens
         self.graphs: dict[Any, Captured] = {}
@@ -179,22 +185,20 @@ class Trainer:
     def on_cuda(self) -> bool:
         return self.device.startswith("cuda")
 
-    def fill(self) -> None:
-        """Every bucket, and what a clip of the first one cost."""
+    def fill(self, most: float) -> None:
+        """Every bucket, in about so many seconds at most, and what a clip of the first one cost."""
         self.source = Source(self.folder, self.prompts, self.device, 13 + self.step)
         self.pools: list[Pool] = []
         for bucket in BUCKETS:
             count = max(2, round(bucket.clips * self.options.clips))
             pool = Pool(bucket.size, count, self.device)
             began = time.monotonic()
-            self.source.fill(pool, count)
-            if self.on_cuda:
-                torch.cuda.synchronize()
+            self.source.fill(pool, count, seconds=most * bucket.share)
             spent = time.monotonic() - began
             if not self.pools:
-                self.seconds_per_clip = spent / count
+                self.seconds_per_clip = spent / pool.made
             self.pools.append(pool)
-            print(f"dit pool {bucket.size}: {count} clips in {spent:.1f} s", flush=True)
+            print(f"dit pool {bucket.size}: {pool.made} clips in {spent:.1f} s", flush=True)
 
     def keep(self, used: float) -> None:
         save(
@@ -257,7 +261,7 @@ class Trainer:
 
     def train(self, minutes: float) -> None:
         filling = time.monotonic()
-        self.fill()
+        self.fill(FILL * minutes * 60)
         clock = Clock(minutes - (time.monotonic() - filling) / 60, self.used)
         losses: list[torch.Tensor] = []
         queue: list[torch.cuda.Event] = []

@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F  # noqa: N812 - as everyone calls it
 from config import AUDIO_TOKEN, CONFIG
 from optim import Average, Clock, autocast, learning_rate, make_optimizers, save, step_all
 from scenes import Scene, Shapes
@@ -217,15 +218,29 @@ def encode_sounds(folder: Path, scenes: list[Scene], seconds: float, device: str
 
 FRAMES, POOL, POOL_STEPS = 40, 256, 250  # of a piece; clips at hand, and steps until new ones
 WINDOWS = (1024, 512, 256, 128)  # of the spectra that are compared, at each rate
-FAINT = 5e-4  # amplitude under which spectra are alike
+MEAN, SPREAD, REACH = -8.0, 3.0, 3  # of log-mels; frames the first convolution sees aside
+FAINT = 3e-3  # amplitude under which spectra are alike
 MOST_NOISE = 0.3  # on the latents of what the autoencoder decodes
 SEEN, FULL = 49 / 24, FULL_RATE // RATE  # seconds of a clip, samples heard for one made first
 
 
+def centred(mel: torch.Tensor) -> torch.Tensor:
+    """Log-mels as values around zero, with what the official first convolution adds at the ends.
+
+    As they are, all of them far from zero alike, they make every step of its weights a leap.
+    """
+    return F.pad((mel - MEAN) / SPREAD, (0, 0, REACH, REACH), value=-MEAN / SPREAD)
+
+
 def new_vocoder() -> Any:
-    """The official module: its band extension listens with fixed waves, and adds nothing yet."""
+    """The official module, of centred log-mels until `official` says it in official weights.
+
+    Its band extension listens with fixed waves, and adds nothing yet.
+    """
     vocoder = VocoderConfigurator.from_config(CONFIG)
     nn.init.zeros_(vocoder.bwe_generator.conv_post.weight)
+    for generator in (vocoder.vocoder, vocoder.bwe_generator):
+        generator.conv_pre.padding = (0,)
     listens = vocoder.mel_stft
     window = CONFIG["vocoder"]["bwe"]["n_fft"]
     turns = torch.arange(window // 2 + 1).double()[:, None] * torch.arange(window) / window
@@ -235,6 +250,22 @@ def new_vocoder() -> Any:
     listens.stft_fn.inverse_basis.copy_(torch.linalg.pinv(waves).T[:, None])
     listens.mel_basis.copy_(torch.from_numpy(mel_filters(window)))
     return vocoder
+
+
+def official(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Weights for log-mels as they are."""
+    out = {name: value.cpu() for name, value in state.items()}
+    for generator in ("vocoder", "bwe_generator"):
+        weight, bias = (f"{generator}.conv_pre.{name}" for name in ("weight", "bias"))
+        out[weight] = out[weight] / SPREAD
+        out[bias] = out[bias] - MEAN * out[weight].sum((1, 2))
+    return out
+
+
+def load_vocoder(folder: Path, device: str) -> Any:
+    vocoder = VocoderConfigurator.from_config(CONFIG)
+    vocoder.load_state_dict(torch.load(folder / "vocoder.pt", map_location="cpu"))
+    return vocoder.eval().requires_grad_(False).to(device)
 
 
 class Pool:
@@ -291,15 +322,15 @@ def wave_loss(y: torch.Tensor, x: torch.Tensor, hums: torch.Tensor) -> torch.Ten
         a, b = _spectrum(y, window), _spectrum(x, window)
         distance = torch.log((a + FAINT) / (b + FAINT)).abs().mean()
         missed = (a - b).square().sum((1, 2, 3)).add(1e-8).sqrt()
-        loss = loss + distance + 0.5 * (missed / (b.square().sum((1, 2, 3)).sqrt() + 0.1)).mean()
+        loss = loss + distance + (missed / (b.square().sum((1, 2, 3)).sqrt() + 0.1)).mean()
     off = (y - x).abs().mean((1, 2)) / (x.abs().mean((1, 2)) + 0.01)
-    return loss / len(WINDOWS) + (off * hums).mean()
+    return loss / len(WINDOWS) + 2 * (off * hums).mean()
 
 
 def _extended(vocoder: Any, first: torch.Tensor) -> torch.Tensor:
     """The sound at 48 kHz, of that at 16 kHz which it leaves as it is."""
     with torch.no_grad():
-        heard = vocoder._compute_mel(first).transpose(2, 3)
+        heard = centred(vocoder._compute_mel(first).transpose(2, 3))
         skip = vocoder.resampler(first)
     out: torch.Tensor = vocoder.bwe_generator(heard) + skip
     return out
@@ -346,12 +377,12 @@ class Captured:
 
 
 def train_vocoder(
-    folder: Path, minutes: float, device: str, lr: float = 1e-3, muon: float = 2e-3
+    folder: Path, minutes: float, device: str, lr: float = 1e-3, muon: float = 3e-3
 ) -> None:
     torch.manual_seed(2)
     torch.backends.cudnn.allow_tf32 = False  # the extension listens to what is quiet, too
     batch = BATCH[device.split(":")[0]]
-    vae, vocoder, whole = load(folder, device), new_vocoder().to(device), new_vocoder().to(device)
+    vae, vocoder = load(folder, device), new_vocoder().to(device)
     average, parameters = Average(vocoder), list(vocoder.parameters())
     optimizers, resume = make_optimizers([vocoder], lr, muon), folder / "vocoder-train.pt"
     step, used = _resumed(resume, vocoder, average, optimizers)
@@ -360,15 +391,15 @@ def train_vocoder(
 
     def keep(last: bool = False) -> None:
         _keep(resume, vocoder, average, optimizers, step, clock.used)
-        whole.load_state_dict(average.values)
-        save(folder / "vocoder.pt", _on_cpu(whole))
+        save(folder / "vocoder.pt", official(average.values))
+        whole = load_vocoder(folder, device)
         true, decoded = measure_vocoder(whole, vae, device, 16 if last else 4)
         print(f"   average, whole clips: {true:.3f}, decoded {decoded:.3f}", flush=True)
 
     def losses_of(
         mel: torch.Tensor, first: torch.Tensor, full: torch.Tensor, hums: torch.Tensor
     ) -> torch.Tensor:
-        y = vocoder.vocoder(mel)
+        y = vocoder.vocoder(centred(mel))
         extended = _extended(vocoder, y.detach())
         losses = torch.stack([wave_loss(y, first, hums), wave_loss(extended, full, hums)])
         losses.sum().backward()

@@ -25,10 +25,10 @@ from scenes import Cat, Scene, Sea, Shapes
 from torch import nn
 from world import training_scene
 
-# (frames, window, share): one frame for still images, whole pictures for the borders.
-WINDOWS = [(9, 128, 0.3), (25, 128, 0.2), (1, 256, 0.1), (9, 256, 0.25), (17, 256, 0.15)]
+# (frames, window, share): moments of whole pictures, for the borders, and parts for longer.
+WINDOWS = [(25, 128, 0.5), (9, 256, 0.5)]
 SIDES = [(256, 0.7), (128, 0.08), (192, 0.1), (512, 0.12)]
-VOXELS = {"cuda": 4_000_000, "cpu": 300_000}  # a step
+VOXELS = {"cuda": 2_500_000, "cpu": 300_000}  # a step
 LATENT_NOISE = 0.08
 SMILES = 0.15  # of the scenes of shapes
 
@@ -192,6 +192,8 @@ class Trainer:
             self.vae.load_state_dict(torch.load(folder / "vae.pt", map_location="cpu"))
         elif start is not None:
             print("   not in the file:", start_from(self.vae, start), flush=True)
+        elif (folder / "vae.pt").exists():
+            self.vae.load_state_dict(torch.load(folder / "vae.pt", map_location="cpu"))
         self.vae.to(device)
         self.vae.to(memory_format=torch.channels_last_3d)
         self.average = Average(self.vae)
@@ -216,6 +218,7 @@ class Trainer:
             "optimizers": [o.state_dict() for o in self.optimizers],
         }
         save(self.resume, state)
+        torch.backends.cudnn.benchmark = False  # which tries all ways of every new size
         whole = Vae()
         whole.load_state_dict(self.average.values)
         whole.to(self.device)
@@ -223,6 +226,7 @@ class Trainer:
         if not self.decoder_only:
             set_statistics(whole, self.device)
         save(self.folder / "vae.pt", {k: v.cpu() for k, v in whole.state_dict().items()})
+        torch.backends.cudnn.benchmark = True
 
     def train(self, minutes: float) -> None:
         seed = 19 if self.decoder_only else 11

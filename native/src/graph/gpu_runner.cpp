@@ -149,8 +149,10 @@ void GpuRunner::allocate_now(ggml_cgraph * graph, size_t max_nodes) {
     ggml_backend_sched_reset(scheduler_.get());
     std::vector<int64_t> outline = outline_of(graph);
     const bool known = outline == outline_;
-    if (!known)
+    if (!known) {
         report(graph);
+        outline_.clear(); // until there is memory for this one
+    }
     if ((!known && !reserved(scheduler_.get(), graph)) ||
         !ggml_backend_sched_alloc_graph(scheduler_.get(), graph))
         fail(LTX2_STATUS_OUT_OF_MEMORY, "memory: the activations of a graph do not fit");

@@ -1,5 +1,5 @@
-// ggml's own operations, for its CPU backend and for GPUs: what differs between the two ends in
-// _cpu and _gpu.
+// ggml's own operations, for its CPU backend and for GPUs: what differs ends in _cpu, _gpu and
+// _cuda.
 #include "graph/ops.h"
 #include "kernels/cpu_ops.h"
 

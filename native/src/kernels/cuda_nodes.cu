@@ -39,7 +39,7 @@ __device__ float value_of(float x) { return x; }
 __device__ float value_of(half x) { return __half2float(x); }
 __device__ void put(float * to, float value) { *to = value; }
 __device__ void put(half * to, float value) {
-    *to = __float2half(fminf(fmaxf(value, -65504.0f), 65504.0f));
+    *to = __float2half(value != value ? value : fminf(fmaxf(value, -65504.0f), 65504.0f));
 }
 
 // The sum of all threads' values.
@@ -300,7 +300,7 @@ void CudaProduct::launch(ggml_tensor * out, void * context) const {
     ggml_backend_cuda_context & ctx = of(context);
     const cudaStream_t stream = ctx.stream();
     ggml_cuda_pool_alloc<half> wide(ctx.pool()), rounded(ctx.pool()), short_bias(ctx.pool());
-    ggml_cuda_pool_alloc<char> workspace(ctx.pool(), workspace_size);
+    ggml_cuda_pool_alloc<char> workspace(ctx.pool());
     const half * w = as_halves(read(out, weight), wide, stream);
     const half * v = as_halves(read(out, x), rounded, stream);
     const bool halves = out->type == GGML_TYPE_F16;
@@ -308,6 +308,7 @@ void CudaProduct::launch(ggml_tensor * out, void * context) const {
     const void * added = floats(out, bias);
     if (bias && halves)
         added = as_halves(read(out, bias), short_bias, stream);
+    workspace.alloc(workspace_size); // last: a pool may want memory back in the reverse order
     const int64_t k = weight->ne[0], n = weight->ne[1], rows = ggml_nrows(x);
     const cublasLtHandle_t handle = reinterpret_cast<cublasLtHandle_t>(ctx.cublas_handle());
     const float one = 1, zero = 0;
