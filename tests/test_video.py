@@ -74,20 +74,14 @@ def test_progress_says_what_is_over_and_what_is_left(monkeypatch: pytest.MonkeyP
 # ---- into bytes and open files
 
 
-def without_rate(data: bytes) -> bytes:
-    """A clip but for the average rate that FFmpeg notes, which is off by a byte now and then."""
-    return re.sub(rb"btrt.{12}", b"btrt", data, flags=re.DOTALL)
-
-
 @pytest.mark.parametrize("format", ["mp4", ".MP4", "gif", "webp", "apng", "npy", "wav"])
 def test_its_bytes_are_those_of_a_file(video: ltx2.Video, format: str, tmp_path: Path) -> None:  # noqa: A002
     kind = format.lower().removeprefix(".")
     video.save(tmp_path / f"clip.{kind}")
-    saved = (tmp_path / f"clip.{kind}").read_bytes()
-    assert without_rate(video.to_bytes(format)) == without_rate(saved)
+    assert video.to_bytes(format) == (tmp_path / f"clip.{kind}").read_bytes()
     into = io.BytesIO()
     video.save(into, format)
-    assert without_rate(into.getvalue()) == without_rate(saved)
+    assert into.getvalue() == video.to_bytes(format)
 
 
 def test_a_format_counts_more_than_the_ending(video: ltx2.Video, tmp_path: Path) -> None:
