@@ -20,7 +20,7 @@ from world import SEAS, bar_scenes, caption
 
 import ltx2
 
-SCENES = Path(__file__).parents[2] / "tests" / "golden" / "demo-scenes.npz"
+SCENES = Path(__file__).with_name("scenes.npz")
 SIDEWAYS = ("left", "right", "up left", "up right", "down left", "down right")
 
 
