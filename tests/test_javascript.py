@@ -103,5 +103,5 @@ def test_the_blocks_of_the_documentation_run(bare: Path, files: list[str], tmp_p
     script = tmp_path / "blocks.js"
     script.write_text(f"async function main (files) {{\n{code}}}\nmain(Bare.argv.slice(2))\n")
     printed = run(bare, script, *files, cwd=tmp_path).splitlines()
-    assert printed[0] == "25 256 256 24"
+    assert printed[0] == "25 128 128 8"
     assert printed[-1].startswith("INVALID_ARGUMENT width: 500")
