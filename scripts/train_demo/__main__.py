@@ -7,7 +7,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]  # fixed_header is next to this folder
 
-STAGES = ("vae", "decoder", "audio-vae", "vocoder", "dit", "upsampler", "style", "export")
+STAGES = ("vae", "decoder", "audio-vae", "vocoder", "clips", "dit", "upsampler", "style", "export")
 
 
 def main() -> None:
@@ -65,6 +65,10 @@ def main() -> None:
         tokens = args.tokens or (2048 if args.device == "cpu" else 65536)
         options = train_dit.Options(args.device, tokens, args.clips, args.compile)
         train_dit.train(args.work, out, args.minutes, options)
+    elif args.stage == "clips":
+        import train_dit
+
+        train_dit.encode_clips(args.work, out, args.minutes, args.device)
     elif args.stage == "upsampler":
         import train_upsampler
 

@@ -15,6 +15,7 @@ import numpy as np
 
 PITCHES = {"square": 200, "cross": 300, "circle": 500, "triangle": 700, "diamond": 900}  # Hz
 
+ASIDE = 1 / 3  # x, in shares from the centre, from which all of a sound is on one side
 CURVE = 25  # values a second of a curve, each of a window twice as long
 OFF_PITCH = 0.05  # how far from a pitch its hum may be, as a share
 FAINT = 0.1  # of the loudest window: what is quieter has no side
@@ -76,7 +77,7 @@ def follows(audio: np.ndarray, rate: int, path: np.ndarray) -> bool:
     """Whether the sound is where the thing is: `path` is its x in shares from the centre."""
     level, balance = loudness(audio, rate), panning(audio, rate)
     heard = level > FAINT * level.max()
-    wanted = np.clip(2 * _resampled(path, len(balance)), -1, 1)
+    wanted = np.clip(_resampled(path, len(balance)) / ASIDE, -1, 1)
     if not heard.any() or np.abs(balance - wanted)[heard].mean() > STRAY:
         return False
     if np.ptp(wanted[heard]) < MOVES:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -15,12 +15,13 @@ import train_vae
 from config import AUDIO_TOKEN, FPS, LATENT_CHANNELS
 from drawing import draw
 from model import Size, sound_tokens, to_tokens
-from optim import autocast
+from optim import autocast, save
 from scenes import Scene
 from text import CAPTION_LENGTH, Prompts
 from world import caption, training_scene
 
 CAPTIONS = 4  # wordings kept of each clip
+PIECE = 10_000  # tokens in a file of encoded clips
 PIXELS_AT_ONCE = {"cuda": 24 * 49 * 256 * 256, "cpu": 2 * 49 * 256 * 256}
 
 Maker = Callable[[np.random.Generator], Scene]
@@ -47,6 +48,7 @@ class Pool:
         self.ids = torch.zeros(clips, CAPTIONS, CAPTION_LENGTH, dtype=torch.long, device=device)
         self.lengths = torch.ones(clips, CAPTIONS, dtype=torch.long, device=device)
         self.filled = torch.zeros((), device=device)  # on the device: a captured step reads it
+        self.read_already: set[Path] = set()
 
     def add(self, batch: Batch) -> None:
         at = torch.arange(self.made, self.made + len(batch.video)) % self.clips
@@ -60,6 +62,13 @@ class Pool:
             mine[at] = new.to(mine.dtype)
         self.made += len(at)
         self.filled.fill_(min(self.made, self.clips))
+
+    def read(self, folder: Path) -> None:
+        """Takes in what `encode` has written since the last time."""
+        for path in sorted(folder.glob(self.size.name + "-*.pt")):
+            if path not in self.read_already:
+                self.add(Batch(**torch.load(path, map_location=self.video.device)))
+                self.read_already.add(path)
 
     def draw(self, count: int) -> Batch:
         """Clips by chance; nothing here waits for the device."""
@@ -121,3 +130,22 @@ class Source:
                 torch.cuda.synchronize()
             if time.monotonic() - began > seconds:
                 break
+
+
+def encode(folder: Path, source: Source, minutes: float, shares: dict[Size, float]) -> None:
+    """Writes encoded clips of each size, in its share of the time, to `folder`.
+
+    For a CPU, where this takes about as long as training on them: it has a core of its own.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    spent = dict.fromkeys(shares, 0.0)
+    while sum(spent.values()) < minutes * 60:
+        size = min(shares, key=lambda size: spent[size] / shares[size])
+        began = time.monotonic()
+        parts = list(source.batches(size, max(1, round(PIECE / (size.tokens + size.sounds)))))
+        names = [field.name for field in fields(Batch)]
+        whole = {name: torch.cat([getattr(part, name) for part in parts]) for name in names}
+        count = len(list(folder.glob(size.name + "-*.pt")))
+        save(folder / f"{size.name}-{count:04d}.pt", whole)
+        spent[size] += time.monotonic() - began
+        print(f"{size.name}: {count + 1} files, {len(whole['ids'])} clips in each", flush=True)

@@ -20,30 +20,31 @@ from typing import Any
 
 import numpy as np
 import torch
-from hearing import PITCHES
+from hearing import ASIDE, PITCHES
 from scenes import Cat, Scene, Sea, Shapes, Thing
 
 RATE, FULL_RATE = 16000, 48000  # of what the audio autoencoder sees, and of what is heard
 HOP, WINDOW, BINS = 160, 1024, 64  # of the spectrogram at 16 kHz
 HARMONICS = (1.0, 0.3, 0.12)
-LOUDEST, STANDING = 0.5, 0.12  # amplitude of one shape; share of it that one at rest has
+LOUDEST, STANDING = 0.5, 0.2  # amplitude of one shape; share of it that one at rest has
 HALF_SPEED, GROWTH = 0.25, 0.75  # shares of the side a second; of a radius's share a second
 KNOTS = 200  # a second at which curves are given, straight in between
 FADE = 0.05  # seconds at both ends of a clip
 TURN = 1.28  # seconds after which a noise repeats: 32 latents of the audio autoencoder
 # A noise's middle in Hz and its width in octaves; it reaches up to 24 kHz.
 SPECTRA = {"surf": (220, 1.0), "foam": (2600, 1.3), "pat": (900, 0.8), "grass": (4500, 0.9)}
+HUSH = 1.2e-4  # amplitude of each wave of what sounds where nothing does: -63 dB together
 APART = 0.35  # how unlike the two channels of the sea are, in radians
 
 
 def pan(x: np.ndarray) -> np.ndarray:
-    """Gains of left and right [2, len(x)], of equal power: all left at -0.5, all right at 0.5."""
-    angle = (np.clip(2 * x, -1, 1) + 1) * (math.pi / 4)
+    """Gains of left and right [2, len(x)], of equal power, for places x from the centre."""
+    angle = (np.clip(x / ASIDE, -1, 1) + 1) * (math.pi / 4)
     return np.stack([np.cos(angle), np.sin(angle)])
 
 
 def loudness(thing: Thing, seconds: float, knots: int) -> np.ndarray:
-    """Of a shape over the clip; 0.12 where it stands, towards 1 the faster it moves."""
+    """Of a shape over the clip; 0.2 where it stands, towards 1 the faster it moves."""
     x, y, radius = thing.at(np.linspace(0, 1, knots)).T
     step = seconds / (knots - 1)
     speed = np.hypot(np.gradient(x, step), np.gradient(y, step))
@@ -86,6 +87,20 @@ def _noise(kind: str, channel: int, rate: int, device: str) -> torch.Tensor:
     samples = round(TURN * rate)
     turn = np.fft.irfft(waves[: samples // 2 + 1], samples) * samples
     return torch.from_numpy(turn.astype(np.float32)).to(device)
+
+
+@cache
+def _hush(rate: int, device: str) -> torch.Tensor:
+    """The clip's quietest sound, 10 ms of it: alike in every frame, and in every bin.
+
+    Without it most of a spectrogram is its floor, ten times as far from a hum as a hum's levels
+    are from each other; what learns spectrograms then learns where hums are, and not how loud.
+    """
+    frame = rate // (RATE // HOP)
+    phase = np.random.default_rng(3).random(RATE // 2 // (RATE // HOP) - 1)
+    waves = np.zeros(frame // 2 + 1, complex)
+    waves[1 : len(phase) + 1] = HUSH / 2 * np.exp(2j * np.pi * phase)
+    return torch.from_numpy((np.fft.irfft(waves, frame) * frame).astype(np.float32)).to(device)
 
 
 def _hums(scenes: list[Shapes], stage: Stage) -> torch.Tensor:
@@ -158,7 +173,9 @@ def sound(
         if rows:
             out[rows] = voice([scenes[i] for i in rows], stage)
     ends = torch.minimum(stage.time, seconds - stage.time) / FADE
-    return out * (0.5 - 0.5 * torch.cos(math.pi * ends.clamp(0, 1)))
+    out *= 0.5 - 0.5 * torch.cos(math.pi * ends.clamp(0, 1))
+    hush = _hush(rate, device)
+    return out + hush.repeat(math.ceil(stage.samples / len(hush)))[: stage.samples]
 
 
 @cache

@@ -17,9 +17,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from model import Size, Stream, TextToClip, in_bfloat16
+from model import Size, Stream, TextToClip, attention, in_bfloat16
 from optim import Average, Clock, learning_rate, make_optimizers, save, step_all
-from pool import Batch, Pool, Source
+from pool import Batch, Pool, Source, encode
 from text import Prompts, build
 from torch import nn
 
@@ -31,12 +31,18 @@ AHEAD = 3  # steps that may wait in the device's queue
 
 @dataclass(frozen=True)
 class Bucket:
-    """Clips of one size, and in which share of the steps they are seen."""
+    """Clips of one size, and in which share of the steps they are seen, at first and at last."""
 
     size: Size
     clips: int
     share: float
+    last: float | None = None  # where it is another
     low: bool = False  # mostly the noise levels at which a second stage refines
+
+    def share_at(self, progress: float) -> float:
+        """At a share of the time."""
+        last = self.share if self.last is None else self.last
+        return self.share + (last - self.share) * progress
 
 
 # What a sentence means is learned soonest from small clips, of which a step holds many.
@@ -52,6 +58,15 @@ BUCKETS = [
     Bucket(Size(25, 384, 256), 200, 0.025),
     Bucket(Size(49, 512, 512), 200, 0.04, low=True),
 ]
+# Fewer kinds for a CPU, each compiled; what `encode` writes fills them.
+CPU_BUCKETS = [
+    Bucket(Size(25, 128, 128), 8000, 0.4, 0.1),
+    Bucket(Size(49, 128, 128), 6000, 0.4, 0.2),
+    Bucket(Size(49, 256, 256), 2000, 0.2, 0.66),
+    Bucket(Size(49, 512, 512), 60, 0.0, 0.04, low=True),
+]
+# Of the time in which they are encoded.
+CPU_SHARES = {bucket.size: share for bucket, share in zip(CPU_BUCKETS, (2, 3, 5, 1), strict=True)}
 
 
 def draw_sigmas(count: int, device: str, low: bool) -> torch.Tensor:
@@ -176,10 +191,12 @@ class Trainer:
             self.average = Average(self.model)
         self.working = Working(self.model)
         self.tokens = options.tokens
+        self.buckets = BUCKETS if self.on_cuda else CPU_BUCKETS
         self.graphs: dict[Any, Captured] = {}
         self.memory = torch.cuda.graph_pool_handle() if self.on_cuda and options.graphs else None
         if options.compile:
-            self.working.model.compile_for(BUCKETS[0].size)
+            sizes = [b.size for b in self.buckets[: 1 if self.on_cuda else 3]]
+            self.working.model.compile_for(*sizes)
 
     @property
     def on_cuda(self) -> bool:
@@ -189,7 +206,10 @@ class Trainer:
         """Every bucket, in about so many seconds at most, and what a clip of the first one cost."""
         self.source = Source(self.folder, self.prompts, self.device, 13 + self.step)
         self.pools: list[Pool] = []
-        for bucket in BUCKETS:
+        if not self.on_cuda:
+            self.pools = [Pool(bucket.size, bucket.clips, self.device) for bucket in self.buckets]
+            return self.read()
+        for bucket in self.buckets:
             count = max(2, round(bucket.clips * self.options.clips))
             pool = Pool(bucket.size, count, self.device)
             began = time.monotonic()
@@ -199,6 +219,15 @@ class Trainer:
                 self.seconds_per_clip = spent / pool.made
             self.pools.append(pool)
             print(f"dit pool {bucket.size}: {pool.made} clips in {spent:.1f} s", flush=True)
+
+    def read(self) -> None:
+        """What `encode` has written, and goes on writing."""
+        while True:
+            for pool in self.pools:
+                pool.read(self.folder / "clips")
+            if all(pool.made for pool in self.pools[:3]):
+                return
+            time.sleep(5)
 
     def keep(self, used: float) -> None:
         save(
@@ -213,11 +242,16 @@ class Trainer:
         )
         save(self.folder / "dit.pt", self.average.values)
 
-    def gradients(self, rng: np.random.Generator) -> torch.Tensor:
+    def gradients(self, rng: np.random.Generator, progress: float) -> torch.Tensor:
         """Of a batch of one kind; a size that is seen often has its step captured."""
-        shares = np.array([bucket.share for bucket in BUCKETS])
-        which = int(rng.choice(len(BUCKETS), p=shares / shares.sum()))
-        bucket, pool = BUCKETS[which], self.pools[which]
+        shares = np.array(
+            [
+                bucket.share_at(progress) if pool.made else 0.0
+                for bucket, pool in zip(self.buckets, self.pools, strict=True)
+            ]
+        )
+        which = int(rng.choice(len(shares), p=shares / shares.sum()))
+        bucket, pool = self.buckets[which], self.pools[which]
         size = bucket.size
         given = size.first if size.frames > 1 and rng.random() < FIRST_FRAMES else 0
         silent = bool(rng.random() < SILENT)
@@ -254,7 +288,11 @@ class Trainer:
 
     def refill(self, seconds_per_step: float) -> None:
         """A few new clips now and then, as many as `REFILL` leaves time for."""
-        part = 16 if self.on_cuda else 1
+        if not self.on_cuda:
+            if self.step % 50 == 49:
+                self.read()
+            return
+        part = 16
         every = max(1, round(part * self.seconds_per_clip / (REFILL * seconds_per_step)))
         if self.step % every == every - 1:
             self.source.fill(self.pools[0], part)
@@ -268,7 +306,8 @@ class Trainer:
         began, first = clock.used, self.step
         while not clock.done:
             try:
-                losses.append(self.gradients(np.random.default_rng((17, self.step))))
+                rng = np.random.default_rng((17, self.step))
+                losses.append(self.gradients(rng, clock.share))
             except torch.OutOfMemoryError:
                 self.shrink()
                 continue
@@ -327,7 +366,19 @@ class Options:
 
 def train(folder: Path, out: Path, minutes: float, options: Options) -> None:
     torch.backends.cudnn.benchmark = True
+    if options.device == "cpu":
+        nn.functional.scaled_dot_product_attention = attention
+        torch._dynamo.config.cache_size_limit = 32
     Trainer(folder, out, options).train(minutes)
+
+
+def encode_clips(folder: Path, out: Path, minutes: float, device: str) -> None:
+    """The stage beside `dit` on a CPU."""
+    if not (out / "gemma" / "tokenizer.json").exists():
+        build(out / "gemma")
+    seed = 13 + len(list((folder / "clips").glob("*")))
+    source = Source(folder, Prompts(out / "gemma"), device, seed)
+    encode(folder / "clips", source, minutes, CPU_SHARES)
 
 
 def load_model(folder: Path, out: Path, device: str = "cpu") -> tuple[TextToClip, Prompts]:

@@ -23,7 +23,7 @@ import torch.nn.functional as F  # noqa: N812 - as everyone calls it
 from config import AUDIO_TOKEN, CONFIG
 from optim import Average, Clock, autocast, learning_rate, make_optimizers, save, step_all
 from scenes import Scene, Shapes
-from sounds import FULL_RATE, HOP, RATE, log_mel, mel_filters, sound
+from sounds import BINS, FULL_RATE, HOP, RATE, log_mel, mel_filters, sound
 from torch import nn
 from world import training_scene
 
@@ -41,9 +41,10 @@ from ltx_core.model.audio_vae.model_configurator import (  # noqa: E402
 LATENTS_A_SECOND = 25
 BATCH = {"cpu": 8, "cuda": 32}  # clips, and pieces, of a step
 LENGTHS = (1.0, 49 / 24, 49 / 24, 49 / 24, 3.0)  # seconds of the clips the autoencoder sees
-LATENT_NOISE = 0.08
-USUAL = -7.0  # the mean of log-mels, where the decoder begins
-FLOOR, SILENT_WEIGHT = -8.0, 0.15  # below it a bin counts this much, at full level 1 more
+LATENT_NOISE, RAMP = 0.08, 0.4  # of the latents, and over which share of the time it grows
+USUAL = -6.0  # the mean of log-mels, where the decoder begins
+SIDES = 3.0  # what the difference of the channels counts beside the channels
+FLOOR, SILENT_WEIGHT = -6.5, 0.15  # below it a bin counts this much, at full level 1 more
 
 
 def latents_of(seconds: float) -> int:
@@ -63,6 +64,17 @@ def draw_scenes(rng: np.random.Generator, count: int) -> list[Scene]:
 # ---- the audio autoencoder
 
 
+@torch.no_grad()
+def _compare_sides(weight: torch.Tensor, bins: int) -> None:
+    """Lets a first layer see what differs between the channels, of `bins` inputs each.
+
+    They differ by little of what they are; trainings that began otherwise stayed mono.
+    """
+    more = 3 * weight.std() * torch.randn_like(weight[:, :bins])
+    weight[:, :bins] += more
+    weight[:, bins:] -= more
+
+
 class AudioVae(nn.Module):
     """The official encoder and decoder, side by side."""
 
@@ -71,6 +83,7 @@ class AudioVae(nn.Module):
         self.encoder = AudioEncoderConfigurator.from_config(CONFIG)
         self.decoder = AudioDecoderConfigurator.from_config(CONFIG)
         nn.init.constant_(self.decoder.conv_out.conv.bias, USUAL)
+        _compare_sides(self.encoder.conv_in.conv.weight, 1)
         for part in (self.encoder, self.decoder):  # made as long as `ch`, which is smaller here
             part.per_channel_statistics.register_buffer("mean-of-means", torch.zeros(AUDIO_TOKEN))
             part.per_channel_statistics.register_buffer("std-of-means", torch.ones(AUDIO_TOKEN))
@@ -86,24 +99,34 @@ def audible(mel: torch.Tensor) -> torch.Tensor:
     return SILENT_WEIGHT + ((mel - FLOOR) / -FLOOR).clamp(0, 1.2)
 
 
-def _vae_loss(vae: AudioVae, mel: torch.Tensor, device: str) -> tuple[torch.Tensor, torch.Tensor]:
+def _sides(mel: torch.Tensor) -> torch.Tensor:
+    """How much louder each bin is on the left: little beside how loud it is, but where it is."""
+    return mel[:, 0] - mel[:, 1]
+
+
+def _vae_loss(
+    vae: AudioVae, mel: torch.Tensor, noise: float, device: str
+) -> tuple[torch.Tensor, torch.Tensor]:
     """The training loss, and the mean distance of log-mels."""
     with autocast(device):
         z = vae.encoder(mel)
-        y = vae.decoder(z + LATENT_NOISE * torch.randn_like(z))
-    distance, z = (y.float() - mel).abs(), z.float()
+        y = vae.decoder(z + noise * torch.randn_like(z))
+    y, z, weight = y.float(), z.float(), audible(mel)
+    distance, sides = (y - mel).abs(), (_sides(y) - _sides(mel)).abs()
     scale = 1e-2 * (z.pow(2).mean() - 1).clamp(min=0) + 1e-2 * z.mean((0, 2)).pow(2).mean()
-    return (audible(mel) * distance).mean() * 2 + scale, distance.mean().detach()
+    wrong = (weight * distance).mean() + SIDES * (weight.amax(1) * sides).mean()
+    return 2 * wrong + scale, distance.mean().detach()
 
 
 @torch.no_grad()
-def measure_vae(vae: AudioVae, device: str, count: int) -> tuple[float, float]:
-    """Mean distance of log-mels of whole clips, and of their audible part alone."""
+def measure_vae(vae: AudioVae, device: str, count: int) -> tuple[float, float, float]:
+    """Mean distance of log-mels of whole clips, of their audible part alone, and of its sides."""
     mel = spectrograms(draw_scenes(np.random.default_rng(99), count), 49 / 24, device)
     with autocast(device):
         y = vae.decoder(vae.encoder(mel)).float()
     distance, heard = (y - mel).abs(), mel > FLOOR
-    return float(distance.mean()), float(distance[heard].mean())
+    sides = (_sides(y) - _sides(mel)).abs()[heard.all(1)]
+    return float(distance.mean()), float(distance[heard].mean()), float(sides.mean())
 
 
 @torch.no_grad()
@@ -153,7 +176,7 @@ def _keep(
 
 
 def train_vae(
-    folder: Path, minutes: float, device: str, lr: float = 2e-3, muon: float = 0.01
+    folder: Path, minutes: float, device: str, lr: float = 2e-3, muon: float = 0.02
 ) -> None:
     torch.manual_seed(1)
     batch = BATCH[device.split(":")[0]]
@@ -168,15 +191,17 @@ def train_vae(
         whole.load_state_dict(average.values)
         _set_statistics(whole, device, 512 if last else 32)
         save(folder / "sound.pt", _on_cpu(whole))
-        every, heard = measure_vae(whole, device, 64 if last else 8)
-        print(f"   average, whole clips: L1 {every:.3f}, audible {heard:.3f}", flush=True)
+        every, heard, sides = measure_vae(whole, device, 64 if last else 8)
+        said = f"L1 {every:.3f}, audible {heard:.3f}, sides {sides:.3f}"
+        print(f"   average, whole clips: {said}", flush=True)
 
     while not clock.done:
         rng = np.random.default_rng((21, step))
         seconds = LENGTHS[int(rng.integers(len(LENGTHS)))]
         scenes = draw_scenes(rng, max(1, round(batch * 2 / seconds)))
+        noise = LATENT_NOISE * min(clock.share / RAMP, 1.0)
         try:
-            loss, distance = _vae_loss(vae, spectrograms(scenes, seconds, device), device)
+            loss, distance = _vae_loss(vae, spectrograms(scenes, seconds, device), noise, device)
             loss.backward()
         except torch.OutOfMemoryError:
             batch = _smaller(batch, optimizers)
@@ -218,31 +243,29 @@ def encode_sounds(folder: Path, scenes: list[Scene], seconds: float, device: str
 
 FRAMES, POOL, POOL_STEPS = 40, 256, 250  # of a piece; clips at hand, and steps until new ones
 WINDOWS = (1024, 512, 256, 128)  # of the spectra that are compared, at each rate
-MEAN, SPREAD, REACH = -8.0, 3.0, 3  # of log-mels; frames the first convolution sees aside
+MEAN, SPREAD, REACH = -6.0, 2.0, 3  # of log-mels; frames the first convolution sees aside
 FAINT = 3e-3  # amplitude under which spectra are alike
 MOST_NOISE = 0.3  # on the latents of what the autoencoder decodes
 SEEN, FULL = 49 / 24, FULL_RATE // RATE  # seconds of a clip, samples heard for one made first
 
 
-def centred(mel: torch.Tensor) -> torch.Tensor:
-    """Log-mels as values around zero, with what the official first convolution adds at the ends.
-
-    As they are, all of them far from zero alike, they make every step of its weights a leap.
-    """
-    return F.pad((mel - MEAN) / SPREAD, (0, 0, REACH, REACH), value=-MEAN / SPREAD)
-
-
 def new_vocoder() -> Any:
-    """The official module, of centred log-mels until `official` says it in official weights.
+    """The official module, but for one channel; `official` makes one for two of it.
 
     Its band extension listens with fixed waves, and adds nothing yet.
     """
-    vocoder = VocoderConfigurator.from_config(CONFIG)
-    nn.init.zeros_(vocoder.bwe_generator.conv_post.weight)
+    config = {part: dict(CONFIG["vocoder"][part]) for part in ("vocoder", "bwe")}
+    for part in config.values():
+        part["upsample_initial_channel"] //= 2
+    vocoder = VocoderConfigurator.from_config({"vocoder": config})
     for generator in (vocoder.vocoder, vocoder.bwe_generator):
-        generator.conv_pre.padding = (0,)
-    listens = vocoder.mel_stft
-    window = CONFIG["vocoder"]["bwe"]["n_fft"]
+        first, last = generator.conv_pre, generator.conv_post
+        generator.conv_pre = nn.Conv1d(BINS, first.out_channels, first.kernel_size)
+        generator.conv_post = nn.Conv1d(
+            last.in_channels, 1, last.kernel_size, padding=3, bias=False
+        )
+    nn.init.zeros_(vocoder.bwe_generator.conv_post.weight)
+    listens, window = vocoder.mel_stft, config["bwe"]["n_fft"]
     turns = torch.arange(window // 2 + 1).double()[:, None] * torch.arange(window) / window
     waves = torch.cat([torch.cos(2 * math.pi * turns), -torch.sin(2 * math.pi * turns)])
     waves *= torch.hann_window(window, dtype=torch.float64)
@@ -252,13 +275,35 @@ def new_vocoder() -> Any:
     return vocoder
 
 
+def sung(generator: Any, mel: torch.Tensor) -> torch.Tensor:
+    """The wave of each channel [n, 2, samples] for log-mels [n, 2, frames, 64].
+
+    The generator sees them around zero: as they are, all of them far from it alike, they make
+    every step of its first weights a leap.  At the ends is what the official convolution adds.
+    """
+    near = (mel.flatten(0, 1) - MEAN) / SPREAD
+    near = F.pad(near, (0, 0, REACH, REACH), value=-MEAN / SPREAD)
+    # The official module joins the bins of two channels, which here are the halves of one.
+    wave: torch.Tensor = generator(near.unflatten(2, (2, -1)).transpose(1, 2))
+    return wave.view(len(mel), 2, -1)
+
+
 def official(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Weights for log-mels as they are."""
+    """Weights for log-mels as they are, and for two channels that know nothing of each other."""
     out = {name: value.cpu() for name, value in state.items()}
     for generator in ("vocoder", "bwe_generator"):
         weight, bias = (f"{generator}.conv_pre.{name}" for name in ("weight", "bias"))
         out[weight] = out[weight] / SPREAD
         out[bias] = out[bias] - MEAN * out[weight].sum((1, 2))
+    for name, value in out.items():
+        if name.startswith("mel_stft") or name.endswith("filter"):
+            continue
+        if value.ndim == 1:
+            out[name] = value.repeat(2)
+            continue
+        rows, columns, taps = value.shape
+        out[name] = value.new_zeros(2 * rows, 2 * columns, taps)
+        out[name][:rows, :columns] = out[name][rows:, columns:] = value
     return out
 
 
@@ -316,7 +361,7 @@ def _spectrum(audio: torch.Tensor, window: int) -> torch.Tensor:
 
 
 def wave_loss(y: torch.Tensor, x: torch.Tensor, hums: torch.Tensor) -> torch.Tensor:
-    """Between made and true waves [n, 2, samples]: spectra, and of hums the waves themselves."""
+    """Between made and true waves [n, 2, samples]: spectra, and of hums the waves."""
     loss = torch.zeros((), device=x.device)
     for window in WINDOWS:
         a, b = _spectrum(y, window), _spectrum(x, window)
@@ -330,10 +375,9 @@ def wave_loss(y: torch.Tensor, x: torch.Tensor, hums: torch.Tensor) -> torch.Ten
 def _extended(vocoder: Any, first: torch.Tensor) -> torch.Tensor:
     """The sound at 48 kHz, of that at 16 kHz which it leaves as it is."""
     with torch.no_grad():
-        heard = centred(vocoder._compute_mel(first).transpose(2, 3))
+        heard = vocoder._compute_mel(first).transpose(2, 3)
         skip = vocoder.resampler(first)
-    out: torch.Tensor = vocoder.bwe_generator(heard) + skip
-    return out
+    return sung(vocoder.bwe_generator, heard) + skip
 
 
 @torch.no_grad()
@@ -399,7 +443,7 @@ def train_vocoder(
     def losses_of(
         mel: torch.Tensor, first: torch.Tensor, full: torch.Tensor, hums: torch.Tensor
     ) -> torch.Tensor:
-        y = vocoder.vocoder(centred(mel))
+        y = sung(vocoder.vocoder, mel)
         extended = _extended(vocoder, y.detach())
         losses = torch.stack([wave_loss(y, first, hums), wave_loss(extended, full, hums)])
         losses.sum().backward()
