@@ -53,13 +53,16 @@ def files(model: str) -> list[str]:
 
 
 def test_frames_are_those_of_python(bare: Path, files: list[str], tmp_path: Path) -> None:
-    out = [tmp_path / "t2v", tmp_path / "i2v"]
+    out = [tmp_path / "t2v", tmp_path / "i2v", tmp_path / "sound"]
     said = json.loads(run(bare, SCRIPTS / "frames.js", *out, *files, cwd=tmp_path))
     with ltx2.Session(files, threads=2) as session:
         t2v = session.t2v(PROMPT, seed=2**64 - 1, **SIZE)
-        i2v = session.i2v(PROMPT, (t2v.frames[8], 0.5), crf=0, seed=0, guidance=0, **SIZE)
-    for file, video in zip(out, (t2v, i2v), strict=True):
+        image = (t2v.frames[8], 0.5)
+        i2v = session.i2v(PROMPT, image, crf=0, seed=0, guidance=0, audio=False, **SIZE)
+    for file, video in zip(out[:2], (t2v, i2v), strict=True):
         assert np.array_equal(np.fromfile(file, np.uint8), video.frames.ravel())
+    heard = np.fromfile(out[2], np.float32)
+    assert np.array_equal(heard, [] if t2v.audio is None else t2v.audio.ravel())
     frames, height, width, _ = i2v.frames.shape
     assert said["about"] == {"frames": frames, "height": height, "width": width, "fps": i2v.fps}
     assert said["bytes"] == i2v.frames.size

@@ -117,10 +117,35 @@ static void free_session(js_env_t * env, void * data, void * hint) {
     free(data);
 }
 
-static void free_video(js_env_t * env, void * data, void * video) {
+/* A video that JavaScript sees: its pixels and its sound are a buffer each. */
+typedef struct shown {
+    ltx2_video * video;
+    atomic_int buffers;
+} shown;
+
+static void free_buffer(js_env_t * env, void * data, void * of) {
     (void)env; /* NULL, maybe on another thread */
     (void)data;
-    ltx2_video_free(video);
+    shown * s = of;
+    if (atomic_fetch_sub(&s->buffers, 1) > 1)
+        return;
+    ltx2_video_free(s->video);
+    free(s);
+}
+
+/* A buffer of the video's own memory as `object`'s property; false where it could not be made. */
+static bool show(js_env_t * env, shown * s, const void * data, size_t count, bool floats,
+                 js_value_t * object, const char * name) {
+    js_value_t *buffer, *array;
+    const size_t bytes = count * (floats ? sizeof(float) : 1);
+    atomic_fetch_add(&s->buffers, 1);
+    if (js_create_external_arraybuffer(env, (void *)data, bytes, free_buffer, s, &buffer) < 0) {
+        free_buffer(env, NULL, s);
+        return false;
+    }
+    return js_create_typedarray(env, floats ? js_float32array : js_uint8array, count, buffer, 0,
+                                &array) == 0 &&
+           js_set_named_property(env, object, name, array) == 0;
 }
 
 static js_value_t * made_session(call * c) {
@@ -134,16 +159,15 @@ static js_value_t * made_session(call * c) {
 
 static js_value_t * made_video(call * c) {
     const ltx2_video * video = c->video;
-    const size_t size = (size_t)video->frames * video->height * video->width * 3;
-    js_value_t *object, *buffer, *value;
-    if (js_create_object(c->env, &object) < 0 ||
-        js_create_external_arraybuffer(c->env, (void *)video->pixels, size, free_video, c->video,
-                                       &buffer) < 0)
-        return NULL;
-    c->video = NULL; /* the buffer's from here on */
-    if (js_create_typedarray(c->env, js_uint8array, size, buffer, 0, &value) < 0)
-        return NULL;
-    js_set_named_property(c->env, object, "pixels", value);
+    const size_t pixels = (size_t)video->frames * video->height * video->width * 3;
+    js_value_t *object, *value;
+    shown * s = calloc(1, sizeof *s);
+    if (!s || js_create_object(c->env, &object) < 0)
+        return free(s), NULL;
+    s->video = c->video; /* the buffers' from here on, and this function's as long as it runs */
+    s->buffers = 1;
+    c->video = NULL;
+    bool made = show(c->env, s, video->pixels, pixels, false, object, "pixels");
     js_create_int32(c->env, video->frames, &value);
     js_set_named_property(c->env, object, "frames", value);
     js_create_int32(c->env, video->height, &value);
@@ -152,7 +176,14 @@ static js_value_t * made_video(call * c) {
     js_set_named_property(c->env, object, "width", value);
     js_create_double(c->env, video->fps, &value);
     js_set_named_property(c->env, object, "fps", value);
-    return object;
+    if (made && video->audio) {
+        const size_t values = 2 * (size_t)video->audio_samples;
+        made = show(c->env, s, video->audio, values, true, object, "audio");
+        js_create_int32(c->env, video->sample_rate, &value);
+        js_set_named_property(c->env, object, "sample_rate", value);
+    }
+    free_buffer(c->env, NULL, s);
+    return made ? object : NULL;
 }
 
 static void settle(call * c) {

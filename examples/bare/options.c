@@ -14,6 +14,7 @@ struct block {
 typedef enum kind {
     KIND_TEXT,
     KIND_FLAG,
+    KIND_SWITCH, /* true or false, where C has a third value for the default */
     KIND_INTEGER,
     KIND_COUNT, /* an integer that is not zero */
     KIND_REAL,  /* a float that is not zero */
@@ -57,6 +58,11 @@ static const field video_fields[] = {
     {"guidance", KIND_LEVEL, offsetof(ltx2_video_params, guidance), 0},
     {"stg", KIND_LEVEL, offsetof(ltx2_video_params, stg), 0},
     {"rescale", KIND_LEVEL, offsetof(ltx2_video_params, rescale), 0},
+    {"sampler", KIND_TEXT, offsetof(ltx2_video_params, sampler), 0},
+    {"recipe", KIND_TEXT, offsetof(ltx2_video_params, recipe), 0},
+    {"audio", KIND_SWITCH, offsetof(ltx2_video_params, audio), 0},
+    {"audio_guidance", KIND_LEVEL, offsetof(ltx2_video_params, audio_guidance), 0},
+    {"modality_guidance", KIND_LEVEL, offsetof(ltx2_video_params, modality_guidance), 0},
     {"seed", KIND_SEED, offsetof(ltx2_video_params, seed), 0},
     {"noise", KIND_FLOATS, offsetof(ltx2_video_params, noise),
      offsetof(ltx2_video_params, noise_count)},
@@ -190,6 +196,17 @@ static bool read_images(inputs * in, js_value_t * list, const ltx2_image ** out,
     return images != NULL;
 }
 
+static bool read_bool(inputs * in, const field * f, js_value_t * value, void * out) {
+    bool yes = false;
+    if (js_get_value_bool(in->env, value, &yes) < 0)
+        return false;
+    if (f->kind == KIND_FLAG)
+        *(bool *)out = yes;
+    else
+        *(int32_t *)out = yes ? 1 : -1;
+    return true;
+}
+
 static bool read_value(inputs * in, const field * f, const char * name, js_value_t * value,
                        void * target) {
     void * at = (char *)target + f->offset;
@@ -198,9 +215,10 @@ static bool read_value(inputs * in, const field * f, const char * name, js_value
     case KIND_TEXT:
         return read_text(in, name, value, at);
     case KIND_FLAG:
+    case KIND_SWITCH:
         if (!is(in->env, value, js_boolean))
             return refuse(in->env, "%s: is not true or false", name);
-        return js_get_value_bool(in->env, value, at) == 0;
+        return read_bool(in, f, value, at);
     case KIND_SEED:
         return read_seed(in, name, value, at);
     case KIND_BYTES:

@@ -14,7 +14,7 @@ from model import TextToClip, gemma_config, parameters
 from safetensors.torch import save_file
 from text import Prompts, build
 from torch import nn
-from train_sound import AudioVae, new_vocoder
+from train_sound import AudioVae, load_vocoder
 from train_vae import Vae
 from world import caption, training_scene
 
@@ -82,9 +82,9 @@ def export(folder: Path, out: Path) -> None:
     if not (gemma / "tokenizer.json").exists():
         build(gemma)
     prompts = Prompts(gemma)
-    vae, sound, vocoder = Vae(), AudioVae(), new_vocoder()
+    vae, sound, vocoder = Vae(), AudioVae(), load_vocoder(folder, "cpu")
     model = TextToClip(prompts.size)
-    for part, name in ((vae, "vae"), (sound, "sound"), (vocoder, "vocoder"), (model, "dit")):
+    for part, name in ((vae, "vae"), (sound, "sound"), (model, "dit")):
         if (folder / f"{name}.pt").exists():
             part.load_state_dict(torch.load(folder / f"{name}.pt", map_location="cpu"))
         else:

@@ -295,7 +295,10 @@ class TextToClip(nn.Module):
         a = None
         if audio is not None:
             a = _arguments(self.dit.audio_args_preprocessor, audio, sigma, angles[1], angles[3])
-        run = self._compiled if size in self._compiled_sizes else _run
+        # On a CPU each kind takes minutes to compile: the usual one of a size alone.
+        is_usual = not alone and not video.given
+        compiled = size in self._compiled_sizes and (is_usual or video.tokens.is_cuda)
+        run = self._compiled if compiled else _run
         for block in self.dit.transformer_blocks:
             v, a = run(block, v, a)
         return _output(self.dit, "", v), None if a is None else _output(self.dit, "audio_", a)

@@ -368,7 +368,6 @@ def train(folder: Path, out: Path, minutes: float, options: Options) -> None:
     torch.backends.cudnn.benchmark = True
     if options.device == "cpu":
         nn.functional.scaled_dot_product_attention = attention
-        torch._dynamo.config.cache_size_limit = 32
     Trainer(folder, out, options).train(minutes)
 
 

@@ -309,7 +309,9 @@ def official(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 
 def load_vocoder(folder: Path, device: str) -> Any:
     vocoder = VocoderConfigurator.from_config(CONFIG)
-    vocoder.load_state_dict(torch.load(folder / "vocoder.pt", map_location="cpu"))
+    path = folder / "vocoder.pt"
+    trained = torch.load(path, map_location="cpu") if path.exists() else official(new_vocoder().state_dict())
+    vocoder.load_state_dict(trained)
     return vocoder.eval().requires_grad_(False).to(device)
 
 

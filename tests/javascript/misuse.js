@@ -48,6 +48,7 @@ const cases = {
       [{ ...want, width: -32 }, 'width'],
       [{ ...want, fps: Infinity }, 'fps'],
       [{ ...want, guidance: {} }, 'guidance: is not a number'],
+      [{ ...want, audio: 0 }, 'audio: is not true or false'],
       [{ ...want, seed: -1 }, 'seed'],
       [{ ...want, seed: 2 ** 64 }, 'seed'],
       [{ ...want, seed: 2n ** 64n }, 'seed'],
