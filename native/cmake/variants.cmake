@@ -16,7 +16,8 @@ set(ltx2_variant_sources
     src/kernels/variants/rows.cpp
     src/kernels/variants/snake.cpp
     src/kernels/variants/table.cpp
-    src/kernels/variants/winograd.cpp)
+    src/kernels/variants/winograd.cpp
+    src/kernels/variants/winograd_1d.cpp)
 
 set(ltx2_variants portable)
 set(ltx2_variant_flags_portable "")

@@ -10,6 +10,10 @@ namespace ltx2 {
 static constexpr int end_kernel = 7;                   // of the first and the last convolution
 static constexpr float leak = 0.1f, last_leak = 0.01f; // of leaky ReLU
 static constexpr int64_t snake_reach = 6;              // positions on each side
+// Of a convolution, with what its tiles of Winograd's see beyond what counts: it moves a bit.
+static int64_t conv_reach(int kernel, int dilation = 1) {
+    return int64_t{kernel / 2 + 6} * dilation;
+}
 
 // ---- what a file states
 
@@ -99,8 +103,10 @@ static Conv1dCall conv1d(const Weights & w, int64_t in, int64_t out, int taps, i
     return call;
 }
 
-static Tensor convolved(Graph & g, Conv1dCall call, Tensor x, Tensor skip = nullptr) {
+static Tensor convolved(Graph & g, Conv1dCall call, Tensor x, int64_t origin,
+                        Tensor skip = nullptr) {
     call.x = x;
+    call.origin = origin;
     call.skip = skip;
     return g.ops().convolve_1d(g, call);
 }
@@ -129,20 +135,20 @@ GeneratorBlock::GeneratorBlock(const Weights & w, int64_t channels, int kernel,
     }
 }
 
-Tensor GeneratorBlock::operator()(Graph & g, Tensor x) const {
+Tensor GeneratorBlock::operator()(Graph & g, Tensor x, int64_t origin) const {
     const bool snake = !acts1.empty();
     for (size_t j = 0; j < convs1.size(); ++j) {
-        const Tensor y = convolved(g, convs1[j], snake ? acts1[j](g, x) : x);
-        x = convolved(g, convs2[j], snake ? acts2[j](g, y) : y, x);
+        const Tensor y = convolved(g, convs1[j], snake ? acts1[j](g, x) : x, origin);
+        x = convolved(g, convs2[j], snake ? acts2[j](g, y) : y, origin, x);
     }
     return x;
 }
 
-Tensor GeneratorStage::operator()(Graph & g, Tensor x) const {
-    x = convolved(g, up, x);
+Tensor GeneratorStage::operator()(Graph & g, Tensor x, int64_t origin) const {
+    x = convolved(g, up, x, origin);
     Tensor sum = nullptr;
     for (const GeneratorBlock & block : blocks) {
-        const Tensor y = block(g, x);
+        const Tensor y = block(g, x, origin * up.rate);
         sum = sum ? add(g, sum, y) : y;
     }
     return ggml_scale(g.ctx(), sum, 1.0f / static_cast<float>(blocks.size()));
@@ -176,26 +182,27 @@ Generator::Generator(const Weights & w, const GeneratorConfig & config)
 
 int64_t Generator::reach() const {
     const int64_t act = config_.snake ? snake_reach : 0;
-    int64_t reach = end_kernel / 2 + act;
+    int64_t reach = conv_reach(end_kernel) + act;
     for (size_t i = stages_.size(); i-- > 0;) {
         int64_t most = 0;
         for (size_t b = 0; b < config_.block_kernels.size(); ++b) {
             int64_t all = 0;
             for (const int dilation : config_.dilations[b])
-                all += config_.block_kernels[b] / 2 * (dilation + 1) + 2 * act;
+                all += conv_reach(config_.block_kernels[b], dilation) +
+                       conv_reach(config_.block_kernels[b]) + 2 * act;
             most = std::max(most, all);
         }
         reach = divide_up(reach + most + config_.kernels[i], int64_t{config_.rates[i]});
     }
-    return reach + end_kernel / 2;
+    return reach + conv_reach(end_kernel);
 }
 
 int Generator::steps(int64_t frames) const {
     return static_cast<int>(divide_up(frames, window)) * static_cast<int>(stages_.size());
 }
 
-std::vector<float> Generator::in_one_piece(Device & device, const float * frames, int64_t count,
-                                           SoundSteps & steps) const {
+std::vector<float> Generator::in_one_piece(Device & device, const float * frames, int64_t origin,
+                                           int64_t count, SoundSteps & steps) const {
     std::vector<float> out(static_cast<size_t>(2 * count * config_.rate()));
     Kept x;
     int64_t channels = config_.channels;
@@ -204,16 +211,18 @@ std::vector<float> Generator::in_one_piece(Device & device, const float * frames
         Tensor y = x.tensor;
         if (i == 0)
             y = convolved(g, conv_pre_,
-                          g.input(GGML_TYPE_F32, {Spectrogram::width, count, 1, 1}, frames));
-        y = stages_[i](g, y);
+                          g.input(GGML_TYPE_F32, {Spectrogram::width, count, 1, 1}, frames),
+                          origin);
+        y = stages_[i](g, y, origin);
         channels /= 2;
         count *= config_.rates[i];
+        origin *= config_.rates[i];
         Kept made;
         if (i + 1 < stages_.size()) {
             made = device.keep(GGML_TYPE_F32, {channels, count, 1, 1});
             g.keep(y, made.tensor);
         } else {
-            y = convolved(g, conv_post_, act_post_ ? (*act_post_)(g, y) : y);
+            y = convolved(g, conv_post_, act_post_ ? (*act_post_)(g, y) : y, origin);
             if (config_.end == GeneratorConfig::End::tanh)
                 y = ggml_tanh(g.ctx(), y);
             g.output(y, out.data());
@@ -239,7 +248,7 @@ std::vector<float> Generator::samples(Device & device, const Spectrogram & spect
         const int64_t from = std::max<int64_t>(0, first - around);
         const int64_t to = std::min(frames, last + around);
         const std::vector<float> piece = in_one_piece(
-            device, spectrogram.values.data() + from * Spectrogram::width, to - from, steps);
+            device, spectrogram.values.data() + from * Spectrogram::width, from, to - from, steps);
         out.insert(out.end(), piece.begin() + (first - from) * rate,
                    piece.begin() + (last - from) * rate);
     }

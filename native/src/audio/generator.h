@@ -41,14 +41,15 @@ struct GeneratorBlock {
 
     GeneratorBlock(const Weights & w, int64_t channels, int kernel,
                    const std::vector<int> & dilations, bool snake);
-    Tensor operator()(Graph & g, Tensor x) const;
+    // `origin`: where x begins in the whole sound.
+    Tensor operator()(Graph & g, Tensor x, int64_t origin) const;
 };
 
 struct GeneratorStage {
     Conv1dCall up;
     std::vector<GeneratorBlock> blocks; // whose mean it gives
 
-    Tensor operator()(Graph & g, Tensor x) const;
+    Tensor operator()(Graph & g, Tensor x, int64_t origin) const;
 };
 
 // Reports steps, of several generators together.
@@ -75,8 +76,8 @@ public:
 
 private:
     int64_t reach() const; // frames around those of a window that its samples depend on
-    std::vector<float> in_one_piece(Device & device, const float * frames, int64_t count,
-                                    SoundSteps & steps) const;
+    std::vector<float> in_one_piece(Device & device, const float * frames, int64_t origin,
+                                    int64_t count, SoundSteps & steps) const;
 
     GeneratorConfig config_;
     Conv1dCall conv_pre_, conv_post_;

@@ -162,8 +162,9 @@ struct Conv1dCall {
     Tensor bias = nullptr;   // [out], or null
     Tensor skip = nullptr;   // added: [out, out positions], or null
     int dilation = 1;
-    int rate = 0;   // 0: it is not transposed
-    float leak = 1; // what negative values of x are multiplied by before
+    int rate = 0;       // 0: it is not transposed
+    float leak = 1;     // what negative values of x are multiplied by before
+    int64_t origin = 0; // of x in a whole whose bits it shall have
 
     int64_t taps() const { return weight->ne[0]; }
     int64_t in() const { return x->ne[0]; }

@@ -3,7 +3,7 @@
 // some hundred positions and some panels of outputs, and goes through the input channels a block at
 // a time; weights are unpacked from where they lie, usually a mapped file. Sums depend on no
 // position, so a piece of a sound has the bits that it has in the whole.
-#include "kernels/cpu_ops.h"
+#include "kernels/conv1d_parts.h"
 #include "kernels/variant.h"
 
 #include <algorithm>
@@ -56,12 +56,12 @@ struct Room {
           sums(decoded + p.panel * p.decoded), values(sums + p.rows * p.panel) {}
     static size_t size(const Conv1dPlan & p) {
         return static_cast<size_t>(block * p.line +
-                                   (block * p.taps + p.decoded + p.rows) * p.panel + p.call.taps());
+                                   (block * p.taps + p.decoded + p.rows + p.call.taps()) * p.panel);
     }
 };
 } // namespace
 
-static void read_weights(const ggml_tensor * weight, int64_t first, int64_t count, float * to) {
+void read_conv1d(const ggml_tensor * weight, int64_t first, int64_t count, float * to) {
     if (weight->type == GGML_TYPE_F32)
         std::memcpy(to, floats(weight) + first, static_cast<size_t>(count) * sizeof *to);
     else if (weight->type == GGML_TYPE_F16)
@@ -70,26 +70,33 @@ static void read_weights(const ggml_tensor * weight, int64_t first, int64_t coun
         ggml_bf16_to_fp32_row(static_cast<const ggml_bf16_t *>(weight->data) + first, to, count);
 }
 
+// Of a transposed one: outputs that are one output's channels in a row are read together.
+static void decode_transposed(const Conv1dPlan & p, const Room & room, int64_t first_out,
+                              int64_t width, int64_t c, float * to) {
+    const int64_t rate = p.call.rate, stored = p.call.taps();
+    for (int64_t begin = 0, some; begin < width; begin += some) {
+        const int64_t n = first_out + begin, phase = n / p.channels, channel = n % p.channels;
+        some = std::min(width - begin, p.channels - channel);
+        read_conv1d(p.call.weight, (c * p.channels + channel) * stored, some * stored, room.values);
+        for (int64_t tap = 0; tap < p.taps; ++tap) {
+            const int64_t at = phase + p.cut - rate * (tap - p.before);
+            const bool meets = at >= 0 && at < stored;
+            for (int64_t i = 0; i < some; ++i)
+                to[(begin + i) * p.decoded + tap] = meets ? room.values[i * stored + at] : 0.0f;
+        }
+    }
+}
+
 // The weights of `width` outputs and `count` input channels, [channel][tap][panel].
 static void unpack(const Conv1dPlan & p, const Room & room, int64_t first_out, int64_t width,
                    int64_t first_in, int64_t count) {
-    const ggml_tensor * weight = p.call.weight;
-    const int64_t rate = p.call.rate, stored = p.call.taps();
-    for (int64_t i = 0; i < width; ++i) {
-        float * to = room.decoded + i * p.decoded;
-        const int64_t n = first_out + i;
-        if (!rate) {
-            read_weights(weight, (n * p.in + first_in) * p.taps, count * p.taps, to);
-            continue;
-        }
-        for (int64_t c = first_in; c < first_in + count; ++c) {
-            read_weights(weight, (c * p.channels + n % p.channels) * stored, stored, room.values);
-            for (int64_t tap = 0; tap < p.taps; ++tap) {
-                const int64_t at = n / p.channels + p.cut - rate * (tap - p.before);
-                *to++ = at >= 0 && at < stored ? room.values[at] : 0.0f;
-            }
-        }
-    }
+    if (p.call.rate)
+        for (int64_t c = 0; c < count; ++c)
+            decode_transposed(p, room, first_out, width, first_in + c, room.decoded + c * p.taps);
+    else
+        for (int64_t i = 0; i < width; ++i)
+            read_conv1d(p.call.weight, ((first_out + i) * p.in + first_in) * p.taps, count * p.taps,
+                        room.decoded + i * p.decoded);
     variant().gemm.transpose(reinterpret_cast<const uint32_t *>(room.decoded), p.decoded,
                              count * p.taps, reinterpret_cast<uint32_t *>(room.weights));
 }
@@ -164,6 +171,8 @@ static void run(Conv1dPlan & p, Tensor, int thread, int) {
 }
 
 Tensor convolve_1d(Nodes & g, const Conv1dCall & call) {
+    if (conv1d_winograd_pays(call) && !g.exact())
+        return convolve_1d_winograd(g, call);
     const std::shared_ptr<Conv1dPlan> plan(new Conv1dPlan(call, g.workers()));
     const std::string name = words("conv1d of %d", static_cast<int>(plan->in));
     plan->out = g.node<run>(name.c_str(), {plan->channels, call.out_positions(), 1, 1},

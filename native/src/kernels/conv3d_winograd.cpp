@@ -17,7 +17,10 @@ static constexpr int64_t block = conv3d_block, block_parts = block / depth;
 static constexpr int64_t group_size = positions / winograd_groups;
 
 bool winograd_pays(const Conv3dCall & call) {
-    if (call.kernel != 3 || call.flat || call.stride_time != 1 || call.stride_space != 1)
+    if (call.kernel != 3 || call.stride_time != 1 || call.stride_space != 1)
+        return false;
+    if ((call.up || call.left) &&
+        call.border != Border::zeros) // two positions outside: see at_border
         return false;
     const int64_t width = call.x->ne[1], height = call.x->ne[2];
     // 36 multiplications per tile against 9 per position; the transforms cost the rest.
@@ -37,15 +40,15 @@ struct Layout {
     // Positions lie odd multiples of a cache line apart: even ones would fall into the same sets.
     explicit Layout(const Conv3dPlan & p) {
         const WinogradTiling & w = p.tiling;
-        rows = w.piece_tiles * (w.piece_frames + 2);
+        rows = w.piece_tiles * (w.piece_frames + p.call.kernel_time() - 1);
         x_position = (rows | 1) * depth;
         x_part = positions * x_position;
-        weights_position = block_parts * 3 * depth * p.panel + depth;
+        weights_position = block_parts * p.call.kernel_time() * depth * p.panel + depth;
         sums_position = w.piece_tiles * w.piece_frames * p.panel + depth;
         weights = divide_up(p.in, depth) * x_part;
         sums = weights + group_size * weights_position;
         unpacked = sums + positions * sums_position;
-        zeros = unpacked + (p.outputs % p.panel ? 27 * block * p.panel : 0);
+        zeros = unpacked + (p.outputs % p.panel ? p.call.taps() * block * p.panel : 0);
         end = zeros + round_up(p.in, depth);
     }
 };
@@ -76,7 +79,8 @@ static Piece piece_at(const Conv3dPlan & p, int64_t index) {
 static void transform_tile(const Conv3dPlan & p, const Layout & at, const float * frame,
                            int64_t tile, int64_t row, float * scratch) {
     const int64_t width = p.call.x->ne[1], height = p.call.x->ne[2];
-    const int64_t x0 = tile % p.tiling.tiles_x * 4 - 1, y0 = tile / p.tiling.tiles_x * 4 - 1;
+    const int64_t x0 = tile % p.tiling.tiles_x * 4 - 1 - p.call.left;
+    const int64_t y0 = tile / p.tiling.tiles_x * 4 - 1 - p.call.up;
     int64_t xs[6], ys[6];
     for (int64_t i = 0; i < 6; ++i) {
         xs[i] = at_border(x0 + i, width, p.call.border);
@@ -102,6 +106,7 @@ static void transform_weights(const Conv3dPlan & p, const Layout & at, int64_t p
     w.line = channels * 3 * p.panel;
     w.group = group;
     w.still = still;
+    w.frames = p.call.kernel_time();
     w.stride = at.weights_position;
     const char * from = reinterpret_cast<const char *>(scratch + at.unpacked);
     if (width < p.panel) {
@@ -115,7 +120,7 @@ static void transform_weights(const Conv3dPlan & p, const Layout & at, int64_t p
     for (int64_t part = 0; part * depth < channels; ++part) {
         w.from = from + part * depth * 3 * p.panel * (w.half ? 2 : 4);
         w.channels = static_cast<int>(std::min(depth, channels - part * depth));
-        w.to = scratch + at.weights + part * (still ? 1 : 3) * depth * p.panel;
+        w.to = scratch + at.weights + part * (still ? 1 : w.frames) * depth * p.panel;
         variant().winograd.weights(w);
     }
 }
@@ -131,7 +136,7 @@ static void multiply(const Conv3dPlan & p, const Layout & at, const Piece & piec
         product.next_tap = piece.tiles * depth;
         product.blocks = divide_up(channels, depth);
         product.last_depth = static_cast<int>(channels - (product.blocks - 1) * depth);
-        product.taps = piece.still ? 1 : 3;
+        product.taps = piece.still ? 1 : p.call.kernel_time();
         product.rows = piece.tiles * piece.frames;
         product.first = in == 0;
         for (int64_t i = 0; i < group_size; ++i) {
@@ -175,7 +180,8 @@ void run_winograd(Conv3dPlan & p, Tensor, int thread, int) {
     const int64_t pieces = w.pieces_tiles * w.pieces_frames * w.pieces_panels;
     for (int64_t i; (i = p.next.fetch_add(1)) < pieces;) {
         const Piece piece = piece_at(p, i);
-        for (int64_t j = 0; j < piece.frames + (piece.still ? 0 : 2); ++j) {
+        const int64_t more = piece.still ? 0 : p.call.kernel_time() - 1;
+        for (int64_t j = 0; j < piece.frames + more; ++j) {
             const float * frame = input_frame(p.call, piece.frame + j - p.call.before);
             for (int64_t n = 0; n < piece.tiles; ++n)
                 transform_tile(p, at, frame, piece.tile + n, j * piece.tiles + n, scratch);
@@ -200,16 +206,18 @@ size_t plan_winograd(Conv3dPlan & p) {
     const int64_t frames = p.out->ne[3];
     w.tiles_x = divide_up(p.out->ne[1], 4);
     w.tiles = w.tiles_x * divide_up(p.out->ne[2], 4);
-    w.still =
-        p.call.frames() == 1 ? frames : std::min<int64_t>(frames, std::max(0, p.call.before - 1));
+    if (!p.call.flat)
+        w.still = p.call.frames() == 1 ? frames
+                                       : std::min<int64_t>(frames, std::max(0, p.call.before - 1));
     const int64_t moving = std::max<int64_t>(1, frames - w.still);
-    const int64_t room =
-        std::max<int64_t>(3, most_values / threads / (positions * divide_up(p.in, depth) * depth));
+    const int64_t around = p.call.kernel_time() - 1; // input frames
+    const int64_t room = std::max<int64_t>(
+        p.call.kernel_time(), most_values / threads / (positions * divide_up(p.in, depth) * depth));
     w.piece_tiles = std::min(w.tiles, most_rows / std::min<int64_t>(moving, 8));
-    w.piece_tiles =
-        std::min(w.piece_tiles, std::max<int64_t>(1, room / (std::min<int64_t>(moving, 4) + 2)));
+    w.piece_tiles = std::min(w.piece_tiles,
+                             std::max<int64_t>(1, room / (std::min<int64_t>(moving, 4) + around)));
     w.piece_frames = std::min(moving, most_rows / w.piece_tiles);
-    w.piece_frames = std::min(w.piece_frames, std::max<int64_t>(1, room / w.piece_tiles - 2));
+    w.piece_frames = std::min(w.piece_frames, std::max<int64_t>(1, room / w.piece_tiles - around));
     w.pieces_tiles = divide_up(w.tiles, w.piece_tiles);
     w.piece_tiles = divide_up(w.tiles, w.pieces_tiles);
     w.pieces_frames = w.still + divide_up(frames - w.still, w.piece_frames);

@@ -9,6 +9,7 @@
 #include "kernels/rows.h"
 #include "kernels/snake.h"
 #include "kernels/winograd.h"
+#include "kernels/winograd_1d.h"
 
 #include <vector>
 
@@ -23,6 +24,7 @@ struct Variant {
     const Rows & rows;
     const Snake & snake;
     const Winograd & winograd;
+    const Winograd1d & winograd_1d;
 };
 
 // All that this processor runs, the best one last.

@@ -21,6 +21,7 @@ struct WinogradWeights {
     int64_t line;
     int channels; // at most winograd_depth
     int group;
+    int frames; // 3, or 1
     bool still; // the sum of the three frames: one frame is all that its outputs see
     float * to; // of position i of the group at i * stride: [frame][winograd_depth][panel]
     int64_t stride;

@@ -92,7 +92,7 @@ static inline void weights_of(const T * from, int64_t line, float * to, int64_t 
 template <int Group, class T>
 static void weights_of(const WinogradWeights & w) {
     const T * from = static_cast<const T *>(w.from);
-    for (int frame = 0; frame < (w.still ? 1 : 3); ++frame)
+    for (int frame = 0; frame < (w.still ? 1 : w.frames); ++frame)
         for (int c = 0; c < w.channels; ++c)
             for (int half = 0; half < panel; half += lanes) {
                 const T * at = from + frame * 3 * w.line + c * 3 * panel + half;
