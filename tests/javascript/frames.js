@@ -15,7 +15,7 @@ async function main([t2v, i2v, sound, ...files]) {
     progress: (progress) => told.push(progress)
   })
   fs.writeFileSync(t2v, first.pixels)
-  fs.writeFileSync(sound, first.audio ?? new Float32Array())
+  fs.writeFileSync(sound, new Uint8Array(first.audio?.buffer ?? 0))
   const { width, height } = first
   const last = first.pixels.slice(8 * width * height * 3)
   const image = { pixels: last, width, height, frame: 0, strength: 0.5 }
