@@ -18,6 +18,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=30, help="to train for, by the clock")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--threads", type=int, default=2, help="on the CPU")
+    parser.add_argument("--processes", type=int, default=1, help="of `dit` on a CPU, a core each")
     parser.add_argument("--clips", type=float, default=1, help="share of the clips to encode")
     parser.add_argument("--tokens", type=int, help="of the transformer's clips in a step")
     parser.add_argument("--compile", action="store_true", help="the transformer's blocks")
@@ -63,7 +64,9 @@ def main() -> None:
         import train_dit
 
         tokens = args.tokens or (2048 if args.device == "cpu" else 65536)
-        options = train_dit.Options(args.device, tokens, args.clips, args.compile)
+        options = train_dit.Options(
+            args.device, tokens, args.clips, args.compile, processes=args.processes
+        )
         train_dit.train(args.work, out, args.minutes, options)
     elif args.stage == "clips":
         import train_dit

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.distributed as dist
 from model import Size, Stream, TextToClip, attention, in_bfloat16
 from optim import Average, Clock, learning_rate, make_optimizers, save, step_all
 from pool import Batch, Pool, Source, encode
@@ -127,6 +128,12 @@ class Working:
         used = [p.grad is not None for p in self.computing]
         rows = [torch.zeros_like(p) if p.grad is None else p.grad for p in self.computing]
         self.gradient.copy_(torch.cat([row.flatten() for row in rows]))
+        if dist.is_initialized():  # the mean over the processes
+            dist.all_reduce(self.gradient)
+            self.gradient /= dist.get_world_size()
+            everywhere = torch.tensor(used, dtype=torch.int32)
+            dist.all_reduce(everywhere)
+            used = [bool(count) for count in everywhere]
         return value.detach(), used
 
     def hand_over(self, used: list[bool]) -> None:
@@ -177,6 +184,7 @@ class Trainer:
         self.average = Average(self.model)
         self.optimizers = make_optimizers([self.model], options.lr, options.muon_lr)
         self.step, self.used = 0, 0.0
+        self.rank = dist.get_rank() if dist.is_initialized() else 0
         self.resume = folder / "dit-train.pt"
         if self.resume.exists():
             state = torch.load(self.resume, weights_only=False, map_location=self.device)
@@ -204,11 +212,11 @@ class Trainer:
 
     def fill(self, most: float) -> None:
         """Every bucket, in about so many seconds at most, and what a clip of the first one cost."""
-        self.source = Source(self.folder, self.prompts, self.device, 13 + self.step)
         self.pools: list[Pool] = []
         if not self.on_cuda:
             self.pools = [Pool(bucket.size, bucket.clips, self.device) for bucket in self.buckets]
             return self.read()
+        self.source = Source(self.folder, self.prompts, self.device, 13 + self.step)
         for bucket in self.buckets:
             count = max(2, round(bucket.clips * self.options.clips))
             pool = Pool(bucket.size, count, self.device)
@@ -304,14 +312,15 @@ class Trainer:
         losses: list[torch.Tensor] = []
         queue: list[torch.cuda.Event] = []
         began, first = clock.used, self.step
-        while not clock.done:
+        torch.manual_seed(1000 * self.step + self.rank)
+        while not self.is_done(clock):
             try:
-                rng = np.random.default_rng((17, self.step))
+                rng = np.random.default_rng((17, self.step, self.rank))
                 losses.append(self.gradients(rng, clock.share))
             except torch.OutOfMemoryError:
                 self.shrink()
                 continue
-            share = learning_rate(clock.share)
+            share = self.of_all(learning_rate(clock.share))
             step_all(
                 self.optimizers,
                 [self.options.muon_lr, self.options.lr],
@@ -327,7 +336,7 @@ class Trainer:
                 if len(queue) > AHEAD:
                     queue.pop(0).synchronize()
             self.refill((clock.used - began) / (self.step - first))
-            if clock.is_time_to_say():
+            if self.rank == 0 and clock.is_time_to_say():
                 print(
                     f"dit step {self.step} {clock.used / 60:.1f} min  "
                     f"loss {float(torch.stack(losses).mean()):.4f}  lr {share:.3f}  "
@@ -335,9 +344,21 @@ class Trainer:
                     flush=True,
                 )
                 losses = []
-            if clock.is_time_to_keep():
+            if self.rank == 0 and clock.is_time_to_keep():
                 self.keep(clock.used)
-        self.keep(clock.used)
+        if self.rank == 0:
+            self.keep(clock.used)
+
+    def of_all(self, value: float) -> float:
+        """The first process's value, so that all do the same."""
+        if not dist.is_initialized():
+            return value
+        told = torch.tensor([value])
+        dist.broadcast(told, 0)
+        return float(told)
+
+    def is_done(self, clock: Clock) -> bool:
+        return bool(self.of_all(float(clock.done)))
 
     def shrink(self) -> None:
         """Half the batch, where the device has no room for the whole."""
@@ -360,15 +381,31 @@ class Options:
     clips: float = 1.0  # of what the buckets say
     compile: bool = False
     graphs: bool = True
+    processes: int = 1  # on a CPU; each has a batch of its own
     lr: float = 2e-3
     muon_lr: float = 3e-3
 
 
-def train(folder: Path, out: Path, minutes: float, options: Options) -> None:
+def _train(rank: int, folder: Path, out: Path, minutes: float, options: Options) -> None:
     torch.backends.cudnn.benchmark = True
     if options.device == "cpu":
         nn.functional.scaled_dot_product_attention = attention
+    if options.processes > 1:
+        torch.set_num_threads(1)
+        torch.set_float32_matmul_precision("high")
+        meeting = (folder / "meeting").absolute().as_uri()
+        dist.init_process_group("gloo", meeting, rank=rank, world_size=options.processes)
     Trainer(folder, out, options).train(minutes)
+    if options.processes > 1:
+        dist.destroy_process_group()
+
+
+def train(folder: Path, out: Path, minutes: float, options: Options) -> None:
+    if options.processes == 1:
+        return _train(0, folder, out, minutes, options)
+    (folder / "meeting").unlink(missing_ok=True)
+    given = (folder, out, minutes, options)
+    torch.multiprocessing.spawn(_train, given, nprocs=options.processes)
 
 
 def encode_clips(folder: Path, out: Path, minutes: float, device: str) -> None:

@@ -241,7 +241,8 @@ def encode_sounds(folder: Path, scenes: list[Scene], seconds: float, device: str
 
 # ---- the vocoder
 
-FRAMES, POOL, POOL_STEPS = 40, 256, 250  # of a piece; clips at hand, and steps until new ones
+FRAMES = {"cpu": 24, "cuda": 40}  # of a piece
+POOL, POOL_STEPS = 256, 250  # clips at hand, and steps until new ones
 WINDOWS = (1024, 512, 256, 128)  # of the spectra that are compared, at each rate
 MEAN, SPREAD, REACH = -6.0, 2.0, 3  # of log-mels; frames the first convolution sees aside
 FAINT = 3e-3  # amplitude under which spectra are alike
@@ -333,11 +334,11 @@ class Pool:
             full.append(sound(part, SEEN, FULL_RATE, device)[..., : FULL * frames * HOP])
         self.mels, self.first, self.full = torch.cat(mels, 1), torch.cat(first), torch.cat(full)
         self.hums = torch.tensor([isinstance(scene, Shapes) for scene in scenes], device=device)
-        self.frames, self.device = frames, device
+        self.frames, self.piece, self.device = frames, FRAMES[device.split(":")[0]], device
 
     def pieces(self, rng: np.random.Generator, count: int) -> tuple[torch.Tensor, ...]:
         """Spectrograms, true or decoded; waves at both rates; which of them are hums."""
-        start = rng.integers(self.frames - FRAMES + 1, size=count)
+        start = rng.integers(self.frames - self.piece + 1, size=count)
         start[:: count // 4] = 0  # a clip's beginning more often
         clip, source, begin = (
             torch.from_numpy(values).to(self.device)
@@ -346,10 +347,10 @@ class Pool:
 
         def cut(whole: torch.Tensor, unit: int) -> torch.Tensor:
             """[count, samples, 2], the pieces' part of [clips, 2, samples]."""
-            places = unit * begin[:, None] + torch.arange(unit * FRAMES, device=self.device)
+            places = unit * begin[:, None] + torch.arange(unit * self.piece, device=self.device)
             return whole[clip[:, None], :, places].transpose(1, 2)
 
-        frames = begin[:, None] + torch.arange(FRAMES, device=self.device)
+        frames = begin[:, None] + torch.arange(self.piece, device=self.device)
         mel = self.mels[source[:, None], clip[:, None], :, frames].transpose(1, 2)
         return mel, cut(self.first, HOP), cut(self.full, FULL * HOP), self.hums[clip]
 
