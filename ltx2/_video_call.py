@@ -29,12 +29,14 @@ class VideoCall(Call):
         session: Opened,
         progress: Callable[[Progress], object] | None = None,
         latents: Callable[[NDArray[np.float32]], object] | None = None,
+        expect: Callable[[dict[str, Any]], object] | None = None,
     ) -> None:
         super().__init__()
         self.session = session
         self.clock = Clock()
         self.progress = progress
         self.latents = latents
+        self.expect = expect
         self.text: Callable[[str], object] | None = None
         # Told after each step: how many are done, the state, what the latents are predicted to be.
         self.stepped: list[Callable[[int, NDArray[np.float32], NDArray[np.float32]], object]] = []

@@ -47,6 +47,7 @@ class Editing(Opened):
         rescale: float | None = None, seed: int | None = None,
         noise: NDArray[np.float32] | None = None, enhance: bool | Enhancing | None = None,
         progress: Callable[[Progress], object] | None = None,
+        expect: Callable[[dict[str, Any]], object] | None = None,
         latents: Callable[[NDArray[np.float32]], object] | None = None,
         preview: Callable[[NDArray[np.uint8]], object] | None = None,
         job: StrPath | tuple[StrPath, StrPath] | None = None,
@@ -59,7 +60,7 @@ class Editing(Opened):
         `t2v`.
         """
         options = chosen(locals(), Making)
-        with VideoCall(self, progress, latents) as call:
+        with VideoCall(self, progress, latents, expect) as call:
             request = Request.of(prompt, options)
             usual = self._usual(request, call)
             request.given.references = read = references_of(references, usual["fps"])
@@ -87,6 +88,7 @@ class Editing(Opened):
         rescale: float | None = None, seed: int | None = None,
         noise: NDArray[np.float32] | None = None, enhance: bool | Enhancing | None = None,
         progress: Callable[[Progress], object] | None = None,
+        expect: Callable[[dict[str, Any]], object] | None = None,
         latents: Callable[[NDArray[np.float32]], object] | None = None,
         preview: Callable[[NDArray[np.uint8]], object] | None = None,
         job: StrPath | tuple[StrPath, StrPath] | None = None,
@@ -99,7 +101,7 @@ class Editing(Opened):
         `t2v`.
         """
         options = chosen(locals(), Making)
-        with VideoCall(self, progress, latents) as call:
+        with VideoCall(self, progress, latents, expect) as call:
             request = Request.of(prompt, options)
             usual = self._usual(request, call)
             most = (options.get("frames") or usual["frames"]) / usual["fps"]
@@ -132,6 +134,7 @@ class Editing(Opened):
         rescale: float | None = None, seed: int | None = None,
         noise: NDArray[np.float32] | None = None, enhance: bool | Enhancing | None = None,
         progress: Callable[[Progress], object] | None = None,
+        expect: Callable[[dict[str, Any]], object] | None = None,
         latents: Callable[[NDArray[np.float32]], object] | None = None,
         preview: Callable[[NDArray[np.uint8]], object] | None = None,
         job: StrPath | tuple[StrPath, StrPath] | None = None,
@@ -150,7 +153,7 @@ class Editing(Opened):
         if not 0 <= start < end < math.inf:
             raise InvalidArgumentError(f"start, end: {start}..{end} are no seconds of a video")
         options = chosen(locals(), Making)
-        with VideoCall(self, progress, latents) as call:
+        with VideoCall(self, progress, latents, expect) as call:
             clip, heard, known = _source(video, sound, sample_rate, options)
             if heard is None and what == "video":
                 known["audio"] = False  # silent it stays
@@ -181,6 +184,7 @@ class Editing(Opened):
         rescale: float | None = None, seed: int | None = None,
         noise: NDArray[np.float32] | None = None, enhance: bool | Enhancing | None = None,
         progress: Callable[[Progress], object] | None = None,
+        expect: Callable[[dict[str, Any]], object] | None = None,
         latents: Callable[[NDArray[np.float32]], object] | None = None,
     ) -> Video:  # fmt: skip
         """A longer video: `more` frames, a multiple of 8, after the given ones or `before` them.
@@ -196,7 +200,7 @@ class Editing(Opened):
         if more < 1 or more % clips.GROUP:
             raise InvalidArgumentError(f"more: {more} is not a multiple of 8")
         options = chosen(locals(), Making)
-        with VideoCall(self, progress, latents) as call:
+        with VideoCall(self, progress, latents, expect) as call:
             clip, heard, known = _source(video, sound, sample_rate, options)
             request = Request.of(prompt, {**known, "frames": None, **options})
             settings = self._fill_in(request, call)
@@ -213,6 +217,11 @@ class Editing(Opened):
             whole = Video(clip.pixels, request.options["fps"])
             if heard is not None:
                 whole = replace(whole, audio=heard.samples, sample_rate=heard.rate)
+            if expect and more > 0:
+                one, _, added = self._piece(request, whole, more, before, context)
+                plan = _repeated(self._plan(one, call), more / added)
+                expect({**plan, "frames": len(whole.frames) + more})
+                call.expect = None  # it is told of all pieces
             while more > 0:
                 whole, added = self._extended(request, whole, more, before, context, call)
                 more -= added
@@ -224,6 +233,13 @@ class Editing(Opened):
         self, request: Request, whole: Video, more: int, before: bool, context: int, call: VideoCall
     ) -> tuple[Video, int]:
         """By one piece, and by how many frames that is."""
+        one, rest, added = self._piece(request, whole, more, before, context)
+        return _joined(whole, self._generate(one, call, None, None), rest, before), added
+
+    def _piece(
+        self, request: Request, whole: Video, more: int, before: bool, context: int
+    ) -> tuple[Request, int, int]:
+        """What the next piece is made by, how many frames it does not see, how many it adds."""
         kept = min(context, clips.whole_count(len(whole.frames)))
         added = min(more, (request.options["frames"] - kept) // clips.GROUP * clips.GROUP)
         rest = len(whole.frames) - kept
@@ -238,7 +254,7 @@ class Editing(Opened):
             count = round(kept / whole.fps * whole.sample_rate)
             part = sounds.lasting(whole.audio[at : at + count], count)
             one.given.sound = sounds.Sound(part, whole.sample_rate)
-        return _joined(whole, self._generate(one, call, None, None), rest, before), added
+        return one, rest, added
 
     @checked
     def upscale(
@@ -300,6 +316,14 @@ def _heard_with(request: Request, sound: Sound | None) -> Sound | None:
         return sound
     _log.warning("the video's sound is left out, as the new one has none")
     return None
+
+
+def _repeated(plan: dict[str, Any], times: float) -> dict[str, Any]:
+    """Of pieces that are alike, the last maybe shorter."""
+    last = times - int(times)
+    stages = plan["stages"] * int(times)
+    stages += [{**stage, "seconds": last * stage["seconds"]} for stage in plan["stages"] if last]
+    return {**plan, "stages": stages, "seconds": times * plan["seconds"]}
 
 
 def _joined(whole: Video, piece: Video, rest: int, before: bool) -> Video:

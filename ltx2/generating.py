@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import platform
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from . import cache, enhancing, jobs
-from ._native import c_text, lib, string
+from . import enhancing, jobs
 from ._video_call import VideoCall
 from .awaiting import awaited
 from .enhancing import Enhanced, Enhancing
@@ -39,6 +36,7 @@ class Generating(Opened):
         rescale: float | None = None, seed: int | None = None,
         noise: NDArray[np.float32] | None = None, enhance: bool | Enhancing | None = None,
         progress: Callable[[Progress], object] | None = None,
+        expect: Callable[[dict[str, Any]], object] | None = None,
         latents: Callable[[NDArray[np.float32]], object] | None = None,
         preview: Callable[[NDArray[np.uint8]], object] | None = None,
         job: StrPath | tuple[StrPath, StrPath] | None = None,
@@ -48,7 +46,8 @@ class Generating(Opened):
         With `enhance` the text encoder writes more words first; a mapping says how, as the options
         of `Session.enhance` do.
 
-        `progress` is called on this thread, at least at each step; `latents` once, with the final
+        `progress` is called on this thread, at least at each step; `expect` once, before the work,
+        with what it will take, as `plan` says; `latents` once, with the final
         latents before they are decoded, so that nothing is lost if that fails: `decode` takes them.
         `preview` is called after each step with a small picture of each latent frame, [frames',
         height, width, 3] of uint8.
@@ -62,7 +61,7 @@ class Generating(Opened):
         CancelledError after `cancel()`.
         """
         options = chosen(locals(), Making)
-        with VideoCall(self, progress, latents) as call:
+        with VideoCall(self, progress, latents, expect) as call:
             request = Request.of(prompt, options)
             return self._generate(request, call, preview, self._new_job(request, job))
 
@@ -82,6 +81,7 @@ class Generating(Opened):
         rescale: float | None = None, seed: int | None = None,
         noise: NDArray[np.float32] | None = None, enhance: bool | Enhancing | None = None,
         progress: Callable[[Progress], object] | None = None,
+        expect: Callable[[dict[str, Any]], object] | None = None,
         latents: Callable[[NDArray[np.float32]], object] | None = None,
         preview: Callable[[NDArray[np.uint8]], object] | None = None,
         job: StrPath | tuple[StrPath, StrPath] | None = None,
@@ -105,7 +105,7 @@ class Generating(Opened):
         pictures = image if isinstance(image, Mapping) else {0: image}
         if not pictures:
             raise InvalidArgumentError("image: none is given")
-        with VideoCall(self, progress, latents) as call:
+        with VideoCall(self, progress, latents, expect) as call:
             request = Request.of(prompt, options)
             request.add_images(pictures, crf)
             request.given.keyframes = keyframes
@@ -120,6 +120,7 @@ class Generating(Opened):
         job: StrPath,
         *,
         progress: Callable[[Progress], object] | None = None,
+        expect: Callable[[dict[str, Any]], object] | None = None,
         latents: Callable[[NDArray[np.float32]], object] | None = None,
         preview: Callable[[NDArray[np.uint8]], object] | None = None,
     ) -> Video:
@@ -128,7 +129,7 @@ class Generating(Opened):
         On the same device it has the same bits as without the interruption, whatever `threads` is.
         The model must be the job's: else InvalidArgumentError. All else as in `t2v`.
         """
-        with VideoCall(self, progress, latents) as call:
+        with VideoCall(self, progress, latents, expect) as call:
             begun = jobs.Job.load(job)
             return self._generate(begun.request, call, preview, begun)
 
@@ -139,6 +140,7 @@ class Generating(Opened):
         images: StrPath | Sequence[StrPath] = (),
         *,
         progress: Callable[[Progress], object] | None = None,
+        expect: Callable[[dict[str, Any]], object] | None = None,
         latents: Callable[[NDArray[np.float32]], object] | None = None,
         preview: Callable[[NDArray[np.uint8]], object] | None = None,
         job: StrPath | tuple[StrPath, StrPath] | None = None,
@@ -149,7 +151,7 @@ class Generating(Opened):
         says so if the model is another one. A file holds no pictures: those that the clip passes
         through are given again, in any order. All else as in `t2v`.
         """
-        with VideoCall(self, progress, latents) as call:
+        with VideoCall(self, progress, latents, expect) as call:
             request, parts = jobs.recipe(video, images)
             return self._generate(request, call, preview, self._new_job(request, job), parts)
 
@@ -247,18 +249,4 @@ class Generating(Opened):
         with VideoCall(self, progress) as call:
             request = Request.of(prompt, options)
             request.add_images(pictures, crf)
-            params, call.inputs = request.params()
-            machine = f"{string(lib.ltx2_version())}, {platform.node()}, {self._computes}"
-            speeds = cache.load("speeds.json")
-            before = c_text("speeds", json.dumps(speeds.get(machine, {})))
-            text = self._run(
-                lambda session, params, out: lib.ltx2_session_plan(session, params, before, out),
-                params,
-                call,
-                ("char **", lib.ltx2_text_free),
-            )
-        plan: dict[str, Any] = json.loads(string(text))
-        found = plan.pop("speeds")
-        if found != speeds.get(machine) and not plan["busy"]:
-            cache.store("speeds.json", {**speeds, machine: found})
-        return plan
+            return self._plan(request, call)

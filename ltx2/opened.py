@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import platform
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -19,9 +20,9 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from . import demo_limits, enhancing, jobs, preview, runs
+from . import cache, demo_limits, enhancing, jobs, preview, runs
 from ._calls import under_way
-from ._native import check, ffi, lib, string
+from ._native import c_text, check, ffi, lib, string
 from ._video_call import VideoCall, callback, latents_view, video_of, view
 from .errors import CancelledError, InvalidArgumentError
 from .model_files import DEMO, StrPath
@@ -149,6 +150,8 @@ class Opened:
         about = runs.about(model=self._model, variant=kind, device=settings["device"], parts=parts)
         if "loras" in settings:
             about["loras"] = settings["loras"]
+        if call.expect:
+            call.expect(self._plan(request, call))
         runs.begin(about, request.options)
         for words in demo_limits.warnings(request.prompt, request.options) if self._demo else ():
             _log.warning("%s", words)
@@ -169,6 +172,24 @@ class Opened:
         owner = self._run(lib.ltx2_session_generate, params, call)
         del on_latents, on_state
         return spliced(video_of(owner, {**request.metadata(), **about}), request.given)
+
+    def _plan(self, request: Request, call: VideoCall) -> dict[str, Any]:
+        """What the request would take; how fast this machine is, is kept in the user's cache."""
+        params, call.inputs = request.params()
+        machine = f"{string(lib.ltx2_version())}, {platform.node()}, {self._computes}"
+        speeds = cache.load("speeds.json")
+        before = c_text("speeds", json.dumps(speeds.get(machine, {})))
+        text = self._run(
+            lambda session, params, out: lib.ltx2_session_plan(session, params, before, out),
+            params,
+            call,
+            ("char **", lib.ltx2_text_free),
+        )
+        plan: dict[str, Any] = json.loads(string(text))
+        found = plan.pop("speeds")
+        if found != speeds.get(machine) and not plan["busy"]:
+            cache.store("speeds.json", {**speeds, machine: found})
+        return plan
 
     def _fill_in(self, request: Request, call: VideoCall) -> dict[str, Any]:
         """The request with every default in it; what C says of it."""

@@ -15,6 +15,7 @@ import pytest
 import ltx2
 from ltx2 import cache, cli
 from ltx2._native import c_text, check, ffi, lib, string
+from ltx2.commands.plans import TimeLeft
 from ltx2.request import Request
 
 PROMPT = "a red circle moves right on a blue background"
@@ -39,6 +40,44 @@ def test_a_plan_has_every_stage_and_what_will_be_made() -> None:
     own = max(stage["copied"] + stage["activations"] for stage in plan["stages"])
     assert plan["memory"]["own"] == own <= plan["memory"]["with_mapped"]
     assert plan["fits"] and "nearest" not in plan
+
+
+def test_each_call_says_what_it_takes_before_it_begins() -> None:
+    plans: list[dict[str, Any]] = []
+    options: dict[str, Any] = {"steps": 2, "seed": 1, "audio": False, "expect": plans.append}
+    with ltx2.Session() as session:
+        clip = session.t2v(PROMPT, width=64, height=64, frames=17, **options)
+        session.retake(PROMPT, clip, 0.0, 0.2, **options)
+        longer = session.extend(PROMPT, clip, 16, frames=25, context=17, **options)
+        with pytest.raises(ZeroDivisionError):
+            session.t2v(PROMPT, frames=9, steps=1, expect=lambda _plan: 1 / 0)
+    made, again, pieces = plans  # of all pieces one plan
+    assert [plan["frames"] for plan in plans] == [17, 17, len(longer.frames)] == [17, 17, 33]
+    stages = [[stage["stage"] for stage in plan["stages"]] for plan in plans]
+    assert stages[0] == ["text", "denoise", "decode"]
+    assert stages[1] == ["text", "image", "denoise", "decode"]
+    assert stages[2] == 2 * ["image", "denoise", "decode"]
+    assert made["seconds"] < again["seconds"] < pieces["seconds"]
+
+
+def test_what_is_left_of_a_run_in_pieces() -> None:
+    piece = [{"stage": "denoise", "seconds": 2.0}, {"stage": "decode", "seconds": 1.0}]
+    left = TimeLeft({"stages": 2 * piece})
+
+    def done(stage: str, done: int, total: int) -> float | None:
+        return left.done(ltx2.Progress(stage, done, total))
+
+    assert done("load", 1, 3) is None
+    assert done("denoise", 1, 2) == pytest.approx(1 / 6)
+    assert done("decode", 1, 1) == done("denoise", 0, 2) == pytest.approx(0.5)
+    assert done("decode", 2, 2) == 1
+
+
+def test_what_another_run_did_took_this_one_no_time() -> None:
+    left = TimeLeft({"stages": [{"stage": "denoise", "seconds": 100.0}]})
+    assert left.at(ltx2.Progress("denoise", 9, 10)) == pytest.approx(10)
+    left.began -= 3.0  # seconds for another twentieth: as many again are left
+    assert left.at(ltx2.Progress("denoise", 19, 20)) == pytest.approx(3, abs=0.1)
 
 
 def planned(session: ltx2.Session, speeds: str, **options: Any) -> dict[str, Any]:

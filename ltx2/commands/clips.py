@@ -179,4 +179,4 @@ def upscale(video: str, **options: Any) -> None:
     def make(session: ltx2.Session, wanted: dict[str, Any]) -> ltx2.Video:
         return session.upscale(source, **wanted)
 
-    make_video(make, options, f"{Path(video).stem} large")
+    make_video(make, options, f"{Path(video).stem} large", planned=False)

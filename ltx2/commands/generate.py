@@ -52,7 +52,6 @@ def t2v(prompt: str | None, prompts: str | None, features: str | None, **options
         lambda session, wanted: session.t2v(text, **wanted),
         options,
         name_of(text),
-        plan=lambda session, wanted: session.plan(text, **wanted),
     )
 
 
@@ -85,7 +84,6 @@ def i2v(
         lambda session, wanted: session.i2v(text, chosen, crf=crf, keyframes=keyframes, **wanted),
         options,
         name_of(text),
-        plan=lambda session, wanted: session.plan(text, chosen, crf=crf, **wanted),
     )
 
 
@@ -114,7 +112,11 @@ def decode(latents: str, **options: Any) -> None:
     values = load_array("latents", latents)
     size = _video_size(values.shape)
     make_video(
-        lambda session, wanted: session.decode(values, **wanted), options, Path(latents).stem, size
+        lambda session, wanted: session.decode(values, **wanted),
+        options,
+        Path(latents).stem,
+        size,
+        planned=False,
     )
 
 

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     Make = Callable[[ltx2.Session, dict[str, Any]], ltx2.Video]
-    Plan = Callable[[ltx2.Session, dict[str, Any]], dict[str, Any]]
 
 _WATCHING = {"latents": "--save-latents", "preview": "--preview"}
 
@@ -57,18 +56,18 @@ def make_video(
     options: dict[str, Any],
     name: str,
     size: Mapping[str, Any] | None = None,
-    plan: Plan | None = None,
     resumed: str | None = None,
+    planned: bool = True,
 ) -> str:
     """Make one clip of all that the command line says: check the output, open, plan, make, save.
 
     Returns its path. `name` is what it is called where nothing else is said, with the seed if there
     is one; `size` the video's, where no option says it; `resumed` the job that goes once it is
-    saved.
+    saved; `planned` whether `make` can say what it takes.
     """
     as_json, yes = options.pop("as_json"), options.pop("yes")
     opening = {name: options.pop(name) for name in OPENING}
-    clip = Clip(make, plan, options, name, resumed)
+    clip = Clip(make, options, name, resumed, planned)
     clip.check({**options, **(size or {})}, yes=yes)
     with opened(opening) as session, closing(ProgressLine()) as line:
         video = clip.made(session, line)
@@ -94,10 +93,10 @@ class Clip:
     """One clip: how it is made, with which options, and where it goes."""
 
     def __init__(
-        self, make: Make, plan: Plan | None, options: dict[str, Any], name: str,
-        resumed: str | None = None,
+        self, make: Make, options: dict[str, Any], name: str, resumed: str | None = None,
+        planned: bool = True,
     ) -> None:  # fmt: skip
-        self.make, self.plan = make, plan
+        self.make, self.planned = make, planned
         given = options.pop("output")
         self.job: str | None = options.pop("job", None)
         self.finished = self.job or resumed  # once it is saved
@@ -117,8 +116,8 @@ class Clip:
 
     def made(self, session: ltx2.Session, line: ProgressLine) -> ltx2.Video:
         wanted = self.wanted = with_frames(self.wanted, self.duration, session)
-        if self.plan and not session.is_demo:  # which is done before a plan is
-            self._expect(session, line)
+        if self.planned and not session.is_demo:  # which is done before a plan is
+            wanted["expect"] = _expecting(line)
         if "preview" in wanted:
             rate = (wanted.get("fps") or 24) / 8  # of latent frames
             wanted["preview"] = _preview(wanted["preview"], rate, line)
@@ -128,13 +127,16 @@ class Clip:
             wanted["job"] = (self.job, self.output.path)
         return self.make(session, {**wanted, "progress": line.show})
 
-    def _expect(self, session: ltx2.Session, line: ProgressLine) -> None:
-        """A run that takes long begins with what it will take."""
-        assert self.plan is not None
-        known = {name: value for name, value in self.wanted.items() if name not in _WATCHING}
-        planned = self.plan(session, known)
-        line.expect(planned)
-        said().cost = plans.summary(planned) if planned["seconds"] > plans.LONG else ""
+
+def _expecting(line: ProgressLine) -> Callable[[dict[str, Any]], None]:
+    """A run that takes long begins with what it will take."""
+    here = said()
+
+    def expect(plan: dict[str, Any]) -> None:
+        line.expect(plan)
+        here.cost = plans.summary(plan) if plan["seconds"] > plans.LONG else ""
+
+    return expect
 
 
 def wanted_of(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -89,10 +89,7 @@ def _make_one(
             return session.t2v(prompt, **wanted)
         return session.i2v(prompt, image, keyframes=keyframes, **wanted)
 
-    def plan(session: ltx2.Session, wanted: dict[str, Any]) -> dict[str, Any]:
-        return session.plan(prompt, image, **wanted)
-
-    clip = Clip(make, plan, options, prompt)
+    clip = Clip(make, options, prompt)
     clip.check(options, yes=yes)
     with closing(ProgressLine()) as progress:
         video = clip.made(session, progress)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -132,7 +132,7 @@ class Source:
                 break
 
 
-def encode(folder: Path, source: Source, minutes: float, shares: dict[Size, float]) -> None:
+def encode(folder: Path, source: Source, minutes: float, shares: Mapping[Size, float]) -> None:
     """Writes encoded clips of each size, in its share of the time, to `folder`.
 
     For a CPU, where this takes about as long as training on them: it has a core of its own.

@@ -215,7 +215,8 @@ class Trainer:
         self.pools: list[Pool] = []
         if not self.on_cuda:
             self.pools = [Pool(bucket.size, bucket.clips, self.device) for bucket in self.buckets]
-            return self.read()
+            self.read()
+            return
         self.source = Source(self.folder, self.prompts, self.device, 13 + self.step)
         for bucket in self.buckets:
             count = max(2, round(bucket.clips * self.options.clips))
@@ -402,7 +403,8 @@ def _train(rank: int, folder: Path, out: Path, minutes: float, options: Options)
 
 def train(folder: Path, out: Path, minutes: float, options: Options) -> None:
     if options.processes == 1:
-        return _train(0, folder, out, minutes, options)
+        _train(0, folder, out, minutes, options)
+        return
     (folder / "meeting").unlink(missing_ok=True)
     given = (folder, out, minutes, options)
     torch.multiprocessing.spawn(_train, given, nprocs=options.processes)

@@ -311,9 +311,14 @@ def official(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 def load_vocoder(folder: Path, device: str) -> Any:
     vocoder = VocoderConfigurator.from_config(CONFIG)
     path = folder / "vocoder.pt"
-    trained = torch.load(path, map_location="cpu") if path.exists() else official(new_vocoder().state_dict())
+    trained = (
+        torch.load(path, map_location="cpu")
+        if path.exists()
+        else official(new_vocoder().state_dict())
+    )
     vocoder.load_state_dict(trained)
-    return vocoder.eval().requires_grad_(False).to(device)
+    vocoder.eval().requires_grad_(False)
+    return vocoder.to(device)
 
 
 class Pool:
