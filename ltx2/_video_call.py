@@ -11,13 +11,16 @@ import numpy as np
 
 from ._calls import Call
 from ._native import ffi, keep, raise_kept, string
+from .profile import Profile
 from .video import Clock, Progress, Video
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import TracebackType
 
     from numpy.typing import NDArray
 
+    from .model_files import StrPath
     from .opened import Opened
 
 
@@ -30,6 +33,7 @@ class VideoCall(Call):
         progress: Callable[[Progress], object] | None = None,
         latents: Callable[[NDArray[np.float32]], object] | None = None,
         expect: Callable[[dict[str, Any]], object] | None = None,
+        profile: StrPath | None = None,
     ) -> None:
         super().__init__()
         self.session = session
@@ -37,6 +41,7 @@ class VideoCall(Call):
         self.progress = progress
         self.latents = latents
         self.expect = expect
+        self.profile = Profile(profile) if profile is not None else None
         self.text: Callable[[str], object] | None = None
         # Told after each step: how many are done, the state, what the latents are predicted to be.
         self.stepped: list[Callable[[int, NDArray[np.float32], NDArray[np.float32]], object]] = []
@@ -44,6 +49,16 @@ class VideoCall(Call):
 
     def abandon(self) -> None:
         self.session.abandon(self)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        super().__exit__(kind, error, traceback)
+        if self.profile:
+            self.profile.save()
 
     def on_progress(self, progress: Any, _user_data: Any) -> bool:
         raise_kept()  # by the log function
@@ -59,6 +74,11 @@ class VideoCall(Call):
     def on_text(self, text: Any, _user_data: Any) -> bool:
         if self.text and not self.cancelled:
             self.text(string(text))
+        return not self.cancelled
+
+    def on_span(self, span: Any, _user_data: Any) -> bool:
+        if self.profile and not self.cancelled:
+            self.profile.add(string(span.kind), string(span.name), span.begin, span.seconds)
         return not self.cancelled
 
     def on_state(self, state: Any, _user_data: Any) -> bool:

@@ -50,6 +50,7 @@ class Editing(Opened):
         expect: Callable[[dict[str, Any]], object] | None = None,
         latents: Callable[[NDArray[np.float32]], object] | None = None,
         preview: Callable[[NDArray[np.uint8]], object] | None = None,
+        profile: StrPath | None = None,
         job: StrPath | tuple[StrPath, StrPath] | None = None,
     ) -> Video:  # fmt: skip
         """A video from text and reference videos, as an IC-LoRA of the session has learnt to.
@@ -60,7 +61,7 @@ class Editing(Opened):
         `t2v`.
         """
         options = chosen(locals(), Making)
-        with VideoCall(self, progress, latents, expect) as call:
+        with VideoCall(self, progress, latents, expect, profile) as call:
             request = Request.of(prompt, options)
             usual = self._usual(request, call)
             request.given.references = read = references_of(references, usual["fps"])
@@ -91,6 +92,7 @@ class Editing(Opened):
         expect: Callable[[dict[str, Any]], object] | None = None,
         latents: Callable[[NDArray[np.float32]], object] | None = None,
         preview: Callable[[NDArray[np.uint8]], object] | None = None,
+        profile: StrPath | None = None,
         job: StrPath | tuple[StrPath, StrPath] | None = None,
     ) -> Video:  # fmt: skip
         """A video to a sound, which it keeps as it is.
@@ -101,7 +103,7 @@ class Editing(Opened):
         `t2v`.
         """
         options = chosen(locals(), Making)
-        with VideoCall(self, progress, latents, expect) as call:
+        with VideoCall(self, progress, latents, expect, profile) as call:
             request = Request.of(prompt, options)
             usual = self._usual(request, call)
             most = (options.get("frames") or usual["frames"]) / usual["fps"]
@@ -137,6 +139,7 @@ class Editing(Opened):
         expect: Callable[[dict[str, Any]], object] | None = None,
         latents: Callable[[NDArray[np.float32]], object] | None = None,
         preview: Callable[[NDArray[np.uint8]], object] | None = None,
+        profile: StrPath | None = None,
         job: StrPath | tuple[StrPath, StrPath] | None = None,
     ) -> Video:  # fmt: skip
         """A video in which the seconds from `start` to `end` are made anew.
@@ -153,7 +156,7 @@ class Editing(Opened):
         if not 0 <= start < end < math.inf:
             raise InvalidArgumentError(f"start, end: {start}..{end} are no seconds of a video")
         options = chosen(locals(), Making)
-        with VideoCall(self, progress, latents, expect) as call:
+        with VideoCall(self, progress, latents, expect, profile) as call:
             clip, heard, known = _source(video, sound, sample_rate, options)
             if heard is None and what == "video":
                 known["audio"] = False  # silent it stays
@@ -186,6 +189,7 @@ class Editing(Opened):
         progress: Callable[[Progress], object] | None = None,
         expect: Callable[[dict[str, Any]], object] | None = None,
         latents: Callable[[NDArray[np.float32]], object] | None = None,
+        profile: StrPath | None = None,
     ) -> Video:  # fmt: skip
         """A longer video: `more` frames, a multiple of 8, after the given ones or `before` them.
 
@@ -200,7 +204,7 @@ class Editing(Opened):
         if more < 1 or more % clips.GROUP:
             raise InvalidArgumentError(f"more: {more} is not a multiple of 8")
         options = chosen(locals(), Making)
-        with VideoCall(self, progress, latents, expect) as call:
+        with VideoCall(self, progress, latents, expect, profile) as call:
             clip, heard, known = _source(video, sound, sample_rate, options)
             request = Request.of(prompt, {**known, "frames": None, **options})
             settings = self._fill_in(request, call)

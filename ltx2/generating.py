@@ -39,6 +39,7 @@ class Generating(Opened):
         expect: Callable[[dict[str, Any]], object] | None = None,
         latents: Callable[[NDArray[np.float32]], object] | None = None,
         preview: Callable[[NDArray[np.uint8]], object] | None = None,
+        profile: StrPath | None = None,
         job: StrPath | tuple[StrPath, StrPath] | None = None,
     ) -> Video:  # fmt: skip
         """A video from text, or from features that `encode` made of one.
@@ -50,7 +51,8 @@ class Generating(Opened):
         with what it will take, as `plan` says; `latents` once, with the final
         latents before they are decoded, so that nothing is lost if that fails: `decode` takes them.
         `preview` is called after each step with a small picture of each latent frame, [frames',
-        height, width, 3] of uint8.
+        height, width, 3] of uint8. `profile` is a file that gets what took how long, down to the
+        kernels of each block: https://ui.perfetto.dev opens it.
 
         `job` is a file that has after each step what is needed to go on: `resume` does. It must not
         exist yet, and stays until it is removed; a pair also says where the video will be saved,
@@ -61,7 +63,7 @@ class Generating(Opened):
         CancelledError after `cancel()`.
         """
         options = chosen(locals(), Making)
-        with VideoCall(self, progress, latents, expect) as call:
+        with VideoCall(self, progress, latents, expect, profile) as call:
             request = Request.of(prompt, options)
             return self._generate(request, call, preview, self._new_job(request, job))
 
@@ -84,6 +86,7 @@ class Generating(Opened):
         expect: Callable[[dict[str, Any]], object] | None = None,
         latents: Callable[[NDArray[np.float32]], object] | None = None,
         preview: Callable[[NDArray[np.uint8]], object] | None = None,
+        profile: StrPath | None = None,
         job: StrPath | tuple[StrPath, StrPath] | None = None,
     ) -> Video:  # fmt: skip
         """A video from text that passes through pictures.
@@ -105,7 +108,7 @@ class Generating(Opened):
         pictures = image if isinstance(image, Mapping) else {0: image}
         if not pictures:
             raise InvalidArgumentError("image: none is given")
-        with VideoCall(self, progress, latents, expect) as call:
+        with VideoCall(self, progress, latents, expect, profile) as call:
             request = Request.of(prompt, options)
             request.add_images(pictures, crf)
             request.given.keyframes = keyframes
@@ -123,13 +126,14 @@ class Generating(Opened):
         expect: Callable[[dict[str, Any]], object] | None = None,
         latents: Callable[[NDArray[np.float32]], object] | None = None,
         preview: Callable[[NDArray[np.uint8]], object] | None = None,
+        profile: StrPath | None = None,
     ) -> Video:
         """The video of a job that did not come to its end, from the last step that was saved.
 
         On the same device it has the same bits as without the interruption, whatever `threads` is.
         The model must be the job's: else InvalidArgumentError. All else as in `t2v`.
         """
-        with VideoCall(self, progress, latents, expect) as call:
+        with VideoCall(self, progress, latents, expect, profile) as call:
             begun = jobs.Job.load(job)
             return self._generate(begun.request, call, preview, begun)
 
@@ -143,6 +147,7 @@ class Generating(Opened):
         expect: Callable[[dict[str, Any]], object] | None = None,
         latents: Callable[[NDArray[np.float32]], object] | None = None,
         preview: Callable[[NDArray[np.uint8]], object] | None = None,
+        profile: StrPath | None = None,
         job: StrPath | tuple[StrPath, StrPath] | None = None,
     ) -> Video:
         """The clip of a file that `Video.save` wrote, made again from what its metadata says.
@@ -151,7 +156,7 @@ class Generating(Opened):
         says so if the model is another one. A file holds no pictures: those that the clip passes
         through are given again, in any order. All else as in `t2v`.
         """
-        with VideoCall(self, progress, latents, expect) as call:
+        with VideoCall(self, progress, latents, expect, profile) as call:
             request, parts = jobs.recipe(video, images)
             return self._generate(request, call, preview, self._new_job(request, job), parts)
 

@@ -169,8 +169,12 @@ class Opened:
         params, call.inputs = request.params()
         params.latents = on_latents = callback("ltx2_latents_fn", call.on_latents)
         params.state = on_state = callback("ltx2_state_fn", call.on_state)
+        on_span = None
+        if call.profile:
+            params.span = on_span = callback("ltx2_span_fn", call.on_span)
+            call.profile.begin()
         owner = self._run(lib.ltx2_session_generate, params, call)
-        del on_latents, on_state
+        del on_latents, on_state, on_span
         return spliced(video_of(owner, {**request.metadata(), **about}), request.given)
 
     def _plan(self, request: Request, call: VideoCall) -> dict[str, Any]:

@@ -24,7 +24,7 @@ ROOT = Path(__file__).parent.parent
 NOT_OPTIONS = {
     "size", "prompt", "images", "image_count", "noise_count", "progress", "latents", "user_data",
     "features", "resume", "state", "keyframes", "references", "reference_count", "source", "sound",
-    "begin", "retake_start", "retake_end", "retake_what",
+    "begin", "retake_start", "retake_end", "retake_what", "span",
 }  # fmt: skip
 
 
@@ -39,7 +39,7 @@ def test_options_are_the_fields_of_the_struct_and_the_flags_of_the_commands() ->
     fields = {name for name, _ in ffi.typeof("ltx2_video_params").fields} - NOT_OPTIONS
     assert set(ltx2.Options.__annotations__) == fields
     own = {"latents", "output", "model", "device", "threads", "low_memory"}
-    own |= {"as_json", "verbose", "features", "preview", "job", "loras"}
+    own |= {"as_json", "verbose", "features", "preview", "profile", "job", "loras"}
     own |= {"enhance", "enhance_instructions", "yes", "quiet", "duration"}
     for command, positional in (
         ("t2v", {"prompt", "prompts"}),

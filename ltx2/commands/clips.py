@@ -18,6 +18,7 @@ from .flags import (
     generation,
     opening_flags,
     output_flag,
+    profile_flag,
     watching,
 )
 from .generate import chosen_images, name_of, prompt_or_features
@@ -144,6 +145,7 @@ def retake(
 @_sound
 @field("frames")
 @_sampling
+@profile_flag
 @output_flag
 @opening_flags
 def extend(prompt: str, video: str, more: int, sound: str | None, **options: Any) -> None:

@@ -132,6 +132,11 @@ crf_flag = click.option(
     "--crf", type=int, default=CRF, show_default=True,
     help="How strongly an image is compressed before use; 0 not at all.",
 )  # fmt: skip
+profile_flag = click.option(
+    "--profile", metavar="FILE", type=click.Path(dir_okay=False),
+    help="Write there, as .json, what took how long, down to the kernels; ui.perfetto.dev opens "
+    "it.",
+)  # fmt: skip
 watching = applied([
     click.option("--save-latents", "--latents", "latents", metavar="FILE",
                  type=click.Path(dir_okay=False),
@@ -139,6 +144,7 @@ watching = applied([
     click.option("--preview", metavar="FILE", type=click.Path(dir_okay=False, allow_dash=True),
                  help="Draw a small picture of the clip after each step: .png (a sheet), .gif or "
                  ".webp; it is shown in the terminal too, and only there where FILE is -."),
+    profile_flag,
 ])  # fmt: skip
 keeping = click.option(
     "--job", metavar="FILE", type=click.Path(dir_okay=False),

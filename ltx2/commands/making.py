@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     Make = Callable[[ltx2.Session, dict[str, Any]], ltx2.Video]
 
-_WATCHING = {"latents": "--save-latents", "preview": "--preview"}
+_WATCHING = {"latents": "--save-latents", "preview": "--preview", "profile": "--profile"}
 
 
 def opened(options: Mapping[str, Any], *, keep_loaded: bool = False) -> ltx2.Session:

@@ -21,7 +21,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _LONGEST = 1 << 24  # bytes of a file of prompts
-_ONE_FILE = {"latents": "--save-latents", "preview": "--preview", "job": "--job"}
+_ONE_FILE = {
+    "latents": "--save-latents",
+    "preview": "--preview",
+    "profile": "--profile",
+    "job": "--job",
+}
 
 
 def make_videos(path: str, options: dict[str, Any]) -> None:

@@ -191,6 +191,14 @@ typedef struct ltx2_state {
 /* Receives the state after each step; it is gone after the call. Returning false stops. */
 typedef bool (*ltx2_state_fn)(const ltx2_state * state, void * user_data);
 
+/* What took how long: a "stage", in it a "graph", as a block is one, in that a "node", which is what
+   one kernel does. Told as it ends; returning false stops, as with progress. */
+typedef struct ltx2_span {
+    const char * kind, * name;
+    double begin, seconds;             /* begin: since the call's */
+} ltx2_span;
+typedef bool (*ltx2_span_fn)(const ltx2_span * span, void * user_data);
+
 typedef struct ltx2_video_params {
     size_t size;
 
@@ -254,6 +262,8 @@ typedef struct ltx2_video_params {
     int32_t begin;                     /* frame of the video where both begin, a multiple of 8 */
     float retake_start, retake_end;    /* seconds of the video that are made anew; default: none */
     const char * retake_what;          /* of both: "video" or "audio"; default: both */
+
+    ltx2_span_fn span;                 /* default: nothing is measured */
 } ltx2_video_params;
 
 typedef struct ltx2_frames_params {    /* frames to encode */

@@ -2,6 +2,7 @@
 
 #include "base/finite.h"
 #include "base/log.h"
+#include "trace.h"
 
 #include <algorithm>
 #include <cmath>
@@ -238,7 +239,10 @@ Request Session::request(const ltx2_video_params & params) {
 }
 
 std::unique_ptr<Video> Session::make(const ltx2_video_params & params) {
-    const Progress progress(params.progress, params.user_data, &closed_);
+    Progress progress(params.progress, params.user_data, &closed_);
+    std::optional<Trace> trace;
+    if (params.span)
+        progress.watch = &trace.emplace(params.span, params.user_data);
     const Request want = request(params);
     check_memory(want);
     const std::vector<TextFeatures> texts = encode(want, progress);
@@ -251,6 +255,8 @@ std::unique_ptr<Video> Session::make(const ltx2_video_params & params) {
         take(sound_of(want), *video);
     else if (want.audio)
         decode_sound(made.audio, *video, progress);
+    if (trace)
+        trace->end();
     return video;
 }
 

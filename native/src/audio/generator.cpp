@@ -208,6 +208,7 @@ std::vector<float> Generator::in_one_piece(Device & device, const float * frames
     int64_t channels = config_.channels;
     for (size_t i = 0; i < stages_.size(); ++i) {
         Graph g(device, steps.progress);
+        g.named("ups." + std::to_string(i));
         Tensor y = x.tensor;
         if (i == 0)
             y = convolved(g, conv_pre_,

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "base/error.h"
+#include "base/watch.h"
 
 #include <atomic>
 #include <chrono>
@@ -38,6 +39,8 @@ public:
     void operator()(const char * stage, int done, int total) const {
         last_ = {stage, done, total};
         reported_ = std::chrono::steady_clock::now();
+        if (watch)
+            watch->stage(stage);
         if (stops())
             fail_stopped();
     }
@@ -57,6 +60,8 @@ public:
         fail(LTX2_STATUS_CANCELLED, "%s: cancelled at %d of %d", last_.stage, last_.done,
              last_.total);
     }
+
+    Watch * watch = nullptr; // or nobody
 
 private:
     // Never throws: ggml's frames, and its threads that wait for this one, would not survive it.

@@ -236,6 +236,7 @@ void DitRun::run_blocks(Kept Way::*x, int first, int last, Pass pass, const Prog
     for (int i = first; i < last; ++i) {
         dit_.store_.use_layer(static_cast<size_t>(i), ways_[0].tokens);
         Graph g(device_, progress, 1024);
+        g.named(path + std::to_string(i));
         std::vector<StreamInput> in;
         for (const Way & way : ways_)
             in.push_back(input_of(way, x, i, pass));

@@ -50,17 +50,19 @@ ggml_status CpuRunner::compute_part(ggml_cgraph * graph, const Progress & progre
 }
 
 ggml_status CpuRunner::compute(ggml_cgraph * graph, const Progress & progress) {
+    Watch * const watch = progress.watch;
     if (!watch)
         return compute_part(graph, progress);
+    // Nodes are graphs of their own.
     const ContextPtr context = make_context(1);
     ggml_cgraph * one = ggml_new_graph_custom(context.get(), 1, false);
     ggml_status status = GGML_STATUS_SUCCESS;
     for (int i = 0; i < ggml_graph_n_nodes(graph) && status == GGML_STATUS_SUCCESS; ++i) {
         ggml_graph_clear(one);
         ggml_graph_add_node(one, ggml_graph_node(graph, i));
-        watch(ggml_graph_node(graph, i), true);
+        watch->node(ggml_graph_node(graph, i), true);
         status = compute_part(one, progress);
-        watch(ggml_graph_node(graph, i), false);
+        watch->node(ggml_graph_node(graph, i), false);
     }
     return status;
 }

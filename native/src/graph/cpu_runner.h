@@ -7,7 +7,6 @@
 #include "kernels/calls.h"
 #include "kernels/scratch.h"
 
-#include <functional>
 
 namespace ltx2 {
 
@@ -23,10 +22,6 @@ public:
     ggml_threadpool * pool();
     int threads() const { return threads_; }
     void trim();
-
-    // For measuring: is called before and after each node, which then are graphs of their own.
-    using WatchFn = std::function<void(Tensor node, bool before)>;
-    WatchFn watch;
 
 private:
     ggml_status compute_part(ggml_cgraph * graph, const Progress & progress);

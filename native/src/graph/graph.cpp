@@ -39,7 +39,12 @@ void Graph::run(bool waits) {
     for (const Input & t : inputs_)
         if (t.tensor->buffer) // an input no node reads has none
             device_.write(t.tensor, t.from, ggml_nbytes(t.tensor));
-    const ggml_status status = device_.compute(graph_, progress_, waits);
+    Watch * const watch = progress_.watch;
+    if (watch)
+        watch->graph(name_.c_str(), /*begins=*/true);
+    const ggml_status status = device_.compute(graph_, progress_, waits || watch);
+    if (watch)
+        watch->graph(name_.c_str(), /*begins=*/false);
     if (status == GGML_STATUS_ABORTED)
         progress_.fail_stopped();
     if (status != GGML_STATUS_SUCCESS)

@@ -26,6 +26,9 @@ public:
     // Names an intermediate value by the reference's module path; costs nothing without a tap.
     Tensor tap(const std::string & name, Tensor value);
 
+    // What a watch is told.
+    void named(std::string name) { name_ = std::move(name); }
+
     // Errors: OUT_OF_MEMORY, DEVICE, CANCELLED (between two nodes on the CPU).
     void run() { run(true); }
     // The same without waiting for a GPU: see Device::compute.
@@ -45,6 +48,7 @@ private:
     };
     Device & device_;
     const Progress & progress_;
+    std::string name_ = "graph";
     ContextPtr context_;
     ggml_cgraph * graph_;
     std::vector<Output> outputs_;

@@ -178,6 +178,7 @@ HiddenStates Gemma3::encode(const std::vector<int32_t> & tokens, const Progress 
         const size_t layer = static_cast<size_t>(i);
         store_.use_layer(layer, count);
         Graph g(device_, progress, 256);
+        g.named("layers." + std::to_string(i));
         if (i == 0)
             g.keep(x.tensor, out.state(g, 0));
         Tensor y = layers_[layer](g, config_, x.tensor, angles.rotary(g, config_.is_global[layer]),
@@ -219,6 +220,7 @@ std::vector<float> Gemma3::predict(const std::vector<int32_t> & tokens, TextCach
         const size_t layer = static_cast<size_t>(i);
         store_.use_layer(layer, count);
         Graph g(device_, progress, 256);
+        g.named("layers." + std::to_string(i));
         g.keep(layers_[layer](g, config_, x.tensor, angles.rotary(g, config_.is_global[layer]),
                               window(layer, first + count), &cache.layers[layer], first),
                x.tensor);

@@ -133,6 +133,7 @@ void VaeStream::Run::keep(Graph & g, Link & link, Tensor out) {
 // Runs one layer. How many frames came out, into link.given; the last layer's go to the sink.
 int64_t VaeStream::Run::step(Link & link, Tensor frames, int64_t first, int64_t count, bool last) {
     Graph g(stream_.device_, report_.progress);
+    g.named(link.layer.name);
     const Tensor in = frames_of(g, frames, first, count);
     const Tensor out = std::visit([&](auto & run) { return run(g, in, last); }, *link.run);
     const bool final = &link == &links_.back();

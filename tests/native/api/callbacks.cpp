@@ -36,6 +36,32 @@ struct Repeats {
     }
 };
 
+TEST(what_took_how_long_is_told_as_it_ends) {
+    ltx2_session * session = open_demo();
+    struct Spans {
+        double stages = 0, graphs = 0, nodes = 0;
+        bool goes_on = true;
+    } spans;
+    ltx2_video_params params = small_video();
+    params.user_data = &spans;
+    params.span = [](const ltx2_span * span, void * data) {
+        Spans & sums = *static_cast<Spans *>(data);
+        CHECK(span->begin >= 0 && span->seconds >= 0 && *span->name);
+        const std::string kind = span->kind;
+        (kind == "stage"   ? sums.stages
+         : kind == "graph" ? sums.graphs
+                           : sums.nodes) += span->seconds;
+        return sums.goes_on;
+    };
+    CHECK(generate(session, params) == LTX2_STATUS_OK);
+    CHECK(spans.stages >= spans.graphs && spans.graphs >= spans.nodes && spans.nodes > 0);
+    spans.goes_on = false;
+    CHECK(generate(session, params) == LTX2_STATUS_CANCELLED);
+    params.span = [](const ltx2_span *, void *) -> bool { throw std::runtime_error("mine"); };
+    CHECK_REFUSED(generate(session, params), ("span: " + thrown("\"mine\"")).c_str());
+    ltx2_session_close(session);
+}
+
 TEST(what_progress_throws_ends_the_call_with_its_words) {
     Watched demo;
     for (const char * stage : {"load", "text", "denoise", "decode"}) {

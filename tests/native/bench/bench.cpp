@@ -151,12 +151,10 @@ static Run attention_run(Device & device, int64_t head_dim, const std::string & 
 
 // The processor's time for each node of the graphs that run, summed by what it does and the shape
 // of its result: on a machine with other work, that says more than the clock.
-class Profile {
+class Profile : public Watch {
 public:
-    explicit Profile(Device & device) : device_(device) {
-        device.cpu().watch = [this](Tensor t, bool before) { node(t, before); };
-    }
-    ~Profile() { device_.cpu().watch = nullptr; }
+    Profile() { quiet.watch = this; }
+    ~Profile() override { quiet.watch = nullptr; }
 
     void print() const {
         double all = 0, wall = 0;
@@ -179,19 +177,14 @@ private:
         int count = 0;
     };
 
-    void node(Tensor t, bool before) {
+    void node(const ggml_tensor * t, bool begins) override {
         const std::clock_t used = std::clock();
-        if (before) {
+        if (begins) {
             begin_ = std::chrono::steady_clock::now();
             used_ = std::clock();
             return;
         }
-        std::string name = t->op == GGML_OP_CUSTOM ? t->name : ggml_op_desc(t);
-        for (int i = 0; i < 4 && (i < 2 || t->ne[i] > 1); ++i)
-            name += (i ? " x " : " ") + std::to_string(t->ne[i]);
-        if (t->op == GGML_OP_MUL_MAT)
-            name += " from " + std::to_string(t->src[0]->ne[0]);
-        Sum & sum = sums_[name];
+        Sum & sum = sums_[label_of(t)];
         sum.seconds += double(used - used_) / CLOCKS_PER_SEC;
         sum.wall +=
             std::chrono::duration<double>(std::chrono::steady_clock::now() - begin_).count();
@@ -252,7 +245,7 @@ static int bench(int argc, char ** argv) {
     const Run run = make_run(device, argv[1], argv[2], std::atoi(argv[4]));
     for (std::string line; std::getline(std::cin, line);) {
         if (line == "profile") {
-            const Profile profile(device);
+            const Profile profile;
             run();
             profile.print();
             continue;

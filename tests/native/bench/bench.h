@@ -17,7 +17,7 @@ namespace ltx2 {
 // Runs once and gives the seconds of its stages; none: it is one stage.
 using Run = std::function<std::vector<double>()>;
 
-inline const Progress quiet;
+inline Progress quiet; // which a profile watches
 inline std::vector<float> random_values(int64_t count) { return normal_noise(1, 0, count); }
 
 // All of it to be made.
