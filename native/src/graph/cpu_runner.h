@@ -7,7 +7,6 @@
 #include "kernels/calls.h"
 #include "kernels/scratch.h"
 
-
 namespace ltx2 {
 
 class CpuRunner {

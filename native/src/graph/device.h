@@ -6,6 +6,7 @@
 #include "graph/ops.h"
 #include "graph/streaming.h"
 
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>

@@ -5,6 +5,7 @@
 #include "bench.h"
 #include "dit/dit.h"
 #include "text/encoder.h"
+#include "trace.h"
 #include "vae/upsampler.h"
 #include "vae/video_decoder.h"
 #include "vae/video_encoder.h"
@@ -191,7 +192,6 @@ private:
         ++sum.count;
     }
 
-    Device & device_;
     std::chrono::steady_clock::time_point begin_;
     std::clock_t used_ = 0;
     std::map<std::string, Sum> sums_;
