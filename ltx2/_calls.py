@@ -42,6 +42,9 @@ class Call:
     def abandon(self) -> None:
         """The process was forked, and the thread of this call is not in the child."""
 
+    def ended(self) -> None:
+        """However it did."""
+
     def __enter__(self) -> Self:
         _wait_for_no_thread_after_ctrl_c("concurrent.futures.thread" in sys.modules)
         with _changed:
@@ -55,9 +58,12 @@ class Call:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        with _changed:
-            _under_way.discard(self)
-            _changed.notify_all()
+        try:
+            self.ended()
+        finally:
+            with _changed:
+                _under_way.discard(self)
+                _changed.notify_all()
         on_main = self.thread == threading.main_thread().ident
         if isinstance(error, CancelledError) and _ending and not on_main:
             raise SystemExit from None

@@ -16,7 +16,6 @@ from .video import Clock, Progress, Video
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import TracebackType
 
     from numpy.typing import NDArray
 
@@ -50,13 +49,7 @@ class VideoCall(Call):
     def abandon(self) -> None:
         self.session.abandon(self)
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        super().__exit__(kind, error, traceback)
+    def ended(self) -> None:
         if self.profile:
             self.profile.save()
 
