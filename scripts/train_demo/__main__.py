@@ -19,6 +19,9 @@ def main() -> None:
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--threads", type=int, default=2, help="on the CPU")
     parser.add_argument("--processes", type=int, default=1, help="of `dit` on a CPU, a core each")
+    parser.add_argument(
+        "--spread", type=float, default=1, help="of the scenes of `clips` and `dit`: 0.2 at first"
+    )
     parser.add_argument("--clips", type=float, default=1, help="share of the clips to encode")
     parser.add_argument("--tokens", type=int, help="of the transformer's clips in a step")
     parser.add_argument("--compile", action="store_true", help="the transformer's blocks")
@@ -65,13 +68,18 @@ def main() -> None:
 
         tokens = args.tokens or (2048 if args.device == "cpu" else 65536)
         options = train_dit.Options(
-            args.device, tokens, args.clips, args.compile, processes=args.processes
+            args.device,
+            tokens,
+            args.clips,
+            args.compile,
+            processes=args.processes,
+            spread=args.spread,
         )
         train_dit.train(args.work, out, args.minutes, options)
     elif args.stage == "clips":
         import train_dit
 
-        train_dit.encode_clips(args.work, out, args.minutes, args.device)
+        train_dit.encode_clips(args.work, out, args.minutes, args.device, args.spread)
     elif args.stage == "upsampler":
         import train_upsampler
 

@@ -132,7 +132,9 @@ class Source:
                 break
 
 
-def encode(folder: Path, source: Source, minutes: float, shares: Mapping[Size, float]) -> None:
+def encode(
+    folder: Path, source: Source, minutes: float, shares: Mapping[Size, float], maker: Maker
+) -> None:
     """Writes encoded clips of each size, in its share of the time, to `folder`.
 
     For a CPU, where this takes about as long as training on them: it has a core of its own.
@@ -142,10 +144,11 @@ def encode(folder: Path, source: Source, minutes: float, shares: Mapping[Size, f
     while sum(spent.values()) < minutes * 60:
         size = min(shares, key=lambda size: spent[size] / shares[size])
         began = time.monotonic()
-        parts = list(source.batches(size, max(1, round(PIECE / (size.tokens + size.sounds)))))
+        count = max(1, round(PIECE / (size.tokens + size.sounds)))
+        parts = list(source.batches(size, count, maker))
         names = [field.name for field in fields(Batch)]
         whole = {name: torch.cat([getattr(part, name) for part in parts]) for name in names}
-        count = len(list(folder.glob(size.name + "-*.pt")))
-        save(folder / f"{size.name}-{count:04d}.pt", whole)
+        before = len(list(folder.glob(size.name + "-*.pt")))
+        save(folder / f"{size.name}-{before:04d}.pt", whole)
         spent[size] += time.monotonic() - began
-        print(f"{size.name}: {count + 1} files, {len(whole['ids'])} clips in each", flush=True)
+        print(f"{size.name}: {before + 1} files, {count} clips in each", flush=True)

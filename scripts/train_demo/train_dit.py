@@ -12,6 +12,7 @@ import copy
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,10 @@ import torch
 import torch.distributed as dist
 from model import Size, Stream, TextToClip, attention, in_bfloat16
 from optim import Average, Clock, learning_rate, make_optimizers, save, step_all
-from pool import Batch, Pool, Source, encode
+from pool import Batch, Maker, Pool, Source, encode
 from text import Prompts, build
 from torch import nn
+from world import training_scene
 
 EMPTY_PROMPTS, FIRST_FRAMES, SILENT = 0.1, 0.25, 0.15
 FILL = 0.25  # of the time for encoding clips before the first step, at most
@@ -68,6 +70,14 @@ CPU_BUCKETS = [
 ]
 # Of the time in which they are encoded.
 CPU_SHARES = {bucket.size: share for bucket, share in zip(CPU_BUCKETS, (2, 3, 5, 1), strict=True)}
+
+
+def scenes_of(spread: float) -> Maker:
+    return partial(training_scene, spread=spread)
+
+
+def clips_of(folder: Path, spread: float) -> Path:
+    return folder / ("clips" if spread == 1 else f"clips-{spread:g}")
 
 
 def draw_sigmas(count: int, device: str, low: bool) -> torch.Tensor:
@@ -222,7 +232,7 @@ class Trainer:
             count = max(2, round(bucket.clips * self.options.clips))
             pool = Pool(bucket.size, count, self.device)
             began = time.monotonic()
-            self.source.fill(pool, count, seconds=most * bucket.share)
+            self.source.fill(pool, count, scenes_of(self.options.spread), most * bucket.share)
             spent = time.monotonic() - began
             if not self.pools:
                 self.seconds_per_clip = spent / pool.made
@@ -233,7 +243,7 @@ class Trainer:
         """What `encode` has written, and goes on writing."""
         while True:
             for pool in self.pools:
-                pool.read(self.folder / "clips")
+                pool.read(clips_of(self.folder, self.options.spread))
             if all(pool.made for pool in self.pools[:3]):
                 return
             time.sleep(5)
@@ -304,7 +314,7 @@ class Trainer:
         part = 16
         every = max(1, round(part * self.seconds_per_clip / (REFILL * seconds_per_step)))
         if self.step % every == every - 1:
-            self.source.fill(self.pools[0], part)
+            self.source.fill(self.pools[0], part, scenes_of(self.options.spread))
 
     def train(self, minutes: float) -> None:
         filling = time.monotonic()
@@ -383,6 +393,7 @@ class Options:
     compile: bool = False
     graphs: bool = True
     processes: int = 1  # on a CPU; each has a batch of its own
+    spread: float = 1.0  # of the scenes: world.narrowed
     lr: float = 2e-3
     muon_lr: float = 3e-3
 
@@ -410,13 +421,14 @@ def train(folder: Path, out: Path, minutes: float, options: Options) -> None:
     torch.multiprocessing.spawn(_train, given, nprocs=options.processes)
 
 
-def encode_clips(folder: Path, out: Path, minutes: float, device: str) -> None:
+def encode_clips(folder: Path, out: Path, minutes: float, device: str, spread: float) -> None:
     """The stage beside `dit` on a CPU."""
     if not (out / "gemma" / "tokenizer.json").exists():
         build(out / "gemma")
-    seed = 13 + len(list((folder / "clips").glob("*")))
+    clips = clips_of(folder, spread)
+    seed = 13 + len(list(clips.glob("*")))
     source = Source(folder, Prompts(out / "gemma"), device, seed)
-    encode(folder / "clips", source, minutes, CPU_SHARES)
+    encode(clips, source, minutes, CPU_SHARES, scenes_of(spread))
 
 
 def load_model(folder: Path, out: Path, device: str = "cpu") -> tuple[TextToClip, Prompts]:

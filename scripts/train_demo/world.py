@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from dataclasses import replace
 
 import numpy as np
 from scenes import (
@@ -21,6 +22,8 @@ from scenes import (
 from vision import DIRECTIONS, PALETTE
 
 SCENES, PAIRS, TRIOS = 0.3, 0.25, 0.08  # shares of what training sees
+SCENES_AT_FIRST = 0.12  # while all shapes are alone, and much alike
+RADIUS, TRAVEL = 0.19, 0.5  # then
 
 # The first phrase of each is the plain one, used for the test prompts.
 _GO = ("moves", "slides", "moves", "glides", "goes")
@@ -85,6 +88,21 @@ def thing(rng: np.random.Generator, shape: str, colour: str, motion: str) -> Thi
     return Thing(shape, colour, motion, x, y, radius, travel, float(rng.random()))
 
 
+def narrowed(one: Thing, spread: float) -> Thing:
+    """With `spread` of what the seed has to say: place, size and pace are near to the usual.
+
+    What a sentence says of a motion is learnt so in minutes.  Where a shape may be anywhere, most
+    of what there is to learn about a noisy clip is where it is, and motion is ignored for long.
+    """
+    return replace(
+        one,
+        x=spread * one.x,
+        y=spread * one.y,
+        radius=RADIUS + spread * (one.radius - RADIUS),
+        travel=TRAVEL + spread * (one.travel - TRAVEL),
+    )
+
+
 def _several(rng: np.random.Generator, count: int, background: str) -> tuple[Thing, ...]:
     """Side by side, so that none hides another: each has its own part of the picture."""
     shapes = rng.permutation(SHAPES)[:count]
@@ -138,20 +156,21 @@ def cat(rng: np.random.Generator, colour: str, direction: str) -> Cat:
     )
 
 
-def training_scene(rng: np.random.Generator, scenes: float = SCENES) -> Scene:
-    """A scene; of one shape alone, no combination that is held out."""
-    if rng.random() < scenes:
+def training_scene(rng: np.random.Generator, scenes: float = SCENES, spread: float = 1.0) -> Scene:
+    """A scene; of one shape alone, no combination that is held out.  See `narrowed` of `spread`."""
+    if rng.random() < (scenes if spread == 1 else SCENES_AT_FIRST):
         if rng.random() < 0.5:
             return sea(rng, _pick(rng, LIGHTS))
         return cat(rng, _pick(rng, FURS), _pick(rng, ("left", "right")))
     background = _pick(rng, BACKGROUNDS)
     kind = rng.random()
-    if kind < PAIRS + TRIOS:
+    if kind < PAIRS + TRIOS and spread == 1:
         return Shapes(_several(rng, 2 if kind < PAIRS else 3, background), background)
     while True:
         one = (_pick(rng, SHAPES), _pick(rng, COLOURS), background, _pick(rng, MOTIONS))
         if contrasts(one[1], background) and not held_out(one):
-            return Shapes((thing(rng, one[0], one[1], one[3]),), background)
+            alone = thing(rng, one[0], one[1], one[3])
+            return Shapes((alone if spread == 1 else narrowed(alone, spread),), background)
 
 
 def bar_scenes(count: int = 100, seed: int = 2026) -> list[Shapes]:
