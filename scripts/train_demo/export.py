@@ -12,7 +12,7 @@ import train_upsampler
 from config import CONFIG, MODEL_VERSION, UPSAMPLER
 from model import TextToClip, gemma_config, parameters
 from safetensors.torch import save_file
-from text import Prompts, build
+from text import prompts_in
 from torch import nn
 from train_sound import AudioVae, load_vocoder
 from train_vae import Vae
@@ -79,9 +79,7 @@ def export(folder: Path, out: Path) -> None:
     torch.manual_seed(2)
     out.mkdir(parents=True, exist_ok=True)
     gemma = out / "gemma"
-    if not (gemma / "tokenizer.json").exists():
-        build(gemma)
-    prompts = Prompts(gemma)
+    prompts = prompts_in(gemma)
     vae, sound, vocoder = Vae(), AudioVae(), load_vocoder(folder, "cpu")
     model = TextToClip(prompts.size)
     for part, name in ((vae, "vae"), (sound, "sound"), (model, "dit")):

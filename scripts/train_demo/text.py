@@ -107,3 +107,10 @@ class Prompts:
         for i, row in enumerate(rows):
             ids[i, : len(row)] = torch.tensor(row)
         return ids, lengths
+
+
+def prompts_in(folder: Path) -> Prompts:
+    """Of the tokenizer there, which is built where there is none."""
+    if not (folder / "tokenizer.json").exists():
+        build(folder)
+    return Prompts(folder)

@@ -22,7 +22,7 @@ import torch.distributed as dist
 from model import Size, Stream, TextToClip, attention, in_bfloat16
 from optim import Average, Clock, learning_rate, make_optimizers, save, step_all
 from pool import Batch, Maker, Pool, Source, encode
-from text import Prompts, build
+from text import Prompts, prompts_in
 from torch import nn
 from world import training_scene
 
@@ -186,9 +186,7 @@ class Trainer:
 
     def __init__(self, folder: Path, out: Path, options: Options) -> None:
         self.folder, self.options, self.device = folder, options, options.device
-        if not (out / "gemma" / "tokenizer.json").exists():
-            build(out / "gemma")
-        self.prompts = Prompts(out / "gemma")
+        self.prompts = prompts_in(out / "gemma")
         torch.manual_seed(2)
         self.model = TextToClip(self.prompts.size).to(self.device)
         self.average = Average(self.model)
@@ -423,11 +421,9 @@ def train(folder: Path, out: Path, minutes: float, options: Options) -> None:
 
 def encode_clips(folder: Path, out: Path, minutes: float, device: str, spread: float) -> None:
     """The stage beside `dit` on a CPU."""
-    if not (out / "gemma" / "tokenizer.json").exists():
-        build(out / "gemma")
     clips = clips_of(folder, spread)
     seed = 13 + len(list(clips.glob("*")))
-    source = Source(folder, Prompts(out / "gemma"), device, seed)
+    source = Source(folder, prompts_in(out / "gemma"), device, seed)
     encode(clips, source, minutes, CPU_SHARES, scenes_of(spread))
 
 

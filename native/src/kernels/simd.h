@@ -161,6 +161,16 @@ static inline void write(float * p, Vec v, int n) {
         store_some(p, v, n);
 }
 
+// f(at, count) for vectors of n values, the last of which may have fewer.
+template <class F>
+static inline __attribute__((always_inline)) void by_vectors(int n, F f) {
+    int at = 0;
+    for (; at + lanes <= n; at += lanes)
+        f(at, lanes);
+    if (at < n)
+        f(at, n - at);
+}
+
 static inline float dot(const float * a, const float * b, int64_t n) {
     Vec sums[4] = {};
     int64_t i = 0;

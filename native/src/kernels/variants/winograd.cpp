@@ -41,11 +41,8 @@ static inline void input_of(const float * const * pixels, int64_t from, float * 
 
 static void input(const float * const * pixels, int64_t first, int channels, float * to,
                   int64_t stride) {
-    int at = 0;
-    for (; at + lanes <= channels; at += lanes)
-        input_of(pixels, first + at, to + at, stride, lanes);
-    if (at < channels)
-        input_of(pixels, first + at, to + at, stride, channels - at);
+    by_vectors(channels,
+               [=](int at, int count) { input_of(pixels, first + at, to + at, stride, count); });
 }
 
 // Three weights of a line -> the values at two points.
@@ -183,11 +180,8 @@ static inline void output_of(const float * sums, int64_t stride, const float * b
 
 static void output(const float * sums, int64_t stride, const float * bias,
                    const float * const * skip, float * const * to, int width) {
-    int at = 0;
-    for (; at + lanes <= width; at += lanes)
-        output_of(sums, stride, bias, skip, to, at, lanes);
-    if (at < width)
-        output_of(sums, stride, bias, skip, to, at, width - at);
+    by_vectors(width,
+               [=](int at, int count) { output_of(sums, stride, bias, skip, to, at, count); });
 }
 
 extern constexpr Winograd winograd_kernels = {panel, input, weights, multiply, output};

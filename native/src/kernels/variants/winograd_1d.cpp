@@ -7,7 +7,7 @@ namespace ltx2::kernels::LTX2_VARIANT {
 
 static constexpr int panel = 2 * lanes, depth = winograd_depth, points = winograd_1d_points;
 
-// The points in their order: p, -p, q, -q, r, -r, infinity. Of eighths up to 2.5 these give the
+// The points in their order: p, -p, q, -q, r, -r, infinity. Of eighths up to 21/8 these give the
 // smallest error.
 static constexpr float p = 0.25f, q = 0.875f, r = 1.75f;
 static constexpr float p2 = p * p, q2 = q * q, r2 = r * r;
@@ -38,11 +38,9 @@ static inline void input_of(const float * const * positions, int64_t from, float
 
 static void input(const float * const * positions, int64_t first, int channels, float leak,
                   float * to, int64_t stride) {
-    int at = 0;
-    for (; at + lanes <= channels; at += lanes)
-        input_of(positions, first + at, leak, to + at, stride, lanes);
-    if (at < channels)
-        input_of(positions, first + at, leak, to + at, stride, channels - at);
+    by_vectors(channels, [=](int at, int count) {
+        input_of(positions, first + at, leak, to + at, stride, count);
+    });
 }
 
 static inline void weights_at(const Vec * g, float at, float a2, float b2, float * to,
@@ -93,11 +91,8 @@ static inline void output_of(const float * sums, int64_t stride, const float * b
 
 static void output(const float * sums, int64_t stride, const float * bias,
                    const float * const * skip, float * const * to, int width) {
-    int at = 0;
-    for (; at + lanes <= width; at += lanes)
-        output_of(sums, stride, bias, skip, to, at, lanes);
-    if (at < width)
-        output_of(sums, stride, bias, skip, to, at, width - at);
+    by_vectors(width,
+               [=](int at, int count) { output_of(sums, stride, bias, skip, to, at, count); });
 }
 
 extern constexpr Winograd1d winograd_1d_kernels = {input, weights, output};
