@@ -13,19 +13,23 @@ namespace ltx2::kernels {
 // How two values are multiplied; sums are always F32 in the end.
 enum class Arithmetic {
     f32,
-    bf16,  // pairs
-    int8,  // blocks of 32 with one scale, exact within a block
+    bf16, // pairs
+    int8, // blocks of 32 with one scale, exact within a block
+    // Likewise, with one scale of activations for 256: for weights whose scale is a row's, where a
+    // rotation has spread outliers.
+    int8_run,
     int16, // likewise, with activations of 16 bits
     // Likewise, for weights of Q4_0: they become 8 bits with one scale for 128 of them, which adds
     // 1% to their own rounding error.
     int4,
 };
-constexpr int arithmetics = 5;
+constexpr int arithmetics = 6;
+constexpr int run_blocks = 8; // of 32 values: those of int8_run that share a scale
 constexpr int64_t int4_group = 128;
 constexpr int most_panel = 32; // outputs, of any variant
 
 // One panel of weights, `units` of four bytes long. int8: scales [blocks][panel], and for types
-// that have them minima [blocks][panel], else null; bits of a value.
+// that have them minima [blocks][panel], else null; bits of a value. int8_run: of runs of blocks.
 struct GemmPanel {
     const uint32_t * units;
     const float * scales;

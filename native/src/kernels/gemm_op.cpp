@@ -31,6 +31,10 @@ static int64_t values_per_unit(Arithmetic a) {
     return a == Arithmetic::f32 ? 1 : a == Arithmetic::bf16 ? 2 : 4;
 }
 
+static int64_t values_per_scale(Arithmetic a) {
+    return a == Arithmetic::int8_run ? run_blocks * 32 : 32;
+}
+
 static int most_rows(Arithmetic a) { return variant().gemm.most_rows[static_cast<int>(a)]; }
 
 // How weights become 8-bit values; of no bits where they do not.
@@ -41,6 +45,11 @@ static Decoder decoder_of(const Matrix & weight) {
     const Format format = weight.coding->format;
     return {nullptr, weight.coding->is_whole() ? kernels.coded_bits(format) : 0,
             kernels.coded_minimum(format) != 0};
+}
+
+// Whether a rotation has spread what is large among many values, which may then share a scale.
+static bool is_spread(const Matrix & weight) {
+    return weight.coding && weight.coding->rotated_group >= run_blocks * 32;
 }
 
 // The fastest arithmetic of this processor that rounds activations no further; F32 for F32 weights
@@ -56,7 +65,9 @@ static Arithmetic choose_arithmetic(const Matrix & weight, int64_t rows, Activat
     if (bits8 && blocks && !weight.coding &&
         kernels.unpacker(Arithmetic::int4, weight.tensor->type))
         return Arithmetic::int4;
-    const Arithmetic whole = bits8 ? Arithmetic::int8 : Arithmetic::int16;
+    const Arithmetic whole = !bits8              ? Arithmetic::int16
+                             : is_spread(weight) ? Arithmetic::int8_run
+                                                 : Arithmetic::int8;
     const Decoder decoder = decoder_of(weight);
     const bool rounded = bits8 && !weight.coding && ggml_is_quantized(weight.tensor->type);
     const bool fits = weight.coding ? decoder.bits > 0 : decoder.decode || rounded;
@@ -188,15 +199,17 @@ struct Product {
     const uint8_t * weight_row(int64_t row) const { return at(weight, 1, row); }
 
     // Codes as 8-bit values, whose scales are those of rows, which `finish` knows. A group whose
-    // scale is not finite makes its block so.
-    void decode_codes(const CodedPart & part, uint8_t * values, float * scales, float * minima) {
+    // scale is not finite makes those of its `values_per_scale` so.
+    void decode_codes(const CodedPart & part, uint8_t * values, int64_t values_per_scale,
+                      float * scales, float * minima) {
         kernels.coded_bytes(part, values);
-        std::fill_n(scales, part.count / 32, 1.0f);
+        const int64_t count = divide_up(part.count, values_per_scale);
+        std::fill_n(scales, count, 1.0f);
         for (int64_t i = 0; part.scales && i < part.count; i += std::min<int64_t>(part.group, 32))
-            scales[i / 32] +=
+            scales[i / values_per_scale] +=
                 0 * part.scales[(part.first + i) / part.group - part.first / part.group];
         if (decoder.has_minima)
-            std::fill_n(minima, part.count / 32, kernels.coded_minimum(part.format));
+            std::fill_n(minima, count, kernels.coded_minimum(part.format));
     }
 
     CodedPart part_of(int64_t row, int64_t first, int64_t count) {
@@ -215,7 +228,7 @@ struct Product {
         if (whole && coding->is_whole()) {
             uint8_t bytes[Room::most_values];
             float scales[Room::most_values / 32], minima[Room::most_values / 32];
-            decode_codes(part_of(row, first, whole), bytes, scales, minima);
+            decode_codes(part_of(row, first, whole), bytes, 32, scales, minima);
             kernels.scaled(bytes, scales, decoder.has_minima ? minima : nullptr, whole, to);
         } else if (whole) {
             kernels.coded_values(part_of(row, first, whole), to);
@@ -246,8 +259,9 @@ struct Product {
     // One row's part into `decoded`, as units of the arithmetic.
     void decode_row(int64_t column, int64_t first, int64_t count, int64_t i) {
         uint8_t * to = room.decoded + i * Room::decoded_stride;
-        float * scales = room.row_scales + i * count / 32;
-        float * minima = room.row_minima + i * count / 32;
+        const int64_t per_scale = values_per_scale(plan.arithmetic);
+        float * scales = room.row_scales + i * divide_up(count, per_scale);
+        float * minima = room.row_minima + i * divide_up(count, per_scale);
         switch (plan.arithmetic) {
         case Arithmetic::f32:
             return values_of(column, first, count, reinterpret_cast<float *>(to));
@@ -262,10 +276,11 @@ struct Product {
             }
             return;
         case Arithmetic::int8:
+        case Arithmetic::int8_run:
         case Arithmetic::int16:
         case Arithmetic::int4: // never: variants with int4 have an unpacker
             if (coding)
-                return decode_codes(part_of(column, first, count), to, scales, minima);
+                return decode_codes(part_of(column, first, count), to, per_scale, scales, minima);
             if (decoder.decode)
                 return decoder.decode(weight_row(column), first, count, to, scales, minima);
             values_of(column, first, count, room.values);
@@ -291,7 +306,8 @@ struct Product {
         }
         for (int64_t i = 0; i < std::min(panel, n - column); ++i)
             decode_row(column + i, first, count, i);
-        const int64_t per = values_per_unit(plan.arithmetic), blocks = count / 32;
+        const int64_t per = values_per_unit(plan.arithmetic);
+        const int64_t blocks = divide_up(count, values_per_scale(plan.arithmetic));
         kernels.transpose(reinterpret_cast<const uint32_t *>(room.decoded),
                           Room::decoded_stride / 4, divide_up(count, per), room.units);
         if (per != 4)

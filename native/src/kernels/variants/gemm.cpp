@@ -14,6 +14,7 @@ static int64_t rows_bytes(Arithmetic a, int64_t k) {
     case Arithmetic::bf16:
         return 4 * rows_bf16 * ((k + 1) / 2);
     case Arithmetic::int8:
+    case Arithmetic::int8_run:
     case Arithmetic::int16:
     case Arithmetic::int4:
         return int8_bytes(a, k);
@@ -71,6 +72,7 @@ static void prepare(Arithmetic a, const float * x, int64_t stride, int rows, int
     case Arithmetic::bf16:
         return prepare_bf16(x, stride, rows, k, reinterpret_cast<uint32_t *>(out));
     case Arithmetic::int8:
+    case Arithmetic::int8_run:
     case Arithmetic::int16:
     case Arithmetic::int4:
         return prepare_int8(a, x, stride, rows, k, out);
@@ -246,13 +248,13 @@ static void tile(Arithmetic a, const GemmTile & t, int rows) {
     if (a == Arithmetic::int4)
         return tile_int4(t, rows);
 #endif
-    if (a == Arithmetic::int8 || a == Arithmetic::int16)
-        return tile_int8(bytes(a), t, rows);
+    if (a == Arithmetic::int8 || a == Arithmetic::int8_run || a == Arithmetic::int16)
+        return tile_int8(a, t, rows);
     with_count<rows_f32>(rows, [&](auto r) { tile_f32<r>(t); });
 }
 
 extern constexpr Gemm gemm_kernels = {
-    panel,         {rows_f32, has_bf16 ? rows_bf16 : 0, rows_int8, rows_int8, rows_int8},
+    panel,         {rows_f32, has_bf16 ? rows_bf16 : 0, rows_int8, rows_int8, rows_int8, rows_int8},
     rows_bytes,    prepare,
     to_bf16,       scaled,
     dot_scaled,    to_int8,

@@ -1,31 +1,19 @@
-// Activations as 8-bit values, in blocks of 32 with one scale.
+// Activations as 8-bit values, in blocks of 32 with one scale, or in runs of such blocks.
 #include "kernels/variants/gemm_parts.h"
 
 namespace ltx2::kernels::LTX2_VARIANT {
 
-// Where the weights are too large by int8_offset, the sums begin with what that adds.
+// A block's values, which `inverse` makes whole numbers; adds these to `totals`.
 template <class Block>
-static inline void prepare_block(const float * x, int r, Block & out) {
+static inline void round_block(const float * x, float inverse, bool finite, int r, Block & out,
+                               IVec & totals) {
     constexpr int parts = 32 / lanes, units_count = 8;
-    constexpr float most_value = Block::bytes == 1 ? 127.0f : 127.0f * 256;
     typedef int8_t Bytes __attribute__((vector_size(lanes)));
-    Vec v[parts];
-    IVec most = {};
-    for (int j = 0; j < parts; ++j) {
-        v[j] = load(x + j * lanes);
-        most = max(most, magnitude(v[j]));
-    }
-    const float largest = largest_of(most);
-    // Of a block too small for that quotient nothing is left. One that is not finite has a scale
-    // that is not, which makes its products so.
-    const float inverse = largest > 1e-30f ? most_value / largest : 0.0f;
-    if (!(largest - largest == 0))
-        for (Vec & values : v)
-            values = Vec{};
-    IVec totals = {}, wholes[parts];
+    IVec wholes[parts];
     uint32_t units[Block::bytes][units_count];
     for (int j = 0; j < parts; ++j) {
-        IVec whole = wholes[j] = __builtin_convertvector(rounded(v[j] * inverse), IVec);
+        const Vec v = finite ? load(x + j * lanes) : Vec{};
+        IVec whole = wholes[j] = __builtin_convertvector(rounded(v * inverse), IVec);
         totals += whole;
         for (int p = 0; p < Block::bytes; ++p) {
             const IVec part = p + 1 < Block::bytes ? (whole + 128) >> 8 : whole;
@@ -44,18 +32,35 @@ static inline void prepare_block(const float * x, int r, Block & out) {
     for (int p = 0; p < Block::bytes; ++p)
         for (int i = 0; i < units_count; ++i)
             out.unit(p, i, r) = units[p][i];
-    const int32_t total = sum(totals);
-    out.begin[r] = sum_bits - int8_offset * total;
-    out.scale[r] = largest / most_value;
-    out.sum[r] = largest / most_value * static_cast<float>(total);
 }
 
-template <class Block>
+// `blocks` of them, at most Run, share a scale, which the first one keeps. Where the weights are
+// too large by int8_offset, the sums begin with what that adds.
+template <int Run, class Block>
+static inline void prepare_run(const float * x, int r, int64_t blocks, Block * out) {
+    constexpr float most_value = Block::bytes == 1 ? 127.0f : 127.0f * 256;
+    IVec most = {}, totals = {};
+    for (int64_t i = 0; i < 32 * blocks; i += lanes)
+        most = max(most, magnitude(load(x + i)));
+    const float largest = largest_of(most);
+    // Of values too small for that quotient nothing is left. One that is not finite makes the scale
+    // so, and that the products.
+    const float inverse = largest > 1e-30f ? most_value / largest : 0.0f;
+    const bool finite = largest - largest == 0;
+    for (int64_t b = 0; b < blocks; ++b)
+        round_block(x + 32 * b, inverse, finite, r, out[b], totals);
+    const int32_t total = sum(totals);
+    out->begin[r] = first_bits<Run> - int8_offset * total;
+    out->scale[r] = largest / most_value;
+    out->sum[r] = largest / most_value * static_cast<float>(total);
+}
+
+template <int Run, class Block>
 static void prepare_some(const float * x, int64_t stride, int rows, int64_t k, uint8_t * to) {
     auto * out = reinterpret_cast<Block *>(to);
-    for (int64_t i = 0; i < k; i += 32, ++out)
+    for (int64_t i = 0; i < k; i += 32 * Run, out += Run)
         for (int r = 0; r < rows; ++r)
-            prepare_block(x + r * stride + i, r, *out);
+            prepare_run<Run>(x + r * stride + i, r, run_of<Run>((k - i) / 32), out);
 }
 
 int64_t int8_bytes(Arithmetic arithmetic, int64_t k) {
@@ -66,13 +71,16 @@ int64_t int8_bytes(Arithmetic arithmetic, int64_t k) {
 
 void prepare_int8(Arithmetic arithmetic, const float * x, int64_t stride, int rows, int64_t k,
                   uint8_t * out) {
-    (arithmetic == Arithmetic::int16 ? prepare_some<Int8Block<2>>
-                                     : prepare_some<Int8Block<1>>)(x, stride, rows, k, out);
+    const auto prepare = arithmetic == Arithmetic::int16 ? prepare_some<1, Int8Block<2>>
+                         : arithmetic == Arithmetic::int8_run
+                             ? prepare_some<run_blocks, Int8Block<1>>
+                             : prepare_some<1, Int8Block<1>>;
+    prepare(x, stride, rows, k, out);
 }
 
 #if !defined(__AVX2__) && !defined(__ARM_FEATURE_DOTPROD) // else another file has them
 
-void tile_int8(int, const GemmTile &, int) {}
+void tile_int8(Arithmetic, const GemmTile &, int) {}
 bool multiplies_int8(int, int) { return false; }
 
 #endif

@@ -65,15 +65,25 @@ constexpr bool int16_pairs = false;
 // bits of rounder + sum: a subtraction makes it F32, where a conversion would wait for the ports of
 // the multipliers.
 constexpr int32_t sum_bits = 0x4b400000;
-// A block's sum as F32.
-template <int Bytes>
+// What the sums of a run of so many blocks begin with: those of several are too large for that.
+template <int Run>
+constexpr int32_t first_bits = Run == 1 ? sum_bits : 0;
+// A run's sum as F32.
+template <int Bytes, int Run>
 static inline Vec as_f32(IVec sum) {
-    return Bytes == 1 && !unsigned_small ? (Vec)sum - rounder : __builtin_convertvector(sum, Vec);
+    return Bytes == 1 && Run == 1 && !unsigned_small ? (Vec)sum - rounder
+                                                     : __builtin_convertvector(sum, Vec);
+}
+// The blocks of the next run, of so many that are left.
+template <int Run>
+static inline int64_t run_of(int64_t left) {
+    return Run > 1 && left < Run ? left : Run;
 }
 
-// A block of some rows, of values of one byte or two: units [Bytes][units][rows], the scales, what
-// sums of bytes start from, and the values' sums times their scales. Of two bytes the high ones
-// come first, then the low ones; with int16_pairs the values 0 and 2, then 1 and 3 of each four.
+// A block of some rows, of values of one byte or two: units [Bytes][units][rows], and of the run
+// that it begins the scales, what sums of bytes start from, and the values' sums times the scales.
+// Of two bytes the high ones come first, then the low ones; with int16_pairs the values 0 and 2,
+// then 1 and 3 of each four.
 template <int Bytes>
 struct Int8Block {
     static constexpr int rows = rows_int8 > 0 ? rows_int8 : 1;
@@ -93,30 +103,31 @@ struct Int8Block {
     }
 };
 
-// A block's integer sums of some rows and a panel; one row more, since they may come in twos.
+// A run's integer sums of some rows and a panel; one row more, since they may come in twos.
 template <int Rows>
-struct BlockSums {
+struct RunSums {
     IVec low[Rows + 1], high[Rows + 1];
 };
 
-// Adds to a tile's sums, in registers, those of its blocks, which sum_block(block, units, out)
-// makes.
-template <int Bytes, int Rows, bool Minima, class SumBlock>
-static inline __attribute__((always_inline)) void add_blocks(const GemmTile & t,
-                                                             const SumBlock & sum_block) {
+// Adds to a tile's sums, in registers, those of its runs of blocks, which sum_run(blocks, how many
+// there are, units, out) makes.
+template <int Bytes, int Rows, bool Minima, int Run, class SumRun>
+static inline __attribute__((always_inline)) void add_runs(const GemmTile & t,
+                                                           const SumRun & sum_run) {
     Sums<Rows> sums;
     load(sums, t.sums, t.sums_stride);
     const auto * x = reinterpret_cast<const Int8Block<Bytes> *>(t.rows);
     const uint32_t * w = t.panel.units;
     const float *scales = t.panel.scales, *minima = t.panel.minima;
     constexpr int units = int16_pairs ? 8 * Bytes : 8;
-    for (int64_t b = 0; b < t.count / 32; ++b, ++x, w += units * panel, scales += panel) {
-        BlockSums<Rows> s;
-        sum_block(*x, w, s);
+    for (int64_t left = t.count / 32; left > 0;
+         left -= Run, x += Run, w += Run * units * panel, scales += panel) {
+        RunSums<Rows> s;
+        sum_run(x, run_of<Run>(left), w, s);
         const Vec d0 = load(scales), d1 = load(scales + lanes);
         each<Rows>([&](auto r) __attribute__((always_inline)) {
-            sums.low[r] += as_f32<Bytes>(s.low[r]) * (d0 * x->scale[r]);
-            sums.high[r] += as_f32<Bytes>(s.high[r]) * (d1 * x->scale[r]);
+            sums.low[r] += as_f32<Bytes, Run>(s.low[r]) * (d0 * x->scale[r]);
+            sums.high[r] += as_f32<Bytes, Run>(s.high[r]) * (d1 * x->scale[r]);
         });
         if (Minima) {
             add_step(sums, minima, [&](int r) { return x->sum[r]; });
@@ -160,18 +171,22 @@ int64_t int8_bytes(Arithmetic arithmetic, int64_t k);
 void prepare_int8(Arithmetic arithmetic, const float * x, int64_t stride, int rows, int64_t k,
                   uint8_t * out);
 // gemm_int8.cpp, gemm_int8_x86.cpp or gemm_int8_neon.cpp; bytes of an activation
-void tile_int8(int bytes, const GemmTile & t, int rows);
+void tile_int8(Arithmetic arithmetic, const GemmTile & t, int rows);
 bool multiplies_int8(int bytes, int bits); // weights of so many bits, faster than F32
-// tile(bytes, rows, whether there are minima) with constants.
+// tile(bytes, rows, whether there are minima, blocks of a run) with constants.
 template <class Tile>
-static inline void with_shape(int bytes, const GemmTile & t, int rows, const Tile & tile) {
+static inline void with_shape(Arithmetic a, const GemmTile & t, int rows, const Tile & tile) {
     const std::integral_constant<int, 1> one;
     const std::integral_constant<int, 2> two;
+    const std::integral_constant<int, run_blocks> run;
     with_count<rows_int8>(rows, [&](auto r) {
-        if (t.panel.minima)
-            bytes == 1 ? tile(one, r, std::true_type()) : tile(two, r, std::true_type());
-        else
-            bytes == 1 ? tile(one, r, std::false_type()) : tile(two, r, std::false_type());
+        const auto with_minima = [&](auto minima) {
+            if (a == Arithmetic::int8_run)
+                tile(one, r, minima, run);
+            else
+                a == Arithmetic::int16 ? tile(two, r, minima, one) : tile(one, r, minima, one);
+        };
+        t.panel.minima ? with_minima(std::true_type()) : with_minima(std::false_type());
     });
 }
 // gemm_int8_x86.cpp, with AVX-512 VNNI

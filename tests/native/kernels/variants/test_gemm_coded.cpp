@@ -55,7 +55,8 @@ std::vector<Case> shapes(const CodedKind & kind, Activations activations) {
     std::vector<Case> all = {{kind, 64, 1, 9, activations},
                              {kind, 192, 45, 17, activations},
                              {kind, 1216, 33, 5, activations, false},
-                             {kind, 2304, 61, 23, activations, true, 16, 256}};
+                             {kind, 2304, 61, 23, activations, true, 16, 256},
+                             {kind, 768, 40, 9, activations, true, 16, 256}};
     const bool groups = kind.format == Format::w4a8 || kind.format == Format::w6a8;
     if (groups)
         all.push_back({kind, 1024, 35, 11, activations, true, 512, 1024});
@@ -86,18 +87,20 @@ TEST(equals_the_decoded_product) {
 }
 
 TEST(threads_change_no_bit) {
-    for (const CodedKind & kind : coded_kinds) {
-        Product product({kind, 1024, 300, 121, Activations::bits8});
-        CHECK(product.run(1) == product.run(3));
-    }
+    for (const CodedKind & kind : coded_kinds)
+        for (int64_t rotated : {64, 256}) {
+            Product product({kind, 1024, 300, 121, Activations::bits8, true, 16, rotated});
+            CHECK(product.run(1) == product.run(3));
+        }
 }
 
 // A scale, of a row or a group: its outputs, and no others, are not finite.
 TEST(what_is_not_finite_stays_so) {
     for (const CodedKind & kind : coded_kinds)
         for (Activations activations : {Activations::f32, Activations::bits16, Activations::bits8})
-            for (int64_t rows : {3, 12}) {
-                Product product({kind, 256, 40, rows, activations});
+            for (const auto & [rows, rotated] :
+                 {std::pair{3, 64}, std::pair{12, 64}, std::pair{12, 256}}) {
+                Product product({kind, 256, 40, rows, activations, true, 16, rotated});
                 const int64_t wrong = kind.scale_of_row ? 7 : -1; // or all
                 const auto damage = [&](std::vector<uint8_t> & bytes, size_t at) {
                     const float nan = std::nanf("");
@@ -117,6 +120,25 @@ TEST(what_is_not_finite_stays_so) {
                 }
                 damage(m.scale, 1 + static_cast<size_t>(std::max<int64_t>(wrong, 0)) * 4);
             }
+}
+
+// As large as a run's sums get, with one sign: an overflow is an error of 0.1 and more.
+TEST(largest_sums_do_not_overflow) {
+    double most = 0;
+    for (const CodedKind & kind : coded_kinds)
+        if (kind.format == Format::int8) {
+            Product product({kind, 1024, 40, 12, Activations::bits8, false, 16, 256});
+            std::fill(product.matrix.codes.begin(), product.matrix.codes.end(), uint8_t{0x80});
+            float * x = static_cast<float *>(product.x->data);
+            for (int64_t i = 0; i < 1024 * 12; ++i)
+                x[i] = i / 1024 % 2 ? 1.0f : -1.0f;
+            if (kind.rotated) // so that they are so after the rotation
+                for (int64_t r = 0; r < 12; ++r)
+                    rotate(x + r * 1024, 1024, 256);
+            most = std::max(most, product.error(product.run(2)));
+        }
+    std::printf("gemm, largest sums of codes: worst NMSE %.2g\n", most);
+    CHECK(most < 1e-4);
 }
 
 TEST(a_fast_rotation_equals_the_plain_one) {
