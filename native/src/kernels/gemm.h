@@ -13,8 +13,9 @@ namespace ltx2::kernels {
 // How two values are multiplied; sums are always F32 in the end.
 enum class Arithmetic {
     f32,
-    bf16, // pairs
-    int8, // blocks of 32 with one scale, exact within a block
+    bf16,       // pairs
+    bf16_split, // likewise, each value as the sum of two: three products
+    int8,       // blocks of 32 with one scale, exact within a block
     // Likewise, with one scale of activations for 256: for weights whose scale is a row's, where a
     // rotation has spread outliers.
     int8_run,
@@ -23,7 +24,7 @@ enum class Arithmetic {
     // 1% to their own rounding error.
     int4,
 };
-constexpr int arithmetics = 6;
+constexpr int arithmetics = 7;
 constexpr int run_blocks = 8; // of 32 values: those of int8_run that share a scale
 constexpr int64_t int4_group = 128;
 constexpr int most_panel = 32; // outputs, of any variant
@@ -79,7 +80,8 @@ struct Gemm {
     // `rows` of them, at most most_rows, `stride` values apart.
     void (*prepare)(Arithmetic, const float * x, int64_t stride, int rows, int64_t k,
                     uint8_t * out);
-    void (*to_bf16)(const float * x, uint16_t * out, int64_t n);
+    // What is left of the values goes to `rest`, unless that is null.
+    void (*to_bf16)(const float * x, uint16_t * out, uint16_t * rest, int64_t n);
     // Decoded 8-bit values as F32.
     void (*scaled)(const uint8_t * values, const float * scales, const float * minima,
                    int64_t count, float * out);
@@ -94,8 +96,12 @@ struct Gemm {
     // bytes 0 and 2, then 1 and 3. For panels of int16; null where they stay bytes.
     void (*widen)(uint32_t * units, int64_t count);
     void (*tile)(Arithmetic, const GemmTile &, int rows);
-    bool (*multiplies)(Arithmetic, int bits); // int8 or int16, faster than F32
-    Decoder (*decoder)(int ggml_type);        // for int8 and int16
+    // What a thread does before and after its tiles; null where there is nothing to do.
+    void (*begin)();
+    void (*end)();
+    // Whether this arithmetic is the fastest for its purpose, with weights of so many bits.
+    bool (*multiplies)(Arithmetic, int bits);
+    Decoder (*decoder)(int ggml_type); // for int8 and int16
     // What Coding::unscaled gives: as F32 where those are no whole numbers, else as 8-bit values,
     // of so many bits and with one minimum for all, or 0.
     void (*coded_values)(const CodedPart &, float * out);

@@ -20,22 +20,23 @@ struct Blocking {
     int64_t rows, units;
 };
 static constexpr int64_t most_rows_at_once = 1056, block_panels = 8, most_units = 256;
+static int64_t values_per_unit(Arithmetic a) {
+    const bool four_bytes = a == Arithmetic::f32 || a == Arithmetic::bf16_split;
+    return four_bytes ? 1 : a == Arithmetic::bf16 ? 2 : 4;
+}
+
+static int most_rows(Arithmetic a) { return variant().gemm.most_rows[static_cast<int>(a)]; }
+
 static Blocking blocking(Arithmetic a) {
-    const bool bytes = a != Arithmetic::f32 && a != Arithmetic::bf16;
+    const bool bytes = values_per_unit(a) == 4;
     return bytes ? Blocking{most_rows_at_once, most_units / 2} : Blocking{504, most_units};
 }
 // With fewer rows, reading the weights takes all the time, whatever the arithmetic.
 static constexpr int64_t few_rows = 8;
 
-static int64_t values_per_unit(Arithmetic a) {
-    return a == Arithmetic::f32 ? 1 : a == Arithmetic::bf16 ? 2 : 4;
-}
-
 static int64_t values_per_scale(Arithmetic a) {
     return a == Arithmetic::int8_run ? run_blocks * 32 : 32;
 }
-
-static int most_rows(Arithmetic a) { return variant().gemm.most_rows[static_cast<int>(a)]; }
 
 // How weights become 8-bit values; of no bits where they do not.
 static Decoder decoder_of(const Matrix & weight) {
@@ -62,6 +63,9 @@ static Arithmetic choose_arithmetic(const Matrix & weight, int64_t rows, Activat
     if (activations == Activations::f32 || weight.is_f32() || rows < few_rows)
         return Arithmetic::f32;
     const bool bits8 = activations == Activations::bits8, blocks = weight.k() % 32 == 0;
+    const Arithmetic pairs = bits8 ? Arithmetic::bf16 : Arithmetic::bf16_split;
+    if (kernels.multiplies(pairs, 0))
+        return pairs;
     if (bits8 && blocks && !weight.coding &&
         kernels.unpacker(Arithmetic::int4, weight.tensor->type))
         return Arithmetic::int4;
@@ -272,9 +276,17 @@ struct Product {
                 std::memcpy(to, weight_row(column) + first * 2, static_cast<size_t>(count) * 2);
             } else {
                 values_of(column, first, count, room.values);
-                kernels.to_bf16(room.values, reinterpret_cast<uint16_t *>(to), count);
+                kernels.to_bf16(room.values, reinterpret_cast<uint16_t *>(to), nullptr, count);
             }
             return;
+        case Arithmetic::bf16_split: {
+            uint16_t * high = reinterpret_cast<uint16_t *>(to);
+            uint16_t * low = high + round_up(count, int64_t{2});
+            if (count % 2)
+                high[count] = low[count] = 0;
+            values_of(column, first, count, room.values);
+            return kernels.to_bf16(room.values, high, low, count);
+        }
         case Arithmetic::int8:
         case Arithmetic::int8_run:
         case Arithmetic::int16:
@@ -309,7 +321,8 @@ struct Product {
         const int64_t per = values_per_unit(plan.arithmetic);
         const int64_t blocks = divide_up(count, values_per_scale(plan.arithmetic));
         kernels.transpose(reinterpret_cast<const uint32_t *>(room.decoded),
-                          Room::decoded_stride / 4, divide_up(count, per), room.units);
+                          Room::decoded_stride / 4, divide_up(round_up(count, int64_t{2}), per),
+                          room.units);
         if (per != 4)
             return {room.units, nullptr, nullptr, 0};
         const auto spread = [&](const float * from, float * to) {
@@ -437,6 +450,8 @@ static void run(GemmPlan & plan, Tensor, int thread, int) {
     const int64_t part_rows = round_up(divide_up(product.rows, wanted), most_rows(plan.arithmetic));
     const int64_t parts = divide_up(product.rows, part_rows);
     const int64_t most = block.units * values_per_unit(plan.arithmetic);
+    if (product.kernels.begin)
+        product.kernels.begin();
     for (int64_t i; (i = plan.next.fetch_add(1)) < parts * columns;) {
         const int64_t first_row = i / columns * part_rows;
         const int64_t last_row = std::min(product.rows, first_row + part_rows);
@@ -449,6 +464,8 @@ static void run(GemmPlan & plan, Tensor, int thread, int) {
                                  p + 1 < last_panel ? (p + 1) * product.panel : product.n,
                                  product.room.sums + (p - first_panel) * part_rows * product.panel);
     }
+    if (product.kernels.end)
+        product.kernels.end();
 }
 
 static void run_few(GemmPlan & plan, Tensor, int thread, int) {

@@ -8,6 +8,10 @@
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#if defined(__linux__)
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 #elif defined(__aarch64__) && defined(__linux__)
 #include <sys/auxv.h>
 #elif defined(__aarch64__) && defined(__APPLE__)
@@ -51,8 +55,26 @@ static bool keeps(std::initializer_list<int> kinds) {
 bool has_avx2() {
     return keeps({1, 2}) && has(Cpuid(1).c, {12, 28, 29}) && has(Cpuid(7).b, {5, 8});
 }
+static bool is_intel() {
+    const Cpuid maker(0); // GenuineIntel
+    return maker.b == 0x756e6547 && maker.d == 0x49656e69 && maker.c == 0x6c65746e;
+}
+
+// The system keeps tiles of those threads alone whose process has asked for it.
+static bool has_amx() {
+#if defined(__linux__)
+    const bool has_tiles = has(Cpuid(7).d, {22, 24}); // BF16, tiles
+    constexpr int ask = 0x1023, tile_data = 18;       // ARCH_REQ_XCOMP_PERM
+    return has_tiles && keeps({17, 18}) && syscall(SYS_arch_prctl, ask, tile_data) == 0;
+#else
+    return false;
+#endif
+}
 bool has_avx512() { return has_avx2() && keeps({5, 6, 7}) && has(Cpuid(7).b, {16, 17, 30, 31}); }
-#elif defined(__aarch64__)
+#else
+static bool is_intel() { return false; }
+#endif
+#if defined(__aarch64__)
 static bool arm_has(const char * feature, int word, unsigned long bit) {
 #if defined(__linux__)
     (void)feature;
@@ -83,6 +105,8 @@ static bool supported(const std::string & name) {
         return has_avx512() && has(Cpuid(7).c, {11});
     if (name == "avx512bf16")
         return has_avx512() && has(Cpuid(7).c, {11}) && has(Cpuid(7, 1).a, {5});
+    if (name == "amx")
+        return supported("avx512bf16") && has_amx();
 #elif defined(__aarch64__)
     const bool dotprod = arm_has("hw.optional.arm.FEAT_DotProd", 1, 1ul << 20) &&
                          arm_has("hw.optional.arm.FEAT_FP16", 1, 1ul << 10);
@@ -104,6 +128,11 @@ std::vector<const Variant *> variants() {
          })
         if (supported(compiled->name))
             list.push_back(compiled);
+    // Intel's processors multiply BF16 pairs half as fast as F32, unless in tiles.
+    const auto is_slow = [](const Variant * v) {
+        return is_intel() && !std::strcmp(v->name, "avx512bf16");
+    };
+    std::stable_partition(list.begin(), list.end(), is_slow);
     return list;
 }
 

@@ -1,5 +1,6 @@
 // What this machine's multipliers can do at best, at this moment. Compiled for this machine alone.
 #include "bench.h"
+#include "kernels/variant.h"
 
 #include <algorithm>
 #include <atomic>
@@ -71,6 +72,35 @@ static float f32_loop() {
 }
 #endif
 
+#if defined(__AMX_BF16__) && defined(__linux__)
+// Tiles of 16 x 16 sums, four of them, as the tile registers have room for.
+static float amx_loop() {
+    struct alignas(64) {
+        uint8_t palette = 1, unused[15] = {};
+        uint16_t row_bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
+        uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
+    } const config;
+    float sums[256] = {};
+    _tile_loadconfig(&config);
+    _tile_zero(0);
+    _tile_zero(1);
+    _tile_zero(2);
+    _tile_zero(3);
+    _tile_zero(4);
+    _tile_zero(5);
+    _tile_zero(6);
+    _tile_zero(7);
+    for (int64_t r = 0; r < rounds; r += 16) {
+        _tile_dpbf16ps(0, 4, 6);
+        _tile_dpbf16ps(1, 4, 7);
+        _tile_dpbf16ps(2, 5, 6);
+        _tile_dpbf16ps(3, 5, 7);
+    }
+    _tile_stored(0, sums, 64);
+    _tile_release();
+    return sums[0];
+}
+#endif
 #ifdef __AVX512BF16__
 static float bf16_loop() {
     const __m512bh x = (__m512bh)_mm512_set1_epi32(0x3c003c00);
@@ -114,10 +144,16 @@ static double memory_rate(int threads) {
 }
 
 Peaks peaks(int threads) {
+    // It asks the system for tiles.
+    [[maybe_unused]] const bool has_amx = kernels::choose_variant("amx");
     Peaks p{rate(threads, 2.0 * rounds * lanes, f32_loop), 0, 0, memory_rate(threads)};
     [[maybe_unused]] const double vectors = 2.0 * rounds * chains;
 #ifdef __AVX512BF16__
     p.bf16 = rate(threads, vectors * 32, bf16_loop);
+#endif
+#if defined(__AMX_BF16__) && defined(__linux__)
+    if (has_amx)
+        p.bf16 = rate(threads, 2.0 * rounds / 16 * 4 * 16 * 16 * 32, amx_loop);
 #endif
 #ifdef __AVX512VNNI__
     p.int8 = rate(threads, vectors * 64, int8_loop);

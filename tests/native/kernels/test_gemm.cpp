@@ -163,7 +163,7 @@ TEST(every_type_of_ggml_is_multiplied) {
         const double rounded = error(Activations::bits8);
         std::printf("gemm %s: NMSE %.2g, with activations of 8 bits %.2g\n", ggml_type_name(type),
                     exact, rounded);
-        CHECK(exact < 2e-12);    // measured 5e-13
+        CHECK(exact < 5e-11);    // measured 5e-13 in F32, 2.3e-11 as sums of BF16
         CHECK(rounded < 1.5e-4); // measured 8e-5
     }
 }

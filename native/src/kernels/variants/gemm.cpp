@@ -3,16 +3,22 @@
 namespace ltx2::kernels::LTX2_VARIANT {
 
 // Rows of a tile, so that its sums, two vectors of weights and one value stay in registers.
-static constexpr int rows_f32 = registers == 32 ? 12 : 6, rows_bf16 = 12;
+static constexpr int rows_f32 = registers == 32 ? 12 : 6, rows_pairs = 12;
+static constexpr int rows_bf16 = has_amx ? rows_amx : has_bf16 ? rows_pairs : 0;
 
 static int bytes(Arithmetic a) { return a == Arithmetic::int16 ? 2 : 1; }
+
+static int planes(Arithmetic a) { return a == Arithmetic::bf16_split ? 2 : 1; }
 
 static int64_t rows_bytes(Arithmetic a, int64_t k) {
     switch (a) {
     case Arithmetic::f32:
         return 4 * rows_f32 * k;
     case Arithmetic::bf16:
-        return 4 * rows_bf16 * ((k + 1) / 2);
+    case Arithmetic::bf16_split:
+        if (has_amx)
+            return planes(a) * 2 * rows_amx * ((k + 31) / 32 * 32);
+        return 4 * rows_pairs * ((k + 1) / 2);
     case Arithmetic::int8:
     case Arithmetic::int8_run:
     case Arithmetic::int16:
@@ -32,16 +38,24 @@ static inline uint16_t bf16_of(float x) {
     return static_cast<uint16_t>((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
 }
 
-static void to_bf16(const float * x, uint16_t * out, int64_t n) {
+static void to_bf16(const float * x, uint16_t * out, uint16_t * rest, int64_t n) {
     int64_t i = 0;
 #if defined(__AVX512BF16__)
     for (; i + 32 <= n; i += 32) {
-        const __m512bh v = _mm512_cvtne2ps_pbh(_mm512_loadu_ps(x + i + 16), _mm512_loadu_ps(x + i));
-        std::memcpy(out + i, &v, sizeof v);
+        const Split s = split(_mm512_loadu_ps(x + i), _mm512_loadu_ps(x + i + 16));
+        _mm512_storeu_si512(out + i, s.high);
+        if (rest)
+            _mm512_storeu_si512(rest + i, s.low);
     }
 #endif
-    for (; i < n; ++i)
+    for (; i < n; ++i) {
         out[i] = bf16_of(x[i]);
+        const uint32_t bits = static_cast<uint32_t>(out[i]) << 16;
+        float high;
+        std::memcpy(&high, &bits, sizeof high);
+        if (rest)
+            rest[i] = bf16_of(x[i] - high);
+    }
 }
 
 static void prepare_f32(const float * x, int64_t stride, int rows, int64_t k, float * out) {
@@ -52,14 +66,14 @@ static void prepare_f32(const float * x, int64_t stride, int rows, int64_t k, fl
 
 static void prepare_bf16(const float * x, int64_t stride, int rows, int64_t k, uint32_t * out) {
     constexpr int some = 64;
-    for (int64_t first = 0; first < k; first += some, out += some / 2 * rows_bf16) {
+    for (int64_t first = 0; first < k; first += some, out += some / 2 * rows_pairs) {
         const int64_t count = k - first < some ? k - first : some;
         for (int r = 0; r < rows; ++r) {
             uint32_t pairs[some / 2];
             pairs[count / 2 % (some / 2)] = 0; // the second of an odd number's last
-            to_bf16(x + r * stride + first, reinterpret_cast<uint16_t *>(pairs), count);
+            to_bf16(x + r * stride + first, reinterpret_cast<uint16_t *>(pairs), nullptr, count);
             for (int64_t i = 0; i < (count + 1) / 2; ++i)
-                out[i * rows_bf16 + r] = pairs[i];
+                out[i * rows_pairs + r] = pairs[i];
         }
     }
 }
@@ -70,6 +84,10 @@ static void prepare(Arithmetic a, const float * x, int64_t stride, int rows, int
     case Arithmetic::f32:
         return prepare_f32(x, stride, rows, k, reinterpret_cast<float *>(out));
     case Arithmetic::bf16:
+    case Arithmetic::bf16_split:
+#if defined(__AMX_BF16__)
+        return prepare_amx(planes(a), x, stride, rows, k, out);
+#endif
         return prepare_bf16(x, stride, rows, k, reinterpret_cast<uint32_t *>(out));
     case Arithmetic::int8:
     case Arithmetic::int8_run:
@@ -217,14 +235,14 @@ static void tile_f32(const GemmTile & t) {
     store(t.sums, t.sums_stride, s);
 }
 
-#if defined(__AVX512BF16__)
+#if defined(__AVX512BF16__) && !defined(__AMX_BF16__)
 template <int Rows>
 static void tile_bf16(const GemmTile & t) {
     Sums<Rows> s;
     load(s, t.sums, t.sums_stride);
     const uint32_t * w = t.panel.units;
     const int32_t * x = reinterpret_cast<const int32_t *>(t.rows);
-    for (int64_t k = 0; k < (t.count + 1) / 2; ++k, x += rows_bf16, w += panel) {
+    for (int64_t k = 0; k < (t.count + 1) / 2; ++k, x += rows_pairs, w += panel) {
         const auto w0 = (__m512bh)_mm512_loadu_si512(w);
         const auto w1 = (__m512bh)_mm512_loadu_si512(w + 16);
         each<Rows>([&](auto r) {
@@ -237,12 +255,19 @@ static void tile_bf16(const GemmTile & t) {
 }
 #endif
 
-static bool multiplies(Arithmetic a, int bits) { return multiplies_int8(bytes(a), bits); }
+static bool multiplies(Arithmetic a, int bits) {
+    if (a == Arithmetic::bf16 || a == Arithmetic::bf16_split)
+        return has_amx;
+    return !has_amx && multiplies_int8(bytes(a), bits);
+}
 
 static void tile(Arithmetic a, const GemmTile & t, int rows) {
-#if defined(__AVX512BF16__)
+#if defined(__AMX_BF16__)
+    if (a == Arithmetic::bf16 || a == Arithmetic::bf16_split)
+        return tile_amx(planes(a), t, rows);
+#elif defined(__AVX512BF16__)
     if (a == Arithmetic::bf16)
-        return with_count<rows_bf16>(rows, [&](auto r) { tile_bf16<r>(t); });
+        return with_count<rows_pairs>(rows, [&](auto r) { tile_bf16<r>(t); });
 #endif
 #if defined(__AVX512VNNI__)
     if (a == Arithmetic::int4)
@@ -253,15 +278,32 @@ static void tile(Arithmetic a, const GemmTile & t, int rows) {
     with_count<rows_f32>(rows, [&](auto r) { tile_f32<r>(t); });
 }
 
+#if defined(__AMX_BF16__)
+constexpr auto begin = begin_amx, end = end_amx;
+#else
+constexpr void (*begin)() = nullptr, (*end)() = nullptr;
+#endif
+
 extern constexpr Gemm gemm_kernels = {
-    panel,         {rows_f32, has_bf16 ? rows_bf16 : 0, rows_int8, rows_int8, rows_int8, rows_int8},
-    rows_bytes,    prepare,
-    to_bf16,       scaled,
-    dot_scaled,    to_int8,
-    transpose,     int16_pairs ? widen : nullptr,
-    tile,          multiplies,
-    decoder,       coded_values,
-    coded_bytes,   coded_bits,
-    coded_minimum, unpacker};
+    panel,
+    {rows_f32, rows_bf16, has_amx ? rows_amx : 0, rows_int8, rows_int8, rows_int8, rows_int8},
+    rows_bytes,
+    prepare,
+    to_bf16,
+    scaled,
+    dot_scaled,
+    to_int8,
+    transpose,
+    int16_pairs ? widen : nullptr,
+    tile,
+    begin,
+    end,
+    multiplies,
+    decoder,
+    coded_values,
+    coded_bytes,
+    coded_bits,
+    coded_minimum,
+    unpacker};
 
 } // namespace ltx2::kernels::LTX2_VARIANT

@@ -25,6 +25,15 @@ constexpr int rows_int8 = 8, int8_offset = 0;
 constexpr int rows_int8 = 0, int8_offset = 0;
 #endif
 
+// Rows of a tile of BF16 pairs on tile registers, whose products are so fast that weights of all
+// types become BF16.
+#if defined(__AMX_BF16__)
+constexpr bool has_amx = true;
+#else
+constexpr bool has_amx = false;
+#endif
+constexpr int rows_amx = 32;
+
 // Sixteen bytes at once.
 typedef uint8_t Bytes __attribute__((vector_size(16)));
 
@@ -137,6 +146,22 @@ static inline __attribute__((always_inline)) void add_runs(const GemmTile & t,
     store(t.sums, t.sums_stride, sums);
 }
 
+#if defined(__AVX512BF16__)
+// 32 values as BF16, and what that leaves of them, or NaN where it is none.
+struct Split {
+    __m512i high, low;
+};
+static inline Split split(__m512 v0, __m512 v1) {
+    const __m512i high = (__m512i)_mm512_cvtne2ps_pbh(v1, v0);
+    const auto rest = [](__m512 v, __m256i halves) {
+        return v - (__m512)_mm512_slli_epi32(_mm512_cvtepu16_epi32(halves), 16);
+    };
+    const __m512 r0 = rest(v0, _mm512_castsi512_si256(high));
+    const __m512 r1 = rest(v1, _mm512_extracti64x4_epi64(high, 1));
+    return {high, (__m512i)_mm512_cvtne2ps_pbh(r1, r0)};
+}
+#endif
+
 #if defined(__AVX512F__)
 // 16 x 16 units, v[row][column], to put(column, vector of rows): pairs, fours, then the four
 // quarters of the vectors.
@@ -166,6 +191,11 @@ static inline __attribute__((always_inline)) void transpose_16(const __m512i (&v
 }
 #endif
 
+// gemm_amx.cpp: planes of BF16, 1 or 2
+void prepare_amx(int planes, const float * x, int64_t stride, int rows, int64_t k, uint8_t * out);
+void tile_amx(int planes, const GemmTile & t, int rows);
+void begin_amx();
+void end_amx();
 // gemm_int8.cpp
 int64_t int8_bytes(Arithmetic arithmetic, int64_t k);
 void prepare_int8(Arithmetic arithmetic, const float * x, int64_t stride, int rows, int64_t k,

@@ -1,0 +1,121 @@
+// Matrix products of BF16 pairs on the tile registers of AMX: sixteen rows, or thirty-two pairs of
+// values, of 64 bytes each. Four tiles of sums are 32 rows x 32 outputs.
+#if defined(__AMX_BF16__)
+
+#include "kernels/variants/gemm_parts.h"
+
+namespace ltx2::kernels::LTX2_VARIANT {
+
+namespace {
+struct alignas(64) TileConfig {
+    uint8_t palette = 1, start_row = 0, unused[14] = {};
+    uint16_t row_bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
+    uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
+};
+} // namespace
+
+static_assert(panel == 32 && rows_amx == 32, "as the tiles are laid out");
+static constexpr int step = 32;                                     // values of k
+static constexpr int64_t step_bytes = int64_t{2} * step * rows_amx; // of prepared rows, one plane
+static constexpr int64_t panel_bytes = 4 * panel, half = panel_bytes / 2;
+
+// [k / step][planes][rows][step], where what is past k counts as zero.
+void prepare_amx(int planes, const float * x, int64_t stride, int rows, int64_t k, uint8_t * out) {
+    for (int64_t first = 0; first < k; first += step, out += planes * step_bytes) {
+        const int64_t count = k - first < step ? k - first : step;
+        for (int r = 0; r < rows; ++r) {
+            const auto mask = [&](int64_t i) {
+                const int64_t some = count - i < 0 ? 0 : count - i < lanes ? count - i : lanes;
+                return static_cast<__mmask16>((1u << some) - 1);
+            };
+            const float * from = x + r * stride + first;
+            const __m512 v0 = _mm512_maskz_loadu_ps(mask(0), from);
+            const __m512 v1 = _mm512_maskz_loadu_ps(mask(lanes), from + lanes);
+            const Split s = split(v0, v1);
+            _mm512_storeu_si512(out + r * 64, s.high);
+            if (planes == 2)
+                _mm512_storeu_si512(out + step_bytes + r * 64, s.low);
+        }
+    }
+}
+
+// Sums of 16 or 32 rows. The first plane of either side is its values' high parts, the second one
+// what these leave; the product of both second ones is too small to count.
+template <int Planes, bool Both>
+static void tile_of(const GemmTile & t) {
+    const int64_t stride = t.sums_stride * 4;
+    float * lower = t.sums + 16 * t.sums_stride; // the second sixteen rows
+    _tile_loadd(0, t.sums, stride);
+    _tile_loadd(1, t.sums + 16, stride);
+    if (Both) {
+        _tile_loadd(2, lower, stride);
+        _tile_loadd(3, lower + 16, stride);
+    }
+    const int64_t units = (t.count + 1) / 2; // of a plane
+    alignas(64) uint32_t last[Planes][step / 2 * panel];
+    for (int64_t first = 0; first < units; first += step / 2) {
+        const uint8_t * x = t.rows + 2 * first / step * Planes * step_bytes;
+        const uint32_t * w[2] = {t.panel.units + first * panel,
+                                 t.panel.units + (units + first) * panel};
+        if (units - first < step / 2)
+            for (int p = 0; p < Planes; ++p) {
+                const auto size = static_cast<size_t>((units - first) * panel_bytes);
+                std::memset(last[p], 0, sizeof last[p]);
+                std::memcpy(last[p], w[p], size);
+                w[p] = last[p];
+            }
+        const auto multiply = [] {
+            _tile_dpbf16ps(0, 4, 6);
+            _tile_dpbf16ps(1, 4, 7);
+            if (Both) {
+                _tile_dpbf16ps(2, 5, 6);
+                _tile_dpbf16ps(3, 5, 7);
+            }
+        };
+        const auto load_rows = [&](int plane) {
+            _tile_loadd(4, x + plane * step_bytes, 64);
+            if (Both)
+                _tile_loadd(5, x + plane * step_bytes + 16 * 64, 64);
+        };
+        const auto load_weights = [&](int plane) {
+            const auto * from = reinterpret_cast<const uint8_t *>(w[plane]);
+            _tile_loadd(6, from, panel_bytes);
+            _tile_loadd(7, from + half, panel_bytes);
+        };
+        load_weights(0);
+        if (Planes == 2) {
+            load_rows(1);
+            multiply();
+        }
+        load_rows(0);
+        multiply();
+        if (Planes == 2) {
+            load_weights(1);
+            multiply();
+        }
+    }
+    _tile_stored(0, t.sums, stride);
+    _tile_stored(1, t.sums + 16, stride);
+    if (Both) {
+        _tile_stored(2, lower, stride);
+        _tile_stored(3, lower + 16, stride);
+    }
+}
+
+void tile_amx(int planes, const GemmTile & t, int rows) {
+    if (planes == 1)
+        rows > 16 ? tile_of<1, true>(t) : tile_of<1, false>(t);
+    else
+        rows > 16 ? tile_of<2, true>(t) : tile_of<2, false>(t);
+}
+
+void begin_amx() {
+    static const TileConfig config;
+    _tile_loadconfig(&config);
+}
+// The system then has no tiles of the host's threads to keep.
+void end_amx() { _tile_release(); }
+
+} // namespace ltx2::kernels::LTX2_VARIANT
+
+#endif
