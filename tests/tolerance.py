@@ -95,7 +95,7 @@ CLIPS: dict[tuple[str, str], Row] = {
     ("sound", "F16"): Row(40.0, 45.6),
     ("sound", "Q8_0"): Row(20.0, 27.9),
 }
-IN_BF16 = "avx512bf16" in ltx2.capabilities()["instruction_sets"]
+IN_BF16 = ltx2.capabilities()["instruction_sets"][-1] in ("avx512bf16", "amx")
 if IN_BF16:
     CLIPS |= {
         ("frames", "F16"): Row(40.0, 42.6),  # of the HQ recipe; of the others 45.0 holds
