@@ -4,7 +4,7 @@
 // Queries lie across the vectors, so that maxima and sums of the softmax are plain vector
 // operations. A packed head is [keys][head_dim], and for the values [blocks][head_dim / rows][keys
 // of a block][rows], in F32 or as pairs of BF16: two neighbours of a key, and one value of two
-// neighbouring keys.
+// neighbouring keys. In tiles (AMX) values are [chunks][head_dim][pairs of keys].
 #pragma once
 
 #include <cstddef>
@@ -50,7 +50,7 @@ struct AttentionTask {
 };
 
 struct AttentionKernels {
-    bool bf16;   // whether pairs of BF16 values can be multiplied, with sums in F32
+    int bf16;    // pairs of BF16 values can be multiplied, in heads of a multiple of this; 0: not
     int queries; // of a task, at most
     // Keys of one head, `count` of them from `first`, a multiple of `chunk`; count is less than
     // `chunk` only at the end. `scratch` as below.

@@ -147,7 +147,7 @@ Tensor attention(Nodes & g, const AttentionCall & call) {
     const AttentionKernels & kernels = variant().attention;
     const std::shared_ptr<AttentionPlan> plan(new AttentionPlan{call, g.workers()});
     AttentionPlan & p = *plan;
-    p.call.bf16 = call.bf16 && kernels.bf16 && !g.exact();
+    p.call.bf16 = call.bf16 && kernels.bf16 && call.head_dim % kernels.bf16 == 0 && !g.exact();
     for (const TokenGroup & group : call.groups) {
         const int64_t first = p.groups.empty() ? 0 : p.groups.back().end;
         p.groups.push_back({first, first + group.tokens, std::log2(group.share)});

@@ -65,12 +65,13 @@ constexpr int lanes = 4, registers = 32;
 constexpr int lanes = 4, registers = 16;
 #endif
 
-// Products of pairs of BF16 values, faster than of F32: processors with AMX have them in tiles
-// alone.
-#if defined(__AVX512BF16__) && !defined(__AMX_BF16__)
-constexpr bool has_bf16 = true;
+// Products of pairs of BF16 values: in tiles, or, where there are none, in vectors.
+#if defined(__AMX_BF16__)
+constexpr bool has_amx = true, has_bf16 = false;
+#elif defined(__AVX512BF16__)
+constexpr bool has_amx = false, has_bf16 = true;
 #else
-constexpr bool has_bf16 = false;
+constexpr bool has_amx = false, has_bf16 = false;
 #endif
 
 typedef float Vec __attribute__((vector_size(lanes * sizeof(float))));

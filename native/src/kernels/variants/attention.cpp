@@ -1,12 +1,13 @@
 #include "kernels/attention.h"
 #include "kernels/attention_product.h"
+#include "kernels/variants/attention_tiles.h"
 
 namespace ltx2::kernels::LTX2_VARIANT {
 
-static constexpr int tiles = 4;         // of a task; they share a block of keys
-static constexpr int64_t block = 256;   // keys between two updates of the maximum
-static constexpr int chunk = 8;         // keys are padded to it
-static constexpr float lowest = -1e30f; // below every score
+static constexpr int tiles = 4;                // of a task; they share a block of keys
+static constexpr int64_t block = 256;          // keys between two updates of the maximum
+static constexpr int chunk = has_amx ? 32 : 8; // keys are padded to it
+static constexpr float lowest = -1e30f;        // below every score
 
 static int64_t up_to(int64_t n, int64_t multiple) {
     return (n + multiple - 1) / multiple * multiple;
@@ -118,6 +119,25 @@ static void pack_values(const float * const * v, int count, int64_t first, const
             std::memcpy(to, line + d, rows * sizeof(float));
     }
 }
+
+#if defined(__AMX_BF16__)
+template <>
+void pack_values<Tiles>(const float * const * v, int count, int64_t first, const PackedHead & head,
+                        float * scratch) {
+    clear(scratch, 0, head.head_dim);
+    for (int64_t d = 0; d < head.head_dim; d += lanes) {
+        Vec square[lanes];
+        for (int key = 0; key < chunk; key += 2) {
+            const float * a = key < count ? v[key] : scratch;
+            const float * b = key + 1 < count ? v[key + 1] : scratch;
+            square[key / 2] = Tiles::both(load(a + d), load(b + d));
+        }
+        transpose(square);
+        for (int i = 0; i < lanes; ++i)
+            store(head.v + first / 2 * head.head_dim + (d + i) * lanes, square[i]);
+    }
+}
+#endif
 
 template <class M>
 static void pack(const HeadRow * k, const float * const * v, int count, int64_t first,
@@ -299,8 +319,13 @@ static void add_block(const Tile & t, const AttentionTask & task, int64_t first,
     const PackedHead & head = task.head;
     const int64_t steps = steps_of<M>(head.head_dim);
     const Value * k = reinterpret_cast<const Value *>(head.k) + first * steps;
-    for (int64_t i = 0; i < count; i += rows)
-        product<M, false, N>(k + i * steps, steps, t.q, steps, nullptr, scores + i * tile);
+#if defined(__AMX_BF16__)
+    if constexpr (std::is_same_v<M, Tiles>)
+        score_by_tiles<N>(k, steps, t.q, count, scores);
+    else
+#endif
+        for (int64_t i = 0; i < count; i += rows)
+            product<M, false, N>(k + i * steps, steps, t.q, steps, nullptr, scores + i * tile);
     const int64_t last = first + count - 1;
     if (last >= head.keys ||
         (task.window && (last > t.first || first <= t.first + t.queries - 1 - task.window)))
@@ -308,6 +333,12 @@ static void add_block(const Tile & t, const AttentionTask & task, int64_t first,
     if (task.groups && !is_one_group(t, task, first, last))
         weigh(t, task, first, count, scores);
     soften<M, N>(t, count, scores);
+#if defined(__AMX_BF16__)
+    if constexpr (std::is_same_v<M, Tiles>) {
+        const auto * v = reinterpret_cast<const Value *>(head.v) + first / 2 * head.head_dim;
+        return add_by_tiles<N>(v, head.head_dim, scores, count, t.forget, t.out);
+    }
+#endif
     const Value * v =
         reinterpret_cast<const Value *>(head.v) + first / M::pair * up_to(head.head_dim, rows);
     for (int64_t d = 0; d < head.head_dim; d += rows, v += block / M::pair * rows)
@@ -370,7 +401,13 @@ static void run_as(const AttentionTask & task) {
 }
 
 static void run(const AttentionTask & task) {
-#if defined(__AVX512BF16__)
+#if defined(__AMX_BF16__)
+    if (task.head.bf16) {
+        begin_tiles();
+        run_as<Tiles>(task);
+        return end_tiles();
+    }
+#elif defined(__AVX512BF16__)
     if (task.head.bf16)
         return run_as<Pairs>(task);
 #endif
@@ -379,7 +416,10 @@ static void run(const AttentionTask & task) {
 
 static void pack_head(const HeadRow * k, const float * const * v, int count, int64_t first,
                       const PackedHead & head, float * scratch) {
-#if defined(__AVX512BF16__)
+#if defined(__AMX_BF16__)
+    if (head.bf16)
+        return pack<Tiles>(k, v, count, first, head, scratch);
+#elif defined(__AVX512BF16__)
     if (head.bf16)
         return pack<Pairs>(k, v, count, first, head, scratch);
 #endif
@@ -394,6 +434,6 @@ static int64_t v_size(int64_t head_dim, int64_t keys, bool bf16) {
 }
 
 extern constexpr AttentionKernels attention_kernels = {
-    has_bf16, tiles * tile, chunk, pack_head, run, k_size, v_size, scratch_size};
+    has_amx ? 32 : has_bf16, tiles * tile, chunk, pack_head, run, k_size, v_size, scratch_size};
 
 } // namespace ltx2::kernels::LTX2_VARIANT

@@ -3,16 +3,9 @@
 #if defined(__AMX_BF16__)
 
 #include "kernels/variants/gemm_parts.h"
+#include "kernels/variants/tiles.h"
 
 namespace ltx2::kernels::LTX2_VARIANT {
-
-namespace {
-struct alignas(64) TileConfig {
-    uint8_t palette = 1, start_row = 0, unused[14] = {};
-    uint16_t row_bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
-    uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
-};
-} // namespace
 
 static_assert(panel == 32 && rows_amx == 32, "as the tiles are laid out");
 static constexpr int step = 32;                                     // values of k
@@ -109,12 +102,8 @@ void tile_amx(int planes, const GemmTile & t, int rows) {
         rows > 16 ? tile_of<2, true>(t) : tile_of<2, false>(t);
 }
 
-void begin_amx() {
-    static const TileConfig config;
-    _tile_loadconfig(&config);
-}
-// The system then has no tiles of the host's threads to keep.
-void end_amx() { _tile_release(); }
+void begin_amx() { begin_tiles(); }
+void end_amx() { end_tiles(); }
 
 } // namespace ltx2::kernels::LTX2_VARIANT
 

@@ -25,13 +25,8 @@ constexpr int rows_int8 = 8, int8_offset = 0;
 constexpr int rows_int8 = 0, int8_offset = 0;
 #endif
 
-// Rows of a tile of BF16 pairs on tile registers, whose products are so fast that weights of all
-// types become BF16.
-#if defined(__AMX_BF16__)
-constexpr bool has_amx = true;
-#else
-constexpr bool has_amx = false;
-#endif
+// Rows of a tile on tile registers, whose products are so fast that weights of all types become
+// BF16.
 constexpr int rows_amx = 32;
 
 // Sixteen bytes at once.
