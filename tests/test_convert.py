@@ -10,6 +10,7 @@ import sys
 import tracemalloc
 from typing import TYPE_CHECKING, Any
 
+import comfy_quant
 import gguf
 import numpy as np
 import pytest
@@ -29,23 +30,29 @@ TYPES = ltx2.capabilities()["types"]
 
 # NMSE of a normally distributed weight after the round trip: measured; a tenth more is the limit.
 ROUND_TRIP = {
-    "f32": 0.0, "bf16": 2.76e-6, "f16": 4.31e-8, "q8_0": 2.85e-5, "q6_k": 3.13e-4,
+    "f32": 0.0, "bf16": 2.76e-6, "f16": 4.31e-8, "q8_0": 2.85e-5, "i8": 5.5e-5, "q6_k": 3.13e-4,
     "q5_1": 1.43e-3, "q5_k": 1.30e-3, "q4_0": 7.38e-3, "q4_k": 5.07e-3, "q3_k": 2.27e-2,
 }  # fmt: skip
 # What matrices become in the first and last blocks, and where rows are no multiple of 256, or 32.
 HIGHER = {
-    "q8_0": "f16", "q6_k": "q8_0", "q5_1": "q8_0", "q5_k": "q6_k", "q4_0": "q5_1", "q4_k": "q5_k",
+    "q8_0": "f16", "i8": "f16", "q6_k": "q8_0", "q5_1": "q8_0", "q5_k": "q6_k", "q4_0": "q5_1", "q4_k": "q5_k",
     "q3_k": "q4_k",
 }  # fmt: skip
-FALLBACK = {"q6_k": "q8_0", "q5_k": "q5_1", "q4_k": "q5_1", "q3_k": "q4_0"}
+FALLBACK = {"i8": "q8_0", "q6_k": "q8_0", "q5_k": "q5_1", "q4_k": "q5_1", "q3_k": "q4_0"}
 
 
 def values(path: Path) -> dict[str, NDArray[np.float32]]:
     """Tensor name -> values in F32, outermost dimension first."""
-    return {
-        t.name: gguf.quants.dequantize(t.data, t.tensor_type).reshape(t.shape.tolist()[::-1])
-        for t in gguf.GGUFReader(path).tensors
-    }
+    tensors = {t.name: t for t in gguf.GGUFReader(path).tensors}
+
+    def of(t: gguf.ReaderTensor) -> NDArray[np.float32]:
+        shape = t.shape.tolist()[::-1]
+        if t.tensor_type == gguf.GGMLQuantizationType.I8:
+            scales = tensors[t.name + "_scale"].data
+            return comfy_quant.rotate(t.data.reshape(shape) * scales[:, None])
+        return gguf.quants.dequantize(t.data, t.tensor_type).reshape(shape)
+
+    return {name: of(t) for name, t in tensors.items()}
 
 
 def types(path: Path) -> dict[str, str]:
@@ -142,6 +149,21 @@ def test_a_matrix_survives_as_well_as_its_type_allows(kind: str, tmp_path: Path)
     nmse = float(np.sum((again - weight) ** 2.0) / np.sum(weight**2.0))
     assert types(made)[name] == kind.upper()
     assert ROUND_TRIP[kind] / 1.1 <= nmse <= ROUND_TRIP[kind] * 1.1
+
+
+def test_codes_are_those_that_comfyui_s_tools_make(tmp_path: Path) -> None:
+    name, weight = DIT + "transformer_blocks.2.attn1.to_k", normal(96, 768)
+    weight[3] = 0
+    tensors = six_blocks() | {name + ".weight": ("F32", weight)}
+    source = write_safetensors(tmp_path / "a.safetensors", tensors, METADATA)
+    made = {t.name: t for t in gguf.GGUFReader(convert(source, tmp_path / "a.gguf", "i8")).tensors}
+    want, _ = comfy_quant.int8(weight, 256)
+    codes = made[name + ".weight"].data.reshape(weight.shape)
+    # A value in the middle of two may be rounded to either.
+    assert np.abs(codes.astype(int) - want["weight"].data).max() <= 1
+    assert np.mean(codes != want["weight"].data) < 1e-3
+    scales, wanted = made[name + ".weight_scale"].data, want["weight_scale"].data.ravel()
+    assert np.allclose(np.delete(scales, 3), np.delete(wanted, 3), rtol=1e-6)
 
 
 @pytest.mark.parametrize("kind", TYPES)

@@ -166,6 +166,16 @@ def test_codes_are_quantised_as_what_they_stand_for(
         assert nmse(*values) <= (5e-4 if kind in comfy_quant.ROTATED else 0), name
 
 
+def test_what_a_conversion_writes_is_not_called_coded(
+    coded: Callable[[str], tuple[Path, Path]], tmp_path: Path
+) -> None:
+    as_is, _ = coded(KINDS[1])  # its markers are in the metadata
+    file = convert(as_is / "ltx-tiny-base.safetensors", tmp_path / "made.gguf", "q4_0")
+    assert comfy_quant.KEYS not in ltx2.describe(file)["metadata"]
+    with ltx2.Session([file, as_is / "gemma"], device="CPU", threads=1) as session:
+        assert len(session.t2v("a dot", **SMALL).frames) == SMALL["frames"]
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_video_equals_that_of_the_decoded_weights(
     kind: str, coded: Callable[[str], tuple[Path, Path]], monkeypatch: pytest.MonkeyPatch

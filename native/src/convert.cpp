@@ -1,14 +1,12 @@
 #include "convert.h"
 
-#include "base/finite.h"
-#include "base/limits.h"
 #include "base/log.h"
 #include "base/named.h"
 #include "base/round.h"
 #include "base/utf8.h"
 #include "dit/dit.h"
 #include "files/paths.h"
-#include "graph/quantise.h"
+#include "model/codings.h"
 #include "model/describe.h"
 #include "request.h"
 #include "text/encoder.h"
@@ -17,23 +15,18 @@
 #include "text/tokenizer_parts.h"
 
 #include <algorithm>
-#include <atomic>
 #include <cmath>
 #include <cstring>
-#include <functional>
 #include <map>
-#include <mutex>
 #include <set>
-#include <thread>
 #include <tuple>
 
 namespace ltx2 {
 
-// A source is read in pieces of this many values: whole blocks of every type there is.
-static constexpr int64_t source_block = 256;
-
 std::vector<std::string> conversion_types() { return names_of(storage_types()); }
 std::vector<std::string> conversion_variants() { return names_of(ltx23_variants); }
+
+int64_t Conversion::Item::elements() const { return scales ? shape[0] : source->elements(); }
 
 static const Variant * find_variant(const std::string & name) {
     return &find_named("variant", ltx23_variants, name);
@@ -116,6 +109,14 @@ void Conversion::add_items(const Part & part) {
     }
 }
 
+// Of so many tensors: the caller fills them in.
+static Json::Array no_checksums(size_t count) {
+    Json::Array all;
+    for (size_t i = 0; i < count; ++i)
+        all.push_back(std::string(64, '0'));
+    return all;
+}
+
 void Conversion::choose_types(const ConversionRequest & request, Json & metadata) {
     std::vector<StoredTensor> tensors;
     for (const Item & item : items_)
@@ -138,7 +139,34 @@ void Conversion::choose_types(const ConversionRequest & request, Json & metadata
         if (paths_.empty() || paths_.back() != item.source->file->path)
             paths_.push_back(item.source->file->path);
     }
+    add_scales(metadata);
     add_type_metadata(request, fit, metadata);
+}
+
+// Matrices in codes get a tensor of scales, and are named.
+void Conversion::add_scales(Json & metadata) {
+    std::vector<Item> all;
+    Json::Object layers;
+    for (Item & item : items_) {
+        all.push_back(std::move(item));
+        if (!all.back().in_codes())
+            continue;
+        Item scales = all.back();
+        const std::string module =
+            scales.name.substr(0, scales.name.size() - std::strlen(".weight"));
+        layers.add(module, Json::Object{{"format", "int8_tensorwise"}, {"convrot", true}});
+        scales.name = module + ".weight_scale";
+        scales.shape = {scales.shape[0]};
+        scales.type = GGML_TYPE_F32;
+        scales.scales = true;
+        scales.place = stored_size({scales.name, scales.shape}, storage_type("f32"));
+        all.push_back(std::move(scales));
+    }
+    items_ = std::move(all);
+    if (layers.empty())
+        return;
+    metadata.set(checksums_key, no_checksums(items_.size()));
+    metadata.set(codings_key, Json(Json::Object{{"layers", layers}}).dump());
 }
 
 Json::Array Conversion::tensors() const {
@@ -150,8 +178,8 @@ Json::Array Conversion::tensors() const {
                                    {"type", ggml_type_name(item.type)},
                                    {"type_id", int{item.type}},
                                    {"shape", Json::Array(item.shape.begin(), item.shape.end())},
-                                   {"bytes", ggml_row_size(item.type, item.source->elements())},
-                                   {"source_bytes", info.size}});
+                                   {"bytes", ggml_row_size(item.type, item.elements())},
+                                   {"source_bytes", item.scales ? 0 : info.size}});
     }
     return all;
 }
@@ -223,10 +251,7 @@ Json Conversion::metadata(const std::string & name) const {
         add_text_metadata(keys);
     else
         add_video_metadata(keys);
-    Json::Array places;
-    for (size_t i = 0; i < items_.size(); ++i)
-        places.push_back(std::string(64, '0'));
-    keys.set(checksums_key, places);
+    keys.set(checksums_key, no_checksums(items_.size()));
     return Json::parse(keys.dump(), "the new file's metadata");
 }
 
@@ -292,8 +317,8 @@ void Conversion::add_video_metadata(Json & metadata) const {
     for (const Part * part : parts_)
         for (const auto & [key, value] : part->file->metadata.object(part->file->path)) {
             const bool text = value.kind() == Json::Kind::string && !value.string("").empty();
-            const bool of_the_file =
-                key == "format" || key.substr(0, 8) == "general." || key.substr(0, 5) == "ltx2.";
+            const bool of_the_file = key == "format" || key == codings_key ||
+                                     key.substr(0, 8) == "general." || key.substr(0, 5) == "ltx2.";
             if (text && !of_the_file && !metadata.find(key))
                 metadata.set(key, value);
         }
@@ -326,124 +351,6 @@ std::string Conversion::sampling() const {
                  dit->file->path.c_str(), static_cast<long long>(blocks));
         }
     return variant->sampling;
-}
-
-// ---- its values
-
-// One job after the other, on all cores; with fewer threads where the system gives no more. What a
-// job throws ends the rest, and is thrown again.
-static void on_all_cores(int64_t jobs, const std::function<void(int64_t)> & job) {
-    std::atomic<int64_t> next{0};
-    std::exception_ptr thrown;
-    std::mutex guard;
-    const auto work = [&] {
-        for (int64_t i; (i = next++) < jobs;) {
-            try {
-                job(i);
-            } catch (...) {
-                const std::lock_guard<std::mutex> lock(guard);
-                thrown = std::current_exception();
-                next = jobs;
-            }
-        }
-    };
-    std::vector<std::thread> helpers;
-    try {
-        for (int64_t i = 1; i < std::min<int64_t>(jobs, usable_processors()); ++i)
-            helpers.emplace_back(work);
-    } catch (const std::exception &) { // std::system_error, std::bad_alloc
-    }
-    work();
-    for (std::thread & helper : helpers)
-        helper.join();
-    if (thrown)
-        std::rethrow_exception(thrown);
-}
-
-// Every type but these two has F16 numbers in it, so their limit is that of them all.
-static void check_values(const std::vector<float> & values, const Source & source, ggml_type type) {
-    const uint32_t largest = largest_magnitude(values.data(), values.size());
-    const char * path = source.file->path.c_str();
-    if (largest >= infinite)
-        fail(LTX2_STATUS_MODEL, "%s: tensor %s holds a value that is not finite", path,
-             shown(source.info->name).c_str());
-    if (type != GGML_TYPE_F32 && type != GGML_TYPE_BF16 && largest > largest_f16)
-        fail(LTX2_STATUS_MODEL,
-             "%s: tensor %s holds values over 65504, too large for %s; convert to bf16", path,
-             shown(source.info->name).c_str(), ggml_type_name(type));
-}
-
-// What adapters add to it, or null.
-const std::vector<LowRank> * Conversion::added(const Item & item) const {
-    constexpr size_t ending = sizeof ".weight" - 1;
-    const std::string path = item.name.substr(std::string(item.part->row->prefix).size());
-    if (path.size() < ending)
-        return nullptr;
-    const auto found = item.part->adapters.find(path.substr(0, path.size() - ending));
-    return found == item.part->adapters.end() ? nullptr : &found->second;
-}
-
-// A row of the sum at a time, the values of [first, first + count).
-static void merge(const LowRank & low, int64_t inputs, int64_t first, int64_t count,
-                  float * values) {
-    const int64_t rank = low.down.shape()[0];
-    const float strength = low.scale * low.adapter->strength;
-    std::vector<float> down(static_cast<size_t>(rank * inputs)), up(static_cast<size_t>(rank));
-    read_values(low.down, 0, rank * inputs, down.data());
-    for (int64_t at = first; at < first + count;) {
-        const int64_t row = at / inputs, column = at % inputs;
-        const int64_t some = std::min(inputs - column, first + count - at);
-        read_values(low.up, row * rank, rank, up.data());
-        for (int64_t r = 0; r < rank; ++r) {
-            const float factor = strength * up[static_cast<size_t>(r)];
-            const float * from = down.data() + r * inputs + column;
-            float * to = values + (at - first);
-            for (int64_t i = 0; i < some; ++i)
-                to[i] += factor * from[i];
-        }
-        at += some;
-    }
-}
-
-void Conversion::encode(const Item & item, int64_t first, int64_t count, uint8_t * out) const {
-    const TensorInfo & info = *item.source->info;
-    std::vector<float> values(static_cast<size_t>(count));
-    read_values(*item.source, first, count, values.data());
-    const std::vector<LowRank> * adapters = added(item);
-    for (size_t i = 0; adapters && i < adapters->size(); ++i)
-        merge((*adapters)[i], item.shape.back(), first, count, values.data());
-    check_values(values, *item.source, item.type);
-    // A second rounding would differ.
-    if (!adapters && !item.source->coding && info.type == item.type && item.source->added == 0)
-        std::memcpy(out, info.data + ggml_row_size(info.type, first),
-                    ggml_row_size(info.type, count));
-    else
-        write_values(item.type, values.data(), count, out);
-}
-
-void Conversion::read(int32_t index, int64_t first, int64_t count, void * out, size_t size) const {
-    if (index < 0 || static_cast<size_t>(index) >= items_.size())
-        fail(LTX2_STATUS_INVALID_ARGUMENT, "tensor: %d is not in 0..%zu", index, items_.size() - 1);
-    const Item & item = items_[static_cast<size_t>(index)];
-    const int64_t all = item.source->elements();
-    if (first < 0 || count < 1 || count > all || first > all - count || first % source_block ||
-        (count % source_block && first + count != all))
-        fail(LTX2_STATUS_INVALID_ARGUMENT,
-             "first, count: %lld, %lld are not blocks of %lld within %lld values",
-             static_cast<long long>(first), static_cast<long long>(count),
-             static_cast<long long>(source_block), static_cast<long long>(all));
-    if (size < ggml_row_size(item.type, count))
-        fail(LTX2_STATUS_INVALID_ARGUMENT, "size: %zu bytes for %zu", size,
-             ggml_row_size(item.type, count));
-    const int64_t piece = 1 << 16; // its copies fit the L2 cache
-    while_unchanged(*item.source->file->mapping, [&] {
-        on_all_cores(divide_up(count, piece), [&](int64_t i) {
-            const int64_t begin = i * piece;
-            encode(item, first + begin, std::min(piece, count - begin),
-                   static_cast<uint8_t *>(out) + ggml_row_size(item.type, begin));
-        });
-    });
-    release_values(*item.source, first, count);
 }
 
 } // namespace ltx2

@@ -40,7 +40,12 @@ private:
         std::string name;
         std::vector<int64_t> shape; // outermost first, at most four
         ggml_type type = GGML_TYPE_F32;
-        uint64_t place = 0; // bytes in the file, up to the next tensor
+        uint64_t place = 0;  // bytes in the file, up to the next tensor
+        bool scales = false; // of the rows of a matrix in codes, the item before
+
+        bool in_codes() const { return type == GGML_TYPE_I8; }
+        int64_t elements() const;
+        int64_t row() const { return source->shape().back(); } // values of the source's
     };
 
     void add_items(const Part & part);
@@ -55,7 +60,10 @@ private:
     Json::Array tensors() const;
     Json::Array dropped() const;
     uint64_t head_size(const Json & metadata) const;
+    void add_scales(Json & metadata);
     const std::vector<LowRank> * added(const Item & item) const;
+    std::vector<float> values_of(const Item & item, int64_t first, int64_t count) const;
+    void encode_rows(const Item & item, int64_t first, int64_t count, uint8_t * out) const;
     void encode(const Item & item, int64_t first, int64_t count, uint8_t * out) const;
 
     const Variant * variant_; // as the caller says, or null

@@ -4,6 +4,7 @@
 #include "base/named.h"
 #include "base/round.h"
 #include "base/utf8.h"
+#include "graph/quantise.h"
 #include "model/recognise.h"
 
 #include <algorithm>
@@ -21,6 +22,7 @@ const std::vector<StorageType> & storage_types() {
         {"bf16", GGML_TYPE_BF16, 32, 2.76e-6, "bf16", ""},
         {"f16", GGML_TYPE_F16, 1, 4.31e-8, "f16", ""},
         {"q8_0", GGML_TYPE_Q8_0, 7, 2.86e-5, "f16", "f16"},
+        {"i8", GGML_TYPE_I8, 1024, 5.5e-5, "f16", "q8_0"},
         {"q6_k", GGML_TYPE_Q6_K, 18, 3.14e-4, "q8_0", "q8_0"},
         {"q5_1", GGML_TYPE_Q5_1, 9, 1.43e-3, "q8_0", "f16"},
         {"q5_k", GGML_TYPE_Q5_K, 16, 1.30e-3, "q6_k", "q5_1"},
@@ -118,9 +120,17 @@ static size_t group_of(const StoredTensor & tensor) {
     return i;
 }
 
-// In whole blocks.
+// In whole blocks; codes are of modules' weights alone.
+static bool fits(const StorageType & type, const StoredTensor & tensor) {
+    const std::string &name = tensor.name, end = ".weight";
+    const bool is_weight =
+        name.size() > end.size() && !name.compare(name.size() - end.size(), end.size(), end);
+    const int64_t block = is_coded(type) ? code_group : ggml_blck_size(type.type);
+    return tensor.shape.back() % block == 0 &&
+           (!is_coded(type) || (is_weight && tensor.shape.size() == 2));
+}
 static const StorageType * that_fits(const StorageType * type, const StoredTensor & tensor) {
-    while (tensor.shape.back() % ggml_blck_size(type->type))
+    while (!fits(*type, tensor))
         type = &storage_type(type->fallback);
     return type;
 }
@@ -167,7 +177,9 @@ Storage::Prices Storage::prices() const {
     for (const StoredTensor & tensor : tensors_) {
         std::vector<Price> & group = all[group_of(tensor)];
         for (size_t t = 0; t < types.size(); ++t) {
-            const StorageType * type = that_fits(wanted(tensor, &types[t]), tensor);
+            // Codes are never picked: where 8 bits have room, Q8_0 loses less.
+            const StorageType * whole = &types[is_coded(types[t]) ? t - 1 : t];
+            const StorageType * type = that_fits(wanted(tensor, whole), tensor);
             group[t].bytes += stored_size(tensor, *type);
             group[t].values += static_cast<double>(count_values(tensor));
             group[t].error += static_cast<double>(count_values(tensor)) * type->nmse;

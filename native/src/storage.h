@@ -19,6 +19,9 @@ struct StorageType {
     const char * higher;   // one step more precise
     const char * fallback; // where a row is not whole blocks of it
 };
+// Whether it is codes of 8 bits, rotated, with a scale for each row that is a tensor of its own:
+// docs/comfyui.md's int8_tensorwise.
+inline bool is_coded(const StorageType & type) { return type.type == GGML_TYPE_I8; }
 const std::vector<StorageType> & storage_types();           // from the most precise to the smallest
 const StorageType & storage_type(const std::string & name); // INVALID_ARGUMENT: there is none
 

@@ -1,6 +1,10 @@
 #include "graph/quantise.h"
 
+#include "files/coding.h"
 #include "kernels/variant.h"
+
+#include <algorithm>
+#include <cmath>
 
 namespace ltx2 {
 
@@ -20,6 +24,17 @@ void write_values(ggml_type type, const float * values, int64_t count, void * ou
     default: // where ggml is fast enough
         ggml_quantize_chunk(type, values, out, 0, 1, count, nullptr);
     }
+}
+
+float write_codes(float * values, int64_t count, int8_t * out) {
+    rotate(values, count, code_group);
+    float largest = 0;
+    for (int64_t i = 0; i < count; ++i)
+        largest = std::max(largest, std::fabs(values[i]));
+    const float scale = largest / 127, inverse = largest > 1e-30f ? 127 / largest : 0;
+    for (int64_t i = 0; i < count; ++i)
+        out[i] = static_cast<int8_t>(std::nearbyint(values[i] * inverse));
+    return scale;
 }
 
 } // namespace ltx2

@@ -59,7 +59,13 @@ private:
         fail(LTX2_STATUS_MODEL, "%s%s%s: %s", title().c_str(), coding_.name ? " in " : "",
              coding_.name ? coding_.name : "", problem.c_str());
     }
-    bool is(View dtype) const { return weight_.dtype == dtype; }
+    bool is(View dtype) const { return same(weight_.dtype, dtype); }
+    // GGUF's names of types are in small letters.
+    static bool same(View a, View b) {
+        const auto small = [](char c) { return c >= 'A' && c <= 'Z' ? char(c - 'A' + 'a') : c; };
+        return std::equal(a.begin(), a.end(), b.begin(), b.end(),
+                          [&](char x, char y) { return small(x) == small(y); });
+    }
     const TensorInfo * find(const char * companion) const {
         return name_.empty() ? nullptr : file_.find(std::string(name_) + "." + companion);
     }
@@ -156,15 +162,15 @@ Numbers Module::numbers(const char * companion, Type bytes, int64_t count, Need 
     const View dtype = tensor->dtype;
     const bool is_byte = (bytes == Type::e4m3 && (dtype == "F8_E4M3" || dtype == "U8")) ||
                          (bytes == Type::e8m0 && (dtype == "F8_E8M0" || dtype == "U8"));
-    if (!is_byte && dtype != "F32" && dtype != "F16" && dtype != "BF16")
+    if (!is_byte && !same(dtype, "F32") && !same(dtype, "F16") && !same(dtype, "BF16"))
         refuse(words("%s is %s", companion, tensor->dtype));
     if (tensor->elements() != count)
         refuse(words("%s holds %lld numbers, not %lld", companion,
                      static_cast<long long>(tensor->elements()), static_cast<long long>(count)));
-    const Type type = is_byte          ? bytes
-                      : dtype == "F32" ? Type::f32
-                      : dtype == "F16" ? Type::f16
-                                       : Type::bf16;
+    const Type type = is_byte              ? bytes
+                      : same(dtype, "F32") ? Type::f32
+                      : same(dtype, "F16") ? Type::f16
+                                           : Type::bf16;
     return {type, tensor->data};
 }
 
@@ -282,7 +288,7 @@ void Module::fill_mxfp8() {
 // What the metadata of the files says of modules, by their names, of those in `wanted`.
 static std::map<View, Json> stated_markers(const Files & files, const std::vector<View> & wanted) {
     std::map<View, Json> markers;
-    const char * key = "_quantization_metadata";
+    const char * const key = codings_key;
     static const View prefixes[] = {"", "model.diffusion_model.", "diffusion_model."};
     for (const TensorFile * file : files) {
         const std::optional<Json> text = file->metadata.find(key);

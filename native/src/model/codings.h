@@ -6,6 +6,9 @@
 
 namespace ltx2 {
 
+// The key of a file's metadata that says how its modules are coded.
+inline constexpr const char * codings_key = "_quantization_metadata";
+
 // Gives each tensor that is coded its Coding, and takes the tensors that belong to it out of the
 // part. MODEL, without the file's name: an unknown format, or what is wrong with which module.
 void find_codings(Index & tensors, const std::vector<const TensorFile *> & files);
