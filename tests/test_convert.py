@@ -35,8 +35,8 @@ ROUND_TRIP = {
 }  # fmt: skip
 # What matrices become in the first and last blocks, and where rows are no multiple of 256, or 32.
 HIGHER = {
-    "q8_0": "f16", "i8": "f16", "q6_k": "q8_0", "q5_1": "q8_0", "q5_k": "q6_k", "q4_0": "q5_1", "q4_k": "q5_k",
-    "q3_k": "q4_k",
+    "q8_0": "f16", "i8": "f16", "q6_k": "q8_0", "q5_1": "q8_0", "q5_k": "q6_k", "q4_0": "q5_1",
+    "q4_k": "q5_k", "q3_k": "q4_k",
 }  # fmt: skip
 FALLBACK = {"i8": "q8_0", "q6_k": "q8_0", "q5_k": "q5_1", "q4_k": "q5_1", "q3_k": "q4_0"}
 
@@ -50,7 +50,8 @@ def values(path: Path) -> dict[str, NDArray[np.float32]]:
         if t.tensor_type == gguf.GGMLQuantizationType.I8:
             scales = tensors[t.name + "_scale"].data
             return comfy_quant.rotate(t.data.reshape(shape) * scales[:, None])
-        return gguf.quants.dequantize(t.data, t.tensor_type).reshape(shape)
+        plain: NDArray[np.float32] = gguf.quants.dequantize(t.data, t.tensor_type)
+        return plain.reshape(shape)
 
     return {name: of(t) for name, t in tensors.items()}
 
@@ -149,21 +150,6 @@ def test_a_matrix_survives_as_well_as_its_type_allows(kind: str, tmp_path: Path)
     nmse = float(np.sum((again - weight) ** 2.0) / np.sum(weight**2.0))
     assert types(made)[name] == kind.upper()
     assert ROUND_TRIP[kind] / 1.1 <= nmse <= ROUND_TRIP[kind] * 1.1
-
-
-def test_codes_are_those_that_comfyui_s_tools_make(tmp_path: Path) -> None:
-    name, weight = DIT + "transformer_blocks.2.attn1.to_k", normal(96, 768)
-    weight[3] = 0
-    tensors = six_blocks() | {name + ".weight": ("F32", weight)}
-    source = write_safetensors(tmp_path / "a.safetensors", tensors, METADATA)
-    made = {t.name: t for t in gguf.GGUFReader(convert(source, tmp_path / "a.gguf", "i8")).tensors}
-    want, _ = comfy_quant.int8(weight, 256)
-    codes = made[name + ".weight"].data.reshape(weight.shape)
-    # A value in the middle of two may be rounded to either.
-    assert np.abs(codes.astype(int) - want["weight"].data).max() <= 1
-    assert np.mean(codes != want["weight"].data) < 1e-3
-    scales, wanted = made[name + ".weight_scale"].data, want["weight_scale"].data.ravel()
-    assert np.allclose(np.delete(scales, 3), np.delete(wanted, 3), rtol=1e-6)
 
 
 @pytest.mark.parametrize("kind", TYPES)

@@ -147,7 +147,13 @@ void Conversion::choose_types(const ConversionRequest & request, Json & metadata
 void Conversion::add_scales(Json & metadata) {
     std::vector<Item> all;
     Json::Object layers;
+    std::set<std::string> made;
+    for (const Item & item : items_)
+        if (item.in_codes())
+            made.insert(item.name + "_scale");
     for (Item & item : items_) {
+        if (made.count(item.name)) // of what the source once was
+            continue;
         all.push_back(std::move(item));
         if (!all.back().in_codes())
             continue;

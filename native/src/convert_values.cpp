@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cmath>
 #include <cstring>
 #include <functional>
 #include <mutex>
@@ -65,11 +66,11 @@ static void check_values(const std::vector<float> & values, const Source & sourc
 
 // What adapters add to it, or null.
 const std::vector<LowRank> * Conversion::added(const Item & item) const {
-    constexpr size_t ending = sizeof ".weight" - 1;
+    const std::string ending = item.scales ? ".weight_scale" : ".weight";
     const std::string path = item.name.substr(std::string(item.part->row->prefix).size());
-    if (path.size() < ending)
+    if (path.size() < ending.size() || path.substr(path.size() - ending.size()) != ending)
         return nullptr;
-    const auto found = item.part->adapters.find(path.substr(0, path.size() - ending));
+    const auto found = item.part->adapters.find(path.substr(0, path.size() - ending.size()));
     return found == item.part->adapters.end() ? nullptr : &found->second;
 }
 
@@ -106,20 +107,30 @@ std::vector<float> Conversion::values_of(const Item & item, int64_t first, int64
     return values;
 }
 
+// Rows of values that are worked on at once.
+static int64_t rows_at_once(int64_t size) { return std::max<int64_t>(1, (1 << 16) / size); }
+
 // Values [first, first + count) of a matrix in codes, or of its scales: by whole rows.
 void Conversion::encode_rows(const Item & item, int64_t first, int64_t count, uint8_t * out) const {
     const int64_t size = item.row(), per_row = item.scales ? 1 : size, end = first + count;
+    const int64_t last_row = divide_up(end, per_row), most = rows_at_once(size);
     std::vector<int8_t> codes(static_cast<size_t>(size));
-    for (int64_t row = first / per_row; row * per_row < end; ++row) {
-        std::vector<float> values = values_of(item, row * size, size);
-        const float scale = write_codes(values.data(), size, codes.data());
-        const int64_t begin = std::max(first, row * per_row);
-        const int64_t some = std::min(end, (row + 1) * per_row) - begin;
-        if (item.scales)
-            std::memcpy(out + (begin - first) * 4, &scale, sizeof scale);
-        else
-            std::memcpy(out + (begin - first), codes.data() + (begin - row * size),
-                        static_cast<size_t>(some));
+    for (int64_t row = first / per_row, next; row < last_row; row = next) {
+        next = std::min(row + most, last_row);
+        std::vector<float> values = values_of(item, row * size, (next - row) * size);
+        for (float * at = values.data(); row < next; ++row, at += size) {
+            const float scale = write_codes(at, size, codes.data());
+            if (!std::isfinite(scale))
+                fail(LTX2_STATUS_MODEL, "%s: tensor %s holds values too large for i8",
+                     item.source->file->path.c_str(), shown(item.source->info->name).c_str());
+            const int64_t begin = std::max(first, row * per_row);
+            const int64_t some = std::min(end, (row + 1) * per_row) - begin;
+            if (item.scales)
+                std::memcpy(out + (begin - first) * 4, &scale, sizeof scale);
+            else
+                std::memcpy(out + (begin - first), codes.data() + (begin - row * size),
+                            static_cast<size_t>(some));
+        }
     }
 }
 
@@ -150,12 +161,16 @@ void Conversion::read(int32_t index, int64_t first, int64_t count, void * out, s
     if (size < ggml_row_size(item.type, count))
         fail(LTX2_STATUS_INVALID_ARGUMENT, "size: %zu bytes for %zu", size,
              ggml_row_size(item.type, count));
-    const int64_t piece = item.scales ? 256 : 1 << 16; // its copies fit the L2 cache
+    // Its copies fit the L2 cache; of codes it is whole rows.
+    const int64_t rows = rows_at_once(item.row());
+    const int64_t piece = item.scales ? rows : item.in_codes() ? rows * item.row() : 1 << 16;
+    const int64_t origin = item.in_codes() ? first / item.row() * item.row() : first;
+    const int64_t end = first + count;
     while_unchanged(*item.source->file->mapping, [&] {
-        on_all_cores(divide_up(count, piece), [&](int64_t i) {
-            const int64_t begin = i * piece;
-            encode(item, first + begin, std::min(piece, count - begin),
-                   static_cast<uint8_t *>(out) + ggml_row_size(item.type, begin));
+        on_all_cores(divide_up(end - origin, piece), [&](int64_t i) {
+            const int64_t begin = std::max(first, origin + i * piece);
+            encode(item, begin, std::min(origin + (i + 1) * piece, end) - begin,
+                   static_cast<uint8_t *>(out) + ggml_row_size(item.type, begin - first));
         });
     });
     const int64_t per_value = item.scales ? item.row() : 1;

@@ -120,14 +120,16 @@ static size_t group_of(const StoredTensor & tensor) {
     return i;
 }
 
-// In whole blocks; codes are of modules' weights alone.
+// In whole blocks; codes are of modules' weights alone, whose rows are made one at a time.
+static constexpr int64_t most_codes = 1 << 18;
 static bool fits(const StorageType & type, const StoredTensor & tensor) {
     const std::string &name = tensor.name, end = ".weight";
     const bool is_weight =
         name.size() > end.size() && !name.compare(name.size() - end.size(), end.size(), end);
-    const int64_t block = is_coded(type) ? code_group : ggml_blck_size(type.type);
-    return tensor.shape.back() % block == 0 &&
-           (!is_coded(type) || (is_weight && tensor.shape.size() == 2));
+    if (!is_coded(type))
+        return tensor.shape.back() % ggml_blck_size(type.type) == 0;
+    return is_weight && tensor.shape.size() == 2 && tensor.shape[1] % code_group == 0 &&
+           tensor.shape[1] <= most_codes;
 }
 static const StorageType * that_fits(const StorageType * type, const StoredTensor & tensor) {
     while (!fits(*type, tensor))
@@ -145,9 +147,11 @@ std::vector<const StorageType *> Storage::choose() const {
             other[{want, chosen.back()}].push_back(tensor.name.c_str());
     }
     for (const auto & [types, names] : other)
-        log(Level::warning,
-            "%s: stored as %s instead, %zu matrices whose rows are not whole blocks, as %s",
-            types.first->name, types.second->name, names.size(), shown(names[0]).c_str());
+        log(Level::warning, "%s: stored as %s instead, %zu matrices %s, as %s", types.first->name,
+            types.second->name, names.size(),
+            is_coded(*types.first) ? "that are no weights of whole groups"
+                                   : "whose rows are not whole blocks",
+            shown(names[0]).c_str());
     for (const Pattern & pattern : patterns_)
         if (std::none_of(tensors_.begin(), tensors_.end(), [&](const StoredTensor & tensor) {
                 return pattern_of(tensor) == &pattern;
@@ -193,6 +197,10 @@ Storage::Prices Storage::prices() const {
 
 // From the smallest types up, always the step that gains most for its bytes.
 Fit Storage::fit(uint64_t bytes) {
+    for (const Pattern & pattern : patterns_)
+        if (is_coded(*pattern.type))
+            fail(LTX2_STATUS_INVALID_ARGUMENT, "tensor_type: %s has no place in a target_size",
+                 pattern.type->name);
     const Prices all = prices();
     std::vector<const Price *> picked;
     uint64_t size = 0;

@@ -1,10 +1,11 @@
 #include "graph/quantise.h"
 
+#include "base/finite.h"
 #include "files/coding.h"
 #include "kernels/variant.h"
 
-#include <algorithm>
 #include <cmath>
+#include <cstring>
 
 namespace ltx2 {
 
@@ -28,9 +29,11 @@ void write_values(ggml_type type, const float * values, int64_t count, void * ou
 
 float write_codes(float * values, int64_t count, int8_t * out) {
     rotate(values, count, code_group);
-    float largest = 0;
-    for (int64_t i = 0; i < count; ++i)
-        largest = std::max(largest, std::fabs(values[i]));
+    uint32_t bits = largest_magnitude(values, static_cast<size_t>(count));
+    float largest;
+    std::memcpy(&largest, &bits, sizeof largest);
+    if (bits >= infinite)
+        return largest;
     const float scale = largest / 127, inverse = largest > 1e-30f ? 127 / largest : 0;
     for (int64_t i = 0; i < count; ++i)
         out[i] = static_cast<int8_t>(std::nearbyint(values[i] * inverse));

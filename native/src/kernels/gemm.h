@@ -16,13 +16,13 @@ enum class Arithmetic {
     bf16,       // pairs
     bf16_split, // likewise, each value as the sum of two: three products
     int8,       // blocks of 32 with one scale, exact within a block
-    // Likewise, with one scale of activations for 256: for weights whose scale is a row's, where a
-    // rotation has spread outliers.
-    int8_run,
-    int16, // likewise, with activations of 16 bits
-    // Likewise, for weights of Q4_0: they become 8 bits with one scale for 128 of them, which adds
+    int16,      // likewise, with activations of 16 bits
+    // As int8, for weights of Q4_0: they become 8 bits with one scale for 128 of them, which adds
     // 1% to their own rounding error.
     int4,
+    // As int8, with one scale of activations for 256: for weights whose scale is a row's, where a
+    // rotation has spread outliers.
+    int8_run,
 };
 constexpr int arithmetics = 7;
 constexpr int run_blocks = 8; // of 32 values: those of int8_run that share a scale

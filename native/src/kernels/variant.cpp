@@ -60,19 +60,27 @@ static bool is_intel() {
     return maker.b == 0x756e6547 && maker.d == 0x49656e69 && maker.c == 0x6c65746e;
 }
 
-// The system keeps tiles of those threads alone whose process has asked for it.
-static bool has_amx() {
+// Linux keeps tiles of those threads alone whose process has asked for it.
 #if defined(__linux__)
-    const bool has_tiles = has(Cpuid(7).d, {22, 24}); // BF16, tiles
-    constexpr int ask = 0x1023, tile_data = 18;       // ARCH_REQ_XCOMP_PERM
-    return has_tiles && keeps({17, 18}) && syscall(SYS_arch_prctl, ask, tile_data) == 0;
-#else
-    return false;
-#endif
+constexpr int tile_data = 18;
+static bool has_amx() {
+    constexpr int supported = 0x1021; // ARCH_GET_XCOMP_SUPP
+    uint64_t kinds = 0;
+    return has(Cpuid(7).d, {22, 24}) && keeps({17, 18}) && // BF16, tiles
+           syscall(SYS_arch_prctl, supported, &kinds) == 0 && kinds >> tile_data & 1;
 }
+static bool ask_for_tiles() {
+    constexpr int ask = 0x1023; // ARCH_REQ_XCOMP_PERM
+    return syscall(SYS_arch_prctl, ask, tile_data) == 0;
+}
+#else
+static bool has_amx() { return false; }
+static bool ask_for_tiles() { return false; }
+#endif
 bool has_avx512() { return has_avx2() && keeps({5, 6, 7}) && has(Cpuid(7).b, {16, 17, 30, 31}); }
 #else
 static bool is_intel() { return false; }
+static bool ask_for_tiles() { return false; }
 #endif
 #if defined(__aarch64__)
 static bool arm_has(const char * feature, int word, unsigned long bit) {
@@ -119,6 +127,10 @@ static bool supported(const std::string & name) {
     return false;
 }
 
+static auto is_named(const char * name) {
+    return [name](const Variant * v) { return !std::strcmp(v->name, name); };
+}
+
 std::vector<const Variant *> variants() {
     std::vector<const Variant *> list;
     for (const Variant * compiled : {
@@ -129,25 +141,28 @@ std::vector<const Variant *> variants() {
         if (supported(compiled->name))
             list.push_back(compiled);
     // Intel's processors multiply BF16 pairs half as fast as F32, unless in tiles.
-    const auto is_slow = [](const Variant * v) {
-        return is_intel() && !std::strcmp(v->name, "avx512bf16");
-    };
-    std::stable_partition(list.begin(), list.end(), is_slow);
+    const auto at = std::find_if(list.begin(), list.end(), is_named("avx512bf16"));
+    if (is_intel() && at != list.end())
+        std::rotate(std::find_if(list.begin(), at, is_named("avx512vnni")), at, at + 1);
     return list;
 }
 
 static std::atomic<const Variant *> chosen{nullptr};
 
 bool choose_variant(const char * name) {
-    const std::vector<const Variant *> all = variants();
-    const bool named = name && *name;
-    const auto found = named ? std::find_if(all.begin(), all.end(),
-                                            [&](auto * v) { return !std::strcmp(v->name, name); })
-                             : all.end() - 1;
-    if (found == all.end())
+    std::vector<const Variant *> all = variants();
+    if (name && *name) {
+        const auto at = std::find_if(all.begin(), all.end(), is_named(name));
+        if (at == all.end())
+            return false;
+        all = {*at};
+    }
+    if (is_named("amx")(all.back()) && !chosen && !ask_for_tiles())
+        all.pop_back();
+    if (all.empty())
         return false;
     const Variant * none = nullptr;
-    chosen.compare_exchange_strong(none, *found);
+    chosen.compare_exchange_strong(none, all.back());
     return true;
 }
 

@@ -43,6 +43,7 @@ static inline void store_tiles(float * sums) {
 template <int N>
 static void score_by_tiles(const int32_t * k, int64_t steps, const float * q, int64_t count,
                            float * scores) {
+    settle();
     for (int64_t i = 0; i < count; i += 16) {
         _tile_zero(0);
         _tile_zero(1);
@@ -66,6 +67,7 @@ static void add_by_tiles(const int32_t * v, int64_t head_dim, const float * weig
             float * at = out + d * tile + n * lanes;
             store(at, load(at) * load(forget + n * lanes));
         });
+    settle();
     for (int64_t d = 0; d < head_dim; d += 16) {
         float * sums = out + d * tile;
         _tile_loadd(0, sums, stride);

@@ -1,4 +1,5 @@
 #include "kernels/variants/gemm_parts.h"
+#include "kernels/variants/tiles.h"
 
 namespace ltx2::kernels::LTX2_VARIANT {
 
@@ -279,7 +280,7 @@ static void tile(Arithmetic a, const GemmTile & t, int rows) {
 }
 
 #if defined(__AMX_BF16__)
-constexpr auto begin = begin_amx, end = end_amx;
+constexpr auto begin = begin_tiles, end = end_tiles;
 #else
 constexpr void (*begin)() = nullptr, (*end)() = nullptr;
 #endif

@@ -36,6 +36,7 @@ void prepare_amx(int planes, const float * x, int64_t stride, int rows, int64_t 
 // what these leave; the product of both second ones is too small to count.
 template <int Planes, bool Both>
 static void tile_of(const GemmTile & t) {
+    settle();
     const int64_t stride = t.sums_stride * 4;
     float * lower = t.sums + 16 * t.sums_stride; // the second sixteen rows
     _tile_loadd(0, t.sums, stride);
@@ -57,6 +58,7 @@ static void tile_of(const GemmTile & t) {
                 std::memcpy(last[p], w[p], size);
                 w[p] = last[p];
             }
+        settle();
         const auto multiply = [] {
             _tile_dpbf16ps(0, 4, 6);
             _tile_dpbf16ps(1, 4, 7);
@@ -101,9 +103,6 @@ void tile_amx(int planes, const GemmTile & t, int rows) {
     else
         rows > 16 ? tile_of<2, true>(t) : tile_of<2, false>(t);
 }
-
-void begin_amx() { begin_tiles(); }
-void end_amx() { end_tiles(); }
 
 } // namespace ltx2::kernels::LTX2_VARIANT
 

@@ -189,15 +189,14 @@ static inline __attribute__((always_inline)) void transpose_16(const __m512i (&v
 // gemm_amx.cpp: planes of BF16, 1 or 2
 void prepare_amx(int planes, const float * x, int64_t stride, int rows, int64_t k, uint8_t * out);
 void tile_amx(int planes, const GemmTile & t, int rows);
-void begin_amx();
-void end_amx();
 // gemm_int8.cpp
 int64_t int8_bytes(Arithmetic arithmetic, int64_t k);
 void prepare_int8(Arithmetic arithmetic, const float * x, int64_t stride, int rows, int64_t k,
                   uint8_t * out);
-// gemm_int8.cpp, gemm_int8_x86.cpp or gemm_int8_neon.cpp; bytes of an activation
+// gemm_int8.cpp, gemm_int8_x86.cpp or gemm_int8_neon.cpp
 void tile_int8(Arithmetic arithmetic, const GemmTile & t, int rows);
-bool multiplies_int8(int bytes, int bits); // weights of so many bits, faster than F32
+// Whether activations of so many bytes, and weights of so many bits, are faster than F32.
+bool multiplies_int8(int bytes, int bits);
 // tile(bytes, rows, whether there are minima, blocks of a run) with constants.
 template <class Tile>
 static inline void with_shape(Arithmetic a, const GemmTile & t, int rows, const Tile & tile) {

@@ -17,6 +17,8 @@ static inline void begin_tiles() {
     _tile_loadconfig(&config);
 }
 static inline void end_tiles() { _tile_release(); }
+// What was written before is in memory: GCC's loads of tiles do not say that they read it.
+static inline void settle() { asm volatile("" ::: "memory"); }
 
 } // namespace ltx2::kernels::LTX2_VARIANT
 
