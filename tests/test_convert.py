@@ -49,9 +49,9 @@ def values(path: Path) -> dict[str, NDArray[np.float32]]:
         shape = t.shape.tolist()[::-1]
         if t.tensor_type == gguf.GGMLQuantizationType.I8:
             scales = tensors[t.name + "_scale"].data
-            return comfy_quant.rotate(t.data.reshape(shape) * scales[:, None])
-        plain: NDArray[np.float32] = gguf.quants.dequantize(t.data, t.tensor_type)
-        return plain.reshape(shape)
+            whole: NDArray[np.float32] = comfy_quant.rotate(t.data.reshape(shape) * scales[:, None])
+            return whole
+        return gguf.quants.dequantize(t.data, t.tensor_type).reshape(shape)
 
     return {name: of(t) for name, t in tensors.items()}
 

@@ -84,7 +84,7 @@ def test_every_layout_becomes_the_same_tensors(
 
 # Of the blocks' matrices in rows of 256, so that every type is stored as what it is; against F16.
 # BF16 has 87 dB where the arithmetic is F32's; as pairs of BF16 it is as far off as F16 above.
-BLOCKS = {"bf16": 61.9, "q8_0": 56.4, "i8": 55.0, "q6_k": 52.4, "q5_1": 47.4, "q5_k": 46.6,
+BLOCKS = {"bf16": 61.9, "q8_0": 56.4, "i8": 56.9, "q6_k": 52.4, "q5_1": 47.4, "q5_k": 46.6,
           "q4_0": 42.6, "q4_k": 44.0, "q3_k": 35.3}  # fmt: skip
 
 
