@@ -47,11 +47,13 @@ def values(path: Path) -> dict[str, NDArray[np.float32]]:
 
     def of(t: gguf.ReaderTensor) -> NDArray[np.float32]:
         shape = t.shape.tolist()[::-1]
+        found: NDArray[np.float32]
         if t.tensor_type == gguf.GGMLQuantizationType.I8:
             scales = tensors[t.name + "_scale"].data
-            whole: NDArray[np.float32] = comfy_quant.rotate(t.data.reshape(shape) * scales[:, None])
-            return whole
-        return gguf.quants.dequantize(t.data, t.tensor_type).reshape(shape)
+            found = comfy_quant.rotate(t.data.reshape(shape) * scales[:, None])
+        else:
+            found = gguf.quants.dequantize(t.data, t.tensor_type).reshape(shape)
+        return found
 
     return {name: of(t) for name, t in tensors.items()}
 
