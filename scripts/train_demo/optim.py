@@ -19,7 +19,8 @@ def orthogonalise(g: torch.Tensor, steps: int = 5) -> torch.Tensor:
     x = (x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)).bfloat16()
     for _ in range(steps):
         gram = x @ x.mT
-        x = a * x + (b * gram + c * gram @ gram) @ x
+        gram = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)  # what is added costs no pass
+        x = torch.baddbmm(x, gram, x, beta=a)
     return (x.mT if tall else x).float()
 
 

@@ -61,15 +61,19 @@ BUCKETS = [
     Bucket(Size(25, 384, 256), 200, 0.025),
     Bucket(Size(49, 512, 512), 200, 0.04, low=True),
 ]
-# Fewer kinds for a CPU, each compiled; what `encode` writes fills them.
+# Fewer kinds for a CPU, each compiled but the last; what `encode` writes fills them. A step holds
+# thirty stills: from them outlines are learned.
 CPU_BUCKETS = [
-    Bucket(Size(25, 128, 128), 8000, 0.4, 0.1),
-    Bucket(Size(49, 128, 128), 6000, 0.4, 0.2),
-    Bucket(Size(49, 256, 256), 2000, 0.2, 0.66),
+    Bucket(Size(1, 256, 256), 8000, 0.3, 0.1),
+    Bucket(Size(25, 128, 128), 8000, 0.2, 0.04),
+    Bucket(Size(49, 128, 128), 6000, 0.2, 0.08),
+    Bucket(Size(49, 256, 256), 2000, 0.3, 0.74),
     Bucket(Size(49, 512, 512), 60, 0.0, 0.04, low=True),
 ]
 # Of the time in which they are encoded.
-CPU_SHARES = {bucket.size: share for bucket, share in zip(CPU_BUCKETS, (2, 3, 5, 1), strict=True)}
+CPU_SHARES = {
+    bucket.size: share for bucket, share in zip(CPU_BUCKETS, (1, 2, 3, 5, 1), strict=True)
+}
 
 
 def scenes_of(spread: float) -> Maker:
@@ -211,7 +215,8 @@ class Trainer:
         self.graphs: dict[Any, Captured] = {}
         self.memory = torch.cuda.graph_pool_handle() if self.on_cuda and options.graphs else None
         if options.compile:
-            sizes = [b.size for b in self.buckets[: 1 if self.on_cuda else 3]]
+            usual = self.buckets[:1] if self.on_cuda else CPU_BUCKETS[:-1]
+            sizes = [bucket.size for bucket in usual]
             self.working.model.compile_for(*sizes)
 
     @property
@@ -242,7 +247,7 @@ class Trainer:
         while True:
             for pool in self.pools:
                 pool.read(clips_of(self.folder, self.options.spread))
-            if all(pool.made for pool in self.pools[:3]):
+            if all(pool.made for pool in self.pools[:-1]):
                 return
             time.sleep(5)
 
