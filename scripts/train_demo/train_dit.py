@@ -9,6 +9,7 @@ some batches have no sound, since a clip may be asked for without it.
 from __future__ import annotations
 
 import copy
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -27,6 +28,7 @@ from torch import nn
 from world import training_scene
 
 EMPTY_PROMPTS, FIRST_FRAMES, SILENT = 0.1, 0.25, 0.15
+DECIDED = 2.9  # logit of the noise level at which a still of 64 tokens is decided
 FILL = 0.25  # of the time for encoding clips before the first step, at most
 REFILL = 0.05  # share of the time in which new clips take the place of the oldest
 AHEAD = 3  # steps that may wait in the device's queue
@@ -84,21 +86,26 @@ def clips_of(folder: Path, spread: float) -> Path:
     return folder / ("clips" if spread == 1 else f"clips-{spread:g}")
 
 
-def draw_sigmas(count: int, device: str, low: bool) -> torch.Tensor:
-    """Logit-normal, shifted to the noisy side where shape and motion are decided."""
-    usual = torch.sigmoid(1.6 + 1.6 * torch.randn(count, device=device))
+def draw_sigmas(count: int, device: str, tokens: int, low: bool) -> torch.Tensor:
+    """Mostly where shape, place and motion are decided: the more tokens show them, the noisier.
+
+    A latent has so much room for what it shows that little noise hides nothing of it.
+    """
+    decided = DECIDED + 0.5 * math.log(tokens / 64)
+    usual = torch.sigmoid(decided + 0.9 * torch.randn(count, device=device))
+    broad = torch.sigmoid(1.6 + 1.6 * torch.randn(count, device=device))
     chance = torch.rand(count, device=device)
     even = torch.rand(count, device=device)
     if low:
-        return torch.where(chance < 0.8, 0.02 + 0.92 * even, usual)
-    return torch.where(chance < 0.15, even, usual)
+        return torch.where(chance < 0.8, 0.02 + 0.92 * even, broad)
+    return torch.where(chance < 0.65, usual, torch.where(chance < 0.9, broad, even))
 
 
 def flow_loss(
     model: TextToClip, batch: Batch, size: Size, given: int, silent: bool, low: bool = False
 ) -> torch.Tensor:
     """Of the velocity from data to noise, of what is not given."""
-    sigma = draw_sigmas(len(batch.video), str(batch.video.device), low)
+    sigma = draw_sigmas(len(batch.video), str(batch.video.device), size.tokens, low)
     level = sigma[:, None, None]
     clean, sound = batch.video, batch.sound
     noise, sound_noise = torch.randn_like(clean), torch.randn_like(sound)
