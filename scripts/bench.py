@@ -185,6 +185,8 @@ def multipliers(part: str, kind: str, rates: dict[str, float]) -> str:
     wanted = "f32" if kind == "F32" else "bf16" if floats else "int8"
     if part in CONVOLUTIONS:
         wanted = "f32"
+    if wanted == "int8" and rates["bf16"] > rates["int8"]:  # tiles, for weights of all types
+        wanted = "bf16"
     return wanted if rates[wanted] else "f32"
 
 

@@ -29,7 +29,7 @@ static int most_rows(Arithmetic a) { return variant().gemm.most_rows[static_cast
 
 static Blocking blocking(Arithmetic a) {
     const bool bytes = values_per_unit(a) == 4;
-    return bytes ? Blocking{most_rows_at_once, most_units / 2} : Blocking{504, most_units};
+    return bytes ? Blocking{most_rows_at_once, most_units / 2} : Blocking{512, most_units};
 }
 // With fewer rows, reading the weights takes all the time, whatever the arithmetic.
 static constexpr int64_t few_rows = 8;

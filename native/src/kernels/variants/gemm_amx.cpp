@@ -59,35 +59,26 @@ static void tile_of(const GemmTile & t) {
                 w[p] = last[p];
             }
         settle();
-        const auto multiply = [] {
+        // Loads stand between products, which then need not wait for all of them.
+        const auto add = [&](int x_plane, int w_plane) {
+            const uint8_t * rows = x + x_plane * step_bytes;
+            const auto * from = reinterpret_cast<const uint8_t *>(w[w_plane]);
+            _tile_loadd(6, from, panel_bytes);
+            _tile_loadd(4, rows, 64);
             _tile_dpbf16ps(0, 4, 6);
+            _tile_loadd(7, from + half, panel_bytes);
             _tile_dpbf16ps(1, 4, 7);
             if (Both) {
+                _tile_loadd(5, rows + 16 * 64, 64);
                 _tile_dpbf16ps(2, 5, 6);
                 _tile_dpbf16ps(3, 5, 7);
             }
         };
-        const auto load_rows = [&](int plane) {
-            _tile_loadd(4, x + plane * step_bytes, 64);
-            if (Both)
-                _tile_loadd(5, x + plane * step_bytes + 16 * 64, 64);
-        };
-        const auto load_weights = [&](int plane) {
-            const auto * from = reinterpret_cast<const uint8_t *>(w[plane]);
-            _tile_loadd(6, from, panel_bytes);
-            _tile_loadd(7, from + half, panel_bytes);
-        };
-        load_weights(0);
         if (Planes == 2) {
-            load_rows(1);
-            multiply();
+            add(1, 0);
+            add(0, 1);
         }
-        load_rows(0);
-        multiply();
-        if (Planes == 2) {
-            load_weights(1);
-            multiply();
-        }
+        add(0, 0);
     }
     _tile_stored(0, t.sums, stride);
     _tile_stored(1, t.sums + 16, stride);
