@@ -151,6 +151,8 @@ TEST(equals_the_scalar_reference) {
 
 // Types without a decoder of ours are rounded to 8 bits beside activations of 8, and else exact.
 TEST(every_type_of_ggml_is_multiplied) {
+    const bool in_sums_of_bf16 =
+        kernels::variant().gemm.multiplies(kernels::Arithmetic::bf16_split, 0);
     for (ggml_type type :
          {GGML_TYPE_Q2_K, GGML_TYPE_Q3_K, GGML_TYPE_Q6_K, GGML_TYPE_IQ1_S, GGML_TYPE_IQ1_M,
           GGML_TYPE_IQ2_XXS, GGML_TYPE_IQ2_XS, GGML_TYPE_IQ2_S, GGML_TYPE_IQ3_XXS, GGML_TYPE_IQ3_S,
@@ -163,7 +165,8 @@ TEST(every_type_of_ggml_is_multiplied) {
         const double rounded = error(Activations::bits8);
         std::printf("gemm %s: NMSE %.2g, with activations of 8 bits %.2g\n", ggml_type_name(type),
                     exact, rounded);
-        CHECK(exact < 5e-11);    // measured 5e-13 in F32, 2.3e-11 as sums of BF16
+        // Measured 5e-13 in F32, 2.3e-11 as sums of BF16.
+        CHECK(exact < (in_sums_of_bf16 ? 5e-11 : 2e-12));
         CHECK(rounded < 1.5e-4); // measured 8e-5
     }
 }
