@@ -17,6 +17,7 @@ set(ltx2_variant_sources
     src/kernels/variants/rows.cpp
     src/kernels/variants/snake.cpp
     src/kernels/variants/table.cpp
+    src/kernels/variants/window.cpp
     src/kernels/variants/winograd.cpp
     src/kernels/variants/winograd_1d.cpp)
 

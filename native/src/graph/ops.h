@@ -20,6 +20,12 @@ struct Ops {
     // Along time, for sound: on the processor, whatever computes the rest.
     Tensor (*convolve_1d)(Nodes & g, const Conv1dCall & call);
     Tensor (*snake)(Nodes & g, const SnakeCall & call);
+    // Attention over a grid: qkv [3 * heads * head_dim, cells * frames] of the frames from `first`
+    // on into the ring, which is given; and, of the ring as that gave it, [heads * head_dim,
+    // cells * count] of the frames from `first` on. On the processor, whatever computes the rest.
+    Tensor (*window_keep)(Nodes & g, const WindowCall & call, Tensor qkv, int64_t first);
+    Tensor (*window_attention)(Nodes & g, const WindowCall & call, Tensor ring, int64_t first,
+                               int64_t count);
     // silu(x / sqrt(mean of x^2 over channels + eps)), of the frames of `past` (or null) and x
     Tensor (*pixel_norm_silu)(Nodes & g, Tensor past, Tensor x, float eps);
     Tensor (*depth_to_space)(Nodes & g, const ShuffleCall & call);

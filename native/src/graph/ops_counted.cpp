@@ -69,6 +69,20 @@ static Tensor snake(Nodes & g, const SnakeCall & call) {
     return moved(g, device_of(g).computing().snake(g, call), {call.x});
 }
 
+static Tensor window_keep(Nodes & g, const WindowCall & call, Tensor qkv, int64_t first) {
+    Tensor ring = device_of(g).computing().window_keep(g, call, qkv, first);
+    const double bytes = static_cast<double>(ggml_nbytes(qkv));
+    device_of(g).tally()->add({Work::move}, 2 * bytes);
+    return ring;
+}
+static Tensor window_attention(Nodes & g, const WindowCall & call, Tensor ring, int64_t first,
+                               int64_t count) {
+    Tensor out = device_of(g).computing().window_attention(g, call, ring, first, count);
+    const double box = static_cast<double>(call.window[0]) * call.window[1] * call.window[2];
+    device_of(g).tally()->add({Work::attend, 0, 0}, box * static_cast<double>(ggml_nelements(out)));
+    return out;
+}
+
 static Tensor norm(Nodes & g, const NormCall & call) {
     return moved(g, device_of(g).computing().norm(g, call), {call.x, call.into});
 }
@@ -96,6 +110,8 @@ const Ops counted_ops = {matmul,
                          convolve,
                          convolve_1d,
                          snake,
+                         window_keep,
+                         window_attention,
                          pixel_norm_silu,
                          depth_to_space,
                          space_to_depth,

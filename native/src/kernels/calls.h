@@ -8,6 +8,7 @@
 
 #include "ggml.h"
 
+#include <algorithm>
 #include <array>
 #include <vector>
 
@@ -85,6 +86,28 @@ struct AttentionCall {
     int64_t kv_heads() const { return k->ne[0] / head_dim; }
     int64_t tokens() const { return q->ne[1]; }
     int64_t keys() const { return k->ne[1]; }
+};
+
+// Attention over a grid of frames, rows and columns, in which a query sees the keys of a box around
+// it, moved inward where the grid ends. Frames come in order and are kept in a ring until no query
+// will see them.
+struct WindowCall {
+    static constexpr int most = 11;            // of a box along an axis
+    int64_t frames = 0, height = 0, width = 0; // of the grid
+    int window[3] = {};  // of the box: frames, rows, columns; no more than the grid has
+    bool copied = false; // columns end in copies of the last one, around which boxes stay centred
+    int64_t heads = 0, head_dim = 0;           // a multiple of 8
+    Tensor q_norm = nullptr, k_norm = nullptr; // [head_dim]: weights of the RMS norms of heads
+    float eps = 0;
+    Tensor ring = nullptr; // of the shape `ring_shape` gives
+
+    int64_t cells() const { return height * width; }
+    int64_t copies() const { return copied ? window[2] / 2 : 0; } // at either side
+    // The first frame that the queries of a frame see, of at most `window[0]`.
+    int64_t first_seen(int64_t frame) const {
+        return std::max<int64_t>(0, std::min(frame - window[0] / 2, frames - window[0]));
+    }
+    Shape ring_shape(int64_t ring_frames) const;
 };
 
 // For each token a row of a table [width, rows, timesteps]: `row` of the token's timestep.

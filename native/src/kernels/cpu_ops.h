@@ -15,6 +15,9 @@ Tensor add_gated(Nodes & g, Tensor x, Tensor branch, const TokenRow & gate);
 Tensor gelu(Nodes & g, Tensor x, Tensor factor);
 Tensor convolve(Nodes & g, const Conv3dCall & call);
 Tensor convolve_1d(Nodes & g, const Conv1dCall & call);
+Tensor window_keep(Nodes & g, const WindowCall & call, Tensor qkv, int64_t first);
+Tensor window_attention(Nodes & g, const WindowCall & call, Tensor ring, int64_t first,
+                        int64_t count);
 Tensor snake(Nodes & g, const SnakeCall & call);
 Tensor pixel_norm_silu(Nodes & g, Tensor past, Tensor x, float eps);
 Tensor depth_to_space(Nodes & g, const ShuffleCall & call);

@@ -8,6 +8,7 @@
 #include "kernels/quantise.h"
 #include "kernels/rows.h"
 #include "kernels/snake.h"
+#include "kernels/window.h"
 #include "kernels/winograd.h"
 #include "kernels/winograd_1d.h"
 
@@ -23,6 +24,7 @@ struct Variant {
     const Quantise & quantise;
     const Rows & rows;
     const Snake & snake;
+    const Window & window;
     const Winograd & winograd;
     const Winograd1d & winograd_1d;
 };
