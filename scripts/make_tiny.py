@@ -59,6 +59,9 @@ def _statistics(name: str, shape: tuple[int, ...]) -> tuple[float, float]:
         "initial_norm.weight",
         "norm1.weight",
         "norm2.weight",
+        ".attn.q_norm.weight",
+        ".attn.k_norm.weight",
+        "norm_out.weight",
     )
     if name.endswith(norms):
         return 1.0, 0.2
@@ -68,7 +71,7 @@ def _statistics(name: str, shape: tuple[int, ...]) -> tuple[float, float]:
         return 0.0, 0.3
     if name.endswith("mel_basis"):
         return 1.0 / shape[1], 0.3 / shape[1]
-    gain = {"vae.decoder.conv_out.conv.weight": 0.45}.get(name, 1.0)
+    gain = 0.45 if name.startswith("vae.decoder.conv_out.") else 1.0
     if name.startswith("vocoder.") and ".convs2." in name:
         gain = 0.3
     if name.startswith("vocoder.") and ".conv_post." in name:

@@ -356,6 +356,41 @@ GEOMETRIES["duet"] = _small(
         "av_ca_timestep_scale_multiplier": 250.0,
     },
 )
+# The decoder of LTX-2.5 that denoises, beside an encoder of the same scale in a group of its own:
+# windows of other sizes in each stage, and every kind of resampling.
+GEOMETRIES["windows"] = _small(
+    "windows",
+    vae={
+        "_class_name": "CausalDiffusionVAE",
+        "model_output_type": "x0",
+        "encoder": {
+            **{k: v for k, v in fixed_header.VAE.items() if k != "_class_name"},
+            "out_channels": 8,
+            "blocks": [
+                _to("compress_time_res", 2),
+                _to("compress_space_res", 2),
+                _to("compress_time_res", 2),
+                _to("compress_all_res", 1),
+                _res(1),
+            ],
+        },
+        "decoder": {
+            "_class_name": "NADiffusionDecoder",
+            "in_channels": 8,
+            "out_channels": 3,
+            "patch_size": 4,
+            "head_dim": 32,
+            "stage_channels": [128, 64, 64, 64, 32],
+            "stage_depths": [1, 2, 1, 1, 2],
+            "stage_kernels": [[3, 5, 5], [3, 3, 3], [5, 3, 5], [3, 3, 3]],
+            "upsamples": [[[2, 1, 1], 2], [[1, 2, 2], 1], [[2, 1, 1], 1], [[2, 2, 2], 2]],
+            "stage5_kernel": [5, 7, 11],
+            "t_emb_dim": 64,
+            "timestep_scale_multiplier": 1000.0,
+            "default_num_inference_steps": 1,
+        },
+    },
+)
 SOUND = ("joint", "duet", "twins")  # the geometries whose transformer has it
 # Every layout that people publish, by make_twins.py: matrices of whole K-blocks, and what a
 # transformer's file must have to be known for LTX-2.3's without stating it.
@@ -454,7 +489,7 @@ def model_config(name: str) -> Config:
             "connector_num_learnable_registers": g["registers"],
             **g["transformer"],
         },
-        "vae": {**fixed_header.VAE, **g["vae"]},
+        "vae": g["vae"] if "encoder" in g["vae"] else {**fixed_header.VAE, **g["vae"]},
         "scheduler": fixed_header.SCHEDULER,
         **({"sampling": g["sampling"]} if g["sampling"] else {}),
     }

@@ -185,15 +185,62 @@ def _vae_stage(t: Shapes, name: str, stage: list[Any], width: int, encoder: bool
     return out
 
 
-def vae(config: dict[str, Any]) -> Shapes:
-    t: Shapes = {}
-    latent, width = config["latent_channels"], config["latent_channels"]
-    pixels = 3 * config["patch_size"] ** 2
+def _encoder(t: Shapes, latent: int, blocks: list[Any], config: dict[str, Any]) -> None:
+    width, pixels = latent, 3 * config["patch_size"] ** 2
     _conv(t, "vae.encoder.conv_in", width, pixels)
-    for i, stage in enumerate(config["encoder_blocks"]):
+    for i, stage in enumerate(blocks):
         width = _vae_stage(t, f"vae.encoder.down_blocks.{i}", stage, width, True)
     variance = {"uniform": 1, "per_channel": latent}[config["latent_log_var"]]
     _conv(t, "vae.encoder.conv_out", latent + variance, width)
+
+
+def _window_block(t: Shapes, name: str, width: int, head_dim: int) -> None:
+    t[name + ".norm1.weight"] = t[name + ".norm2.weight"] = (width,)
+    t[name + ".attn.q_norm.weight"] = t[name + ".attn.k_norm.weight"] = (head_dim,)
+    linear(t, name + ".attn.qkv", 3 * width, width)
+    linear(t, name + ".attn.proj", width, width)
+    for part in ("w_gate", "w_up"):
+        t[f"{name}.mlp.{part}.weight"] = (4 * width, width)
+    t[name + ".mlp.w_down.weight"] = (width, 4 * width)
+
+
+def diffusion_decoder(config: dict[str, Any]) -> Shapes:
+    t: Shapes = {}
+    root, widths, head_dim = "vae.decoder.", config["stage_channels"], config["head_dim"]
+    pixels, last, time = 3 * config["patch_size"] ** 2, widths[-1], config["t_emb_dim"]
+    linear(t, root + "conv_in", widths[0], config["in_channels"])
+    for i, (strides, less) in enumerate(config["upsamples"]):
+        for b in range(config["stage_depths"][i]):
+            _window_block(t, f"{root}det_stages.{i}.{b}", widths[i], head_dim)
+        parts = strides[0] * strides[1] * strides[2]
+        linear(t, f"{root}upsamples.{i}.proj", parts * widths[i] // less, widths[i])
+    linear(t, root + "conv_in_x_t", last, pixels)
+    linear(t, root + "t_embedder.mlp.0", time, 256)
+    linear(t, root + "t_embedder.mlp.2", time, time)
+    linear(t, root + "shared_adaln.proj", 7 * last, time)
+    for b in range(config["stage_depths"][-1]):
+        block = f"{root}diff_blocks.{b}"
+        _window_block(t, block, last, head_dim)
+        linear(t, block + ".context_proj", last, last)
+        t[block + ".scale_shift_table"] = (7, last)
+    t[root + "norm_out.weight"] = (last,)
+    linear(t, root + "conv_out", pixels, last)
+    t[root + "type_emb"] = (config["in_channels"],)
+    return t
+
+
+def vae(config: dict[str, Any]) -> Shapes:
+    t: Shapes = {}
+    if "encoder" in config:
+        own = config["encoder"]
+        latent = own["out_channels"]
+        _encoder(t, latent, own["blocks"], own)
+        t |= diffusion_decoder(config["decoder"])
+        t["vae.per_channel_statistics.mean-of-means"] = (latent,)
+        t["vae.per_channel_statistics.std-of-means"] = (latent,)
+        return t
+    latent, pixels = config["latent_channels"], 3 * config["patch_size"] ** 2
+    _encoder(t, latent, config["encoder_blocks"], config)
     width = 8 * config["decoder_base_channels"]
     _conv(t, "vae.decoder.conv_in", width, latent)
     for i, stage in enumerate(reversed(config["decoder_blocks"])):

@@ -27,7 +27,19 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-GEOMETRIES = ("base", "odd", "plain", "distilled", "heads", "deep", "bf16", "wide", "joint", "duet")
+GEOMETRIES = (
+    "base",
+    "odd",
+    "plain",
+    "distilled",
+    "heads",
+    "deep",
+    "bf16",
+    "wide",
+    "joint",
+    "duet",
+    "windows",
+)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -2,6 +2,7 @@
 
 #include "base/finite.h"
 #include "base/log.h"
+#include "sampling/noise.h"
 #include "trace.h"
 
 #include <algorithm>
@@ -125,32 +126,42 @@ static bool is_flat(const uint8_t * rgb, size_t bytes) {
     return true;
 }
 
-void Session::decode(const Latents & latents, Video & video, const Progress & progress) {
+// The stream of a decoder's noise, far from those of the stages (session_stages.cpp).
+static constexpr uint32_t decoder_noise = 1u << 21;
+
+void Session::decode(const Latents & latents, uint64_t seed, Video & video,
+                     const Progress & progress) {
+    if (device_.tally() && &decoder_device() != &device_)
+        return;                                           // another device's, which does not count
     VideoDecoder & decoder = use<VideoDecoder>(progress); // first: the DiT goes
     const auto [frames, height, width] = size_of(latents.grid);
     if (device_.tally()) {
         const Counted pixels =
             device_.hold(size_t{3} * static_cast<size_t>(frames) * height * width);
-        return decoder.decode(latents, progress, {});
+        return decoder.decode(latents, {}, progress, {});
     }
     video.frames = frames, video.height = height, video.width = width;
     const size_t frame = size_t{3} * static_cast<size_t>(video.width) * video.height;
     video.pixel_data.resize(frame * static_cast<size_t>(video.frames));
     video.pixels = video.pixel_data.data();
     bool flat = true; // every frame so far: of a good video, the first one is looked at
-    decoder.decode(latents, progress, [&](const uint8_t * rows, int first, int count, bool finite) {
-        if (!finite) {
-            model_.check_unchanged();
-            fail_not_finite(words("decoding frame %d", first),
-                            {{model_.need(VideoDecoder::part), "vae.decoder."},
-                             {model_.need(VideoDecoder::part), "vae.per_channel_statistics."}},
-                            progress);
-        }
-        std::memcpy(video.pixel_data.data() + frame * static_cast<size_t>(first), rows,
-                    frame * static_cast<size_t>(count));
-        for (int i = 0; flat && i < count; ++i)
-            flat = is_flat(rows + frame * static_cast<size_t>(i), frame);
-    });
+    const auto noise = [&](int64_t first, int64_t count) {
+        return normal_noise(seed, decoder_noise, first, count);
+    };
+    decoder.decode(
+        latents, noise, progress, [&](const uint8_t * rows, int first, int count, bool finite) {
+            if (!finite) {
+                model_.check_unchanged();
+                fail_not_finite(words("decoding frame %d", first),
+                                {{model_.need(VideoDecoder::part), "vae.decoder."},
+                                 {model_.need(VideoDecoder::part), "vae.per_channel_statistics."}},
+                                progress);
+            }
+            std::memcpy(video.pixel_data.data() + frame * static_cast<size_t>(first), rows,
+                        frame * static_cast<size_t>(count));
+            for (int i = 0; flat && i < count; ++i)
+                flat = is_flat(rows + frame * static_cast<size_t>(i), frame);
+        });
     if (flat)
         log(Level::warning,
             "video: every frame is of nearly one colour, the first of red %d, green %d, blue %d; "
@@ -250,7 +261,7 @@ std::unique_ptr<Video> Session::make(const ltx2_video_params & params) {
     std::unique_ptr<Video> video = video_of(made.video, want.fps);
     if (!ask("latents", params.latents, video->shape, params.user_data))
         fail(LTX2_STATUS_CANCELLED, "latents: cancelled before they are decoded");
-    decode(made.video, *video, progress);
+    decode(made.video, want.seed, *video, progress);
     if (made.sound_is_given)
         take(sound_of(want), *video);
     else if (want.audio)
@@ -283,7 +294,7 @@ std::unique_ptr<Video> Session::decode(const ltx2_decode_params & params) {
                 fps *= 2;
         }
         std::unique_ptr<Video> video = video_of(latents, fps);
-        decode(latents, *video, progress);
+        decode(latents, 0, *video, progress);
         return video;
     });
 }

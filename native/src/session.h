@@ -10,8 +10,8 @@
 #include "text/connector.h"
 #include "text/encoder.h"
 #include "text/tokenizer.h"
+#include "vae/diffusion_decoder.h"
 #include "vae/upsampler.h"
-#include "vae/video_decoder.h"
 #include "vae/video_encoder.h"
 
 #include <atomic>
@@ -113,7 +113,10 @@ private:
     void denoise(const Request & want, size_t index, const std::vector<TextFeatures> & texts,
                  State & state, const Progress & progress);
     Latents enlarge(const Latents & latents, const Progress & progress);
-    void decode(const Latents & latents, Video & video, const Progress & progress);
+    // `seed`: of the noise that a decoder makes frames of, where it does.
+    void decode(const Latents & latents, uint64_t seed, Video & video, const Progress & progress);
+    // Where the video is decoded: attention over windows is the processor's.
+    Device & decoder_device() { return DiffusionDecoder::is_in(model_) ? processor() : device_; }
     VideoSize size_of(const Grid & grid) const;
     void check_memory(const Request & want);
     Plan weigh(const Request & want, const std::string & speeds, const Progress & progress);
@@ -160,6 +163,11 @@ inline std::unique_ptr<TextEncoder> open(const Model & model, Device & device) {
     return open_text_encoder(model, device);
 }
 
+template <>
+inline std::unique_ptr<VideoDecoder> open(const Model & model, Device & device) {
+    return open_video_decoder(model, device);
+}
+
 template <class Component, class... Options>
 std::unique_ptr<Component> Session::made([[maybe_unused]] Options... options) {
     if constexpr (std::is_same_v<Component, Dit>)
@@ -170,6 +178,8 @@ std::unique_ptr<Component> Session::made([[maybe_unused]] Options... options) {
                        std::is_same_v<Component, AudioDecoder> ||
                        std::is_same_v<Component, Vocoder>)
         return open<Component>(model_, processor());
+    else if constexpr (std::is_same_v<Component, VideoDecoder>)
+        return open<Component>(model_, decoder_device());
     else
         return open<Component>(model_, device_);
 }

@@ -52,7 +52,7 @@ Session::Session(const std::vector<std::string> & files, const std::vector<Adapt
         model_.need_all();
     const auto encoder = open<VideoEncoder>(model_, device_);
     const auto dit = open<Dit>(model_, device_);
-    const auto decoder = open<VideoDecoder>(model_, device_);
+    const auto decoder = open<VideoDecoder>(model_, decoder_device());
     context_width_ = dit->config().video.width();
     if (reads_prompts)
         check_text();

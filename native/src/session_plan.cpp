@@ -88,7 +88,7 @@ Tally Session::count(const Request & want) {
             device_.hold(texts.size() * texts[0].values.size() * sizeof(float));
         const Sampled made = sample(want, texts, progress);
         Video none;
-        decode(made.video, none, progress);
+        decode(made.video, want.seed, none, progress);
         if (want.audio && !made.sound_is_given && counts_sound())
             decode_sound(made.audio, none, progress);
     });

@@ -140,12 +140,12 @@ static PartRow video_vae() {
                      {"per_channel_statistics.mean-of-means"},
                      {"per_channel_statistics.std-of-means"}}}};
     row.others = {{{"vae.decoder.last_time_embedder.*", ""}, false, ltx_2_0},
-                  {{"vae.decoder.up_blocks.3.conv.conv.bias", "2048"}, false, ltx_2_0},
-                  {{"vae.decoder.det_stages.*", ""}, false, ltx_2_5}};
+                  {{"vae.decoder.up_blocks.3.conv.conv.bias", "2048"}, false, ltx_2_0}};
     row.sizes = {{"vae.encoder.down_blocks.8.res_blocks.0.conv1.conv.bias", "1024"},
                  {"vae.decoder.conv_in.conv.bias", "1024"},
                  {"vae.decoder.up_blocks.7.conv.conv.bias", "512"}};
-    row.measures = {{"channels", "vae.per_channel_statistics.mean-of-means", 0}};
+    row.measures = {{"channels", "vae.per_channel_statistics.mean-of-means", 0},
+                    {"denoising_blocks", "vae.decoder.diff_blocks.#.norm1.weight", -1}};
     return row;
 }
 

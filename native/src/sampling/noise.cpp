@@ -50,9 +50,13 @@ static std::pair<double, double> cosine_and_sine(double u) {
 }
 
 std::vector<float> normal_noise(uint64_t seed, uint32_t stream, int64_t count) {
+    return normal_noise(seed, stream, 0, count);
+}
+
+std::vector<float> normal_noise(uint64_t seed, uint32_t stream, int64_t first, int64_t count) {
     std::vector<float> out(static_cast<size_t>(count));
     for (int64_t i = 0; i < count; i += 4) {
-        const uint64_t block = static_cast<uint64_t>(i) / 4;
+        const uint64_t block = static_cast<uint64_t>(first + i) / 4;
         const Counter bits =
             philox({static_cast<uint32_t>(block), static_cast<uint32_t>(block >> 32), stream, 0},
                    static_cast<uint32_t>(seed), static_cast<uint32_t>(seed >> 32));

@@ -11,6 +11,8 @@ namespace ltx2 {
 // Values `0..count-1` of stream `stream`. The video's latents are stream 0, in the order
 // channels x frames x height x width; the tokens of image i at a later frame are stream i + 1.
 std::vector<float> normal_noise(uint64_t seed, uint32_t stream, int64_t count);
+// Values `first`, a multiple of four, to `first + count - 1` of it.
+std::vector<float> normal_noise(uint64_t seed, uint32_t stream, int64_t first, int64_t count);
 // Value `index` of others, evenly spread from 0 to below 1: of the counter (index, stream, 1).
 double even_noise(uint64_t seed, uint32_t stream, uint64_t index);
 

@@ -19,11 +19,11 @@ static Border border_of(const Config & vae, const char * otherwise) {
     vae.refuse("spatial_padding_mode", shown(mode) + " is unknown");
 }
 
-static VaeConfig common(const Config & vae, const char * border) {
+static VaeConfig common(const Config & vae, const char * border, const char * channels) {
     vae.integer("dims", 3, 3, 3);
     vae.require("norm_layer", "pixel_norm", "pixel_norm");
     VaeConfig c;
-    c.latent_channels = vae.integer("latent_channels", 128, 1, 4096);
+    c.latent_channels = vae.integer(channels, 128, 1, 4096);
     c.patch = vae.integer("patch_size", 4, 1, 16);
     c.border = border_of(vae, border);
     return c;
@@ -153,8 +153,11 @@ static void set_scales(const Config & vae, const char * list, VaeConfig & c) {
     c.last_width = c.stages.empty() ? c.first_width : c.stages.back().out;
 }
 
-VaeConfig VaeConfig::encoder(const Config & vae) {
-    VaeConfig c = common(vae, "zeros");
+VaeConfig VaeConfig::encoder(const Config & all) {
+    const bool apart = all.find("encoder").has_value();
+    const Config vae = apart ? all.at("encoder") : all;
+    const char * const list = apart ? "blocks" : "encoder_blocks";
+    VaeConfig c = common(vae, "zeros", apart ? "out_channels" : "latent_channels");
     vae.integer("in_channels", 3, 3, 3);
     c.causal = true;
     c.first_width = c.latent_channels;
@@ -165,16 +168,16 @@ VaeConfig VaeConfig::encoder(const Config & vae) {
         c.out_channels = c.latent_channels + 1;
     else // the reference takes half of the channels then, which fits no statistics
         vae.refuse("latent_log_var", shown(variance) + " is not supported");
-    const Json::Array blocks = blocks_of(vae, "encoder_blocks");
+    const Json::Array blocks = blocks_of(vae, list);
     for (size_t i = 0; i < blocks.size(); ++i)
-        c.stages.push_back(encoder_stage(Entry(blocks[i], vae.what("encoder_blocks"), i),
+        c.stages.push_back(encoder_stage(Entry(blocks[i], vae.what(list), i),
                                          i ? c.stages.back().out : c.first_width));
-    set_scales(vae, "encoder_blocks", c);
+    set_scales(vae, list, c);
     return c;
 }
 
 VaeConfig VaeConfig::decoder(const Config & vae) {
-    VaeConfig c = common(vae, "reflect");
+    VaeConfig c = common(vae, "reflect", "latent_channels");
     vae.integer("out_channels", 3, 3, 3);
     vae.require_flag("timestep_conditioning", false, true);
     c.causal = vae.flag("causal_decoder", false);

@@ -33,7 +33,8 @@ struct VaeConfig {
     Scale scale;
 
     // Errors: MODEL naming the key.
-    static VaeConfig encoder(const Config & vae);
+    // The encoder's may be a group of its own, beside that of a decoder of another kind.
+    static VaeConfig encoder(const Config & all);
     static VaeConfig decoder(const Config & vae);
     // What a decoder of this config would refuse. INVALID_ARGUMENT.
     void check(const Grid & latents) const;

@@ -52,12 +52,12 @@ static Run dit_run(Device & device, const Model & model, int tokens, bool with_a
 }
 
 static Run decode_run(Device & device, const Model & model, Grid grid) {
-    auto vae = std::make_shared<VideoDecoder>(model, device);
+    const std::shared_ptr<VideoDecoder> vae = open_video_decoder(model, device);
     vae->load(quiet);
     Latents latents{grid, static_cast<int>(vae->config().latent_channels), {}};
     latents.values = random_values(latents.size());
     return [=] {
-        vae->decode(latents, quiet, [](const uint8_t *, int, int, bool) {});
+        vae->decode(latents, noise, quiet, [](const uint8_t *, int, int, bool) {});
         return std::vector<double>();
     };
 }

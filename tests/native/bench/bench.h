@@ -20,6 +20,10 @@ using Run = std::function<std::vector<double>()>;
 inline Progress quiet; // which a profile watches
 inline std::vector<float> random_values(int64_t count) { return normal_noise(1, 0, count); }
 
+inline std::vector<float> noise(int64_t first, int64_t count) {
+    return normal_noise(1, 0, first, count);
+}
+
 // All of it to be made.
 inline Stream noise_stream(int channels, const std::vector<Position> & positions) {
     Stream stream;

@@ -16,16 +16,16 @@ struct Video {
     std::unique_ptr<TextEncoder> encoder;
     Connector connector;
     Dit dit;
-    VideoDecoder decoder;
+    std::unique_ptr<VideoDecoder> decoder;
 
     Video(Device & device, const std::string & folder, int steps)
         : model({folder + "/ltx.gguf", folder + "/gemma.gguf"}),
           stage{sigmas("distilled", 8), {1, 0, 0, {}}}, encoder(open_text_encoder(model, device)),
-          connector(model, device), dit(model, device), decoder(model, device) {
+          connector(model, device), dit(model, device), decoder(open_video_decoder(model, device)) {
         encoder->load(quiet);
         connector.load(quiet);
         dit.load(quiet);
-        decoder.load(quiet);
+        decoder->load(quiet);
         for (int i = 0; i < 128; ++i)
             ids.push_back(i);
         stage.sigmas.resize(static_cast<size_t>(steps) + 1);
@@ -48,7 +48,7 @@ Run video_run(Device & device, const std::string & folder, int steps) {
         const TextFeatures text = v.connector.project(states, quiet);
         end_stage();
         State state = {noise_stream(v.dit.config().video.channels,
-                                    video_positions(v.grid, v.decoder.config().scale, 24))};
+                                    video_positions(v.grid, v.decoder->config().scale, 24))};
         {
             DitRun run(v.dit, {{state[0].positions, text}});
             denoise(state, v.stage, quiet, [&](const State & now, float sigma) {
@@ -56,8 +56,8 @@ Run video_run(Device & device, const std::string & folder, int steps) {
             });
         }
         end_stage();
-        v.decoder.decode({v.grid, state[0].channels, state[0].latents}, quiet,
-                         [](const uint8_t *, int, int, bool) {});
+        v.decoder->decode({v.grid, state[0].channels, state[0].latents}, noise, quiet,
+                          [](const uint8_t *, int, int, bool) {});
         end_stage();
         return stages;
     };

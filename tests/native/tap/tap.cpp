@@ -6,77 +6,26 @@
 #include "audio/resample.h"
 #include "audio/vocoder.h"
 #include "dit/dit.h"
-#include "npy.h"
+#include "job.h"
 #include "sampling/samplers.h"
 #include "sampling/schedules.h"
 #include "text/connector.h"
 #include "text/encoder.h"
 #include "text/tokenizer.h"
 #include "text/writing.h"
+#include "vae/diffusion_decoder.h"
 #include "vae/image.h"
 #include "vae/upsampler.h"
-#include "vae/video_decoder.h"
 #include "vae/video_encoder.h"
 
 #include <cmath>
 #include <cstdio>
-#include <cstdlib>
 #include <filesystem>
 #include <map>
 
 using namespace ltx2;
 
 namespace {
-
-struct Job {
-    std::map<std::string, std::string> options;
-    std::string paths, out;
-    Device device;
-
-    Job(int argc, char ** argv)
-        : options(parse(argc, argv)), paths(argv[2]), out(argv[3]),
-          device(text("device", "CPU"), integer("threads", 1)) {
-        if (!integer("taps", 1))
-            return;
-        device.tap = [this](const std::string & name, Shape ne, const float * data) {
-            save(name, {ne[3], ne[2], ne[1], ne[0]}, data);
-        };
-    }
-    Model model() const {
-        std::vector<std::string> files;
-        std::istringstream all(paths);
-        for (std::string path; std::getline(all, path, ',');)
-            files.push_back(path);
-        return Model(files);
-    }
-    static std::map<std::string, std::string> parse(int argc, char ** argv) {
-        std::map<std::string, std::string> options;
-        for (int i = 4; i < argc; ++i) {
-            const std::string word = argv[i];
-            const size_t sign = word.find('=');
-            if (sign == std::string::npos)
-                fail(LTX2_STATUS_INVALID_ARGUMENT, "%s: is not name=value", argv[i]);
-            options[word.substr(0, sign)] = word.substr(sign + 1);
-        }
-        return options;
-    }
-    std::string text(const std::string & name, const std::string & otherwise) const {
-        const auto it = options.find(name);
-        return it == options.end() ? otherwise : it->second;
-    }
-    int integer(const std::string & name, int otherwise) const {
-        return std::atoi(text(name, std::to_string(otherwise)).c_str());
-    }
-    npy::Array array(const std::string & name) const { return npy::read(text(name, "")); }
-    template <class T>
-    void save(const std::string & name, const std::vector<int64_t> & shape, const T * data,
-              const char * type = "<f4") const {
-        size_t bytes = sizeof(T);
-        for (int64_t side : shape)
-            bytes *= static_cast<size_t>(side);
-        npy::write(out + "/" + name + ".npy", type, shape, data, bytes);
-    }
-};
 
 // A modality's latent [tokens, channels], mask [tokens], positions [axes, tokens, 2] (start, end).
 Stream stream_of(const Job & job, const std::string & prefix) {
@@ -115,7 +64,6 @@ void dit(Job & job) {
     std::vector<int> stg_blocks;
     if (job.options.count("stg_blocks"))
         stg_blocks = job.array("stg_blocks").as<int32_t>("<i4");
-
     const Model model = job.model();
     Dit dit(model, job.device, audio);
     dit.load(Progress());
@@ -172,21 +120,27 @@ void vae_encode(Job & job) {
     save_latents(job, latents);
 }
 
-// latent [channels, frames, height, width] -> pixels, uint8 [frames, height, width, 3]
+// latent [channels, frames, height, width]; of a decoder that denoises, noise [3, frames, height,
+// width], and whether columns end in copies -> pixels, uint8 [frames, height, width, 3]
 void vae_decode(Job & job) {
     const Latents latents = latents_of(job);
     const Model model = job.model();
-    VideoDecoder vae(model, job.device);
-    vae.load(Progress());
-    vae.window = static_cast<size_t>(job.integer("window", static_cast<int>(vae.window)));
-    const int height = latents.grid.height * vae.config().scale.space,
-              width = latents.grid.width * vae.config().scale.space;
+    const auto vae = open_video_decoder(model, job.device);
+    vae->load(Progress());
+    vae->window = static_cast<size_t>(job.integer("window", static_cast<int>(vae->window)));
+    if (auto * denoising = dynamic_cast<DiffusionDecoder *>(vae.get()))
+        denoising->copied = job.integer("copied", 1);
+    const auto noise = [all = job.floats("noise")](int64_t first, int64_t count) {
+        return std::vector<float>(all.begin() + first, all.begin() + first + count);
+    };
+    const auto [time, space] = vae->config().scale;
+    const int64_t height = latents.grid.height * space, width = latents.grid.width * space;
     std::vector<uint8_t> pixels;
-    vae.decode(latents, Progress(), [&](const uint8_t * rows, int, int count, bool) {
-        pixels.insert(pixels.end(), rows, rows + int64_t{count} * height * width * 3);
+    vae->decode(latents, noise, Progress(), [&](const uint8_t * rows, int, int count, bool) {
+        pixels.insert(pixels.end(), rows, rows + count * height * width * 3);
     });
-    job.save("pixels", {1 + (latents.grid.frames - 1) * vae.config().scale.time, height, width, 3},
-             pixels.data(), "|u1");
+    job.save("pixels", {1 + (latents.grid.frames - 1) * time, height, width, 3}, pixels.data(),
+             "|u1");
 }
 
 // patches [frames, height, width, channels], what conv_in reads -> what conv_out gives, in windows

@@ -1,0 +1,141 @@
+"""The video decoder that denoises, against diffusers, on a tiny checkpoint: `golden_windows.py`."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import make_tiny
+import numpy as np
+import pytest
+from parity import GOLDEN, Arrays, golden, run
+from safetensors_file import read_safetensors, write_safetensors
+from tolerance import NMSE, nmse, psnr
+
+import ltx2
+from ltx2.convert import convert
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SIZES = {"usual": (3, 5, 7), "small": (2, 1, 2)}
+FULL = {"usual": (17, 80, 112), "small": (17, 80, 80)}  # pixels, with what fills the windows up
+STRIDE = json.loads((GOLDEN / "windows-vae.json").read_text())["stride"]
+
+
+def decoded(model: Path, folder: Path, size: str = "usual", **options: object) -> Arrays:
+    latent = make_tiny.normal("golden", f"windows.{size}", (8, *SIZES[size]))
+    noise = make_tiny.normal("golden", f"windows.{size}.noise", (3, *FULL[size]))
+    return run("vae-decode", [model], folder, latent=latent, noise=noise, **options)
+
+
+def every(values: np.ndarray) -> np.ndarray:
+    return values.ravel()[::STRIDE]
+
+
+@pytest.mark.parametrize("name", ["usual", "shifted", "small", "small.shifted"])
+def test_latents_are_decoded(name: str, tiny: dict[str, Path], tmp_path: Path) -> None:
+    """With the official borders and with diffusers', also where windows lack cells."""
+    want = golden("windows-vae")
+    size, copied = name.split(".")[0].replace("shifted", "usual"), "shifted" not in name
+    have = decoded(tiny["windows"], tmp_path, size, copied=int(copied))
+    names = [n.removeprefix(name + ".") for n in want if n.startswith(name + ".")]
+    taps = [n for n in names if n.startswith(("det_stages", "diff_blocks", "context"))]
+    assert len(taps) == 8
+    worst = max(nmse(every(have[f"vae.decoder.{n}"]), want[f"{name}.{n}"]) for n in taps)
+    print(worst)
+    assert worst <= NMSE["vae.windows_decoder", "F32"].limit
+    decibels = psnr(every(have["pixels"]), want[f"{name}.pixels"])
+    print(decibels)
+    assert decibels >= 80  # measured: no byte differs
+
+
+def test_the_borders_differ(tiny: dict[str, Path], tmp_path: Path) -> None:
+    one, other = (
+        decoded(tiny["windows"], tmp_path / str(c), copied=c, taps=0)["pixels"] for c in (0, 1)
+    )
+    assert psnr(one, other) < 60
+
+
+def test_tiles_are_blended(tiny: dict[str, Path], tmp_path: Path) -> None:
+    """As where memory is short: three spans of time, three of columns."""
+    have = decoded(tiny["windows"], tmp_path, window=1, taps=0)["pixels"]
+    decibels = psnr(every(have), golden("windows-vae")["tiled.pixels"])
+    print(decibels)
+    assert decibels >= 80  # measured: no byte differs
+
+
+def test_threads_change_no_byte(tiny: dict[str, Path], tmp_path: Path) -> None:
+    one, three = (
+        decoded(tiny["windows"], tmp_path / str(n), threads=n, taps=0)["pixels"] for n in (1, 3)
+    )
+    assert np.array_equal(one, three)
+
+
+def test_with_ggml_s_own_operations(
+    tiny: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LTX2_PLAIN_OPS", "1")
+    have = decoded(tiny["windows"], tmp_path, "small", taps=0)["pixels"]
+    assert psnr(every(have), golden("windows-vae")["small.pixels"]) >= 80
+
+
+def test_info_names_it(tiny: dict[str, Path]) -> None:
+    parts = {part["id"]: part for part in ltx2.describe(tiny["windows"])["parts"]}
+    assert parts["video_vae"]["geometry"] == {"channels": 8, "denoising_blocks": 2}
+
+
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [
+        ("vae.decoder.diff_blocks.1.attn.qkv.bias", "is missing"),
+        ("vae.decoder.det_stages.2.0.norm1.weight", "is missing"),
+        ("vae.decoder.conv_out.weight", "has shape"),
+    ],
+)
+def test_a_fault_is_named(name: str, problem: str, tiny: dict[str, Path], tmp_path: Path) -> None:
+    tensors, metadata = read_safetensors(tiny["windows"])
+    if problem == "is missing":
+        del tensors[name]
+    else:
+        tensors[name] = (tensors[name][0], tensors[name][1][:-1])
+    model = write_safetensors(tmp_path / "x.safetensors", tensors, metadata)
+    with pytest.raises(pytest.fail.Exception, match=f"tensor {name}.* {problem}"):
+        decoded(model, tmp_path, taps=0)
+
+
+def test_a_window_that_is_too_large_is_named(tiny: dict[str, Path], tmp_path: Path) -> None:
+    tensors, metadata = read_safetensors(tiny["windows"])
+    config = json.loads(metadata["config"])
+    config["vae"]["decoder"]["stage5_kernel"] = [5, 13, 11]
+    metadata["config"] = json.dumps(config)
+    model = write_safetensors(tmp_path / "x.safetensors", tensors, metadata)
+    with pytest.raises(pytest.fail.Exception, match=r"stage5_kernel: 13 is not in 1\.\.11"):
+        decoded(model, tmp_path, taps=0)
+
+
+@pytest.mark.parametrize("kind", ["f16", "q8_0"])
+def test_rounded_weights_cost_little(
+    kind: str, tiny: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LTX2_EXACT", "0")
+    rules = {"vae.decoder.d*_*.weight": kind}
+    model = convert(tiny["windows"], tmp_path / f"{kind}.gguf", kind, tensor_type=rules)
+    have = decoded(model, tmp_path, taps=0)["pixels"]
+    decibels = psnr(every(have), golden("windows-vae")["usual.pixels"])
+    print(decibels)
+    assert decibels >= {"f16": 46, "q8_0": 36}[kind]
+
+
+def test_a_session_makes_a_video_with_it(tiny: dict[str, Path]) -> None:
+    """Of the seed's noise: the same each time, whatever memory it is given, and as its plan."""
+    files = [tiny["windows"], tiny["windows"].parent / "gemma"]
+    with ltx2.Session(files) as session:
+        first, again = (
+            session.t2v("a red circle", width=64, height=64, frames=9, steps=1, seed=3).frames
+            for _ in range(2)
+        )
+        assert first.shape == (9, 64, 64, 3)
+        assert np.array_equal(first, again)
+        plan = session.plan("a red circle", width=64, height=64, frames=9, steps=1)
+    assert "decode" in str(plan)
