@@ -17,10 +17,11 @@ static constexpr int64_t value_step = 16; // values of a head are filled up to a
 namespace {
 // Where a head's values lie in a frame of the ring, in floats.
 struct RingFrame {
+    // Keys are an odd number of cache lines apart: else they would lie in few sets of a cache.
     int64_t columns, k_step, v_step, q_size, k_row, v_row, head;
 
     explicit RingFrame(const WindowCall & c)
-        : columns(c.width + 2 * c.copies()), k_step(round_up(columns + window_strip, 16)),
+        : columns(c.width + 2 * c.copies()), k_step(round_up(columns + window_strip, 16) | 16),
           v_step(round_up(c.head_dim, value_step)), q_size(round_up(c.cells() * c.head_dim, 16)),
           k_row(c.head_dim * k_step), v_row(columns * v_step),
           head(q_size + c.height * (k_row + v_row)) {}

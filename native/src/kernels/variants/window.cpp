@@ -66,8 +66,8 @@ static void score(const float * q, const float * k, int64_t k_step, int64_t head
                 });
             });
         }
-        each<Rows>([&](auto r) {
-            each<columns_at_once>([&](auto c) {
+        each<Rows>([&](auto r) __attribute__((always_inline)) {
+            each<columns_at_once>([&](auto c) __attribute__((always_inline)) {
                 const int64_t at = c * window_strip + v * lanes;
                 store(out[r] + at, sums[r][c] + load(bias + at));
             });
@@ -144,11 +144,11 @@ static void add_values(const WindowTask & t, int row, const float * scores, int6
                 });
             }
         }
-    each<columns_at_once>([&](auto c) {
+    each<columns_at_once>([&](auto c) __attribute__((always_inline)) {
         if (c >= t.columns)
             return;
         float * out = t.out + row * t.out_row + c * t.out_column + channel;
-        each<Parts>([&](auto n) {
+        each<Parts>([&](auto n) __attribute__((always_inline)) {
             const int64_t left = t.head_dim - channel - n * lanes;
             if (left > 0)
                 write(out + n * lanes, sums[c][n] * factors[c],
