@@ -24,13 +24,9 @@
 namespace ltx2 {
 
 std::vector<std::string> conversion_types() { return names_of(storage_types()); }
-std::vector<std::string> conversion_variants() { return names_of(ltx23_variants); }
+std::vector<std::string> conversion_variants() { return names_of(variants()); }
 
 int64_t Conversion::Item::elements() const { return scales ? shape[0] : source->elements(); }
-
-static const Variant * find_variant(const std::string & name) {
-    return &find_named("variant", ltx23_variants, name);
-}
 
 static int64_t count_blocks(const Part & part) {
     int64_t count = 0;
@@ -50,7 +46,8 @@ static std::string name_of(const std::string & path) {
 
 Conversion::Conversion(const ConversionRequest & request)
     : ltx2_conversion{},
-      variant_(request.variant.empty() ? nullptr : find_variant(request.variant)),
+      variant_(request.variant.empty() ? nullptr
+                                       : &find_named("variant", variants(), request.variant)),
       type_(&storage_type(request.type.empty() ? "q8_0" : request.type)),
       model_(request.files, request.adapters) {
     Device("CPU", 1); // chooses the kernels, as the environment says
@@ -344,9 +341,10 @@ std::string Conversion::sampling() const {
             dit->file->path.c_str());
         return "";
     }
-    const Variant * variant = variant_ ? variant_ : find_variant(named);
+    const Variant * variant = variant_ ? variant_ : &find_named("variant", variants(), named);
     const int64_t blocks = count_blocks(*dit);
-    const Json group = Json::parse(variant->sampling, variant->name);
+    const std::string stated = variant->sampling(model_.generation());
+    const Json group = Json::parse(stated, variant->name);
     for (const Json & skipped : group.find("stg_blocks")->array(variant->name))
         if (skipped.integer(variant->name) >= blocks) {
             if (!variant_)
@@ -356,7 +354,7 @@ std::string Conversion::sampling() const {
                  variant->name, static_cast<long long>(skipped.integer(variant->name)),
                  dit->file->path.c_str(), static_cast<long long>(blocks));
         }
-    return variant->sampling;
+    return stated;
 }
 
 } // namespace ltx2

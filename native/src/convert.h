@@ -4,7 +4,7 @@
 #pragma once
 
 #include "ltx2.h"
-#include "model/builtin/ltx_2_3.h"
+#include "model/builtin/generations.h"
 #include "model/model.h"
 #include "storage.h"
 

@@ -112,7 +112,9 @@ static std::string schedule_of(const Part & dit, const Config & sampling) {
     return variant == "distilled" ? "distilled" : "ltx2";
 }
 
-Defaults::Defaults(const Part & dit, int layers, const Scale & scale) {
+Defaults::Defaults(const Part & dit, const Generation & generation, int layers, const Scale & scale)
+    : distilled_sampler(generation.sampler), steps(generation.steps) {
+    guidance.stg_blocks = {generation.stg_block};
     const Config c = dit.group("sampling");
     const auto amount = [&](const char * key, float otherwise) {
         return static_cast<float>(c.number(key, otherwise, 0, most_guidance));
@@ -130,8 +132,9 @@ Defaults::Defaults(const Part & dit, int layers, const Scale & scale) {
                     amount("modality_guidance", guidance.modality)};
         audio_guidance = amount("audio_guidance", audio_guidance);
         sigmas(schedule, steps); // a schedule that does not exist is refused here
-        sampler = c.text("sampler", sampler);
-        find_sampler(sampler);
+        std::string & own = schedule == "distilled" ? distilled_sampler : sampler;
+        own = c.text("sampler", own);
+        find_sampler(own);
         negative = c.text("negative_prompt", negative);
         width = c.integer("width", width, 1, largest_side);
         height = c.integer("height", height, 1, largest_side);
@@ -160,10 +163,11 @@ static Stage first_stage(const ltx2_video_params & p, const Defaults & d, const 
     Stage stage;
     stage.grid = grid;
     stage.distilled = r.distilled;
+    const int only = find_schedule(name).steps; // that this schedule has
+    const std::string & own_sampler = name == "distilled" ? d.distilled_sampler : d.sampler;
     stage.sampler = &find_sampler(p.sampler   ? p.sampler
                                   : r.sampler ? r.sampler
-                                              : d.sampler.c_str());
-    const int only = find_schedule(name).steps; // that this schedule has
+                                              : own_sampler.c_str());
     // Such a schedule is a distilled model's: for another than the file says, it brings its recipe.
     const bool distilled = only && name != d.schedule;
     const bool guided = r.guided && !distilled;

@@ -50,6 +50,7 @@ Session::Session(const std::vector<std::string> & files, const std::vector<Adapt
     const bool reads_prompts = model_.find(TextEncoder::part);
     if (reads_prompts || !model_.find(Dit::part) || !model_.find(VideoEncoder::part))
         model_.need_all();
+    model_.check_generations();
     const auto encoder = open<VideoEncoder>(model_, device_);
     const auto dit = open<Dit>(model_, device_);
     const auto decoder = open<VideoDecoder>(model_, device_);
@@ -79,7 +80,7 @@ Session::Session(const std::vector<std::string> & files, const std::vector<Adapt
     check_sound();
     width_ = dit->config().video.width();
     weights_ = std::max({weights_, dit->weights(), decoder->weights()});
-    defaults_ = Defaults(model_.need(Dit::part), dit->config().layers, d);
+    defaults_ = Defaults(model_.need(Dit::part), model_.generation(), dit->config().layers, d);
 }
 
 // Sound needs all of its parts, but for the text projection, where features are given.
@@ -146,10 +147,10 @@ void Session::check_text() {
     const auto file = [&](const char * part) { return model_.need(part).file->path.c_str(); };
     if (text->states() * text->width() != connector->input())
         fail(LTX2_STATUS_MODEL,
-             "%s: has %d layers of %lld, and %s wants another text encoder; give Gemma 3 12B, 48 "
-             "layers of 3840",
+             "%s: has %d layers of %lld, and %s wants another text encoder; give %s, 48 layers of "
+             "3840",
              file(TextEncoder::part), text->states() - 1, static_cast<long long>(text->width()),
-             file(Connector::projection_part));
+             file(Connector::projection_part), model_.generation().encoder);
     if (connector->config().width() != context_width_)
         fail(LTX2_STATUS_MODEL,
              "%s: the connector gives rows of %d, and cross_attention_dim of %s is %d",

@@ -114,7 +114,7 @@ static std::string with_sampling(const std::string & sampling) {
 
 static Defaults defaults(const ModelFolder & folder) {
     const Model model = folder.open();
-    return Defaults(model.need("dit"), 2, Scale());
+    return Defaults(model.need("dit"), model.generation(), 2, Scale());
 }
 
 TEST(defaults_come_from_the_file) {

@@ -28,6 +28,7 @@ StreamConfig::StreamConfig(const Config & c, const char * prefix, const StreamCo
     for (double m : max_pos)
         if (!(m > 0))
             c.refuse(range.c_str(), "is not positive");
+    ff_bias = c.flag((p + "ff_bias").c_str(), true);
 }
 
 static StreamConfig usual_video() { return {"", 32, 128, {20, 2048, 2048}}; }
@@ -82,7 +83,7 @@ static AttentionConfig attention_config(const DitConfig & c, const StreamConfig 
 StreamBlock::StreamBlock(const Weights & w, const DitConfig & c, const StreamConfig & s)
     : attn1(w / (s.prefix + std::string("attn1")), attention_config(c, s)),
       attn2(w / (s.prefix + std::string("attn2")), attention_config(c, s)),
-      ff(w / (s.prefix + std::string("ff")), s.width(), int64_t{4} * s.width()),
+      ff(w / (s.prefix + std::string("ff")), s.width(), int64_t{4} * s.width(), s.ff_bias),
       scale_shift_table(
           w(s.prefix + std::string("scale_shift_table"), {s.width(), c.table_rows()}, As::f32)) {
     if (c.adaln_text)

@@ -14,6 +14,7 @@ struct StreamConfig {
     const char * prefix;
     int heads, head_dim, channels; // channels: of a token's latents
     std::vector<double> max_pos;   // one an axis: time, and of the video rows and columns
+    bool ff_bias = true;
 
     StreamConfig(const Config & transformer, const char * prefix, const StreamConfig & usual);
     StreamConfig(const char * prefix, int heads, int head_dim, std::vector<double> max_pos)

@@ -21,6 +21,9 @@ DitStream::DitStream(const Weights & w, const DitConfig & c, const StreamConfig 
       adaln_single(w / (s.prefix + std::string("adaln_single")), s.width(), c.table_rows()),
       scale_shift_table(w(s.prefix + std::string("scale_shift_table"), {s.width(), 2}, As::f32)),
       proj_out(w / (s.prefix + std::string("proj_out")), s.width(), s.channels) {
+    const std::string marker = s.prefix + std::string("keyframes_abs_pos_embedding");
+    if (w.find(marker))
+        keyframes_abs_pos_embedding = w(marker, {s.width(), 1}, As::f32);
     if (c.adaln_text)
         prompt_adaln_single.emplace(w / (s.prefix + std::string("prompt_adaln_single")), s.width(),
                                     2);
@@ -209,7 +212,13 @@ void DitRun::begin(Way & way, const Stream & stream, float sigma, float other_si
             gate = ggml_repeat_4d(g.ctx(), gate, width, 1, n, 1);
         g.keep(ggml_concat(g.ctx(), as_rows(g, rows, width), gate, 1), way.cross_rows.tensor);
     }
-    g.keep(g.tap(prefix + "patchify_proj", w.patchify_proj(g, z)), way.x.tensor);
+    Tensor x = g.tap(prefix + "patchify_proj", w.patchify_proj(g, z));
+    if (w.keyframes_abs_pos_embedding && !stream.single_frames.empty()) {
+        Tensor marks = g.input(GGML_TYPE_F32, {1, way.tokens, 1, 1}, stream.single_frames.data());
+        Tensor embedding = ggml_repeat(g.ctx(), w.keyframes_abs_pos_embedding, x);
+        x = add(g, x, ggml_mul(g.ctx(), embedding, marks));
+    }
+    g.keep(x, way.x.tensor);
     g.run();
 }
 

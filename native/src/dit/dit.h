@@ -20,6 +20,7 @@ struct DitStream {
     AdaLayerNormSingle adaln_single;
     std::optional<AdaLayerNormSingle> prompt_adaln_single;
     Tensor scale_shift_table;
+    Tensor keyframes_abs_pos_embedding = nullptr; // [width], where the model has one
     Linear proj_out;
     // For the attention between modalities: its rows, and the gate of what it takes over.
     std::optional<AdaLayerNormSingle> cross_rows, cross_gate;

@@ -88,11 +88,11 @@ struct Attention {
     Tensor values_only(Graph & g, Tensor x) const;
 };
 
-// GELU (tanh form) between two linears with biases: net.0.proj, net.2.
+// GELU (tanh form) between two linears: net.0.proj, net.2.
 struct FeedForward {
     Linear proj, out;
 
-    FeedForward(const Weights & w, int64_t width, int64_t hidden);
+    FeedForward(const Weights & w, int64_t width, int64_t hidden, bool with_bias = true);
     Tensor operator()(Graph & g, Tensor x) const { return out(g, proj(g, x, /*with_gelu=*/true)); }
 };
 

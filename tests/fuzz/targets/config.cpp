@@ -33,7 +33,7 @@ void run_target(const uint8_t * data, size_t size) {
     part_of([&] { scale = VaeConfig::decoder(part.group("vae")).scale; });
     part_of([&] { DitConfig dit(part, true); });
     part_of([&] { ConnectorConfig connector(part, ""); });
-    part_of([&] { Defaults defaults(part, 48, scale); });
+    part_of([&] { Defaults defaults(part, generations().front(), 48, scale); });
     gemma_config(file);
 }
 

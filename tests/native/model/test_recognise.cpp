@@ -174,18 +174,18 @@ TEST(strangers_are_no_part) {
         for (const char * prefix : {"", "model.diffusion_model.", "vae.", "first_stage_model."}) {
             const Contents c = contents_of(prefixed(prefix, shapes), {});
             CHECK(ids_of(c).empty() && c.refused);
-            CHECK(c.problem == "holds no part of LTX-2.3 that is known");
+            CHECK(c.problem == "holds no part of LTX-2 that is known");
         }
 }
 
 TEST(relatives_are_named) {
     const auto problem = [](const Shapes & shapes) { return contents_of(shapes, {}).problem; };
-    Shapes ltx_video = dit_tensors + Shapes{{"caption_projection.linear_1.weight", {8, 8}}};
+    Shapes ltx_video = dit_tensors + Shapes{{"caption_projection.linear_1.weight", {8, 4096}}};
     ltx_video.erase("prompt_adaln_single.linear.bias");
     ltx_video["adaln_single.linear.bias"] = {48};
     for (int i : {0, 1})
         ltx_video[words("transformer_blocks.%d.scale_shift_table", i)] = {6, 8};
-    CHECK(problem(prefixed("model.diffusion_model.", ltx_video)).find("is LTX-2.0 or older") == 0);
+    CHECK(problem(prefixed("model.diffusion_model.", ltx_video)).find("is LTX-Video, older") == 0);
     const Shapes gemma4 = gemma_tensors() + Shapes{{"layers.0.layer_scalar", {1}}};
     CHECK(problem(prefixed("model.", gemma4)).find("is Gemma 4, LTX-2.5's") == 0);
     const Shapes qwen = language_model({"self_attn.q_norm", "self_attn.k_norm"});

@@ -1,4 +1,4 @@
-#include "model/builtin/ltx_2_3.h"
+#include "model/builtin/generations.h"
 
 namespace ltx2 {
 
@@ -58,12 +58,5 @@ const char * const ltx23_negative_prompt =
     "or computer-generated look, heavy filters, oversaturated, flicker, stutter, warping, smeared "
     "or shaky motion, frozen frames, abrupt cuts, drifting framing, missing or clipped sound, hum, "
     "hiss, echo, metallic or distorted voices, speech that is out of sync, unwanted or repeated";
-
-const std::vector<Variant> ltx23_variants = {
-    {"distilled", R"({"schedule": "distilled", "steps": 8, "guidance": 1.0, "stg": 0.0, )"
-                  R"("rescale": 0.0, "stg_blocks": []})"},
-    {"dev", R"({"schedule": "ltx2", "steps": 30, "guidance": 3.0, "stg": 1.0, )"
-            R"("rescale": 0.7, "stg_blocks": [28]})"},
-};
 
 } // namespace ltx2
