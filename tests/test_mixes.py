@@ -25,7 +25,8 @@ CHECKPOINT = (
     "an LTX-2.3 checkpoint: the official .safetensors, or the .gguf `ltx2 convert` makes of it"
 )
 GEMMA = "Gemma 3 12B: a .gguf, or its Hugging Face folder"
-OLD, NEW = "is LTX-2.0 or older (", "is LTX-2.5 ("
+NEW = "is LTX-2.5 ("
+SIZES = "has other sizes than LTX-2.3's, and it states no model_version; give"
 
 
 @dataclass
@@ -220,8 +221,8 @@ CASES: dict[str, Case] = {
     ),
     "2.0: transformer": Case(
         old_dit,
-        f"FOLDER/dit.safetensors: {OLD}caption_projection.linear_1.weight), which is not "
-        f"supported; give {CHECKPOINT}",
+        "FOLDER/projection.safetensors: config transformer.caption_proj_before_connector: true is "
+        "not supported",
     ),
     "2.5: transformer": Case(
         new_dit,
@@ -230,18 +231,16 @@ CASES: dict[str, Case] = {
     ),
     "2.0: connector": Case(
         old_connector,
-        f"FOLDER/connector.safetensors: {OLD}video_embeddings_connector.learnable_registers), "
-        f"which is not supported; give {CHECKPOINT}",
+        "FOLDER/connector.safetensors: tensor video_embeddings_connector.learnable_registers has "
+        "shape [128, 3840], not [128, 256]",
     ),
     "2.0: projection": Case(
         old_projection,
-        f"FOLDER/projection.safetensors: {OLD}text_embedding_projection.aggregate_embed.weight), "
-        f"which is not supported; give {CHECKPOINT}",
+        f"FOLDER/projection.safetensors: its text projection {SIZES} {CHECKPOINT}",
     ),
     "2.0: VAE": Case(
         old_vae,
-        f"FOLDER/vae.safetensors: {OLD}vae.decoder.up_blocks.3.conv.conv.bias), which is not "
-        f"supported; give {CHECKPOINT}",
+        f"FOLDER/vae.safetensors: its video VAE {SIZES} {CHECKPOINT}",
     ),
     "2.5: VAE": Case(
         new_vae,

@@ -4,7 +4,7 @@ namespace ltx2 {
 
 static const char * const checkpoint =
     "an LTX-2.3 checkpoint: the official .safetensors, or the .gguf `ltx2 convert` makes of it";
-static const char * const ltx_2_0 = "LTX-2.0 or older";
+static const char * const older = "LTX-Video, older than LTX-2.0"; // its text was T5's, 4096 wide
 static const char * const ltx_2_5 = "LTX-2.5";
 
 static PartRow text_encoder() {
@@ -54,10 +54,12 @@ static PartRow projection() {
     row.namings = {{{"text_embedding_projection.", ""},
                     "text_embedding_projection.",
                     {{"video_aggregate_embed.*"}, {"aggregate_embed.*"}}}};
-    row.others = {{{"text_embedding_projection.aggregate_embed.weight", ""}, false, ltx_2_0}};
-    row.sizes = {{"text_embedding_projection.video_aggregate_embed.bias", "4096"}};
+    row.sizes = {{"text_embedding_projection.video_aggregate_embed.bias", "4096"},
+                 {"text_embedding_projection.aggregate_embed.weight", "3840 ?"}};
     row.measures = {{"width", "text_embedding_projection.video_aggregate_embed.weight", 0},
-                    {"inputs", "text_embedding_projection.video_aggregate_embed.weight", 1}};
+                    {"inputs", "text_embedding_projection.video_aggregate_embed.weight", 1},
+                    {"width", "text_embedding_projection.aggregate_embed.weight", 0},
+                    {"inputs", "text_embedding_projection.aggregate_embed.weight", 1}};
     return row;
 }
 
@@ -78,8 +80,8 @@ static PartRow connector() {
           "video_embeddings_connector.", "embeddings_connector."},
          "video_embeddings_connector.",
          {{"learnable_registers"}, {"transformer_1d_blocks.#.*"}}}};
-    row.others = {{{"video_embeddings_connector.learnable_registers", "? 3840"}, false, ltx_2_0}};
-    row.sizes = {{"video_embeddings_connector.learnable_registers", "128 4096"}};
+    row.sizes = {{"video_embeddings_connector.learnable_registers", "128 4096"},
+                 {"video_embeddings_connector.learnable_registers", "128 3840"}};
     row.measures = {
         {"blocks", "video_embeddings_connector.transformer_1d_blocks.#.attn1.q_norm.weight", -1},
         {"width", "video_embeddings_connector.learnable_registers", 1},
@@ -95,6 +97,7 @@ static PartRow dit() {
                  {"adaln_single.linear.bias", "9D"},
                  {"prompt_adaln_single.linear.bias", "2D"},
                  {"transformer_blocks.#.scale_shift_table", "9 D"},
+                 {"transformer_blocks.#.scale_shift_table", "6 D"},
                  {"transformer_blocks.#.attn1.q_norm.weight", "D"}};
     row.source = checkpoint;
     row.prefix = "model.diffusion_model.";
@@ -115,8 +118,7 @@ static PartRow dit() {
                      {"transformer_blocks.#.prompt_scale_shift_table"}}}};
     row.others = {{{"keyframes_abs_pos_embedding", ""}, false, ltx_2_5},
                   {{"transformer_blocks.#.ff.net.0.proj.bias", ""}, true, ltx_2_5},
-                  {{"caption_projection.linear_1.weight", ""}, false, ltx_2_0},
-                  {{"transformer_blocks.#.scale_shift_table", "6 ?"}, false, ltx_2_0}};
+                  {{"caption_projection.linear_1.weight", "? 4096"}, false, older}};
     row.sizes = {{"scale_shift_table", "2 4096"}, {"proj_out.bias", "128"}};
     row.measures = {{"blocks", "transformer_blocks.#.scale_shift_table", -1},
                     {"width", "scale_shift_table", 1},
@@ -139,12 +141,13 @@ static PartRow video_vae() {
                      {"decoder.*"},
                      {"per_channel_statistics.mean-of-means"},
                      {"per_channel_statistics.std-of-means"}}}};
-    row.others = {{{"vae.decoder.last_time_embedder.*", ""}, false, ltx_2_0},
-                  {{"vae.decoder.up_blocks.3.conv.conv.bias", "2048"}, false, ltx_2_0},
+    row.others = {{{"vae.decoder.last_time_embedder.*", ""}, false, older},
                   {{"vae.decoder.det_stages.*", ""}, false, ltx_2_5}};
     row.sizes = {{"vae.encoder.down_blocks.8.res_blocks.0.conv1.conv.bias", "1024"},
                  {"vae.decoder.conv_in.conv.bias", "1024"},
-                 {"vae.decoder.up_blocks.7.conv.conv.bias", "512"}};
+                 {"vae.decoder.up_blocks.7.conv.conv.bias", "512"},
+                 {"vae.encoder.down_blocks.8.res_blocks.0.conv1.conv.bias", "2048"},
+                 {"vae.decoder.up_blocks.5.conv.conv.bias", "1024"}};
     row.measures = {{"channels", "vae.per_channel_statistics.mean-of-means", 0}};
     return row;
 }
@@ -205,6 +208,7 @@ static PartRow audio_dit() {
                  {"audio_adaln_single.linear.bias", "9D"},
                  {"audio_prompt_adaln_single.linear.bias", "2D"},
                  {"transformer_blocks.#.audio_scale_shift_table", "9 D"},
+                 {"transformer_blocks.#.audio_scale_shift_table", "6 D"},
                  {"transformer_blocks.#.scale_shift_table_a2v_ca_audio", "5 D"},
                  {"transformer_blocks.#.audio_attn1.q_norm.weight", "D"}};
     row.prefix = "model.diffusion_model.";

@@ -261,7 +261,7 @@ static std::string parts_problem(std::vector<Found> & parts, const Files & files
 static std::string file_problem(const Files & files) {
     const TensorFile & file = *files.front();
     const std::string version = text_of(file, "model_version");
-    if (!version.empty() && version.compare(0, 3, "2.3") != 0)
+    if (!version.empty() && version.compare(0, 3, "2.3") != 0 && version.compare(0, 3, "2.0") != 0)
         return words("states model_version %s; LTX-2.3 is supported", shown(version).c_str());
     const std::optional<Json> stated = file.metadata.find("split.count"); // llama.cpp's
     const int64_t count = stated ? stated->integer(file.path + ": split.count") : 0;

@@ -155,13 +155,9 @@ TEST(other_versions_are_skipped) {
     check(with({{dit + "keyframes_abs_pos_embedding", {1, 8}}}), "is LTX-2.5");
     check(with({}, "model.diffusion_model.transformer_blocks.0.ff.net.0.proj.bias"),
           "is LTX-2.5 (no transformer_blocks.#.ff.net.0.proj.bias)");
-    check(with({{dit + "caption_projection.linear_1.weight", {8, 8}}}), "is LTX-2.0 or older");
-    check(with({{"text_embedding_projection.aggregate_embed.weight", {8, 8}}}), "is LTX-2.0");
-    check(with({{"vae.decoder.last_time_embedder.linear_1.bias", {8}}}), "is LTX-2.0 or older");
-    Shapes six = checkpoint_tensors();
-    six[dit + "transformer_blocks.0.scale_shift_table"] = {6, 8};
-    check(six, "is LTX-2.0 or older (transformer_blocks.#.scale_shift_table)");
-    check(checkpoint_tensors(), "states model_version \"2.0\"", {{"model_version", "2.0"}});
+    check(with({{dit + "caption_projection.linear_1.weight", {8, 4096}}}), "is LTX-Video, older");
+    check(with({{"vae.decoder.last_time_embedder.linear_1.bias", {8}}}), "is LTX-Video, older");
+    check(checkpoint_tensors(), "states model_version \"0.9\"", {{"model_version", "0.9"}});
     check(checkpoint_tensors(), "states model_version \"2.5.0\"", {{"model_version", "2.5.0"}});
     check(prefixed("vae.", vae_tensors),
           "its video VAE has other sizes than LTX-2.3's, and it states no model_version");
@@ -360,9 +356,9 @@ TEST(a_long_list_of_what_was_skipped_is_cut) {
     f.gemma();
     for (int i = 0; i < 30; ++i)
         f.put(words("a%02d.safetensors", i), file_of({{"a.lora_A.weight", {1}}}));
-    f.put("z.safetensors", file_of(checkpoint_tensors(), {{"model_version", "2.0"}}));
+    f.put("z.safetensors", file_of(checkpoint_tensors(), {{"model_version", "2.5"}}));
     CHECK_THROWS(f.open().need_all(), " and 23 more");
-    CHECK_THROWS(f.open().need_all(), "z.safetensors (states model_version \"2.0\""); // first
+    CHECK_THROWS(f.open().need_all(), "z.safetensors (states model_version \"2.5\""); // first
 }
 
 TEST(stated_shapes_hold) {
