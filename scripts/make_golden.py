@@ -27,6 +27,7 @@ import golden_joint
 import golden_sampling
 import golden_sound
 import golden_text
+import golden_v20
 import golden_videos
 import make_tiny
 import numpy as np
@@ -225,6 +226,10 @@ MAKERS: dict[str, Callable[[Reference], Arrays]] = {
     "joint-hq": golden_hq.hq,
     "joint-conditions": golden_conditions.clips,
     "duet-conditions": golden_conditions.clips,
+    "v20-text": golden_joint.text,
+    "v20-sound": golden_v20.velocities,
+    "v20-vae": golden_v20.vae,
+    "v20-clip": golden_v20.clip,
     "all-tokenizer": golden_text.tokenizer,
     "base-writing": golden_text.writing,
     "odd-writing": golden_text.writing,

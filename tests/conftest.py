@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-GEOMETRIES = ("base", "odd", "plain", "distilled", "heads", "deep", "bf16", "wide", "joint", "duet")
+GEOMETRIES = (
+    "base", "odd", "plain", "distilled", "heads", "deep", "bf16", "wide", "joint", "duet", "v20",
+)  # fmt: skip
 
 
 @pytest.fixture(scope="session", autouse=True)

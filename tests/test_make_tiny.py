@@ -29,6 +29,7 @@ DIGESTS = {
     "deep": "12d5719cd779bab1de6b4bdf78765911b02358849318dda30f6135caf843bb98",
     "bf16": "4808e73da9f1358c2d71e561f552f6975c9d81d07f59d1176f17fcc6fa7acb53",
     "wide": "d856a806fcfb0b7892d2b17c043b906981a3bbda17dcf0e155eed470efda639d",
+    "v20": "af16e460b6d606fba5d10a67adeede4ad6af21cd82ea1de8d588ac73c9afcf2a",
 }
 
 

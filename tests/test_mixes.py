@@ -231,13 +231,13 @@ CASES: dict[str, Case] = {
     ),
     "2.0: connector": Case(
         old_connector,
-        "FOLDER/connector.safetensors: its text connector is of LTX-2.0, and the diffusion transformer "
-        "of FOLDER/dit.safetensors of LTX-2.3; give them of one",
+        "FOLDER/connector.safetensors: its text connector is of LTX-2.0, and the diffusion "
+        "transformer of FOLDER/dit.safetensors of LTX-2.3; give them of one",
     ),
     "2.0: projection": Case(
         old_projection,
-        "FOLDER/projection.safetensors: its text projection is of LTX-2.0, and the diffusion transformer "
-        "of FOLDER/dit.safetensors of LTX-2.3; give them of one",
+        "FOLDER/projection.safetensors: its text projection is of LTX-2.0, and the diffusion "
+        "transformer of FOLDER/dit.safetensors of LTX-2.3; give them of one",
     ),
     "2.0: VAE": Case(
         old_vae,
@@ -246,8 +246,8 @@ CASES: dict[str, Case] = {
     ),
     "2.5: VAE": Case(
         new_vae,
-        "FOLDER/vae.safetensors: is LTX-2.5's diffusion decoder (vae.decoder.det_stages.*), which is "
-        f"not supported; give {CHECKPOINT}",
+        "FOLDER/vae.safetensors: is LTX-2.5's diffusion decoder (vae.decoder.det_stages.*), which "
+        f"is not supported; give {CHECKPOINT}",
     ),
     "2.6": Case(
         new_version,

@@ -74,17 +74,16 @@ std::vector<TextFeatures> Session::encode(const Request & want, const Progress &
             tokens.pop_back();
         }
         const HiddenStates states = use<TextEncoder>(progress).encode(tokens, progress);
-        texts.push_back(use<Connector>(progress).project(states, progress));
+        std::vector<Suspect> weights = {{model_.need(TextEncoder::part)}};
+        const auto project = [&](Connector & connector, const char * part) {
+            weights.push_back({connector.projection()});
+            weights.push_back({model_.need(part)});
+            return connector.project(states, progress);
+        };
+        texts.push_back(project(use<Connector>(progress), Connector::part));
         if (want.audio)
             texts.back() = TextFeatures::side_by_side(
-                texts.back(), use<AudioConnector>(progress).project(states, progress));
-        std::vector<Suspect> weights = {{model_.need(TextEncoder::part)},
-                                        {model_.need(Connector::projection_part)},
-                                        {model_.need(Connector::part)}};
-        if (want.audio) {
-            weights.push_back({model_.need(AudioConnector::projection_part)});
-            weights.push_back({model_.need(AudioConnector::part)});
-        }
+                texts.back(), project(use<AudioConnector>(progress), AudioConnector::part));
         check(texts.back().values, "encoding the prompt", weights, progress);
     }
     return texts;

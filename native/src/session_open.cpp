@@ -54,7 +54,7 @@ Session::Session(const std::vector<std::string> & files, const std::vector<Adapt
     const auto encoder = open<VideoEncoder>(model_, device_);
     const auto dit = open<Dit>(model_, device_);
     const auto decoder = open<VideoDecoder>(model_, device_);
-    context_width_ = dit->config().video.width();
+    context_width_ = dit->config().text_width(dit->config().video);
     if (reads_prompts)
         check_text();
 
@@ -101,11 +101,11 @@ void Session::check_sound() {
     const auto decoder = open<AudioDecoder>(model_, processor());
     const auto vocoder = open<Vocoder>(model_, processor());
     const auto connector = open<AudioConnector>(model_, device_);
-    audio_width_ = dit.config().audio->width();
+    audio_width_ = dit.config().text_width(*dit.config().audio);
     audio_channels_ = dit.config().audio->channels;
     if (connector->config().width() != audio_width_)
         fail(LTX2_STATUS_MODEL,
-             "%s: the connector gives rows of %d, and audio_cross_attention_dim of %s is %d",
+             "%s: the connector gives rows of %d, and the transformer of %s reads rows of %d",
              model_.need(AudioConnector::part).file->path.c_str(), connector->config().width(),
              model_.need(Dit::audio_part).file->path.c_str(), audio_width_);
     if (decoder->channels() != audio_channels_)
@@ -153,7 +153,7 @@ void Session::check_text() {
              file(Connector::projection_part), model_.generation().encoder);
     if (connector->config().width() != context_width_)
         fail(LTX2_STATUS_MODEL,
-             "%s: the connector gives rows of %d, and cross_attention_dim of %s is %d",
+             "%s: the connector gives rows of %d, and the transformer of %s reads rows of %d",
              file(Connector::part), connector->config().width(), file(Dit::part), context_width_);
     text_length_ = connector->config().text_length;
     weights_ = std::max(text->weights(), connector->weights());

@@ -47,7 +47,10 @@ DitConfig::DitConfig(const Part & part, bool with_audio)
     c.require("qk_norm", "rms_norm", "rms_norm");
     c.require("standardization_norm", "rms_norm", "rms_norm");
     c.require("positional_embedding_type", "rope", "rope");
-    c.require_flag("caption_proj_before_connector", true, false);
+    const bool projects = part.tensors.count("caption_projection.linear_1.weight");
+    c.require_flag("caption_proj_before_connector", !projects, false);
+    if (projects)
+        caption_channels = c.integer("caption_channels", 3840, 1, 1 << 16);
     layers = c.integer("num_layers", 48, 1, 512);
     eps = static_cast<float>(c.number("norm_eps", 1e-6, 0, 1));
     theta = c.number("positional_embedding_theta", 10000, 1, 1e12);

@@ -24,6 +24,9 @@ DitStream::DitStream(const Weights & w, const DitConfig & c, const StreamConfig 
     const std::string marker = s.prefix + std::string("keyframes_abs_pos_embedding");
     if (w.find(marker))
         keyframes_abs_pos_embedding = w(marker, {s.width(), 1}, As::f32);
+    if (c.caption_channels)
+        caption_projection.emplace(w / (s.prefix + std::string("caption_projection")),
+                                   c.caption_channels, s.width());
     if (c.adaln_text)
         prompt_adaln_single.emplace(w / (s.prefix + std::string("prompt_adaln_single")), s.width(),
                                     2);
@@ -69,6 +72,22 @@ Kept DitRun::keep(Shape ne, const float * values) const {
     return kept;
 }
 
+// As the blocks read it, which is the same at every step.
+Kept DitRun::keep_text(const Way & way, const TextFeatures & text) const {
+    const Shape given = {text.width, text.rows, 1, 1};
+    if (!way.weights->caption_projection)
+        return keep(given, text.values.data());
+    Kept kept = keep({way.config->width(), text.rows, 1, 1}, nullptr);
+    const Progress progress;
+    Graph g(device_, progress, 64);
+    Tensor rows = g.input(GGML_TYPE_F32, given, text.values.data());
+    g.keep(g.tap(way.config->prefix + std::string("caption_projection"),
+                 (*way.weights->caption_projection)(g, rows)),
+           kept.tensor);
+    g.run();
+    return kept;
+}
+
 // Its own, over all axes; between modalities time alone counts, in the heads of the sound.
 void DitRun::keep_angles(Way & way, const std::vector<Position> & positions, bool cross) const {
     const StreamConfig & s = cross ? *config_.audio : *way.config;
@@ -99,10 +118,9 @@ DitRun::Way DitRun::way_of(const DitInput & input, size_t which) const {
             fail(LTX2_STATUS_INVALID_ARGUMENT, "stg: block %d is perturbed, and there are %d",
                  block, config_.layers);
     keep_angles(way, input.positions, false);
-    const TextFeatures & text = input.text;
-    way.context = keep({text.width, text.rows, 1, 1}, text.values.data());
-    if (const TextFeatures * negative = input.negative)
-        way.negative = keep({negative->width, negative->rows, 1, 1}, negative->values.data());
+    way.context = keep_text(way, input.text);
+    if (input.negative)
+        way.negative = keep_text(way, *input.negative);
     return way;
 }
 

@@ -64,7 +64,9 @@ static PartRow projection() {
         {{"text_embedding_projection.aggregate_embed.weight", "3840 ?"}, ltx_2_0},
         {{"text_embedding_projection.video_aggregate_embed.bias", "4096"}, ltx_2_3 | ltx_2_5}};
     row.measures = {{"width", "text_embedding_projection.video_aggregate_embed.weight", 0},
-                    {"inputs", "text_embedding_projection.video_aggregate_embed.weight", 1}};
+                    {"inputs", "text_embedding_projection.video_aggregate_embed.weight", 1},
+                    {"width", "text_embedding_projection.aggregate_embed.weight", 0},
+                    {"inputs", "text_embedding_projection.aggregate_embed.weight", 1}};
     return row;
 }
 
@@ -105,6 +107,7 @@ static PartRow dit() {
                  {"adaln_single.linear.bias", "9D"},
                  {"prompt_adaln_single.linear.bias", "2D"},
                  {"transformer_blocks.#.scale_shift_table", "9 D"},
+                 {"transformer_blocks.#.scale_shift_table", "6 D"},
                  {"transformer_blocks.#.attn1.q_norm.weight", "D"}};
     row.source = checkpoint;
     row.prefix = "model.diffusion_model.";
@@ -160,6 +163,7 @@ static PartRow video_vae() {
         {{"vae.encoder.down_blocks.8.res_blocks.0.conv1.conv.bias", "2048"}, ltx_2_0},
         {{"vae.encoder.down_blocks.8.res_blocks.0.conv1.conv.bias", "1024"}, ltx_2_3 | ltx_2_5},
         {{"vae.decoder.conv_in.conv.bias", "1024"}},
+        {{"vae.decoder.up_blocks.5.conv.conv.bias", "1024"}, ltx_2_0},
         {{"vae.decoder.up_blocks.7.conv.conv.bias", "512"}, ltx_2_3 | ltx_2_5}};
     row.measures = {{"channels", "vae.per_channel_statistics.mean-of-means", 0}};
     return row;
@@ -223,6 +227,7 @@ static PartRow audio_dit() {
                  {"audio_adaln_single.linear.bias", "9D"},
                  {"audio_prompt_adaln_single.linear.bias", "2D"},
                  {"transformer_blocks.#.audio_scale_shift_table", "9 D"},
+                 {"transformer_blocks.#.audio_scale_shift_table", "6 D"},
                  {"transformer_blocks.#.scale_shift_table_a2v_ca_audio", "5 D"},
                  {"transformer_blocks.#.audio_attn1.q_norm.weight", "D"}};
     row.prefix = "model.diffusion_model.";

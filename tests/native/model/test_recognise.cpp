@@ -54,6 +54,27 @@ TEST(a_part_is_known_in_every_naming) {
           gemma_tensors(), "blk.1.attn_q_norm.weight");
 }
 
+// Its modulation has six rows, its text one projection, and the transformer another one.
+TEST(parts_of_LTX_2_0_are_known) {
+    Shapes dit = dit_tensors;
+    dit.erase("prompt_adaln_single.linear.bias");
+    dit["adaln_single.linear.bias"] = {48};
+    for (int i : {0, 1})
+        dit[words("transformer_blocks.%d.scale_shift_table", i)] = {6, 8};
+    dit["caption_projection.linear_1.weight"] = {8, 3840};
+    const Shapes projection = {{"text_embedding_projection.aggregate_embed.weight", {3840, 24}}};
+    const std::map<std::string, std::string> stated = {{"model_version", "2.0.0"}};
+    for (const char * name : {"", "patchify_proj.weight", "proj_out.weight", "scale_shift_table",
+                              "transformer_blocks.0.attn1.q_norm.weight"}) {
+        Shapes some = dit; // whichever is missing
+        some.erase(name);
+        const Contents c = contents_of(prefixed("model.diffusion_model.", some), stated);
+        CHECK(ids_of(c) == "dit" && c.problem.empty());
+    }
+    const Contents text = contents_of(projection, {}); // is known by its sizes too
+    CHECK(ids_of(text) == "projection" && text.problem.empty());
+}
+
 // One tensor that is missing, or of another shape, is a damage to be named, not another model.
 TEST(one_damaged_tensor_does_not_decide) {
     const auto check = [](const char * id, const Shapes & shapes) {
