@@ -69,7 +69,7 @@ class Editing(Opened):
                 request.options["frames"] = min(
                     clips.whole_count(len(read[0][1].pixels)), usual["frames"]
                 )
-            request.add_images(images or {}, crf)
+            self._add_images(request, images or {}, crf, call)
             return self._generate(request, call, preview, self._new_job(request, job))
 
     @making
@@ -113,7 +113,7 @@ class Editing(Opened):
             if heard and options.get("frames") is None:
                 lasts = len(heard.samples) / heard.rate * usual["fps"]
                 request.options["frames"] = min(clips.whole_count(int(lasts)), usual["frames"])
-            request.add_images(images or {}, crf)
+            self._add_images(request, images or {}, crf, call)
             return self._generate(request, call, preview, self._new_job(request, job))
 
     @making

@@ -97,7 +97,8 @@ class Generating(Opened):
         centre.
 
         The model was trained on pictures that had been through a video codec; `crf` is how
-        strongly each is compressed before use, 0 not at all; default: 33.
+        strongly each is compressed before use, 0 not at all; default: the model's own, 33 and of
+        LTX-2.5 18.
 
         With `keyframes` that of frame 0 guides as later ones do, and the video moves between them;
         else it is the frame itself.
@@ -110,7 +111,7 @@ class Generating(Opened):
             raise InvalidArgumentError("image: none is given")
         with VideoCall(self, progress, latents, expect, profile) as call:
             request = Request.of(prompt, options)
-            request.add_images(pictures, crf)
+            self._add_images(request, pictures, crf, call)
             request.given.keyframes = keyframes
             return self._generate(request, call, preview, self._new_job(request, job))
 
@@ -253,5 +254,5 @@ class Generating(Opened):
         pictures = image if isinstance(image, Mapping) else {} if image is None else {0: image}
         with VideoCall(self, progress) as call:
             request = Request.of(prompt, options)
-            request.add_images(pictures, crf)
+            self._add_images(request, pictures, crf, call)
             return self._plan(request, call)

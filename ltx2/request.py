@@ -26,7 +26,7 @@ Conditions: TypeAlias = ImageLike | tuple[ImageLike, float]
 
 # Which turn a prompt into features.
 TEXT_PARTS = ("text_encoder", "projection", "connector", "audio_projection", "audio_connector")
-CRF = 33  # of a picture, where the caller says none
+CRF = 33  # of a picture, where the caller says none and the model is no newer than LTX-2.3
 TEXTS = {"negative_prompt", "schedule", "sampler", "recipe"}
 _OFF_AT_ZERO = {
     "guidance",
@@ -208,13 +208,11 @@ class Request:
     enhance: Enhancing | None = None  # the prompt, before all else
     enhanced_from: str | None = None  # what the prompt was before
 
-    def add_images(self, images: Mapping[int, Conditions], crf: int | None) -> None:
-        crf = CRF if crf is None else crf
+    def add_images(self, images: Mapping[int, Conditions], crf: int) -> None:
         for frame, picture in images.items():
             pair = picture if isinstance(picture, tuple) else (picture, 1.0)
             self.images.append(image_of(frame, *pair, crf))
-        if images:
-            self.crf = crf
+        self.crf = crf
 
     @staticmethod
     def of(prompt: str | Features, options: Mapping[str, Any]) -> Request:

@@ -143,7 +143,10 @@ def joint(r: Reference) -> Arrays:
 
 
 # of a geometry: audio VAE, vocoder
-SOUND = {"joint": ("sound", "sound"), "duet": ("odd", "hifigan"), "v20": ("sound", "hifigan")}
+SOUND = {
+    "joint": ("sound", "sound"), "duet": ("odd", "hifigan"), "v20": ("sound", "hifigan"),
+    "v25": ("sound", "sound"),
+}  # fmt: skip
 UNGUIDED = MultiModalGuider(params=MultiModalGuiderParams())
 
 
@@ -151,6 +154,8 @@ def name_of(r: Reference) -> str:
     """Of its geometry."""
     if "cross_attention_adaln" not in r.transformer_config:
         return "v20"
+    if "ff_bias" in r.transformer_config:
+        return "v25"
     return "joint" if r.transformer_config["audio_in_channels"] == 128 else "duet"
 
 

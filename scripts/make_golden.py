@@ -28,6 +28,7 @@ import golden_sampling
 import golden_sound
 import golden_text
 import golden_v20
+import golden_v25
 import golden_videos
 import make_tiny
 import numpy as np
@@ -230,6 +231,8 @@ MAKERS: dict[str, Callable[[Reference], Arrays]] = {
     "v20-sound": golden_v20.velocities,
     "v20-vae": golden_v20.vae,
     "v20-clip": golden_v20.clip,
+    "v25-sound": golden_v25.velocities,
+    "v25-clip": golden_v25.clip,
     "all-tokenizer": golden_text.tokenizer,
     "base-writing": golden_text.writing,
     "odd-writing": golden_text.writing,

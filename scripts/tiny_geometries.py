@@ -359,7 +359,18 @@ GEOMETRIES["duet"] = _small(
 )
 # LTX-2.0's, with sound.
 GEOMETRIES["v20"] = _small("v20", unstated=tiny_v20.UNSTATED, **tiny_v20.CHANGED)
-SOUND = ("joint", "duet", "twins", "v20")  # the geometries whose transformer has it
+# LTX-2.5's: the video's feed-forward without biases, and a mark on tokens of one frame.
+GEOMETRIES["v25"] = _small(
+    "v25",
+    transformer={
+        "num_layers": 2,
+        "audio_in_channels": 128,
+        "audio_out_channels": 128,
+        "ff_bias": False,
+        "use_keyframes_abs_pos_embedding": True,
+    },
+)
+SOUND = ("joint", "duet", "twins", "v20", "v25")  # the geometries whose transformer has it
 # Every layout that people publish, by make_twins.py: matrices of whole K-blocks, and what a
 # transformer's file must have to be known for LTX-2.3's without stating it.
 GEOMETRIES["twins"] = _small(

@@ -88,6 +88,10 @@ def transformer(config: dict[str, Any], registers: int, layers: int) -> Shapes:
         _attention(t, block + "attn1", width, heads, gated)
         _attention(t, block + "attn2", width, heads, gated)
         feed_forward(t, block + "ff", width)
+        if not config.get("ff_bias", True):
+            del t[block + "ff.net.0.proj.bias"], t[block + "ff.net.2.bias"]
+    if config.get("use_keyframes_abs_pos_embedding"):
+        t[root + "keyframes_abs_pos_embedding"] = (1, width)
     t[root + "scale_shift_table"] = (2, width)
     linear(t, root + "proj_out", config["out_channels"], width)
     _connector(t, "video", config, registers)

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 GEOMETRIES = (
     "base", "odd", "plain", "distilled", "heads", "deep", "bf16", "wide", "joint", "duet", "v20",
+    "v25",
 )  # fmt: skip
 
 

@@ -296,7 +296,8 @@ typedef struct ltx2_video {            /* made by the library only */
 } ltx2_video;
 
 /* What a video of these params is made with, as JSON: the options, with the defaults filled in and
-   seed and noise left out, where "negative_prompt" is null if none is read; "device"; "parts" of the
+   seed and noise left out, where "negative_prompt" is null if none is read; "generation" of the model,
+   and the "crf" of the codec whose marks its training pictures had; "device"; "parts" of the
    model, each with a fingerprint of its tensors. Released by ltx2_text_free. */
 LTX2_API ltx2_status ltx2_session_settings(ltx2_session * session, const ltx2_video_params * params,
                                            char ** out);

@@ -78,13 +78,16 @@ struct Job {
     }
 };
 
-// A modality's latent [tokens, channels], mask [tokens], positions [axes, tokens, 2] (start, end).
+// A modality's latent [tokens, channels], mask [tokens], positions [axes, tokens, 2] (start, end);
+// single_frames [tokens] where there are some.
 Stream stream_of(const Job & job, const std::string & prefix) {
     const npy::Array latent = job.array(prefix + "latent");
     Stream stream;
     stream.channels = static_cast<int>(latent.shape.at(1));
     stream.latents = latent.floats();
     stream.mask = job.array(prefix + "mask").floats();
+    if (job.options.count(prefix + "single_frames"))
+        stream.single_frames = job.array(prefix + "single_frames").floats();
     const std::vector<float> spans = job.array(prefix + "positions").floats();
     const int64_t axes = static_cast<int64_t>(spans.size()) / stream.tokens() / 2;
     const auto middle = [&](int64_t axis, int64_t token) {
