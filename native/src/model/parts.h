@@ -64,6 +64,7 @@ struct PartRow {
     const char * refusal = nullptr;        // never: what a file that was asked for is refused with
     std::vector<const char *> groups = {}; // of a checkpoint's config that are about it
     std::vector<Naming> namings = {};
+    const char * adds_nothing = nullptr; // an official name: where it is, nothing is `added`
     std::vector<Other> others = {};
     std::vector<Sign> sizes = {}; // LTX-2.3's, where a file does not state its model_version
     // Which general.architecture or model_type may be stated; empty: any.
