@@ -265,11 +265,10 @@ CASES: dict[str, Case] = {
         "FOLDER/gemma/model.safetensors (is Gemma 2 (no blk.#.attn_q_norm.weight), which is not "
         f"supported; give {GEMMA})",
     ),
-    "Gemma 4": Case(
+    "Gemma 4 with one scalar": Case(
         gemma_4,
-        f"model: no text encoder in OFFICIAL; give {GEMMA}; skipped: "
-        "FOLDER/gemma/model.safetensors (is Gemma 4, LTX-2.5's (blk.#.layer_output_scale.weight), "
-        f"which is not supported; give {GEMMA})",
+        "FOLDER/gemma/model.safetensors: tensor blk.1.layer_output_scale.weight of the text "
+        "encoder is missing",
     ),
     "Gemma without its tokenizer": Case(
         without_tokenizer,

@@ -10,7 +10,7 @@
 #include "model/describe.h"
 #include "request.h"
 #include "text/encoder.h"
-#include "text/gemma3_config.h"
+#include "text/gemma_config.h"
 #include "text/tokenizer.h"
 #include "text/tokenizer_parts.h"
 
@@ -61,12 +61,13 @@ Conversion::Conversion(const ConversionRequest & request)
         fail(LTX2_STATUS_INVALID_ARGUMENT, "audio: %s holds sound alone; keep it",
              model_.files().front().path.c_str());
     if (parts_.empty())
-        model_.need_all(); // says why
-    if (model_.find(TextEncoder::part) && parts_.size() > 1)
-        fail(LTX2_STATUS_INVALID_ARGUMENT,
-             "files: %s holds a %s and %s a %s; each becomes a file of its own",
-             parts_[0]->file->path.c_str(), parts_[0]->row->title, parts_[1]->file->path.c_str(),
-             parts_[1]->row->title);
+        model_.need_all();           // says why
+    for (const Part * part : parts_) // LTX-2.5's text encoder brings its projections
+        if (model_.find(TextEncoder::part) && part->file != parts_[0]->file)
+            fail(LTX2_STATUS_INVALID_ARGUMENT,
+                 "files: %s holds a %s and %s a %s; each becomes a file of its own",
+                 parts_[0]->file->path.c_str(), parts_[0]->row->title, part->file->path.c_str(),
+                 part->row->title);
     if (variant_ && !model_.find(Dit::part))
         fail(LTX2_STATUS_INVALID_ARGUMENT, "variant: a %s has none", parts_[0]->row->title);
     for (const Part * part : parts_)
@@ -242,8 +243,9 @@ uint64_t Conversion::head_size(const Json & metadata) const {
     return round_up(size, tensor_alignment);
 }
 
-const char * Conversion::architecture() const {
-    return model_.find(TextEncoder::part) ? "gemma3" : "ltxv";
+std::string Conversion::architecture() const {
+    const Part * text = model_.find(TextEncoder::part);
+    return text ? gemma_config(*text->file).architecture : "ltxv";
 }
 
 // As a reader will find it: of texts that are not UTF-8, what becomes of them.
@@ -287,12 +289,15 @@ void Conversion::add_text_metadata(Json & metadata) const {
     Device cpu("CPU", 1);
     open_text_encoder(model_, cpu);
     const Part & part = model_.need(TextEncoder::part);
-    std::vector<ScoredPiece> pieces;
-    Tokenizer::open(part, &pieces);
+    GgufVocabulary vocabulary;
+    Tokenizer::open(part, &vocabulary);
     const std::string & path = part.file->path;
+    for (const char * key : {"model_version", "license", "config"}) // of the parts beside it
+        if (const auto text = part.file->metadata.find(key); text && parts_.size() > 1)
+            metadata.set(key, *text);
     const Source & embedding = part.tensors.find("token_embd.weight")->second;
     put_gguf_keys(gemma_config(*part.file), path, metadata);
-    put_gguf_keys(std::move(pieces), static_cast<size_t>(embedding.shape()[0]), path, metadata);
+    put_gguf_keys(std::move(vocabulary), static_cast<size_t>(embedding.shape()[0]), path, metadata);
 }
 
 // The text that the files state, with `sampling` added at its end. Where none does, or they differ,

@@ -13,12 +13,13 @@ static PartRow text_encoder() {
                  {"blk.#.ffn_norm.weight", "D"},
                  {"blk.#.post_ffw_norm.weight", "D"}};
     row.source = "Gemma 3 12B: a .gguf, or its Hugging Face folder";
-    row.architectures = {"gemma3", "gemma3_text"};
-    row.marks = {{{"blk.#.post_ffw_norm.weight", ""}, false, ltx_2_0 | ltx_2_3}};
+    row.architectures = {"gemma3",      "gemma3_text",    "gemma4",
+                         "gemma4_text", "gemma4_unified", "gemma4_unified_text"};
+    row.marks = {{{"blk.#.layer_output_scale.weight", ""}, false, ltx_2_5},
+                 {{"blk.#.post_ffw_norm.weight", ""}, false, ltx_2_0 | ltx_2_3}};
     row.shared = {ltx_2_0 | ltx_2_3, ltx_2_5};
     row.trained_together = true;
-    row.others = {{{"blk.#.layer_output_scale.weight", ""}, false, "Gemma 4, LTX-2.5's"},
-                  {{"blk.#.post_ffw_norm.weight", ""}, true, "another language model"},
+    row.others = {{{"blk.#.post_ffw_norm.weight", ""}, true, "another language model"},
                   {{"blk.#.attn_q_norm.weight", ""}, true, "Gemma 2"}};
     row.namings = {
         {{""}, "", {{"token_embd.weight"}, {"output_norm.weight"}, {"blk.#.*"}}}, // llama.cpp's
@@ -40,6 +41,7 @@ static PartRow text_encoder() {
           {"layers.#.mlp.down_proj.weight", "blk.#.ffn_down.weight"},
           {"layers.#.post_feedforward_layernorm.weight", "blk.#.post_ffw_norm.weight", 1},
           {"layers.#.layer_scalar", "blk.#.layer_output_scale.weight"}}}};
+    row.adds_nothing = "blk.#.layer_output_scale.weight"; // Gemma 4's norms are stored whole
     row.measures = {{"layers", "blk.#.attn_q_norm.weight", -1},
                     {"width", "output_norm.weight", 0},
                     {"vocabulary", "token_embd.weight", 0}};

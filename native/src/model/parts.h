@@ -79,6 +79,7 @@ struct PartRow {
     const char * refusal = nullptr;        // never: what a file that was asked for is refused with
     std::vector<const char *> groups = {}; // of a checkpoint's config that are about it
     std::vector<Naming> namings = {};
+    const char * adds_nothing = nullptr; // an official name: where it is, nothing is `added`
     std::vector<Other> others = {};
     std::vector<Mark> marks = {}; // the first that holds tells its generations
     // Generations that have it in common, where no mark tells apart more.

@@ -188,11 +188,16 @@ static std::string architecture_of(const TensorFile & file) {
     const std::string config = next_to(file.path, "config.json");
     if (file.is_gguf())
         return text_of(file, "general.architecture");
-    if (file.find("spiece_model") || !exists(config)) // what there is to say is in the file itself
+    const auto model_type = [](const Json & json, const std::string & what) {
+        const std::optional<Json> kind = json.find("model_type");
+        return kind ? std::string(kind->string(what + ": model_type")) : "none";
+    };
+    if (const std::string own = text_of(file, "gemma_config"); !own.empty())
+        return model_type(Json::parse(own, file.path + ": gemma_config"), "gemma_config");
+    // what there is to say is in the file itself
+    if (file.find("spiece_model") || file.find("tokenizer_json") || !exists(config))
         return "";
-    const Json json = read_json(config);
-    const std::optional<Json> kind = json.find("model_type");
-    return kind ? std::string(kind->string(config + ": model_type")) : "none";
+    return model_type(read_json(config), config);
 }
 
 static std::string other_version(Found & found, const Files &) {
@@ -356,6 +361,9 @@ Contents recognise(const std::vector<const TensorFile *> & files) {
         const bool loaded = row.is_loaded();
         std::string again;
         Found found{&row, official_names(row, files, again), ""};
+        if (row.adds_nothing && find(row.adds_nothing, found.tensors))
+            for (auto & [name, source] : found.tensors)
+                source.added = 0;
         const int signs =
             loaded ? count_signs(row.signs, found.tensors) : count_signs(row.signs, files);
         if (signs < row.enough)

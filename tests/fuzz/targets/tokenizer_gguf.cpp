@@ -8,9 +8,9 @@ void run_target(const uint8_t * data, size_t size) {
     const TensorFile file = read_gguf(data, size, "input");
     use(Tokenizer::from_gguf(file.metadata, "input"), size);
     const UncountedMemory writing; // what a conversion takes
-    std::vector<ScoredPiece> pieces;
-    const Tokenizer again = Tokenizer::from_gguf(file.metadata, "input", &pieces);
-    use(again, 0, texts_of(pieces));
+    GgufVocabulary vocabulary;
+    const Tokenizer again = Tokenizer::from_gguf(file.metadata, "input", &vocabulary);
+    use(again, 0, texts_of(vocabulary.pieces));
 }
 
 static std::string written(const std::vector<std::string> & texts,

@@ -6,11 +6,11 @@ void run_target(const uint8_t * data, size_t size) {
     const Json json = Json::parse(as_text(data, size), "input");
     use(Tokenizer::from_json(json, "input"), size);
     const UncountedMemory writing; // what a conversion takes, which holds the pieces once more
-    std::vector<ScoredPiece> pieces;
-    const Tokenizer again = Tokenizer::from_json(json, "input", &pieces);
-    use(again, 0, texts_of(pieces));
+    GgufVocabulary vocabulary;
+    const Tokenizer again = Tokenizer::from_json(json, "input", &vocabulary);
+    use(again, 0, texts_of(vocabulary.pieces));
     Json metadata;
-    put_gguf_keys(std::move(pieces), again.size() + 3, "input", metadata);
+    put_gguf_keys(std::move(vocabulary), again.size() + 3, "input", metadata);
     Tokenizer::from_gguf(metadata, "input");
 }
 
