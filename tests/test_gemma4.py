@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import comfy_quant
 import gguf
 import golden_text
 import numpy as np
@@ -170,6 +171,23 @@ def test_names_are_llama_cpps_and_projections_stay_with_it(models: Any, tmp_path
         for stream in ("video", "audio")
         for part in ("weight", "bias")
     }
+
+
+@pytest.mark.parametrize("kind", ["int8_convrot", "fp8_scaled"])
+def test_comfyui_s_formats_are_read(kind: str, models: Any, tmp_path: Path) -> None:
+    """Turned by groups of 64; against the same weights decoded by the tools."""
+    coded = comfy_quant.quantise_file(
+        models("shared", "file"), tmp_path / "coded.safetensors", kind, rotated=64
+    )
+    plain = comfy_quant.decode_file(coded, tmp_path / "plain.safetensors")
+    ids = golden("gemma4-shared")["long.ids"]
+    have, want = (
+        run("text-encoder", [file], tmp_path / file.stem, ids=ids)["states"]
+        for file in (coded, plain)
+    )
+    header = comfy_quant.read(coded)[0]
+    assert "model.layers.5.self_attn.o_proj.weight_scale" in header
+    assert max(map(nmse, have, want)) <= NMSE["gemma4", "F32"].limit
 
 
 def test_norms_are_stored_as_they_are(models: Any, tmp_path: Path) -> None:

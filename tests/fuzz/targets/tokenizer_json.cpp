@@ -15,9 +15,10 @@ void run_target(const uint8_t * data, size_t size) {
 }
 
 static std::string tokenizer(const std::string & vocabulary, const std::string & merges,
-                             const std::string & more) {
+                             const std::string & more, const std::string & added = "") {
     return R"({"added_tokens":[{"id":1,"content":"<bos>","special":true,"normalized":false},
-        {"id":0,"content":"<unk>","special":true}],"normalizer":{"type":"Replace",
+        {"id":0,"content":"<unk>","special":true})" +
+           added + R"(],"normalizer":{"type":"Replace",
         "pattern":{"String":" "},"content":"▁"},)" +
            more +
            R"("model":{"type":"BPE","unk_token":"<unk>","fuse_unk":true,"byte_fallback":true,
@@ -31,6 +32,8 @@ std::vector<std::string> seeds() {
             tokenizer(letters + R"(,"<0xC3>":10,"<0xA9>":11,"<eos>":12,"<pad>":13)",
                       R"("▁ ▁","a b","b c")", R"("pre_tokenizer":{"type":"Split",
                 "pattern":{"String":"b"},"behavior":"MergedWithPrevious","invert":false},)"),
+            tokenizer(letters + R"(,"<|turn>":10)", R"(["b","c"],["a","bc"],["a","b"],["ab","c"])",
+                      "", R"(,{"id":10,"content":"<|turn>","special":true})"),
             tokenizer(letters, R"(["a","b"])", R"("normalizer":{"type":"Sequence","normalizers":[
                 {"type":"Replace","pattern":{"String":" "},"content":"▁"}]},)")};
 }
