@@ -212,7 +212,7 @@ def generate(name: str, folder: Path, layout: str = "file") -> Path:
         tensors["tokenizer_json"] = ("U8", (len(words),), words)
         tensors["hf_asset__tokenizer_config.json"] = ("U8", (2,), b"{}")
         path = folder / f"gemma4-{name}-with-proj.safetensors"
-        stated = {"gemma_config": json.dumps(config(name)), "model_version": "2.3.0"}
+        stated = {"gemma_config": json.dumps(config(name)), "model_version": "2.5.0"}
         _put(path, tensors, {"__metadata__": stated})
         return path
     names = sorted(tensors)

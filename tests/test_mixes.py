@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 CHECKPOINT = (
     "an LTX-2 checkpoint: the official .safetensors, or the .gguf `ltx2 convert` makes of it"
 )
-GEMMA = "Gemma 3 12B: a .gguf, or its Hugging Face folder"
+GEMMA = "Gemma 3 12B, for LTX-2.5 its own Gemma 4: a .gguf, or a Hugging Face folder"
 
 
 @dataclass
@@ -265,10 +265,10 @@ CASES: dict[str, Case] = {
         "FOLDER/gemma/model.safetensors (is Gemma 2 (no blk.#.attn_q_norm.weight), which is not "
         f"supported; give {GEMMA})",
     ),
-    "Gemma 4 with one scalar": Case(
+    "Gemma 4": Case(
         gemma_4,
-        "FOLDER/gemma/model.safetensors: tensor blk.1.layer_output_scale.weight of the text "
-        "encoder is missing",
+        "FOLDER/gemma/model.safetensors: its text encoder is of LTX-2.5, and the diffusion "
+        "transformer of OFFICIAL of LTX-2.3; give them of one",
     ),
     "Gemma without its tokenizer": Case(
         without_tokenizer,

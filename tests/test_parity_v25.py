@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+import test_parity_audio
+import tiny_gemma4
 from make_twins import DIT
-from parity import golden
+from parity import golden, run
 from safetensors_file import read_safetensors, write_safetensors
-from test_parity_sound import compare, velocities
+from test_gemma4 import tokens
+from test_parity_sound import PROMPT, compare, velocities
 from tolerance import CLIPS, FEW_FRAMES_PSNR, NMSE, nmse, psnr, snr
 
 import ltx2
@@ -47,8 +51,6 @@ def made(files: list[Path], **more: Any) -> ltx2.Video:
 
 @pytest.fixture(scope="module")
 def files(tiny: dict[str, Path], folder: Path) -> list[Path]:
-    import test_parity_audio
-
     return [
         tiny["v25"],
         test_parity_audio.audio_vae("sound", folder / "vae.safetensors"),
@@ -103,3 +105,56 @@ def test_what_is_damaged_is_refused(
     damaged = write_safetensors(tmp_path / "damaged.safetensors", tensors, metadata)
     with pytest.raises(ltx2.ModelError, match=words):
         ltx2.Session([damaged, *files[1:]], device="CPU", threads=1)
+
+
+@pytest.fixture(scope="module")
+def split(files: list[Path], folder: Path) -> list[Path]:
+    """As LTX-2.5 is published: the text projections lie beside the text encoder."""
+    tensors, metadata = read_safetensors(files[0])
+    rest = {n: t for n, t in tensors.items() if not n.startswith("text_embedding_projection.")}
+    return [
+        write_safetensors(folder / "split.safetensors", rest, metadata),
+        tiny_gemma4.generate("shared", folder / "gemma4", "file"),
+        *files[1:],
+    ]
+
+
+def test_a_prompt_goes_all_the_way(split: list[Path], tmp_path: Path) -> None:
+    """Through Gemma 4 and the projections of its file, and of a GGUF made of that."""
+    with ltx2.Session(split, device="CPU", threads=1) as session:
+        text = session.encode(PROMPT, guidance=1)
+        video = session.t2v(text, width=64, height=64, frames=9, seed=3)
+        told = session.t2v(PROMPT, width=64, height=64, frames=9, seed=3, guidance=1, audio=True)
+    assert text.values.shape == (32, 64 + 32)
+    assert video.audio is not None
+    assert told.metadata["generation"] == "LTX-2.5"
+    words = tiny_gemma4.generate("shared", tmp_path / "folder", "folder") / "tokenizer.json"
+    ids = np.array(tokens(words, PROMPT, tmp_path, length=32), np.int32)
+    states = run("text-encoder", [split[1]], tmp_path / "gemma", ids=ids)
+    for component, part in (("connector", text.values[:, :64]), ("audio-connector", None)):
+        have = run(component, split[:2], tmp_path / component, states=states["states"])["context"]
+        want = text.values[:, 64:] if part is None else part
+        assert nmse(have, np.ascontiguousarray(want)) < 1e-6, component
+    gguf = convert([split[1]], tmp_path / "text.gguf", "f32")
+    with ltx2.Session([split[0], gguf, *split[2:]], device="CPU", threads=1) as session:
+        assert np.array_equal(session.encode(PROMPT, guidance=1).values, text.values)
+
+
+def test_wrong_text_encoders(
+    split: list[Path], files: list[Path], tiny: dict[str, Path], tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    for model, theirs, ours in (
+        ([*files, tiny["v25"].parent / "gemma"], "LTX-2.0 or LTX-2.3", "LTX-2.5"),
+        ([tiny["joint"], tiny_gemma4.generate("shared", tmp_path / "a", "folder")], "LTX-2.5",
+         "LTX-2.3"),
+    ):  # fmt: skip
+        words = f"its text encoder is of {theirs}, and the diffusion transformer of .* of {ours};"
+        with pytest.raises(ltx2.ModelError, match=words):
+            ltx2.Session(model, device="CPU", threads=1)
+    stock = tiny_gemma4.generate("shared", tmp_path / "b", "folder")
+    with caplog.at_level(logging.WARNING, logger="ltx2"):
+        ltx2.Session(split, device="CPU", threads=1).close()
+        assert "Gemma 4" not in caplog.text
+        ltx2.Session([*files, stock], device="CPU", threads=1).close()
+    assert "nothing tells whether it is LTX-2.5's own Gemma 4" in caplog.text

@@ -156,6 +156,14 @@ void Session::check_text() {
              "%s: the connector gives rows of %d, and the transformer of %s reads rows of %d",
              file(Connector::part), connector->config().width(), file(Dit::part), context_width_);
     text_length_ = connector->config().text_length;
+    const Part & own = model_.need(TextEncoder::part);
+    const bool together = own.file == model_.need(Connector::projection_part).file;
+    if (own.generations == ltx_2_5 && !together &&
+        !own.file->metadata.find("gemma_source_checkpoint"))
+        log(Level::warning,
+            "%s: nothing tells whether it is LTX-2.5's own Gemma 4, which was trained further; the "
+            "stock one is understood less well",
+            own.file->path.c_str());
     weights_ = std::max(text->weights(), connector->weights());
 }
 

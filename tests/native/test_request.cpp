@@ -3,6 +3,7 @@
 #include "check.h"
 #include "model/model_folder.h"
 #include "request.h"
+#include "sampling/samplers.h"
 
 #include <cmath>
 
@@ -115,6 +116,42 @@ static std::string with_sampling(const std::string & sampling) {
 static Defaults defaults(const ModelFolder & folder) {
     const Model model = folder.open();
     return Defaults(model.need("dit"), model.generation(), 2, Scale());
+}
+
+// Of a file that states no sampling; `name` tells which variant it is.
+static Defaults usual(const Generation & generation, const char * name) {
+    ModelFolder folder;
+    folder.put(name, file_of(checkpoint_tensors(), {{"model_version", "2.3"}}));
+    const Model model = folder.open();
+    return Defaults(model.need("dit"), generation, 30, Scale());
+}
+
+TEST(each_generation_has_defaults_of_its_own) {
+    const auto stages = [](const Defaults & d, const char * recipe) {
+        ltx2_video_params p = params();
+        p.recipe = recipe;
+        std::string names;
+        for (const Stage & stage : Request(p, d, Scale()).stages)
+            names += std::string(stage.sampler->name) + " ";
+        return names;
+    };
+    for (const auto & [generation, steps, block, sampler] :
+         {std::tuple{ltx_2_0, 40, 29, "euler"}, std::tuple{ltx_2_3, 30, 28, "euler"},
+          std::tuple{ltx_2_5, 30, 28, "ancestral_euler"}}) {
+        const Generation & own = newest(generation);
+        const Defaults dev = usual(own, "x-dev.safetensors");
+        const Defaults distilled = usual(own, "x-distilled.safetensors");
+        CHECK(dev.steps == steps && dev.guidance.stg_blocks == std::vector<int>{block});
+        CHECK(dev.schedule == "ltx2" && distilled.schedule == "distilled" && distilled.steps == 8);
+        CHECK(stages(dev, "one-stage") == "euler ");
+        CHECK(stages(dev, "two-stage") == "euler euler ");
+        CHECK(stages(distilled, "one-stage") == std::string(sampler) + " ");
+        for (const Defaults & d : {dev, distilled}) // an adapter makes a dev model a distilled one
+            CHECK(stages(d, "distilled") == std::string(sampler) + " euler ");
+        const Json sampling = Json::parse(variants()[1].sampling(own), "");
+        CHECK(sampling.find("steps")->integer("") == steps);
+        CHECK(sampling.find("stg_blocks")->array("")[0].integer("") == block);
+    }
 }
 
 TEST(defaults_come_from_the_file) {

@@ -12,7 +12,7 @@ static PartRow text_encoder() {
                  {"blk.#.attn_k_norm.weight", "H"},
                  {"blk.#.ffn_norm.weight", "D"},
                  {"blk.#.post_ffw_norm.weight", "D"}};
-    row.source = "Gemma 3 12B: a .gguf, or its Hugging Face folder";
+    row.source = "Gemma 3 12B, for LTX-2.5 its own Gemma 4: a .gguf, or a Hugging Face folder";
     row.architectures = {"gemma3",      "gemma3_text",    "gemma4",
                          "gemma4_text", "gemma4_unified", "gemma4_unified_text"};
     row.marks = {{{"blk.#.layer_output_scale.weight", ""}, false, ltx_2_5},

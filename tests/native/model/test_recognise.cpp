@@ -213,8 +213,9 @@ TEST(relatives_are_named) {
     CHECK(problem(qwen).find("is another language model") == 0);
     const Shapes gemma2 =
         language_model({"pre_feedforward_layernorm", "post_feedforward_layernorm"});
-    CHECK(problem(gemma2) == "is Gemma 2 (no blk.#.attn_q_norm.weight), which is not supported; "
-                             "give Gemma 3 12B: a .gguf, or its Hugging Face folder");
+    CHECK(problem(gemma2) ==
+          "is Gemma 2 (no blk.#.attn_q_norm.weight), which is not supported; "
+          "give Gemma 3 12B, for LTX-2.5 its own Gemma 4: a .gguf, or a Hugging Face folder");
     CHECK(problem(diffusers_vae).find("has the tensor names of diffusers") == 0);
     CHECK(problem({{"transformer_blocks.0.attn1.norm_q.weight", {8}},
                    {"transformer_blocks.0.scale_shift_table", {9, 8}},
@@ -264,8 +265,9 @@ TEST(another_text_encoder_is_told_by_its_architecture) {
         const TensorFile file =
             read_tensor_file(reinterpret_cast<const uint8_t *>(bytes.data()), bytes.size(), "m");
         CHECK(recognise({&file}).problem == "has the architecture \"" + std::string(name) +
-                                                "\", which is not supported; give Gemma 3 12B: a "
-                                                ".gguf, or its Hugging Face folder");
+                                                "\", which is not supported; give Gemma 3 12B, "
+                                                "for LTX-2.5 its own Gemma 4: a .gguf, or a "
+                                                "Hugging Face folder");
     }
     ModelFolder f;
     f.gemma().put("gemma/config.json", R"({"model_type": "gemma3n"})");
