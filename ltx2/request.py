@@ -27,7 +27,7 @@ Conditions: TypeAlias = ImageLike | tuple[ImageLike, float]
 # Which turn a prompt into features.
 TEXT_PARTS = ("text_encoder", "projection", "connector", "audio_projection", "audio_connector")
 CRF = 33  # of a picture, where the caller says none and the model is no newer than LTX-2.3
-TEXTS = {"negative_prompt", "schedule", "sampler", "recipe"}
+TEXTS = {"negative_prompt", "schedule", "sampler", "recipe", "refine_sigmas"}
 _OFF_AT_ZERO = {
     "guidance",
     "stg",
@@ -63,6 +63,9 @@ class Options(TypedDict, total=False):
     recipe: str | None
     """Which stages make it, by name: several begin at half the size, and need a latent upsampler;
     default: "one-stage". `capabilities()` lists them."""
+    refine_sigmas: str | None
+    """Noise levels of the stages after the first, each below the one before, as "0.85, 0.725,
+    0.4219"; default: the recipe's own."""
     audio: bool | None
     """Its sound too; negative is off, which makes another video, of less work; default: where the
     model makes sound. False is off too."""

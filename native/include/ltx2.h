@@ -264,6 +264,8 @@ typedef struct ltx2_video_params {
     const char * retake_what;          /* of both: "video" or "audio"; default: both */
 
     ltx2_span_fn span;                 /* default: nothing is measured */
+    const char * refine_sigmas;        /* noise levels of the stages after the first, each below the one
+                                          before, as "0.85, 0.725, 0.4219"; default: the recipe's own */
 } ltx2_video_params;
 
 typedef struct ltx2_frames_params {    /* frames to encode */

@@ -82,6 +82,40 @@ TEST(what_a_recipe_has_is_the_recipe_stated_or_not) {
     CHECK(Request(p, Defaults(), Scale(), true).stages[0].audio_guidance.rescale == 0);
 }
 
+TEST(later_stages_have_the_noise_levels_that_are_given) {
+    ltx2_video_params p = params();
+    p.recipe = "distilled", p.width = p.height = 512;
+    const std::vector<float> own = {0.909375f, 0.725f, 0.421875f, 0};
+    CHECK(request(p).stages[1].sigmas == own && request(p).stages[1].noise == own[0]);
+    const std::string stated(request(p).settings().find("refine_sigmas")->string(""));
+    CHECK(stated == "0.909375, 0.725, 0.421875");
+    p.refine_sigmas = stated.c_str();
+    CHECK(request(p).stages[1].sigmas == own && request(p).stages[1].noise == own[0]);
+    for (const char * text :
+         {"0.85, 0.725,0.4219", " 0.85,0.725,0.4219, 0", "8.5e-1,0.725,0.4219"}) {
+        p.refine_sigmas = text;
+        const Request want = request(p);
+        CHECK(want.stages[1].sigmas == (std::vector<float>{0.85f, 0.725f, 0.4219f, 0}));
+        CHECK(want.stages[1].noise == 0.85f && want.stages[0].noise == 1);
+    }
+    for (const char * text : {"0.5, 0.5", "0.4, 0.5", "1.5", "-0.5", "0", "", " ", "a", "0.5;0.4",
+                              "0.5, ", "[0.5]", "0.5, null", "nan", "1e-60"}) {
+        p.refine_sigmas = text;
+        CHECK_THROWS(request(p), "refine_sigmas: ");
+    }
+    const std::string long_list = [] {
+        std::string text = "1";
+        for (int i = 1; i < 1002; ++i)
+            text += words(", %.4f", 1 - i / 1010.0);
+        return text;
+    }();
+    p.refine_sigmas = long_list.c_str();
+    CHECK_THROWS(request(p), "is longer than 1000");
+    p.refine_sigmas = "0.5";
+    p.recipe = nullptr;
+    CHECK_THROWS(request(p), "the recipe one-stage has no stage after the first");
+}
+
 TEST(an_empty_negative_prompt_is_not_the_default) {
     ltx2_video_params p = params();
     const std::string usual = request(p).negative;
