@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from typing import TYPE_CHECKING, Any
 
@@ -158,3 +159,31 @@ def test_wrong_text_encoders(
         assert "Gemma 4" not in caplog.text
         ltx2.Session([*files, stock], device="CPU", threads=1).close()
     assert "nothing tells whether it is LTX-2.5's own Gemma 4" in caplog.text
+
+
+def test_features_need_no_projection(split: list[Path], files: list[Path]) -> None:
+    """Which lies with the text encoder: the sound is made all the same."""
+    with ltx2.Session([split[0], *files[1:]], device="CPU", threads=1) as session:
+        text = ltx2.Features("a", None, golden("v25-clip")["features"])
+        video = session.t2v(text, width=64, height=64, frames=9, seed=3, guidance=1.0,
+                            audio_guidance=1.0)  # fmt: skip
+    assert video.audio is not None
+
+
+def test_a_borrowed_config_is_of_the_same_generation(
+    tiny: dict[str, Path], files: list[Path], tmp_path: Path
+) -> None:
+    """A transformer that states none has not that of a VAE of another generation beside it."""
+    tensors, metadata = read_safetensors(files[0])
+    vae = {n: t for n, t in tensors.items() if n.startswith("vae.")}
+    rest = {n: t for n, t in tensors.items() if not n.startswith("vae.")}
+    bare = {"model_version": "2.5.0"}
+    old = json.loads(read_safetensors(tiny["joint"])[1]["config"])
+    newer = json.loads(metadata["config"])
+    stated = {"config": json.dumps({**old, "vae": newer["vae"]}), "model_version": "2.3.0"}
+    model = [
+        write_safetensors(tmp_path / "bare.safetensors", rest, bare),
+        write_safetensors(tmp_path / "vae.safetensors", vae, stated),
+    ]
+    with pytest.raises(ltx2.ModelError, match=r"patchify_proj.weight has shape .* not \[4096"):
+        ltx2.Session(model, device="CPU", threads=1)  # of the built-in sizes, not of the VAE's

@@ -1,4 +1,4 @@
-/* ltx2: video from a prompt, or from a prompt and images, with LTX-2.3 on the machine at hand.
+/* ltx2: video from a prompt, or from a prompt and images, with LTX-2 on the machine at hand.
  *
  *   const char * files[] = {"models"};
  *   ltx2_session_params open = {.size = sizeof open, .files = files, .file_count = 1};
@@ -53,7 +53,7 @@ typedef enum ltx2_status {
     LTX2_STATUS_OK = 0,
     LTX2_STATUS_CANCELLED = 1,         /* by the progress or latents function, or by closing */
     LTX2_STATUS_INVALID_ARGUMENT = -1,
-    LTX2_STATUS_MODEL = -2,            /* missing, damaged, changed while in use, or not LTX-2.3 */
+    LTX2_STATUS_MODEL = -2,            /* missing, damaged, changed while in use, or not LTX-2 */
     LTX2_STATUS_OUT_OF_MEMORY = -3,
     LTX2_STATUS_DEVICE = -4,           /* no such device, or it failed */
     LTX2_STATUS_INTERNAL = -5          /* a defect of this library */
@@ -240,7 +240,7 @@ typedef struct ltx2_video_params {
     ltx2_state_fn state;
 
     const char * sampler;              /* how a step is made, by name; default: the model's own,
-                                          "euler" */
+                                          mostly "euler" */
     const char * recipe;               /* which stages make it, by name: several begin at half the
                                           size, and need a latent upsampler; default: "one-stage" */
     int32_t audio;                     /* its sound too; negative is off, which makes another video,

@@ -9,6 +9,7 @@
 #include "model/codings.h"
 #include "model/describe.h"
 #include "request.h"
+#include "text/connector.h"
 #include "text/encoder.h"
 #include "text/gemma_config.h"
 #include "text/tokenizer.h"
@@ -33,6 +34,11 @@ static int64_t count_blocks(const Part & part) {
     for (const auto & [name, source] : part.tensors)
         count = std::max(count, block_of(part.row->prefix + name) + 1);
     return count;
+}
+
+static bool goes_with_text(const std::string & part) {
+    return part == TextEncoder::part || part == Connector::projection_part ||
+           part == AudioConnector::projection_part;
 }
 
 // ---- what the new file holds
@@ -63,11 +69,13 @@ Conversion::Conversion(const ConversionRequest & request)
     if (parts_.empty())
         model_.need_all();           // says why
     for (const Part * part : parts_) // LTX-2.5's text encoder brings its projections
-        if (model_.find(TextEncoder::part) && part->file != parts_[0]->file)
+        if (model_.find(TextEncoder::part) &&
+            (part->file != parts_[0]->file || !goes_with_text(part->row->id)))
             fail(LTX2_STATUS_INVALID_ARGUMENT,
                  "files: %s holds a %s and %s a %s; each becomes a file of its own",
                  parts_[0]->file->path.c_str(), parts_[0]->row->title, part->file->path.c_str(),
                  part->row->title);
+    model_.check_generations();
     if (variant_ && !model_.find(Dit::part))
         fail(LTX2_STATUS_INVALID_ARGUMENT, "variant: a %s has none", parts_[0]->row->title);
     for (const Part * part : parts_)
@@ -292,8 +300,9 @@ void Conversion::add_text_metadata(Json & metadata) const {
     GgufVocabulary vocabulary;
     Tokenizer::open(part, &vocabulary);
     const std::string & path = part.file->path;
-    for (const char * key : {"model_version", "license", "config"}) // of the parts beside it
-        if (const auto text = part.file->metadata.find(key); text && parts_.size() > 1)
+    for (const char * key : {"model_version", "license", "config", "gemma_source_checkpoint"})
+        if (const auto text = part.file->metadata.find(key);
+            text && (parts_.size() > 1 || key == std::string("gemma_source_checkpoint")))
             metadata.set(key, *text);
     const Source & embedding = part.tensors.find("token_embd.weight")->second;
     put_gguf_keys(gemma_config(*part.file), path, metadata);

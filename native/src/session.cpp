@@ -210,9 +210,8 @@ void Session::check_distilled(const Request & want) const {
     if (defaults_.schedule == "ltx2" && !distils)
         log(Level::warning,
             "recipe: %s ends as a distilled model does, and this is a dev model; give the LoRA "
-            "that "
-            "makes it one, as ltx-2.3-22b-distilled-lora-384, or take the distilled model",
-            want.recipe.c_str());
+            "that makes it one, as %s, or take the distilled model",
+            want.recipe.c_str(), model_.generation().lora);
 }
 
 // What can be told before any work is.

@@ -85,12 +85,17 @@ Session::Session(const std::vector<std::string> & files, const std::vector<Adapt
 
 // Sound needs all of its parts, but for the text projection, where features are given.
 void Session::check_sound() {
-    const char * const ids[] = {AudioConnector::part, Dit::audio_part, AudioDecoder::part,
-                                Vocoder::part};
-    for (const char * id : ids)
-        for (const PartRow & row : part_rows())
-            if (row.id == std::string(id) && !model_.find(id))
-                sound_lacks_ += (sound_lacks_.empty() ? "" : ", ") + std::string(row.title);
+    const std::string ids[] = {AudioConnector::part, Dit::audio_part, AudioDecoder::part,
+                               Vocoder::part};
+    const bool projects = AudioConnector::has_projection(model_);
+    const auto lacks = [&](const std::string & id) {
+        if (id == AudioConnector::projection_part) // features need none
+            return model_.find(TextEncoder::part) && !projects;
+        return std::find(std::begin(ids), std::end(ids), id) != std::end(ids) && !model_.find(id);
+    };
+    for (const PartRow & row : part_rows())
+        if (lacks(row.id))
+            sound_lacks_ += (sound_lacks_.empty() ? "" : ", ") + std::string(row.title);
     if (!sound_lacks_.empty()) {
         if (model_.find(Dit::audio_part))
             log(Level::info, "model: makes no sound, for lack of %s", sound_lacks_.c_str());
@@ -100,13 +105,15 @@ void Session::check_sound() {
     open<AudioEncoder>(model_, processor());
     const auto decoder = open<AudioDecoder>(model_, processor());
     const auto vocoder = open<Vocoder>(model_, processor());
-    const auto connector = open<AudioConnector>(model_, device_);
+    if (projects)
+        open<AudioConnector>(model_, device_);
+    const ConnectorConfig connector(model_.need(AudioConnector::part), "audio_");
     audio_width_ = dit.config().text_width(*dit.config().audio);
     audio_channels_ = dit.config().audio->channels;
-    if (connector->config().width() != audio_width_)
+    if (connector.width() != audio_width_)
         fail(LTX2_STATUS_MODEL,
              "%s: the connector gives rows of %d, and the transformer of %s reads rows of %d",
-             model_.need(AudioConnector::part).file->path.c_str(), connector->config().width(),
+             model_.need(AudioConnector::part).file->path.c_str(), connector.width(),
              model_.need(Dit::audio_part).file->path.c_str(), audio_width_);
     if (decoder->channels() != audio_channels_)
         fail(LTX2_STATUS_MODEL,

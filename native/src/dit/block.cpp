@@ -51,6 +51,12 @@ DitConfig::DitConfig(const Part & part, bool with_audio)
     c.require_flag("caption_proj_before_connector", !projects, false);
     if (projects)
         caption_channels = c.integer("caption_channels", 3840, 1, 1 << 16);
+    // A config may be another file's; a bias that is there is not left out.
+    video.ff_bias = std::any_of(part.tensors.begin(), part.tensors.end(), [](const auto & tensor) {
+        constexpr std::string_view end = ".ff.net.0.proj.bias";
+        const std::string & name = tensor.first;
+        return name.size() > end.size() && name.substr(name.size() - end.size()) == end;
+    });
     layers = c.integer("num_layers", 48, 1, 512);
     eps = static_cast<float>(c.number("norm_eps", 1e-6, 0, 1));
     theta = c.number("positional_embedding_theta", 10000, 1, 1e12);

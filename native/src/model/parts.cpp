@@ -159,7 +159,8 @@ static PartRow video_vae() {
                      {"per_channel_statistics.std-of-means"}}}};
     row.others = {{{"vae.decoder.last_time_embedder.*", ""}, false, older},
                   {{"vae.decoder.det_stages.*", ""}, false, "LTX-2.5's diffusion decoder"}};
-    row.marks = {{{"vae.decoder.up_blocks.3.conv.conv.bias", "2048"}, false, ltx_2_0}};
+    row.marks = {{{"vae.decoder.up_blocks.3.conv.conv.bias", "2048"}, false, ltx_2_0},
+                 {{"vae.decoder.up_blocks.7.conv.conv.bias", ""}, false, ltx_2_3 | ltx_2_5}};
     row.shared = {ltx_2_0, ltx_2_3 | ltx_2_5}; // whose latents are the same
     row.sizes = {
         {{"vae.encoder.down_blocks.8.res_blocks.0.conv1.conv.bias", "2048"}, ltx_2_0},
@@ -261,7 +262,6 @@ static PartRow upsampler() {
                  {"res_blocks.#.conv1.bias", "M"},
                  {"post_upsample_res_blocks.#.conv1.bias", "M"}};
     row.source = "a latent upsampler of the same generation";
-    row.marks = {{{"upsampler.conv.bias", "4096"}, false, ltx_2_0}};
     row.shared = {ltx_2_0, ltx_2_3 | ltx_2_5};
     row.namings = {{{""},
                     "",

@@ -52,10 +52,19 @@ AudioConnector::AudioConnector(const Model & model, Device & device)
                 {part, projection_part, "audio_embeddings_connector",
                  "text_embedding_projection.audio_aggregate_embed", "audio_"}) {}
 
+static constexpr char shared_projection[] = "text_embedding_projection.aggregate_embed";
+
+static bool is_shared_in(const Part * part) {
+    return part && part->tensors.count(shared_projection + std::string(".weight"));
+}
+
+bool AudioConnector::has_projection(const Model & model) {
+    return model.find(projection_part) || is_shared_in(model.find(Connector::projection_part));
+}
+
 Connector::Projection::Projection(const Model & model, const Names & names)
-    : part(model.find(Connector::projection_part)),
-      name("text_embedding_projection.aggregate_embed"),
-      is_shared(part && part->tensors.count(name + std::string(".weight"))) {
+    : part(model.find(Connector::projection_part)), name(shared_projection),
+      is_shared(is_shared_in(part)) {
     if (!is_shared) {
         part = &model.need(names.projection_part);
         name = names.projection;

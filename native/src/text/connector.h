@@ -90,6 +90,8 @@ public:
     static constexpr const char * projection_part = "audio_projection";
 
     AudioConnector(const Model & model, Device & device);
+    // Its own, or the one that it shares with the video.
+    static bool has_projection(const Model & model);
 };
 
 } // namespace ltx2

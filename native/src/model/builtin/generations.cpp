@@ -11,7 +11,8 @@ static const char * const ltx20_differs = R"({
   "connector_num_layers": 2, "connector_num_attention_heads": 30,
   "connector_apply_gated_attention": null, "caption_proj_before_connector": null,
   "caption_projection_first_linear": null, "caption_projection_second_linear": null,
-  "caption_proj_input_norm": null},
+  "caption_proj_input_norm": null, "audio_connector_num_attention_heads": null,
+  "audio_connector_attention_head_dim": null},
 "vae": {"spatial_padding_mode": null,
   "encoder_blocks": [["res_x", {"num_layers": 4}], ["compress_space_res", {"multiplier": 2}],
     ["res_x", {"num_layers": 6}], ["compress_time_res", {"multiplier": 2}],
@@ -36,9 +37,12 @@ const std::vector<Generation> & generations() {
     static const char * const gemma3 = "Gemma 3 12B";
     static const char * const gemma4 = "LTX-2.5's own Gemma 4 12B";
     static const std::vector<Generation> all = {
-        {"LTX-2.0", ltx_2_0, 200, ltx20_differs, 40, 29, "euler", 33, gemma3},
-        {"LTX-2.3", ltx_2_3, 203, "{}", 30, 28, "euler", 33, gemma3},
-        {"LTX-2.5", ltx_2_5, 205, ltx25_differs, 30, 28, "ancestral_euler", 18, gemma4},
+        {"LTX-2.0", ltx_2_0, 200, ltx20_differs, 40, 29, "euler", 33, gemma3,
+         "ltx-2-19b-distilled-lora-384"},
+        {"LTX-2.3", ltx_2_3, 203, "{}", 30, 28, "euler", 33, gemma3,
+         "ltx-2.3-22b-distilled-lora-384"},
+        {"LTX-2.5", ltx_2_5, 205, ltx25_differs, 30, 28, "ancestral_euler", 18, gemma4,
+         "ltx-2.5-22b-distilled-lora-450"},
     };
     return all;
 }

@@ -21,6 +21,7 @@ struct Generation {
     const char * sampler; // of the distilled schedule
     int crf;              // of the video codec whose marks its training pictures had
     const char * encoder; // of text
+    const char * lora;    // that makes a dev model a distilled one
 };
 
 const std::vector<Generation> & generations(); // the oldest first
