@@ -309,9 +309,7 @@ static PartRow vocoder() {
     row.source = checkpoint;
     row.groups = {"vocoder"};
     row.namings = {{{"vocoder."}, "vocoder.", {{"*"}}}};
-    row.marks = {{{"vocoder.conv_pre.weight", ""}, false, ltx_2_0},
-                 {{"vocoder.vocoder.conv_pre.weight", ""}, false, ltx_2_3 | ltx_2_5}};
-    row.shared = {ltx_2_0, ltx_2_3 | ltx_2_5};
+    row.shared = {any_generation}; // spectrograms are the same
     row.measures = {{"width", "vocoder.vocoder.conv_pre.bias", 0},
                     {"width", "vocoder.conv_pre.bias", 0},
                     {"extension", "vocoder.bwe_generator.conv_pre.bias", 0}};
