@@ -1,4 +1,4 @@
-"""Video from a prompt, and from a prompt and images, with LTX-2.3 on the machine at hand.
+"""Video from a prompt, and from a prompt and images, with LTX-2 on the machine at hand.
 
 >>> import ltx2
 >>> with ltx2.Session() as session:  # the demo model; or ltx2.Session("folder/with/ltx-2.3")

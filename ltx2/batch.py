@@ -26,7 +26,7 @@ from ._video_call import VideoCall
 from .enhancing import Enhancing
 from .errors import CancelledError, DeviceError, InvalidArgumentError
 from .model_files import model_files
-from .request import CRF, Making, Options, Request
+from .request import Making, Options, Request
 from .session import Session
 
 if TYPE_CHECKING:
@@ -314,11 +314,11 @@ def _recipe(
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """What the clip will say of itself that is known before, its device apart; and its size."""
     options = dict(wanted)
-    enhanced, crf = options.pop("enhance", False), options.pop("crf", CRF)
+    enhanced, crf = options.pop("enhance", False), options.pop("crf", None)
     keyframes = options.pop("keyframes", False)
     with VideoCall(session) as call:
         request = Request.of(task.prompt, options)
-        request.add_images(task.images, crf)
+        session._add_images(request, task.images, crf, call)
         request.given.keyframes = keyframes
         settings = session._fill_in(request, call)
     recipe = request.metadata()

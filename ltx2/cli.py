@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 @click.version_option(ltx2.__version__, prog_name="ltx2")
 @click.pass_context
 def cli(context: click.Context) -> None:
-    """Video from a prompt, and from a prompt and images, with LTX-2.3."""
+    """Video from a prompt, and from a prompt and images, with LTX-2."""
     context.obj = said = Said()
     log = logging.getLogger("ltx2")
     log.handlers = [said]

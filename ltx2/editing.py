@@ -41,7 +41,8 @@ class Editing(Opened):
         crf: int | None = None,
         negative_prompt: str | None = None, width: int | None = None, height: int | None = None,
         frames: int | None = None, fps: float | None = None, schedule: str | None = None,
-        sampler: str | None = None, recipe: str | None = None, audio: bool | None = None,
+        sampler: str | None = None, recipe: str | None = None, refine_sigmas: str | None = None,
+        audio: bool | None = None,
         audio_guidance: float | None = None, modality_guidance: float | None = None,
         steps: int | None = None, guidance: float | None = None, stg: float | None = None,
         rescale: float | None = None, seed: int | None = None,
@@ -69,7 +70,7 @@ class Editing(Opened):
                 request.options["frames"] = min(
                     clips.whole_count(len(read[0][1].pixels)), usual["frames"]
                 )
-            request.add_images(images or {}, crf)
+            self._add_images(request, images or {}, crf, call)
             return self._generate(request, call, preview, self._new_job(request, job))
 
     @making
@@ -83,7 +84,8 @@ class Editing(Opened):
         crf: int | None = None,
         negative_prompt: str | None = None, width: int | None = None, height: int | None = None,
         frames: int | None = None, fps: float | None = None, schedule: str | None = None,
-        sampler: str | None = None, recipe: str | None = None, audio: bool | None = None,
+        sampler: str | None = None, recipe: str | None = None, refine_sigmas: str | None = None,
+        audio: bool | None = None,
         audio_guidance: float | None = None, modality_guidance: float | None = None,
         steps: int | None = None, guidance: float | None = None, stg: float | None = None,
         rescale: float | None = None, seed: int | None = None,
@@ -113,7 +115,7 @@ class Editing(Opened):
             if heard and options.get("frames") is None:
                 lasts = len(heard.samples) / heard.rate * usual["fps"]
                 request.options["frames"] = min(clips.whole_count(int(lasts)), usual["frames"])
-            request.add_images(images or {}, crf)
+            self._add_images(request, images or {}, crf, call)
             return self._generate(request, call, preview, self._new_job(request, job))
 
     @making
@@ -130,7 +132,8 @@ class Editing(Opened):
         splice: bool = True,
         negative_prompt: str | None = None, width: int | None = None, height: int | None = None,
         frames: int | None = None, fps: float | None = None, schedule: str | None = None,
-        sampler: str | None = None, recipe: str | None = None, audio: bool | None = None,
+        sampler: str | None = None, recipe: str | None = None, refine_sigmas: str | None = None,
+        audio: bool | None = None,
         audio_guidance: float | None = None, modality_guidance: float | None = None,
         steps: int | None = None, guidance: float | None = None, stg: float | None = None,
         rescale: float | None = None, seed: int | None = None,
@@ -181,7 +184,8 @@ class Editing(Opened):
         sample_rate: int | None = None,
         negative_prompt: str | None = None, width: int | None = None, height: int | None = None,
         frames: int | None = None, fps: float | None = None, schedule: str | None = None,
-        sampler: str | None = None, recipe: str | None = None, audio: bool | None = None,
+        sampler: str | None = None, recipe: str | None = None, refine_sigmas: str | None = None,
+        audio: bool | None = None,
         audio_guidance: float | None = None, modality_guidance: float | None = None,
         steps: int | None = None, guidance: float | None = None, stg: float | None = None,
         rescale: float | None = None, seed: int | None = None,

@@ -2,7 +2,7 @@
 
 Error
 ├── InvalidArgumentError   also ValueError
-├── ModelError             a file is missing, unreadable, or not LTX-2.3
+├── ModelError             a file is missing, unreadable, or not LTX-2
 ├── OutOfMemoryError       also MemoryError
 ├── DeviceError            no such device, or it failed
 ├── CancelledError         Session.cancel() was called
@@ -24,7 +24,7 @@ class InvalidArgumentError(Error, ValueError):
 
 
 class ModelError(Error):
-    """A model file that is missing, unreadable, or not LTX-2.3."""
+    """A model file that is missing, unreadable, or not LTX-2."""
 
 
 class OutOfMemoryError(Error, MemoryError):

@@ -30,7 +30,8 @@ class Generating(Opened):
         *,
         negative_prompt: str | None = None, width: int | None = None, height: int | None = None,
         frames: int | None = None, fps: float | None = None, schedule: str | None = None,
-        sampler: str | None = None, recipe: str | None = None, audio: bool | None = None,
+        sampler: str | None = None, recipe: str | None = None, refine_sigmas: str | None = None,
+        audio: bool | None = None,
         audio_guidance: float | None = None, modality_guidance: float | None = None,
         steps: int | None = None, guidance: float | None = None, stg: float | None = None,
         rescale: float | None = None, seed: int | None = None,
@@ -77,7 +78,8 @@ class Generating(Opened):
         keyframes: bool = False,
         negative_prompt: str | None = None, width: int | None = None, height: int | None = None,
         frames: int | None = None, fps: float | None = None, schedule: str | None = None,
-        sampler: str | None = None, recipe: str | None = None, audio: bool | None = None,
+        sampler: str | None = None, recipe: str | None = None, refine_sigmas: str | None = None,
+        audio: bool | None = None,
         audio_guidance: float | None = None, modality_guidance: float | None = None,
         steps: int | None = None, guidance: float | None = None, stg: float | None = None,
         rescale: float | None = None, seed: int | None = None,
@@ -97,7 +99,8 @@ class Generating(Opened):
         centre.
 
         The model was trained on pictures that had been through a video codec; `crf` is how
-        strongly each is compressed before use, 0 not at all; default: 33.
+        strongly each is compressed before use, 0 not at all; default: the model's own, 33 and of
+        LTX-2.5 18.
 
         With `keyframes` that of frame 0 guides as later ones do, and the video moves between them;
         else it is the frame itself.
@@ -110,7 +113,7 @@ class Generating(Opened):
             raise InvalidArgumentError("image: none is given")
         with VideoCall(self, progress, latents, expect, profile) as call:
             request = Request.of(prompt, options)
-            request.add_images(pictures, crf)
+            self._add_images(request, pictures, crf, call)
             request.given.keyframes = keyframes
             return self._generate(request, call, preview, self._new_job(request, job))
 
@@ -167,7 +170,8 @@ class Generating(Opened):
         *,
         negative_prompt: str | None = None, width: int | None = None, height: int | None = None,
         frames: int | None = None, fps: float | None = None, schedule: str | None = None,
-        sampler: str | None = None, recipe: str | None = None, audio: bool | None = None,
+        sampler: str | None = None, recipe: str | None = None, refine_sigmas: str | None = None,
+        audio: bool | None = None,
         audio_guidance: float | None = None, modality_guidance: float | None = None,
         steps: int | None = None, guidance: float | None = None, stg: float | None = None,
         rescale: float | None = None, seed: int | None = None,
@@ -229,7 +233,8 @@ class Generating(Opened):
         crf: int | None = None,
         negative_prompt: str | None = None, width: int | None = None, height: int | None = None,
         frames: int | None = None, fps: float | None = None, schedule: str | None = None,
-        sampler: str | None = None, recipe: str | None = None, audio: bool | None = None,
+        sampler: str | None = None, recipe: str | None = None, refine_sigmas: str | None = None,
+        audio: bool | None = None,
         audio_guidance: float | None = None, modality_guidance: float | None = None,
         steps: int | None = None, guidance: float | None = None, stg: float | None = None,
         rescale: float | None = None, seed: int | None = None,
@@ -253,5 +258,5 @@ class Generating(Opened):
         pictures = image if isinstance(image, Mapping) else {} if image is None else {0: image}
         with VideoCall(self, progress) as call:
             request = Request.of(prompt, options)
-            request.add_images(pictures, crf)
+            self._add_images(request, pictures, crf, call)
             return self._plan(request, call)

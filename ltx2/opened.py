@@ -26,7 +26,7 @@ from ._native import c_text, check, ffi, lib, string
 from ._video_call import VideoCall, callback, latents_view, video_of, view
 from .errors import CancelledError, InvalidArgumentError
 from .model_files import DEMO, StrPath
-from .request import TEXT_PARTS, Features, Request, decode_params, frames_params
+from .request import TEXT_PARTS, Conditions, Features, Request, decode_params, frames_params
 from .splicing import spliced
 from .video import Video
 
@@ -147,7 +147,10 @@ class Opened:
             jobs.warn_of_parts("features", request.features.parts, parts, TEXT_PARTS)
         jobs.warn_of_parts("replay", made_by or {}, parts, made_by or ())
         kind = runs.variant(self._demo, {} if self._demo else self._usual(request, call))
-        about = runs.about(model=self._model, variant=kind, device=settings["device"], parts=parts)
+        about = runs.about(
+            model=self._model, generation=settings["generation"], variant=kind,
+            device=settings["device"], parts=parts,
+        )  # fmt: skip
         if "loras" in settings:
             about["loras"] = settings["loras"]
         if call.expect:
@@ -208,16 +211,26 @@ class Opened:
         return settings
 
     def _usual(self, request: Request, call: VideoCall) -> dict[str, Any]:
-        """The rate that is asked for, and the model's own length and schedule.
+        """The rate that is asked for, and the model's own length and schedule."""
+        return self._small(request, call)[0].options
 
-        Of a small video without guidance: a large one may not fit the memory, and features may be
-        of the prompt alone.
+    def _add_images(
+        self, request: Request, images: Mapping[int, Conditions], crf: int | None, call: VideoCall
+    ) -> None:
+        """Compressed as asked, else as the pictures that the model learnt from were."""
+        if images:
+            own = crf if crf is not None else self._small(request, call)[1]["crf"]
+            request.add_images(images, own)
+
+    def _small(self, request: Request, call: VideoCall) -> tuple[Request, dict[str, Any]]:
+        """One like it, of a small video without guidance, and what C says of it.
+
+        A large one may not fit the memory, and features may be of the prompt alone.
         """
         options = {"fps": request.options.get("fps"), "width": 64, "height": 64, "seed": 0}
         small = Request("a", {**options, "audio": False, "guidance": 1.0})
         small.features = request.features
-        self._fill_in(small, call)
-        return small.options
+        return small, self._fill_in(small, call)
 
     def _encode(self, request: Request, call: VideoCall, parts: Mapping[str, str]) -> Features:
         params, call.inputs = request.params()

@@ -26,8 +26,8 @@ Conditions: TypeAlias = ImageLike | tuple[ImageLike, float]
 
 # Which turn a prompt into features.
 TEXT_PARTS = ("text_encoder", "projection", "connector", "audio_projection", "audio_connector")
-CRF = 33  # of a picture, where the caller says none
-TEXTS = {"negative_prompt", "schedule", "sampler", "recipe"}
+CRF = 33  # of a picture, where the caller says none and the model is no newer than LTX-2.3
+TEXTS = {"negative_prompt", "schedule", "sampler", "recipe", "refine_sigmas"}
 _OFF_AT_ZERO = {
     "guidance",
     "stg",
@@ -63,6 +63,9 @@ class Options(TypedDict, total=False):
     recipe: str | None
     """Which stages make it, by name: several begin at half the size, and need a latent upsampler;
     default: "one-stage". `capabilities()` lists them."""
+    refine_sigmas: str | None
+    """Noise levels of the stages after the first, each below the one before, as "0.85, 0.725,
+    0.4219"; default: the recipe's own."""
     audio: bool | None
     """Its sound too; negative is off, which makes another video, of less work; default: where the
     model makes sound. False is off too."""
@@ -208,13 +211,11 @@ class Request:
     enhance: Enhancing | None = None  # the prompt, before all else
     enhanced_from: str | None = None  # what the prompt was before
 
-    def add_images(self, images: Mapping[int, Conditions], crf: int | None) -> None:
-        crf = CRF if crf is None else crf
+    def add_images(self, images: Mapping[int, Conditions], crf: int) -> None:
         for frame, picture in images.items():
             pair = picture if isinstance(picture, tuple) else (picture, 1.0)
             self.images.append(image_of(frame, *pair, crf))
-        if images:
-            self.crf = crf
+        self.crf = crf
 
     @staticmethod
     def of(prompt: str | Features, options: Mapping[str, Any]) -> Request:

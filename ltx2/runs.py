@@ -39,6 +39,8 @@ def about(**model: Any) -> dict[str, Any]:
 def begin(model: Mapping[str, Any], options: Mapping[str, Any]) -> None:
     """Say it: with which model, and what of, as far as `options` have that."""
     kind = f"{model['variant']} model " if "variant" in model else ""
+    if kind and model["variant"] != "demo":
+        kind = f"{model['generation']} {kind}"
     words = f"{kind}({model['model']}) on {model['device']}"
     if options:
         words += f": {_making(options)}"

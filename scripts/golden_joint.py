@@ -93,7 +93,7 @@ def text(r: Reference) -> Arrays:
 
 def joint(r: Reference) -> Arrays:
     """Velocities of video and sound: T2V, I2V, sound that is given, both perturbed, isolated."""
-    model, c = r.joint(), r.transformer_config
+    model = r.joint()
     pixels = VideoPixelShape(1, 9, 64, 96, FPS)
     out: Arrays = {
         "sigma": np.array([0.725], np.float32),
@@ -101,12 +101,9 @@ def joint(r: Reference) -> Arrays:
     }
     states, contexts = [], []
     for prefix, (state, _), width in (
-        ("", r.state(pixels), c["num_attention_heads"] * c["attention_head_dim"]),
-        (
-            "audio.", r.audio_state(pixels),
-            c["audio_num_attention_heads"] * c["audio_attention_head_dim"],
-        ),
-    ):  # fmt: skip
+        ("", r.state(pixels), r.text_width("video")),
+        ("audio.", r.audio_state(pixels), r.text_width("audio")),
+    ):
         noised = ref.noised(state, given(f"joint.{prefix}latent", *state.latent.shape))
         context = torch.nn.functional.rms_norm(given(f"joint.{prefix}text", 1, 24, width), (width,))
         states.append(noised)
@@ -146,12 +143,19 @@ def joint(r: Reference) -> Arrays:
 
 
 # of a geometry: audio VAE, vocoder
-SOUND = {"joint": ("sound", "sound"), "duet": ("odd", "hifigan")}
+SOUND = {
+    "joint": ("sound", "sound"), "duet": ("odd", "hifigan"), "v20": ("sound", "hifigan"),
+    "v25": ("sound", "sound"),
+}  # fmt: skip
 UNGUIDED = MultiModalGuider(params=MultiModalGuiderParams())
 
 
 def name_of(r: Reference) -> str:
     """Of its geometry."""
+    if "cross_attention_adaln" not in r.transformer_config:
+        return "v20"
+    if "ff_bias" in r.transformer_config:
+        return "v25"
     return "joint" if r.transformer_config["audio_in_channels"] == 128 else "duet"
 
 

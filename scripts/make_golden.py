@@ -27,6 +27,8 @@ import golden_joint
 import golden_sampling
 import golden_sound
 import golden_text
+import golden_v20
+import golden_v25
 import golden_videos
 import make_tiny
 import numpy as np
@@ -225,6 +227,12 @@ MAKERS: dict[str, Callable[[Reference], Arrays]] = {
     "joint-hq": golden_hq.hq,
     "joint-conditions": golden_conditions.clips,
     "duet-conditions": golden_conditions.clips,
+    "v20-text": golden_joint.text,
+    "v20-sound": golden_v20.velocities,
+    "v20-vae": golden_v20.vae,
+    "v20-clip": golden_v20.clip,
+    "v25-sound": golden_v25.velocities,
+    "v25-clip": golden_v25.clip,
     "all-tokenizer": golden_text.tokenizer,
     "base-writing": golden_text.writing,
     "odd-writing": golden_text.writing,

@@ -188,7 +188,7 @@ def generate(name: str, folder: str | Path) -> Path:
         shapes |= tiny_sound.vocoder(config["vocoder"])
     metadata = {
         "config": json.dumps(config),
-        "model_version": "2.3.0",
+        "model_version": {"v20": "2.0.0", "v25": "2.5.0"}.get(name, "2.3.0"),
         "license": "random weights, no rights reserved",
     }
     write_safetensors(

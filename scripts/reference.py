@@ -55,7 +55,10 @@ from ltx_core.text_encoders.gemma.embeddings_connector import (  # noqa: E402
 from ltx_core.text_encoders.gemma.embeddings_processor import (  # noqa: E402
     EmbeddingsProcessor,
 )
-from ltx_core.text_encoders.gemma.feature_extractor import FeatureExtractorV2  # noqa: E402
+from ltx_core.text_encoders.gemma.feature_extractor import (  # noqa: E402
+    FeatureExtractorV1,
+    FeatureExtractorV2,
+)
 from ltx_core.text_encoders.gemma.tokenizer import LTXVGemmaTokenizer  # noqa: E402
 from ltx_core.tools import AudioLatentTools, VideoLatentTools  # noqa: E402
 from ltx_core.types import (  # noqa: E402
@@ -168,24 +171,26 @@ class Reference:
         kinds = ["video"]
         if CONNECTORS.format("audio") + "transformer_1d_blocks.0.attn1.to_q.weight" in self.weights:
             kinds.append("audio")
-        weights: Tensors = {}
+        weights = {
+            f"feature_extractor.{n}": t
+            for n, t in _under(self.weights, "text_embedding_projection.").items()
+            if not n.startswith("audio") or "audio" in kinds
+        }
+        inputs, shared = gemma.hidden_size * (gemma.num_hidden_layers + 1), "aggregate_embed.weight"
         projections, connectors = [], {}
         for kind in kinds:
             with torch.device("meta"):
                 connectors[f"{kind}_connector"] = self._connector(kind)
-                projections.append(
-                    torch.nn.Linear(
-                        gemma.hidden_size * (gemma.num_hidden_layers + 1), self._width(kind)
-                    )
-                )
-            prefix = f"text_embedding_projection.{kind}_aggregate_embed."
-            weights |= {
-                f"feature_extractor.{kind}_aggregate_embed.{n}": t
-                for n, t in _under(self.weights, prefix).items()
-            }
+                projections.append(torch.nn.Linear(inputs, self._width(kind)))
             own = _under(self.weights, CONNECTORS.format(kind))
             weights |= {f"{kind}_connector.{n}": t for n, t in own.items()}
-        extractor = FeatureExtractorV2(projections[0], gemma.hidden_size, *projections[1:])
+        extractor: torch.nn.Module = FeatureExtractorV2(
+            projections[0], gemma.hidden_size, *projections[1:]
+        )
+        if f"feature_extractor.{shared}" in weights:
+            with torch.device("meta"):
+                one = torch.nn.Linear(inputs, gemma.hidden_size, bias=False)
+            extractor = FeatureExtractorV1(one, is_av="audio" in kinds)
         return _load(EmbeddingsProcessor(feature_extractor=extractor, **connectors), weights)
 
     def _width(self, kind: str) -> int:
@@ -193,17 +198,27 @@ class Reference:
         width: int = c[prefix + "num_attention_heads"] * c[prefix + "attention_head_dim"]
         return width
 
+    def text_width(self, kind: str) -> int:
+        """Of the rows that the transformer reads: where it projects them, the connector's."""
+        c = self.transformer_config
+        projects = not c.get("caption_proj_before_connector", False)
+        return c["caption_channels"] if projects else self._width(kind)
+
     def _connector(self, kind: str) -> Embeddings1DConnector:
         c, prefix = self.transformer_config, "" if kind == "video" else "audio_"
         return Embeddings1DConnector(
-            num_attention_heads=c[prefix + "connector_num_attention_heads"],
-            attention_head_dim=c[prefix + "connector_attention_head_dim"],
+            num_attention_heads=c.get(
+                prefix + "connector_num_attention_heads", c["connector_num_attention_heads"]
+            ),
+            attention_head_dim=c.get(
+                prefix + "connector_attention_head_dim", c["connector_attention_head_dim"]
+            ),
             num_layers=c["connector_num_layers"],
             positional_embedding_max_pos=c["connector_positional_embedding_max_pos"],
             num_learnable_registers=c["connector_num_learnable_registers"],
             rope_type=LTXRopeType(c["rope_type"]),
             double_precision_rope=c["frequencies_precision"] == "float64",
-            apply_gated_attention=c["connector_apply_gated_attention"],
+            apply_gated_attention=c.get("connector_apply_gated_attention", False),
         )
 
     def gemma_config(self) -> Gemma3TextConfig:

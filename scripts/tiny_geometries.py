@@ -6,6 +6,7 @@ import copy
 from typing import Any
 
 import fixed_header
+import tiny_v20
 
 Config = dict[str, Any]
 
@@ -255,7 +256,7 @@ def _small(name: str, **changed: Any) -> Config:
     g["gemma"].update(num_hidden_layers=3, sliding_window_pattern=2)
     g["vae"]["decoder_base_channels"] = 2
     for group, value in changed.items():
-        g[group] = {**g[group], **value} if isinstance(value, dict) and value else value
+        g[group] = {**g.get(group, {}), **value} if isinstance(value, dict) and value else value
     return g
 
 
@@ -391,7 +392,28 @@ GEOMETRIES["windows"] = _small(
         },
     },
 )
-SOUND = ("joint", "duet", "twins")  # the geometries whose transformer has it
+# LTX-2.0's, with sound.
+GEOMETRIES["v20"] = _small("v20", unstated=tiny_v20.UNSTATED, **tiny_v20.CHANGED)
+# LTX-2.5's: the video's feed-forward without biases, and a mark on tokens of one frame.
+GEOMETRIES["v25"] = _small(
+    "v25",
+    transformer={
+        "num_layers": 2,
+        "audio_in_channels": 128,
+        "audio_out_channels": 128,
+        "num_attention_heads": 2,
+        "attention_head_dim": 32,
+        "cross_attention_dim": 64,
+        "connector_num_attention_heads": 2,
+        "connector_attention_head_dim": 32,
+        "audio_num_attention_heads": 2,
+        "audio_attention_head_dim": 16,
+        "audio_cross_attention_dim": 32,
+        "ff_bias": False,
+        "use_keyframes_abs_pos_embedding": True,
+    },
+)
+SOUND = ("joint", "duet", "twins", "v20", "v25")  # the geometries whose transformer has it
 # Every layout that people publish, by make_twins.py: matrices of whole K-blocks, and what a
 # transformer's file must have to be known for LTX-2.3's without stating it.
 GEOMETRIES["twins"] = _small(
@@ -482,7 +504,7 @@ GEOMETRIES["full"] = _FULL
 def model_config(name: str) -> Config:
     """The `config` of the checkpoint's header."""
     g = GEOMETRIES[name]
-    return {
+    groups = {
         "transformer": {
             **fixed_header.TRANSFORMER,
             **_AUDIO,
@@ -490,6 +512,12 @@ def model_config(name: str) -> Config:
             **g["transformer"],
         },
         "vae": g["vae"] if "encoder" in g["vae"] else {**fixed_header.VAE, **g["vae"]},
+    }
+    for group, unstated in g.get("unstated", {}).items():
+        for key in unstated:
+            groups[group].pop(key, None)
+    return {
+        **groups,
         "scheduler": fixed_header.SCHEDULER,
         **({"sampling": g["sampling"]} if g["sampling"] else {}),
     }

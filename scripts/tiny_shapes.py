@@ -40,40 +40,62 @@ def adaln(t: Shapes, name: str, width: int, rows: int) -> None:
     linear(t, name + ".linear", rows * width, width)
 
 
-def transformer(config: dict[str, Any], registers: int, layers: int) -> Shapes:
-    t: Shapes = {}
-    heads, root = config["num_attention_heads"], "model.diffusion_model."
-    width, gated = heads * config["attention_head_dim"], config["apply_gated_attention"]
-    linear(t, root + "patchify_proj", width, config["in_channels"])
-    adaln(t, root + "adaln_single", width, 9)
-    adaln(t, root + "prompt_adaln_single", width, 2)
-    for i in range(config["num_layers"]):
-        block = f"{root}transformer_blocks.{i}."
-        t[block + "scale_shift_table"] = (9, width)
-        t[block + "prompt_scale_shift_table"] = (2, width)
-        _attention(t, block + "attn1", width, heads, gated)
-        _attention(t, block + "attn2", width, heads, gated)
-        feed_forward(t, block + "ff", width)
-    t[root + "scale_shift_table"] = (2, width)
-    linear(t, root + "proj_out", config["out_channels"], width)
-    connector = root + "video_embeddings_connector."
+def _connector(t: Shapes, kind: str, config: dict[str, Any], registers: int) -> None:
+    """With sizes of its own, or as the video's."""
+    own = "" if kind == "video" else "audio_"
+    heads, size = (
+        config.get(own + key, config[key])
+        for key in ("connector_num_attention_heads", "connector_attention_head_dim")
+    )
+    connector = f"model.diffusion_model.{kind}_embeddings_connector."
+    width = heads * size
     t[connector + "learnable_registers"] = (registers, width)
     for i in range(config["connector_num_layers"]):
         block = f"{connector}transformer_1d_blocks.{i}."
-        _attention(
-            t,
-            block + "attn1",
-            width,
-            config["connector_num_attention_heads"],
-            config["connector_apply_gated_attention"],
-        )
+        gated = config.get("connector_apply_gated_attention", False)
+        _attention(t, block + "attn1", width, heads, gated)
         feed_forward(t, block + "ff", width)
-    linear(
-        t,
-        "text_embedding_projection.video_aggregate_embed",
-        width,
-        config["caption_channels"] * (layers + 1),
-    )
+
+
+def _text(t: Shapes, kind: str, config: dict[str, Any], width: int, layers: int) -> None:
+    """What makes rows of text of hidden states, and of these what the transformer looks at."""
+    inputs, text = config["caption_channels"] * (layers + 1), "text_embedding_projection."
+    if config.get("caption_proj_before_connector"):
+        linear(t, f"{text}{kind}_aggregate_embed", width, inputs)
+        return
+    t[text + "aggregate_embed.weight"] = (config["caption_channels"], inputs)
+    own = "" if kind == "video" else "audio_"
+    projection = f"model.diffusion_model.{own}caption_projection.linear_"
+    linear(t, projection + "1", width, config["caption_channels"])
+    linear(t, projection + "2", width, width)
+
+
+def transformer(config: dict[str, Any], registers: int, layers: int) -> Shapes:
+    t: Shapes = {}
+    heads, root = config["num_attention_heads"], "model.diffusion_model."
+    width, gated = heads * config["attention_head_dim"], config.get("apply_gated_attention", False)
+    of_text = config.get("cross_attention_adaln", False)
+    rows = 9 if of_text else 6
+    linear(t, root + "patchify_proj", width, config["in_channels"])
+    adaln(t, root + "adaln_single", width, rows)
+    if of_text:
+        adaln(t, root + "prompt_adaln_single", width, 2)
+    for i in range(config["num_layers"]):
+        block = f"{root}transformer_blocks.{i}."
+        t[block + "scale_shift_table"] = (rows, width)
+        if of_text:
+            t[block + "prompt_scale_shift_table"] = (2, width)
+        _attention(t, block + "attn1", width, heads, gated)
+        _attention(t, block + "attn2", width, heads, gated)
+        feed_forward(t, block + "ff", width)
+        if not config.get("ff_bias", True):
+            del t[block + "ff.net.0.proj.bias"], t[block + "ff.net.2.bias"]
+    if config.get("use_keyframes_abs_pos_embedding"):
+        t[root + "keyframes_abs_pos_embedding"] = (1, width)
+    t[root + "scale_shift_table"] = (2, width)
+    linear(t, root + "proj_out", config["out_channels"], width)
+    _connector(t, "video", config, registers)
+    _text(t, "video", config, width, layers)
     return t
 
 
@@ -82,19 +104,25 @@ def sound(config: dict[str, Any], registers: int, layers: int) -> Shapes:
     t: Shapes = {}
     root, heads = "model.diffusion_model.", config["audio_num_attention_heads"]
     video = config["num_attention_heads"] * config["attention_head_dim"]
-    width, gated = heads * config["audio_attention_head_dim"], config["apply_gated_attention"]
+    width, gated = (
+        heads * config["audio_attention_head_dim"],
+        config.get("apply_gated_attention", False),
+    )
+    of_text = config.get("cross_attention_adaln", False)
+    rows = 9 if of_text else 6
     linear(t, root + "audio_patchify_proj", width, config["audio_in_channels"])
     linear(t, root + "audio_proj_out", config["audio_out_channels"], width)
     t[root + "audio_scale_shift_table"] = (2, width)
-    for name, size, rows in (
-        ("audio_adaln_single", width, 9),
+    for name, size, count in (
+        ("audio_adaln_single", width, rows),
         ("audio_prompt_adaln_single", width, 2),
         ("av_ca_video_scale_shift_adaln_single", video, 4),
         ("av_ca_audio_scale_shift_adaln_single", width, 4),
         ("av_ca_a2v_gate_adaln_single", video, 1),
         ("av_ca_v2a_gate_adaln_single", width, 1),
     ):
-        adaln(t, root + name, size, rows)
+        if of_text or "prompt" not in name:
+            adaln(t, root + name, size, count)
     for i in range(config["num_layers"]):
         block = f"{root}transformer_blocks.{i}."
         _attention(t, block + "audio_attn1", width, heads, gated)
@@ -102,19 +130,13 @@ def sound(config: dict[str, Any], registers: int, layers: int) -> Shapes:
         _cross_attention(t, block + "audio_to_video_attn", (video, width, width), heads, gated)
         _cross_attention(t, block + "video_to_audio_attn", (width, video, width), heads, gated)
         feed_forward(t, block + "audio_ff", width)
-        t[block + "audio_scale_shift_table"] = (9, width)
-        t[block + "audio_prompt_scale_shift_table"] = (2, width)
+        t[block + "audio_scale_shift_table"] = (rows, width)
+        if of_text:
+            t[block + "audio_prompt_scale_shift_table"] = (2, width)
         t[block + "scale_shift_table_a2v_ca_video"] = (5, video)
         t[block + "scale_shift_table_a2v_ca_audio"] = (5, width)
-    connector = root + "audio_embeddings_connector."
-    t[connector + "learnable_registers"] = (registers, width)
-    for i in range(config["connector_num_layers"]):
-        block = f"{connector}transformer_1d_blocks.{i}."
-        own = config["audio_connector_num_attention_heads"]
-        _attention(t, block + "attn1", width, own, config["connector_apply_gated_attention"])
-        feed_forward(t, block + "ff", width)
-    inputs = config["caption_channels"] * (layers + 1)
-    linear(t, "text_embedding_projection.audio_aggregate_embed", width, inputs)
+    _connector(t, "audio", config, registers)
+    _text(t, "audio", config, width, layers)
     return t
 
 
@@ -277,6 +299,10 @@ UPSAMPLERS: dict[str, tuple[dict[str, Any], str, int, int]] = {  # name, parts, 
     "rational": (
         {"spatial_upsample": True, "rational_resampler": True, "spatial_scale": 1.5},
         "upsampler.conv", 9, 2,
+    ),
+    "rational2": (  # LTX-2.0's
+        {"spatial_upsample": True, "rational_resampler": True, "spatial_scale": 2.0},
+        "upsampler.conv", 4, 2,
     ),
 }  # fmt: skip
 UPSAMPLER_SIZES = {"mid_channels": 64, "num_blocks_per_stage": 2, "dims": 3}

@@ -28,18 +28,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 GEOMETRIES = (
-    "base",
-    "odd",
-    "plain",
-    "distilled",
-    "heads",
-    "deep",
-    "bf16",
-    "wide",
-    "joint",
-    "duet",
-    "windows",
-)
+    "base", "odd", "plain", "distilled", "heads", "deep", "bf16", "wide", "joint", "duet", "v20",
+    "v25", "windows",
+)  # fmt: skip
 
 
 @pytest.fixture(scope="session", autouse=True)

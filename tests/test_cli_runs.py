@@ -50,7 +50,7 @@ def test_a_run_begins_with_what_will_be_done(
         files = f"{tiny[name].name}, gemma"
         want = f"{kind} model ({files}) on CPU: 64x64, 9 frames at 24 a second, {steps} steps, "
         assert code == 0
-        assert err.splitlines()[0] == f"ltx2: {want}{guidance}, seed 7"
+        assert err.splitlines()[0] == f"ltx2: LTX-2.3 {want}{guidance}, seed 7"
 
 
 def test_that_dev_is_assumed_is_a_warning_before(
@@ -86,7 +86,7 @@ def test_long_work_begins_with_its_time_and_memory(
     monkeypatch.setattr(plans, "LONG", 0.0)
     code, _, err = run(capsys, "t2v", PROMPT, "-o", "a.npy", *SMALL, *named(*tiny_model))
     assert code == 0
-    assert re.match(r"ltx2: dev model .*, seed 7; about [\d.:]+.*; \d+ MiB of memory", err)
+    assert re.match(r"ltx2: LTX-2.3 dev model .*, seed 7; about [\d.:]+.*; \d+ MiB of memory", err)
 
 
 @pytest.mark.usefixtures("command")
@@ -117,8 +117,9 @@ def test_the_file_says_all_that_the_video_was_made_with(
     assert code == 0
     assert about.pop("output") == "a.gif"
     assert media.read_metadata("a.gif") == about
-    own = {"prompt", "model", "variant", "device", "parts", "version", "date"}
-    unused = {"noise", "audio_guidance", "modality_guidance"}  # given alone, and of sound
+    own = {"prompt", "model", "generation", "variant", "device", "parts", "version", "date"}
+    unused = {"noise", "audio_guidance", "modality_guidance", "refine_sigmas"}  # of one's own, of
+    # sound, of a second stage
     assert about.keys() == own | ltx2.Options.__annotations__.keys() - unused
     assert about["version"] == ltx2.__version__
 

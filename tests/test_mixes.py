@@ -22,10 +22,9 @@ if TYPE_CHECKING:
     from make_tiny import Array
 
 CHECKPOINT = (
-    "an LTX-2.3 checkpoint: the official .safetensors, or the .gguf `ltx2 convert` makes of it"
+    "an LTX-2 checkpoint: the official .safetensors, or the .gguf `ltx2 convert` makes of it"
 )
-GEMMA = "Gemma 3 12B: a .gguf, or its Hugging Face folder"
-OLD, NEW = "is LTX-2.0 or older (", "is LTX-2.5 ("
+GEMMA = "Gemma 3 12B, for LTX-2.5 its own Gemma 4: a .gguf, or a Hugging Face folder"
 
 
 @dataclass
@@ -104,7 +103,9 @@ def old_connector(m: Mix) -> list[Path]:
 
 
 def old_projection(m: Mix) -> list[Path]:
-    return m.parts(projection={"text_embedding_projection.aggregate_embed.weight": zeros(256, 768)})
+    return m.parts(
+        projection={"text_embedding_projection.aggregate_embed.weight": zeros(3840, 768)}
+    )
 
 
 def old_vae(m: Mix) -> list[Path]:
@@ -114,11 +115,11 @@ def old_vae(m: Mix) -> list[Path]:
 
 
 def new_vae(m: Mix) -> list[Path]:
-    return m.parts(vae=m.twin.part("vae.") | {"vae.decoder.det_stages.0.weight": zeros(4)})
+    return m.parts(vae=m.twin.part("vae.") | {"vae.decoder.conv_in_x_t.weight": zeros(4)})
 
 
 def new_version(m: Mix) -> list[Path]:
-    stated = {**m.twin.stated, "model_version": "2.5.0"}
+    stated = {**m.twin.stated, "model_version": "2.6.0"}
     return [put_safetensors(m.folder / "x.safetensors", m.twin.checkpoint, stated), m.gemma]
 
 
@@ -220,37 +221,38 @@ CASES: dict[str, Case] = {
     ),
     "2.0: transformer": Case(
         old_dit,
-        f"FOLDER/dit.safetensors: {OLD}caption_projection.linear_1.weight), which is not "
-        f"supported; give {CHECKPOINT}",
+        "FOLDER/projection.safetensors: its text projection for the sound is of LTX-2.3, and the "
+        "diffusion transformer of FOLDER/dit.safetensors of LTX-2.0; give them of one",
     ),
     "2.5: transformer": Case(
         new_dit,
-        f"FOLDER/dit.safetensors: {NEW}keyframes_abs_pos_embedding), which is not supported; "
-        f"give {CHECKPOINT}",
+        "FOLDER/projection.safetensors: its text projection for the sound is of LTX-2.3, and the "
+        "diffusion transformer of FOLDER/dit.safetensors of LTX-2.5; give them of one",
     ),
     "2.0: connector": Case(
         old_connector,
-        f"FOLDER/connector.safetensors: {OLD}video_embeddings_connector.learnable_registers), "
-        f"which is not supported; give {CHECKPOINT}",
+        "FOLDER/connector.safetensors: its text connector is of LTX-2.0, and the diffusion "
+        "transformer of FOLDER/dit.safetensors of LTX-2.3; give them of one",
     ),
     "2.0: projection": Case(
         old_projection,
-        f"FOLDER/projection.safetensors: {OLD}text_embedding_projection.aggregate_embed.weight), "
-        f"which is not supported; give {CHECKPOINT}",
+        "FOLDER/projection.safetensors: its text projection is of LTX-2.0, and the diffusion "
+        "transformer of FOLDER/dit.safetensors of LTX-2.3; give them of one",
     ),
     "2.0: VAE": Case(
         old_vae,
-        f"FOLDER/vae.safetensors: {OLD}vae.decoder.up_blocks.3.conv.conv.bias), which is not "
-        f"supported; give {CHECKPOINT}",
+        "FOLDER/vae.safetensors: its video VAE has other sizes than that of LTX-2.0, and it states "
+        f"no model_version; give {CHECKPOINT}",
     ),
     "2.5: VAE": Case(
         new_vae,
-        f"FOLDER/vae.safetensors: {NEW}vae.decoder.det_stages.*), which is not supported; give "
-        f"{CHECKPOINT}",
+        "FOLDER/vae.safetensors: is LTX-2.5's diffusion decoder (vae.decoder.det_stages.*), which "
+        f"is not supported; give {CHECKPOINT}",
     ),
-    "2.5: all": Case(
+    "2.6": Case(
         new_version,
-        'FOLDER/x.safetensors: states model_version "2.5.0"; LTX-2.3 is supported',
+        'FOLDER/x.safetensors: states model_version "2.6.0"; LTX-2.0, LTX-2.3 or LTX-2.5 is '
+        "supported",
     ),
     "Gemma of another size": Case(
         other_size,
@@ -265,9 +267,8 @@ CASES: dict[str, Case] = {
     ),
     "Gemma 4": Case(
         gemma_4,
-        f"model: no text encoder in OFFICIAL; give {GEMMA}; skipped: "
-        "FOLDER/gemma/model.safetensors (is Gemma 4, LTX-2.5's (blk.#.layer_output_scale.weight), "
-        f"which is not supported; give {GEMMA})",
+        "FOLDER/gemma/model.safetensors: its text encoder is of LTX-2.5, and the diffusion "
+        "transformer of OFFICIAL of LTX-2.3; give them of one",
     ),
     "Gemma without its tokenizer": Case(
         without_tokenizer,

@@ -156,7 +156,7 @@ def test_a_folder_of_everything_opens_and_each_stranger_is_reported_in_one_line(
     (strangers / "page.gguf").write_text("<html>not found</html>")
     (strangers / "dangling.gguf").symlink_to(folder / "nothing.gguf")
     tensors, metadata = read_safetensors(checkpoint)
-    metadata["model_version"] = "2.5.0"
+    metadata["model_version"] = "2.6.0"
     write_safetensors(strangers / "newer.safetensors", tensors, metadata)
     files = sorted(strangers.iterdir())
     with caplog.at_level(logging.INFO, logger="ltx2"):
@@ -174,7 +174,7 @@ def test_a_folder_of_everything_opens_and_each_stranger_is_reported_in_one_line(
         ltx2.Session(strangers)
     words = str(caught.value)
     assert words.startswith("model: no text encoder, text projection, text connector, ")
-    assert f'{strangers / "newer.safetensors"} (states model_version "2.5.0"; ' in words
+    assert f'{strangers / "newer.safetensors"} (states model_version "2.6.0"; ' in words
     assert f"and {len(files) - 8} more" in words
 
 

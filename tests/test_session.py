@@ -58,6 +58,7 @@ def test_a_video_has_its_shape_and_says_how_it_was_made(
     assert about == {
         "version": ltx2.__version__,
         "variant": "dev",
+        "generation": "LTX-2.3",
         "prompt": PROMPT,
         "model": ", ".join(path.name for path in tiny_model),
         "device": "CPU",

@@ -56,7 +56,7 @@ def v2v(
     strength: float,
     attention: float,
     images: Sequence[str],
-    crf: int,
+    crf: int | None,
     features: str | None,
     **options: Any,
 ) -> None:
@@ -85,7 +85,7 @@ def a2v(
     prompt: str | None,
     sound: str | None,
     images: Sequence[str],
-    crf: int,
+    crf: int | None,
     features: str | None,
     **options: Any,
 ) -> None:

@@ -10,7 +10,6 @@ import click
 
 import ltx2
 from ltx2._native import ffi, sentences
-from ltx2.request import CRF
 
 from .terminal import Said, json_flag
 
@@ -129,8 +128,9 @@ opening_flags = applied([
 shared = applied([output_flag, opening_flags])
 fields = applied([*map(field, ltx2.Options.__annotations__)])
 crf_flag = click.option(
-    "--crf", type=int, default=CRF, show_default=True,
-    help="How strongly an image is compressed before use; 0 not at all.",
+    "--crf", type=int,
+    help="How strongly an image is compressed before use; 0 not at all. Default: the model's own, "
+    "33, of LTX-2.5 18.",
 )  # fmt: skip
 profile_flag = click.option(
     "--profile", metavar="FILE", type=click.Path(dir_okay=False),

@@ -65,7 +65,7 @@ def t2v(prompt: str | None, prompts: str | None, features: str | None, **options
 def i2v(
     prompt: str | None,
     images: Sequence[str],
-    crf: int,
+    crf: int | None,
     keyframes: bool,
     features: str | None,
     **options: Any,
@@ -127,7 +127,7 @@ def decode(latents: str, **options: Any) -> None:
 @fields
 @duration_flag
 @opening_flags
-def plan(prompt: str, images: Sequence[str], crf: int, **options: Any) -> None:
+def plan(prompt: str, images: Sequence[str], crf: int | None, **options: Any) -> None:
     """Say what making a video from PROMPT, and IMAGEs, would take: time and memory, by stage."""
     as_json = options.pop("as_json")
     opening = {name: options.pop(name) for name in OPENING}

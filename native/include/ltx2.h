@@ -1,4 +1,4 @@
-/* ltx2: video from a prompt, or from a prompt and images, with LTX-2.3 on the machine at hand.
+/* ltx2: video from a prompt, or from a prompt and images, with LTX-2 on the machine at hand.
  *
  *   const char * files[] = {"models"};
  *   ltx2_session_params open = {.size = sizeof open, .files = files, .file_count = 1};
@@ -53,7 +53,7 @@ typedef enum ltx2_status {
     LTX2_STATUS_OK = 0,
     LTX2_STATUS_CANCELLED = 1,         /* by the progress or latents function, or by closing */
     LTX2_STATUS_INVALID_ARGUMENT = -1,
-    LTX2_STATUS_MODEL = -2,            /* missing, damaged, changed while in use, or not LTX-2.3 */
+    LTX2_STATUS_MODEL = -2,            /* missing, damaged, changed while in use, or not LTX-2 */
     LTX2_STATUS_OUT_OF_MEMORY = -3,
     LTX2_STATUS_DEVICE = -4,           /* no such device, or it failed */
     LTX2_STATUS_INTERNAL = -5          /* a defect of this library */
@@ -240,7 +240,7 @@ typedef struct ltx2_video_params {
     ltx2_state_fn state;
 
     const char * sampler;              /* how a step is made, by name; default: the model's own,
-                                          "euler" */
+                                          mostly "euler" */
     const char * recipe;               /* which stages make it, by name: several begin at half the
                                           size, and need a latent upsampler; default: "one-stage" */
     int32_t audio;                     /* its sound too; negative is off, which makes another video,
@@ -264,6 +264,8 @@ typedef struct ltx2_video_params {
     const char * retake_what;          /* of both: "video" or "audio"; default: both */
 
     ltx2_span_fn span;                 /* default: nothing is measured */
+    const char * refine_sigmas;        /* noise levels of the stages after the first, each below the one
+                                          before, as "0.85, 0.725, 0.4219"; default: the recipe's own */
 } ltx2_video_params;
 
 typedef struct ltx2_frames_params {    /* frames to encode */
@@ -296,7 +298,8 @@ typedef struct ltx2_video {            /* made by the library only */
 } ltx2_video;
 
 /* What a video of these params is made with, as JSON: the options, with the defaults filled in and
-   seed and noise left out, where "negative_prompt" is null if none is read; "device"; "parts" of the
+   seed and noise left out, where "negative_prompt" is null if none is read; "generation" of the model,
+   and the "crf" of the codec whose marks its training pictures had; "device"; "parts" of the
    model, each with a fingerprint of its tensors. Released by ltx2_text_free. */
 LTX2_API ltx2_status ltx2_session_settings(ltx2_session * session, const ltx2_video_params * params,
                                            char ** out);

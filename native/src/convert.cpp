@@ -9,8 +9,9 @@
 #include "model/codings.h"
 #include "model/describe.h"
 #include "request.h"
+#include "text/connector.h"
 #include "text/encoder.h"
-#include "text/gemma3_config.h"
+#include "text/gemma_config.h"
 #include "text/tokenizer.h"
 #include "text/tokenizer_parts.h"
 
@@ -24,19 +25,20 @@
 namespace ltx2 {
 
 std::vector<std::string> conversion_types() { return names_of(storage_types()); }
-std::vector<std::string> conversion_variants() { return names_of(ltx23_variants); }
+std::vector<std::string> conversion_variants() { return names_of(variants()); }
 
 int64_t Conversion::Item::elements() const { return scales ? shape[0] : source->elements(); }
-
-static const Variant * find_variant(const std::string & name) {
-    return &find_named("variant", ltx23_variants, name);
-}
 
 static int64_t count_blocks(const Part & part) {
     int64_t count = 0;
     for (const auto & [name, source] : part.tensors)
         count = std::max(count, block_of(part.row->prefix + name) + 1);
     return count;
+}
+
+static bool goes_with_text(const std::string & part) {
+    return part == TextEncoder::part || part == Connector::projection_part ||
+           part == AudioConnector::projection_part;
 }
 
 // ---- what the new file holds
@@ -50,7 +52,8 @@ static std::string name_of(const std::string & path) {
 
 Conversion::Conversion(const ConversionRequest & request)
     : ltx2_conversion{},
-      variant_(request.variant.empty() ? nullptr : find_variant(request.variant)),
+      variant_(request.variant.empty() ? nullptr
+                                       : &find_named("variant", variants(), request.variant)),
       type_(&storage_type(request.type.empty() ? "q8_0" : request.type)),
       model_(request.files, request.adapters) {
     Device("CPU", 1); // chooses the kernels, as the environment says
@@ -64,12 +67,15 @@ Conversion::Conversion(const ConversionRequest & request)
         fail(LTX2_STATUS_INVALID_ARGUMENT, "audio: %s holds sound alone; keep it",
              model_.files().front().path.c_str());
     if (parts_.empty())
-        model_.need_all(); // says why
-    if (model_.find(TextEncoder::part) && parts_.size() > 1)
-        fail(LTX2_STATUS_INVALID_ARGUMENT,
-             "files: %s holds a %s and %s a %s; each becomes a file of its own",
-             parts_[0]->file->path.c_str(), parts_[0]->row->title, parts_[1]->file->path.c_str(),
-             parts_[1]->row->title);
+        model_.need_all();           // says why
+    for (const Part * part : parts_) // LTX-2.5's text encoder brings its projections
+        if (model_.find(TextEncoder::part) &&
+            (part->file != parts_[0]->file || !goes_with_text(part->row->id)))
+            fail(LTX2_STATUS_INVALID_ARGUMENT,
+                 "files: %s holds a %s and %s a %s; each becomes a file of its own",
+                 parts_[0]->file->path.c_str(), parts_[0]->row->title, part->file->path.c_str(),
+                 part->row->title);
+    model_.check_generations();
     if (variant_ && !model_.find(Dit::part))
         fail(LTX2_STATUS_INVALID_ARGUMENT, "variant: a %s has none", parts_[0]->row->title);
     for (const Part * part : parts_)
@@ -245,8 +251,9 @@ uint64_t Conversion::head_size(const Json & metadata) const {
     return round_up(size, tensor_alignment);
 }
 
-const char * Conversion::architecture() const {
-    return model_.find(TextEncoder::part) ? "gemma3" : "ltxv";
+std::string Conversion::architecture() const {
+    const Part * text = model_.find(TextEncoder::part);
+    return text ? gemma_config(*text->file).architecture : "ltxv";
 }
 
 // As a reader will find it: of texts that are not UTF-8, what becomes of them.
@@ -290,12 +297,16 @@ void Conversion::add_text_metadata(Json & metadata) const {
     Device cpu("CPU", 1);
     open_text_encoder(model_, cpu);
     const Part & part = model_.need(TextEncoder::part);
-    std::vector<ScoredPiece> pieces;
-    Tokenizer::open(part, &pieces);
+    GgufVocabulary vocabulary;
+    Tokenizer::open(part, &vocabulary);
     const std::string & path = part.file->path;
+    for (const char * key : {"model_version", "license", "config", "gemma_source_checkpoint"})
+        if (const auto text = part.file->metadata.find(key);
+            text && (parts_.size() > 1 || key == std::string("gemma_source_checkpoint")))
+            metadata.set(key, *text);
     const Source & embedding = part.tensors.find("token_embd.weight")->second;
     put_gguf_keys(gemma_config(*part.file), path, metadata);
-    put_gguf_keys(std::move(pieces), static_cast<size_t>(embedding.shape()[0]), path, metadata);
+    put_gguf_keys(std::move(vocabulary), static_cast<size_t>(embedding.shape()[0]), path, metadata);
 }
 
 // The text that the files state, with `sampling` added at its end. Where none does, or they differ,
@@ -344,9 +355,10 @@ std::string Conversion::sampling() const {
             dit->file->path.c_str());
         return "";
     }
-    const Variant * variant = variant_ ? variant_ : find_variant(named);
+    const Variant * variant = variant_ ? variant_ : &find_named("variant", variants(), named);
     const int64_t blocks = count_blocks(*dit);
-    const Json group = Json::parse(variant->sampling, variant->name);
+    const std::string stated = variant->sampling(model_.generation());
+    const Json group = Json::parse(stated, variant->name);
     for (const Json & skipped : group.find("stg_blocks")->array(variant->name))
         if (skipped.integer(variant->name) >= blocks) {
             if (!variant_)
@@ -356,7 +368,7 @@ std::string Conversion::sampling() const {
                  variant->name, static_cast<long long>(skipped.integer(variant->name)),
                  dit->file->path.c_str(), static_cast<long long>(blocks));
         }
-    return variant->sampling;
+    return stated;
 }
 
 } // namespace ltx2

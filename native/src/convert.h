@@ -4,7 +4,7 @@
 #pragma once
 
 #include "ltx2.h"
-#include "model/builtin/ltx_2_3.h"
+#include "model/builtin/generations.h"
 #include "model/model.h"
 #include "storage.h"
 
@@ -49,7 +49,7 @@ private:
     };
 
     void add_items(const Part & part);
-    const char * architecture() const;
+    std::string architecture() const;
     Json metadata(const std::string & name) const;
     void choose_types(const ConversionRequest & request, Json & metadata);
     void add_type_metadata(const ConversionRequest & request, const Fit & fit,

@@ -2,6 +2,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "base/utf8.h"
 #include "files/paths.h"
 #include "sampling/recipes.h"
 #include "sampling/samplers.h"
@@ -112,7 +113,9 @@ static std::string schedule_of(const Part & dit, const Config & sampling) {
     return variant == "distilled" ? "distilled" : "ltx2";
 }
 
-Defaults::Defaults(const Part & dit, int layers, const Scale & scale) {
+Defaults::Defaults(const Part & dit, const Generation & generation, int layers, const Scale & scale)
+    : distilled_sampler(generation.sampler), steps(generation.steps) {
+    guidance.stg_blocks = {generation.stg_block};
     const Config c = dit.group("sampling");
     const auto amount = [&](const char * key, float otherwise) {
         return static_cast<float>(c.number(key, otherwise, 0, most_guidance));
@@ -130,8 +133,9 @@ Defaults::Defaults(const Part & dit, int layers, const Scale & scale) {
                     amount("modality_guidance", guidance.modality)};
         audio_guidance = amount("audio_guidance", audio_guidance);
         sigmas(schedule, steps); // a schedule that does not exist is refused here
-        sampler = c.text("sampler", sampler);
-        find_sampler(sampler);
+        std::string & own = schedule == "distilled" ? distilled_sampler : sampler;
+        own = c.text("sampler", own);
+        find_sampler(own);
         negative = c.text("negative_prompt", negative);
         width = c.integer("width", width, 1, largest_side);
         height = c.integer("height", height, 1, largest_side);
@@ -160,10 +164,11 @@ static Stage first_stage(const ltx2_video_params & p, const Defaults & d, const 
     Stage stage;
     stage.grid = grid;
     stage.distilled = r.distilled;
+    const int only = find_schedule(name).steps; // that this schedule has
+    const std::string & own_sampler = name == "distilled" ? d.distilled_sampler : d.sampler;
     stage.sampler = &find_sampler(p.sampler   ? p.sampler
                                   : r.sampler ? r.sampler
-                                              : d.sampler.c_str());
-    const int only = find_schedule(name).steps; // that this schedule has
+                                              : own_sampler.c_str());
     // Such a schedule is a distilled model's: for another than the file says, it brings its recipe.
     const bool distilled = only && name != d.schedule;
     const bool guided = r.guided && !distilled;
@@ -188,14 +193,43 @@ static Stage first_stage(const ltx2_video_params & p, const Defaults & d, const 
     return stage;
 }
 
-// A further stage is as the recipe has it.
-static Stage later_stage(const RecipeStage & r, const Grid & grid) {
+// Noise levels as they are written: numbers from at most 1 down to above 0, then 0, which may be
+// left out. INVALID_ARGUMENT.
+static std::vector<float> sigmas_of(const char * text) {
+    const auto refuse = [&](const char * why) {
+        fail(LTX2_STATUS_INVALID_ARGUMENT,
+             "refine_sigmas: %s %s; give falling numbers, as 0.85, 0.725, 0.4219",
+             shown(text).c_str(), why);
+    };
+    std::vector<float> levels;
+    try {
+        for (const Json & level : Json::parse("[" + std::string(text) + "]", "").array(""))
+            levels.push_back(static_cast<float>(level.number("")));
+    } catch (const Error & e) {
+        if (e.status() != LTX2_STATUS_MODEL)
+            throw;
+        refuse("is no list of numbers");
+    }
+    for (size_t i = 0; i < levels.size(); ++i)
+        if (!(levels[i] >= 0 && levels[i] <= 1) || (i && !(levels[i] < levels[i - 1])))
+            refuse("does not fall from at most 1 to 0");
+    if (levels.size() > 1000)
+        refuse("is longer than 1000");
+    if (levels.empty() || levels.front() == 0)
+        refuse("has no noise level");
+    if (levels.back() != 0)
+        levels.push_back(0);
+    return levels;
+}
+
+// A further stage is as the recipe has it, but for the noise levels that a caller gives.
+static Stage later_stage(const RecipeStage & r, const char * given, const Grid & grid) {
     Stage stage;
     const Schedule & schedule = find_schedule(r.schedule);
     stage.sampler = &find_sampler(r.sampler);
-    stage.sigmas = sigmas(schedule.name, schedule.steps);
+    stage.sigmas = given ? sigmas_of(given) : sigmas(schedule.name, schedule.steps);
     stage.guidance = {1, 0, 0, {}, 1};
-    stage.noise = r.noise;
+    stage.noise = given ? stage.sigmas.front() : r.noise;
     stage.grid = grid;
     stage.distilled = r.distilled;
     return stage;
@@ -206,8 +240,12 @@ static std::vector<Stage> stages_of(const ltx2_video_params & p, const Defaults 
                                     const Grid & grid, bool audio) {
     std::vector<Stage> stages = {first_stage(p, d, schedule, recipe.stages[0],
                                              divided(grid, recipe.stages[0].divisor), audio)};
+    if (p.refine_sigmas && recipe.stages.size() == 1)
+        fail(LTX2_STATUS_INVALID_ARGUMENT,
+             "refine_sigmas: the recipe %s has no stage after the first", recipe.name);
     for (size_t i = 1; i < recipe.stages.size(); ++i)
-        stages.push_back(later_stage(recipe.stages[i], divided(grid, recipe.stages[i].divisor)));
+        stages.push_back(later_stage(recipe.stages[i], p.refine_sigmas,
+                                     divided(grid, recipe.stages[i].divisor)));
     return stages;
 }
 
@@ -361,6 +399,14 @@ Json Request::settings() const {
         {"rescale", short_number(guidance.rescale)},
         {"audio", audio},
     };
+    if (stages.size() > 1) { // those after the first are alike
+        Json::Array levels;
+        for (float sigma : stages.back().sigmas)
+            if (sigma > 0)
+                levels.push_back(short_number(sigma));
+        const std::string list = Json(levels).dump();
+        settings.set("refine_sigmas", list.substr(1, list.size() - 2));
+    }
     if (audio) {
         settings.set("audio_guidance", short_number(stage.audio_guidance.scale));
         settings.set("modality_guidance", short_number(guidance.modality));

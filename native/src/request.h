@@ -3,7 +3,7 @@
 
 #include "conditions.h"
 #include "ltx2.h"
-#include "model/builtin/ltx_2_3.h"
+#include "model/builtin/generations.h"
 #include "model/model.h"
 #include "sampling/denoise.h"
 
@@ -17,6 +17,7 @@ struct Defaults {
     float fps = 24;
     std::string schedule = "ltx2";
     std::string sampler = "euler";
+    std::string distilled_sampler = "euler"; // where the schedule is a distilled model's
     int steps = 30;
     // Without blocks to perturb where the model has fewer than the default's. The sound's differs
     // in its scale alone. `modality` counts with sound alone.
@@ -27,7 +28,7 @@ struct Defaults {
     Defaults() = default;
     // Of a model whose DiT has `layers` blocks and whose VAE has this scale. MODEL. Warns where
     // nothing tells which variant it is.
-    Defaults(const Part & dit, int layers, const Scale & scale);
+    Defaults(const Part & dit, const Generation & generation, int layers, const Scale & scale);
 };
 
 // "distilled" or "dev", by what its file, or the folder of its shards, is called, else by what it

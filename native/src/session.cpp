@@ -75,17 +75,16 @@ std::vector<TextFeatures> Session::encode(const Request & want, const Progress &
             tokens.pop_back();
         }
         const HiddenStates states = use<TextEncoder>(progress).encode(tokens, progress);
-        texts.push_back(use<Connector>(progress).project(states, progress));
+        std::vector<Suspect> weights = {{model_.need(TextEncoder::part)}};
+        const auto project = [&](Connector & connector, const char * part) {
+            weights.push_back({connector.projection()});
+            weights.push_back({model_.need(part)});
+            return connector.project(states, progress);
+        };
+        texts.push_back(project(use<Connector>(progress), Connector::part));
         if (want.audio)
             texts.back() = TextFeatures::side_by_side(
-                texts.back(), use<AudioConnector>(progress).project(states, progress));
-        std::vector<Suspect> weights = {{model_.need(TextEncoder::part)},
-                                        {model_.need(Connector::projection_part)},
-                                        {model_.need(Connector::part)}};
-        if (want.audio) {
-            weights.push_back({model_.need(AudioConnector::projection_part)});
-            weights.push_back({model_.need(AudioConnector::part)});
-        }
+                texts.back(), project(use<AudioConnector>(progress), AudioConnector::part));
         check(texts.back().values, "encoding the prompt", weights, progress);
     }
     return texts;
@@ -222,9 +221,8 @@ void Session::check_distilled(const Request & want) const {
     if (defaults_.schedule == "ltx2" && !distils)
         log(Level::warning,
             "recipe: %s ends as a distilled model does, and this is a dev model; give the LoRA "
-            "that "
-            "makes it one, as ltx-2.3-22b-distilled-lora-384, or take the distilled model",
-            want.recipe.c_str());
+            "that makes it one, as %s, or take the distilled model",
+            want.recipe.c_str(), model_.generation().lora);
 }
 
 // What can be told before any work is.

@@ -137,6 +137,8 @@ Stream Session::start(const Request & want, size_t stage, const Latents & before
     }
     if (references)
         video.groups = groups_of(given, grid);
+    video.single_frames.assign(video.mask.size(), 0.0f);
+    std::fill_n(video.single_frames.begin(), grid.frame_cells(), 1.0f);
     return video;
 }
 

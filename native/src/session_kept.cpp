@@ -24,6 +24,8 @@ Json Session::settings(const ltx2_video_params & params) {
                                          {"strength", double{adapter.given}}});
         if (!loras.empty())
             settings.set("loras", loras);
+        settings.set("generation", model_.generation().name);
+        settings.set("crf", model_.generation().crf);
         settings.set("device", std::string(ggml_backend_dev_name(device_.ggml())));
         settings.set("parts", parts);
         return settings;

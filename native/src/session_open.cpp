@@ -50,10 +50,11 @@ Session::Session(const std::vector<std::string> & files, const std::vector<Adapt
     const bool reads_prompts = model_.find(TextEncoder::part);
     if (reads_prompts || !model_.find(Dit::part) || !model_.find(VideoEncoder::part))
         model_.need_all();
+    model_.check_generations();
     const auto encoder = open<VideoEncoder>(model_, device_);
     const auto dit = open<Dit>(model_, device_);
     const auto decoder = open<VideoDecoder>(model_, decoder_device());
-    context_width_ = dit->config().video.width();
+    context_width_ = dit->config().text_width(dit->config().video);
     if (reads_prompts)
         check_text();
 
@@ -79,17 +80,22 @@ Session::Session(const std::vector<std::string> & files, const std::vector<Adapt
     check_sound();
     width_ = dit->config().video.width();
     weights_ = std::max({weights_, dit->weights(), decoder->weights()});
-    defaults_ = Defaults(model_.need(Dit::part), dit->config().layers, d);
+    defaults_ = Defaults(model_.need(Dit::part), model_.generation(), dit->config().layers, d);
 }
 
 // Sound needs all of its parts, but for the text projection, where features are given.
 void Session::check_sound() {
-    const char * const ids[] = {AudioConnector::part, Dit::audio_part, AudioDecoder::part,
-                                Vocoder::part};
-    for (const char * id : ids)
-        for (const PartRow & row : part_rows())
-            if (row.id == std::string(id) && !model_.find(id))
-                sound_lacks_ += (sound_lacks_.empty() ? "" : ", ") + std::string(row.title);
+    const std::string ids[] = {AudioConnector::part, Dit::audio_part, AudioDecoder::part,
+                               Vocoder::part};
+    const bool projects = AudioConnector::has_projection(model_);
+    const auto lacks = [&](const std::string & id) {
+        if (id == AudioConnector::projection_part) // features need none
+            return model_.find(TextEncoder::part) && !projects;
+        return std::find(std::begin(ids), std::end(ids), id) != std::end(ids) && !model_.find(id);
+    };
+    for (const PartRow & row : part_rows())
+        if (lacks(row.id))
+            sound_lacks_ += (sound_lacks_.empty() ? "" : ", ") + std::string(row.title);
     if (!sound_lacks_.empty()) {
         if (model_.find(Dit::audio_part))
             log(Level::info, "model: makes no sound, for lack of %s", sound_lacks_.c_str());
@@ -99,13 +105,15 @@ void Session::check_sound() {
     open<AudioEncoder>(model_, processor());
     const auto decoder = open<AudioDecoder>(model_, processor());
     const auto vocoder = open<Vocoder>(model_, processor());
-    const auto connector = open<AudioConnector>(model_, device_);
-    audio_width_ = dit.config().audio->width();
+    if (projects)
+        open<AudioConnector>(model_, device_);
+    const ConnectorConfig connector(model_.need(AudioConnector::part), "audio_");
+    audio_width_ = dit.config().text_width(*dit.config().audio);
     audio_channels_ = dit.config().audio->channels;
-    if (connector->config().width() != audio_width_)
+    if (connector.width() != audio_width_)
         fail(LTX2_STATUS_MODEL,
-             "%s: the connector gives rows of %d, and audio_cross_attention_dim of %s is %d",
-             model_.need(AudioConnector::part).file->path.c_str(), connector->config().width(),
+             "%s: the connector gives rows of %d, and the transformer of %s reads rows of %d",
+             model_.need(AudioConnector::part).file->path.c_str(), connector.width(),
              model_.need(Dit::audio_part).file->path.c_str(), audio_width_);
     if (decoder->channels() != audio_channels_)
         fail(LTX2_STATUS_MODEL,
@@ -146,15 +154,23 @@ void Session::check_text() {
     const auto file = [&](const char * part) { return model_.need(part).file->path.c_str(); };
     if (text->states() * text->width() != connector->input())
         fail(LTX2_STATUS_MODEL,
-             "%s: has %d layers of %lld, and %s wants another text encoder; give Gemma 3 12B, 48 "
-             "layers of 3840",
+             "%s: has %d layers of %lld, and %s wants another text encoder; give %s, 48 layers of "
+             "3840",
              file(TextEncoder::part), text->states() - 1, static_cast<long long>(text->width()),
-             file(Connector::projection_part));
+             file(Connector::projection_part), model_.generation().encoder);
     if (connector->config().width() != context_width_)
         fail(LTX2_STATUS_MODEL,
-             "%s: the connector gives rows of %d, and cross_attention_dim of %s is %d",
+             "%s: the connector gives rows of %d, and the transformer of %s reads rows of %d",
              file(Connector::part), connector->config().width(), file(Dit::part), context_width_);
     text_length_ = connector->config().text_length;
+    const Part & own = model_.need(TextEncoder::part);
+    const bool together = own.file == model_.need(Connector::projection_part).file;
+    if (own.generations == ltx_2_5 && !together &&
+        !own.file->metadata.find("gemma_source_checkpoint"))
+        log(Level::warning,
+            "%s: nothing tells whether it is LTX-2.5's own Gemma 4, which was trained further; the "
+            "stock one is understood less well",
+            own.file->path.c_str());
     weights_ = std::max(text->weights(), connector->weights());
 }
 

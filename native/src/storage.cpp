@@ -45,6 +45,7 @@ struct Rule {
 static const Rule rules[] = {
     {"*scale_shift_table*", "f32"},
     {"*learnable_registers", "f32"},
+    {"*keyframes_abs_pos_embedding", "f32"},
     {"*per_channel_statistics*", "f32"},
     {"vae.*", "f16"},
     {"audio_vae.*", "f16"},

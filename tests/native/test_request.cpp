@@ -3,6 +3,7 @@
 #include "check.h"
 #include "model/model_folder.h"
 #include "request.h"
+#include "sampling/samplers.h"
 
 #include <cmath>
 
@@ -81,6 +82,40 @@ TEST(what_a_recipe_has_is_the_recipe_stated_or_not) {
     CHECK(Request(p, Defaults(), Scale(), true).stages[0].audio_guidance.rescale == 0);
 }
 
+TEST(later_stages_have_the_noise_levels_that_are_given) {
+    ltx2_video_params p = params();
+    p.recipe = "distilled", p.width = p.height = 512;
+    const std::vector<float> own = {0.909375f, 0.725f, 0.421875f, 0};
+    CHECK(request(p).stages[1].sigmas == own && request(p).stages[1].noise == own[0]);
+    const std::string stated(request(p).settings().find("refine_sigmas")->string(""));
+    CHECK(stated == "0.909375, 0.725, 0.421875");
+    p.refine_sigmas = stated.c_str();
+    CHECK(request(p).stages[1].sigmas == own && request(p).stages[1].noise == own[0]);
+    for (const char * text :
+         {"0.85, 0.725,0.4219", " 0.85,0.725,0.4219, 0", "8.5e-1,0.725,0.4219"}) {
+        p.refine_sigmas = text;
+        const Request want = request(p);
+        CHECK(want.stages[1].sigmas == (std::vector<float>{0.85f, 0.725f, 0.4219f, 0}));
+        CHECK(want.stages[1].noise == 0.85f && want.stages[0].noise == 1);
+    }
+    for (const char * text : {"0.5, 0.5", "0.4, 0.5", "1.5", "-0.5", "0", "", " ", "a", "0.5;0.4",
+                              "0.5, ", "[0.5]", "0.5, null", "nan", "1e-60"}) {
+        p.refine_sigmas = text;
+        CHECK_THROWS(request(p), "refine_sigmas: ");
+    }
+    const std::string long_list = [] {
+        std::string text = "1";
+        for (int i = 1; i < 1002; ++i)
+            text += words(", %.4f", 1 - i / 1010.0);
+        return text;
+    }();
+    p.refine_sigmas = long_list.c_str();
+    CHECK_THROWS(request(p), "is longer than 1000");
+    p.refine_sigmas = "0.5";
+    p.recipe = nullptr;
+    CHECK_THROWS(request(p), "the recipe one-stage has no stage after the first");
+}
+
 TEST(an_empty_negative_prompt_is_not_the_default) {
     ltx2_video_params p = params();
     const std::string usual = request(p).negative;
@@ -114,7 +149,43 @@ static std::string with_sampling(const std::string & sampling) {
 
 static Defaults defaults(const ModelFolder & folder) {
     const Model model = folder.open();
-    return Defaults(model.need("dit"), 2, Scale());
+    return Defaults(model.need("dit"), model.generation(), 2, Scale());
+}
+
+// Of a file that states no sampling; `name` tells which variant it is.
+static Defaults usual(const Generation & generation, const char * name) {
+    ModelFolder folder;
+    folder.put(name, file_of(checkpoint_tensors(), {{"model_version", "2.3"}}));
+    const Model model = folder.open();
+    return Defaults(model.need("dit"), generation, 30, Scale());
+}
+
+TEST(each_generation_has_defaults_of_its_own) {
+    const auto stages = [](const Defaults & d, const char * recipe) {
+        ltx2_video_params p = params();
+        p.recipe = recipe;
+        std::string names;
+        for (const Stage & stage : Request(p, d, Scale()).stages)
+            names += std::string(stage.sampler->name) + " ";
+        return names;
+    };
+    for (const auto & [generation, steps, block, sampler] :
+         {std::tuple{ltx_2_0, 40, 29, "euler"}, std::tuple{ltx_2_3, 30, 28, "euler"},
+          std::tuple{ltx_2_5, 30, 28, "ancestral_euler"}}) {
+        const Generation & own = newest(generation);
+        const Defaults dev = usual(own, "x-dev.safetensors");
+        const Defaults distilled = usual(own, "x-distilled.safetensors");
+        CHECK(dev.steps == steps && dev.guidance.stg_blocks == std::vector<int>{block});
+        CHECK(dev.schedule == "ltx2" && distilled.schedule == "distilled" && distilled.steps == 8);
+        CHECK(stages(dev, "one-stage") == "euler ");
+        CHECK(stages(dev, "two-stage") == "euler euler ");
+        CHECK(stages(distilled, "one-stage") == std::string(sampler) + " ");
+        for (const Defaults & d : {dev, distilled}) // an adapter makes a dev model a distilled one
+            CHECK(stages(d, "distilled") == std::string(sampler) + " euler ");
+        const Json sampling = Json::parse(variants()[1].sampling(own), "");
+        CHECK(sampling.find("steps")->integer("") == steps);
+        CHECK(sampling.find("stg_blocks")->array("")[0].integer("") == block);
+    }
 }
 
 TEST(defaults_come_from_the_file) {

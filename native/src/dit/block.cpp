@@ -28,6 +28,7 @@ StreamConfig::StreamConfig(const Config & c, const char * prefix, const StreamCo
     for (double m : max_pos)
         if (!(m > 0))
             c.refuse(range.c_str(), "is not positive");
+    ff_bias = c.flag((p + "ff_bias").c_str(), true);
 }
 
 static StreamConfig usual_video() { return {"", 32, 128, {20, 2048, 2048}}; }
@@ -46,7 +47,16 @@ DitConfig::DitConfig(const Part & part, bool with_audio)
     c.require("qk_norm", "rms_norm", "rms_norm");
     c.require("standardization_norm", "rms_norm", "rms_norm");
     c.require("positional_embedding_type", "rope", "rope");
-    c.require_flag("caption_proj_before_connector", true, false);
+    const bool projects = part.tensors.count("caption_projection.linear_1.weight");
+    c.require_flag("caption_proj_before_connector", !projects, false);
+    if (projects)
+        caption_channels = c.integer("caption_channels", 3840, 1, 1 << 16);
+    // A config may be another file's; a bias that is there is not left out.
+    video.ff_bias = std::any_of(part.tensors.begin(), part.tensors.end(), [](const auto & tensor) {
+        constexpr std::string_view end = ".ff.net.0.proj.bias";
+        const std::string & name = tensor.first;
+        return name.size() > end.size() && name.substr(name.size() - end.size()) == end;
+    });
     layers = c.integer("num_layers", 48, 1, 512);
     eps = static_cast<float>(c.number("norm_eps", 1e-6, 0, 1));
     theta = c.number("positional_embedding_theta", 10000, 1, 1e12);
@@ -82,7 +92,7 @@ static AttentionConfig attention_config(const DitConfig & c, const StreamConfig 
 StreamBlock::StreamBlock(const Weights & w, const DitConfig & c, const StreamConfig & s)
     : attn1(w / (s.prefix + std::string("attn1")), attention_config(c, s)),
       attn2(w / (s.prefix + std::string("attn2")), attention_config(c, s)),
-      ff(w / (s.prefix + std::string("ff")), s.width(), int64_t{4} * s.width()),
+      ff(w / (s.prefix + std::string("ff")), s.width(), int64_t{4} * s.width(), s.ff_bias),
       scale_shift_table(
           w(s.prefix + std::string("scale_shift_table"), {s.width(), c.table_rows()}, As::f32)) {
     if (c.adaln_text)

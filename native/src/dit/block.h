@@ -14,12 +14,13 @@ struct StreamConfig {
     const char * prefix;
     int heads, head_dim, channels; // channels: of a token's latents
     std::vector<double> max_pos;   // one an axis: time, and of the video rows and columns
+    bool ff_bias = true;
 
     StreamConfig(const Config & transformer, const char * prefix, const StreamConfig & usual);
     StreamConfig(const char * prefix, int heads, int head_dim, std::vector<double> max_pos)
         : prefix(prefix), heads(heads), head_dim(head_dim), channels(128),
           max_pos(std::move(max_pos)) {}
-    int width() const { return heads * head_dim; } // of its text's rows too
+    int width() const { return heads * head_dim; }
 };
 
 struct DitConfig {
@@ -30,8 +31,12 @@ struct DitConfig {
     double theta, timestep_scale;
     double gate_scale; // of the timesteps of the gates between the modalities
     bool gated, adaln_text, float64_grid;
+    int caption_channels = 0; // of the text's rows, where the transformer projects them
 
-    DitConfig(const Part & part, bool with_audio); // MODEL: what LTX-2.3 does not have
+    DitConfig(const Part & part, bool with_audio); // MODEL: what no LTX-2 has
+    int text_width(const StreamConfig & s) const {
+        return caption_channels ? caption_channels : s.width();
+    }
     int table_rows() const { return adaln_text ? 9 : 6; }
     double cross_max_pos() const { return std::max(video.max_pos[0], audio->max_pos[0]); }
 };

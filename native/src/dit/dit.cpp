@@ -21,6 +21,12 @@ DitStream::DitStream(const Weights & w, const DitConfig & c, const StreamConfig 
       adaln_single(w / (s.prefix + std::string("adaln_single")), s.width(), c.table_rows()),
       scale_shift_table(w(s.prefix + std::string("scale_shift_table"), {s.width(), 2}, As::f32)),
       proj_out(w / (s.prefix + std::string("proj_out")), s.width(), s.channels) {
+    const std::string marker = s.prefix + std::string("keyframes_abs_pos_embedding");
+    if (w.find(marker))
+        keyframes_abs_pos_embedding = w(marker, {s.width(), 1}, As::f32);
+    if (c.caption_channels)
+        caption_projection.emplace(w / (s.prefix + std::string("caption_projection")),
+                                   c.caption_channels, s.width());
     if (c.adaln_text)
         prompt_adaln_single.emplace(w / (s.prefix + std::string("prompt_adaln_single")), s.width(),
                                     2);
@@ -66,6 +72,22 @@ Kept DitRun::keep(Shape ne, const float * values) const {
     return kept;
 }
 
+// As the blocks read it, which is the same at every step.
+Kept DitRun::keep_text(const Way & way, const TextFeatures & text) const {
+    const Shape given = {text.width, text.rows, 1, 1};
+    if (!way.weights->caption_projection)
+        return keep(given, text.values.data());
+    Kept kept = keep({way.config->width(), text.rows, 1, 1}, nullptr);
+    const Progress progress;
+    Graph g(device_, progress, 64);
+    Tensor rows = g.input(GGML_TYPE_F32, given, text.values.data());
+    g.keep(g.tap(way.config->prefix + std::string("caption_projection"),
+                 (*way.weights->caption_projection)(g, rows)),
+           kept.tensor);
+    g.run();
+    return kept;
+}
+
 // Its own, over all axes; between modalities time alone counts, in the heads of the sound.
 void DitRun::keep_angles(Way & way, const std::vector<Position> & positions, bool cross) const {
     const StreamConfig & s = cross ? *config_.audio : *way.config;
@@ -96,10 +118,9 @@ DitRun::Way DitRun::way_of(const DitInput & input, size_t which) const {
             fail(LTX2_STATUS_INVALID_ARGUMENT, "stg: block %d is perturbed, and there are %d",
                  block, config_.layers);
     keep_angles(way, input.positions, false);
-    const TextFeatures & text = input.text;
-    way.context = keep({text.width, text.rows, 1, 1}, text.values.data());
-    if (const TextFeatures * negative = input.negative)
-        way.negative = keep({negative->width, negative->rows, 1, 1}, negative->values.data());
+    way.context = keep_text(way, input.text);
+    if (input.negative)
+        way.negative = keep_text(way, *input.negative);
     return way;
 }
 
@@ -209,7 +230,13 @@ void DitRun::begin(Way & way, const Stream & stream, float sigma, float other_si
             gate = ggml_repeat_4d(g.ctx(), gate, width, 1, n, 1);
         g.keep(ggml_concat(g.ctx(), as_rows(g, rows, width), gate, 1), way.cross_rows.tensor);
     }
-    g.keep(g.tap(prefix + "patchify_proj", w.patchify_proj(g, z)), way.x.tensor);
+    Tensor x = g.tap(prefix + "patchify_proj", w.patchify_proj(g, z));
+    if (w.keyframes_abs_pos_embedding && !stream.single_frames.empty()) {
+        Tensor marks = g.input(GGML_TYPE_F32, {1, way.tokens, 1, 1}, stream.single_frames.data());
+        Tensor embedding = ggml_repeat(g.ctx(), w.keyframes_abs_pos_embedding, x);
+        x = add(g, x, ggml_mul(g.ctx(), embedding, marks));
+    }
+    g.keep(x, way.x.tensor);
     g.run();
 }
 

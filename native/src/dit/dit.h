@@ -14,12 +14,25 @@
 
 namespace ltx2 {
 
+// From the text's rows to those that the blocks look at: GELU (tanh form) between two linears.
+struct CaptionProjection {
+    Linear linear_1, linear_2;
+
+    CaptionProjection(const Weights & w, int64_t channels, int64_t width)
+        : linear_1(w / "linear_1", channels, width), linear_2(w / "linear_2", width, width) {}
+    Tensor operator()(Graph & g, Tensor text) const {
+        return linear_2(g, linear_1(g, text, /*with_gelu=*/true));
+    }
+};
+
 // What the transformer has for one modality outside its blocks.
 struct DitStream {
     Linear patchify_proj;
+    std::optional<CaptionProjection> caption_projection;
     AdaLayerNormSingle adaln_single;
     std::optional<AdaLayerNormSingle> prompt_adaln_single;
     Tensor scale_shift_table;
+    Tensor keyframes_abs_pos_embedding = nullptr; // [width], where the model has one
     Linear proj_out;
     // For the attention between modalities: its rows, and the gate of what it takes over.
     std::optional<AdaLayerNormSingle> cross_rows, cross_gate;
@@ -92,6 +105,7 @@ private:
     };
     Way way_of(const DitInput & input, size_t which) const;
     Kept keep(Shape ne, const float * values) const;
+    Kept keep_text(const Way & way, const TextFeatures & text) const;
     void keep_angles(Way & way, const std::vector<Position> & positions, bool cross) const;
     void begin(Way & way, const Stream & stream, float sigma, float other_sigma,
                const Progress & progress);

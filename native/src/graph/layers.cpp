@@ -98,7 +98,8 @@ Tensor Attention::values_only(Graph & g, Tensor x) const {
     return to_out(g, to_gate_logits ? gate_heads(g, v, (*to_gate_logits)(g, x)) : v);
 }
 
-FeedForward::FeedForward(const Weights & w, int64_t width, int64_t hidden)
-    : proj(w / "net.0.proj", width, hidden), out(w / "net.2", hidden, width) {}
+FeedForward::FeedForward(const Weights & w, int64_t width, int64_t hidden, bool with_bias)
+    : proj(w / "net.0.proj", width, hidden, with_bias), out(w / "net.2", hidden, width, with_bias) {
+}
 
 } // namespace ltx2

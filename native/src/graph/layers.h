@@ -6,6 +6,7 @@
 #include "graph/weights.h"
 
 #include <optional>
+#include <type_traits>
 
 namespace ltx2 {
 
@@ -38,13 +39,17 @@ struct Linear {
                       bool for_attention = false) const;
 };
 
-// The layers `w`.0 to `w`.(c.layers - 1), and no more: MODEL where the file has a further one.
+// The layers `w`.0 to `w`.(c.layers - 1), and no more: MODEL where the file has a further one. Each
+// is told its number, where they differ.
 template <class Layer, class Sizes>
 std::vector<Layer> all_layers(const Weights & w, const Sizes & c) {
     std::vector<Layer> layers;
     for (int i = 0; i < c.layers; ++i) {
         w.begin_layer();
-        layers.emplace_back(w / i, c);
+        if constexpr (std::is_constructible_v<Layer, Weights, const Sizes &, size_t>)
+            layers.emplace_back(w / i, c, static_cast<size_t>(i));
+        else
+            layers.emplace_back(w / i, c);
     }
     w.begin_layer(); // what is no layer
     w.end(c.layers);
@@ -88,11 +93,11 @@ struct Attention {
     Tensor values_only(Graph & g, Tensor x) const;
 };
 
-// GELU (tanh form) between two linears with biases: net.0.proj, net.2.
+// GELU (tanh form) between two linears: net.0.proj, net.2.
 struct FeedForward {
     Linear proj, out;
 
-    FeedForward(const Weights & w, int64_t width, int64_t hidden);
+    FeedForward(const Weights & w, int64_t width, int64_t hidden, bool with_bias = true);
     Tensor operator()(Graph & g, Tensor x) const { return out(g, proj(g, x, /*with_gelu=*/true)); }
 };
 

@@ -170,6 +170,15 @@ static Tensor widened(Nodes & g, Tensor t, int64_t head_dim) {
     return ggml_concat(g.ctx(), t, zeros, 0);
 }
 
+// Of heads of more values than the kernels of all backends have, which are Gemma 4's: all scores at
+// once, 16 million of a text of 1024 tokens. q, k and v [head_dim, tokens, heads].
+static Tensor attend_at_once(Nodes & g, const AttentionCall & call, Tensor q, Tensor k, Tensor v) {
+    Tensor scores = product(g, ggml_cont(g.ctx(), k), ggml_cont(g.ctx(), q));
+    scores = ggml_soft_max_ext(g.ctx(), scores, mask_of(g, call), call.scale, 0.0f);
+    Tensor out = product(g, ggml_cont(g.ctx(), ggml_permute(g.ctx(), v, 1, 0, 2, 3)), scores);
+    return ggml_cont(g.ctx(), ggml_permute(g.ctx(), out, 0, 2, 1, 3));
+}
+
 Tensor attend(Nodes & g, const AttentionCall & call, Tensor q, Tensor k, Tensor v, ggml_type kv,
               int64_t width) {
     const auto heads_outside = [&](Tensor t) {
@@ -177,8 +186,13 @@ Tensor attend(Nodes & g, const AttentionCall & call, Tensor q, Tensor k, Tensor 
     };
     const auto stored = [&](Tensor t) { return t->type == kv ? t : ggml_cast(g.ctx(), t, kv); };
     q = heads_outside(q), k = stored(heads_outside(k)), v = stored(heads_outside(v));
-    Tensor out = ggml_flash_attn_ext(g.ctx(), q, k, v, mask_of(g, call), call.scale, 0.0f, 0.0f);
-    ggml_flash_attn_ext_set_prec(out, GGML_PREC_F32);
+    Tensor out;
+    if (call.head_dim > 256) {
+        out = attend_at_once(g, call, q, k, v);
+    } else {
+        out = ggml_flash_attn_ext(g.ctx(), q, k, v, mask_of(g, call), call.scale, 0.0f, 0.0f);
+        ggml_flash_attn_ext_set_prec(out, GGML_PREC_F32);
+    }
     if (out->ne[0] > call.head_dim)
         out = ggml_cont(g.ctx(), ggml_view_3d(g.ctx(), out, call.head_dim, out->ne[1], out->ne[2],
                                               out->nb[1], out->nb[2], 0));

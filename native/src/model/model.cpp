@@ -1,8 +1,6 @@
 #include "model/model.h"
 
 #include "base/log.h"
-#include "model/builtin/ltx_2_3.h"
-
 #include <algorithm>
 
 namespace ltx2 {
@@ -44,6 +42,31 @@ void Model::need_all() const {
             missing.push_back(&row);
     if (!missing.empty())
         fail_missing(missing);
+}
+
+const Part * Model::leader() const {
+    for (const auto & [id, part] : parts_)
+        if (part.row->leads)
+            return &part;
+    return nullptr;
+}
+
+const Generation & Model::generation() const {
+    Generations left = any_generation;
+    if (const Part * part = leader())
+        return newest(part->generations);
+    for (const auto & [id, part] : parts_)
+        left = left & part.generations ? left & part.generations : left;
+    return newest(left & ltx_2_3 ? ltx_2_3 : left);
+}
+
+void Model::check_generations() const {
+    const Part * first = leader();
+    for (const auto & [id, part] : parts_)
+        if (first && part.row->is_loaded() && !(part.generations & generation().bit))
+            fail(LTX2_STATUS_MODEL, "%s: its %s is of %s, and the %s of %s of %s; give them of one",
+                 part.file->path.c_str(), part.row->title, names_of(part.generations).c_str(),
+                 first->row->title, first->file->path.c_str(), generation().name);
 }
 
 void Model::check_unchanged() const {
@@ -188,6 +211,7 @@ void Model::claim(Found & found, const Contents & all, const FileSet & set,
     part.whole = set.paths.size() > 1 ? folder_of(file.path) : file.path;
     part.tensors = std::move(found.tensors);
     part.architecture = std::move(found.architecture);
+    part.generations = found.generations;
 }
 
 // ---- adapters
@@ -229,10 +253,18 @@ void Model::set_strengths(float distilled, float others) {
 
 // ---- what files state
 
+// A video VAE may be of another generation than its transformer, and state the whole config of
+// that.
+static bool speaks_for(const TensorFile & file, const Generation & generation) {
+    const std::optional<Json> version = file.metadata.find("model_version");
+    return !version || version->kind() != Json::Kind::string ||
+           generation_of(std::string(version->string(""))) == generation.bit;
+}
+
 // A group is taken from the part's own file, else from that of the first part that states it, else
-// from the table of LTX-2.3.
+// from what is usual of its generation.
 void Model::read_configs() {
-    const Json table = Json::parse(ltx23_config, "the built-in config of LTX-2.3");
+    const Json table = usual_config(generation());
     const auto state = [&](Part & part, const char * group, const TensorFile & file) {
         const std::optional<Json> value = stated_[&file].find(group);
         if (!value || value->kind() == Json::Kind::null)
@@ -246,15 +278,16 @@ void Model::read_configs() {
             bool found = state(part, group, *part.file);
             const bool own = std::string_view(group) == "sampling"; // no other file speaks for it
             for (const PartRow & row : part_rows())
-                if (const Part * other = find(row.id); other && !found && !own)
+                if (const Part * other = find(row.id);
+                    other && !found && !own && speaks_for(*other->file, generation()))
                     found = state(part, group, *other->file);
             const std::optional<Json> usual = table.find(group);
             if (found || !usual)
                 continue;
             part.config.set(group, *usual);
             part.config_paths[group] = part.file->path;
-            log(Level::info, "%s: states no config of its %s; LTX-2.3's is taken",
-                part.file->path.c_str(), part.row->title);
+            log(Level::info, "%s: states no config of its %s; %s's is taken",
+                part.file->path.c_str(), part.row->title, generation().name);
         }
 }
 

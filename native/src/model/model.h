@@ -19,8 +19,9 @@ struct Part {
     std::map<std::string, std::string, std::less<>>
         config_paths; // by group: the file that states it
     Index tensors;
-    std::string architecture; // "gemma3", of a part that has several kinds
-    LowRanks adapters;        // what is added to its matrices
+    std::string architecture;                 // "gemma3", of a part that has several kinds
+    Generations generations = any_generation; // that it can be of
+    LowRanks adapters;                        // what is added to its matrices
 
     Config group(const char * name) const { // of the config, empty where it is not stated
         const auto path = config_paths.find(name);
@@ -34,7 +35,7 @@ public:
     // Files, or folders of them: a folder stands for its *.gguf and *.safetensors files and for
     // those of the folders inside it. Each file says what it holds. Any parts will do; what a
     // folder holds besides is skipped and logged. Errors: MODEL naming the file: one that was asked
-    // for cannot be read or is no part of LTX-2.3, or two hold the same part.
+    // for cannot be read or is no part of LTX-2, or two hold the same part.
     // `adapters` are files of them, and how strongly each counts; which may change with time.
     explicit Model(const std::vector<std::string> & paths,
                    const std::vector<Adapter> & adapters = {});
@@ -42,6 +43,9 @@ public:
     const Part * find(std::string_view id) const;
     const Part & need(std::string_view id) const; // MODEL: what is missing and where to get it
     void need_all() const;                        // the same of all parts that a video needs
+    // The transformer's; without one, what the others leave open.
+    const Generation & generation() const;
+    void check_generations() const; // that all parts can be of it. MODEL
     // Those that a part of it is read from, and those of adapters.
     const std::list<TensorFile> & files() const { return files_; }
     const std::list<Adapter> & adapters() const { return adapters_; }
@@ -58,6 +62,7 @@ private:
     };
     void add(const FileSet & set);
     void skip(const FileSet & set, const std::string & why, bool stranger, bool refused);
+    const Part * leader() const;
     void claim(Found & found, const Contents & all, const FileSet & set, const TensorFile & file);
     void read_configs();
     void add_adapter(Adapter & adapter);

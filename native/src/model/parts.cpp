@@ -3,9 +3,8 @@
 namespace ltx2 {
 
 static const char * const checkpoint =
-    "an LTX-2.3 checkpoint: the official .safetensors, or the .gguf `ltx2 convert` makes of it";
-static const char * const ltx_2_0 = "LTX-2.0 or older";
-static const char * const ltx_2_5 = "LTX-2.5";
+    "an LTX-2 checkpoint: the official .safetensors, or the .gguf `ltx2 convert` makes of it";
+static const char * const older = "LTX-Video, older than LTX-2";
 
 static PartRow text_encoder() {
     PartRow row{"text_encoder", "text encoder", Need::always, 2};
@@ -13,10 +12,14 @@ static PartRow text_encoder() {
                  {"blk.#.attn_k_norm.weight", "H"},
                  {"blk.#.ffn_norm.weight", "D"},
                  {"blk.#.post_ffw_norm.weight", "D"}};
-    row.source = "Gemma 3 12B: a .gguf, or its Hugging Face folder";
-    row.architectures = {"gemma3", "gemma3_text"};
-    row.others = {{{"blk.#.layer_output_scale.weight", ""}, false, "Gemma 4, LTX-2.5's"},
-                  {{"blk.#.post_ffw_norm.weight", ""}, true, "another language model"},
+    row.source = "Gemma 3 12B, for LTX-2.5 its own Gemma 4: a .gguf, or a Hugging Face folder";
+    row.architectures = {"gemma3",      "gemma3_text",    "gemma4",
+                         "gemma4_text", "gemma4_unified", "gemma4_unified_text"};
+    row.marks = {{{"blk.#.layer_output_scale.weight", ""}, false, ltx_2_5},
+                 {{"blk.#.post_ffw_norm.weight", ""}, false, ltx_2_0 | ltx_2_3}};
+    row.shared = {ltx_2_0 | ltx_2_3, ltx_2_5};
+    row.trained_together = true;
+    row.others = {{{"blk.#.post_ffw_norm.weight", ""}, true, "another language model"},
                   {{"blk.#.attn_q_norm.weight", ""}, true, "Gemma 2"}};
     row.namings = {
         {{""}, "", {{"token_embd.weight"}, {"output_norm.weight"}, {"blk.#.*"}}}, // llama.cpp's
@@ -38,6 +41,7 @@ static PartRow text_encoder() {
           {"layers.#.mlp.down_proj.weight", "blk.#.ffn_down.weight"},
           {"layers.#.post_feedforward_layernorm.weight", "blk.#.post_ffw_norm.weight", 1},
           {"layers.#.layer_scalar", "blk.#.layer_output_scale.weight"}}}};
+    row.adds_nothing = "blk.#.layer_output_scale.weight"; // Gemma 4's norms are stored whole
     row.measures = {{"layers", "blk.#.attn_q_norm.weight", -1},
                     {"width", "output_norm.weight", 0},
                     {"vocabulary", "token_embd.weight", 0}};
@@ -54,10 +58,17 @@ static PartRow projection() {
     row.namings = {{{"text_embedding_projection.", ""},
                     "text_embedding_projection.",
                     {{"video_aggregate_embed.*"}, {"aggregate_embed.*"}}}};
-    row.others = {{{"text_embedding_projection.aggregate_embed.weight", ""}, false, ltx_2_0}};
-    row.sizes = {{"text_embedding_projection.video_aggregate_embed.bias", "4096"}};
+    row.marks = {
+        {{"text_embedding_projection.aggregate_embed.weight", ""}, false, ltx_2_0},
+        {{"text_embedding_projection.video_aggregate_embed.weight", ""}, false, ltx_2_3 | ltx_2_5}};
+    row.trained_together = true;
+    row.sizes = {
+        {{"text_embedding_projection.aggregate_embed.weight", "3840 ?"}, ltx_2_0},
+        {{"text_embedding_projection.video_aggregate_embed.bias", "4096"}, ltx_2_3 | ltx_2_5}};
     row.measures = {{"width", "text_embedding_projection.video_aggregate_embed.weight", 0},
-                    {"inputs", "text_embedding_projection.video_aggregate_embed.weight", 1}};
+                    {"inputs", "text_embedding_projection.video_aggregate_embed.weight", 1},
+                    {"width", "text_embedding_projection.aggregate_embed.weight", 0},
+                    {"inputs", "text_embedding_projection.aggregate_embed.weight", 1}};
     return row;
 }
 
@@ -78,8 +89,11 @@ static PartRow connector() {
           "video_embeddings_connector.", "embeddings_connector."},
          "video_embeddings_connector.",
          {{"learnable_registers"}, {"transformer_1d_blocks.#.*"}}}};
-    row.others = {{{"video_embeddings_connector.learnable_registers", "? 3840"}, false, ltx_2_0}};
-    row.sizes = {{"video_embeddings_connector.learnable_registers", "128 4096"}};
+    row.marks = {{{"video_embeddings_connector.learnable_registers", "? 3840"}, false, ltx_2_0}};
+    row.trained_together = true;
+    row.sizes = {
+        {{"video_embeddings_connector.learnable_registers", "128 3840"}, ltx_2_0},
+        {{"video_embeddings_connector.learnable_registers", "128 4096"}, ltx_2_3 | ltx_2_5}};
     row.measures = {
         {"blocks", "video_embeddings_connector.transformer_1d_blocks.#.attn1.q_norm.weight", -1},
         {"width", "video_embeddings_connector.learnable_registers", 1},
@@ -95,6 +109,7 @@ static PartRow dit() {
                  {"adaln_single.linear.bias", "9D"},
                  {"prompt_adaln_single.linear.bias", "2D"},
                  {"transformer_blocks.#.scale_shift_table", "9 D"},
+                 {"transformer_blocks.#.scale_shift_table", "6 D"},
                  {"transformer_blocks.#.attn1.q_norm.weight", "D"}};
     row.source = checkpoint;
     row.prefix = "model.diffusion_model.";
@@ -113,11 +128,14 @@ static PartRow dit() {
                      {"transformer_blocks.#.ff.*"},
                      {"transformer_blocks.#.scale_shift_table"},
                      {"transformer_blocks.#.prompt_scale_shift_table"}}}};
-    row.others = {{{"keyframes_abs_pos_embedding", ""}, false, ltx_2_5},
-                  {{"transformer_blocks.#.ff.net.0.proj.bias", ""}, true, ltx_2_5},
-                  {{"caption_projection.linear_1.weight", ""}, false, ltx_2_0},
-                  {{"transformer_blocks.#.scale_shift_table", "6 ?"}, false, ltx_2_0}};
-    row.sizes = {{"scale_shift_table", "2 4096"}, {"proj_out.bias", "128"}};
+    row.others = {{{"caption_projection.linear_1.weight", "? 4096"}, false, older}};
+    row.marks = {{{"keyframes_abs_pos_embedding", ""}, false, ltx_2_5},
+                 {{"transformer_blocks.#.ff.net.0.proj.bias", ""}, true, ltx_2_5},
+                 {{"caption_projection.linear_1.weight", ""}, false, ltx_2_0},
+                 {{"transformer_blocks.#.scale_shift_table", "6 ?"}, false, ltx_2_0},
+                 {{"scale_shift_table", ""}, false, ltx_2_3}};
+    row.trained_together = row.leads = true;
+    row.sizes = {{{"scale_shift_table", "2 4096"}}, {{"proj_out.bias", "128"}}};
     row.measures = {{"blocks", "transformer_blocks.#.scale_shift_table", -1},
                     {"width", "scale_shift_table", 1},
                     {"heads", "transformer_blocks.#.attn1.to_gate_logits.bias", 0},
@@ -139,11 +157,18 @@ static PartRow video_vae() {
                      {"decoder.*"},
                      {"per_channel_statistics.mean-of-means"},
                      {"per_channel_statistics.std-of-means"}}}};
-    row.others = {{{"vae.decoder.last_time_embedder.*", ""}, false, ltx_2_0},
-                  {{"vae.decoder.up_blocks.3.conv.conv.bias", "2048"}, false, ltx_2_0}};
-    row.sizes = {{"vae.encoder.down_blocks.8.res_blocks.0.conv1.conv.bias", "1024"},
-                 {"vae.decoder.conv_in.conv.bias", "1024"},
-                 {"vae.decoder.up_blocks.7.conv.conv.bias", "512"}};
+    row.others = {{{"vae.decoder.last_time_embedder.*", ""}, false, older}};
+    row.marks = {{{"vae.decoder.up_blocks.3.conv.conv.bias", "2048"}, false, ltx_2_0},
+                 {{"vae.decoder.up_blocks.7.conv.conv.bias", ""}, false, ltx_2_3 | ltx_2_5},
+                 {{"vae.decoder.det_stages.*", ""}, false, ltx_2_3 | ltx_2_5}};
+    row.shared = {ltx_2_0, ltx_2_3 | ltx_2_5}; // whose latents are the same
+    row.sizes = {
+        {{"vae.encoder.down_blocks.8.res_blocks.0.conv1.conv.bias", "2048"}, ltx_2_0},
+        {{"vae.encoder.down_blocks.8.res_blocks.0.conv1.conv.bias", "1024"}, ltx_2_3 | ltx_2_5},
+        {{"vae.decoder.conv_in.conv.bias", "1024"}},
+        {{"vae.decoder.conv_in.bias", "2048"}, ltx_2_3 | ltx_2_5}, // that denoises
+        {{"vae.decoder.up_blocks.5.conv.conv.bias", "1024"}, ltx_2_0},
+        {{"vae.decoder.up_blocks.7.conv.conv.bias", "512"}, ltx_2_3 | ltx_2_5}};
     row.measures = {{"channels", "vae.per_channel_statistics.mean-of-means", 0},
                     {"denoising_blocks", "vae.decoder.diff_blocks.#.norm1.weight", -1}};
     return row;
@@ -173,6 +198,7 @@ static PartRow audio_projection() {
     row.namings = {{{"text_embedding_projection.", ""},
                     "text_embedding_projection.",
                     {{"audio_aggregate_embed.*"}}}};
+    row.trained_together = true;
     row.measures = {{"width", "text_embedding_projection.audio_aggregate_embed.weight", 0},
                     {"inputs", "text_embedding_projection.audio_aggregate_embed.weight", 1}};
     return row;
@@ -186,6 +212,7 @@ static PartRow audio_connector() {
                  {"audio_embeddings_connector.transformer_1d_blocks.#.ff.net.0.proj.bias", "4D"}};
     row.prefix = "model.diffusion_model.";
     row.belongs_to = "audio_dit";
+    row.trained_together = true;
     row.namings = {{{"model.diffusion_model.audio_embeddings_connector.",
                      "diffusion_model.audio_embeddings_connector.", "audio_embeddings_connector."},
                     "audio_embeddings_connector.",
@@ -205,6 +232,7 @@ static PartRow audio_dit() {
                  {"audio_adaln_single.linear.bias", "9D"},
                  {"audio_prompt_adaln_single.linear.bias", "2D"},
                  {"transformer_blocks.#.audio_scale_shift_table", "9 D"},
+                 {"transformer_blocks.#.audio_scale_shift_table", "6 D"},
                  {"transformer_blocks.#.scale_shift_table_a2v_ca_audio", "5 D"},
                  {"transformer_blocks.#.audio_attn1.q_norm.weight", "D"}};
     row.prefix = "model.diffusion_model.";
@@ -219,6 +247,9 @@ static PartRow audio_dit() {
                      {"av_ca_*"},
                      {"transformer_blocks.#.*audio*"},
                      {"transformer_blocks.#.*a2v*"}}}};
+    row.marks = {{{"audio_caption_projection.linear_1.weight", ""}, false, ltx_2_0},
+                 {{"transformer_blocks.#.audio_scale_shift_table", "6 ?"}, false, ltx_2_0}};
+    row.trained_together = true;
     row.measures = {{"blocks", "transformer_blocks.#.audio_scale_shift_table", -1},
                     {"width", "audio_scale_shift_table", 1},
                     {"channels", "audio_proj_out.bias", 0}};
@@ -232,7 +263,8 @@ static PartRow upsampler() {
                  {"final_conv.bias", "C"},
                  {"res_blocks.#.conv1.bias", "M"},
                  {"post_upsample_res_blocks.#.conv1.bias", "M"}};
-    row.source = "a latent upsampler of LTX-2.3";
+    row.source = "a latent upsampler of the same generation";
+    row.shared = {ltx_2_0, ltx_2_3 | ltx_2_5};
     row.namings = {{{""},
                     "",
                     {{"initial_conv.*"},
@@ -261,6 +293,7 @@ static PartRow audio_vae() {
                      {"decoder.*"},
                      {"per_channel_statistics.mean-of-means"},
                      {"per_channel_statistics.std-of-means"}}}};
+    row.shared = {ltx_2_0, ltx_2_3 | ltx_2_5};
     row.measures = {{"width", "audio_vae.encoder.conv_in.conv.bias", 0},
                     {"channels", "audio_vae.per_channel_statistics.mean-of-means", 0}};
     row.sound = true;
@@ -278,6 +311,7 @@ static PartRow vocoder() {
     row.source = checkpoint;
     row.groups = {"vocoder"};
     row.namings = {{{"vocoder."}, "vocoder.", {{"*"}}}};
+    row.shared = {any_generation}; // spectrograms are the same
     row.measures = {{"width", "vocoder.vocoder.conv_pre.bias", 0},
                     {"width", "vocoder.conv_pre.bias", 0},
                     {"extension", "vocoder.bwe_generator.conv_pre.bias", 0}};

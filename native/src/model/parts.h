@@ -6,6 +6,8 @@
 // or "?" for any size; "" is any shape.
 #pragma once
 
+#include "model/builtin/generations.h"
+
 #include <cstddef>
 #include <vector>
 
@@ -36,11 +38,24 @@ struct Naming {
     std::vector<Name> names;
 };
 
-// Another member of the family: what it has, or lacks where our model has it.
+// Another model that is much like ours: what it has, or lacks where ours has it.
 struct Other {
     Sign sign;
     bool lacks;
     const char * what; // it is
+};
+
+// The same of the generations that are ours: those whose part it is then.
+struct Mark {
+    Sign sign;
+    bool lacks;
+    Generations generations;
+};
+
+// A side of a tensor in the official files of these generations.
+struct Size {
+    Sign sign;
+    Generations generations = any_generation;
 };
 
 // A size that `info` prints: a side of a tensor, official, or with side -1 how many `#` counts up
@@ -64,8 +79,15 @@ struct PartRow {
     const char * refusal = nullptr;        // never: what a file that was asked for is refused with
     std::vector<const char *> groups = {}; // of a checkpoint's config that are about it
     std::vector<Naming> namings = {};
+    const char * adds_nothing = nullptr; // an official name: where it is, nothing is `added`
     std::vector<Other> others = {};
-    std::vector<Sign> sizes = {}; // LTX-2.3's, where a file does not state its model_version
+    std::vector<Mark> marks = {}; // the first that holds tells its generations
+    // Generations that have it in common, where no mark tells apart more.
+    std::vector<Generations> shared = {ltx_2_0, ltx_2_3, ltx_2_5};
+    // Trained with the transformer: what of these one file holds is of one generation.
+    bool trained_together = false;
+    bool leads = false;           // a model is of this part's generation
+    std::vector<Size> sizes = {}; // official, where a file does not state its model_version
     // Which general.architecture or model_type may be stated; empty: any.
     std::vector<const char *> architectures = {};
 

@@ -177,7 +177,7 @@ static int count_signs(const std::vector<Sign> & signs, const Tensors & tensors)
         }));
 }
 
-// ---- is it LTX-2.3's, and can it be computed with
+// ---- is it one of ours, and can it be computed with
 
 static std::string text_of(const TensorFile & file, const char * key) {
     const std::optional<Json> value = file.metadata.find(key);
@@ -188,11 +188,16 @@ static std::string architecture_of(const TensorFile & file) {
     const std::string config = next_to(file.path, "config.json");
     if (file.is_gguf())
         return text_of(file, "general.architecture");
-    if (file.find("spiece_model") || !exists(config)) // what there is to say is in the file itself
+    const auto model_type = [](const Json & json, const std::string & what) {
+        const std::optional<Json> kind = json.find("model_type");
+        return kind ? std::string(kind->string(what + ": model_type")) : "none";
+    };
+    if (const std::string own = text_of(file, "gemma_config"); !own.empty())
+        return model_type(Json::parse(own, file.path + ": gemma_config"), "gemma_config");
+    // what there is to say is in the file itself
+    if (file.find("spiece_model") || file.find("tokenizer_json") || !exists(config))
         return "";
-    const Json json = read_json(config);
-    const std::optional<Json> kind = json.find("model_type");
-    return kind ? std::string(kind->string(config + ": model_type")) : "none";
+    return model_type(read_json(config), config);
 }
 
 static std::string other_version(Found & found, const Files &) {
@@ -216,13 +221,23 @@ static std::string other_architecture(Found & found, const Files & files) {
                  shown(found.architecture).c_str(), found.row->source);
 }
 
+// Whether half of the sizes are those of this generation.
+static bool has_sizes_of(const Generation & generation, const Found & found) {
+    std::vector<Sign> sizes;
+    for (const Size & size : found.row->sizes)
+        if (size.generations & generation.bit)
+            sizes.push_back(size.sign);
+    return count_signs(sizes, found.tensors) * 2 >= static_cast<int>(sizes.size());
+}
+
 static std::string other_sizes(Found & found, const Files & files) {
-    const auto & sizes = found.row->sizes;
-    const bool few = count_signs(sizes, found.tensors) * 2 < static_cast<int>(sizes.size());
-    if (!few || !text_of(*files.front(), "model_version").empty())
+    for (const Generation & generation : generations())
+        if (generation.bit & found.generations && has_sizes_of(generation, found))
+            return "";
+    if (!text_of(*files.front(), "model_version").empty())
         return "";
-    return words("its %s has other sizes than LTX-2.3's, and it states no model_version; give %s",
-                 found.row->title, found.row->source);
+    return words("its %s has other sizes than that of %s, and it states no model_version; give %s",
+                 found.row->title, names_of(found.generations).c_str(), found.row->source);
 }
 
 static std::string wrong_coding(Found & found, const Files & files) {
@@ -261,8 +276,9 @@ static std::string parts_problem(std::vector<Found> & parts, const Files & files
 static std::string file_problem(const Files & files) {
     const TensorFile & file = *files.front();
     const std::string version = text_of(file, "model_version");
-    if (!version.empty() && version.compare(0, 3, "2.3") != 0)
-        return words("states model_version %s; LTX-2.3 is supported", shown(version).c_str());
+    if (!version.empty() && !generation_of(version))
+        return words("states model_version %s; %s is supported", shown(version).c_str(),
+                     names_of(any_generation).c_str());
     const std::optional<Json> stated = file.metadata.find("split.count"); // llama.cpp's
     const int64_t count = stated ? stated->integer(file.path + ": split.count") : 0;
     if (count > 1 && count != static_cast<int64_t>(files.size()))
@@ -270,6 +286,43 @@ static std::string file_problem(const Files & files) {
             "is one of %lld parts; give them in one folder, named NAME-00001-of-%05lld.gguf",
             static_cast<long long>(count), static_cast<long long>(count));
     return "";
+}
+
+// Which generations each part can be of: its own tensors tell, then what it was trained with, then
+// what the file states. The problem, where those do not fit together.
+static std::string tell_generations(std::vector<Found> & parts, const Files & files) {
+    std::string problem;
+    Generations common = any_generation;
+    const Found * first = nullptr; // that left so few
+    for (Found & found : parts) {
+        const auto & marks = found.row->marks;
+        const auto mark = std::find_if(marks.begin(), marks.end(), [&](const Mark & m) {
+            return holds(m.sign, found.tensors) != m.lacks;
+        });
+        if (mark != marks.end())
+            found.generations = mark->generations;
+        if (!found.row->trained_together)
+            continue;
+        const Generations left = common & found.generations;
+        if (!left && problem.empty())
+            problem = words("its %s is of %s, and its %s of %s; give them of one",
+                            first->row->title, names_of(common).c_str(), found.row->title,
+                            names_of(found.generations).c_str());
+        if (left && left != common) {
+            common = left;
+            first = &found;
+        }
+    }
+    const Generations stated = generation_of(text_of(*files.front(), "model_version"));
+    common = common & stated ? common & stated : common;
+    for (Found & found : parts) {
+        const Generations left = found.generations & common;
+        const Generations one = left ? left : found.generations;
+        found.generations = 0;
+        for (const Generations alike : found.row->shared)
+            found.generations |= alike & one ? alike : 0;
+    }
+    return problem;
 }
 
 // Where no part is needed: what the file is instead.
@@ -283,7 +336,7 @@ static void say_what_it_is(Contents & contents) {
         titles += (titles.empty() ? "" : ", ") + std::string(found.row->title);
     }
     contents.refused = titles.empty();
-    contents.problem = titles.empty() ? "holds no part of LTX-2.3 that is known"
+    contents.problem = titles.empty() ? "holds no part of LTX-2 that is known"
                                       : "holds nothing that is used (" + titles + ")";
 }
 
@@ -308,6 +361,9 @@ Contents recognise(const std::vector<const TensorFile *> & files) {
         const bool loaded = row.is_loaded();
         std::string again;
         Found found{&row, official_names(row, files, again), ""};
+        if (row.adds_nothing && find(row.adds_nothing, found.tensors))
+            for (auto & [name, source] : found.tensors)
+                source.added = 0;
         const int signs =
             loaded ? count_signs(row.signs, found.tensors) : count_signs(row.signs, files);
         if (signs < row.enough)
@@ -322,8 +378,11 @@ Contents recognise(const std::vector<const TensorFile *> & files) {
         return contents;
     }
     contents.problem = file_problem(files);
+    const std::string mixed = tell_generations(contents.parts, files);
     if (contents.problem.empty())
         contents.problem = parts_problem(contents.parts, files);
+    if (contents.problem.empty())
+        contents.problem = mixed;
     if (contents.problem.empty() && !twice.empty())
         contents.problem = "holds tensor " + shown(twice) + " twice";
     return contents;

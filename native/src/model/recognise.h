@@ -29,11 +29,12 @@ struct Found {
     const PartRow * row;
     Index tensors;            // of a part that is needed, or can be kept
     std::string architecture; // of a part that has several kinds, as its file states it
+    Generations generations = any_generation; // that it can be of
 };
 
 struct Contents {
     std::vector<Found> parts; // in the table's order
-    // Why nothing of it can be used, empty if it can: "is LTX-2.5, which is not supported; ...".
+    // Why nothing of it can be used, empty if it can: "is Gemma 2, which is not supported; ...".
     std::string problem;
     bool refused = true; // where the caller named the file: false if it is merely of no use
 };

@@ -19,7 +19,10 @@ struct Stream {
     std::vector<float> mask;           // [tokens]: 1 generate, 0 given
     std::vector<Position> positions;   // [tokens]
     std::vector<TokenGroup> groups;    // of the tokens; none: all see all
-    std::vector<float> memory;         // what the sampler carries from step to step, or empty
+    // [tokens]: 1 where a token to be made stands for one frame alone, as the video's first do,
+    // else 0; or empty: none are told apart.
+    std::vector<float> single_frames;
+    std::vector<float> memory; // what the sampler carries from step to step, or empty
 
     int64_t tokens() const { return static_cast<int64_t>(mask.size()); }
     bool is_given() const { // whole

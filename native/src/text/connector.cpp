@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 namespace ltx2 {
 
@@ -17,8 +18,11 @@ ConnectorConfig::ConnectorConfig(const Part & part, const std::string & prefix) 
     const std::string head_count = prefix + "connector_num_attention_heads";
     const std::string head_size = prefix + "connector_attention_head_dim";
     layers = c.integer("connector_num_layers", 2, 1, 256);
-    heads = c.integer(head_count.c_str(), 30, 1, 256);
-    head_dim = c.integer(head_size.c_str(), 128, 2, 1024);
+    // Unless it is stated, the sound's is as the video's.
+    heads = c.integer("connector_num_attention_heads", 30, 1, 256);
+    heads = c.integer(head_count.c_str(), heads, 1, 256);
+    head_dim = c.integer("connector_attention_head_dim", 128, 2, 1024);
+    head_dim = c.integer(head_size.c_str(), head_dim, 2, 1024);
     text_length = c.integer("connector_text_length", 1024, 1, 16384);
     const std::vector<double> range = c.numbers("connector_positional_embedding_max_pos", {1});
     if (range.size() != 1 || !(range[0] > 0))
@@ -48,18 +52,37 @@ AudioConnector::AudioConnector(const Model & model, Device & device)
                 {part, projection_part, "audio_embeddings_connector",
                  "text_embedding_projection.audio_aggregate_embed", "audio_"}) {}
 
+static constexpr char shared_projection[] = "text_embedding_projection.aggregate_embed";
+
+static bool is_shared_in(const Part * part) {
+    return part && part->tensors.count(shared_projection + std::string(".weight"));
+}
+
+bool AudioConnector::has_projection(const Model & model) {
+    return model.find(projection_part) || is_shared_in(model.find(Connector::projection_part));
+}
+
+Connector::Projection::Projection(const Model & model, const Names & names)
+    : part(model.find(Connector::projection_part)), name(shared_projection),
+      is_shared(is_shared_in(part)) {
+    if (!is_shared) {
+        part = &model.need(names.projection_part);
+        name = names.projection;
+    }
+}
+
 Connector::Connector(const Model & model, Device & device, const Names & names)
-    : device_(device), config_(model.need(names.part), names.settings), store_(device),
-      input_(Weights(store_, model.need(names.projection_part), names.projection)
-                 .shape("weight", 2)[1]),
-      aggregate_embed_(Weights(store_, model.need(names.projection_part), names.projection), input_,
-                       config_.width()) {
+    : device_(device), config_(model.need(names.part), names.settings), projection_(model, names),
+      store_(device), input_(Weights(store_, projection(), projection_.name).shape("weight", 2)[1]),
+      aggregate_embed_(Weights(store_, projection(), projection_.name), input_, config_.width(),
+                       /*with_bias=*/!projection_.is_shared) {
     const Part & own = model.need(names.part);
     const Weights w(store_, own, names.blocks);
     const int64_t registers = w.shape("learnable_registers", 2)[0];
     learnable_registers_ = w("learnable_registers", {config_.width(), registers}, As::f32);
     blocks_ = all_layers<ConnectorBlock>(w / "transformer_1d_blocks", config_);
     const Config c = own.group("transformer");
+    c.require_flag("caption_proj_before_connector", !projection_.is_shared, false);
     const char * key = "connector_num_learnable_registers";
     const int most = 16384;
     if (registers > most || c.integer(key, static_cast<int>(registers), 1, most) != registers)
@@ -79,17 +102,45 @@ static Tensor rows_of(Graph & g, Tensor x, int64_t first, int64_t count) {
                         static_cast<size_t>(first) * x->nb[1]);
 }
 
+// Where the projection is shared: each state less its mean, by its range. Here, since no device
+// finds the largest of many values; one state at a time, of 1024 tokens 16 MB.
+Connector::Norms Connector::norms_of(const HiddenStates & in, const Progress & progress) const {
+    Norms norms;
+    if (!projection_.is_shared)
+        return norms;
+    std::vector<float> values(static_cast<size_t>(in.width * in.tokens));
+    for (int i = 0; i < in.states; ++i) {
+        Graph g(device_, progress, 16);
+        g.output(ggml_cont(g.ctx(), in.state(g, i)), values.data());
+        g.run();
+        const auto [least, most] = std::minmax_element(values.begin(), values.end());
+        const double sum = std::accumulate(values.begin(), values.end(), 0.0);
+        norms.shift.push_back(static_cast<float>(-sum / static_cast<double>(values.size())));
+        norms.scale.push_back(8 / (*most - *least + 1e-6f));
+    }
+    return norms;
+}
+
 // Of some tokens, the states of all layers, normed, side by side: feature d of layer l is column
 // d * layers + l of what the projection reads.
-Tensor Connector::features(Graph & g, const HiddenStates & in, int64_t first, int64_t count) const {
+Tensor Connector::features(Graph & g, const HiddenStates & in, const Norms & norms, int64_t first,
+                           int64_t count) const {
     const Tensor all = in.values.tensor;
     Tensor x = ggml_view_3d(g.ctx(), all, in.width, count, in.states, all->nb[1], all->nb[2],
                             static_cast<size_t>(first) * all->nb[1]);
-    x = ggml_reshape_2d(g.ctx(), ggml_cont(g.ctx(), x), in.width, count * in.states);
-    x = normed(g, Norm::rms, x, norm_eps);
-    x = ggml_scale(g.ctx(), x, std::sqrt(static_cast<float>(config_.width()) / float(in.width)));
-    x = ggml_reshape_3d(g.ctx(), x, in.width, count, in.states);
+    if (!projection_.is_shared) {
+        const float scale = std::sqrt(static_cast<float>(config_.width()) / float(in.width));
+        x = ggml_reshape_2d(g.ctx(), ggml_cont(g.ctx(), x), in.width, count * in.states);
+        x = ggml_scale(g.ctx(), normed(g, Norm::rms, x, norm_eps), scale);
+        x = ggml_reshape_3d(g.ctx(), x, in.width, count, in.states);
+    }
     x = ggml_cont(g.ctx(), ggml_permute(g.ctx(), x, 1, 2, 0, 3)); // [states, width, count]
+    if (projection_.is_shared) {
+        const auto row = [&](const std::vector<float> & values) {
+            return g.input(GGML_TYPE_F32, {in.states, 1, 1, 1}, values.data());
+        };
+        x = mul(g, add(g, x, row(norms.shift)), row(norms.scale));
+    }
     x = ggml_reshape_2d(g.ctx(), x, in.states * in.width, count);
     return g.tap("features", aggregate_embed_(g, x));
 }
@@ -106,12 +157,13 @@ static int64_t tokens_at_once(int64_t row, int64_t tokens) {
 // absolute position.
 Kept Connector::filled(const HiddenStates & states, const Progress & progress) const {
     const int64_t length = config_.text_length, registers = learnable_registers_->ne[1];
+    const Norms norms = norms_of(states, progress);
     Kept x = device_.keep(GGML_TYPE_F32, {config_.width(), length, 1, 1});
     int64_t row = 0;
     for (int64_t count = 0; row < states.tokens; row += count) {
         count = tokens_at_once(row, states.tokens);
         Graph g(device_, progress, 64);
-        g.keep(features(g, states, row, count), rows_of(g, x.tensor, row, count));
+        g.keep(features(g, states, norms, row, count), rows_of(g, x.tensor, row, count));
         g.run();
     }
     Graph g(device_, progress);

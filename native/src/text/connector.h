@@ -1,5 +1,5 @@
-// Gemma's hidden states -> the text features the DiT attends to: the feature extractor of 2.3 (RMS
-// per token and layer, one wide linear), then transformer blocks over the text's rows and learned
+// Gemma's hidden states -> the text features the DiT attends to: the feature extractor (each
+// layer's states normed, one wide linear), then transformer blocks over the text's rows and learned
 // registers, which fill what the prompt leaves free.
 #pragma once
 
@@ -14,8 +14,7 @@ struct ConnectorConfig {
     double max_pos;
     bool gated, float64_grid;
 
-    // `prefix`: of the names of what each modality has for itself. MODEL: what LTX-2.3 does not
-    // have.
+    // `prefix`: of the names of what each modality has for itself. MODEL: what no LTX-2 has.
     ConnectorConfig(const Part & part, const std::string & prefix);
     int width() const { return heads * head_dim; }
 };
@@ -37,7 +36,8 @@ public:
     Connector(const Model & model, Device & device) : Connector(model, device, video) {}
 
     const ConnectorConfig & config() const { return config_; }
-    int64_t input() const { return input_; }           // values of all hidden states of a token
+    int64_t input() const { return input_; } // values of all hidden states of a token
+    const Part & projection() const { return *projection_.part; }
     uint64_t weights() const { return store_.size(); } // bytes
     void load(const Progress & progress);              // OUT_OF_MEMORY, CANCELLED
 
@@ -55,11 +55,27 @@ protected:
 
 private:
     static const Names video;
-    Tensor features(Graph & g, const HiddenStates & states, int64_t first, int64_t count) const;
+    // The wide linear. A model has one for each modality, whose tokens are normed one by one, or
+    // one that they share, where all tokens of a layer are normed together.
+    struct Projection {
+        const Part * part;
+        const char * name;
+        bool is_shared;
+
+        Projection(const Model & model, const Names & names);
+    };
+    // By layer, what is added to the values of all tokens, and what they are multiplied with then.
+    struct Norms {
+        std::vector<float> shift, scale;
+    };
+    Norms norms_of(const HiddenStates & states, const Progress & progress) const;
+    Tensor features(Graph & g, const HiddenStates & states, const Norms & norms, int64_t first,
+                    int64_t count) const;
     Kept filled(const HiddenStates & states, const Progress & progress) const;
 
     Device & device_;
     ConnectorConfig config_;
+    Projection projection_;
     Store store_;
     int64_t input_;
     Linear aggregate_embed_;
@@ -74,6 +90,8 @@ public:
     static constexpr const char * projection_part = "audio_projection";
 
     AudioConnector(const Model & model, Device & device);
+    // Its own, or the one that it shares with the video.
+    static bool has_projection(const Model & model);
 };
 
 } // namespace ltx2

@@ -1,6 +1,6 @@
 #include "text/encoder.h"
 
-#include "text/gemma3.h"
+#include "text/gemma.h"
 
 namespace ltx2 {
 
@@ -11,7 +11,7 @@ Tensor HiddenStates::state(Nodes & g, int which) const {
 }
 
 std::unique_ptr<TextEncoder> open_text_encoder(const Model & model, Device & device, bool writes) {
-    return std::make_unique<Gemma3>(model.need(TextEncoder::part), device, writes);
+    return std::make_unique<Gemma>(model.need(TextEncoder::part), device, writes);
 }
 
 } // namespace ltx2

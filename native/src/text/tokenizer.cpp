@@ -52,29 +52,47 @@ void encode_as_text(const TokenizerParts & parts, std::string_view text,
     }
 }
 
-constexpr const char *turn_starts = "<start_of_turn>", *turn_ends = "<end_of_turn>";
+struct TurnTokens {
+    const char *starts, *ends, *thought_starts, *thought_ends;
+};
+constexpr TurnTokens gemma3_turn = {"<start_of_turn>", "<end_of_turn>", nullptr, nullptr};
+constexpr TurnTokens gemma4_turn = {"<|turn>", "<turn|>", "<|channel>", "<channel|>"};
+const TurnTokens & turn_of(const TokenizerParts & parts) {
+    return parts.is_gemma4() ? gemma4_turn : gemma3_turn;
+}
 
 } // namespace
 
 std::vector<int32_t> Tokenizer::encode_turn(std::string_view text) const {
     check_prompt(text);
-    const int32_t starts = parts_->added_token(turn_starts), ends = parts_->added_token(turn_ends);
-    if (starts < 0 || ends < 0)
-        fail(LTX2_STATUS_MODEL,
-             "text encoder: its tokenizer has no %s, so it cannot be asked to enhance a prompt; "
-             "Gemma 3 12B can",
-             starts < 0 ? turn_starts : turn_ends);
+    const TurnTokens & turn = turn_of(*parts_);
+    const auto need = [&](const char * token) {
+        const int32_t id = parts_->added_token(token);
+        if (id < 0)
+            fail(LTX2_STATUS_MODEL,
+                 "text encoder: its tokenizer has no %s, so it cannot be asked to enhance a "
+                 "prompt; Gemma 3 12B can",
+                 token);
+        return id;
+    };
+    const int32_t starts = need(turn.starts), ends = need(turn.ends);
     std::vector<int32_t> out = {parts_->bos, starts};
     encode_as_text(*parts_, "user\n" + std::string(text), out);
     out.push_back(ends);
     encode_as_text(*parts_, "\n", out);
     out.push_back(starts);
     encode_as_text(*parts_, "model\n", out);
+    if (turn.thought_starts) { // that there is none
+        out.push_back(need(turn.thought_starts));
+        encode_as_text(*parts_, "thought\n", out);
+        out.push_back(need(turn.thought_ends));
+    }
     return out;
 }
 
 bool Tokenizer::ends_turn(int32_t token) const {
-    return token == parts_->added_token(turn_ends) || token == parts_->added_token("<eos>");
+    return token == parts_->added_token(turn_of(*parts_).ends) ||
+           token == parts_->added_token("<eos>");
 }
 
 std::string Tokenizer::text(int32_t token) const {
@@ -103,12 +121,14 @@ std::vector<int32_t> Tokenizer::encode(std::string_view text, int max_tokens) co
 
     const size_t enough = static_cast<size_t>(max_tokens);
     std::vector<int32_t> out = {parts_->bos};
-    for (const AddedTokens::Part & part : parts_->added.split(text)) {
+    const std::vector<AddedTokens::Part> split = parts_->added.split(text);
+    for (const AddedTokens::Part & part : split) {
+        const bool typed_bos = &part == &split.front() && part.id == parts_->bos;
         if (out.size() >= enough)
             break;
         if (part.id == AddedTokens::plain)
             encode_plain(*parts_, parts_->normalize(part.text), enough, out);
-        else
+        else if (!typed_bos || !parts_->is_gemma4())
             out.push_back(part.id);
     }
     if (out.size() > enough)
@@ -123,7 +143,7 @@ size_t Tokenizer::size() const { return parts_->size; }
 
 void Tokenizer::check(const Part & part) {
     const TensorFile & file = *part.file;
-    if (file.is_gguf() || file.find("spiece_model") ||
+    if (file.is_gguf() || file.find("tokenizer_json") || file.find("spiece_model") ||
         exists(next_to(file.path, "tokenizer.json")) ||
         exists(next_to(file.path, "tokenizer.model")))
         return;
@@ -133,23 +153,29 @@ void Tokenizer::check(const Part & part) {
          file.path.c_str());
 }
 
-Tokenizer Tokenizer::open(const Part & part, std::vector<ScoredPiece> * pieces) {
+Tokenizer Tokenizer::open(const Part & part, GgufVocabulary * vocabulary) {
     check(part);
     const TensorFile & file = *part.file;
     if (file.is_gguf())
-        return from_gguf(file.metadata, file.path, pieces);
+        return from_gguf(file.metadata, file.path, vocabulary);
+    const auto bytes = [](const TensorInfo & tensor) {
+        return std::string_view(reinterpret_cast<const char *>(tensor.data), tensor.size);
+    };
+    if (const TensorInfo * json = file.find("tokenizer_json")) {
+        const std::string what = file.path + ": tokenizer_json";
+        return from_json(Json::parse(bytes(*json), what), what, vocabulary);
+    }
     if (const TensorInfo * model = file.find("spiece_model"))
-        return from_sentencepiece({reinterpret_cast<const char *>(model->data), model->size},
-                                  file.path, Json(), pieces);
+        return from_sentencepiece(bytes(*model), file.path, Json(), vocabulary);
     const std::string json = next_to(file.path, "tokenizer.json");
     if (exists(json))
-        return from_json(read_json(json), json, pieces);
+        return from_json(read_json(json), json, vocabulary);
     const std::string model = next_to(file.path, "tokenizer.model");
     const std::string added = next_to(file.path, "added_tokens.json");
     const Mapping mapping(model);
     return while_unchanged(mapping, [&] {
         return from_sentencepiece({reinterpret_cast<const char *>(mapping.data()), mapping.size()},
-                                  model, exists(added) ? read_json(added) : Json(), pieces);
+                                  model, exists(added) ? read_json(added) : Json(), vocabulary);
     });
 }
 

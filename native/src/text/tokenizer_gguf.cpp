@@ -18,18 +18,33 @@ int piece_type(int64_t number) {
     return number < normal || number > byte_piece ? 0 : static_cast<int>(number);
 }
 
+void read_merges(const Config & k, Bpe & bpe, GgufVocabulary * out) {
+    const std::string what = k.what("merges");
+    std::vector<Bpe::Merge> list;
+    for (const Json & merge : k.array("merges")) {
+        const auto [left, right] = two_pieces(merge.string(what), what);
+        add_merge(bpe, left, right, what, list);
+        if (out)
+            out->merges.emplace_back(merge.string(what));
+    }
+    bpe.scores.clear();
+    bpe.set_merges(std::move(list));
+}
+
 } // namespace
 
 Tokenizer Tokenizer::from_gguf(const Json & metadata, const std::string & path,
-                               std::vector<ScoredPiece> * out) {
+                               GgufVocabulary * out) {
     const Config k(metadata, path + ": ", prefix);
-    k.require("model", "llama");
+    const bool ranked = k.text("model", "") == "gemma4"; // pairs join in the order of a list
+    if (!ranked)
+        k.require("model", "llama");
     for (const auto & [key, value] : flags)
         k.require_flag(key, value, value);
     k.require_flag("remove_extra_whitespaces", false, false);
 
-    const Json::Array tokens = k.array("tokens"), scores = k.array("scores"),
-                      types = k.array("token_type");
+    const Json::Array tokens = k.array("tokens"), types = k.array("token_type"),
+                      scores = ranked ? types : k.array("scores");
     const std::string text_of = k.what("tokens"), score_of = k.what("scores"),
                       type_of = k.what("token_type");
     size_t count = 0, bytes = 0;
@@ -40,21 +55,23 @@ Tokenizer Tokenizer::from_gguf(const Json & metadata, const std::string & path,
                  words("%zu, but %zu scores and %zu types", count, scores.size(), types.size()));
     ScoredParts all(count, bytes, path + ": tokenizer");
     if (out)
-        out->reserve(count);
+        out->pieces.reserve(count);
     auto score = scores.begin(), type = types.begin();
     for (const Json & token : tokens) {
         // llama.cpp keeps runs of U+2581 as plain spaces.
         const ScoredPiece piece = {replace_all(token.string(text_of), " ", space_mark),
-                                   static_cast<float>((*score).number(score_of)),
+                                   ranked ? 0 : static_cast<float>((*score).number(score_of)),
                                    piece_type((*type).integer(type_of))};
         all.add(piece);
         if (out)
-            out->push_back(piece);
+            out->pieces.push_back(piece);
         ++score, ++type;
     }
     TokenizerParts parts = all.finish(k.integer("bos_token_id", INT32_MIN, INT32_MAX),
                                       k.integer("unknown_token_id", INT32_MIN, INT32_MAX));
     parts.bpe.use_byte_fallback();
+    if (ranked)
+        read_merges(k, parts.bpe, out);
     return Tokenizer(std::move(parts));
 }
 
@@ -76,8 +93,10 @@ static Json id_of(const char * token, const std::vector<ScoredPiece> & pieces,
     fail(LTX2_STATUS_MODEL, "%s: has no token %s", what.c_str(), token);
 }
 
-void put_gguf_keys(std::vector<ScoredPiece> pieces, size_t rows, const std::string & what,
+void put_gguf_keys(GgufVocabulary vocabulary, size_t rows, const std::string & what,
                    Json & metadata) {
+    std::vector<ScoredPiece> & pieces = vocabulary.pieces;
+    const bool ranked = !vocabulary.merges.empty();
     fit(pieces, rows, what);
     Json::Array tokens, scores, types;
     for (const ScoredPiece & piece : pieces) {
@@ -93,11 +112,13 @@ void put_gguf_keys(std::vector<ScoredPiece> pieces, size_t rows, const std::stri
     const auto put = [&](const char * key, Json value) {
         metadata.set(std::string(prefix) + key, std::move(value));
     };
-    put("model", "llama");
-    put("pre", "default");
+    put("model", ranked ? "gemma4" : "llama");
+    put("pre", ranked ? "gemma4" : "default");
     put("tokens", std::move(tokens));
     put("scores", std::move(scores));
     put("token_type", std::move(types));
+    if (ranked)
+        put("merges", Json::Array(vocabulary.merges.begin(), vocabulary.merges.end()));
     put("bos_token_id", id_of("<bos>", pieces, what));
     put("eos_token_id", id_of("<eos>", pieces, what));
     put("unknown_token_id", id_of("<unk>", pieces, what));

@@ -78,11 +78,7 @@ std::pair<std::string, std::string> merge_pair(const Json & merge, const std::st
             fail(LTX2_STATUS_MODEL, "%s: %zu pieces instead of 2", what.c_str(), count);
         return two;
     }
-    const std::string text(merge.string(what));
-    const size_t space = text.find(' ');
-    if (space == std::string::npos || text.find(' ', space + 1) != std::string::npos)
-        fail(LTX2_STATUS_MODEL, "%s: %s is not two pieces", what.c_str(), shown(text).c_str());
-    return {text.substr(0, space), text.substr(space + 1)};
+    return two_pieces(merge.string(what), what);
 }
 
 void read_merges(const Config & model, Bpe & bpe) {
@@ -92,12 +88,7 @@ void read_merges(const Config & model, Bpe & bpe) {
     list.reserve(merges.size());
     for (const Json & merge : merges) {
         const auto [left, right] = merge_pair(merge, what);
-        const int32_t rank = static_cast<int32_t>(list.size());
-        list.push_back({bpe.find(left), bpe.find(right), rank, bpe.find(left + right)});
-        for (const int32_t id : {list.back().left, list.back().right, list.back().id})
-            if (id < 0)
-                fail(LTX2_STATUS_MODEL, "%s: %s and %s: not in the vocabulary, or not joined",
-                     what.c_str(), shown(left).c_str(), shown(right).c_str());
+        add_merge(bpe, left, right, what, list);
     }
     bpe.set_merges(std::move(list));
 }
@@ -181,9 +172,6 @@ std::vector<ScoredPiece> typed_pieces(PieceById by_id, const TokenizerParts & pa
 // GGUF files have. Where other pairs stand between a token's own, no scores do it.
 std::vector<ScoredPiece> scored_pieces(std::vector<ScoredPiece> pieces, const Json::Array & merges,
                                        const TokenizerParts & parts, const std::string & path) {
-    if (parts.replacements != TokenizerParts::spaces_marked())
-        fail(LTX2_STATUS_MODEL, "%s: normalizer: is not Gemma 3's, which is all a GGUF can state",
-             path.c_str());
     std::vector<bool> placed(pieces.size());
     size_t places = 0;
     int32_t last = -1;
@@ -207,10 +195,28 @@ std::vector<ScoredPiece> scored_pieces(std::vector<ScoredPiece> pieces, const Js
     return pieces;
 }
 
+// The vocabulary as a GGUF states it.
+GgufVocabulary stated(std::vector<ScoredPiece> pieces, const Json::Array & merges,
+                      const TokenizerParts & parts, const std::string & path) {
+    if (parts.replacements != TokenizerParts::spaces_marked())
+        fail(LTX2_STATUS_MODEL, "%s: normalizer: is not Gemma 3's, which is all a GGUF can state",
+             path.c_str());
+    if (!parts.is_gemma4())
+        return {scored_pieces(std::move(pieces), merges, parts, path), {}};
+    GgufVocabulary out{std::move(pieces), {}};
+    const std::string what = path + ": model.merges";
+    for (const Json & merge : merges) {
+        const auto [left, right] = merge_pair(merge, what);
+        out.merges.push_back(left + " " + right);
+        two_pieces(out.merges.back(), what);
+    }
+    return out;
+}
+
 } // namespace
 
 Tokenizer Tokenizer::from_json(const Json & json, const std::string & path,
-                               std::vector<ScoredPiece> * pieces) {
+                               GgufVocabulary * vocabulary) {
     TokenizerParts parts;
     const Config whole(json, path + ": "), model = whole.at("model");
     read_model(model, parts);
@@ -221,14 +227,14 @@ Tokenizer Tokenizer::from_json(const Json & json, const std::string & path,
     parts.bos = parts.bpe.find("<bos>");
     PieceById added;
     if (whole.find("added_tokens"))
-        read_added_tokens(whole, parts, pieces ? &added : nullptr);
+        read_added_tokens(whole, parts, vocabulary ? &added : nullptr);
     parts.added.sort(path + ": added_tokens");
     // The post-processor is not read: transformers replaces Gemma's by <bos> before the text.
     if (parts.bos < 0)
         fail(LTX2_STATUS_MODEL, "%s: no token <bos>; not Gemma's", path.c_str());
-    if (pieces)
-        *pieces = scored_pieces(typed_pieces(std::move(added), parts, path), model.array("merges"),
-                                parts, path);
+    if (vocabulary)
+        *vocabulary =
+            stated(typed_pieces(std::move(added), parts, path), model.array("merges"), parts, path);
     return Tokenizer(std::move(parts));
 }
 

@@ -66,6 +66,23 @@ int32_t TokenizerParts::added_token(std::string_view text) const {
     return parts.size() == 1 ? parts.front().id : AddedTokens::plain;
 }
 
+std::pair<std::string, std::string> two_pieces(std::string_view merge, const std::string & what) {
+    const size_t space = merge.find(' ');
+    if (space == std::string::npos || merge.find(' ', space + 1) != std::string::npos)
+        fail(LTX2_STATUS_MODEL, "%s: %s is not two pieces", what.c_str(), shown(merge).c_str());
+    return {std::string(merge.substr(0, space)), std::string(merge.substr(space + 1))};
+}
+
+void add_merge(const Bpe & bpe, const std::string & left, const std::string & right,
+               const std::string & what, std::vector<Bpe::Merge> & list) {
+    const int32_t rank = static_cast<int32_t>(list.size());
+    list.push_back({bpe.find(left), bpe.find(right), rank, bpe.find(left + right)});
+    for (const int32_t id : {list.back().left, list.back().right, list.back().id})
+        if (id < 0)
+            fail(LTX2_STATUS_MODEL, "%s: %s and %s: not in the vocabulary, or not joined",
+                 what.c_str(), shown(left).c_str(), shown(right).c_str());
+}
+
 ScoredParts::ScoredParts(size_t pieces, size_t bytes, std::string what) : what_(std::move(what)) {
     parts_.replacements = TokenizerParts::spaces_marked();
     parts_.bpe.fuse_unknown = true;

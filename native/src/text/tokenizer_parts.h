@@ -30,8 +30,10 @@ struct TokenizerParts {
 
     std::string normalize(std::string_view text) const;
     int32_t added_token(std::string_view text) const; // the one of this text, or -1
+    // Gemma 4's, by its tokens for turns: a <bos> that is typed is the one, and pairs join by rank.
+    bool is_gemma4() const { return added_token("<|turn>") >= 0; }
 
-    // Gemma 3's, and all that SentencePiece and GGUF can state.
+    // Gemma's, and all that SentencePiece and GGUF can state.
     static std::vector<std::pair<std::string, std::string>> spaces_marked() {
         return {{" ", space_mark}};
     }
@@ -42,6 +44,13 @@ struct ScoredPiece {
     std::string text;
     float score = 0;
     int type = normal; // a PieceType, or a number to be refused
+};
+
+// A vocabulary as a GGUF states it, by id.
+struct GgufVocabulary {
+    std::vector<ScoredPiece> pieces;
+    // "left right", by rank: Gemma 4's, whose scores mean nothing. Empty: the scores say all.
+    std::vector<std::string> merges;
 };
 
 // Makes the parts that Hugging Face's conversion gives such a vocabulary, piece by piece. `what`
@@ -60,8 +69,14 @@ private:
 // The keys by which a GGUF states a vocabulary, added to `metadata`: exactly `rows` tokens, as the
 // embedding has. Rows without a token become unused ones; special tokens without a row, which only
 // pictures need, go. MODEL with `what` in its words.
-void put_gguf_keys(std::vector<ScoredPiece> pieces, size_t rows, const std::string & what,
+void put_gguf_keys(GgufVocabulary vocabulary, size_t rows, const std::string & what,
                    Json & metadata);
+
+// "left right". MODEL with `what` in its words where it is not two pieces,
+std::pair<std::string, std::string> two_pieces(std::string_view merge, const std::string & what);
+// or where they or what they make are not in the vocabulary.
+void add_merge(const Bpe & bpe, const std::string & left, const std::string & right,
+               const std::string & what, std::vector<Bpe::Merge> & list);
 
 // `from` is not empty. MODEL where the text would grow past all bounds.
 std::string replace_all(std::string_view text, const std::string & from, const std::string & to);

@@ -175,7 +175,7 @@ std::vector<std::string> tokens_after(const Json & table, const std::string & wh
 } // namespace
 
 Tokenizer Tokenizer::from_sentencepiece(std::string_view bytes, const std::string & path,
-                                        const Json & added, std::vector<ScoredPiece> * out) {
+                                        const Json & added, GgufVocabulary * out) {
     size_t count = 0;
     std::string_view trainer, normalizer;
     for (Wire wire(bytes, path); wire.next();) {
@@ -195,7 +195,7 @@ Tokenizer Tokenizer::from_sentencepiece(std::string_view bytes, const std::strin
     const auto add = [&](const ScoredPiece & piece) {
         all.add(piece);
         if (out)
-            out->push_back(piece);
+            out->pieces.push_back(piece);
     };
     size_t next = 0;
     for (Wire wire(bytes, path); wire.next();)

@@ -66,7 +66,7 @@ Upsampler::Kind Upsampler::kind_of(const Weights & w, int64_t width) {
     else
         fail(LTX2_STATUS_MODEL,
              "%s: tensor %s makes %lld of %lld channels, which no upsampler of "
-             "LTX-2.3 does",
+             "LTX-2 does",
              weight.file->path.c_str(), weight.info->name.c_str(), static_cast<long long>(outputs),
              static_cast<long long>(width));
     return kind;

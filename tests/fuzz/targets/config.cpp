@@ -5,7 +5,7 @@
 #include "model/model_folder.h"
 #include "request.h"
 #include "text/connector.h"
-#include "text/gemma3_config.h"
+#include "text/gemma_config.h"
 
 using namespace ltx2;
 
@@ -33,7 +33,7 @@ void run_target(const uint8_t * data, size_t size) {
     part_of([&] { scale = VaeConfig::decoder(part.group("vae")).scale; });
     part_of([&] { DitConfig dit(part, true); });
     part_of([&] { ConnectorConfig connector(part, ""); });
-    part_of([&] { Defaults defaults(part, 48, scale); });
+    part_of([&] { Defaults defaults(part, generations().front(), 48, scale); });
     gemma_config(file);
 }
 
@@ -57,7 +57,13 @@ std::vector<std::string> seeds() {
         "gemma3.attention.head_count_kv": 2, "gemma3.attention.key_length": 16,
         "gemma3.attention.value_length": 16, "gemma3.attention.sliding_window": 8,
         "gemma3.rope.scaling.factor": 8.0, "gemma3.rope.freq_base": 1e6,
-        "ltx2.attention.sliding_window_pattern": 6, "ltx2.rope.freq_base_local": 1e4})"};
+        "ltx2.attention.sliding_window_pattern": 6, "ltx2.rope.freq_base_local": 1e4})",
+            R"({"general.architecture": "gemma4", "gemma4.embedding_length": 8,
+        "gemma4.block_count": 2, "gemma4.feed_forward_length": 16, "gemma4.attention.head_count": 4,
+        "gemma4.attention.head_count_kv": [2, 1], "gemma4.attention.key_length": 16,
+        "gemma4.attention.key_length_swa": 8, "gemma4.attention.sliding_window": 8,
+        "gemma4.attention.sliding_window_pattern": [true, false],
+        "gemma4.rope.dimension_count": 16, "gemma4.final_logit_softcapping": 30})"};
 }
 
 std::vector<std::string> worst_inputs() { return {}; }

@@ -5,7 +5,7 @@
 #include "model/model_folder.h"
 #include "text/connector.h"
 #include "text/encoder.h"
-#include "text/gemma3_config.h"
+#include "text/gemma_config.h"
 #include "text/tokenizer.h"
 #include "vae/config.h"
 

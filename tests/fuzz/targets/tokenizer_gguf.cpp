@@ -8,15 +8,19 @@ void run_target(const uint8_t * data, size_t size) {
     const TensorFile file = read_gguf(data, size, "input");
     use(Tokenizer::from_gguf(file.metadata, "input"), size);
     const UncountedMemory writing; // what a conversion takes
-    std::vector<ScoredPiece> pieces;
-    const Tokenizer again = Tokenizer::from_gguf(file.metadata, "input", &pieces);
-    use(again, 0, texts_of(pieces));
+    GgufVocabulary vocabulary;
+    const Tokenizer again = Tokenizer::from_gguf(file.metadata, "input", &vocabulary);
+    use(again, 0, texts_of(vocabulary.pieces));
 }
 
 static std::string written(const std::vector<std::string> & texts,
-                           const std::vector<int32_t> & types) {
+                           const std::vector<int32_t> & types,
+                           const std::vector<std::string> & merges = {}) {
     Gguf g;
-    g.entry("tokenizer.ggml.model", gguf_string).text("llama");
+    g.entry("tokenizer.ggml.model", gguf_string).text(merges.empty() ? "llama" : "gemma4");
+    g.entry("tokenizer.ggml.merges", gguf_array).u32(gguf_string).u64(merges.size());
+    for (const std::string & merge : merges)
+        g.entries.text(merge);
     g.entry("tokenizer.ggml.tokens", gguf_array).u32(gguf_string).u64(texts.size());
     for (const std::string & text : texts)
         g.entries.text(text);
@@ -32,7 +36,7 @@ static std::string written(const std::vector<std::string> & texts,
     return g.build();
 }
 
-static std::string tokenizer(size_t bytes) {
+static std::string tokenizer(size_t bytes, const std::vector<std::string> & merges = {}) {
     std::vector<std::string> texts = {
         "<pad>", "<eos>", "<bos>", "<unk>", "▁a",  "a",  "▁",
         "r",     "e",     "d",     "re",    "red", "\n", "<image_soft_token>",
@@ -42,10 +46,12 @@ static std::string tokenizer(size_t bytes) {
         texts.push_back(words("<0x%02X>", static_cast<unsigned>(i)));
         types.push_back(6);
     }
-    return written(texts, types);
+    return written(texts, types, merges);
 }
 
-std::vector<std::string> seeds() { return {tokenizer(0), tokenizer(256)}; }
+std::vector<std::string> seeds() {
+    return {tokenizer(0), tokenizer(256), tokenizer(256, {"▁ a", "r e", "re d"})};
+}
 
 std::vector<std::string> worst_inputs() {
     std::vector<std::string> texts = {"<pad>", "<eos>", "<bos>", "<unk>"};

@@ -6,18 +6,19 @@ void run_target(const uint8_t * data, size_t size) {
     const Json json = Json::parse(as_text(data, size), "input");
     use(Tokenizer::from_json(json, "input"), size);
     const UncountedMemory writing; // what a conversion takes, which holds the pieces once more
-    std::vector<ScoredPiece> pieces;
-    const Tokenizer again = Tokenizer::from_json(json, "input", &pieces);
-    use(again, 0, texts_of(pieces));
+    GgufVocabulary vocabulary;
+    const Tokenizer again = Tokenizer::from_json(json, "input", &vocabulary);
+    use(again, 0, texts_of(vocabulary.pieces));
     Json metadata;
-    put_gguf_keys(std::move(pieces), again.size() + 3, "input", metadata);
+    put_gguf_keys(std::move(vocabulary), again.size() + 3, "input", metadata);
     Tokenizer::from_gguf(metadata, "input");
 }
 
 static std::string tokenizer(const std::string & vocabulary, const std::string & merges,
-                             const std::string & more) {
+                             const std::string & more, const std::string & added = "") {
     return R"({"added_tokens":[{"id":1,"content":"<bos>","special":true,"normalized":false},
-        {"id":0,"content":"<unk>","special":true}],"normalizer":{"type":"Replace",
+        {"id":0,"content":"<unk>","special":true})" +
+           added + R"(],"normalizer":{"type":"Replace",
         "pattern":{"String":" "},"content":"▁"},)" +
            more +
            R"("model":{"type":"BPE","unk_token":"<unk>","fuse_unk":true,"byte_fallback":true,
@@ -31,6 +32,8 @@ std::vector<std::string> seeds() {
             tokenizer(letters + R"(,"<0xC3>":10,"<0xA9>":11,"<eos>":12,"<pad>":13)",
                       R"("▁ ▁","a b","b c")", R"("pre_tokenizer":{"type":"Split",
                 "pattern":{"String":"b"},"behavior":"MergedWithPrevious","invert":false},)"),
+            tokenizer(letters + R"(,"<|turn>":10)", R"(["b","c"],["a","bc"],["a","b"],["ab","c"])",
+                      "", R"(,{"id":10,"content":"<|turn>","special":true})"),
             tokenizer(letters, R"(["a","b"])", R"("normalizer":{"type":"Sequence","normalizers":[
                 {"type":"Replace","pattern":{"String":" "},"content":"▁"}]},)")};
 }

@@ -7,10 +7,10 @@ using namespace ltx2;
 void run_target(const uint8_t * data, size_t size) {
     use(Tokenizer::from_sentencepiece(as_text(data, size), "input"), size);
     const UncountedMemory writing; // what a conversion takes
-    std::vector<ScoredPiece> pieces;
+    GgufVocabulary vocabulary;
     const Tokenizer again =
-        Tokenizer::from_sentencepiece(as_text(data, size), "input", Json(), &pieces);
-    use(again, 0, texts_of(pieces));
+        Tokenizer::from_sentencepiece(as_text(data, size), "input", Json(), &vocabulary);
+    use(again, 0, texts_of(vocabulary.pieces));
 }
 
 // ---- protobuf's wire format

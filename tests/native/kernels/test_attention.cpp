@@ -84,9 +84,9 @@ struct Tensors {
 };
 
 Case random_case() {
-    static const int dims[] = {8, 10, 16, 32, 64, 72, 128, 256};
+    static const int dims[] = {8, 10, 16, 32, 64, 72, 128, 256, 512};
     Case c;
-    c.head_dim = dims[any(0, 7)];
+    c.head_dim = dims[any(0, 8)];
     c.kv_heads = any(1, 2);
     c.norm = static_cast<decltype(c.norm)>(any(0, 2));
     c.rotary = static_cast<decltype(c.rotary)>(any(0, 2));

@@ -28,7 +28,7 @@ TEST(a_file_is_described) {
     CHECK(Json::parse(json.dump(), "again").dump() == json.dump());
     CHECK(json.dump() ==
           R"({"file": "m", "format": "GGUF v3", "parts": [], )"
-          R"("problem": "holds no part of LTX-2.3 that is known", )"
+          R"("problem": "holds no part of LTX-2 that is known", )"
           R"("tensors": 2, "parameters": 67, "bytes": 80, )"
           R"("types": {"f32": {"tensors": 1, "parameters": 3, "bytes": 12}, )"
           R"("q8_0": {"tensors": 1, "parameters": 64, "bytes": 68}}, )"
@@ -68,10 +68,10 @@ TEST(parts_are_listed_with_what_is_not_used) {
     CHECK(ids == "projection connector dit video_vae audio_projection audio_vae vocoder ");
     CHECK(titles == "text projection; text connector; diffusion transformer; video VAE; ");
     CHECK(json.find("problem")->kind() == Json::Kind::null);
-    const Json other = described(file_of(checkpoint_tensors(), {{"model_version", "2.5"}}));
+    const Json other = described(file_of(checkpoint_tensors(), {{"model_version", "2.6"}}));
     CHECK(other.find("parts")->array("").size() == 7);
     CHECK(other.find("problem")->string("") ==
-          "states model_version \"2.5\"; LTX-2.3 is supported");
+          "states model_version \"2.6\"; LTX-2.0, LTX-2.3 or LTX-2.5 is supported");
 }
 
 int main(int argc, char ** argv) { return run_tests(argc, argv); }

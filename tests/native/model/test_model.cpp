@@ -141,30 +141,79 @@ TEST(what_is_no_model_file_is_skipped) {
     check_skipped("a.safetensors", "<html>404</html>", "neither GGUF nor safetensors");
 }
 
+static const std::string diffusion = "model.diffusion_model.";
+
+static Shapes checkpoint_with(const Shapes & more, const std::string & without = "") {
+    Shapes t = more + checkpoint_tensors();
+    t.erase(without);
+    return t;
+}
+
+// Its tensors tell, then what it states.
+TEST(the_generation_is_the_transformers) {
+    const auto check = [](const Shapes & shapes, const std::string & name,
+                          const char * version = "2.3") {
+        ModelFolder f;
+        f.put("a.safetensors", file_of(shapes, {{"model_version", version}}));
+        const Model m = f.open();
+        CHECK(m.generation().name == name);
+    };
+    check(checkpoint_tensors(), "LTX-2.3");
+    for (const char * version : {"2.3.0", "2.4.1-rc1", "2-3", "2.5"})
+        check(checkpoint_tensors(), "LTX-2.3", version);
+    for (const char * version : {"2.0", "2", "2.5.0-rc2"})
+        check(checkpoint_with({{diffusion + "keyframes_abs_pos_embedding", {1, 8}}}), "LTX-2.5",
+              version);
+    check(checkpoint_with({}, diffusion + "transformer_blocks.0.ff.net.0.proj.bias"), "LTX-2.5");
+    Shapes old = checkpoint_with({{diffusion + "caption_projection.linear_1.weight", {8, 8}}},
+                                 "text_embedding_projection.video_aggregate_embed.weight");
+    old.erase("text_embedding_projection.video_aggregate_embed.bias");
+    check(old, "LTX-2.0");
+    old[diffusion + "transformer_blocks.0.scale_shift_table"] = {6, 8};
+    check(old, "LTX-2.0", "2.0");
+}
+
+TEST(generations_are_not_mixed) {
+    const Shapes old = {{"text_embedding_projection.aggregate_embed.weight", {8, 8}}};
+    Shapes checkpoint = checkpoint_tensors() + old;
+    for (const char * name : {"weight", "bias"})
+        checkpoint.erase("text_embedding_projection.video_aggregate_embed." + std::string(name));
+    check_skipped("other.safetensors", file_of(checkpoint, {{"model_version", "2.3"}}),
+                  "its text projection is of LTX-2.0, and its diffusion transformer of LTX-2.3; "
+                  "give them of one");
+    ModelFolder f;
+    whole(f);
+    Shapes dit;
+    for (const auto & [name, shape] :
+         checkpoint_with({{diffusion + "keyframes_abs_pos_embedding", {1, 8}}}))
+        if (name.find(diffusion) == 0 && name.find("connector") == std::string::npos)
+            dit[name] = shape;
+    f.put("dit.safetensors", file_of(dit, {{"model_version", "2.5"}}));
+    f.put("rest.safetensors", file_of(real_vae));
+    const Model apart({f.at("dit.safetensors"), f.at("rest.safetensors")});
+    apart.check_generations(); // a video VAE that states nothing fits
+    CHECK(apart.generation().crf == 18 &&
+          apart.generation().sampler == std::string("ancestral_euler"));
+    f.put("text.safetensors", file_of(real_projection, {{"model_version", "2.3"}}));
+    CHECK_THROWS(Model({f.at("dit.safetensors"), f.at("text.safetensors")}).check_generations(),
+                 "text.safetensors: its text projection is of LTX-2.3, and the diffusion "
+                 "transformer of");
+}
+
 TEST(other_versions_are_skipped) {
     const auto check = [](const Shapes & shapes, const char * problem,
                           const std::map<std::string, std::string> & meta = {}) {
         check_skipped("other.safetensors", file_of(shapes, meta), problem);
     };
-    const auto with = [](const Shapes & more, const char * without = "") {
-        Shapes t = more + checkpoint_tensors();
-        t.erase(without);
-        return t;
-    };
-    const std::string dit = "model.diffusion_model.";
-    check(with({{dit + "keyframes_abs_pos_embedding", {1, 8}}}), "is LTX-2.5");
-    check(with({}, "model.diffusion_model.transformer_blocks.0.ff.net.0.proj.bias"),
-          "is LTX-2.5 (no transformer_blocks.#.ff.net.0.proj.bias)");
-    check(with({{dit + "caption_projection.linear_1.weight", {8, 8}}}), "is LTX-2.0 or older");
-    check(with({{"text_embedding_projection.aggregate_embed.weight", {8, 8}}}), "is LTX-2.0");
-    check(with({{"vae.decoder.last_time_embedder.linear_1.bias", {8}}}), "is LTX-2.0 or older");
-    Shapes six = checkpoint_tensors();
-    six[dit + "transformer_blocks.0.scale_shift_table"] = {6, 8};
-    check(six, "is LTX-2.0 or older (transformer_blocks.#.scale_shift_table)");
-    check(checkpoint_tensors(), "states model_version \"2.0\"", {{"model_version", "2.0"}});
-    check(checkpoint_tensors(), "states model_version \"2.5.0\"", {{"model_version", "2.5.0"}});
+    check(checkpoint_with({{diffusion + "caption_projection.linear_1.weight", {8, 4096}}}),
+          "is LTX-Video, older than LTX-2");
+    check(checkpoint_with({{"vae.decoder.last_time_embedder.linear_1.bias", {8}}}),
+          "is LTX-Video, older than LTX-2");
+    for (const char * version : {"2.6", "3.0.0", "1.9", "0.9.8", "x", "-2.3", "2.100"})
+        check(checkpoint_tensors(), words("states model_version \"%s\"", version).c_str(),
+              {{"model_version", version}});
     check(prefixed("vae.", vae_tensors),
-          "its video VAE has other sizes than LTX-2.3's, and it states no model_version");
+          "its video VAE has other sizes than that of LTX-2.0, LTX-2.3 or LTX-2.5, and it states ");
     check_skipped("other.safetensors",
                   file_of(checkpoint_tensors(), {{"model_version", "2.3"}}, "F8_E4M3FNUZ"),
                   "is F8_E4M3FNUZ, which is not computed with");
@@ -360,9 +409,9 @@ TEST(a_long_list_of_what_was_skipped_is_cut) {
     f.gemma();
     for (int i = 0; i < 30; ++i)
         f.put(words("a%02d.safetensors", i), file_of({{"a.lora_A.weight", {1}}}));
-    f.put("z.safetensors", file_of(checkpoint_tensors(), {{"model_version", "2.0"}}));
+    f.put("z.safetensors", file_of(checkpoint_tensors(), {{"model_version", "2.6"}}));
     CHECK_THROWS(f.open().need_all(), " and 23 more");
-    CHECK_THROWS(f.open().need_all(), "z.safetensors (states model_version \"2.0\""); // first
+    CHECK_THROWS(f.open().need_all(), "z.safetensors (states model_version \"2.6\""); // first
 }
 
 TEST(stated_shapes_hold) {

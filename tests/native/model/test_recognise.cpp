@@ -54,6 +54,27 @@ TEST(a_part_is_known_in_every_naming) {
           gemma_tensors(), "blk.1.attn_q_norm.weight");
 }
 
+// Its modulation has six rows, its text one projection, and the transformer another one.
+TEST(parts_of_LTX_2_0_are_known) {
+    Shapes dit = dit_tensors;
+    dit.erase("prompt_adaln_single.linear.bias");
+    dit["adaln_single.linear.bias"] = {48};
+    for (int i : {0, 1})
+        dit[words("transformer_blocks.%d.scale_shift_table", i)] = {6, 8};
+    dit["caption_projection.linear_1.weight"] = {8, 3840};
+    const Shapes projection = {{"text_embedding_projection.aggregate_embed.weight", {3840, 24}}};
+    const std::map<std::string, std::string> stated = {{"model_version", "2.0.0"}};
+    for (const char * name : {"", "patchify_proj.weight", "proj_out.weight", "scale_shift_table",
+                              "transformer_blocks.0.attn1.q_norm.weight"}) {
+        Shapes some = dit; // whichever is missing
+        some.erase(name);
+        const Contents c = contents_of(prefixed("model.diffusion_model.", some), stated);
+        CHECK(ids_of(c) == "dit" && c.problem.empty());
+    }
+    const Contents text = contents_of(projection, {}); // is known by its sizes too
+    CHECK(ids_of(text) == "projection" && text.problem.empty());
+}
+
 // One tensor that is missing, or of another shape, is a damage to be named, not another model.
 TEST(one_damaged_tensor_does_not_decide) {
     const auto check = [](const char * id, const Shapes & shapes) {
@@ -174,26 +195,27 @@ TEST(strangers_are_no_part) {
         for (const char * prefix : {"", "model.diffusion_model.", "vae.", "first_stage_model."}) {
             const Contents c = contents_of(prefixed(prefix, shapes), {});
             CHECK(ids_of(c).empty() && c.refused);
-            CHECK(c.problem == "holds no part of LTX-2.3 that is known");
+            CHECK(c.problem == "holds no part of LTX-2 that is known");
         }
 }
 
 TEST(relatives_are_named) {
     const auto problem = [](const Shapes & shapes) { return contents_of(shapes, {}).problem; };
-    Shapes ltx_video = dit_tensors + Shapes{{"caption_projection.linear_1.weight", {8, 8}}};
+    Shapes ltx_video = dit_tensors + Shapes{{"caption_projection.linear_1.weight", {8, 4096}}};
     ltx_video.erase("prompt_adaln_single.linear.bias");
     ltx_video["adaln_single.linear.bias"] = {48};
     for (int i : {0, 1})
         ltx_video[words("transformer_blocks.%d.scale_shift_table", i)] = {6, 8};
-    CHECK(problem(prefixed("model.diffusion_model.", ltx_video)).find("is LTX-2.0 or older") == 0);
+    CHECK(problem(prefixed("model.diffusion_model.", ltx_video)).find("is LTX-Video, older") == 0);
     const Shapes gemma4 = gemma_tensors() + Shapes{{"layers.0.layer_scalar", {1}}};
-    CHECK(problem(prefixed("model.", gemma4)).find("is Gemma 4, LTX-2.5's") == 0);
+    CHECK(problem(prefixed("model.", gemma4)).empty());
     const Shapes qwen = language_model({"self_attn.q_norm", "self_attn.k_norm"});
     CHECK(problem(qwen).find("is another language model") == 0);
     const Shapes gemma2 =
         language_model({"pre_feedforward_layernorm", "post_feedforward_layernorm"});
-    CHECK(problem(gemma2) == "is Gemma 2 (no blk.#.attn_q_norm.weight), which is not supported; "
-                             "give Gemma 3 12B: a .gguf, or its Hugging Face folder");
+    CHECK(problem(gemma2) ==
+          "is Gemma 2 (no blk.#.attn_q_norm.weight), which is not supported; "
+          "give Gemma 3 12B, for LTX-2.5 its own Gemma 4: a .gguf, or a Hugging Face folder");
     CHECK(problem(diffusers_vae).find("has the tensor names of diffusers") == 0);
     CHECK(problem({{"transformer_blocks.0.attn1.norm_q.weight", {8}},
                    {"transformer_blocks.0.scale_shift_table", {9, 8}},
@@ -238,18 +260,28 @@ TEST(sound_is_told_by_its_shapes) {
 }
 
 TEST(another_text_encoder_is_told_by_its_architecture) {
-    for (const char * name : {"llama", "qwen3", "gemma2", "gemma4", ""}) {
+    for (const char * name : {"llama", "qwen3", "gemma2", "gemma4-assistant", ""}) {
         const std::string bytes = llama_gemma(name).build();
         const TensorFile file =
             read_tensor_file(reinterpret_cast<const uint8_t *>(bytes.data()), bytes.size(), "m");
         CHECK(recognise({&file}).problem == "has the architecture \"" + std::string(name) +
-                                                "\", which is not supported; give Gemma 3 12B: a "
-                                                ".gguf, or its Hugging Face folder");
+                                                "\", which is not supported; give Gemma 3 12B, "
+                                                "for LTX-2.5 its own Gemma 4: a .gguf, or a "
+                                                "Hugging Face folder");
     }
     ModelFolder f;
     f.gemma().put("gemma/config.json", R"({"model_type": "gemma3n"})");
     const TensorFile file = read_tensor_file(f.at("gemma/model.safetensors"));
     CHECK(recognise({&file}).problem.find("has the architecture \"gemma3n\"") == 0);
+}
+
+TEST(gemma_4_stores_whole_norms) {
+    const auto added = [](const Shapes & more) {
+        const Contents c = contents_of(prefixed("model.", gemma_tensors() + more), {});
+        return c.parts.at(0).tensors.at("output_norm.weight").added;
+    };
+    CHECK(added({}) == 1);
+    CHECK(added({{"layers.0.layer_scalar", {1}}}) == 0);
 }
 
 TEST(a_tensor_twice_is_refused) {

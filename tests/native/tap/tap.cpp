@@ -27,13 +27,15 @@ using namespace ltx2;
 
 namespace {
 
-// A modality's latent [tokens, channels], mask [tokens], positions [axes, tokens, 2] (start, end).
+// A modality's latent [tokens, channels], mask, perhaps single_frames, positions [axes, tokens, 2].
 Stream stream_of(const Job & job, const std::string & prefix) {
     const npy::Array latent = job.array(prefix + "latent");
     Stream stream;
     stream.channels = static_cast<int>(latent.shape.at(1));
     stream.latents = latent.floats();
     stream.mask = job.array(prefix + "mask").floats();
+    if (const std::string name = prefix + "single_frames"; job.options.count(name))
+        stream.single_frames = job.array(name).floats();
     const std::vector<float> spans = job.array(prefix + "positions").floats();
     const int64_t axes = static_cast<int64_t>(spans.size()) / stream.tokens() / 2;
     const auto middle = [&](int64_t axis, int64_t token) {
@@ -54,9 +56,9 @@ TextFeatures text_of(const Job & job, const std::string & name) {
 // modalities, and a pass in which neither looks at the other. Gives velocity, perturbed.velocity,
 // isolated.velocity, and audio.*.
 void dit(Job & job) {
-    const bool audio = job.options.count("audio.latent");
     State state = {stream_of(job, "")};
     std::vector<TextFeatures> texts = {text_of(job, "context")};
+    const bool audio = job.options.count("audio.latent");
     if (audio) {
         state.push_back(stream_of(job, "audio."));
         texts.push_back(text_of(job, "audio.context"));

@@ -1,4 +1,4 @@
-#include "model/builtin/ltx_2_3.h"
+#include "model/builtin/generations.h"
 
 namespace ltx2 {
 
@@ -15,7 +15,9 @@ const char * const ltx23_config = R"({
   "connector_attention_head_dim": 128, "connector_apply_gated_attention": true,
   "connector_positional_embedding_max_pos": [4096], "caption_proj_before_connector": true,
   "caption_projection_first_linear": false, "caption_projection_second_linear": false,
-  "caption_proj_input_norm": false, "share_ff": false},
+  "caption_proj_input_norm": false, "share_ff": false,
+  "audio_connector_num_attention_heads": 32, "audio_connector_attention_head_dim": 64,
+  "av_ca_timestep_scale_multiplier": 1000.0},
 "vae": {"dims": 3, "in_channels": 3, "out_channels": 3, "latent_channels": 128, "patch_size": 4,
   "norm_layer": "pixel_norm", "latent_log_var": "uniform", "causal_decoder": false,
   "timestep_conditioning": false, "spatial_padding_mode": "zeros", "encoder_base_channels": 128,
@@ -58,12 +60,5 @@ const char * const ltx23_negative_prompt =
     "or computer-generated look, heavy filters, oversaturated, flicker, stutter, warping, smeared "
     "or shaky motion, frozen frames, abrupt cuts, drifting framing, missing or clipped sound, hum, "
     "hiss, echo, metallic or distorted voices, speech that is out of sync, unwanted or repeated";
-
-const std::vector<Variant> ltx23_variants = {
-    {"distilled", R"({"schedule": "distilled", "steps": 8, "guidance": 1.0, "stg": 0.0, )"
-                  R"("rescale": 0.0, "stg_blocks": []})"},
-    {"dev", R"({"schedule": "ltx2", "steps": 30, "guidance": 3.0, "stg": 1.0, )"
-            R"("rescale": 0.7, "stg_blocks": [28]})"},
-};
 
 } // namespace ltx2

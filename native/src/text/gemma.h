@@ -1,21 +1,25 @@
-// Gemma 3's text model: tokens -> the hidden states after every layer. It runs on the prompt's own
-// tokens alone: the reference pads on the left and masks, which changes nothing. And tokens -> the
-// next one: the last state times the embedding, of all the layers with a cache.
+// Gemma's text model, 3 or 4: tokens -> the hidden states after every layer. It runs on the
+// prompt's own tokens alone: the reference pads on the left and masks, which changes nothing. And
+// tokens -> the next one: the last state times the embedding, of all the layers with a cache.
 //
 // Cost: 21.5 GFLOP a token at 12B. The residual stream passes 65504, F16's end: it stays F32.
 #pragma once
 
 #include "graph/layers.h"
 #include "text/encoder.h"
-#include "text/gemma3_config.h"
+#include "text/gemma_config.h"
 
 namespace ltx2 {
 
 struct GemmaLayer {
+    int kv_heads, head_dim;
     RmsNorm attn_norm, attn_q_norm, attn_k_norm, post_attention_norm, ffn_norm, post_ffw_norm;
-    Linear attn_q, attn_k, attn_v, attn_output, ffn_gate, ffn_up, ffn_down;
+    Linear attn_q, attn_k;
+    std::optional<Linear> attn_v; // none: a value is its key before norm and angles
+    Linear attn_output, ffn_gate, ffn_up, ffn_down;
+    Tensor layer_output_scale; // [1], times what comes out; or null
 
-    GemmaLayer(const Weights & w, const GemmaConfig & c);
+    GemmaLayer(const Weights & w, const GemmaConfig & c, size_t layer);
     // x [hidden, tokens]; a token sees `window` tokens, itself the last. With `past` the first
     // token is number `first` of a text; where that is not 0, x is this one token.
     Tensor operator()(Graph & g, const GemmaConfig & c, Tensor x, const Rotary & rotary,
@@ -25,17 +29,17 @@ struct GemmaLayer {
 
 // Angles of tokens in a row, for layers that see some tokens and for those that see all.
 struct GemmaAngles {
-    int64_t half, tokens;
-    std::vector<float> cosines[2], sines[2]; // [head_dim / 2, 1, tokens]
+    int64_t half[2], tokens;
+    std::vector<float> cosines[2], sines[2]; // [half, 1, tokens]
 
     GemmaAngles(const GemmaConfig & c, int64_t first, int64_t tokens);
     Rotary rotary(Graph & g, bool global) const;
 };
 
-class Gemma3 : public TextEncoder {
+class Gemma : public TextEncoder {
 public:
     // The embedding table stays in the file: only the prompt's rows are read, unless it `writes`.
-    Gemma3(const Part & part, Device & device, bool writes = false);
+    Gemma(const Part & part, Device & device, bool writes = false);
 
     int states() const override { return config_.layers + 1; }
     int64_t width() const override { return config_.hidden; }

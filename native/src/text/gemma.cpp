@@ -1,4 +1,6 @@
-#include "text/gemma3.h"
+#include "text/gemma.h"
+
+#include "base/utf8.h"
 
 #include <algorithm>
 #include <cmath>
@@ -14,20 +16,37 @@ static Linear linear(const Weights & w, int64_t in, int64_t out) {
     return made;
 }
 
-GemmaLayer::GemmaLayer(const Weights & w, const GemmaConfig & c)
-    : attn_norm(w / "attn_norm", c.hidden, c.eps),
-      attn_q_norm(w / "attn_q_norm", c.head_dim, c.eps),
-      attn_k_norm(w / "attn_k_norm", c.head_dim, c.eps),
+// The values of a layer, where it may do without: MODEL that names the weights where it may not.
+static std::optional<Linear> values(const Weights & w, const GemmaConfig & c, size_t layer) {
+    if (c.is_gemma4 && c.is_global[layer] && !w.find("weight"))
+        return {};
+    return linear(w, c.hidden, int64_t{c.kv_heads_of(layer)} * c.head_dim_of(layer));
+}
+
+static Tensor output_scale(const Weights & w, const GemmaConfig & c) {
+    if (c.is_gemma4)
+        return w("weight", {1}, As::f32);
+    if (const Source * scale = w.find("weight"))
+        fail(LTX2_STATUS_MODEL, "%s: holds Gemma 4's tensor %s, and its config is Gemma 3's",
+             scale->file->path.c_str(), shown(scale->info->name).c_str());
+    return nullptr;
+}
+
+GemmaLayer::GemmaLayer(const Weights & w, const GemmaConfig & c, size_t layer)
+    : kv_heads(c.kv_heads_of(layer)), head_dim(c.head_dim_of(layer)),
+      attn_norm(w / "attn_norm", c.hidden, c.eps), attn_q_norm(w / "attn_q_norm", head_dim, c.eps),
+      attn_k_norm(w / "attn_k_norm", head_dim, c.eps),
       post_attention_norm(w / "post_attention_norm", c.hidden, c.eps),
       ffn_norm(w / "ffn_norm", c.hidden, c.eps),
       post_ffw_norm(w / "post_ffw_norm", c.hidden, c.eps),
-      attn_q(linear(w / "attn_q", c.hidden, int64_t{c.heads} * c.head_dim)),
-      attn_k(linear(w / "attn_k", c.hidden, int64_t{c.kv_heads} * c.head_dim)),
-      attn_v(linear(w / "attn_v", c.hidden, int64_t{c.kv_heads} * c.head_dim)),
-      attn_output(linear(w / "attn_output", int64_t{c.heads} * c.head_dim, c.hidden)),
+      attn_q(linear(w / "attn_q", c.hidden, int64_t{c.heads} * head_dim)),
+      attn_k(linear(w / "attn_k", c.hidden, int64_t{kv_heads} * head_dim)),
+      attn_v(values(w / "attn_v", c, layer)),
+      attn_output(linear(w / "attn_output", int64_t{c.heads} * head_dim, c.hidden)),
       ffn_gate(linear(w / "ffn_gate", c.hidden, c.ffn)),
       ffn_up(linear(w / "ffn_up", c.hidden, c.ffn)),
-      ffn_down(linear(w / "ffn_down", c.ffn, c.hidden)) {}
+      ffn_down(linear(w / "ffn_down", c.ffn, c.hidden)),
+      layer_output_scale(output_scale(w / "layer_output_scale", c)) {}
 
 // `count` columns of x from `first` on.
 static Tensor columns(Graph & g, Tensor x, int64_t first, int64_t count) {
@@ -68,12 +87,21 @@ static Tensor attend(Graph & g, AttentionCall call, const TextCache::Layer * pas
     return g.ops().attention(g, one);
 }
 
+// RMS norm of each head, without a weight.
+static Tensor normed_heads(Graph & g, Tensor x, int64_t head_dim, float eps) {
+    Tensor heads = ggml_reshape_2d(g.ctx(), x, head_dim, ggml_nelements(x) / head_dim);
+    return ggml_reshape_2d(g.ctx(), normed(g, Norm::rms, heads, eps), x->ne[0], x->ne[1]);
+}
+
 Tensor GemmaLayer::operator()(Graph & g, const GemmaConfig & c, Tensor x, const Rotary & rotary,
                               int64_t window, const TextCache::Layer * past, int64_t first) const {
     Tensor a = attn_norm(g, x);
     AttentionCall call;
-    call.q = attn_q(g, a), call.k = attn_k(g, a), call.v = attn_v(g, a);
-    call.head_dim = c.head_dim;
+    call.q = attn_q(g, a), call.k = attn_k(g, a);
+    call.v = attn_v ? (*attn_v)(g, a) : call.k;
+    if (c.is_gemma4)
+        call.v = normed_heads(g, call.v, head_dim, c.eps);
+    call.head_dim = head_dim;
     call.q_norm = attn_q_norm.weight, call.k_norm = attn_k_norm.weight;
     call.eps = c.eps;
     call.q_rotary = call.k_rotary = rotary;
@@ -83,7 +111,8 @@ Tensor GemmaLayer::operator()(Graph & g, const GemmaConfig & c, Tensor x, const 
 
     Tensor m = ffn_norm(g, x);
     Tensor gate = ffn_gate(g, m), up = ffn_up(g, m);
-    return post_ffw_norm.add(g, x, ffn_down(g, gelu(g, gate, up)));
+    x = post_ffw_norm.add(g, x, ffn_down(g, gelu(g, gate, up)));
+    return layer_output_scale ? mul(g, x, layer_output_scale) : x;
 }
 
 static Source embedding(const Weights & w, int hidden) {
@@ -104,7 +133,7 @@ static std::optional<Linear> head(const Weights & w, const GemmaConfig & c, bool
     return made;
 }
 
-Gemma3::Gemma3(const Part & part, Device & device, bool writes)
+Gemma::Gemma(const Part & part, Device & device, bool writes)
     : device_(device), config_(gemma_config(*part.file)), store_(device),
       layers_(all_layers<GemmaLayer>(Weights(store_, part, "blk"), config_)),
       head_(head(Weights(store_, part, "token_embd"), config_, writes)),
@@ -112,9 +141,9 @@ Gemma3::Gemma3(const Part & part, Device & device, bool writes)
     embedding_ = embedding(Weights(store_, part, "token_embd"), config_.hidden);
 }
 
-void Gemma3::load(const Progress & progress) { store_.load(progress); }
+void Gemma::load(const Progress & progress) { store_.load(progress); }
 
-std::vector<float> Gemma3::embed(const std::vector<int32_t> & tokens) const {
+std::vector<float> Gemma::embed(const std::vector<int32_t> & tokens) const {
     const int64_t hidden = config_.hidden, rows_there = embedding_.shape()[0];
     const float scale = std::sqrt(static_cast<float>(hidden));
     std::vector<float> rows(tokens.size() * static_cast<size_t>(hidden));
@@ -130,14 +159,17 @@ std::vector<float> Gemma3::embed(const std::vector<int32_t> & tokens) const {
     return rows;
 }
 
-// The same for every head: position * base^(-2j / head_dim).
+// The same for every head: position * base^(-2j / head_dim); 0 past the share that is rotated.
 GemmaAngles::GemmaAngles(const GemmaConfig & c, int64_t first, int64_t tokens)
-    : half(c.head_dim / 2), tokens(tokens) {
+    : half{c.head_dim / 2, c.global_head_dim / 2}, tokens(tokens) {
     for (const bool global : {false, true})
         for (int64_t position = first; position < first + tokens; ++position)
-            for (int j = 0; j < half; ++j) {
+            for (int j = 0; j < half[global]; ++j) {
                 const float base = static_cast<float>(global ? c.rope_base : c.rope_base_local);
-                float frequency = 1 / std::pow(base, static_cast<float>(2 * j) / c.head_dim);
+                const float head_dim = static_cast<float>(2 * half[global]);
+                float frequency = 1 / std::pow(base, static_cast<float>(2 * j) / head_dim);
+                if (global && j >= std::floor(c.rotated * half[global]))
+                    frequency = 0;
                 if (global)
                     frequency /= static_cast<float>(c.rope_factor);
                 const float angle = static_cast<float>(position) * frequency;
@@ -147,12 +179,12 @@ GemmaAngles::GemmaAngles(const GemmaConfig & c, int64_t first, int64_t tokens)
 }
 
 Rotary GemmaAngles::rotary(Graph & g, bool global) const {
-    const Shape ne = {half, 1, tokens, 1};
+    const Shape ne = {half[global], 1, tokens, 1};
     return {g.input(GGML_TYPE_F32, ne, cosines[global].data()),
             g.input(GGML_TYPE_F32, ne, sines[global].data())};
 }
 
-Kept Gemma3::begin(const std::vector<int32_t> & tokens) const {
+Kept Gemma::begin(const std::vector<int32_t> & tokens) const {
     if (tokens.empty())
         fail(LTX2_STATUS_INTERNAL, "gemma: no tokens");
     const std::vector<float> embedded = embed(tokens);
@@ -162,11 +194,11 @@ Kept Gemma3::begin(const std::vector<int32_t> & tokens) const {
     return x;
 }
 
-int64_t Gemma3::window(size_t layer, int64_t tokens) const {
+int64_t Gemma::window(size_t layer, int64_t tokens) const {
     return config_.is_global[layer] ? tokens : config_.sliding_window;
 }
 
-HiddenStates Gemma3::encode(const std::vector<int32_t> & tokens, const Progress & progress) {
+HiddenStates Gemma::encode(const std::vector<int32_t> & tokens, const Progress & progress) {
     const int64_t count = static_cast<int64_t>(tokens.size()), hidden = config_.hidden;
     const Kept x = begin(tokens);
     HiddenStates out{states(), count, hidden,
@@ -191,20 +223,20 @@ HiddenStates Gemma3::encode(const std::vector<int32_t> & tokens, const Progress 
     return out;
 }
 
-TextCache Gemma3::cache(int64_t room) const {
+TextCache Gemma::cache(int64_t room) const {
     TextCache cache;
     cache.room = room;
     const ggml_type type = device_.kept_type();
     for (size_t i = 0; i < layers_.size(); ++i) {
-        const Shape ne = {int64_t{config_.kv_heads} * config_.head_dim,
+        const Shape ne = {int64_t{layers_[i].kv_heads} * layers_[i].head_dim,
                           std::min(room, window(i, room)), 1, 1};
         cache.layers.push_back({device_.keep(type, ne), device_.keep(type, ne)});
     }
     return cache;
 }
 
-std::vector<float> Gemma3::predict(const std::vector<int32_t> & tokens, TextCache & cache,
-                                   const Progress & progress) {
+std::vector<float> Gemma::predict(const std::vector<int32_t> & tokens, TextCache & cache,
+                                  const Progress & progress) {
     const int64_t count = static_cast<int64_t>(tokens.size()), first = cache.tokens;
     if (!head_ || (first && count != 1) || first + count > cache.room)
         fail(LTX2_STATUS_INTERNAL, "gemma: %lld tokens after %lld of %lld",
@@ -232,6 +264,9 @@ std::vector<float> Gemma3::predict(const std::vector<int32_t> & tokens, TextCach
     g.output((*head_)(g, output_norm_(g, columns(g, x.tensor, count - 1, 1))), logits.data());
     g.run();
     cache.tokens += count;
+    if (const float cap = config_.logit_cap; cap > 0)
+        for (float & logit : logits)
+            logit = cap * std::tanh(logit / cap);
     return logits;
 }
 
