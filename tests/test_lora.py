@@ -283,3 +283,28 @@ def test_convert_merges(
     )  # fmt: skip
     assert code == 0
     assert (tmp_path / "c.gguf").read_bytes() == merged.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("name", "stated", "words"),
+    [
+        ("ltx-2.5-22b-style", {}, "an adapter for LTX-2.5, and the model is LTX-2.3"),
+        ("ltx-2-19b-ic-lora-detailer", {}, "an adapter for LTX-2.0, and the model is LTX-2.3"),
+        ("a", {"model_version": "2.5.0"}, "an adapter for LTX-2.5, and the model is LTX-2.3"),
+        ("ltx-2.5-a", {"model_version": "2.3.0"}, ""),
+        ("ltx-2.3-22b-style", {}, ""),
+    ],
+)
+def test_one_of_another_generation_is_warned_of(
+    name: str,
+    stated: dict[str, str],
+    words: str,
+    tiny: dict[str, Path],
+    matrices: Matrices,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    path = written(tmp_path / f"{name}.safetensors", dict(official(matrices)), **stated)
+    with caplog.at_level(logging.WARNING, "ltx2"):
+        ltx2.Session(tiny["base"].parent, device="CPU", loras=[path]).close()
+    assert [words in r.getMessage() for r in caplog.records] == ([True] if words else [])

@@ -224,6 +224,18 @@ static bool is_named(const std::string & path, const std::string & word) {
     return name.find(word) != std::string::npos;
 }
 
+// By what an adapter's file states, else by its name; 0: nothing tells.
+static Generations generations_in(const TensorFile & file) {
+    const std::optional<Json> version = file.metadata.find("model_version");
+    if (version && version->kind() == Json::Kind::string)
+        return generation_of(std::string(version->string("")));
+    for (const Generation & generation : generations())
+        for (const char * name : generation.called)
+            if (is_named(file.path, name))
+                return generation.bit;
+    return 0;
+}
+
 void Model::add_adapter(Adapter & adapter) {
     constexpr std::string_view weight = ".weight";
     Modules modules;
@@ -240,6 +252,10 @@ void Model::add_adapter(Adapter & adapter) {
     for (TensorInfo & tensor : file.tensors)
         while (tensor.shape.size() > 2 && tensor.shape.back() == 1) // as of a convolution
             tensor.shape.pop_back();
+    const Generations made_for = generations_in(file);
+    if (made_for && !(made_for & generation().bit))
+        log(Level::warning, "%s: an adapter for %s, and the model is %s: it may do harm",
+            adapter.path.c_str(), names_of(made_for).c_str(), generation().name);
     files_.push_back(std::move(file));
     read_reference_factors(files_.back(), adapter);
     for (auto & [path, low] : read_adapter(files_.back(), modules, adapter))

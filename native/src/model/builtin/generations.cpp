@@ -38,11 +38,11 @@ const std::vector<Generation> & generations() {
     static const char * const gemma4 = "LTX-2.5's own Gemma 4 12B";
     static const std::vector<Generation> all = {
         {"LTX-2.0", ltx_2_0, 200, ltx20_differs, 40, 29, "euler", 33, gemma3,
-         "ltx-2-19b-distilled-lora-384"},
+         "ltx-2-19b-distilled-lora-384", {"ltx-2-19b", "ltx2-19b", "ltx-2.0"}},
         {"LTX-2.3", ltx_2_3, 203, "{}", 30, 28, "euler", 33, gemma3,
-         "ltx-2.3-22b-distilled-lora-384"},
+         "ltx-2.3-22b-distilled-lora-384", {"ltx-2.3", "ltx2.3"}},
         {"LTX-2.5", ltx_2_5, 205, ltx25_differs, 30, 28, "ancestral_euler", 18, gemma4,
-         "ltx-2.5-22b-distilled-lora-450"},
+         "ltx-2.5-22b-distilled-lora-450", {"ltx-2.5", "ltx2.5"}},
     };
     return all;
 }

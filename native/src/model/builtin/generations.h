@@ -22,6 +22,7 @@ struct Generation {
     int crf;              // of the video codec whose marks its training pictures had
     const char * encoder; // of text
     const char * lora;    // that makes a dev model a distilled one
+    std::vector<const char *> called; // in names of files
 };
 
 const std::vector<Generation> & generations(); // the oldest first
