@@ -58,7 +58,7 @@ class Options(TypedDict, total=False):
     schedule: str | None
     """Noise schedule, by name; default: the model's own. `capabilities()` lists them."""
     sampler: str | None
-    """How a step is made, by name; default: the model's own, "euler". `capabilities()` lists
+    """How a step is made, by name; default: the model's own, mostly "euler". `capabilities()` lists
     them."""
     recipe: str | None
     """Which stages make it, by name: several begin at half the size, and need a latent upsampler;

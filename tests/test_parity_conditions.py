@@ -10,12 +10,11 @@ import condition_cases
 import golden_text
 import numpy as np
 import pytest
-import test_parity_audio
 import test_parity_upsampler
 from condition_cases import CASES, SOUND_RATE, TWO_STAGES, Case
 from parity import golden
 from safetensors_file import write_safetensors
-from test_parity_sound import FILES, NEGATIVE, PROMPT
+from test_parity_sound import NEGATIVE, PROMPT, sounding
 from tolerance import FEW_FRAMES_PSNR, NMSE, nmse, psnr
 
 import ltx2
@@ -29,13 +28,8 @@ def exact(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def files(geometry: str, tiny: dict[str, Path], folder: Path) -> list[Path]:
-    vae, vocoder = FILES[geometry]
-    return [
-        tiny[geometry],
-        tiny[geometry].parent / "gemma",
-        test_parity_audio.audio_vae(vae, folder / "vae.safetensors"),
-        test_parity_audio.vocoder(vocoder, folder / "vocoder.safetensors"),
-    ]
+    checkpoint, *audible = sounding(geometry, tiny, folder)
+    return [checkpoint, checkpoint.parent / "gemma", *audible]
 
 
 def references(case: Case) -> list[ltx2.Reference]:

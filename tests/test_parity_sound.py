@@ -70,7 +70,21 @@ def test_sound_that_is_given_has_no_noise(name: str, tiny: dict[str, Path], tmp_
     compare(velocities(name, tiny, tmp_path, **still), want, "given.")
 
 
-FILES = {"joint": ("sound", "sound"), "duet": ("odd", "hifigan")}  # audio VAE, vocoder
+# audio VAE, vocoder
+FILES = {
+    "joint": ("sound", "sound"), "duet": ("odd", "hifigan"), "v20": ("sound", "hifigan"),
+    "v25": ("sound", "sound"),
+}  # fmt: skip
+
+
+def sounding(name: str, tiny: dict[str, Path], folder: Path) -> list[Path]:
+    """A checkpoint, and what makes its sound audible; without a text encoder."""
+    vae, vocoder = FILES[name]
+    return [
+        tiny[name],
+        test_parity_audio.audio_vae(vae, folder / "vae.safetensors"),
+        test_parity_audio.vocoder(vocoder, folder / "vocoder.safetensors"),
+    ]
 
 
 @pytest.mark.parametrize("name", GEOMETRIES)
@@ -79,13 +93,7 @@ def test_a_clip_with_its_sound(
 ) -> None:
     monkeypatch.setenv("LTX2_EXACT", "1")
     want = golden(f"{name}-clip")
-    vae, vocoder = FILES[name]
-    files = [
-        tiny[name],
-        tiny[name].parent / "gemma",
-        test_parity_audio.audio_vae(vae, tmp_path / "vae.safetensors"),
-        test_parity_audio.vocoder(vocoder, tmp_path / "vocoder.safetensors"),
-    ]
+    files = [*sounding(name, tiny, tmp_path), tiny[name].parent / "gemma"]
     with ltx2.Session(files, device="CPU", threads=1) as session:
         video = session.t2v(
             PROMPT, negative_prompt=NEGATIVE, noise=want["noise"], width=64, height=64, frames=9

@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Any
 import golden_text
 import numpy as np
 import pytest
-import test_parity_audio
 from make_twins import DIT
 from parity import golden, run
 from safetensors_file import read_safetensors, write_safetensors
-from test_parity_sound import NEGATIVE, PROMPT, compare, velocities
+from test_parity_sound import NEGATIVE, PROMPT, compare, sounding, velocities
 from tolerance import CLIPS, FEW_FRAMES_PSNR, NMSE, nmse, psnr, snr
 
 import ltx2
@@ -27,12 +26,7 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="module")
 def files(tiny: dict[str, Path], folder: Path) -> list[Path]:
     """The model: what makes its video, then what makes the sound audible, then its text encoder."""
-    return [
-        tiny["v20"],
-        test_parity_audio.audio_vae("sound", folder / "vae.safetensors"),
-        test_parity_audio.vocoder("hifigan", folder / "vocoder.safetensors"),
-        tiny["v20"].parent / "gemma",
-    ]
+    return [*sounding("v20", tiny, folder), tiny["v20"].parent / "gemma"]
 
 
 def test_video_and_sound_read_one_projection(tiny: dict[str, Path], tmp_path: Path) -> None:

@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-import test_parity_audio
 import tiny_gemma4
 from make_twins import DIT
 from parity import golden, run
 from safetensors_file import read_safetensors, write_safetensors
 from test_gemma4 import tokens
-from test_parity_sound import PROMPT, compare, velocities
+from test_parity_sound import PROMPT, compare, sounding, velocities
 from tolerance import CLIPS, FEW_FRAMES_PSNR, NMSE, nmse, psnr, snr
 
 import ltx2
@@ -52,11 +51,7 @@ def made(files: list[Path], **more: Any) -> ltx2.Video:
 
 @pytest.fixture(scope="module")
 def files(tiny: dict[str, Path], folder: Path) -> list[Path]:
-    return [
-        tiny["v25"],
-        test_parity_audio.audio_vae("sound", folder / "vae.safetensors"),
-        test_parity_audio.vocoder("sound", folder / "vocoder.safetensors"),
-    ]
+    return sounding("v25", tiny, folder)
 
 
 def test_a_clip(files: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -132,9 +127,9 @@ def test_a_prompt_goes_all_the_way(split: list[Path], tmp_path: Path) -> None:
     words = tiny_gemma4.generate("shared", tmp_path / "folder", "folder") / "tokenizer.json"
     ids = np.array(tokens(words, PROMPT, tmp_path, length=32), np.int32)
     states = run("text-encoder", [split[1]], tmp_path / "gemma", ids=ids)
-    for component, part in (("connector", text.values[:, :64]), ("audio-connector", None)):
+    both = {"connector": text.values[:, :64], "audio-connector": text.values[:, 64:]}
+    for component, want in both.items():
         have = run(component, split[:2], tmp_path / component, states=states["states"])["context"]
-        want = text.values[:, 64:] if part is None else part
         assert nmse(have, np.ascontiguousarray(want)) < 1e-6, component
     gguf = convert([split[1]], tmp_path / "text.gguf", "f32")
     with ltx2.Session([split[0], gguf, *split[2:]], device="CPU", threads=1) as session:

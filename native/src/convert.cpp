@@ -300,10 +300,14 @@ void Conversion::add_text_metadata(Json & metadata) const {
     GgufVocabulary vocabulary;
     Tokenizer::open(part, &vocabulary);
     const std::string & path = part.file->path;
-    for (const char * key : {"model_version", "license", "config", "gemma_source_checkpoint"})
-        if (const auto text = part.file->metadata.find(key);
-            text && (parts_.size() > 1 || key == std::string("gemma_source_checkpoint")))
+    const auto keep = [&](const char * key) {
+        if (const auto text = part.file->metadata.find(key))
             metadata.set(key, *text);
+    };
+    keep("gemma_source_checkpoint");
+    if (parts_.size() > 1) // of the parts beside it
+        for (const char * key : {"model_version", "license", "config"})
+            keep(key);
     const Source & embedding = part.tensors.find("token_embd.weight")->second;
     put_gguf_keys(gemma_config(*part.file), path, metadata);
     put_gguf_keys(std::move(vocabulary), static_cast<size_t>(embedding.shape()[0]), path, metadata);

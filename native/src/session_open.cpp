@@ -85,17 +85,15 @@ Session::Session(const std::vector<std::string> & files, const std::vector<Adapt
 
 // Sound needs all of its parts, but for the text projection, where features are given.
 void Session::check_sound() {
-    const std::string ids[] = {AudioConnector::part, Dit::audio_part, AudioDecoder::part,
-                               Vocoder::part};
     const bool projects = AudioConnector::has_projection(model_);
-    const auto lacks = [&](const std::string & id) {
-        if (id == AudioConnector::projection_part) // features need none
-            return model_.find(TextEncoder::part) && !projects;
-        return std::find(std::begin(ids), std::end(ids), id) != std::end(ids) && !model_.find(id);
-    };
-    for (const PartRow & row : part_rows())
-        if (lacks(row.id))
+    const bool needs_projection = model_.find(TextEncoder::part);
+    for (const PartRow & row : part_rows()) {
+        const bool is_projection = row.id == std::string(AudioConnector::projection_part);
+        const bool there =
+            is_projection ? projects || !needs_projection : model_.find(row.id) != nullptr;
+        if (row.sound && !there)
             sound_lacks_ += (sound_lacks_.empty() ? "" : ", ") + std::string(row.title);
+    }
     if (!sound_lacks_.empty()) {
         if (model_.find(Dit::audio_part))
             log(Level::info, "model: makes no sound, for lack of %s", sound_lacks_.c_str());

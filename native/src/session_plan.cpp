@@ -119,10 +119,9 @@ std::optional<VideoSize> Session::nearest(const Request & want) {
         return size_of({frames, rows, columns});
     };
     const auto fits = [&](const VideoSize & size) {
-        const int least = decoder_.border == Border::reflect ? 2 * scale.space : 0;
-        if (std::min(size.height, size.width) < least)
-            return false;
-        return needs(count(want.resized(size, scale))) <= device_.memory();
+        const bool has_sides =
+            std::min(size.height, size.width) >= decoder_.least_side() * scale.space;
+        return has_sides && needs(count(want.resized(size, scale))) <= device_.memory();
     };
     // The largest of 1..most that fits, 0: none.
     const auto most_of = [](int most, const auto & fits) {

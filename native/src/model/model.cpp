@@ -269,16 +269,9 @@ void Model::set_strengths(float distilled, float others) {
 
 // ---- what files state
 
-// A video VAE may be of another generation than its transformer, and state the whole config of
-// that.
-static bool speaks_for(const TensorFile & file, const Generation & generation) {
-    const std::optional<Json> version = file.metadata.find("model_version");
-    return !version || version->kind() != Json::Kind::string ||
-           generation_of(std::string(version->string(""))) == generation.bit;
-}
-
 // A group is taken from the part's own file, else from that of the first part that states it, else
-// from what is usual of its generation.
+// from what is usual of its generation. A video VAE may be of another one than the transformer, and
+// state the whole config of that: it does not count.
 void Model::read_configs() {
     const Json table = usual_config(generation());
     const auto state = [&](Part & part, const char * group, const TensorFile & file) {
@@ -295,7 +288,7 @@ void Model::read_configs() {
             const bool own = std::string_view(group) == "sampling"; // no other file speaks for it
             for (const PartRow & row : part_rows())
                 if (const Part * other = find(row.id);
-                    other && !found && !own && speaks_for(*other->file, generation()))
+                    other && !found && !own && stated_generations(*other->file) & generation().bit)
                     found = state(part, group, *other->file);
             const std::optional<Json> usual = table.find(group);
             if (found || !usual)

@@ -184,6 +184,11 @@ static std::string text_of(const TensorFile & file, const char * key) {
     return value ? std::string(value->string(file.path + ": " + key)) : "";
 }
 
+Generations stated_generations(const TensorFile & file) {
+    const std::string version = text_of(file, "model_version");
+    return version.empty() ? any_generation : generation_of(version);
+}
+
 static std::string architecture_of(const TensorFile & file) {
     const std::string config = next_to(file.path, "config.json");
     if (file.is_gguf())
@@ -275,9 +280,9 @@ static std::string parts_problem(std::vector<Found> & parts, const Files & files
 
 static std::string file_problem(const Files & files) {
     const TensorFile & file = *files.front();
-    const std::string version = text_of(file, "model_version");
-    if (!version.empty() && !generation_of(version))
-        return words("states model_version %s; %s is supported", shown(version).c_str(),
+    if (!stated_generations(file))
+        return words("states model_version %s; %s is supported",
+                     shown(text_of(file, "model_version")).c_str(),
                      names_of(any_generation).c_str());
     const std::optional<Json> stated = file.metadata.find("split.count"); // llama.cpp's
     const int64_t count = stated ? stated->integer(file.path + ": split.count") : 0;
@@ -313,7 +318,7 @@ static std::string tell_generations(std::vector<Found> & parts, const Files & fi
             first = &found;
         }
     }
-    const Generations stated = generation_of(text_of(*files.front(), "model_version"));
+    const Generations stated = stated_generations(*files.front());
     common = common & stated ? common & stated : common;
     for (Found & found : parts) {
         const Generations left = found.generations & common;

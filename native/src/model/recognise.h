@@ -44,6 +44,9 @@ bool matches(std::string_view pattern, std::string_view name, std::string_view *
 // The part that a tensor, of no part that was found, seems to be of; null where nothing tells.
 const PartRow * unused_part(const TensorInfo & tensor);
 
+// By the model_version that a file states: any where it states none, 0 where none is known by it.
+Generations stated_generations(const TensorFile & file);
+
 // What one file holds, or the shards of one together.
 Contents recognise(const std::vector<const TensorFile *> & files);
 

@@ -2,6 +2,8 @@
 
 #include "base/utf8.h"
 
+#include <algorithm>
+
 namespace ltx2 {
 
 static constexpr int64_t most_channels = 16384;
@@ -197,7 +199,7 @@ void VaeConfig::check(const Grid & latents) const {
 }
 
 void VaeConfig::check_sides(int64_t a, int64_t b) const {
-    if (border == Border::reflect && (a < 2 || b < 2))
+    if (std::min(a, b) < least_side())
         fail(LTX2_STATUS_INVALID_ARGUMENT,
              "video: too small for the model's reflected borders; a side of 64 would do");
 }

@@ -38,6 +38,7 @@ struct VaeConfig {
     static VaeConfig decoder(const Config & vae);
     // What a decoder of this config would refuse. INVALID_ARGUMENT.
     void check(const Grid & latents) const;
+    int64_t least_side() const { return border == Border::reflect ? 2 : 1; } // of a layer's frames
     // INVALID_ARGUMENT where a layer's frames are too small to be reflected.
     void check_sides(int64_t a, int64_t b) const;
     // Whether frames can pass a few at a time: res_x_y takes a mean over the whole video.
