@@ -246,8 +246,8 @@ CASES: dict[str, Case] = {
     ),
     "2.5: VAE": Case(
         new_vae,
-        "FOLDER/vae.safetensors: is LTX-2.5's diffusion decoder (vae.decoder.det_stages.*), which "
-        f"is not supported; give {CHECKPOINT}",
+        "FOLDER/vae.safetensors: its video VAE has other sizes than that of LTX-2.0, LTX-2.3 or "
+        f"LTX-2.5, and it states no model_version; give {CHECKPOINT}",
     ),
     "2.6": Case(
         new_version,
