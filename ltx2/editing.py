@@ -284,7 +284,7 @@ class Editing(Opened):
                 given, fps = clips.read(given, fps)
             if given.dtype == np.uint8:
                 given = self._latents_of(clips.whole(given, "video"), call)
-            return self._decode(given, fps, True, call)
+            return self._decode(given, fps, call, upscale=True)
 
 
 def _source(

@@ -214,15 +214,18 @@ class Generating(Opened):
         latents: NDArray[np.float32],
         *,
         fps: float | None = None,
+        seed: int | None = None,
         progress: Callable[[Progress], object] | None = None,
     ) -> Video:
         """The video of latents that were kept: a decode alone.
 
         `latents` are [channels, frames', height', width'], as `Video.latents` has them; `fps`
-        defaults to the model's own. Errors as in `t2v`.
+        defaults to the model's own. `seed` is that of the run that made them, for the same frames
+        where the decoder begins with noise, as LTX-2.5's diffusion decoder does; default: 0.
+        Errors as in `t2v`.
         """
         with VideoCall(self, progress) as call:
-            return self._decode(latents, fps, False, call)
+            return self._decode(latents, fps, call, seed=seed)
 
     @making
     def plan(

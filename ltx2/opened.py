@@ -244,9 +244,15 @@ class Opened:
         return Features(request.prompt, avoided, values, negative, made_by)
 
     def _decode(
-        self, latents: NDArray[np.float32], fps: float | None, upscale: bool, call: VideoCall
+        self,
+        latents: NDArray[np.float32],
+        fps: float | None,
+        call: VideoCall,
+        *,
+        upscale: bool = False,
+        seed: int | None = None,
     ) -> Video:
-        params, call.inputs = decode_params(latents, fps, upscale)
+        params, call.inputs = decode_params(latents, fps, upscale, seed)
         about = runs.about(model=self._model, device=self._device)
         runs.begin(about, {})
         owner = self._run(lib.ltx2_session_decode, params, call)

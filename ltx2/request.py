@@ -343,7 +343,7 @@ def c_loras(loras: Loras) -> tuple[Any, list[Any]]:
 
 
 def decode_params(
-    latents: NDArray[np.float32], fps: float | None, upscale: bool
+    latents: NDArray[np.float32], fps: float | None, upscale: bool, seed: int | None
 ) -> tuple[Any, list[Any]]:
     """ltx2_decode_params, and what they point at, to be kept as long."""
     values = floats("latents", latents)
@@ -356,6 +356,7 @@ def decode_params(
     params.latents = c_latents = ffi.new("ltx2_latents *", (c_values, *values.shape))
     assign(params, "fps", fps or 0)
     params.upscale = upscale
+    assign(params, "seed", seed or 0)
     return params, [c_values, c_latents]
 
 

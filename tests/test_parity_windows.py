@@ -132,10 +132,12 @@ def test_a_session_makes_a_video_with_it(tiny: dict[str, Path]) -> None:
     files = [tiny["windows"], tiny["windows"].parent / "gemma"]
     with ltx2.Session(files) as session:
         first, again = (
-            session.t2v("a red circle", width=64, height=64, frames=9, steps=1, seed=3).frames
+            session.t2v("a red circle", width=64, height=64, frames=9, steps=1, seed=3)
             for _ in range(2)
         )
-        assert first.shape == (9, 64, 64, 3)
-        assert np.array_equal(first, again)
+        assert first.frames.shape == (9, 64, 64, 3)
+        assert np.array_equal(first.frames, again.frames)
+        assert np.array_equal(session.decode(first.latents, seed=3).frames, first.frames)
+        assert not np.array_equal(session.decode(first.latents).frames, first.frames)
         plan = session.plan("a red circle", width=64, height=64, frames=9, steps=1)
     assert "decode" in str(plan)

@@ -106,13 +106,14 @@ def name_of(prompt: str | ltx2.Features) -> str:
 @click.option(
     "--fps", callback=as_rate, metavar="RATE", help=sentences("ltx2_decode_params")["fps"]
 )
+@click.option("--seed", type=int, help=sentences("ltx2_decode_params")["seed"])
 @shared
-def decode(latents: str, **options: Any) -> None:
+def decode(latents: str, seed: int | None, **options: Any) -> None:
     """Make the video of LATENTS, a .npy that `--save-latents` wrote."""
     values = load_array("latents", latents)
     size = _video_size(values.shape)
     make_video(
-        lambda session, wanted: session.decode(values, **wanted),
+        lambda session, wanted: session.decode(values, seed=seed, **wanted),
         options,
         Path(latents).stem,
         size,

@@ -284,6 +284,7 @@ typedef struct ltx2_decode_params {    /* a decode alone, of latents that were k
     void * user_data;
     bool upscale;                      /* pass them through the latent upsampler first, which may
                                           double fps; default: as they are */
+    uint64_t seed;                     /* of the run that made them: a decoder may begin with noise */
 } ltx2_decode_params;
 
 typedef struct ltx2_video {            /* made by the library only */

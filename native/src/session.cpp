@@ -292,7 +292,7 @@ std::unique_ptr<Video> Session::decode(const ltx2_decode_params & params) {
                 fps *= 2;
         }
         std::unique_ptr<Video> video = video_of(latents, fps);
-        decode(latents, 0, *video, progress);
+        decode(latents, params.seed, *video, progress);
         return video;
     });
 }
