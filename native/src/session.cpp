@@ -16,6 +16,8 @@ void Session::leave() {
     if (!keep_loaded_)
         resident_ = decltype(resident_)();
     device_.trim();
+    if (processor_)
+        processor_->trim();
 }
 
 // Systems that promise more memory than they have end the process that believes them: what cannot

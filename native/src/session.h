@@ -130,7 +130,7 @@ private:
 
     Model model_;
     Device device_;
-    std::optional<Device> processor_; // for the sound, where the device is another one
+    std::optional<Device> processor_; // where the device is another and lacks some kernels
     bool keep_loaded_, low_memory_;
     std::atomic<bool> closed_{false};
     std::unique_ptr<Tokenizer> tokenizer_; // half a second: once

@@ -17,6 +17,8 @@ void Session::choose_residency(const Grid & grid) {
     Residency & residency = device_.residency;
     const bool was_said = residency.counts_cache();
     residency = {keep_loaded_, no_limit};
+    if (processor_)
+        processor_->residency = {keep_loaded_, low_memory_ ? low_memory_limit : no_limit};
     const uint64_t have = device_.memory() ? device_.memory() : no_limit;
     const uint64_t wanted = weights_ + Residency::reserve + block_bytes(grid);
     if (low_memory_) {
