@@ -151,6 +151,7 @@ def test_a_session_makes_a_video_with_it(tiny: dict[str, Path]) -> None:
         )
         assert first.frames.shape == (9, 64, 64, 3)
         assert np.array_equal(first.frames, again.frames)
+        assert first.latents is not None
         assert np.array_equal(session.decode(first.latents, seed=3).frames, first.frames)
         assert not np.array_equal(session.decode(first.latents).frames, first.frames)
         plan = session.plan("a red circle", width=64, height=64, frames=9, steps=1)
