@@ -10,6 +10,7 @@
 #include "sampling/samplers.h"
 #include "sampling/schedules.h"
 #include "text/connector.h"
+#include "text/duration.h"
 #include "text/encoder.h"
 #include "text/tokenizer.h"
 #include "text/writing.h"
@@ -316,6 +317,15 @@ void connect(Job & job) {
     job.save("context", {text.rows, text.width}, text.values.data());
 }
 
+// context [rows, width], the video's or both side by side -> log_seconds
+void duration(Job & job) {
+    const Model model = job.model();
+    DurationHead head(model, job.device);
+    head.load(Progress());
+    const float out = head.log_seconds(text_of(job, "context"), Progress());
+    job.save("log_seconds", {1}, &out);
+}
+
 // MODEL is not read. file, one of the three kinds; strings, a JSON list; length -> ids, one after
 // the other, and ends: string i's end before ends[i]. Of turns, if each is to be a `turn`.
 void tokenizer(Job & job) {
@@ -416,6 +426,7 @@ const std::map<std::string, Component> components = {
     {"text-encoder", text_encoder},
     {"connector", connect<Connector>},
     {"audio-connector", connect<AudioConnector>},
+    {"duration", duration},
     {"writer", writer},
     {"answer", answer},
     {"tokenizer", tokenizer},
