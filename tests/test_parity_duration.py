@@ -121,6 +121,14 @@ def test_at_full_width(tmp_path: Path) -> None:
     assert error <= NMSE["duration.full", "F32"].limit
 
 
+def test_frames_of_seconds(tmp_path: Path) -> None:
+    want = golden("all-duration")
+    inputs = {name: want[name] for name in ("seconds", "rates")}
+    have = run("lasting", [], tmp_path, **inputs)["frames"]
+    assert (have == want["frames"]).all()
+    assert len(np.unique(have)) == 20
+
+
 def test_it_is_told_from_its_tensors(tmp_path: Path) -> None:
     source = written(tmp_path / "head.safetensors")
     for model in (source, convert(source, tmp_path / "head.gguf", "q8_0")):

@@ -6,7 +6,6 @@
 namespace ltx2 {
 
 static constexpr int64_t heads = 4; // which no file states
-static constexpr double least_seconds = 1, most_seconds = 20;
 
 // It is small, and the whole video depends on its answer: nothing is rounded.
 static Linear exact(const Weights & w, int64_t in, int64_t out) {
@@ -86,12 +85,11 @@ float DurationHead::log_seconds(const TextFeatures & text, const Progress & prog
     return out;
 }
 
-int frames_lasting(double seconds, double fps, int step, int least) {
-    const double bounded = std::clamp(seconds, least_seconds, most_seconds);
-    least = std::max({1, least, static_cast<int>(std::nearbyint(least_seconds * fps))});
-    const int frames = std::max(least, static_cast<int>(std::nearbyint(bounded * fps)));
-    const int whole = (frames - 1) / step * step + 1;
-    return whole < least ? whole + step : whole;
+int frames_lasting(double seconds, double fps, int step) {
+    const auto rounded = [&](double s) { return static_cast<int>(std::nearbyint(s * fps)); };
+    const double least = DurationHead::least_seconds, most = DurationHead::most_seconds;
+    const int whole = (rounded(std::clamp(seconds, least, most)) - 1) / step * step + 1;
+    return whole < rounded(least) ? whole + step : whole;
 }
 
 } // namespace ltx2

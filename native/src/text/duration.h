@@ -11,6 +11,7 @@ namespace ltx2 {
 class DurationHead {
 public:
     static constexpr const char * part = "duration_head";
+    static constexpr double least_seconds = 1, most_seconds = 20; // that it was trained to tell
 
     // Sizes are read off the tensors. Reads no weights. MODEL.
     DurationHead(const Model & model, Device & device);
@@ -34,8 +35,7 @@ private:
     Linear out_proj_, mlp_hidden_, mlp_out_;
 };
 
-// How many frames last so long, but no less than a second and no more than 20: so many groups of
-// `step` after the first, and `least` frames at least.
-int frames_lasting(double seconds, double fps, int step, int least);
+// How many frames last so long, or as near as it may tell: `step` times some, and one.
+int frames_lasting(double seconds, double fps, int step);
 
 } // namespace ltx2

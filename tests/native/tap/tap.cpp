@@ -326,6 +326,17 @@ void duration(Job & job) {
     job.save("log_seconds", {1}, &out);
 }
 
+// MODEL is not read. seconds [n], rates [m] -> frames [n, m]
+void lasting(Job & job) {
+    const std::vector<float> seconds = job.floats("seconds"), rates = job.floats("rates");
+    std::vector<int32_t> frames;
+    for (const float s : seconds)
+        for (const float rate : rates)
+            frames.push_back(frames_lasting(s, rate, 8));
+    job.save("frames", {static_cast<int64_t>(seconds.size()), static_cast<int64_t>(rates.size())},
+             frames.data(), "<i4");
+}
+
 // MODEL is not read. file, one of the three kinds; strings, a JSON list; length -> ids, one after
 // the other, and ends: string i's end before ends[i]. Of turns, if each is to be a `turn`.
 void tokenizer(Job & job) {
@@ -427,6 +438,7 @@ const std::map<std::string, Component> components = {
     {"connector", connect<Connector>},
     {"audio-connector", connect<AudioConnector>},
     {"duration", duration},
+    {"lasting", lasting},
     {"writer", writer},
     {"answer", answer},
     {"tokenizer", tokenizer},
