@@ -125,6 +125,7 @@ def test_features_tell_it_as_the_prompt_does(model: list[Path]) -> None:
     assert np.array_equal(told.frames, video.frames)
     assert told.metadata["predicted_seconds"] == video.metadata["predicted_seconds"]
     without = [file for file in model if "gemma4" not in str(file)]
+    assert len(without) == len(model) - 1
     with opened(without) as session:  # no text encoder, and features of the video alone
         of_video = ltx2.Features("a", None, np.ascontiguousarray(text.values[:, :64]))
         silent = session.t2v(of_video, audio=False, **SMALL)
@@ -171,6 +172,21 @@ def test_a_plan_assumes_it(model: list[Path], capsys: pytest.CaptureFixture[str]
     words = ["--device", "cpu", "--width", "64", "--height", "64", "--fps", "8"]
     assert cli.main(["plan", PROMPT, *words, *named(*model)]) == 0
     assert "64x64, 9 frames assumed, as the prompt will tell, 4 steps" in capsys.readouterr().out
+
+
+def test_a_queue_does_not_say_what_is_assumed(model: list[Path], tmp_path: Path) -> None:
+    pytest.importorskip("starlette", reason="needs ltx2[serve]")
+    from ltx2.serve.asked import Asked
+    from ltx2.serve.folder import Folder
+    from ltx2.serve.shown import shown
+    from ltx2.serve.store import Entry
+
+    with opened(model) as session:
+        for more, frames, seconds in (({}, None, None), ({"frames": 17}, 17, "2.12")):
+            asked = Asked(PROMPT, {**SMALL, **more})
+            entry = Entry.new(asked, session.plan(PROMPT, **asked.options))
+            about = shown(entry, Folder(tmp_path), None, "a model")
+            assert (about["frames"], about["seconds"]) == (frames, seconds)
 
 
 def test_it_is_said_first(

@@ -67,7 +67,8 @@ def told(model: Path, folder: Path, sizes: dict[str, int] = tiny_shapes.DURATION
     for name in ROWS:
         for kind in KINDS:
             context = features(name, sizes)[:, : None if kind == "both" else sizes["video"]]
-            have = run("duration", [model], folder / f"{name}-{kind}", context=context)
+            place = folder / f"{name}-{kind}"  # on the processor, as a session runs it
+            have = run("duration", [model], place, context=context, device="CPU")
             out.append(have["log_seconds"])
     return np.concatenate(out)
 
