@@ -213,7 +213,8 @@ class Editing(Opened):
             request = Request.of(prompt, {**known, "frames": None, **options})
             settings = self._fill_in(request, call)
             heard = _heard_with(request, heard)
-            longest, seed = request.options["frames"], request.options["seed"]
+            longest = options.get("frames", settings.get("usual_frames", settings["frames"]))
+            request.options["frames"], seed = longest, request.options["seed"]
             if longest < _LEAST_CONTEXT + clips.GROUP:
                 raise InvalidArgumentError(
                     f"frames: {longest} leave no room for a context and what is new; "

@@ -251,7 +251,8 @@ class Generating(Opened):
         memory: `memory["own"]` is the most at once without weights that are mapped, whose pages the
         system takes back when it needs them, `memory["with_mapped"]` counts those too. `fits`
         says whether `own` is within `available`; where it does not, `nearest` is the largest
-        `width`, `height` and `frames` of this shape that does.
+        `width`, `height` and `frames` of this shape that does. With `frames_assumed`, a duration
+        head will tell from the prompt how many they are: these are the model's own.
 
         The first plan measures for a second or two how fast this machine is, and keeps that in the
         user's cache folder, or where `LTX2_CACHE` says. With `busy`, other programs had the

@@ -52,7 +52,8 @@ class Options(TypedDict, total=False):
     height: int | None
     """Pixels, a multiple of 32; default: the model's own, 512."""
     frames: int | None
-    """8k + 1; default: the model's own, 121."""
+    """8k + 1; default: as many as the model's duration head tells from the prompt, without one the
+    model's own, 121."""
     fps: float | None
     """Frames per second; default: the model's own, 24."""
     schedule: str | None

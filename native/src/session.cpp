@@ -84,7 +84,7 @@ std::vector<TextFeatures> Session::encode(const Request & want, const Progress &
             return connector.project(states, progress);
         };
         texts.push_back(project(use<Connector>(progress), Connector::part));
-        if (want.audio)
+        if (want.audio || (want.length_is_open && makes_sound_))
             texts.back() = TextFeatures::side_by_side(
                 texts.back(), project(use<AudioConnector>(progress), AudioConnector::part));
         check(texts.back().values, "encoding the prompt", weights, progress);
@@ -227,8 +227,17 @@ void Session::check_distilled(const Request & want) const {
             want.recipe.c_str(), model_.generation().lora);
 }
 
-// What can be told before any work is.
-Request Session::request(const ltx2_video_params & params) {
+double Session::predicted_seconds(const Request & want, const Progress & progress) {
+    const TextFeatures text = given(want).front();
+    const float told = use<DurationHead>(progress).log_seconds(text, progress);
+    check({told}, "predicting the duration", {{model_.need(DurationHead::part)}}, progress);
+    const double seconds = std::exp(double{told});
+    log(Level::info, "duration: %.3g s, by the duration head", seconds);
+    return std::clamp(seconds, DurationHead::least_seconds, DurationHead::most_seconds);
+}
+
+// What can be told before any work is. With features, a length that is open is told by these.
+Request Session::request(const ltx2_video_params & params, const Progress & progress) {
     if (params.audio > 0 && !makes_sound_)
         fail(LTX2_STATUS_MODEL, "audio: the model makes no sound, for lack of %s",
              sound_lacks_.c_str());
@@ -246,7 +255,15 @@ Request Session::request(const ltx2_video_params & params) {
         model_.need(Upsampler::part);
         check_distilled(want);
     }
-    return want;
+    if (!want.length_is_open || !want.features)
+        return want;
+    const double seconds = predicted_seconds(want, progress);
+    ltx2_video_params known = params;
+    known.frames = frames_lasting(seconds, want.fps, decoder_.scale.time);
+    known.frames = std::max(want.frames, std::min(known.frames, most_frames(decoder_.scale)));
+    Request told = request(known, progress);
+    told.predicted_seconds = seconds;
+    return told;
 }
 
 std::unique_ptr<Video> Session::make(const ltx2_video_params & params) {
@@ -254,9 +271,17 @@ std::unique_ptr<Video> Session::make(const ltx2_video_params & params) {
     std::optional<Trace> trace;
     if (params.span)
         progress.watch = &trace.emplace(params.span, params.user_data);
-    const Request want = request(params);
+    Request want = request(params, progress);
     check_memory(want);
-    const std::vector<TextFeatures> texts = encode(want, progress);
+    std::vector<TextFeatures> texts = encode(want, progress);
+    std::optional<Features> features;
+    if (want.length_is_open) { // from here on as if they had been given
+        ltx2_video_params known = params;
+        known.features = &features.emplace(std::move(texts));
+        want = request(known, progress);
+        check_memory(want);
+        texts = encode(want, progress);
+    }
     const Sampled made = sample(want, texts, progress);
     std::unique_ptr<Video> video = video_of(made.video, want.fps);
     if (!ask("latents", params.latents, video->shape, params.user_data))

@@ -154,12 +154,21 @@ Plan Session::weigh(const Request & want, const std::string & speeds, const Prog
 Json Session::plan(const ltx2_video_params & params, const std::string & speeds) {
     const Leave leave{*this};
     return while_unchanged(model_, [&] {
-        const Request want = request(params);
         const Progress progress(params.progress, params.user_data, &closed_);
+        Request want = request(params, progress);
+        const bool assumed = want.length_is_open; // a prompt is not encoded for a plan
+        if (assumed) {
+            ltx2_video_params usual = params;
+            usual.frames = std::max(defaults_.frames, want.frames);
+            want = request(usual, progress);
+        }
         const Plan plan = weigh(want, speeds, progress);
         const std::optional<VideoSize> other =
             plan.fits() ? std::optional<VideoSize>() : nearest(want);
-        return plan_json(plan, want, other ? &*other : nullptr);
+        Json out = plan_json(plan, want, other ? &*other : nullptr);
+        if (assumed)
+            out.set("frames_assumed", true);
+        return out;
     });
 }
 

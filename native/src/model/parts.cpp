@@ -277,6 +277,27 @@ static PartRow upsampler() {
     return row;
 }
 
+static PartRow duration_head() {
+    PartRow row{"duration_head", "duration head", Need::optional, 2};
+    row.signs = {{"duration_head.video_modality_emb", "D"},
+                 {"duration_head.audio_modality_emb", "D"},
+                 {"duration_head.attention_pooler.query_tokens", "? D"},
+                 {"duration_head.mlp_out.bias", "1"}};
+    row.source = "LTX-2.5's duration head";
+    row.marks = {{{"duration_head.video_modality_emb", ""}, false, ltx_2_5}};
+    row.namings = {{{"duration_head.", ""},
+                    "duration_head.",
+                    {{"video_input_proj.*"},
+                     {"audio_input_proj.*"},
+                     {"video_modality_emb"},
+                     {"audio_modality_emb"},
+                     {"attention_pooler.*"},
+                     {"mlp_hidden.*"},
+                     {"mlp_out.*"}}}};
+    row.measures = {{"width", "duration_head.video_modality_emb", 0}};
+    return row;
+}
+
 static PartRow audio_vae() {
     PartRow row{"audio_vae", "audio VAE", Need::optional, 3};
     row.signs = {{"audio_vae.encoder.conv_in.conv.weight", "E 2 3 3"},
@@ -336,6 +357,7 @@ const std::vector<PartRow> & part_rows() {
                 {"*multi_modal_projector.mm_*", ""},
                 {"mm.input_projection.weight", ""}}),
         upsampler(),
+        duration_head(),
         unused("diffusers", "part with the names of diffusers",
                {{"transformer_blocks.#.attn1.norm_q.weight", "D"},
                 {"transformer_blocks.#.scale_shift_table", "9 D"},
