@@ -19,7 +19,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SIZES = {"usual": (3, 5, 7), "small": (2, 1, 2), "long": (6, 3, 4), "wide": (2, 5, 14)}
-FULL = {"usual": (17, 80, 112), "small": (17, 80, 80), "long": (41, 80, 80), "wide": (17, 80, 224)}  # pixels, with what fills the windows up
+# Pixels, with what fills the windows up.
+FULL = {
+    "usual": (17, 80, 112),
+    "small": (17, 80, 80),
+    "long": (41, 80, 80),
+    "wide": (17, 80, 224),
+}
 STRIDE = json.loads((GOLDEN / "windows-vae.json").read_text())["stride"]
 
 
@@ -116,7 +122,7 @@ def test_a_window_that_is_too_large_is_named(tiny: dict[str, Path], tmp_path: Pa
 
 
 def test_windows_that_tiles_barely_hold(tiny: dict[str, Path], tmp_path: Path) -> None:
-    """No tile is smaller than a window of 9: 28 columns are in three of ten and not four of eight."""
+    """No tile is smaller than a window of 9: of 28 columns there are three and not four."""
     tensors, metadata = read_safetensors(tiny["windows"])
     config = json.loads(metadata["config"])
     config["vae"]["decoder"]["stage_kernels"][3] = [9, 9, 9]
