@@ -20,7 +20,6 @@ import tiny_gemma4
 import tiny_shapes
 import tiny_sound
 import tiny_tokenizer
-import tiny_v25
 from tiny_shapes import Shapes, linear
 
 ROOT = Path(__file__).parent.parent
@@ -54,18 +53,22 @@ _AUDIO_ATTENTIONS = {
 
 def config() -> dict[str, Any]:
     """LTX-2.3's, as the library has it."""
-    text = (ROOT / "native/src/model/builtin/ltx_2_3.cpp").read_text(encoding="utf-8")
-    found = re.search(r'ltx23_config = R"\((.*?)\)"', text, re.DOTALL)
+    return _builtin("ltx_2_3.cpp", "ltx23_config")
+
+
+def _builtin(file: str, name: str) -> dict[str, Any]:
+    text = (ROOT / "native/src/model/builtin" / file).read_text(encoding="utf-8")
+    found = re.search(name + r' = R"\((.*?)\)"', text, re.DOTALL)
     assert found
     whole: dict[str, Any] = json.loads(found[1])
     return whole
 
 
 def config25() -> dict[str, Any]:
-    """LTX-2.5's, with the video VAE of convolutions."""
+    """LTX-2.5's, both of its video decoders' included."""
     whole = config()
-    flags = ("ff_bias", "use_keyframes_abs_pos_embedding")
-    whole["transformer"] |= {flag: tiny_v25.CHANGED["transformer"][flag] for flag in flags}
+    for group, differs in _builtin("generations.cpp", "ltx25_differs").items():
+        whole[group] |= differs
     return whole
 
 

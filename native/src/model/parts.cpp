@@ -147,6 +147,7 @@ static PartRow video_vae() {
     PartRow row{"video_vae", "video VAE", Need::always, 3};
     row.signs = {{"vae.encoder.down_blocks.#.res_blocks.#.conv1.conv.bias", "?"},
                  {"vae.decoder.up_blocks.#.res_blocks.#.conv1.conv.bias", "?"},
+                 {"vae.decoder.det_stages.#.#.norm1.weight", "?"},
                  {"vae.per_channel_statistics.mean-of-means", "C"},
                  {"vae.per_channel_statistics.std-of-means", "C"}};
     row.source = checkpoint;
