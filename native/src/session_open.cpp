@@ -79,6 +79,7 @@ Session::Session(const std::vector<std::string> & files, const std::vector<Adapt
         check_upsampler();
     check_sound();
     width_ = dit->config().video.width();
+    makes_slots_ = dit->marks_single_frames();
     weights_ = std::max({weights_, dit->weights(), decoder->weights()});
     defaults_ = Defaults(model_.need(Dit::part), model_.generation(), dit->config().layers, d);
 }
