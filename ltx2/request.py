@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias, TypedDict
@@ -27,7 +27,9 @@ Conditions: TypeAlias = ImageLike | tuple[ImageLike, float]
 # Which turn a prompt into features.
 TEXT_PARTS = ("text_encoder", "projection", "connector", "audio_projection", "audio_connector")
 CRF = 33  # of a picture, where the caller says none and the model is no newer than LTX-2.3
-TEXTS = {"negative_prompt", "schedule", "sampler", "recipe", "refine_sigmas"}
+TEXTS = {
+    "negative_prompt", "schedule", "sampler", "recipe", "refine_sigmas", "generated_keyframes",
+}  # fmt: skip
 _OFF_AT_ZERO = {
     "guidance",
     "stg",
@@ -67,6 +69,9 @@ class Options(TypedDict, total=False):
     refine_sigmas: str | None
     """Noise levels of the stages after the first, each below the one before, as "0.85, 0.725,
     0.4219"; default: the recipe's own."""
+    generated_keyframes: int | Sequence[int] | str | None
+    """Frames that LTX-2.5 makes beside the video, for finer motion: how many, or which, as "24, 48"
+    or "24,"; default: none."""
     audio: bool | None
     """Its sound too; negative is off, which makes another video, of less work; default: where the
     model makes sound. False is off too."""
@@ -300,13 +305,20 @@ def _set_option(params: Any, name: str, value: Any, kept: Any) -> None:
         noise = kept(ffi.from_buffer("float[]", floats(name, value)))
         params.noise, params.noise_count = noise, len(noise)
     elif name in TEXTS:
-        setattr(params, name, kept(c_text(name, value)))
+        setattr(params, name, kept(c_text(name, _as_text(value))))
     elif value == 0 and name in _OFF_AT_ZERO:
         assign(params, name, -1)
     elif value == 0 and name != "seed":
         raise InvalidArgumentError(NOT_ZERO.format(name))
     else:
         assign(params, name, value)
+
+
+def _as_text(value: str | int | Sequence[int]) -> str:
+    """A list of numbers, as C reads it: one alone has a comma."""
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return ", ".join(map(str, value)) + ("," if len(value) == 1 else "")
+    return str(value)
 
 
 def _c_image(image: Image, inputs: list[Any]) -> dict[str, Any]:

@@ -233,6 +233,8 @@ MAKERS: dict[str, Callable[[Reference], Arrays]] = {
     "v20-clip": golden_v20.clip,
     "v25-sound": golden_v25.velocities,
     "v25-clip": golden_v25.clip,
+    "v25-slots": golden_v25.slots,
+    "all-spread": golden_v25.spread,
     "all-tokenizer": golden_text.tokenizer,
     "base-writing": golden_text.writing,
     "odd-writing": golden_text.writing,

@@ -80,15 +80,13 @@ LTX2_API ltx2_status ltx2_try_devices(char ** out);
 /* What this library knows, as JSON: {"version", "defaults" where no file states any, "schedules",
    "samplers", "stages" of progress, "parts" of a model with "id", "title", "need" ("always", "optional",
    "extends": an adapter, or "never": recognised, not used), "types" and "variants" of a conversion,
-   "instruction_sets" that run here, the best last}. Released by ltx2_text_free. Errors:
-   OUT_OF_MEMORY. */
+   "instruction_sets" that run here, the best last}. Released by ltx2_text_free. OUT_OF_MEMORY. */
 LTX2_API ltx2_status ltx2_capabilities(char ** out);
 /* What a model file holds, as JSON, without loading weights: {"file", "format", "parts", "problem"
    (why it cannot be used, or null), "tensors", "parameters", "bytes", "types" with the same counts,
    "license", "metadata", "tensor_list" with "name", "type", "shape" (outermost first), "offset" in
    the file, "bytes", and "sha256" of them where the file states it}. A part has "geometry" and the
-   counts too. Of long metadata {"begins", "length"}. Released by ltx2_text_free. Errors: MODEL,
-   OUT_OF_MEMORY. */
+   counts too. Of long metadata {"begins", "length"}. Released by ltx2_text_free. MODEL, OUT_OF_MEMORY. */
 LTX2_API ltx2_status ltx2_file_describe(const char * file, char ** out);
 LTX2_API void ltx2_text_free(char * text); /* NULL is ignored */
 
@@ -267,6 +265,8 @@ typedef struct ltx2_video_params {
     ltx2_span_fn span;                 /* default: nothing is measured */
     const char * refine_sigmas;        /* noise levels of the stages after the first, each below the one
                                           before, as "0.85, 0.725, 0.4219"; default: the recipe's own */
+    const char * generated_keyframes;  /* frames that LTX-2.5 makes beside the video, for finer motion:
+                                          how many, or which, as "24, 48" or "24,"; default: none */
 } ltx2_video_params;
 
 typedef struct ltx2_frames_params {    /* frames to encode */

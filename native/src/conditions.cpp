@@ -149,11 +149,11 @@ Grid grid_of(const ltx2_reference & reference, const Grid & video, int frames,
             std::max(1, video.width / factor)};
 }
 
-std::vector<Grid> Conditions::appended(const Grid & video, bool first_stage) const {
-    std::vector<Grid> grids;
-    for (const ltx2_image & image : images)
-        if (is_appended(image))
-            grids.push_back({1, video.height, video.width});
+std::vector<Grid> Conditions::appended(const Grid & video, size_t slots, bool first_stage) const {
+    const auto images_after = std::count_if(
+        images.begin(), images.end(), [&](const ltx2_image & image) { return is_appended(image); });
+    std::vector<Grid> grids(static_cast<size_t>(images_after) + slots,
+                            {1, video.height, video.width});
     const int frames = (video.frames - 1) * scale.time + 1;
     for (const ltx2_reference & reference : references)
         if (first_stage)

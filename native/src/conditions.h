@@ -26,9 +26,9 @@ struct Conditions {
     // For a video of so many frames. INVALID_ARGUMENT naming the field.
     Conditions(const ltx2_video_params & params, int frames, const Scale & scale);
 
-    // What the video's tokens are followed by, in this order: images, then references, which the
-    // first stage alone has.
-    std::vector<Grid> appended(const Grid & video, bool first_stage) const;
+    // What the video's tokens are followed by, in this order: images, then so many slots (of
+    // Stage), then references, which the first stage alone has.
+    std::vector<Grid> appended(const Grid & video, size_t slots, bool first_stage) const;
     bool is_appended(const ltx2_image & image) const { return keyframes || image.frame > 0; }
     // Frames of the source that are used: 8k + 1, and no more than the video has from `begin` on.
     int source_frames(int frames) const;

@@ -215,6 +215,48 @@ static Stage first_stage(const ltx2_video_params & p, const Defaults & d, const 
     return stage;
 }
 
+// Numbers as they are written, with commas; `refuse` is told what is wrong, and throws.
+template <class Refuse>
+static std::vector<float> numbers_of(const std::string & text, const Refuse & refuse) {
+    std::vector<float> numbers;
+    try {
+        for (const Json & number : Json::parse("[" + text + "]", "").array(""))
+            numbers.push_back(static_cast<float>(number.number("")));
+    } catch (const Error & e) {
+        if (e.status() != LTX2_STATUS_MODEL)
+            throw;
+        refuse("is no list of numbers");
+    }
+    return numbers;
+}
+
+// How many, evenly spread, or which: with a comma. INVALID_ARGUMENT.
+static std::vector<int> slots_of(const std::string & text, int frames) {
+    const auto refuse = [&](const char * why) {
+        fail(LTX2_STATUS_INVALID_ARGUMENT,
+             "generated_keyframes: %s %s; give up to %d, or rising frames in 0..%d, as \"24, 48\"",
+             shown(text).c_str(), why, std::max(frames - 2, 0), frames - 1);
+    };
+    const bool counts = text.find(',') == std::string::npos;
+    const size_t end = text.find_last_not_of(' ');
+    const bool one = end != std::string::npos && text[end] == ',';
+    std::vector<int> slots;
+    for (float number : numbers_of(one ? text.substr(0, end) : text, refuse)) {
+        if (!(number >= 0 && number < static_cast<float>(frames)) || number != std::floor(number))
+            refuse(counts ? "is too many" : "has one that is no frame of the video");
+        if (!slots.empty() && number <= static_cast<float>(slots.back()))
+            refuse("does not rise");
+        slots.push_back(static_cast<int>(number));
+    }
+    if (slots.empty())
+        refuse("is none");
+    if (!counts)
+        return slots;
+    if (slots[0] > frames - 2)
+        refuse("is too many");
+    return spread_frames(slots[0], frames);
+}
+
 // Noise levels as they are written: numbers from at most 1 down to above 0, then 0, which may be
 // left out. INVALID_ARGUMENT.
 static std::vector<float> sigmas_of(const char * text) {
@@ -223,15 +265,7 @@ static std::vector<float> sigmas_of(const char * text) {
              "refine_sigmas: %s %s; give falling numbers, as 0.85, 0.725, 0.4219",
              shown(text).c_str(), why);
     };
-    std::vector<float> levels;
-    try {
-        for (const Json & level : Json::parse("[" + std::string(text) + "]", "").array(""))
-            levels.push_back(static_cast<float>(level.number("")));
-    } catch (const Error & e) {
-        if (e.status() != LTX2_STATUS_MODEL)
-            throw;
-        refuse("is no list of numbers");
-    }
+    std::vector<float> levels = numbers_of(text, refuse);
     for (size_t i = 0; i < levels.size(); ++i)
         if (!(levels[i] >= 0 && levels[i] <= 1) || (i && !(levels[i] < levels[i - 1])))
             refuse("does not fall from at most 1 to 0");
@@ -279,8 +313,11 @@ Request Request::resized(const VideoSize & size, const Scale & scale) const {
         other.conditions = {};
     other.grid = grid_of(size.width, size.height, size.frames, fps, scale);
     const Recipe & all = find_recipe(recipe);
-    for (size_t i = 0; i < other.stages.size(); ++i)
+    for (size_t i = 0; i < other.stages.size(); ++i) {
+        std::vector<int> & slots = other.stages[i].slots;
+        slots.erase(std::lower_bound(slots.begin(), slots.end(), size.frames), slots.end());
         other.stages[i].grid = divided(other.grid, all.stages[i].divisor);
+    }
     return other;
 }
 
@@ -359,6 +396,8 @@ Request::Request(const ltx2_video_params & p, const Defaults & d, const Scale & 
     for (Stage & stage : stages)
         if (only_sound_is_given())
             stage.audio_guidance = {1, 0, 0, {}, 1};
+    if (p.generated_keyframes)
+        stages.front().slots = slots_of(p.generated_keyframes, frames);
     if (noise_count)
         need(noise, "noise");
     if (features) {
@@ -434,6 +473,13 @@ Json Request::settings() const {
         const std::string list = Json(levels).dump();
         settings.set("refine_sigmas", list.substr(1, list.size() - 2));
     }
+    std::string slots;
+    for (int frame : stage.slots)
+        slots += words(slots.empty() ? "%d," : " %d,", frame);
+    if (stage.slots.size() > 1)
+        slots.pop_back(); // with its comma a single one is no number of them
+    if (!slots.empty())
+        settings.set("generated_keyframes", slots);
     if (audio) {
         settings.set("audio_guidance", short_number(stage.audio_guidance.scale));
         settings.set("modality_guidance", short_number(guidance.modality));

@@ -246,6 +246,11 @@ Request Session::request(const ltx2_video_params & params, const Progress & prog
     want.check_references(decoder_.scale);
     if (want.conditions.sound)
         sound_of(want); // is finite
+    if (!want.stages.front().slots.empty() && !makes_slots_)
+        fail(LTX2_STATUS_MODEL,
+             "generated_keyframes: %s makes none; the transformer of LTX-2.5, which has "
+             "keyframes_abs_pos_embedding, does",
+             model_.generation().name);
     decoder_.check(want.grid);
     check_pixels(want.grid);
     choose_residency(want.grid);

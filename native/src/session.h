@@ -42,6 +42,7 @@ struct Features : ltx2_features {
 // What a run makes: what is decoded.
 struct Sampled {
     Latents video;
+    Latents slots;               // of the last stage: a frame for each
     Latents audio;               // none without sound
     bool sound_is_given = false; // all of it
 };
@@ -99,8 +100,8 @@ private:
     double predicted_seconds(const Request & want, const Progress & progress);
     void fill_in(std::vector<ltx2_reference> & references) const;
     void check_distilled(const Request & want) const;
-    // `before`: the latents that the stage begins with, or none.
-    Stream start(const Request & want, size_t stage, const Latents & before,
+    // `before`, `slots`: the latents that the stage begins with, or none.
+    Stream start(const Request & want, size_t stage, const Latents & before, const Latents & slots,
                  const Progress & progress);
     // `given`: of the sound that there is, or none.
     Stream start_sound(const Request & want, const Latents & before, const Latents & given) const;
@@ -144,7 +145,7 @@ private:
     int text_length_ = 0, width_ = 0; // rows of text; of the DiT
     uint64_t weights_ = 0;            // bytes, of the largest component
     int context_width_ = 0;           // of the text that the DiT reads
-    bool makes_sound_ = false;
+    bool makes_sound_ = false, makes_slots_ = false;
     std::string sound_lacks_;                  // the parts for want of which it makes none
     int audio_width_ = 0, audio_channels_ = 0; // of the text that the sound reads; of its latents
     VaeConfig decoder_;

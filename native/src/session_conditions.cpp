@@ -23,6 +23,20 @@ static void append(Stream & stream, const Latents & latents, float strength,
     stream.positions.insert(stream.positions.end(), positions.begin(), positions.end());
 }
 
+// After them, of frames that are made besides: from what `before` has of each, or from nothing.
+static void append_slots(Stream & stream, const Grid & grid, const Scale & scale, float fps,
+                         const std::vector<int> & slots, const Latents & before) {
+    const size_t first = stream.mask.size();
+    for (int frame : slots)
+        append(stream, {}, 0, keyframe_positions(grid, scale, fps, frame));
+    const size_t all = stream.mask.size() * static_cast<size_t>(stream.channels);
+    stream.latents.insert(stream.latents.end(), before.values.begin(), before.values.end());
+    stream.latents.resize(all, 0.0f);
+    stream.clean.resize(all, 0.0f);
+    stream.single_frames.resize(first, 0.0f);
+    stream.single_frames.resize(stream.mask.size(), 1.0f);
+}
+
 // In place of the video's own, from `first` on.
 static void replace(Stream & stream, int64_t first, const float * values, int64_t count,
                     float strength) {
@@ -34,12 +48,13 @@ static void replace(Stream & stream, int64_t first, const float * values, int64_
 
 // The tokens of each reference, and how far they and the video's see each other; no groups where
 // all see all. What came before the first that is not seen whole sees each other.
-static std::vector<TokenGroup> groups_of(const Conditions & conditions, const Grid & grid) {
-    const std::vector<Grid> appended = conditions.appended(grid, /*first_stage=*/true);
-    const size_t images = appended.size() - conditions.references.size();
+static std::vector<TokenGroup> groups_of(const Conditions & conditions, const Grid & grid,
+                                         size_t slots) {
+    const std::vector<Grid> appended = conditions.appended(grid, slots, /*first_stage=*/true);
+    const size_t before = appended.size() - conditions.references.size();
     std::vector<TokenGroup> groups = {{grid.cells()}, {0}};
     for (size_t i = 0; i < appended.size(); ++i) {
-        const float share = i < images ? 1 : conditions.references[i - images].attention;
+        const float share = i < before ? 1 : conditions.references[i - before].attention;
         if (share == 1 && groups.size() == 2)
             groups[1].tokens += appended[i].cells();
         else
@@ -93,7 +108,7 @@ void Session::keep_source(const Request & want, const Grid & grid, Stream & vide
 }
 
 Stream Session::start(const Request & want, size_t stage, const Latents & before,
-                      const Progress & progress) {
+                      const Latents & slots, const Progress & progress) {
     const Grid & grid = want.stages[stage].grid;
     const Conditions & given = want.conditions;
     Stream video;
@@ -103,6 +118,7 @@ Stream Session::start(const Request & want, size_t stage, const Latents & before
     video.clean = video.latents;
     video.mask.assign(static_cast<size_t>(grid.cells()), 1.0f);
     video.positions = video_positions(grid, decoder_.scale, want.fps);
+    video.single_frames.assign(static_cast<size_t>(grid.frame_cells()), 1.0f);
     const size_t references = stage == 0 ? given.references.size() : 0;
     const int all = static_cast<int>(given.images.size() + references + (given.source ? 1 : 0));
     int done = 0;
@@ -124,6 +140,7 @@ Stream Session::start(const Request & want, size_t stage, const Latents & before
         else
             replace(video, 0, latents.values.data(), grid.frame_cells(), image.strength);
     }
+    append_slots(video, grid, decoder_.scale, want.fps, want.stages[stage].slots, slots);
     for (size_t i = 0; i < references; ++i) {
         progress("image", done++, all);
         const ltx2_reference & reference = given.references[i];
@@ -136,9 +153,8 @@ Stream Session::start(const Request & want, size_t stage, const Latents & before
                                reference.temporal));
     }
     if (references)
-        video.groups = groups_of(given, grid);
-    video.single_frames.assign(video.mask.size(), 0.0f);
-    std::fill_n(video.single_frames.begin(), grid.frame_cells(), 1.0f);
+        video.groups = groups_of(given, grid, want.stages[stage].slots.size());
+    video.single_frames.resize(video.mask.size(), 0.0f);
     return video;
 }
 

@@ -81,6 +81,7 @@ Session::Session(const std::vector<std::string> & files, const std::vector<Adapt
     if (model_.find(DurationHead::part))
         check_duration_head();
     width_ = dit->config().video.width();
+    makes_slots_ = dit->marks_single_frames();
     weights_ = std::max({weights_, dit->weights(), decoder->weights()});
     defaults_ = Defaults(model_.need(Dit::part), model_.generation(), dit->config().layers, d);
     defaults_.tells_length = model_.find(DurationHead::part);

@@ -19,7 +19,8 @@ static constexpr uint32_t stage_noise = 1u << 24, fresh_noise = 1u << 23, sound_
 static std::vector<int64_t> noise_sizes(const Request & want, size_t stage, int channels) {
     const Grid & grid = want.stages[stage].grid;
     std::vector<int64_t> sizes = {grid.cells() * channels};
-    for (const Grid & group : want.conditions.appended(grid, stage == 0))
+    const size_t slots = want.stages[stage].slots.size();
+    for (const Grid & group : want.conditions.appended(grid, slots, stage == 0))
         sizes.push_back(group.cells() * channels);
     return sizes;
 }
@@ -220,7 +221,7 @@ Sampled Session::sample(const Request & want, const std::vector<TextFeatures> & 
             continue; // a later one has begun
         if (i > 0 && !resumed)
             made.video = enlarge(made.video, progress);
-        State state = {start(want, i, resumed ? Latents() : made.video, progress)};
+        State state = {start(want, i, resumed ? Latents() : made.video, {}, progress)};
         if (want.conditions.sound && given.values.empty() && counts_sound())
             given = encode_sound(want, progress); // once for all stages
         if (want.audio)

@@ -50,6 +50,8 @@ public:
     Dit(const Model & model, Device & device, bool with_audio = false);
 
     const DitConfig & config() const { return config_; }
+    // Whether it tells what stands for one frame alone from the rest of the video.
+    bool marks_single_frames() const { return streams_[0].keyframes_abs_pos_embedding; }
     uint64_t weights() const { return store_.size(); } // bytes
     void load(const Progress & progress);              // OUT_OF_MEMORY, CANCELLED
 

@@ -44,6 +44,8 @@ struct Stage {
     int first = 0;                              // how many steps are done already
     const Sampler * sampler = nullptr;          // null: Euler
     Grid grid = {};                             // of the video's latents
+    // Of the video, frames that the stage makes besides, each with tokens of its own.
+    std::vector<int> slots = {};
     float distilled = 1; // of the strength of a LoRA that makes a dev model a distilled one
 
     int steps() const { return static_cast<int>(sigmas.size()) - 1; }

@@ -1,6 +1,7 @@
 #include "sampling/positions.h"
 
 #include <algorithm>
+#include <cmath>
 
 namespace ltx2 {
 
@@ -37,6 +38,19 @@ std::vector<Position> keyframe_positions(const Grid & grid, const Scale & scale,
     std::vector<Position> out;
     const float start = static_cast<float>(frame), end = static_cast<float>(frame + 1);
     add_frame(out, grid, scale, (start / fps + end / fps) / 2);
+    return out;
+}
+
+// torch.linspace, which counts from the nearer end, and torch.round.
+std::vector<int> spread_frames(int count, int frames) {
+    const float last = static_cast<float>(frames - 1), step = last / static_cast<float>(count + 1);
+    std::vector<int> out;
+    for (int i = 1; i <= count; ++i) {
+        const float at = i < (count + 2) / 2
+                             ? step * static_cast<float>(i)
+                             : std::fma(-step, static_cast<float>(count + 1 - i), last);
+        out.push_back(static_cast<int>(std::nearbyint(at)));
+    }
     return out;
 }
 

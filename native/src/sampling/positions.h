@@ -18,6 +18,9 @@ std::vector<Position> video_positions(const Grid & grid, const Scale & scale, fl
 std::vector<Position> keyframe_positions(const Grid & grid, const Scale & scale, float fps,
                                          int frame);
 
+// So many frames between the first of a video and its last, evenly spread, as the reference rounds.
+std::vector<int> spread_frames(int count, int frames);
+
 // Of the sound's latents, which last 40 ms each, the first 10: their time alone.
 std::vector<Position> sound_positions(int64_t tokens);
 float sound_begins(int64_t token); // second of the sound; it ends where the next one begins

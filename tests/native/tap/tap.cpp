@@ -432,6 +432,15 @@ void sample(Job & job) {
                  state[s].latents.data());
 }
 
+// MODEL is not read. frames, last -> spread: of 1..last keyframes, one after the other.
+void layout(Job & job) {
+    std::vector<int32_t> all;
+    for (int count = 1; count <= job.integer("last", 1); ++count)
+        for (int frame : spread_frames(count, job.integer("frames", 0)))
+            all.push_back(frame);
+    job.save("spread", {static_cast<int64_t>(all.size())}, all.data(), "<i4");
+}
+
 using Component = void (*)(Job &);
 const std::map<std::string, Component> components = {
     {"text-encoder", text_encoder},
@@ -455,6 +464,7 @@ const std::map<std::string, Component> components = {
     {"dit", dit},
     {"guidance", guidance},
     {"schedule", schedule},
+    {"layout", layout},
     {"sample", sample},
 };
 
