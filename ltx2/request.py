@@ -71,7 +71,7 @@ class Options(TypedDict, total=False):
     0.4219"; default: the recipe's own."""
     generated_keyframes: int | Sequence[int] | str | None
     """Frames that LTX-2.5 makes beside the video, for finer motion: how many, or which, as "24, 48"
-    or "24,"; default: none."""
+    or "24,"; default: none. A sequence says which too."""
     audio: bool | None
     """Its sound too; negative is off, which makes another video, of less work; default: where the
     model makes sound. False is off too."""
