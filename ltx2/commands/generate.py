@@ -140,7 +140,7 @@ def plan(prompt: str, images: Sequence[str], crf: int | None, **options: Any) ->
 
 
 def _video_size(latents: tuple[int, ...]) -> dict[str, int]:
-    """What LTX-2.3 makes of latents of this shape; nothing where they are none."""
+    """What LTX-2 makes of latents of this shape; nothing where they are none."""
     if len(latents) != 4:
         return {}
     _, frames, height, width = latents

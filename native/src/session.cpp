@@ -214,7 +214,7 @@ void Session::fill_in(std::vector<ltx2_reference> & references) const {
     }
 }
 
-// A later stage is a few steps without guidance, which LTX-2.3's dev model, whose schedule is ltx2,
+// A later stage is a few steps without guidance, which a dev model, whose schedule is ltx2,
 // makes blurred alone.
 void Session::check_distilled(const Request & want) const {
     const std::list<Adapter> & all = model_.adapters();

@@ -368,8 +368,7 @@ const std::vector<PartRow> & part_rows() {
                 {"latents_std", "C"},
                 {"video_connector.learnable_registers", "? E"},
                 {"video_connector.transformer_blocks.#.attn1.norm_q.weight", "E"}},
-               "has the tensor names of diffusers, which are not read; give the single-file "
-               "checkpoint of LTX-2.3",
+               "has the tensor names of diffusers, which are not read; give the official files",
                2),
         unused("adapter", "adapter (LoRA)",
                {{"*lora*", ""},
