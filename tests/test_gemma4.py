@@ -75,7 +75,7 @@ def test_a_gguf_with_the_official_names_is_read(
     writer.write_tensors_to_file()
     writer.close()
     if not stated:  # then it is the 12B model's
-        with pytest.raises(pytest.fail.Exception, match="blk.0.*shape|layers"):
+        with pytest.raises(pytest.fail.Exception, match=r"blk\.0.*shape|layers"):
             worst(tmp_path / "a.gguf", golden("gemma4-shared"), "long", tmp_path)
         return
     monkeypatch.setenv("LTX2_EXACT", "1")
