@@ -26,7 +26,7 @@ from ._video_call import VideoCall
 from .enhancing import Enhancing
 from .errors import CancelledError, DeviceError, InvalidArgumentError
 from .model_files import model_files
-from .request import Making, Options, Request
+from .request import Making, Options, Request, is_frames
 from .session import Session
 
 if TYPE_CHECKING:
@@ -153,6 +153,8 @@ def checked(job: str | Mapping[str, Any]) -> dict[str, Any]:
 
 def _check_kind(name: str, value: Any) -> None:
     kind, called = _KINDS[name]
+    if name == "generated_keyframes" and is_frames(value):
+        return
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
         raise InvalidArgumentError(f"{name}: {value!r} is no {called}")
 

@@ -208,13 +208,21 @@ class Editing(Opened):
         if more < 1 or more % clips.GROUP:
             raise InvalidArgumentError(f"more: {more} is not a multiple of 8")
         options = chosen(locals(), Making)
+        slots = options.pop("generated_keyframes", None)
+        if slots is not None and not str(slots).strip().isdecimal():
+            raise InvalidArgumentError(
+                f"generated_keyframes: {slots!r} is no number of them; each piece has frames of "
+                "its own, so give how many"
+            )
         with VideoCall(self, progress, latents, expect, profile) as call:
             clip, heard, known = _source(video, sound, sample_rate, options)
             request = Request.of(prompt, {**known, "frames": None, **options})
             settings = self._fill_in(request, call)
             heard = _heard_with(request, heard)
-            longest = options.get("frames", settings.get("usual_frames", settings["frames"]))
+            longest = options.get("frames", settings["usual_frames"])
             request.options["frames"], seed = longest, request.options["seed"]
+            if slots is not None:
+                request.options["generated_keyframes"] = int(slots)
             if longest < _LEAST_CONTEXT + clips.GROUP:
                 raise InvalidArgumentError(
                     f"frames: {longest} leave no room for a context and what is new; "
@@ -254,6 +262,9 @@ class Editing(Opened):
         rest = len(whole.frames) - kept
         piece = whole.frames[:kept] if before else whole.frames[rest:]
         options = {**request.options, "frames": kept + added}
+        if "generated_keyframes" in options:  # a shorter piece has room for fewer
+            slots = min(options["generated_keyframes"], kept + added - 2)
+            options["generated_keyframes"] = slots
         one = Request(request.prompt, options, features=request.features)
         one.given = Given(
             source=Clip(np.ascontiguousarray(piece), ""), begin=added if before else 0, splice=True

@@ -217,7 +217,7 @@ class Opened:
     def _usual(self, request: Request, call: VideoCall) -> dict[str, Any]:
         """The rate that is asked for, and the model's own length and schedule."""
         small, settings = self._small(request, call)
-        return {**small.options, "frames": settings.get("usual_frames", settings["frames"])}
+        return {**small.options, "frames": settings["usual_frames"]}
 
     def _add_images(
         self, request: Request, images: Mapping[int, Conditions], crf: int | None, call: VideoCall
@@ -232,8 +232,8 @@ class Opened:
 
         A large one may not fit the memory, and features may be of the prompt alone.
         """
-        options = {"fps": request.options.get("fps"), "width": 64, "height": 64, "seed": 0}
-        small = Request("a", {**options, "audio": False, "guidance": 1.0})
+        options = {"fps": request.options.get("fps"), "width": 64, "height": 64, "frames": 9}
+        small = Request("a", {**options, "seed": 0, "audio": False, "guidance": 1.0})
         small.features = request.features
         return small, self._fill_in(small, call)
 

@@ -314,6 +314,12 @@ def _set_option(params: Any, name: str, value: Any, kept: Any) -> None:
         assign(params, name, value)
 
 
+def is_frames(value: Any) -> bool:
+    """Whether it is one whole number, or a list of them."""
+    numbers = value if isinstance(value, list) else [value]
+    return all(isinstance(number, int) and not isinstance(number, bool) for number in numbers)
+
+
 def _as_text(value: str | int | Sequence[int]) -> str:
     """A list of numbers, as C reads it: one alone has a comma."""
     if isinstance(value, Sequence) and not isinstance(value, str):

@@ -68,6 +68,12 @@ def test_a_line_is_a_prompt_or_an_object() -> None:
     ]
 
 
+@pytest.mark.parametrize("value", [4, [24, 48], "24, 48"])
+def test_keyframes_are_a_number_a_list_or_text(value: object) -> None:
+    line = json.dumps({"prompt": "a cat", "generated_keyframes": value})
+    assert batch.read(io.StringIO(line)) == [json.loads(line)]
+
+
 @pytest.mark.parametrize(
     ("line", "words"),
     [
@@ -81,6 +87,7 @@ def test_a_line_is_a_prompt_or_an_object() -> None:
         ('{"prompt": "a cat", "width": "64"}', "width: '64' is no whole number"),
         ('{"prompt": "a cat", "width": true}', "width: True is no whole number"),
         ('{"prompt": "a cat", "fps": "24"}', "fps: '24' is no number"),
+        ('{"prompt": "a cat", "generated_keyframes": [true]}', "[True] is no text"),
         ('{"prompt": "a cat", "audio": 1}', "audio: 1 is no true or false"),
         ('{"prompt": "a cat", "duration": NaN}', "duration: nan is no time in seconds"),
         ('{"prompt": "a cat", "duration": 1, "frames": 9}', "duration: stands in place of frames"),

@@ -250,3 +250,30 @@ def test_a_damaged_one(files: list[Path], tmp_path: Path) -> None:
         with pytest.raises(ltx2.ModelError, match=r"duration_head.mlp_out.bias"):
             session.t2v(PROMPT, **SMALL)
         assert len(session.t2v(PROMPT, frames=9, **SMALL)) == 9
+
+
+def test_keyframes_are_of_the_length_that_is_told(model: list[Path]) -> None:
+    """So many are spread over it, and it has those that are listed."""
+    with opened(model) as session:
+        for how, frames, said in ((2, 25, "8, 16"), ("16,", 25, "16,"), ([30], 33, "30,")):
+            video = session.t2v(PROMPT, generated_keyframes=how, **SMALL)
+            assert len(video) == frames
+            assert video.metadata["generated_keyframes"] == said
+        with pytest.raises(ltx2.InvalidArgumentError, match="is too many; give up to 23"):
+            session.t2v(PROMPT, generated_keyframes=30, **SMALL)
+
+
+def test_a_head_is_not_asked_where_the_length_is_given(files: list[Path], folder: Path) -> None:
+    """Not even one that tells nothing, with features, as they go to every worker of a batch."""
+    broken = telling(folder / "broken.safetensors", 3.3)
+    tensors, metadata = read_safetensors(broken)
+    kind, values = tensors["duration_head.mlp_out.bias"]
+    tensors["duration_head.mlp_out.bias"] = (kind, values * np.float32(np.nan))
+    write_safetensors(broken, tensors, metadata)
+    with opened([*files, broken]) as session:
+        features = session.encode(PROMPT, frames=9, **SMALL)
+        assert len(session.t2v(features, frames=9, **SMALL)) == 9
+        picture = np.zeros((64, 64, 3), np.uint8)
+        assert len(session.i2v(features, picture, frames=9, **SMALL)) == 9
+        with pytest.raises(ltx2.ModelError, match=r"duration_head\.mlp_out"):
+            session.t2v(features, **SMALL)

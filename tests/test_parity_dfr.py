@@ -126,3 +126,14 @@ def test_other_generations_make_none(tiny: dict[str, Path], folder: Path) -> Non
         pytest.raises(ltx2.ModelError, match=words),
     ):
         session.t2v("a prompt", generated_keyframes=2, **SIZE)
+
+
+def test_each_piece_of_a_longer_video_has_its_own(files: list[Path]) -> None:
+    with ltx2.Session(files, device="CPU", threads=1) as session:
+        clip = session.t2v(text(), seed=3, **SIZE)
+        options: dict[str, Any] = {"context": 17, "steps": 1, "seed": 1}
+        longer = session.extend(text(), clip, 16, frames=25, generated_keyframes=3, **options)
+        assert len(longer) == len(clip) + 16
+        assert longer.metadata["generated_keyframes"] == "6, 12, 18"
+        with pytest.raises(ltx2.InvalidArgumentError, match="is no number of them; each piece"):
+            session.extend(text(), clip, 16, generated_keyframes=[8], **options)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ltx2.clips import nearest_count
 from ltx2.commands.flags import kind
 from ltx2.errors import InvalidArgumentError
-from ltx2.request import Options
+from ltx2.request import Options, is_frames
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -59,6 +59,8 @@ def asked(fields: Mapping[str, Any], picture: str | None, model: str, fps: float
 
 def _value(name: str, value: Any) -> Any:
     wanted = KINDS[name]
+    if name == "generated_keyframes" and is_frames(value):
+        return value
     if wanted is bool and value in ("true", "false"):
         return value == "true"
     if isinstance(value, str) and wanted in (int, float):

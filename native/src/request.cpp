@@ -160,19 +160,6 @@ static bool leaves_length(const ltx2_video_params & p, const Defaults & d) {
            !p.sound;
 }
 
-// Of a length that is open: those that last the least, or have all images.
-static int least_frames(const ltx2_video_params & p, float fps, const Scale & scale) {
-    const int most = most_frames(scale);
-    const size_t images = p.image_count > static_cast<size_t>(most) ? 0 : p.image_count;
-    int last = 0; // that has an image; what cannot be is refused with the images
-    if (images)
-        need(p.images, "images");
-    for (size_t i = 0; i < images; ++i)
-        last = std::max(last, std::min(p.images[i].frame, most - 1));
-    const int whole = (last + scale.time - 1) / scale.time * scale.time + 1;
-    return std::max(whole, frames_lasting(0, checked_fps(fps), scale.time));
-}
-
 // One rule for the three: zero is the model's own, negative is off.
 static float strength(const char * name, float wanted, float otherwise, float off) {
     if (!std::isfinite(wanted) || wanted > most_guidance)
@@ -230,19 +217,23 @@ static std::vector<float> numbers_of(const std::string & text, const Refuse & re
     return numbers;
 }
 
-// How many, evenly spread, or which: with a comma. INVALID_ARGUMENT.
-static std::vector<int> slots_of(const std::string & text, int frames) {
+// How many, evenly spread, or which: with a comma. Of a length that is open, a number of them is
+// not spread yet. INVALID_ARGUMENT.
+static std::vector<int> slots_of(const std::string & text, int frames, bool is_open) {
     const auto refuse = [&](const char * why) {
         fail(LTX2_STATUS_INVALID_ARGUMENT,
              "generated_keyframes: %s %s; give up to %d, or rising frames in 0..%d, as \"24, 48\"",
              shown(text).c_str(), why, std::max(frames - 2, 0), frames - 1);
     };
+    const int most = 1 << 20;
     const bool counts = text.find(',') == std::string::npos;
     const size_t end = text.find_last_not_of(' ');
     const bool one = end != std::string::npos && text[end] == ',';
     std::vector<int> slots;
     for (float number : numbers_of(one ? text.substr(0, end) : text, refuse)) {
-        if (!(number >= 0 && number < static_cast<float>(frames)) || number != std::floor(number))
+        if (!(number >= 0) || number != std::floor(number))
+            refuse(counts ? "is no number of them" : "has one that is no frame of the video");
+        if (number >= static_cast<float>(counts && is_open ? most : frames))
             refuse(counts ? "is too many" : "has one that is no frame of the video");
         if (!slots.empty() && number <= static_cast<float>(slots.back()))
             refuse("does not rise");
@@ -252,9 +243,27 @@ static std::vector<int> slots_of(const std::string & text, int frames) {
         refuse("is none");
     if (!counts)
         return slots;
+    if (is_open)
+        return {};
     if (slots[0] > frames - 2)
         refuse("is too many");
     return spread_frames(slots[0], frames);
+}
+
+// Of a length that is open: those that last the least, or have all images and keyframes.
+static int least_frames(const ltx2_video_params & p, float fps, const Scale & scale) {
+    const int most = most_frames(scale);
+    const size_t images = p.image_count > static_cast<size_t>(most) ? 0 : p.image_count;
+    int last = 0; // that has an image; what cannot be is refused with the images
+    if (images)
+        need(p.images, "images");
+    for (size_t i = 0; i < images; ++i)
+        last = std::max(last, std::min(p.images[i].frame, most - 1));
+    if (p.generated_keyframes)
+        if (const auto slots = slots_of(p.generated_keyframes, most, true); !slots.empty())
+            last = std::max(last, slots.back());
+    const int whole = (last + scale.time - 1) / scale.time * scale.time + 1;
+    return std::max(whole, frames_lasting(0, checked_fps(fps), scale.time));
 }
 
 // Noise levels as they are written: numbers from at most 1 down to above 0, then 0, which may be
@@ -397,7 +406,7 @@ Request::Request(const ltx2_video_params & p, const Defaults & d, const Scale & 
         if (only_sound_is_given())
             stage.audio_guidance = {1, 0, 0, {}, 1};
     if (p.generated_keyframes)
-        stages.front().slots = slots_of(p.generated_keyframes, frames);
+        stages.front().slots = slots_of(p.generated_keyframes, frames, length_is_open);
     if (noise_count)
         need(noise, "noise");
     if (features) {

@@ -14,8 +14,7 @@ Json Session::settings(const ltx2_video_params & params) {
         const Request want = request(params, progress);
         check_memory(want);
         Json settings = want.settings();
-        if (want.length_is_open || want.predicted_seconds > 0)
-            settings.set("usual_frames", defaults_.frames);
+        settings.set("usual_frames", defaults_.frames);
         Json::Object parts;
         for (const PartRow & row : part_rows()) // what the duration head told is a setting
             if (const Part * part = row.is_loaded() ? model_.find(row.id) : nullptr;
