@@ -5,8 +5,8 @@
 
 A DiT block of the video alone and of video and sound, its attention alone, the video VAE's decoder
 and encoder, the audio VAE's decoder with the vocoder, the spatial upsampler, a Gemma layer, and a
-whole video from text to frames, with random weights at F16, Q8_0 and Q4_0, and of LTX-2.5 two
-layers of Gemma 4 and the video decoder by diffusion: against the official
+whole video from text to frames, with random weights at F16, Q8_0 and Q4_0; of LTX-2.0 and
+LTX-2.5 a block, two layers of Gemma 4 and the video decoder by diffusion: against the official
 modules in the fastest dtype of this machine, and against ltx2 on plain ggml operations. Each round
 runs every competitor once, so that a noisy minute hits all alike; the table gives medians, the
 ratio torch / ltx2 (above 1: ltx2 is faster), plain ggml / ltx2, and the share of what this
@@ -42,6 +42,8 @@ MATRICES = ("F16", "Q8_0", "Q4_0")
 # tokens, those before one that is written, and denoising steps of a video's eight.
 PARTS = {
     "dit": (((1024, 2560), (256, 1024, 2560, 6144)), MATRICES),
+    "dit20": (((1024,), (1024, 2560)), MATRICES),
+    "dit25": (((1024,), (1024, 2560)), MATRICES),
     "joint": (((1024, 2560), (256, 1024, 2560, 6144)), MATRICES),
     "decode": (((8,), (8, 16)), ("F16",)),
     "windows": (((8,), (8, 16)), ("F16",)),
@@ -134,10 +136,10 @@ class Bench:
         return Worker([*command, part, str(size), dtype, threads], OMP_NUM_THREADS=threads)
 
     def has_model_of(self, part: str) -> bool:
-        """Of Gemma 4, transformers 5 does, and the official code wants transformers 4; of the
-        decoder by diffusion nobody has one for a processor."""
+        """Of Gemma 4, transformers 5 does, and the official code wants transformers 4; `dit` has
+        the other blocks', and of the decoder by diffusion nobody has one for a processor."""
         look = "import transformers.models.gemma4_unified"
-        return part != "windows" and (
+        return part not in ("dit20", "dit25", "windows") and (
             part != "gemma4"
             or not subprocess.call([self.args.torch_python, "-c", look], stderr=subprocess.DEVNULL)
         )

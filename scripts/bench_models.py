@@ -10,9 +10,9 @@ import math
 from pathlib import Path
 from typing import Any
 
+import bench_family
 import bench_sound
 import bench_upsampler
-import bench_v25
 import comfy_quant
 import gguf
 import numpy as np
@@ -293,8 +293,8 @@ def _write(path: Path, part: str, kind: str) -> None:
         is_text = part == "writing" or part.startswith("gemma")
         text = "gemma4" if part == "gemma4" else "gemma3"
         w = _Writer(path, text if is_text else "ltxv", kind)
-    if part in bench_v25.WRITE:
-        bench_v25.WRITE[part](w)
+    if part in bench_family.WRITE:
+        bench_family.WRITE[part](w)
     elif part == "gemma":
         _gemma(w, 1)
     elif part in ("gemma of a video", "writing"):
@@ -377,8 +377,8 @@ def flops(part: str, size: int) -> float:
         width = g["heads"] * g["head"]
         linear = 2 * g["hidden"] * (2 * width + 2 * g["kv"] * g["head"] + 3 * g["ffn"])
         return float(size * linear + 4 * width * size * size)
-    if part in bench_v25.FLOPS:
-        return bench_v25.FLOPS[part](size)
+    if part in bench_family.FLOPS:
+        return bench_family.FLOPS[part](size)
     return _conv_flops(part, size)
 
 

@@ -19,10 +19,10 @@ from typing import Any
 import torch
 
 sys.path.insert(0, str(Path(__file__).parent))
+import bench_family
 import bench_models as models
 import bench_sound
 import bench_upsampler
-import bench_v25
 
 States = tuple[torch.Tensor, ...]
 Laps = list[float]
@@ -167,7 +167,7 @@ def _hidden_states(size: int, dtype: torch.dtype, layers: int) -> Callable[..., 
 def _gemma4(size: int, dtype: torch.dtype) -> Run:
     from transformers.models.gemma4_unified import modeling_gemma4_unified as gemma4
 
-    g = bench_v25.GEMMA4
+    g = bench_family.GEMMA4
     local, full = g["local"], g["global"]
     config = gemma4.Gemma4UnifiedTextConfig(
         vocab_size=g["vocab"], hidden_size=g["hidden"], intermediate_size=g["ffn"],

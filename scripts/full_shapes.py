@@ -64,11 +64,13 @@ def _builtin(file: str, name: str) -> dict[str, Any]:
     return whole
 
 
-def config25() -> dict[str, Any]:
-    """LTX-2.5's, both of its video decoders' included."""
+def config_of(generation: str) -> dict[str, Any]:
+    """LTX-2.0's, or LTX-2.5's with both of its video decoders."""
     whole = config()
-    for group, differs in _builtin("generations.cpp", "ltx25_differs").items():
+    name = f"ltx{generation.replace('.', '')}_differs"
+    for group, differs in _builtin("generations.cpp", name).items():
         whole[group] |= differs
+        whole[group] = {key: value for key, value in whole[group].items() if value is not None}
     return whole
 
 

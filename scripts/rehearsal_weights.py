@@ -30,7 +30,7 @@ BLOCKS = {"q4_0": (18, 0.22), "q5_1": (24, 0.108), "q8_0": (34, 0.0135)}
 def full_size(generation: str = "2.3") -> tuple[dict[str, Any], dict[str, Any], int]:
     """The config of the model, that of its text encoder, and the rows of the vocabulary."""
     if generation == "2.5":
-        return full_shapes.config25(), full_shapes.GEMMA4_12B, full_shapes.VOCABULARY4_12B
+        return full_shapes.config_of("2.5"), full_shapes.GEMMA4_12B, full_shapes.VOCABULARY4_12B
     return full_shapes.config(), full_shapes.GEMMA_12B, full_shapes.VOCABULARY_12B
 
 

@@ -22,8 +22,9 @@
 
 using namespace ltx2;
 
-static TextFeatures text_of(const StreamConfig & config) {
-    return {1024, config.width(), random_values(int64_t{1024} * config.width())};
+static TextFeatures text_of(const DitConfig & config, const StreamConfig & stream) {
+    const int width = static_cast<int>(config.text_width(stream));
+    return {1024, width, random_values(int64_t{1024} * width)};
 }
 
 // SIZE: tokens of the video, 64 a frame; `with_audio`, five seconds of sound besides
@@ -36,10 +37,10 @@ static Run dit_run(Device & device, const Model & model, int tokens, bool with_a
         positions.push_back(
             {0.1f * float(t / 64), 16.0f + 32 * float(t / 8 % 8), 16.0f + 32 * float(t % 8)});
     State state = {noise_stream(config.video.channels, positions)};
-    std::vector<TextFeatures> texts = {text_of(config.video)};
+    std::vector<TextFeatures> texts = {text_of(config, config.video)};
     if (with_audio) {
         state.push_back(noise_stream(config.audio->channels, sound_positions(126)));
-        texts.push_back(text_of(*config.audio));
+        texts.push_back(text_of(config, *config.audio));
     }
     std::vector<DitInput> inputs;
     for (size_t s = 0; s < state.size(); ++s)
@@ -214,7 +215,8 @@ static Run make_run(Device & device, const std::string & part, const std::string
     if (part == "video")
         return video_run(device, model, size);
     static const Model parts({model});
-    const bool dit = part == "dit" || part == "blocks"; // the model says how many blocks there are
+    const bool dit =
+        part.substr(0, 3) == "dit" || part == "blocks"; // the model says how many blocks there are
     return dit || part == "joint" ? dit_run(device, parts, size, part == "joint")
            : part == "decode" || part == "windows" // SIZE: latent rows and columns; 17 frames
                ? decode_run(device, parts, {3, size, size})
@@ -239,7 +241,8 @@ static int bench(int argc, char ** argv) {
     if (argc != 5 && argc != 6)
         fail(LTX2_STATUS_INVALID_ARGUMENT,
              "usage: bench "
-             "dit|blocks|joint|decode|windows|clip|encode|sound|upsample|gemma|gemma4|writing|"
+             "dit|dit20|dit25|blocks|joint|decode|windows|clip|encode|sound|upsample|gemma|gemma4|"
+             "writing|"
              "attention|"
              "attention64|types|video MODEL|KIND|KINDS THREADS SIZE [DEVICE]");
     Device device(argc == 6 ? argv[5] : "CPU", std::atoi(argv[3]));

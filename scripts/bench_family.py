@@ -1,7 +1,7 @@
-"""Parts of LTX-2.5 at their true widths, with random weights, for bench.py.
+"""Parts of LTX-2.0 and LTX-2.5 at their true widths, with random weights, for bench.py.
 
-`gemma4` is a local layer of its text encoder and a global one, whose keys are its values;
-`windows` is its video decoder by diffusion.
+`dit20` and `dit25` are a block of their transformers; `gemma4` is a local layer of LTX-2.5's text
+encoder and a global one, whose keys are its values; `windows` its video decoder by diffusion.
 """
 
 from __future__ import annotations
@@ -54,8 +54,33 @@ def _gemma4(w: Any) -> None:
         w.matrix(f"blk.{i}.ffn_down.weight", g["hidden"], g["ffn"])
 
 
+def _block(generation: str, version: str) -> Callable[[Any], None]:
+    def write(w: Any) -> None:
+        stated = full_shapes.config_of(generation)
+        stated["transformer"]["num_layers"] = 1
+        w.out.add_string("config", json.dumps(stated))
+        w.out.add_string("model_version", version)
+        kind = w.kind
+        for name, shape in tiny_shapes.transformer(stated["transformer"], 128, 48).items():
+            if not name.startswith(full_shapes.DIT) or "connector" in name:
+                continue
+            w.kind = kind if "transformer_blocks" in name else "F16"
+            if len(shape) == 1 or name.endswith(("table", "embedding")):
+                w.vector(name, *shape, value=1.0 if "norm" in name else None)
+            else:
+                w.matrix(name, *shape)
+
+    return write
+
+
+def _block_flops(size: int) -> float:
+    """Of the products and both attentions; gates are little."""
+    width, text = 4096, 1024
+    return 2.0 * width * width * (size * 14 + text * 2) + 4 * width * size * (size + text)
+
+
 def _windows(w: Any) -> None:
-    stated = full_shapes.config25()
+    stated = full_shapes.config_of("2.5")
     w.out.add_string("config", json.dumps(stated))
     w.out.add_string("model_version", "2.5.0")
     for name in ("mean-of-means", "std-of-means"):
@@ -79,7 +104,7 @@ def _layer_flops(size: int, kind: dict[str, int]) -> float:
 
 def _windows_flops(size: int) -> float:
     """Of 17 frames: each cell's products, and the keys of its window; what fills up is left out."""
-    decoder = full_shapes.config25()["vae"]["decoder"]
+    decoder = full_shapes.config_of("2.5")["vae"]["decoder"]
     frames, side, total = 5, size, 0.0  # two more of the last latents than there are
     windows = [*decoder["stage_kernels"], decoder["stage5_kernel"]]
     for i, (width, depth) in enumerate(
@@ -95,5 +120,11 @@ def _windows_flops(size: int) -> float:
     return total
 
 
-WRITE: dict[str, Callable[[Any], None]] = {"gemma4": _gemma4, "windows": _windows}
-FLOPS: dict[str, Callable[[int], float]] = {"gemma4": _gemma4_flops, "windows": _windows_flops}
+WRITE: dict[str, Callable[[Any], None]] = {
+    "dit20": _block("2.0", "2.0.0"), "dit25": _block("2.5", "2.5.0"),
+    "gemma4": _gemma4, "windows": _windows,
+}  # fmt: skip
+FLOPS: dict[str, Callable[[int], float]] = {
+    "dit20": _block_flops, "dit25": _block_flops,
+    "gemma4": _gemma4_flops, "windows": _windows_flops,
+}  # fmt: skip
