@@ -195,9 +195,7 @@ def diffusers(m: Mix) -> list[Path]:
     return [m.folder]
 
 
-_DIFFUSERS = (
-    "has the tensor names of diffusers, which are not read; give the single-file checkpoint"
-)
+_DIFFUSERS = "has the tensor names of diffusers, which are not read; give the official files"
 
 
 @dataclass
@@ -314,8 +312,7 @@ CASES: dict[str, Case] = {
         diffusers,
         "model: no text projection, text connector, diffusion transformer, video VAE in FILES; "
         f"give {CHECKPOINT}; skipped: FOLDER/transformer/diffusion_pytorch_model.safetensors "
-        f"({_DIFFUSERS} of LTX-2.3), FOLDER/vae/diffusion_pytorch_model.safetensors ({_DIFFUSERS} "
-        "of LTX-2.3)",
+        f"({_DIFFUSERS}), FOLDER/vae/diffusion_pytorch_model.safetensors ({_DIFFUSERS})",
     ),
 }
 
