@@ -1,4 +1,5 @@
-"""What LTX-2.5 makes beside a video, single frames, against the official code, on a tiny model."""
+"""Single frames that LTX-2.5 makes beside a video, against the official code, and the recipe that
+is of them against diffusers' pipelines, given the seed's noise, on a tiny model."""
 
 from __future__ import annotations
 
@@ -6,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+import test_parity_upsampler
+from golden_text import picture
 from parity import Arrays, golden, run
 from test_parity_sound import INPUTS, compare, sounding
 from tolerance import FEW_FRAMES_PSNR, NMSE, nmse, psnr
@@ -120,9 +123,174 @@ def test_what_is_no_keyframe_is_refused(how: Any, words: str, files: list[Path])
 
 
 def test_other_generations_make_none(tiny: dict[str, Path], folder: Path) -> None:
-    words = "generated_keyframes: LTX-2.3 makes none; the transformer of LTX-2.5"
+    words = "generated_keyframes: LTX-2.3 makes no keyframes; the transformer of LTX-2.5"
     with (
         ltx2.Session(sounding("joint", tiny, folder), device="CPU", threads=1) as session,
         pytest.raises(ltx2.ModelError, match=words),
     ):
         session.t2v("a prompt", generated_keyframes=2, **SIZE)
+
+
+# ---- the recipe
+
+
+@pytest.fixture(scope="module")
+def upsamplers(folder: Path) -> list[Path]:
+    return [
+        test_parity_upsampler.written(kind, folder / f"{kind}.safetensors", channels=8)
+        for kind in ("spatial", "temporal")
+    ]
+
+
+def test_layouts(tmp_path: Path) -> None:
+    """Exactly: segments, borders, tiles with their lead, anchors and slots."""
+    want = {name: a for name, a in golden("v25-dfr").items() if name.startswith("layout.")}
+    assert len(want) == 9
+    for name, numbers in want.items():
+        frames = int(name.split(".")[1])
+        have = run("layout", [], tmp_path / name, frames=frames)["canvas"]
+        assert np.array_equal(have, numbers), name
+
+
+def dfr(model: list[Path], **options: Any) -> ltx2.Video:
+    with ltx2.Session(model, device="CPU", threads=1) as session:
+        images = options.pop("images", None)
+        how: dict[str, Any] = {"width": 64, "height": 64, "recipe": "dfr", "seed": 7, **options}
+        if images:
+            return session.i2v(text(), images, crf=0, **how)
+        return session.t2v(text(), **how)
+
+
+# frames, doublings, pictures
+CASES: dict[str, tuple[int, int, dict[int, str]]] = {
+    "still": (25, 0, {}),
+    "twice": (41, 2, {0: "wide", 16: "tall"}),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_recipe(
+    name: str, files: list[Path], upsamplers: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LTX2_EXACT", "1")
+    frames, doublings, pictures = CASES[name]
+    want = golden("v25-dfr")
+    images = {frame: picture(how) for frame, how in pictures.items()}
+    video = dfr([*files, *upsamplers], frames=frames, temporal_upscalings=doublings, images=images)
+    assert len(video.frames) == (frames - 1) * 2**doublings + 1
+    assert video.fps == 24 * 2**doublings
+    assert video.latents is not None
+    assert video.audio is not None
+    assert video.metadata["frames"] == frames
+    error = nmse(video.latents, want[f"{name}.latents"])
+    heard = nmse(video.audio[::64], want[f"{name}.sound.every64"])
+    print(f"{name}: latents {error:.2g}, sound {heard:.2g}")
+    assert error <= NMSE["latents.joint", "F32"].limit
+    assert heard <= NMSE["clip.sound", "F32"].limit
+    if f"{name}.frame" in want:
+        seen = psnr(video.frames[-1:], want[f"{name}.frame"])
+        print(f"{seen:.1f} dB")
+        assert seen >= FEW_FRAMES_PSNR.limit
+
+
+class StoppedError(Exception):
+    pass
+
+
+@pytest.mark.parametrize("step", [3, 8, 9, 11, 12, 15, 17, 19, 25, 35])
+def test_a_job_goes_on_to_the_same_bits(
+    step: int, files: list[Path], upsamplers: list[Path], tmp_path: Path
+) -> None:
+    """In each stage, after it, in tiles and between: 8 steps, 3, two tiles of 4, four of 4."""
+    options = {"frames": 41, "temporal_upscalings": 2, "images": {16: picture("tall")}}
+    model = [*files, *upsamplers]
+    steps: list[int] = []
+
+    def stop(_preview: Any) -> None:
+        steps.append(1)
+        if len(steps) == step:
+            raise StoppedError
+
+    with pytest.raises(StoppedError):
+        dfr(model, job=tmp_path / "clip.job", preview=stop, **options)
+    with ltx2.Session(model, device="CPU", threads=1) as session:
+        video = session.resume(tmp_path / "clip.job")
+    whole = dfr(model, **options)
+    assert np.array_equal(video.frames, whole.frames)
+    assert video.audio is not None
+    assert whole.audio is not None
+    assert np.array_equal(video.audio, whole.audio)
+
+
+def test_the_sound_ends_with_the_video(files: list[Path], upsamplers: list[Path]) -> None:
+    """Which was one of whole segments when the sound was made; without sound it is another."""
+    video = dfr([*files, *upsamplers], frames=41, temporal_upscalings=1)
+    assert len(video.frames) == 81
+    assert video.audio is not None
+    assert len(video.audio) == round(81 / 48 * video.sample_rate)
+    silent = dfr([*files, *upsamplers], frames=41, temporal_upscalings=1, audio=False)
+    assert silent.audio is None
+    assert not np.array_equal(silent.frames, video.frames)
+
+
+def test_what_is_said_of_it(
+    files: list[Path], upsamplers: list[Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    model = [*files, *upsamplers]
+    size: dict[str, Any] = {"width": 64, "height": 64, "frames": 25}
+    with ltx2.Session(model, device="CPU", threads=1) as session:
+        plan = session.plan(text(), recipe="dfr", temporal_upscalings=2, **size)
+        with caplog.at_level("INFO", logger="ltx2"):
+            told: list[ltx2.Progress] = []
+            video = session.t2v(
+                text(), recipe="dfr", temporal_upscalings=2, seed=7, progress=told.append, **size
+            )
+    assert (plan["recipe"], plan["frames"], plan["fps"]) == ("dfr", 97, 96)
+    denoised = [stage["stage"] for stage in plan["stages"]].count("denoise")
+    assert denoised == 4  # of tiles in a row one is all
+    steps = [p.total for p in told if p.stage == "denoise" and p.done == 0]
+    assert steps == [8, 3, 4, 8]  # of all tiles together, of which there are one and two
+    words = "25 frames at 24 a second with sound, recipe dfr to 97 at 96, 8 steps"
+    assert words in caplog.text
+    about = video.metadata
+    assert (about["recipe"], about["temporal_upscalings"], about["frames"]) == ("dfr", 2, 25)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"frames": 1}, "frames: 1 is too few for the recipe dfr, which needs 9"),
+        ({"temporal_upscalings": 3}, r"temporal_upscalings: 3 is not in 0\.\.2"),
+        ({"recipe": "distilled", "temporal_upscalings": 1}, "the recipe distilled has none"),
+        ({"generated_keyframes": 2}, "generated_keyframes: the recipe dfr has its own"),
+        ({"width": 96}, "width: 96 is not a multiple of 64"),
+        ({"fps": 100, "temporal_upscalings": 2}, "fps: 400"),
+    ],
+)
+def test_what_it_cannot_do(options: dict[str, Any], words: str, files: list[Path],
+                           upsamplers: list[Path]) -> None:  # fmt: skip
+    with pytest.raises(ltx2.InvalidArgumentError, match=words):
+        dfr([*files, *upsamplers], **{"frames": 25, **options})
+
+
+def test_what_it_is_not_made_by(files: list[Path], upsamplers: list[Path]) -> None:
+    clip = np.zeros((9, 64, 64, 3), np.uint8)
+    size: dict[str, Any] = {"width": 64, "height": 64, "frames": 25, "recipe": "dfr"}
+    with ltx2.Session([*files, *upsamplers], device="CPU", threads=1) as session:
+        with pytest.raises(ltx2.InvalidArgumentError, match="references: the recipe dfr takes"):
+            session.v2v(text(), clip, **size)
+        with pytest.raises(ltx2.InvalidArgumentError, match="sound: the recipe dfr takes"):
+            session.a2v(text(), np.zeros((999, 2), np.float32), sample_rate=16000, **size)
+
+
+def test_what_it_needs(
+    tiny: dict[str, Path], folder: Path, files: list[Path], upsamplers: list[Path]
+) -> None:
+    spatial, temporal = upsamplers
+    for model, words in (
+        ([*files, spatial], "no temporal latent upsampler in"),
+        ([*files, temporal], "no latent upsampler in"),
+        ([*sounding("joint", tiny, folder), *upsamplers], "recipe: LTX-2.3 makes no keyframes"),
+    ):
+        with pytest.raises(ltx2.ModelError, match=words):
+            dfr(model, frames=25, temporal_upscalings=1)

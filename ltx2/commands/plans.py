@@ -18,7 +18,8 @@ def lines(plan: dict[str, Any]) -> Iterator[str]:
     """All that `Session.plan` gave, for people."""
     steps = f"{plan['steps']} steps" if plan["steps"] > 1 else "1 step"
     passes = f" of {plan['passes']} passes" if plan["passes"] > 1 else ""
-    yield f"{plan['width']}x{plan['height']}, {plan['frames']} frames, {steps}{passes}"
+    recipe = "" if plan["recipe"] == "one-stage" else f", recipe {plan['recipe']}"
+    yield f"{plan['width']}x{plan['height']}, {plan['frames']} frames{recipe}, {steps}{passes}"
     for stage in plan["stages"]:
         own, mapped = stage["copied"] + stage["activations"], stage["mapped"]
         yield f"{stage['stage']:>7}: {clock(stage['seconds'])}, {_memory(own, mapped)}"

@@ -38,6 +38,8 @@ std::string variant_of(const Part & dit);
 std::string stated_variant(const Part & part);
 float checked_fps(float fps); // INVALID_ARGUMENT
 
+constexpr float most_guidance = 100;
+
 struct VideoSize {
     int frames = 0, height = 0, width = 0; // pixels
 };
@@ -52,7 +54,8 @@ struct Request {
     bool audio = false; // sound too
     std::string recipe;
     std::string schedule;      // of the first stage
-    std::vector<Stage> stages; // in the order they run; before each further one it is enlarged
+    std::vector<Stage> stages; // in the order they run
+    int doublings = 0;         // of frames and rate, after what is asked for is made
     uint64_t seed = 0;
     const float * noise = nullptr; // the caller's, in planes; null: from the seed
     size_t noise_count = 0;
@@ -72,10 +75,21 @@ struct Request {
     bool uses_negative() const; // in any stage
     // Then nothing guides the sound, as in the official pipeline from sound to video.
     bool only_sound_is_given() const { return conditions.sound && !conditions.source; }
-    int64_t sound_tokens() const; // 25 a second, of the frames' time; 0 without sound
+    float result_fps() const { return fps * static_cast<float>(1 << doublings); }
+    Grid largest() const; // of what a stage makes, with the keyframes beside it
+    Grid result() const { // of the latents that are decoded
+        return {((grid.frames - 1) << doublings) + 1, grid.height, grid.width};
+    }
     // That their factors divide the first stage. INVALID_ARGUMENT.
     void check_references(const Scale & scale) const;
     Json settings() const; // as ltx2_session_settings has the options
+
+private:
+    int doublings_of(const ltx2_video_params & params) const;
+    void choose_stages(const ltx2_video_params & params, const Defaults & defaults);
+    void lay_out(const Scale & scale); // the stages, of those chosen
+
+    std::vector<Stage> kinds_; // one of each that the recipe has
 };
 
 } // namespace ltx2

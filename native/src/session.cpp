@@ -237,16 +237,19 @@ Request Session::request(const ltx2_video_params & params) {
         sound_of(want); // is finite
     if (!want.stages.front().slots.empty() && !makes_slots_)
         fail(LTX2_STATUS_MODEL,
-             "generated_keyframes: %s makes none; the transformer of LTX-2.5, which has "
+             "%s: %s makes no keyframes; the transformer of LTX-2.5, which has "
              "keyframes_abs_pos_embedding, does",
+             params.generated_keyframes ? "generated_keyframes" : "recipe",
              model_.generation().name);
-    decoder_.check(want.grid);
-    check_pixels(want.grid);
-    choose_residency(want.grid);
+    decoder_.check(want.result());
+    check_pixels(want.result());
+    choose_residency(want.largest());
     if (!want.features)
         model_.need_all();
     if (want.stages.size() > 1) {
         model_.need(Upsampler::part);
+        if (want.doublings)
+            model_.need(Upsampler::temporal_part);
         check_distilled(want);
     }
     return want;
@@ -261,7 +264,7 @@ std::unique_ptr<Video> Session::make(const ltx2_video_params & params) {
     check_memory(want);
     const std::vector<TextFeatures> texts = encode(want, progress);
     const Sampled made = sample(want, texts, progress);
-    std::unique_ptr<Video> video = video_of(made.video, want.fps);
+    std::unique_ptr<Video> video = video_of(made.video, want.result_fps());
     if (!ask("latents", params.latents, video->shape, params.user_data))
         fail(LTX2_STATUS_CANCELLED, "latents: cancelled before they are decoded");
     decode(made.video, want.seed, *video, progress);
@@ -269,6 +272,11 @@ std::unique_ptr<Video> Session::make(const ltx2_video_params & params) {
         take(sound_of(want), *video);
     else if (want.audio)
         decode_sound(made.audio, *video, progress);
+    if (want.audio && !want.stages.back().keeps_sound) // of a video that was longer
+        video->audio_samples =
+            std::min(video->audio_samples,
+                     static_cast<int64_t>(
+                         std::llrint(video->frames / double{video->fps} * video->sample_rate)));
     if (trace)
         trace->end();
     return video;
@@ -291,7 +299,10 @@ std::unique_ptr<Video> Session::decode(const ltx2_decode_params & params) {
     const Progress progress(params.progress, params.user_data, &closed_);
     return while_unchanged(model_, [&] {
         if (params.upscale) {
-            latents = enlarge(latents, progress);
+            const bool in_time =
+                model_.find(Upsampler::temporal_part) && !model_.find(Upsampler::part);
+            latents =
+                enlarge(latents, in_time ? Upsampler::temporal_part : Upsampler::part, progress);
             check_pixels(latents.grid);
             if (latents.grid.frames > given.frames) // twice as many, in the same time
                 fps *= 2;

@@ -16,6 +16,7 @@
 
 #include <atomic>
 #include <functional>
+#include <map>
 #include <optional>
 #include <tuple>
 #include <type_traits>
@@ -35,12 +36,20 @@ struct Features : ltx2_features {
     std::vector<TextFeatures> texts; // of the prompt, and of the negative one where that is read
 };
 
-// What a run makes: what is decoded.
+// Latents of single frames of a video, by the frame.
+using Keyframes = std::map<int, std::vector<float>>;
+
+// What a run makes: what is decoded, and while it is made what that is made of.
 struct Sampled {
     Latents video;
-    Latents slots;               // of the last stage: a frame for each
+    Latents canvas;              // what tiles are parts of; the video is then those that are made
+    Keyframes keyframes;         // made besides
     Latents audio;               // none without sound
     bool sound_is_given = false; // all of it
+
+    void begin_tiles();
+    void take(const Conditions & given, const Stage & stage, int channels,
+              const std::vector<float> & latents);
 };
 
 // The given sound where it lies in the video, no longer than that. INVALID_ARGUMENT.
@@ -85,7 +94,7 @@ private:
     TextEncoder & writer(const Progress & progress);
     void check_writing(size_t prompt, int64_t room);
     Tally counted(const std::function<void(const Progress & progress)> & run);
-    void check_upsampler();
+    void check_upsampler(const char * part);
     std::unique_ptr<Video> make(const ltx2_video_params & params);
     std::vector<TextFeatures> encode(const Request & want, const Progress & progress);
     std::vector<TextFeatures> given(const Request & want) const;
@@ -94,11 +103,12 @@ private:
     Request request(const ltx2_video_params & params);
     void fill_in(std::vector<ltx2_reference> & references) const;
     void check_distilled(const Request & want) const;
-    // `before`, `slots`: the latents that the stage begins with, or none.
-    Stream start(const Request & want, size_t stage, const Latents & before, const Latents & slots,
+    // `made`: before the stage.
+    Stream start(const Request & want, size_t index, const Sampled & made,
                  const Progress & progress);
     // `given`: of the sound that there is, or none.
-    Stream start_sound(const Request & want, const Latents & before, const Latents & given) const;
+    Stream start_sound(const Request & want, size_t index, const Latents & before,
+                       const Latents & given) const;
     Latents encode_sound(const Request & want, const Progress & progress);
     Latents encode(const ltx2_clip & clip, const std::vector<int> & frames, const Grid & grid,
                    const std::string & where, const Progress & progress);
@@ -112,8 +122,9 @@ private:
     // Whether it computes the sound in earnest, or counts that too.
     bool counts_sound() { return !device_.tally() || &processor() == &device_; }
     void denoise(const Request & want, size_t index, const std::vector<TextFeatures> & texts,
-                 State & state, const Progress & progress);
-    Latents enlarge(const Latents & latents, const Progress & progress);
+                 Sampled & made, State & state, const Progress & progress);
+    Latents enlarge(const Latents & latents, const char * part, const Progress & progress);
+    void prepare(const Request & want, size_t index, Sampled & made, const Progress & progress);
     // `seed`: of the noise that a decoder makes frames of, where it does.
     void decode(const Latents & latents, uint64_t seed, Video & video, const Progress & progress);
     // Where the video is decoded: attention over windows is the processor's.
@@ -171,8 +182,8 @@ inline std::unique_ptr<VideoDecoder> open(const Model & model, Device & device) 
 
 template <class Component, class... Options>
 std::unique_ptr<Component> Session::made([[maybe_unused]] Options... options) {
-    if constexpr (std::is_same_v<Component, Dit>)
-        return std::make_unique<Dit>(model_, device_, options...);
+    if constexpr (std::is_same_v<Component, Dit> || std::is_same_v<Component, Upsampler>)
+        return std::make_unique<Component>(model_, device_, options...);
     else if constexpr (std::is_same_v<Component, TextEncoder>)
         return open_text_encoder(model_, device_, options...);
     else if constexpr (std::is_same_v<Component, AudioEncoder> ||

@@ -116,6 +116,30 @@ TEST(later_stages_have_the_noise_levels_that_are_given) {
     CHECK_THROWS(request(p), "the recipe one-stage has no stage after the first");
 }
 
+TEST(a_recipe_of_segments_has_a_stage_for_each_tile) {
+    ltx2_video_params p = params();
+    p.recipe = "dfr", p.width = p.height = 512, p.frames = 41, p.temporal_upscalings = 2;
+    const Request want = Request(p, Defaults(), Scale(), true);
+    CHECK(want.stages.size() == 2 + 2 + 4);
+    const std::vector<int> borders = {24, 48}; // of 49 frames
+    for (size_t i = 0; i < 2; ++i) {
+        const Stage & stage = want.stages[i];
+        CHECK(stage.grid.frames == 7 && stage.slots == borders && stage.keeps_sound == (i == 0));
+        CHECK(stage.fps == 24 && stage.sound_tokens == 51 && stage.grid.width == (i ? 16 : 8));
+    }
+    for (size_t i = 2; i < 8; ++i) {
+        const Stage & stage = want.stages[i];
+        CHECK(stage.fps == 60 && stage.doubled == (i < 4 ? 1 : 2) && stage.anchored == 0.95f);
+        CHECK(stage.fresh == 0.5f && stage.sigmas.size() == 5 && !stage.keeps_sound);
+    }
+    CHECK(want.result().frames == 21 && want.result_fps() == 96);
+    CHECK(want.largest().frames == 7 + 6 + 3 + 2); // a tile with its lead, anchors and slots
+    p.temporal_upscalings = -1;
+    CHECK(request(p).stages.size() == 2 && request(p).stages[0].sound_tokens == 0);
+    p.frames = 8 * 512 + 1, p.temporal_upscalings = 1;
+    CHECK_THROWS(request(p), "frames: 8193");
+}
+
 TEST(an_empty_negative_prompt_is_not_the_default) {
     ltx2_video_params p = params();
     const std::string usual = request(p).negative;

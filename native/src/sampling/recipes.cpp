@@ -2,6 +2,7 @@
 
 #include "base/named.h"
 
+#include <algorithm>
 #include <string>
 
 namespace ltx2 {
@@ -44,11 +45,38 @@ static RecipeStage hq_half() {
     return stage;
 }
 
+// Frames are doubled, and those between made of the noise that is back.
+static RecipeStage denser(int tiles) {
+    RecipeStage stage;
+    stage.schedule = "densify";
+    stage.sampler = "ancestral_euler";
+    stage.guided = false;
+    stage.noise = 0.975f;
+    stage.tiles = tiles;
+    stage.anchored = 0.95f; // so that a tile may settle its borders
+    stage.fresh = 0.5f;
+    return stage;
+}
+
+static RecipeStage with_euler(RecipeStage stage) {
+    stage.sampler = "euler";
+    return stage;
+}
+
+int Recipe::doublings() const {
+    return static_cast<int>(
+        std::count_if(stages.begin(), stages.end(), [](const RecipeStage & s) { return s.tiles; }));
+}
+
 const std::vector<Recipe> & recipes() {
-    static const std::vector<Recipe> all = {{"one-stage", {{}}},
-                                            {"two-stage", {half_size(0), second("euler", 1)}},
-                                            {"distilled", {distilled_half(), second("euler", 1)}},
-                                            {"hq", {hq_half(), second("res_2s", 0.5f)}}};
+    static const std::vector<Recipe> all = {
+        {"one-stage", {{}}},
+        {"two-stage", {half_size(0), second("euler", 1)}},
+        {"distilled", {distilled_half(), second("euler", 1)}},
+        {"hq", {hq_half(), second("res_2s", 0.5f)}},
+        {"dfr",
+         {with_euler(distilled_half()), second("euler", 1), denser(2), denser(4)},
+         /*segmented=*/true}};
     return all;
 }
 
