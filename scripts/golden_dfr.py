@@ -15,12 +15,14 @@ import json
 import platform
 import tempfile
 from contextlib import ExitStack
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 
+import golden_hq
 import golden_joint
 import golden_sampling
 import golden_sound
@@ -29,6 +31,7 @@ import make_tiny
 import numpy as np
 import reference as ref
 import torch
+from condition_cases import DETAILED
 from diffusers import LTXEulerAncestralRFScheduler
 from diffusers.models.transformers.transformer_ltx2 import LTX2AudioVideoRotaryPosEmbed
 from diffusers.pipelines.ltx2 import dfr_layout as layout
@@ -51,6 +54,7 @@ SEED, FPS = 7, 24.0
 CASES: dict[str, tuple[int, int, int, int, dict[int, str]]] = {
     "still": (25, 64, 64, 0, {}),
     "twice": (41, 64, 64, 2, {0: "wide", 16: "tall"}),
+    "detail": (41, 64, 64, 0, {}),  # with a LoRA that has learnt to add it, in the second stage
 }
 LAYOUTS = (9, 17, 25, 33, 41, 65, 97, 121, 241)
 
@@ -94,12 +98,14 @@ class Noise:
         if channels == 128:  # the sound
             planes = normal_noise(SEED, self.stage * STAGE + SOUND, tokens * channels)
             return torch.from_numpy(planes.reshape(channels, tokens).T.copy())[None]
-        groups = [self.frames] + [1] * (tokens // self.cells - self.frames)
+        # the reference of a second stage has a cell where the video has four
+        left = tokens - self.frames * self.cells
+        given = self.frames * self.cells // 4 if left % self.cells else 0
+        counts = [self.frames * self.cells, *[self.cells] * ((left - given) // self.cells)]
         rows = [
-            normal_noise(SEED, self.stage * STAGE + i, channels * group * self.cells)
-            .reshape(channels, -1).T
-            for i, group in enumerate(groups)
-        ]  # fmt: skip
+            normal_noise(SEED, self.stage * STAGE + i, channels * count).reshape(channels, -1).T
+            for i, count in enumerate([*counts, given] if given else counts)
+        ]
         return torch.from_numpy(np.concatenate(rows))[None]
 
     def fresh(self, shape: Sequence[int], **_: Any) -> torch.Tensor:
@@ -196,23 +202,34 @@ def pipeline(kind: type, scheduler: Any, everything: dict[str, Any], images: Any
     return Made()
 
 
+def detailed(r: Reference, everything: dict[str, Any]) -> dict[str, Any]:
+    """With that LoRA, at the makers' strength."""
+    adapted = golden_hq.with_adapter(r, 0.5, DETAILED)
+    return {**everything, "transformer": Transformer(adapted)}
+
+
+def latents_at(r: Reference, pictures: dict[int, str], height: int, width: int) -> list[Any]:
+    """Of pictures, at the size of a pass, as encode_conditions gives them."""
+    encoder, out = r.encoder(), []
+    for frame, name in pictures.items():
+        pixels = ref.image_pixels(golden_text.picture(name), height, width)
+        out.append((frame, encoder(pixels), 1.0, 1))
+    return out
+
+
 def made(r: Reference, name: str) -> Arrays:
-    """The recipe of diffusers' documentation, without the LoRA that adds detail."""
+    """The recipe of diffusers' documentation."""
     frames, height, width, doublings, pictures = CASES[name]
     up = {kind: golden_sampling.tiny_upsampler(kind, 8) for kind in ("spatial", "temporal")}
     up["temporal"].dtype = torch.float32
     everything, noise = parts(r, up), Noise()
 
-    def images(height: int, width: int) -> list[Any]:
-        """At the size of a pass, as encode_conditions gives them."""
-        encoder, out = r.encoder(), []
-        for frame, picture in pictures.items():
-            pixels = ref.image_pixels(golden_text.picture(picture), height, width)
-            out.append((frame, encoder(pixels), 1.0, 1))
-        return out
-
+    images = partial(latents_at, r, pictures)
     euler = FlowMatchEulerDiscreteScheduler()
     base = pipeline(whole.LTX2DFRPipeline, euler, everything, images)
+    second = base
+    if name == "detail":
+        second = pipeline(whole.LTX2DFRPipeline, euler, detailed(r, everything), images)
     prepare = whole.LTX2DFRPipeline.prepare_latents
 
     def counted(self: Any, *, num_frames: int, height: int, width: int, **given: Any) -> Any:
@@ -229,11 +246,12 @@ def made(r: Reference, name: str) -> Arrays:
         for kind in (whole.LTX2DFRPipeline, temporal.LTX2DFRTemporalRefinePipeline):
             stack.enter_context(mock.patch.object(kind, "prepare_latents", counted))
         first = base(height=height // 2, width=width // 2, num_frames=frames, **common)
-        now = base(
+        detail = {"reference_latents": first.frames} if second is not base else {}
+        now = second(
             height=height, width=width, num_frames=frames, latents=up["spatial"](first.frames),
             keyframes_latents=up["spatial"](first.keyframes), audio_latents=first.audio,
             keyframe_positions=first.keyframe_positions,
-            sigmas=STAGE_2_DISTILLED_SIGMA_VALUES, **common,
+            sigmas=STAGE_2_DISTILLED_SIGMA_VALUES, **detail, **common,
         )  # fmt: skip
         canvas = (first.frames.shape[2] - 1) * 8 + 1
         for doubling in range(1, doublings + 1):
@@ -250,8 +268,10 @@ def made(r: Reference, name: str) -> Arrays:
     latents = base._maybe_normalize_video_latents(trim_canvas(now.frames, asked, 8), False)
     sound = golden_sound.decoded(*golden_joint.SOUND["v25"], first.audio)
     length = round(asked / (FPS * 2**doublings) * 48000)
-    out = {
-        f"{name}.latents": array(latents[0]),
+    out = {f"{name}.latents": array(latents[0])}
+    if name == "detail":  # whose sound is another's
+        return out
+    out |= {
         f"{name}.sound.every64": np.ascontiguousarray(sound[:, :length].T[::64]),
     }
     if pictures:

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import test_parity_upsampler
+from condition_cases import DETAILED, adapter
 from golden_text import picture
 from parity import Arrays, golden, run
+from safetensors_file import Stored, write_safetensors
 from test_parity_sound import INPUTS, compare, sounding
 from tolerance import FEW_FRAMES_PSNR, NMSE, nmse, psnr
 
@@ -153,7 +155,8 @@ def test_layouts(tmp_path: Path) -> None:
 
 
 def dfr(model: list[Path], **options: Any) -> ltx2.Video:
-    with ltx2.Session(model, device="CPU", threads=1) as session:
+    loras = options.pop("loras", ())
+    with ltx2.Session(model, device="CPU", threads=1, loras=loras) as session:
         images = options.pop("images", None)
         how: dict[str, Any] = {"width": 64, "height": 64, "recipe": "dfr", "seed": 7, **options}
         if images:
@@ -193,17 +196,46 @@ def test_the_recipe(
         assert seen >= FEW_FRAMES_PSNR.limit
 
 
+def detailing(folder: Path) -> Path:
+    """A LoRA that was trained with references of half the size."""
+    tensors: dict[str, Stored] = {}
+    for module, pair in adapter(DETAILED).items():
+        for half, values in zip("AB", pair, strict=True):
+            tensors[f"diffusion_model.{module}.lora_{half}.weight"] = ("F32", values)
+    about = {"reference_downscale_factor": "2"}
+    return write_safetensors(folder / "detailing.safetensors", tensors, about)
+
+
+def test_detail(
+    files: list[Path], upsamplers: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of half that LoRA's strength in the second stage, which refers to the first."""
+    monkeypatch.setenv("LTX2_EXACT", "1")
+    model, lora = [*files, *upsamplers], detailing(tmp_path)
+    video = dfr(model, frames=41, loras=[lora])
+    assert video.latents is not None
+    error = nmse(video.latents, golden("v25-dfr")["detail.latents"])
+    print(f"latents {error:.2g}")
+    assert error <= NMSE["latents.joint", "F32"].limit
+    plain = dfr(model, frames=41)
+    assert video.audio is not None
+    assert plain.audio is not None
+    assert np.array_equal(video.audio, plain.audio)  # of the first stage
+    assert plain.latents is not None
+    assert nmse(plain.latents, video.latents) > 1e-4
+
+
 class StoppedError(Exception):
     pass
 
 
-@pytest.mark.parametrize("step", [3, 8, 9, 11, 12, 15, 17, 19, 25, 35])
+@pytest.mark.parametrize("step", [3, 8, 10, 11, 12, 15, 17, 19, 25, 35])
 def test_a_job_goes_on_to_the_same_bits(
     step: int, files: list[Path], upsamplers: list[Path], tmp_path: Path
 ) -> None:
     """In each stage, after it, in tiles and between: 8 steps, 3, two tiles of 4, four of 4."""
     options = {"frames": 41, "temporal_upscalings": 2, "images": {16: picture("tall")}}
-    model = [*files, *upsamplers]
+    model, loras = [*files, *upsamplers], [detailing(tmp_path)]
     steps: list[int] = []
 
     def stop(_preview: Any) -> None:
@@ -212,10 +244,10 @@ def test_a_job_goes_on_to_the_same_bits(
             raise StoppedError
 
     with pytest.raises(StoppedError):
-        dfr(model, job=tmp_path / "clip.job", preview=stop, **options)
-    with ltx2.Session(model, device="CPU", threads=1) as session:
+        dfr(model, loras=loras, job=tmp_path / "clip.job", preview=stop, **options)
+    with ltx2.Session(model, device="CPU", threads=1, loras=loras) as session:
         video = session.resume(tmp_path / "clip.job")
-    whole = dfr(model, **options)
+    whole = dfr(model, loras=loras, **options)
     assert np.array_equal(video.frames, whole.frames)
     assert video.audio is not None
     assert whole.audio is not None

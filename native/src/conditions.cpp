@@ -167,6 +167,8 @@ std::vector<Grid> Conditions::appended(const Stage & stage, bool first_stage) co
     std::vector<Grid> grids(static_cast<size_t>(images_after) + stage.part.anchors.size() +
                                 stage.slots.size(),
                             {1, video.height, video.width});
+    if (stage.downscale)
+        grids.push_back(stage.before);
     const int frames = (video.frames - 1) * scale.time + 1;
     for (const ltx2_reference & reference : references)
         if (first_stage)

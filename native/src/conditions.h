@@ -29,7 +29,8 @@ struct Conditions {
     // Those that lie in what a stage makes, at its frames.
     std::vector<ltx2_image> images_in(const Stage & stage) const;
     // What the tokens of that are followed by, in this order: images, keyframes that are there
-    // already, those that the stage makes, then references, which the first stage alone has.
+    // already, those that the stage makes, the stage before where it is a reference, then
+    // references that are given, which the first stage alone has.
     std::vector<Grid> appended(const Stage & stage, bool first_stage) const;
     bool is_appended(const ltx2_image & image) const { return keyframes || image.frame > 0; }
     // Frames of the source that are used: 8k + 1, and no more than the video has from `begin` on.

@@ -274,6 +274,8 @@ Grid Request::largest() const {
     for (const Stage & stage : stages) {
         Grid all = stage.grid;
         all.frames += static_cast<int>(stage.slots.size() + stage.part.anchors.size());
+        if (stage.downscale)
+            all.frames += static_cast<int>(stage.before.cells() / stage.grid.frame_cells()) + 1;
         most = all.cells() > most.cells() ? all : most;
     }
     return most;

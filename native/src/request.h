@@ -82,6 +82,8 @@ struct Request {
     }
     // That their factors divide the first stage. INVALID_ARGUMENT.
     void check_references(const Scale & scale) const;
+    // What the stage before made is so much smaller, where a stage refers to it.
+    void refer(int downscale);
     Json settings() const; // as ltx2_session_settings has the options
 
 private:
@@ -90,6 +92,7 @@ private:
     void lay_out(const Scale & scale); // the stages, of those chosen
 
     std::vector<Stage> kinds_; // one of each that the recipe has
+    int downscale_ = 0;        // of references that a stage made; 0: there are none
 };
 
 } // namespace ltx2

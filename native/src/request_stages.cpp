@@ -30,6 +30,7 @@ static Stage first_stage(const ltx2_video_params & p, const Defaults & d, const 
                          const RecipeStage & r, const Grid & grid, bool audio) {
     Stage stage;
     stage.distilled = r.distilled;
+    stage.referring = r.referring;
     stage.fresh = r.fresh;
     const int only = find_schedule(name).steps; // that this schedule has
     const std::string & own_sampler = name == "distilled" ? d.distilled_sampler : d.sampler;
@@ -133,6 +134,7 @@ static Stage later_stage(const RecipeStage & r, const char * given) {
     stage.noise = given ? stage.sigmas.front() : r.noise;
     stage.distilled = r.distilled;
     stage.anchored = r.anchored;
+    stage.referring = r.referring;
     stage.fresh = r.fresh;
     return stage;
 }
@@ -174,6 +176,13 @@ static int64_t sound_tokens(int frames, float fps) {
 // The rates that LTX-2.5 was trained at: faster videos are told as if they had 60 frames a second.
 static float told_rate(float fps) { return fps > 30 ? 60 : fps; }
 
+void Request::refer(int downscale) {
+    downscale_ = downscale;
+    for (Stage & stage : stages)
+        if (stage.before.frames)
+            stage.downscale = downscale;
+}
+
 void Request::lay_out(const Scale & scale) {
     const Recipe & all = find_recipe(recipe);
     Canvas canvas = all.segmented ? canvas_for(frames, scale) : Canvas{frames, frames};
@@ -197,6 +206,8 @@ void Request::lay_out(const Scale & scale) {
             const int latents = tiles[t].end - tiles[t].first;
             const int made = scale.time * (latents - 1) + 1;
             stage.grid = divided({latents, grid.height, grid.width}, row.divisor);
+            stage.before = row.refers ? stages.back().grid : Grid();
+            stage.downscale = row.refers ? downscale_ : 0;
             stage.part = tiles[t];
             stage.tile = static_cast<int>(t);
             stage.tiles = row.tiles ? static_cast<int>(tiles.size()) : 0;

@@ -233,6 +233,9 @@ Request Session::request(const ltx2_video_params & params) {
     Request want(params, defaults_, decoder_.scale, makes_sound_);
     fill_in(want.conditions.references);
     want.check_references(decoder_.scale);
+    for (const Adapter & adapter : model_.adapters())
+        if (adapter.downscale)
+            want.refer(adapter.downscale);
     if (want.conditions.sound)
         sound_of(want); // is finite
     if (!want.stages.front().slots.empty() && !makes_slots_)

@@ -42,6 +42,7 @@ using Keyframes = std::map<int, std::vector<float>>;
 // What a run makes: what is decoded, and while it is made what that is made of.
 struct Sampled {
     Latents video;
+    Latents smaller;             // what it was before it was enlarged, as a reference
     Latents canvas;              // what tiles are parts of; the video is then those that are made
     Keyframes keyframes;         // made besides
     Latents audio;               // none without sound

@@ -184,6 +184,9 @@ Stream Session::start(const Request & want, size_t index, const Sampled & made,
     }
     append_anchors(video, stage, decoder_.scale, made.keyframes);
     append_slots(video, stage, decoder_.scale, slots_before(stage, decoder_.scale, made, before));
+    if (stage.downscale)
+        append(video, made.smaller, 1,
+               video_positions(stage.before, decoder_.scale, stage.fps, stage.downscale));
     for (size_t i = 0; i < references; ++i) {
         progress("image", done++, all);
         const ltx2_reference & reference = given.references[i];

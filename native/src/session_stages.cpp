@@ -120,6 +120,8 @@ static Carried carried(const Stage & stage, Sampled & made) {
     Carried all;
     if (!stage.keeps_sound)
         all.push_back(&made.audio.values);
+    if (stage.downscale)
+        all.push_back(&made.smaller.values);
     if (!stage.tiles)
         return all;
     all.push_back(&made.canvas.values);
@@ -191,7 +193,8 @@ void Session::denoise(const Request & want, size_t index, const std::vector<Text
                                stage.noise);
     }
     const bool by_references = !want.conditions.references.empty();
-    model_.set_strengths(stage.distilled, by_references && index > 0 ? 0.0f : 1.0f);
+    const float others = by_references && index > 0 ? 0.0f : 1.0f;
+    model_.set_strengths(stage.distilled, others * stage.referring, others);
     std::unique_ptr<Dit> & resident = std::get<std::unique_ptr<Dit>>(resident_);
     if (resident && resident->config().audio.has_value() != want.audio)
         resident.reset(); // of another call
@@ -263,6 +266,8 @@ void Session::prepare(const Request & want, size_t index, Sampled & made,
         for (auto & [frame, values] : made.keyframes)
             values.assign(next, next + size), next += size;
     }
+    if (stage.downscale)
+        made.smaller = made.video;
     made.video = enlarge(made.video, Upsampler::part, progress);
 }
 
@@ -279,7 +284,8 @@ void Sampled::begin_tiles() {
 void Sampled::take(const Conditions & given, const Stage & stage, int channels,
                    const std::vector<float> & latents) {
     const int64_t frame = stage.grid.frame_cells() * channels;
-    const size_t others = given.appended(stage, /*first_stage=*/false).size() - stage.slots.size();
+    const size_t others = given.appended(stage, /*first_stage=*/false).size() - stage.slots.size() -
+                          (stage.downscale ? 1 : 0);
     const float * slot =
         latents.data() + (stage.grid.frames + static_cast<int64_t>(others)) * frame;
     if (!stage.tiles) {
@@ -305,6 +311,8 @@ static Sampled room_before(const Request & want, size_t index, int channels, int
             made.canvas.values.assign(static_cast<size_t>(made.canvas.size()), 0.0f);
             made.begin_tiles();
         }
+        if (stage.downscale)
+            made.smaller = made.video;
         int64_t cells = stage.grid.cells();
         for (const Grid & grid : want.conditions.appended(stage, i == 0))
             cells += grid.cells();

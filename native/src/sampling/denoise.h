@@ -56,6 +56,11 @@ struct Stage {
     int tile = 0, tiles = 0;
     Tile part = {};
     float anchored = 1;
+    // Of the stage before: it is a reference, so many times smaller; 0: it is none. And how much
+    // of the strength of a LoRA counts that was trained with references.
+    Grid before = {};
+    int downscale = 0;
+    float referring = 1;
     float fresh = 1;     // the share of fresh noise of a sampler that adds some
     float distilled = 1; // of the strength of a LoRA that makes a dev model a distilled one
 

@@ -53,13 +53,23 @@ static RecipeStage denser(int tiles) {
     stage.guided = false;
     stage.noise = 0.975f;
     stage.tiles = tiles;
+    stage.referring = 0;
     stage.anchored = 0.95f; // so that a tile may settle its borders
     stage.fresh = 0.5f;
     return stage;
 }
 
-static RecipeStage with_euler(RecipeStage stage) {
+static RecipeStage segmented_half() {
+    RecipeStage stage = distilled_half();
     stage.sampler = "euler";
+    stage.referring = 0;
+    return stage;
+}
+
+static RecipeStage segmented_second() {
+    RecipeStage stage = second("euler", 1);
+    stage.refers = true;
+    stage.referring = 0.5f;
     return stage;
 }
 
@@ -75,7 +85,7 @@ const std::vector<Recipe> & recipes() {
         {"distilled", {distilled_half(), second("euler", 1)}},
         {"hq", {hq_half(), second("res_2s", 0.5f)}},
         {"dfr",
-         {with_euler(distilled_half()), second("euler", 1), denser(2), denser(4)},
+         {segmented_half(), segmented_second(), denser(2), denser(4)},
          /*segmented=*/true}};
     return all;
 }

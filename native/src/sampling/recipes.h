@@ -25,6 +25,10 @@ struct RecipeStage {
     // keyframes that there are of this strength.
     int tiles = 0;
     float anchored = 1;
+    // What the stage before made is a reference, where a LoRA is there that was trained with such;
+    // of its strength that much counts.
+    bool refers = false;
+    float referring = 1;
     float fresh = 1; // the share of fresh noise of a sampler that adds some
 };
 
