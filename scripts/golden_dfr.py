@@ -292,7 +292,9 @@ def main() -> None:
     notes = {
         "command": "python scripts/golden_dfr.py",
         "about": " ".join((made.__doc__ or "").split()),
-        "versions": {p: version(p) for p in ("diffusers", "ltx-core", "torch", "numpy")}
+        "versions": {
+            p: version(p) for p in ("diffusers", "ltx-core", "torch", "transformers", "numpy")
+        }
         | {"python": platform.python_version()},
         "dtype": "float32",
         "arrays": {k: [str(v.dtype), *v.shape] for k, v in sorted(arrays.items())},
