@@ -319,7 +319,9 @@ def test_what_it_needs(
     tiny: dict[str, Path], folder: Path, files: list[Path], upsamplers: list[Path]
 ) -> None:
     spatial, temporal = upsamplers
+    both = test_parity_upsampler.written("both", folder / "both.safetensors", channels=8)
     for model, words in (
+        ([*files, both, temporal], "both.safetensors: enlarges 4 frames of 1 x 1 latents to 7 of"),
         ([*files, spatial], "no temporal latent upsampler in"),
         ([*files, temporal], "no latent upsampler in"),
         ([*sounding("joint", tiny, folder), *upsamplers], "recipe: LTX-2.3 makes no keyframes"),

@@ -225,6 +225,19 @@ void Session::check_distilled(const Request & want) const {
             want.recipe.c_str(), model_.generation().lora);
 }
 
+// That the upsampler makes the second stage's size of the first's.
+void Session::check_enlarged(const Request & want) {
+    const Grid &first = want.stages[0].grid, &second = want.stages[1].grid;
+    const Grid made = Upsampler(model_, device_).enlarged(first);
+    if (made.frames != second.frames || made.height != second.height || made.width != second.width)
+        fail(LTX2_STATUS_MODEL,
+             "%s: enlarges %d frames of %d x %d latents to %d of %d x %d, and the recipe %s wants "
+             "%d of %d x %d; give the upsampler of twice the rows and columns",
+             model_.need(Upsampler::part).file->path.c_str(), first.frames, first.width,
+             first.height, made.frames, made.width, made.height, want.recipe.c_str(), second.frames,
+             second.width, second.height);
+}
+
 // What can be told before any work is.
 Request Session::request(const ltx2_video_params & params) {
     if (params.audio > 0 && !makes_sound_)
@@ -250,7 +263,7 @@ Request Session::request(const ltx2_video_params & params) {
     if (!want.features)
         model_.need_all();
     if (want.stages.size() > 1) {
-        model_.need(Upsampler::part);
+        check_enlarged(want);
         if (want.doublings)
             model_.need(Upsampler::temporal_part);
         check_distilled(want);
