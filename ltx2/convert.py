@@ -47,7 +47,7 @@ def convert(
 ) -> Path:
     """Convert a model for use by `Session`; returns the path of the new file.
 
-    source: the official single file, any other file or folder of LTX-2.3 or Gemma 3 that `Session`
+    source: the official single file, any other file or folder of LTX-2 or Gemma that `Session`
         reads, or several that hold the parts of a checkpoint.
     target: the GGUF file; it appears, or is replaced, only when it is complete.
     type: how large matrices are stored, "q8_0" by default; `ltx2.capabilities()["types"]` lists

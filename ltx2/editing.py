@@ -217,7 +217,8 @@ class Editing(Opened):
             request = Request.of(prompt, {**known, "frames": None, **options})
             settings = self._fill_in(request, call)
             heard = _heard_with(request, heard)
-            longest, seed = request.options["frames"], request.options["seed"]
+            longest = options.get("frames", settings.get("usual_frames", settings["frames"]))
+            request.options["frames"], seed = longest, request.options["seed"]
             if longest < _LEAST_CONTEXT + clips.GROUP:
                 raise InvalidArgumentError(
                     f"frames: {longest} leave no room for a context and what is new; "
@@ -288,7 +289,7 @@ class Editing(Opened):
                 given, fps = clips.read(given, fps)
             if given.dtype == np.uint8:
                 given = self._latents_of(clips.whole(given, "video"), call)
-            return self._decode(given, fps, True, call)
+            return self._decode(given, fps, call, upscale=True)
 
 
 def _source(

@@ -217,15 +217,18 @@ class Generating(Opened):
         latents: NDArray[np.float32],
         *,
         fps: float | None = None,
+        seed: int | None = None,
         progress: Callable[[Progress], object] | None = None,
     ) -> Video:
         """The video of latents that were kept: a decode alone.
 
         `latents` are [channels, frames', height', width'], as `Video.latents` has them; `fps`
-        defaults to the model's own. Errors as in `t2v`.
+        defaults to the model's own. `seed` is that of the run that made them, for the same frames
+        where the decoder begins with noise, as LTX-2.5's diffusion decoder does; default: 0.
+        Errors as in `t2v`.
         """
         with VideoCall(self, progress) as call:
-            return self._decode(latents, fps, False, call)
+            return self._decode(latents, fps, call, seed=seed)
 
     @making
     def plan(
@@ -252,7 +255,8 @@ class Generating(Opened):
         memory: `memory["own"]` is the most at once without weights that are mapped, whose pages the
         system takes back when it needs them, `memory["with_mapped"]` counts those too. `fits`
         says whether `own` is within `available`; where it does not, `nearest` is the largest
-        `width`, `height` and `frames` of this shape that does.
+        `width`, `height` and `frames` of this shape that does. With `frames_assumed`, a duration
+        head will tell from the prompt how many they are: these are the model's own.
 
         The first plan measures for a second or two how fast this machine is, and keeps that in the
         user's cache folder, or where `LTX2_CACHE` says. With `busy`, other programs had the

@@ -142,6 +142,9 @@ class Opened:
         made_by: Mapping[str, str] | None = None,  # the parts that a replayed clip names
     ) -> Video:
         settings = self._fill_in(request, call)
+        if settings["frames"] is None:  # the duration head tells it of features
+            request.features = self._encode(request, call, settings["parts"])
+            settings = self._fill_in(request, call)
         parts: dict[str, str] = settings["parts"]
         if request.features and not (job and job.parts):  # with its own it goes on as it began
             jobs.warn_of_parts("features", request.features.parts, parts, TEXT_PARTS)
@@ -151,8 +154,9 @@ class Opened:
             model=self._model, generation=settings["generation"], variant=kind,
             device=settings["device"], parts=parts,
         )  # fmt: skip
-        if "loras" in settings:
-            about["loras"] = settings["loras"]
+        about |= {
+            name: settings[name] for name in ("loras", "predicted_seconds") if name in settings
+        }
         if call.expect:
             call.expect(self._plan(request, call))
         runs.begin(about, request.options)
@@ -212,7 +216,8 @@ class Opened:
 
     def _usual(self, request: Request, call: VideoCall) -> dict[str, Any]:
         """The rate that is asked for, and the model's own length and schedule."""
-        return self._small(request, call)[0].options
+        small, settings = self._small(request, call)
+        return {**small.options, "frames": settings.get("usual_frames", settings["frames"])}
 
     def _add_images(
         self, request: Request, images: Mapping[int, Conditions], crf: int | None, call: VideoCall
@@ -244,9 +249,15 @@ class Opened:
         return Features(request.prompt, avoided, values, negative, made_by)
 
     def _decode(
-        self, latents: NDArray[np.float32], fps: float | None, upscale: bool, call: VideoCall
+        self,
+        latents: NDArray[np.float32],
+        fps: float | None,
+        call: VideoCall,
+        *,
+        upscale: bool = False,
+        seed: int | None = None,
     ) -> Video:
-        params, call.inputs = decode_params(latents, fps, upscale)
+        params, call.inputs = decode_params(latents, fps, upscale, seed)
         about = runs.about(model=self._model, device=self._device)
         runs.begin(about, {})
         owner = self._run(lib.ltx2_session_decode, params, call)

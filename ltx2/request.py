@@ -55,7 +55,8 @@ class Options(TypedDict, total=False):
     height: int | None
     """Pixels, a multiple of 32; default: the model's own, 512."""
     frames: int | None
-    """8k + 1; default: the model's own, 121."""
+    """8k + 1; default: as many as the model's duration head tells from the prompt, without one the
+    model's own, 121."""
     fps: float | None
     """Frames per second; default: the model's own, 24."""
     schedule: str | None
@@ -70,8 +71,8 @@ class Options(TypedDict, total=False):
     """Noise levels of the stages after the first, each below the one before, as "0.85, 0.725,
     0.4219"; default: the recipe's own."""
     generated_keyframes: int | Sequence[int] | str | None
-    """Single frames that LTX-2.5 makes beside the video, for finer motion there: how many, evenly
-    spread, or which, as "24, 48" or "24,"; default: none. A sequence says which too."""
+    """Frames that LTX-2.5 makes beside the video, for finer motion: how many, or which, as "24, 48"
+    or "24,"; default: none. A sequence says which too."""
     temporal_upscalings: int | None
     """How often the recipe "dfr" doubles frames and rate, up to 2, by a temporal latent upsampler;
     negative is off; default: 0."""
@@ -359,7 +360,7 @@ def c_loras(loras: Loras) -> tuple[Any, list[Any]]:
 
 
 def decode_params(
-    latents: NDArray[np.float32], fps: float | None, upscale: bool
+    latents: NDArray[np.float32], fps: float | None, upscale: bool, seed: int | None
 ) -> tuple[Any, list[Any]]:
     """ltx2_decode_params, and what they point at, to be kept as long."""
     values = floats("latents", latents)
@@ -372,6 +373,7 @@ def decode_params(
     params.latents = c_latents = ffi.new("ltx2_latents *", (c_values, *values.shape))
     assign(params, "fps", fps or 0)
     params.upscale = upscale
+    assign(params, "seed", seed or 0)
     return params, [c_values, c_latents]
 
 

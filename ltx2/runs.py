@@ -43,11 +43,11 @@ def begin(model: Mapping[str, Any], options: Mapping[str, Any]) -> None:
         kind = f"{model['generation']} {kind}"
     words = f"{kind}({model['model']}) on {model['device']}"
     if options:
-        words += f": {_making(options)}"
+        words += f": {_making(options, by_prompt='predicted_seconds' in model)}"
     log.info("%s", visible(words))
 
 
-def _making(options: Mapping[str, Any]) -> str:
+def _making(options: Mapping[str, Any], by_prompt: bool) -> str:
     sound = " with sound" if options.get("audio") else ""
     recipe = options.get("recipe", "one-stage")
     staged = "" if recipe == "one-stage" else f", recipe {recipe}"
@@ -55,8 +55,10 @@ def _making(options: Mapping[str, Any]) -> str:
         more = 2**twice
         staged += f" to {(options['frames'] - 1) * more + 1} at {options['fps'] * more:g}"
     steps, guidance = options["steps"], options["guidance"]
+    frames, fps = options["frames"], options["fps"]
+    told = f" ({frames / fps:.1f} s, chosen by the duration head)" if by_prompt else ""
     return (
-        f"{options['width']}x{options['height']}, {options['frames']} frames at "
-        f"{options['fps']:g} a second{sound}{staged}, {steps} step{'s' if steps > 1 else ''}, "
+        f"{options['width']}x{options['height']}, {frames} frames at {fps:g} a second{told}"
+        f"{sound}{staged}, {steps} step{'s' if steps > 1 else ''}, "
         f"{f'guidance {guidance:g}' if guidance > 1 else 'no guidance'}, seed {options['seed']}"
     )

@@ -5,7 +5,8 @@
 
 A DiT block of the video alone and of video and sound, its attention alone, the video VAE's decoder
 and encoder, the audio VAE's decoder with the vocoder, the spatial upsampler, a Gemma layer, and a
-whole video from text to frames, with random weights at F16, Q8_0 and Q4_0: against the official
+whole video from text to frames, with random weights at F16, Q8_0 and Q4_0, and of LTX-2.5 two
+layers of Gemma 4 and the video decoder by diffusion: against the official
 modules in the fastest dtype of this machine, and against ltx2 on plain ggml operations. Each round
 runs every competitor once, so that a noisy minute hits all alike; the table gives medians, the
 ratio torch / ltx2 (above 1: ltx2 is faster), plain ggml / ltx2, and the share of what this
@@ -43,10 +44,12 @@ PARTS = {
     "dit": (((1024, 2560), (256, 1024, 2560, 6144)), MATRICES),
     "joint": (((1024, 2560), (256, 1024, 2560, 6144)), MATRICES),
     "decode": (((8,), (8, 16)), ("F16",)),
+    "windows": (((8,), (8, 16)), ("F16",)),
     "encode": (((8,), (8, 16)), ("F16",)),
     "sound": (((bench_sound.LATENTS,), (bench_sound.LATENTS,)), ("F16",)),
     "upsample": (((8,), (8, 16)), ("F16",)),
     "gemma": (((256,), (64, 256, 1024)), MATRICES),
+    "gemma4": (((256,), (64, 256, 1024)), MATRICES),
     "writing": (((1024,), (1024,)), MATRICES),
     "attention": (((1024, 2560, 6144), (1024, 2560, 6144)), ("F32", "BF16")),
     "attention64": (((1024,), (1024, 2560, 6144)), ("F32", "BF16")),
@@ -130,6 +133,15 @@ class Bench:
         command = [self.args.torch_python, str(HERE / "bench_torch.py")]
         return Worker([*command, part, str(size), dtype, threads], OMP_NUM_THREADS=threads)
 
+    def has_model_of(self, part: str) -> bool:
+        """Of Gemma 4, transformers 5 does, and the official code wants transformers 4; of the
+        decoder by diffusion nobody has one for a processor."""
+        look = "import transformers.models.gemma4_unified"
+        return part != "windows" and (
+            part != "gemma4"
+            or not subprocess.call([self.args.torch_python, "-c", look], stderr=subprocess.DEVNULL)
+        )
+
     def fastest_dtype(self, part: str) -> str:
         """The dtype in which PyTorch is fastest here, tried on a DiT block of 256 tokens."""
         if part in CONVOLUTIONS:
@@ -158,11 +170,11 @@ class Bench:
         kinds = self.args.type or PARTS[part][1]
         ours = {kind: self.ours(folder, part, kind, size) for kind in kinds}
         plain = {}
-        if not (self.args.no_plain or part.startswith(("attention", "sound"))):
+        if not (self.args.no_plain or part.startswith(("attention", "sound", "windows"))):
             plain = {k: self.ours(folder, part, k, size, LTX2_PLAIN_OPS="1") for k in kinds}
         peaks = Worker([self.program, "peaks", str(self.args.threads)])
         dtype, torch = None, None
-        if self.args.torch_python and part != "writing":
+        if self.args.torch_python and part != "writing" and self.has_model_of(part):
             dtype = self.fastest_dtype(part)
             torch = self.torch(part, size, dtype)
         self.rounds([*ours.values(), *([torch] if torch else []), peaks], list(plain.values()))

@@ -12,6 +12,7 @@ from typing import Any
 
 import bench_sound
 import bench_upsampler
+import bench_v25
 import comfy_quant
 import gguf
 import numpy as np
@@ -290,30 +291,38 @@ def _write(path: Path, part: str, kind: str) -> None:
         w: _Writer = _CodedWriter(path, kind)
     else:
         is_text = part == "writing" or part.startswith("gemma")
-        w = _Writer(path, "gemma3" if is_text else "ltxv", kind)
-    if part == "gemma":
+        text = "gemma4" if part == "gemma4" else "gemma3"
+        w = _Writer(path, text if is_text else "ltxv", kind)
+    if part in bench_v25.WRITE:
+        bench_v25.WRITE[part](w)
+    elif part == "gemma":
         _gemma(w, 1)
     elif part in ("gemma of a video", "writing"):
         _gemma(w, VIDEO["gemma"])
-    elif part == "sound":
-        w.out.add_string("config", json.dumps(bench_sound.config()))
-        w.out.add_string("model_version", "2.3.0")
-        bench_sound.write(w)
     elif part == "upsample":
         bench_upsampler.write(w)
     else:
-        layers = {"video": VIDEO["denoise"], "blocks": BLOCKS}.get(part, 1)
-        w.out.add_string("config", json.dumps(config(layers)))
-        w.out.add_string("model_version", "2.3.0")
-        if part in ("dit", "blocks", "joint", "video"):
-            _dit(w, layers)
-        if part == "joint":
-            bench_sound.write_transformer(w)
-        if part == "video":
-            _connector(w, VIDEO["connector"])
-        if part not in ("dit", "blocks", "joint"):
-            _vae(w, "decode" if part in ("video", "clip") else part)
+        _checkpoint(w, part)
     w.close()
+
+
+def _checkpoint(w: _Writer, part: str) -> None:
+    layers = {"video": VIDEO["denoise"], "blocks": BLOCKS}.get(part, 1)
+    w.out.add_string(
+        "config", json.dumps(bench_sound.config() if part == "sound" else config(layers))
+    )
+    w.out.add_string("model_version", "2.3.0")
+    if part == "sound":
+        return bench_sound.write(w)
+    if part in ("dit", "blocks", "joint", "video"):
+        _dit(w, layers)
+    if part == "joint":
+        bench_sound.write_transformer(w)
+    if part == "video":
+        _connector(w, VIDEO["connector"])
+    if part not in ("dit", "blocks", "joint"):
+        _vae(w, "decode" if part in ("video", "clip") else part)
+    return None
 
 
 def make(part: str, kind: str, folder: Path) -> Path:
@@ -368,6 +377,8 @@ def flops(part: str, size: int) -> float:
         width = g["heads"] * g["head"]
         linear = 2 * g["hidden"] * (2 * width + 2 * g["kv"] * g["head"] + 3 * g["ffn"])
         return float(size * linear + 4 * width * size * size)
+    if part in bench_v25.FLOPS:
+        return bench_v25.FLOPS[part](size)
     return _conv_flops(part, size)
 
 

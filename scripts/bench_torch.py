@@ -22,6 +22,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import bench_models as models
 import bench_sound
 import bench_upsampler
+import bench_v25
 
 States = tuple[torch.Tensor, ...]
 Laps = list[float]
@@ -163,6 +164,29 @@ def _hidden_states(size: int, dtype: torch.dtype, layers: int) -> Callable[..., 
     return states
 
 
+def _gemma4(size: int, dtype: torch.dtype) -> Run:
+    from transformers.models.gemma4_unified import modeling_gemma4_unified as gemma4
+
+    g = bench_v25.GEMMA4
+    local, full = g["local"], g["global"]
+    config = gemma4.Gemma4UnifiedTextConfig(
+        vocab_size=g["vocab"], hidden_size=g["hidden"], intermediate_size=g["ffn"],
+        num_hidden_layers=2, num_attention_heads=g["heads"], num_key_value_heads=local["kv"],
+        head_dim=local["head"], num_global_key_value_heads=full["kv"],
+        global_head_dim=full["head"], attention_k_eq_v=True, sliding_window=1024,
+        layer_types=["sliding_attention", "full_attention"],
+    )  # fmt: skip
+    gemma4.Gemma4UnifiedTextModel.init_weights = lambda _self: None
+    model = gemma4.Gemma4UnifiedTextModel(config).to(dtype).eval()
+    ids = (torch.arange(size) % 200)[None]
+
+    def run() -> Laps:
+        model(input_ids=ids, use_cache=False)
+        return []
+
+    return run
+
+
 def _gemma(size: int, dtype: torch.dtype) -> Run:
     states = _hidden_states(size, dtype, 1)
 
@@ -273,6 +297,7 @@ def main() -> None:
             "square": _square,
             "joint": _joint,
             "gemma": _gemma,
+            "gemma4": _gemma4,
             "attention": _attention,
             "attention64": partial(_attention, head=64),
             "video": _video,

@@ -16,6 +16,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import tiny_gemma4
 import tiny_shapes
 import tiny_sound
 import tiny_tokenizer
@@ -34,7 +35,13 @@ GEMMA_12B: dict[str, Any] = {
     "sliding_window": 1024,
     "rope_scaling": {"factor": 8.0, "rope_type": "linear"},
 }
-VOCABULARY_12B, REGISTERS = 262208, 128
+# LTX-2.5's: a sixth of its layers see the whole text, and the last one does.
+GEMMA4_12B: dict[str, Any] = {
+    **tiny_gemma4.GEOMETRIES["full"]["config"],
+    "num_hidden_layers": 48,
+    "layer_types": (["sliding_attention"] * 5 + ["full_attention"]) * 8,
+}
+VOCABULARY_12B, VOCABULARY4_12B, REGISTERS = 262208, 262144, 128
 UPSAMPLER = {"mid_channels": 1024, "num_blocks_per_stage": 4, "dims": 3}  # spatial, times 2
 # A block's audio attentions: width of queries, of what is attended to, and of the output.
 _A, _V = 2048, 4096
@@ -46,10 +53,22 @@ _AUDIO_ATTENTIONS = {
 
 def config() -> dict[str, Any]:
     """LTX-2.3's, as the library has it."""
-    text = (ROOT / "native/src/model/builtin/ltx_2_3.cpp").read_text(encoding="utf-8")
-    found = re.search(r'ltx23_config = R"\((.*?)\)"', text, re.DOTALL)
+    return _builtin("ltx_2_3.cpp", "ltx23_config")
+
+
+def _builtin(file: str, name: str) -> dict[str, Any]:
+    text = (ROOT / "native/src/model/builtin" / file).read_text(encoding="utf-8")
+    found = re.search(name + r' = R"\((.*?)\)"', text, re.DOTALL)
     assert found
     whole: dict[str, Any] = json.loads(found[1])
+    return whole
+
+
+def config25() -> dict[str, Any]:
+    """LTX-2.5's, both of its video decoders' included."""
+    whole = config()
+    for group, differs in _builtin("generations.cpp", "ltx25_differs").items():
+        whole[group] |= differs
     return whole
 
 
@@ -128,18 +147,37 @@ def _hollow(path: Path, shapes: Shapes, metadata: dict[str, str]) -> Path:
     return path
 
 
-def write(path: Path, shapes: Shapes, stated: dict[str, Any] | None = None) -> Path:
+def write(
+    path: Path, shapes: Shapes, stated: dict[str, Any] | None = None, version: str = "2.3.0"
+) -> Path:
     """Some of a checkpoint's tensors, with its metadata; `stated` is another config than ours."""
-    metadata = {"config": json.dumps(stated or config()), "model_version": "2.3.0"}
+    metadata = {"config": json.dumps(stated or config()), "model_version": version}
     return _hollow(path, shapes, metadata)
+
+
+def is_gemma4(sizes: dict[str, Any]) -> bool:
+    return "global_head_dim" in sizes
+
+
+def gemma(sizes: dict[str, Any], rows: int) -> Shapes:
+    """Gemma 3's, or Gemma 4's where the sizes are."""
+    if not is_gemma4(sizes):
+        return tiny_shapes.gemma(sizes, rows)
+    prefix = "model.language_model."
+    return {prefix + name: shape for name, shape in tiny_gemma4.shapes(sizes, rows).items()}
 
 
 def write_gemma(folder: Path, sizes: dict[str, Any], rows: int) -> Path:
     """A Hugging Face folder of such sizes, with so many rows of the embedding; it is made."""
     folder.mkdir()
-    tiny_tokenizer.write(folder)
-    _hollow(folder / "model.safetensors", tiny_shapes.gemma(sizes, rows), {"format": "pt"})
-    text = {"model_type": "gemma3_text", "vocab_size": rows, **sizes}
+    if is_gemma4(sizes):
+        words = json.dumps(tiny_gemma4.tokenizer_json(), ensure_ascii=False)
+        (folder / "tokenizer.json").write_text(words, encoding="utf-8")
+        text = tiny_gemma4.config(sizes, rows)
+    else:
+        tiny_tokenizer.write(folder)
+        text = {"model_type": "gemma3_text", "vocab_size": rows, **sizes}
+    _hollow(folder / "model.safetensors", gemma(sizes, rows), {"format": "pt"})
     (folder / "config.json").write_text(json.dumps(text), encoding="utf-8")
     return folder
 

@@ -28,7 +28,7 @@ from tiny_geometries import model_config
 
 STRIDE = 251
 # name -> latents' frames, rows, columns
-SIZES = {"usual": (3, 5, 7), "small": (2, 1, 2)}
+SIZES = {"usual": (3, 5, 7), "small": (2, 1, 2), "long": (6, 3, 4)}
 OUT = Path(__file__).parents[1] / "tests" / "golden"
 
 
@@ -186,6 +186,7 @@ def main() -> None:
             "small": ("small", True, 1, None),
             "small.shifted": ("small", False, 1, None),
             "tiled": ("usual", True, 1, (10, 8)),
+            "long.tiled": ("long", True, 1, (10, 8)),
         }.items():
             arrays |= {f"{name}.{key}": value for key, value in case(path, *args).items()}
     np.savez_compressed(OUT / "windows-vae.npz", **arrays)

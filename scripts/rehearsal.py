@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""LTX-2.3 at its full size with random weights: what runs take, in memory and in time.
+"""LTX-2.3 or LTX-2.5 at its full size with random weights: what runs take, in memory and in time.
 
     scripts/rehearsal.py build/rehearsal                        # every case, and docs/memory.md
     scripts/rehearsal.py build/rehearsal --case t2v-512x320x25  # one, to look at
+    scripts/rehearsal.py build/rehearsal25 --generation 2.5
 
 The first call writes 17.9 GB of weights into the folder. Each case is a process of its own, under a
 limit of memory that counts the page cache where the case has one. `private` is the highest
@@ -32,7 +33,7 @@ import memory_group
 import rehearsal_weights
 
 PAGE = Path(__file__).parent.parent / "docs" / "memory.md"
-PLACE = re.compile(r"(?<=^<!-- rehearsal -->\n).*?(?=^<!-- end -->)", re.MULTILINE | re.DOTALL)
+PLACE = r"(?<=^<!-- rehearsal {} -->\n).*?(?=^<!-- end -->)"
 BEFORE = ("open", "opened")  # stages before the run
 WORD = "a red circle moves right on a blue background "
 
@@ -218,6 +219,7 @@ def main() -> int:
     )
     parser.add_argument("folder", type=Path)
     parser.add_argument("--case", action="append", choices=[case.name for case in CASES])
+    parser.add_argument("--generation", choices=("2.3", "2.5"), default="2.3")
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--child", help=argparse.SUPPRESS)
     args = parser.parse_args()
@@ -225,7 +227,7 @@ def main() -> int:
         given = json.loads(args.child)
         child(args.folder, Case(**{**given, "size": tuple(given["size"])}), args.threads)
         return 0
-    rehearsal_weights.make(args.folder)
+    rehearsal_weights.make(args.folder, model=rehearsal_weights.full_size(args.generation))
     kept = args.folder / "rows.json"
     rows = json.loads(kept.read_text()) if kept.exists() else {}
     for case in CASES:
@@ -236,7 +238,8 @@ def main() -> int:
         kept.write_text(json.dumps(rows))
     done = table([rows[case.name] for case in CASES if case.name in rows])
     page = PAGE.read_text(encoding="utf-8")
-    PAGE.write_text(PLACE.sub(lambda _: f"\n{done}\n", page), encoding="utf-8")
+    place = re.compile(PLACE.format(re.escape(args.generation)), re.MULTILINE | re.DOTALL)
+    PAGE.write_text(place.sub(lambda _: f"\n{done}\n", page), encoding="utf-8")
     print(done, end="")
     return 0
 

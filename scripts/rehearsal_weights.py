@@ -27,8 +27,10 @@ PIECE = 1 << 16  # blocks that are made, and then repeated
 BLOCKS = {"q4_0": (18, 0.22), "q5_1": (24, 0.108), "q8_0": (34, 0.0135)}
 
 
-def full_size() -> tuple[dict[str, Any], dict[str, Any], int]:
-    """The config of LTX-2.3 as the library has it, Gemma 3 12B's, and its vocabulary's size."""
+def full_size(generation: str = "2.3") -> tuple[dict[str, Any], dict[str, Any], int]:
+    """The config of the model, that of its text encoder, and the rows of the vocabulary."""
+    if generation == "2.5":
+        return full_shapes.config25(), full_shapes.GEMMA4_12B, full_shapes.VOCABULARY4_12B
     return full_shapes.config(), full_shapes.GEMMA_12B, full_shapes.VOCABULARY_12B
 
 
@@ -95,10 +97,12 @@ def make(
             layers = gemma["num_hidden_layers"]
             shapes = tiny_shapes.transformer(config["transformer"], registers, layers)
             shapes |= tiny_shapes.vae(config["vae"])
-            source = full_shapes.write(Path(scratch) / "distilled.safetensors", shapes, config)
+            version = "2.5.0" if full_shapes.is_gemma4(gemma) else "2.3.0"
+            source = full_shapes.write(
+                Path(scratch) / "distilled.safetensors", shapes, config, version
+            )
             _write(source, folder / "ltx.gguf", kind, shapes)
         if not (folder / "gemma.gguf").exists():
             source = full_shapes.write_gemma(Path(scratch) / "gemma", gemma, rows)
-            shapes = tiny_shapes.gemma(gemma, rows)
-            _write(source, folder / "gemma.gguf", kind, shapes)
+            _write(source, folder / "gemma.gguf", kind, full_shapes.gemma(gemma, rows))
     return folder

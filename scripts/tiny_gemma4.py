@@ -120,9 +120,9 @@ def tokenizer_json() -> dict[str, Any]:
     return dict(table)
 
 
-def config(name: str) -> dict[str, Any]:
+def config(sizes: dict[str, Any], rows: int = ROWS) -> dict[str, Any]:
     """What config.json states."""
-    text = {"model_type": "gemma4_unified_text", "vocab_size": ROWS, **GEOMETRIES[name]["config"]}
+    text = {"model_type": "gemma4_unified_text", "vocab_size": rows, **sizes}
     return {
         "architectures": ["Gemma4UnifiedForConditionalGeneration"],
         "model_type": "gemma4_unified",
@@ -131,9 +131,9 @@ def config(name: str) -> dict[str, Any]:
     }
 
 
-def shapes(c: dict[str, Any]) -> dict[str, tuple[int, ...]]:
+def shapes(c: dict[str, Any], rows: int = ROWS) -> dict[str, tuple[int, ...]]:
     d, ff, heads = c["hidden_size"], c["intermediate_size"], c["num_attention_heads"]
-    t: dict[str, tuple[int, ...]] = {"embed_tokens.weight": (ROWS, d), "norm.weight": (d,)}
+    t: dict[str, tuple[int, ...]] = {"embed_tokens.weight": (rows, d), "norm.weight": (d,)}
     for i, kind in enumerate(c["layer_types"]):
         block, is_global = f"layers.{i}.", kind == "full_attention"
         shares = is_global and c["attention_k_eq_v"]
@@ -212,14 +212,14 @@ def generate(name: str, folder: Path, layout: str = "file") -> Path:
         tensors["tokenizer_json"] = ("U8", (len(words),), words)
         tensors["hf_asset__tokenizer_config.json"] = ("U8", (2,), b"{}")
         path = folder / f"gemma4-{name}-with-proj.safetensors"
-        stated = {"gemma_config": json.dumps(config(name)), "model_version": "2.5.0"}
+        stated = {"gemma_config": json.dumps(config(c)), "model_version": "2.5.0"}
         _put(path, tensors, {"__metadata__": stated})
         return path
     names = sorted(tensors)
     for i, part_of in enumerate((names[::2], names[1::2]), 1):
         shard = {n: tensors[n] for n in part_of}
         _put(folder / f"model-0000{i}-of-00002.safetensors", shard, {})
-    (folder / "config.json").write_text(json.dumps(config(name), indent=2) + "\n", newline="\n")
+    (folder / "config.json").write_text(json.dumps(config(c), indent=2) + "\n", newline="\n")
     (folder / "tokenizer.json").write_bytes(words)
     return folder
 

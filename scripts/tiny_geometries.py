@@ -7,6 +7,7 @@ from typing import Any
 
 import fixed_header
 import tiny_v20
+import tiny_v25
 
 Config = dict[str, Any]
 
@@ -357,62 +358,11 @@ GEOMETRIES["duet"] = _small(
         "av_ca_timestep_scale_multiplier": 250.0,
     },
 )
-# The decoder of LTX-2.5 that denoises, beside an encoder of the same scale in a group of its own:
-# windows of other sizes in each stage, and every kind of resampling.
-GEOMETRIES["windows"] = _small(
-    "windows",
-    vae={
-        "_class_name": "CausalDiffusionVAE",
-        "model_output_type": "x0",
-        "encoder": {
-            **{k: v for k, v in fixed_header.VAE.items() if k != "_class_name"},
-            "out_channels": 8,
-            "blocks": [
-                _to("compress_time_res", 2),
-                _to("compress_space_res", 2),
-                _to("compress_time_res", 2),
-                _to("compress_all_res", 1),
-                _res(1),
-            ],
-        },
-        "decoder": {
-            "_class_name": "NADiffusionDecoder",
-            "in_channels": 8,
-            "out_channels": 3,
-            "patch_size": 4,
-            "head_dim": 32,
-            "stage_channels": [128, 64, 64, 64, 32],
-            "stage_depths": [1, 2, 1, 1, 2],
-            "stage_kernels": [[3, 5, 5], [3, 3, 3], [5, 3, 5], [3, 3, 3]],
-            "upsamples": [[[2, 1, 1], 2], [[1, 2, 2], 1], [[2, 1, 1], 1], [[2, 2, 2], 2]],
-            "stage5_kernel": [5, 7, 11],
-            "t_emb_dim": 64,
-            "timestep_scale_multiplier": 1000.0,
-            "default_num_inference_steps": 1,
-        },
-    },
-)
 # LTX-2.0's, with sound.
 GEOMETRIES["v20"] = _small("v20", unstated=tiny_v20.UNSTATED, **tiny_v20.CHANGED)
-# LTX-2.5's: the video's feed-forward without biases, and a mark on tokens of one frame.
-GEOMETRIES["v25"] = _small(
-    "v25",
-    transformer={
-        "num_layers": 2,
-        "audio_in_channels": 128,
-        "audio_out_channels": 128,
-        "num_attention_heads": 2,
-        "attention_head_dim": 32,
-        "cross_attention_dim": 64,
-        "connector_num_attention_heads": 2,
-        "connector_attention_head_dim": 32,
-        "audio_num_attention_heads": 2,
-        "audio_attention_head_dim": 16,
-        "audio_cross_attention_dim": 32,
-        "ff_bias": False,
-        "use_keyframes_abs_pos_embedding": True,
-    },
-)
+# LTX-2.5's, and the decoder that denoises.
+GEOMETRIES["v25"] = _small("v25", **tiny_v25.CHANGED)
+GEOMETRIES["windows"] = _small("windows", vae=tiny_v25.VAE)
 SOUND = ("joint", "duet", "twins", "v20", "v25")  # the geometries whose transformer has it
 # Every layout that people publish, by make_twins.py: matrices of whole K-blocks, and what a
 # transformer's file must have to be known for LTX-2.3's without stating it.

@@ -333,3 +333,24 @@ def upsampler(
     conv(name, parts * width, width, axes)
     conv("final_conv", channels, width)
     return t
+
+
+DURATION = {"video": 64, "audio": 32, "width": 32}  # as wide as `v25`'s text
+FULL_DURATION = {"video": 4096, "audio": 2048, "width": 256}
+
+
+def duration_head(sizes: dict[str, int] = DURATION) -> Shapes:
+    """As the official file names them: queries, keys and values have one matrix."""
+    t: Shapes = {}
+    root, width = "duration_head.", sizes["width"]
+    for kind in ("video", "audio"):
+        linear(t, f"{root}{kind}_input_proj", width, sizes[kind])
+        t[f"{root}{kind}_modality_emb"] = (width,)
+    pooler = root + "attention_pooler."
+    t[pooler + "query_tokens"] = (1, width)
+    t[pooler + "cross_attn.in_proj_weight"] = (3 * width, width)
+    t[pooler + "cross_attn.in_proj_bias"] = (3 * width,)
+    linear(t, pooler + "cross_attn.out_proj", width, width)
+    linear(t, root + "mlp_hidden", width, width)
+    linear(t, root + "mlp_out", 1, width)
+    return t

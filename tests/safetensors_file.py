@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Stored: TypeAlias = "tuple[str, NDArray[Any]]"  # dtype as the format names it, values
-_NUMPY = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I32": "<i4"}
+_NUMPY = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I32": "<i4", "U8": "u1"}
 
 
 def bf16(values: NDArray[Any]) -> bytes:

@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 import tiny_gemma4
 from parity import golden, run
+from safetensors_file import read_safetensors
 from test_convert import key, types
 from test_parity_tokenizer import LENGTHS, STRINGS, compare
 from tolerance import NMSE, nmse
@@ -54,6 +55,37 @@ def test_hidden_states_equal_transformers(
     got = worst(models(name, layout), golden(f"gemma4-{name}"), case, tmp_path)
     print(name, layout, case, f"{got:.2g}")
     assert got <= NMSE["gemma4", "F32"].limit
+
+
+@pytest.mark.parametrize("stated", [True, False])
+def test_a_gguf_with_the_official_names_is_read(
+    stated: bool, models: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As for ComfyUI: the text file's tensors, its config as `config`, bytes as 8-bit integers."""
+    tensors, metadata = read_safetensors(models("shared", "file"))
+    writer = gguf.GGUFWriter(tmp_path / "a.gguf", "gemma4")
+    writer.add_string("model_version", metadata["model_version"])  # the sizes are not official
+    if stated:
+        writer.add_string("config", metadata["gemma_config"])
+    for name, (dtype, values) in tensors.items():
+        is_text = dtype == "U8"
+        writer.add_tensor(name, values.astype(np.uint8).view(np.int8) if is_text else values)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    if not stated:  # then it is the 12B model's
+        with pytest.raises(pytest.fail.Exception, match=r"blk\.0.*shape|layers"):
+            worst(tmp_path / "a.gguf", golden("gemma4-shared"), "long", tmp_path)
+        return
+    monkeypatch.setenv("LTX2_EXACT", "1")
+    got = worst(tmp_path / "a.gguf", golden("gemma4-shared"), "long", tmp_path)
+    assert got <= NMSE["gemma4", "F32"].limit
+    made = convert(tmp_path / "a.gguf", tmp_path / "b.gguf", "f32")
+    assert worst(made, golden("gemma4-shared"), "long", tmp_path) <= NMSE["gemma4", "F32"].limit
+    compare(made, "gemma4-tokenizer", tmp_path, LENGTHS[0], None)
+    parts = {part["id"] for part in ltx2.describe(tmp_path / "a.gguf")["parts"]}
+    assert parts == {"text_encoder", "projection", "audio_projection"}
 
 
 @pytest.mark.parametrize("kind", ["F32", "F16", "Q8_0"])

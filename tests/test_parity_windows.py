@@ -18,8 +18,14 @@ from ltx2.convert import convert
 if TYPE_CHECKING:
     from pathlib import Path
 
-SIZES = {"usual": (3, 5, 7), "small": (2, 1, 2)}
-FULL = {"usual": (17, 80, 112), "small": (17, 80, 80)}  # pixels, with what fills the windows up
+SIZES = {"usual": (3, 5, 7), "small": (2, 1, 2), "long": (6, 3, 4), "wide": (2, 5, 14)}
+# Pixels, with what fills the windows up.
+FULL = {
+    "usual": (17, 80, 112),
+    "small": (17, 80, 80),
+    "long": (41, 80, 80),
+    "wide": (17, 80, 224),
+}
 STRIDE = json.loads((GOLDEN / "windows-vae.json").read_text())["stride"]
 
 
@@ -57,10 +63,11 @@ def test_the_borders_differ(tiny: dict[str, Path], tmp_path: Path) -> None:
     assert psnr(one, other) < 60
 
 
-def test_tiles_are_blended(tiny: dict[str, Path], tmp_path: Path) -> None:
-    """As where memory is short: three spans of time, three of columns."""
-    have = decoded(tiny["windows"], tmp_path, window=1, taps=0)["pixels"]
-    decibels = psnr(every(have), golden("windows-vae")["tiled.pixels"])
+@pytest.mark.parametrize(("size", "name"), [("usual", "tiled"), ("long", "long.tiled")])
+def test_tiles_are_blended(size: str, name: str, tiny: dict[str, Path], tmp_path: Path) -> None:
+    """As where memory is short: two spans of rows and of columns, of the long one three of time."""
+    have = decoded(tiny["windows"], tmp_path, size, window=1, taps=0)["pixels"]
+    decibels = psnr(every(have), golden("windows-vae")[f"{name}.pixels"])
     print(decibels)
     assert decibels >= 80  # measured: no byte differs
 
@@ -114,6 +121,19 @@ def test_a_window_that_is_too_large_is_named(tiny: dict[str, Path], tmp_path: Pa
         decoded(model, tmp_path, taps=0)
 
 
+def test_windows_that_tiles_barely_hold(tiny: dict[str, Path], tmp_path: Path) -> None:
+    """No tile is smaller than a window of 9: of 28 columns there are three and not four."""
+    tensors, metadata = read_safetensors(tiny["windows"])
+    config = json.loads(metadata["config"])
+    config["vae"]["decoder"]["stage_kernels"][3] = [9, 9, 9]
+    metadata["config"] = json.dumps(config)
+    model = write_safetensors(tmp_path / "x.safetensors", tensors, metadata)
+    whole = decoded(model, tmp_path / "whole", "wide", taps=0)["pixels"]
+    tiled = decoded(model, tmp_path / "tiled", "wide", window=1, taps=0)["pixels"]
+    print(psnr(tiled, whole))
+    assert psnr(tiled, whole) >= 40  # measured: 46.6
+
+
 @pytest.mark.parametrize("kind", ["f16", "q8_0"])
 def test_rounded_weights_cost_little(
     kind: str, tiny: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -128,14 +148,17 @@ def test_rounded_weights_cost_little(
 
 
 def test_a_session_makes_a_video_with_it(tiny: dict[str, Path]) -> None:
-    """Of the seed's noise: the same each time, whatever memory it is given, and as its plan."""
+    """Of the seed's noise: the same each time, also of latents that were kept, and as its plan."""
     files = [tiny["windows"], tiny["windows"].parent / "gemma"]
     with ltx2.Session(files) as session:
         first, again = (
-            session.t2v("a red circle", width=64, height=64, frames=9, steps=1, seed=3).frames
+            session.t2v("a red circle", width=64, height=64, frames=9, steps=1, seed=3)
             for _ in range(2)
         )
-        assert first.shape == (9, 64, 64, 3)
-        assert np.array_equal(first, again)
+        assert first.frames.shape == (9, 64, 64, 3)
+        assert np.array_equal(first.frames, again.frames)
+        assert first.latents is not None
+        assert np.array_equal(session.decode(first.latents, seed=3).frames, first.frames)
+        assert not np.array_equal(session.decode(first.latents).frames, first.frames)
         plan = session.plan("a red circle", width=64, height=64, frames=9, steps=1)
     assert "decode" in str(plan)

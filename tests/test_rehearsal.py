@@ -12,7 +12,10 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "scripts"))
 import memory_group
 import rehearsal
 import rehearsal_weights
+import tiny_gemma4
 from tiny_geometries import GEOMETRIES, model_config
+
+import ltx2
 
 SIZE = (64, 64, 9)
 
@@ -31,6 +34,20 @@ def test_the_full_size_is_the_librarys(tmp_path: Path) -> None:
     assert config["transformer"]["num_layers"] == gemma["num_hidden_layers"] == 48
     assert rows == 262208
     assert not list(tmp_path.iterdir())
+
+
+def test_ltx_2_5_is_made_too(tmp_path: Path) -> None:
+    config, gemma, _ = rehearsal_weights.full_size("2.5")
+    assert config["transformer"]["num_layers"] == gemma["num_hidden_layers"] == 48
+    transformer = model_config("v25")["transformer"]
+    small = {**model_config("base"), "transformer": {**transformer, "caption_channels": 32}}
+    text = tiny_gemma4.GEOMETRIES["shared"]["config"]
+    model = rehearsal_weights.make(
+        tmp_path, model=(small, text, tiny_gemma4.ROWS), registers=GEOMETRIES["v25"]["registers"]
+    )
+    with ltx2.Session(model) as session:
+        clip = session.t2v("a red circle", width=64, height=64, frames=9, steps=1)
+    assert clip.metadata["generation"] == "LTX-2.5"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")

@@ -47,6 +47,11 @@ NMSE: dict[tuple[str, str], Row] = {
     ("dit.deep", "F32"): Row(7.6e-11, 1.9e-11),  # 30 blocks
     # activations are rounded to BF16 to meet BF16 weights
     ("dit", "BF16"): Row(5e-5, 1.2e-5),
+    # of the logarithm of seconds; what the weights lose in F16 and Q8_0 too
+    ("duration", "F32"): Row(1.6e-13, 4e-14),
+    ("duration", "F16"): Row(2e-7, 4.6e-8),
+    ("duration", "Q8_0"): Row(4.4e-4, 1.1e-4),
+    ("duration.full", "F32"): Row(2e-12, 5.2e-13),
     ("vae.encoder", "F32"): Row(5.6e-12, 1.4e-12),
     ("vae.decoder", "F32"): Row(6.4e-12, 1.6e-12),
     ("vae.encoder", "F16"): Row(1.1e-6, 2.8e-7),

@@ -204,6 +204,6 @@ def _audio(video: ltx2.Video) -> dict[str, Any] | None:
 
 NODE_CLASS_MAPPINGS = {"LTX2Load": Load, "LTX2Generate": Generate}
 NODE_DISPLAY_NAME_MAPPINGS = {
-    "LTX2Load": "Load LTX-2.3 (ltx2)",
-    "LTX2Generate": "LTX-2.3 clip (ltx2)",
+    "LTX2Load": "Load LTX-2 (ltx2)",
+    "LTX2Generate": "LTX-2 clip (ltx2)",
 }

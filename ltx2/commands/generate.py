@@ -106,13 +106,14 @@ def name_of(prompt: str | ltx2.Features) -> str:
 @click.option(
     "--fps", callback=as_rate, metavar="RATE", help=sentences("ltx2_decode_params")["fps"]
 )
+@click.option("--seed", type=int, help=sentences("ltx2_decode_params")["seed"])
 @shared
-def decode(latents: str, **options: Any) -> None:
+def decode(latents: str, seed: int | None, **options: Any) -> None:
     """Make the video of LATENTS, a .npy that `--save-latents` wrote."""
     values = load_array("latents", latents)
     size = _video_size(values.shape)
     make_video(
-        lambda session, wanted: session.decode(values, **wanted),
+        lambda session, wanted: session.decode(values, seed=seed, **wanted),
         options,
         Path(latents).stem,
         size,
@@ -139,7 +140,7 @@ def plan(prompt: str, images: Sequence[str], crf: int | None, **options: Any) ->
 
 
 def _video_size(latents: tuple[int, ...]) -> dict[str, int]:
-    """What LTX-2.3 makes of latents of this shape; nothing where they are none."""
+    """What LTX-2 makes of latents of this shape; nothing where they are none."""
     if len(latents) != 4:
         return {}
     _, frames, height, width = latents

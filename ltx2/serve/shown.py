@@ -24,6 +24,8 @@ _SIZE = ("width", "height", "frames", "fps")
 def shown(entry: Entry, folder: Folder, running: Running | None, model: str) -> dict[str, Any]:
     asked: Asked | None = entry.asked
     about: dict[str, Any] = {**entry.plan, **entry.asked.options}
+    if entry.plan.get("frames_assumed"):  # the duration head will tell
+        about["frames"] = None
     if entry.status == DONE:  # its file has the last word
         about, asked = {}, None
         with suppress(InvalidArgumentError):

@@ -209,7 +209,8 @@ typedef struct ltx2_video_params {
     /* its size */
     int32_t width;                     /* pixels, a multiple of 32; default: the model's own, 768 */
     int32_t height;                    /* pixels, a multiple of 32; default: the model's own, 512 */
-    int32_t frames;                    /* 8k + 1; default: the model's own, 121 */
+    int32_t frames;                    /* 8k + 1; default: as many as the model's duration head tells
+                                          from the prompt, without one the model's own, 121 */
     float fps;                         /* frames per second; default: the model's own, 24 */
 
     /* how it is sampled */
@@ -263,11 +264,9 @@ typedef struct ltx2_video_params {
     ltx2_span_fn span;                 /* default: nothing is measured */
     const char * refine_sigmas;        /* noise levels of the stages after the first, each below the one
                                           before, as "0.85, 0.725, 0.4219"; default: the recipe's own */
-    const char * generated_keyframes;  /* single frames that LTX-2.5 makes beside the video, for finer
-                                          motion there: how many, evenly spread, or which, as "24, 48"
-                                          or "24,"; default: none */
-    int32_t temporal_upscalings;       /* how often the recipe "dfr" doubles frames and rate, up to 2, by
-                                          a temporal latent upsampler; negative is off; default: 0 */
+    const char * generated_keyframes;  /* frames that LTX-2.5 makes beside the video, for finer motion:
+                                          how many, or which, as "24, 48" or "24,"; default: none */
+    int32_t temporal_upscalings;       /* how often "dfr" doubles frames and rate, 0..2; default: 0 */
 } ltx2_video_params;
 
 typedef struct ltx2_frames_params {    /* frames to encode */
@@ -284,8 +283,8 @@ typedef struct ltx2_decode_params {    /* a decode alone, of latents that were k
     float fps;                         /* of them; default: the model's own, 24 */
     ltx2_progress_fn progress;
     void * user_data;
-    bool upscale;                      /* pass them through the latent upsampler first, which may
-                                          double fps; default: as they are */
+    bool upscale;                      /* through the latent upsampler first, which may double fps */
+    uint64_t seed;                     /* of the run that made them: a decoder may begin with noise */
 } ltx2_decode_params;
 
 typedef struct ltx2_video {            /* made by the library only */
@@ -300,9 +299,10 @@ typedef struct ltx2_video {            /* made by the library only */
 } ltx2_video;
 
 /* What a video of these params is made with, as JSON: the options, with the defaults filled in and
-   seed and noise left out, where "negative_prompt" is null if none is read; "generation" of the model,
-   and the "crf" of the codec whose marks its training pictures had; "device"; "parts" of the
-   model, each with a fingerprint of its tensors. Released by ltx2_text_free. */
+   seed and noise left out, where "negative_prompt" is null if none is read, and "frames" where a
+   duration head has no features to tell "predicted_seconds" from; "generation" of the model, the "crf"
+   of the codec whose marks its training pictures had; "device"; "parts" of the model, each with a
+   fingerprint of its tensors. Released by ltx2_text_free. */
 LTX2_API ltx2_status ltx2_session_settings(ltx2_session * session, const ltx2_video_params * params,
                                            char ** out);
 /* The text features of a video of these params. Only this needs a text encoder: a session without
@@ -341,13 +341,13 @@ LTX2_API ltx2_status ltx2_session_enhance(ltx2_session * session, const ltx2_enh
 LTX2_API ltx2_status ltx2_session_generate(ltx2_session * session, const ltx2_video_params * params,
                                            ltx2_video ** out);
 /* What generate would take with these, as JSON, before a weight is read: "width", "height",
-   "frames", "fps", "recipe", "steps", "passes" of each; "stages" with "stage", "seconds", and in bytes
-   "mapped" and "copied" (weights) and "activations"; "seconds" in all; "memory" with "own" (the
-   most at once without mapped weights, whose pages the system takes back when it needs them) and
-   "with_mapped"; "available" and "fits", and where it does not fit "nearest"; "speeds" of this
-   machine, which are measured in a second or two unless `speeds` brings those of an earlier plan;
-   "busy": other programs had the processor meanwhile, so that the seconds are too many.
-   Released by ltx2_text_free. Errors: those of generate. */
+   "frames" ("frames_assumed": a duration head will tell), "fps", "recipe", "steps", "passes" of each;
+   "stages" with "stage", "seconds", and in bytes "mapped" and "copied" (weights) and "activations";
+   "seconds" in all; "memory" with "own" (the most at once without mapped weights, whose pages the
+   system takes back when it needs them) and "with_mapped"; "available" and "fits", else "nearest";
+   "speeds" of this machine, measured in a second or two unless `speeds` brings those of an earlier
+   plan; "busy": others had the processor, so seconds are too many. Released by ltx2_text_free.
+   Errors: generate's. */
 LTX2_API ltx2_status ltx2_session_plan(ltx2_session * session, const ltx2_video_params * params,
                                        const char * speeds, char ** out);
 LTX2_API ltx2_status ltx2_session_decode(ltx2_session * session, const ltx2_decode_params * params,

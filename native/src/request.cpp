@@ -7,6 +7,7 @@
 #include "sampling/recipes.h"
 #include "sampling/samplers.h"
 #include "sampling/schedules.h"
+#include "text/duration.h"
 
 #include <algorithm>
 #include <cmath>
@@ -34,10 +35,12 @@ float checked_fps(float fps) {
     return fps;
 }
 
+int most_frames(const Scale & scale) { return scale.time * (most_latent_frames - 1) + 1; }
+
 static Grid grid_of(int width, int height, int frames, float fps, const Scale & scale) {
     check_side("width", width, scale.space);
     check_side("height", height, scale.space);
-    const int step = scale.time, most = step * (most_latent_frames - 1) + 1;
+    const int step = scale.time, most = most_frames(scale);
     if (frames < 1 || frames > most || (frames - 1) % step) {
         const int below = std::clamp((std::max(frames, 1) - 1) / step * step + 1, 1, most - step);
         fail(LTX2_STATUS_INVALID_ARGUMENT,
@@ -146,6 +149,25 @@ Defaults::Defaults(const Part & dit, const Generation & generation, int layers, 
 
 // ---- the caller's
 
+// Where nothing else does.
+static bool leaves_length(const ltx2_video_params & p, const Defaults & d) {
+    return d.tells_length && !p.frames && !p.noise_count && !p.reference_count && !p.source &&
+           !p.sound;
+}
+
+// Of a length that is open: those that last the least, or have all images.
+static int least_frames(const ltx2_video_params & p, float fps, const Scale & scale) {
+    const int most = most_frames(scale);
+    const size_t images = p.image_count > static_cast<size_t>(most) ? 0 : p.image_count;
+    int last = 0; // that has an image; what cannot be is refused with the images
+    if (images)
+        need(p.images, "images");
+    for (size_t i = 0; i < images; ++i)
+        last = std::max(last, std::min(p.images[i].frame, most - 1));
+    const int whole = (last + scale.time - 1) / scale.time * scale.time + 1;
+    return std::max(whole, frames_lasting(0, checked_fps(fps), scale.time));
+}
+
 Request Request::resized(const VideoSize & size, const Scale & scale) const {
     Request other = *this;
     other.frames = size.frames, other.height = size.height, other.width = size.width;
@@ -219,10 +241,13 @@ Request::Request(const ltx2_video_params & p, const Defaults & d, const Scale & 
     : prompt(p.prompt ? p.prompt : ""),
       negative(p.negative_prompt ? p.negative_prompt : d.negative),
       negative_given(p.negative_prompt && negative != d.negative),
-      width(p.width ? p.width : d.width), height(p.height ? p.height : d.height),
-      frames(p.frames ? p.frames : d.frames), fps(p.fps != 0 ? p.fps : d.fps),
-      grid(grid_of(width, height, frames, fps, scale)), audio(makes_sound && p.audio >= 0),
-      recipe(p.recipe ? p.recipe : recipes().front().name),
+      length_is_open(leaves_length(p, d)), width(p.width ? p.width : d.width),
+      height(p.height ? p.height : d.height),
+      frames(p.frames         ? p.frames
+             : length_is_open ? least_frames(p, p.fps != 0 ? p.fps : d.fps, scale)
+                              : d.frames),
+      fps(p.fps != 0 ? p.fps : d.fps), grid(grid_of(width, height, frames, fps, scale)),
+      audio(makes_sound && p.audio >= 0), recipe(p.recipe ? p.recipe : recipes().front().name),
       schedule(schedule_for(p, d, find_recipe(recipe))), seed(p.seed), noise(p.noise),
       noise_count(p.noise_count), features(p.features), resume(p.resume), state(p.state),
       user_data(p.user_data) {
@@ -304,7 +329,7 @@ Json Request::settings() const {
         {"negative_prompt", uses_negative() ? Json(negative) : Json()},
         {"width", width},
         {"height", height},
-        {"frames", frames},
+        {"frames", length_is_open ? Json() : Json(frames)},
         {"fps", short_number(fps)},
         {"recipe", recipe},
         {"schedule", schedule},
@@ -315,6 +340,8 @@ Json Request::settings() const {
         {"rescale", short_number(guidance.rescale)},
         {"audio", audio},
     };
+    if (predicted_seconds > 0)
+        settings.set("predicted_seconds", short_number(static_cast<float>(predicted_seconds)));
     if (stages.size() > 1) {
         Json::Array levels;
         for (float sigma : stages[1].sigmas)

@@ -24,6 +24,7 @@ struct Defaults {
     Guidance guidance = {3, 1, 0.7f, {28}, 3};
     float audio_guidance = 7;
     std::string negative = ltx23_negative_prompt;
+    bool tells_length = false; // of the prompt, in place of `frames`
 
     Defaults() = default;
     // Of a model whose DiT has `layers` blocks and whose VAE has this scale. MODEL. Warns where
@@ -37,6 +38,7 @@ std::string variant_of(const Part & dit);
 // By what the part's file states: its `sampling`, else its general.name; else "".
 std::string stated_variant(const Part & part);
 float checked_fps(float fps); // INVALID_ARGUMENT
+int most_frames(const Scale & scale);
 
 constexpr float most_guidance = 100;
 
@@ -48,6 +50,8 @@ struct Request {
     std::string prompt, negative;
     bool negative_given; // by the caller, and not the model's own
     Conditions conditions;
+    bool length_is_open; // until the prompt's features tell: `frames` are the least they may
+    double predicted_seconds = 0;          // that they told, or 0
     int width = 0, height = 0, frames = 0; // pixels
     float fps = 0;
     Grid grid;

@@ -16,6 +16,8 @@ void Session::leave() {
     if (!keep_loaded_)
         resident_ = decltype(resident_)();
     device_.trim();
+    if (processor_)
+        processor_->trim();
 }
 
 // Systems that promise more memory than they have end the process that believes them: what cannot
@@ -82,7 +84,7 @@ std::vector<TextFeatures> Session::encode(const Request & want, const Progress &
             return connector.project(states, progress);
         };
         texts.push_back(project(use<Connector>(progress), Connector::part));
-        if (want.audio)
+        if (want.audio || (want.length_is_open && makes_sound_))
             texts.back() = TextFeatures::side_by_side(
                 texts.back(), project(use<AudioConnector>(progress), AudioConnector::part));
         check(texts.back().values, "encoding the prompt", weights, progress);
@@ -212,7 +214,7 @@ void Session::fill_in(std::vector<ltx2_reference> & references) const {
     }
 }
 
-// A later stage is a few steps without guidance, which LTX-2.3's dev model, whose schedule is ltx2,
+// A later stage is a few steps without guidance, which a dev model, whose schedule is ltx2,
 // makes blurred alone.
 void Session::check_distilled(const Request & want) const {
     const std::list<Adapter> & all = model_.adapters();
@@ -238,8 +240,17 @@ void Session::check_enlarged(const Request & want) {
              second.width, second.height);
 }
 
-// What can be told before any work is.
-Request Session::request(const ltx2_video_params & params) {
+double Session::predicted_seconds(const Request & want, const Progress & progress) {
+    const TextFeatures text = given(want).front();
+    const float told = use<DurationHead>(progress).log_seconds(text, progress);
+    check({told}, "predicting the duration", {{model_.need(DurationHead::part)}}, progress);
+    const double seconds = std::exp(double{told});
+    log(Level::info, "duration: %.3g s, by the duration head", seconds);
+    return std::clamp(seconds, DurationHead::least_seconds, DurationHead::most_seconds);
+}
+
+// What can be told before any work is. With features, a length that is open is told by these.
+Request Session::request(const ltx2_video_params & params, const Progress & progress) {
     if (params.audio > 0 && !makes_sound_)
         fail(LTX2_STATUS_MODEL, "audio: the model makes no sound, for lack of %s",
              sound_lacks_.c_str());
@@ -268,7 +279,15 @@ Request Session::request(const ltx2_video_params & params) {
             model_.need(Upsampler::temporal_part);
         check_distilled(want);
     }
-    return want;
+    if (!want.length_is_open || !want.features)
+        return want;
+    const double seconds = predicted_seconds(want, progress);
+    ltx2_video_params known = params;
+    known.frames = frames_lasting(seconds, want.fps, decoder_.scale.time);
+    known.frames = std::max(want.frames, std::min(known.frames, most_frames(decoder_.scale)));
+    Request told = request(known, progress);
+    told.predicted_seconds = seconds;
+    return told;
 }
 
 std::unique_ptr<Video> Session::make(const ltx2_video_params & params) {
@@ -276,9 +295,17 @@ std::unique_ptr<Video> Session::make(const ltx2_video_params & params) {
     std::optional<Trace> trace;
     if (params.span)
         progress.watch = &trace.emplace(params.span, params.user_data);
-    const Request want = request(params);
+    Request want = request(params, progress);
     check_memory(want);
-    const std::vector<TextFeatures> texts = encode(want, progress);
+    std::vector<TextFeatures> texts = encode(want, progress);
+    std::optional<Features> features;
+    if (want.length_is_open) { // from here on as if they had been given
+        ltx2_video_params known = params;
+        known.features = &features.emplace(std::move(texts));
+        want = request(known, progress);
+        check_memory(want);
+        texts = encode(want, progress);
+    }
     const Sampled made = sample(want, texts, progress);
     std::unique_ptr<Video> video = video_of(made.video, want.result_fps());
     if (!ask("latents", params.latents, video->shape, params.user_data))
@@ -324,7 +351,7 @@ std::unique_ptr<Video> Session::decode(const ltx2_decode_params & params) {
                 fps *= 2;
         }
         std::unique_ptr<Video> video = video_of(latents, fps);
-        decode(latents, 0, *video, progress);
+        decode(latents, params.seed, *video, progress);
         return video;
     });
 }

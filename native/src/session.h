@@ -8,6 +8,7 @@
 #include "request.h"
 #include "suspects.h"
 #include "text/connector.h"
+#include "text/duration.h"
 #include "text/encoder.h"
 #include "text/tokenizer.h"
 #include "vae/diffusion_decoder.h"
@@ -34,6 +35,9 @@ struct Video : ltx2_video {
 // What ltx2_features points into.
 struct Features : ltx2_features {
     std::vector<TextFeatures> texts; // of the prompt, and of the negative one where that is read
+
+    explicit Features(std::vector<TextFeatures> texts);
+    Features(const Features &) = delete;
 };
 
 // Latents of single frames of a video, by the frame.
@@ -96,12 +100,14 @@ private:
     void check_writing(size_t prompt, int64_t room);
     Tally counted(const std::function<void(const Progress & progress)> & run);
     void check_upsampler(const char * part);
+    void check_duration_head();
     std::unique_ptr<Video> make(const ltx2_video_params & params);
     std::vector<TextFeatures> encode(const Request & want, const Progress & progress);
     std::vector<TextFeatures> given(const Request & want) const;
     Latents encode(std::vector<float> pixels, const VideoSize & size, const std::string & where,
                    const Progress & progress);
-    Request request(const ltx2_video_params & params);
+    Request request(const ltx2_video_params & params, const Progress & progress);
+    double predicted_seconds(const Request & want, const Progress & progress);
     void fill_in(std::vector<ltx2_reference> & references) const;
     void check_distilled(const Request & want) const;
     void check_enlarged(const Request & want);
@@ -144,7 +150,7 @@ private:
 
     Model model_;
     Device device_;
-    std::optional<Device> processor_; // for the sound, where the device is another one
+    std::optional<Device> processor_; // where the device is another and lacks some kernels
     bool keep_loaded_, low_memory_;
     std::atomic<bool> closed_{false};
     std::unique_ptr<Tokenizer> tokenizer_; // half a second: once
@@ -157,10 +163,10 @@ private:
     int audio_width_ = 0, audio_channels_ = 0; // of the text that the sound reads; of its latents
     VaeConfig decoder_;
     std::tuple<std::unique_ptr<TextEncoder>, std::unique_ptr<Connector>,
-               std::unique_ptr<AudioConnector>, std::unique_ptr<AudioEncoder>,
-               std::unique_ptr<AudioDecoder>, std::unique_ptr<Vocoder>,
-               std::unique_ptr<VideoEncoder>, std::unique_ptr<Dit>, std::unique_ptr<Upsampler>,
-               std::unique_ptr<VideoDecoder>>
+               std::unique_ptr<AudioConnector>, std::unique_ptr<DurationHead>,
+               std::unique_ptr<AudioEncoder>, std::unique_ptr<AudioDecoder>,
+               std::unique_ptr<Vocoder>, std::unique_ptr<VideoEncoder>, std::unique_ptr<Dit>,
+               std::unique_ptr<Upsampler>, std::unique_ptr<VideoDecoder>>
         resident_;
     const void * in_use_ = nullptr; // the one that computed last
 };
@@ -188,7 +194,8 @@ std::unique_ptr<Component> Session::made([[maybe_unused]] Options... options) {
         return std::make_unique<Component>(model_, device_, options...);
     else if constexpr (std::is_same_v<Component, TextEncoder>)
         return open_text_encoder(model_, device_, options...);
-    else if constexpr (std::is_same_v<Component, AudioEncoder> ||
+    else if constexpr (std::is_same_v<Component, DurationHead> ||
+                       std::is_same_v<Component, AudioEncoder> ||
                        std::is_same_v<Component, AudioDecoder> ||
                        std::is_same_v<Component, Vocoder>)
         return open<Component>(model_, processor());

@@ -10,13 +10,16 @@ namespace ltx2 {
 Json Session::settings(const ltx2_video_params & params) {
     const Leave leave{*this};
     return while_unchanged(model_, [&] {
-        const Request want = request(params);
+        const Progress progress(params.progress, params.user_data, &closed_);
+        const Request want = request(params, progress);
         check_memory(want);
         Json settings = want.settings();
+        if (want.length_is_open || want.predicted_seconds > 0)
+            settings.set("usual_frames", defaults_.frames);
         Json::Object parts;
-        for (const PartRow & row : part_rows())
+        for (const PartRow & row : part_rows()) // what the duration head told is a setting
             if (const Part * part = row.is_loaded() ? model_.find(row.id) : nullptr;
-                part && (want.audio || !row.sound))
+                part && (want.audio || !row.sound) && row.id != std::string(DurationHead::part))
                 parts.add(row.id, fingerprint(*part));
         Json::Array loras;
         for (const Adapter & adapter : model_.adapters())
@@ -35,14 +38,16 @@ Json Session::settings(const ltx2_video_params & params) {
 std::unique_ptr<Features> Session::encode(const ltx2_video_params & params) {
     const Leave leave{*this};
     const Progress progress(params.progress, params.user_data, &closed_);
-    auto features = std::make_unique<Features>();
-    features->texts = while_unchanged(model_, [&] { return encode(request(params), progress); });
-    const TextFeatures & text = features->texts.front();
-    features->values = text.values.data();
-    features->negative = features->texts.size() > 1 ? features->texts[1].values.data() : nullptr;
-    features->rows = static_cast<int32_t>(text.rows);
-    features->width = static_cast<int32_t>(text.width);
-    return features;
+    return while_unchanged(model_, [&] {
+        return std::make_unique<Features>(encode(request(params, progress), progress));
+    });
+}
+
+Features::Features(std::vector<TextFeatures> all) : ltx2_features{}, texts(std::move(all)) {
+    values = texts.front().values.data();
+    negative = texts.size() > 1 ? texts[1].values.data() : nullptr;
+    rows = static_cast<int32_t>(texts.front().rows);
+    width = static_cast<int32_t>(texts.front().width);
 }
 
 // The caller's features, as if they had been encoded here.
@@ -64,7 +69,7 @@ std::vector<TextFeatures> Session::given(const Request & want) const {
         if (!values)
             continue;
         texts.push_back({f.rows, f.width, std::vector<float>(values, values + count)});
-        if (both && !want.audio)
+        if (both && !want.audio && !want.length_is_open) // else the sound's tell the length too
             texts.back() = texts.back().columns(0, context_width_);
         if (!all_finite(texts.back().values))
             fail(LTX2_STATUS_INVALID_ARGUMENT, "features: hold a value that is not finite");

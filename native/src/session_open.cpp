@@ -79,10 +79,13 @@ Session::Session(const std::vector<std::string> & files, const std::vector<Adapt
         if (model_.find(id))
             check_upsampler(id);
     check_sound();
+    if (model_.find(DurationHead::part))
+        check_duration_head();
     width_ = dit->config().video.width();
     makes_slots_ = dit->marks_single_frames();
     weights_ = std::max({weights_, dit->weights(), decoder->weights()});
     defaults_ = Defaults(model_.need(Dit::part), model_.generation(), dit->config().layers, d);
+    defaults_.tells_length = model_.find(DurationHead::part);
 }
 
 // Sound needs all of its parts, but for the text projection, where features are given.
@@ -143,6 +146,19 @@ void Session::check_upsampler(const char * id) {
              model_.need(id).file->path.c_str(), static_cast<long long>(upsampler.channels()),
              model_.need(VideoDecoder::part).file->path.c_str(),
              static_cast<long long>(decoder_.latent_channels));
+}
+
+void Session::check_duration_head() {
+    const auto head = open<DurationHead>(model_, processor());
+    if (head->video_width() != context_width_ ||
+        (makes_sound_ && head->audio_width() != audio_width_))
+        fail(LTX2_STATUS_MODEL,
+             "%s: the duration head reads rows of %lld and %lld, and the transformer of %s rows of "
+             "%d and %d",
+             model_.need(DurationHead::part).file->path.c_str(),
+             static_cast<long long>(head->video_width()),
+             static_cast<long long>(head->audio_width()), model_.need(Dit::part).file->path.c_str(),
+             context_width_, audio_width_);
 }
 
 // The parts that only prompts need.

@@ -17,6 +17,8 @@ void Session::choose_residency(const Grid & grid) {
     Residency & residency = device_.residency;
     const bool was_said = residency.counts_cache();
     residency = {keep_loaded_, no_limit};
+    if (processor_)
+        processor_->residency = {keep_loaded_, low_memory_ ? low_memory_limit : no_limit};
     const uint64_t have = device_.memory() ? device_.memory() : no_limit;
     const uint64_t wanted = weights_ + Residency::reserve + block_bytes(grid);
     if (low_memory_) {
@@ -152,12 +154,21 @@ Plan Session::weigh(const Request & want, const std::string & speeds, const Prog
 Json Session::plan(const ltx2_video_params & params, const std::string & speeds) {
     const Leave leave{*this};
     return while_unchanged(model_, [&] {
-        const Request want = request(params);
         const Progress progress(params.progress, params.user_data, &closed_);
+        Request want = request(params, progress);
+        const bool assumed = want.length_is_open; // a prompt is not encoded for a plan
+        if (assumed) {
+            ltx2_video_params usual = params;
+            usual.frames = std::max(defaults_.frames, want.frames);
+            want = request(usual, progress);
+        }
         const Plan plan = weigh(want, speeds, progress);
         const std::optional<VideoSize> other =
             plan.fits() ? std::optional<VideoSize>() : nearest(want);
-        return plan_json(plan, want, other ? &*other : nullptr);
+        Json out = plan_json(plan, want, other ? &*other : nullptr);
+        if (assumed)
+            out.set("frames_assumed", true);
+        return out;
     });
 }
 

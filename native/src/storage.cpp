@@ -50,6 +50,7 @@ static const Rule rules[] = {
     {"vae.*", "f16"},
     {"audio_vae.*", "f16"},
     {"vocoder.*", "f16"},
+    {"duration_head.*", "f16"},
     {"*adaln*", "f16"},
     {"*to_gate_logits.*", "f16"},
     {"*patchify_proj.*", "f16"},

@@ -41,6 +41,45 @@ TEST(sizes_are_checked) {
     CHECK_THROWS(sized(768, 512, 121, 0.5f), "fps: 0.5");
 }
 
+TEST(a_length_is_open_where_nothing_tells_it) {
+    Defaults d;
+    d.tells_length = true;
+    ltx2_video_params p = params();
+    const auto open = [&] { return Request(p, d, Scale()).length_is_open; };
+    const auto least = [&] { return Request(p, d, Scale()).frames; };
+    CHECK(!request(p).length_is_open && open() && least() == 25);
+    CHECK(Request(p, d, Scale()).settings().find("frames")->kind() == Json::Kind::null);
+    p.fps = 1;
+    CHECK(least() == 1);
+    p.fps = NAN;
+    CHECK_THROWS(open(), "fps: nan");
+    p.fps = 0;
+    const uint8_t white[3] = {255, 255, 255};
+    ltx2_image image = {white, 1, 1, 0, 1};
+    p.images = &image, p.image_count = 1;
+    for (const auto & [frame, frames] : {std::pair{0, 25}, {25, 33}, {32, 33}, {33, 41}}) {
+        image.frame = frame;
+        CHECK(least() == frames);
+    }
+    for (int frame : {-1, 4097, INT32_MAX, INT32_MIN}) {
+        image.frame = frame;
+        CHECK_THROWS(open(), "images[0].frame: ");
+    }
+    p.image_count = SIZE_MAX;
+    CHECK_THROWS(open(), "images: ");
+    p.image_count = 0;
+    const float noise = 0;
+    p.noise = &noise, p.noise_count = 1;
+    CHECK(!open() && least() == 121);
+    p.noise_count = 0;
+    const float samples[1] = {};
+    const ltx2_sound sound = {samples, 1, 1, 48000};
+    p.sound = &sound;
+    CHECK(!Request(p, d, Scale(), true).length_is_open);
+    p.sound = nullptr, p.frames = 9;
+    CHECK(!open() && least() == 9);
+}
+
 TEST(zero_is_the_default_and_negative_is_off) {
     ltx2_video_params p = params();
     const Guidance usual = request(p).stages[0].guidance;

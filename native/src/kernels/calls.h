@@ -104,8 +104,10 @@ struct WindowCall {
     int64_t cells() const { return height * width; }
     int64_t copies() const { return copied ? window[2] / 2 : 0; } // at either side
     // The first frame that the queries of a frame see, of at most `window[0]`.
-    int64_t first_seen(int64_t frame) const {
-        return std::max<int64_t>(0, std::min(frame - window[0] / 2, frames - window[0]));
+    int64_t first_seen(int64_t frame) const { return first_of(frame, window[0], frames); }
+    // The same along any axis of so many positions.
+    static int64_t first_of(int64_t at, int64_t window, int64_t count) {
+        return std::max<int64_t>(0, std::min(at - window / 2, count - window));
     }
     Shape ring_shape(int64_t ring_frames) const;
 };

@@ -130,10 +130,6 @@ static void keep(KeepPlan & p, Tensor ring, int, int) {
     }
 }
 
-static int64_t first_of(int64_t at, int64_t window, int64_t count) {
-    return std::max<int64_t>(0, std::min(at - window / 2, count - window));
-}
-
 namespace {
 // Rows of keys of a block, as the kernel takes them.
 struct KeyRows {
@@ -155,12 +151,12 @@ static void attend_block(const AttendPlan & p, Tensor out, int64_t frame, int64_
     t.frames = c.window[0], t.seen_rows = c.window[1], t.seen_columns = c.window[2];
     // Among copies boxes stay centred: a column's begins where it would be in the grid itself.
     const auto column_of = [&](int64_t x) {
-        return c.copied ? x : first_of(x, c.window[2], c.width);
+        return c.copied ? x : WindowCall::first_of(x, c.window[2], c.width);
     };
     int first_row[window_rows], first_column[window_columns];
-    const int64_t top = first_of(row, c.window[1], c.height), left = column_of(column);
+    const int64_t top = WindowCall::first_of(row, c.window[1], c.height), left = column_of(column);
     for (int r = 0; r < t.rows; ++r)
-        first_row[r] = static_cast<int>(first_of(row + r, c.window[1], c.height) - top);
+        first_row[r] = static_cast<int>(WindowCall::first_of(row + r, c.window[1], c.height) - top);
     for (int x = 0; x < t.columns; ++x)
         first_column[x] = static_cast<int>(column_of(column + x) - left);
     t.first_row = first_row, t.first_column = first_column;

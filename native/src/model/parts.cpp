@@ -147,6 +147,7 @@ static PartRow video_vae() {
     PartRow row{"video_vae", "video VAE", Need::always, 3};
     row.signs = {{"vae.encoder.down_blocks.#.res_blocks.#.conv1.conv.bias", "?"},
                  {"vae.decoder.up_blocks.#.res_blocks.#.conv1.conv.bias", "?"},
+                 {"vae.decoder.det_stages.#.#.norm1.weight", "?"},
                  {"vae.per_channel_statistics.mean-of-means", "C"},
                  {"vae.per_channel_statistics.std-of-means", "C"}};
     row.source = checkpoint;
@@ -286,6 +287,27 @@ static PartRow temporal_upsampler() {
     return row;
 }
 
+static PartRow duration_head() {
+    PartRow row{"duration_head", "duration head", Need::optional, 2};
+    row.signs = {{"duration_head.video_modality_emb", "D"},
+                 {"duration_head.audio_modality_emb", "D"},
+                 {"duration_head.attention_pooler.query_tokens", "? D"},
+                 {"duration_head.mlp_out.bias", "1"}};
+    row.source = "LTX-2.5's duration head";
+    row.marks = {{{"duration_head.video_modality_emb", ""}, false, ltx_2_5}};
+    row.namings = {{{"duration_head.", ""},
+                    "duration_head.",
+                    {{"video_input_proj.*"},
+                     {"audio_input_proj.*"},
+                     {"video_modality_emb"},
+                     {"audio_modality_emb"},
+                     {"attention_pooler.*"},
+                     {"mlp_hidden.*"},
+                     {"mlp_out.*"}}}};
+    row.measures = {{"width", "duration_head.video_modality_emb", 0}};
+    return row;
+}
+
 static PartRow audio_vae() {
     PartRow row{"audio_vae", "audio VAE", Need::optional, 3};
     row.signs = {{"audio_vae.encoder.conv_in.conv.weight", "E 2 3 3"},
@@ -346,6 +368,7 @@ const std::vector<PartRow> & part_rows() {
                 {"mm.input_projection.weight", ""}}),
         upsampler(),
         temporal_upsampler(),
+        duration_head(),
         unused("diffusers", "part with the names of diffusers",
                {{"transformer_blocks.#.attn1.norm_q.weight", "D"},
                 {"transformer_blocks.#.scale_shift_table", "9 D"},
@@ -355,9 +378,7 @@ const std::vector<PartRow> & part_rows() {
                 {"latents_std", "C"},
                 {"video_connector.learnable_registers", "? E"},
                 {"video_connector.transformer_blocks.#.attn1.norm_q.weight", "E"}},
-               "has the tensor names of diffusers, which are not read; give the single-file "
-               "checkpoint of LTX-2.3",
-               2),
+               "has the tensor names of diffusers, which are not read; give the official files", 2),
         unused("adapter", "adapter (LoRA)",
                {{"*lora*", ""},
                 {"*.lokr_*", ""},

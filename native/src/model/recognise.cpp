@@ -191,16 +191,18 @@ Generations stated_generations(const TensorFile & file) {
 
 static std::string architecture_of(const TensorFile & file) {
     const std::string config = next_to(file.path, "config.json");
-    if (file.is_gguf())
+    const bool official = file.find("tokenizer_json"); // LTX-2.5's text file, also as a GGUF
+    if (file.is_gguf() && !official)
         return text_of(file, "general.architecture");
     const auto model_type = [](const Json & json, const std::string & what) {
         const std::optional<Json> kind = json.find("model_type");
         return kind ? std::string(kind->string(what + ": model_type")) : "none";
     };
-    if (const std::string own = text_of(file, "gemma_config"); !own.empty())
-        return model_type(Json::parse(own, file.path + ": gemma_config"), "gemma_config");
+    const char * key = file.is_gguf() ? "config" : "gemma_config";
+    if (const std::string own = text_of(file, key); !own.empty())
+        return model_type(Json::parse(own, file.path + ": " + key), key);
     // what there is to say is in the file itself
-    if (file.find("spiece_model") || file.find("tokenizer_json") || !exists(config))
+    if (official || file.find("spiece_model") || !exists(config))
         return "";
     return model_type(read_json(config), config);
 }
@@ -220,7 +222,7 @@ static std::string other_architecture(Found & found, const Files & files) {
     const TensorFile & file = *files.front();
     found.architecture = architecture_of(file);
     if (std::find(ours.begin(), ours.end(), found.architecture) != ours.end() ||
-        (!file.is_gguf() && found.architecture.empty()))
+        (found.architecture.empty() && (!file.is_gguf() || file.find("tokenizer_json"))))
         return "";
     return words("has the architecture %s, which is not supported; give %s",
                  shown(found.architecture).c_str(), found.row->source);

@@ -10,6 +10,7 @@ namespace ltx2 {
 
 // Values `0..count-1` of stream `stream`. The video's latents are stream 0, in the order
 // channels x frames x height x width; the tokens of image i at a later frame are stream i + 1.
+// A decoder's stream is in session.cpp.
 std::vector<float> normal_noise(uint64_t seed, uint32_t stream, int64_t count);
 // Values `first`, a multiple of four, to `first + count - 1` of it.
 std::vector<float> normal_noise(uint64_t seed, uint32_t stream, int64_t first, int64_t count);

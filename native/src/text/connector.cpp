@@ -85,9 +85,13 @@ Connector::Connector(const Model & model, Device & device, const Names & names)
     c.require_flag("caption_proj_before_connector", !projection_.is_shared, false);
     const char * key = "connector_num_learnable_registers";
     const int most = 16384;
-    if (registers > most || c.integer(key, static_cast<int>(registers), 1, most) != registers)
+    if (registers > most)
         c.refuse(key, words("%s has %lld, and at most %d can be", own.file->path.c_str(),
                             static_cast<long long>(registers), most));
+    const int stated = c.integer(key, static_cast<int>(registers), 1, most);
+    if (stated != registers)
+        c.refuse(key, words("is %d, and %s has %lld", stated, own.file->path.c_str(),
+                            static_cast<long long>(registers)));
     if (config_.text_length % registers)
         c.refuse("connector_text_length",
                  words("%d is no multiple of the %lld registers", config_.text_length,

@@ -328,15 +328,17 @@ GemmaConfig from_json(const Json & json, const std::string & path) {
 } // namespace
 
 GemmaConfig gemma_config(const TensorFile & file) {
-    if (file.is_gguf())
+    const bool official = file.find("tokenizer_json"); // LTX-2.5's text file, also as a GGUF
+    if (file.is_gguf() && !official)
         return from_gguf(file);
-    if (const std::optional<Json> stated = file.metadata.find("gemma_config")) {
-        const std::string what = file.path + ": gemma_config";
+    const char * key = file.is_gguf() ? "config" : "gemma_config";
+    if (const std::optional<Json> stated = file.metadata.find(key)) {
+        const std::string what = file.path + ": " + key;
         return from_json(Json::parse(stated->string(what), what), what);
     }
     if (file.find("spiece_model"))
         return from_json(Json::parse(gemma3_12b_config, "built-in"), file.path);
-    if (file.find("tokenizer_json"))
+    if (official)
         return from_json(Json::parse(gemma4_12b_config, "built-in"), file.path);
     const std::string path = next_to(file.path, "config.json");
     if (!exists(path))

@@ -156,8 +156,6 @@ void Tokenizer::check(const Part & part) {
 Tokenizer Tokenizer::open(const Part & part, GgufVocabulary * vocabulary) {
     check(part);
     const TensorFile & file = *part.file;
-    if (file.is_gguf())
-        return from_gguf(file.metadata, file.path, vocabulary);
     const auto bytes = [](const TensorInfo & tensor) {
         return std::string_view(reinterpret_cast<const char *>(tensor.data), tensor.size);
     };
@@ -165,6 +163,8 @@ Tokenizer Tokenizer::open(const Part & part, GgufVocabulary * vocabulary) {
         const std::string what = file.path + ": tokenizer_json";
         return from_json(Json::parse(bytes(*json), what), what, vocabulary);
     }
+    if (file.is_gguf())
+        return from_gguf(file.metadata, file.path, vocabulary);
     if (const TensorInfo * model = file.find("spiece_model"))
         return from_sentencepiece(bytes(*model), file.path, Json(), vocabulary);
     const std::string json = next_to(file.path, "tokenizer.json");

@@ -47,6 +47,9 @@ DiffusionConfig::DiffusionConfig(const Config & all) {
     vae.latent_channels = c.integer("in_channels", 128, 1, 4096);
     c.integer("out_channels", 3, 3, 3);
     vae.patch = c.integer("patch_size", 4, 1, 16);
+    if (vae.patch % 4) // the noise of a row is drawn in fours
+        c.refuse("patch_size",
+                 words("%lld is no multiple of 4", static_cast<long long>(vae.patch)));
     vae.out_channels = 3 * vae.patch * vae.patch;
     head_dim = c.integer("head_dim", 64, 8, 256);
     if (head_dim % 8)
@@ -101,13 +104,12 @@ Grid DiffusionConfig::least() const {
     int time = 1, space = 1;
     const auto cells = [](int window, int scale) { return (window + scale - 1) / scale; };
     for (const DiffusionStage & stage : stages) {
-        least.frames = std::max(least.frames, cells(stage.window[0], time));
+        // The first latent is one frame.
+        least.frames = std::max(least.frames, 1 + cells(stage.window[0] - 1, time));
         least.height = std::max(least.height, cells(stage.window[1], space));
         least.width = std::max(least.width, cells(stage.window[2], space));
         time *= stage.time, space *= stage.space;
     }
-    // The first latent is one frame.
-    least.frames = std::max(least.frames, 1 + cells(last().window[0] - 1, time));
     return least;
 }
 

@@ -1,12 +1,13 @@
 #include "vae/diffusion_decoder.h"
 
 #include "base/finite.h"
+#include "base/round.h"
 #include "vae/statistics.h"
 #include "vae/tiles.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
-#include <numeric>
 
 namespace ltx2 {
 
@@ -48,7 +49,7 @@ DiffusionDecoder::DiffusionDecoder(const Model & model, Device & device)
       time_out_(at(store_, part_, "t_embedder.mlp.2"), config_.time_width, config_.time_width),
       shared_adaln_(at(store_, part_, "shared_adaln.proj"), config_.time_width,
                     7 * config_.last().width),
-      norm_out_(at(store_, part_, "norm_out"), config_.last().width, 1e-6f),
+      norm_out_(at(store_, part_, "norm_out"), config_.last().width, DiffusionLayers::eps),
       conv_out_(at(store_, part_, "conv_out"), config_.last().width, config_.vae.out_channels) {
     for (size_t i = 0; i < config_.stages.size(); ++i)
         stages_.push_back(stage_of(Weights(store_, part_, prefix), i));
@@ -57,38 +58,66 @@ DiffusionDecoder::DiffusionDecoder(const Model & model, Device & device)
 // ---- tiles
 
 namespace {
-// Cells of the last stage but one, at most: 80 frames of 768 x 768, and less where memory is short.
+// Cells of the last stage but one, at most: 80 frames of 768 x 768, as the official code has them,
+// and less where memory is short.
 struct TileSize {
     int64_t frames, space;
     int64_t overlap_frames() const { return frames * 3 / 10; }
     int64_t overlap_space() const { return std::min<int64_t>(8, space / 4); }
 };
+
+// Cells of the last stage but one of a whole video.
+struct Cells {
+    int64_t frames, rows, columns;
+};
 } // namespace
 
-// About what the last two stages take for a tile, in bytes.
-static double tile_bytes(const DiffusionConfig & c, const TileSize & tile) {
-    const DiffusionStage &last = c.last(), &before = c.stages[c.stages.size() - 2];
-    const double space = static_cast<double>(tile.space * tile.space);
-    const double frame = space * before.space * before.space * static_cast<double>(last.width);
-    const double frames = static_cast<double>(tile.frames) * before.time;
-    const double ring = 3.2 * (last.window[0] + 1), rows = 16;
-    return 4 * (frame * (2 * frames + ring + rows) +
-                space * static_cast<double>(before.width * tile.frames));
+static const DiffusionStage & before_last(const DiffusionConfig & c) {
+    return c.stages[c.stages.size() - 2];
 }
 
-static TileSize tile_size(const DiffusionConfig & c, double most) {
-    TileSize all[] = {{40, 96}, {40, 64}, {40, 48}, {30, 32}, {20, 24}, {20, 16}, {10, 8}};
-    size_t i = 0;
-    while (most > 0 && i + 1 < std::size(all) && tile_bytes(c, all[i]) > most)
-        ++i;
-    const DiffusionStage &last = c.last(), &before = c.stages[c.stages.size() - 2];
-    const auto least = [&](int axis, int stride) {
-        const int64_t seen = (last.window[axis] + stride - 1) / stride;
-        return std::max<int64_t>(before.window[axis], seen);
-    };
-    all[i].frames = std::max(all[i].frames, 1 + least(0, before.time));
-    all[i].space = std::max({all[i].space, least(1, before.space), least(2, before.space)});
-    return all[i];
+// Of the last stage but one, what windows of the last two need along an axis.
+static int64_t least_cells(const DiffusionConfig & c, int axis) {
+    const DiffusionStage & before = before_last(c);
+    const int64_t window = c.last().window[axis];
+    const int64_t seen = axis == 0 ? 1 + divide_up(window - 1, before.time) // the first is one
+                                   : divide_up(window, before.space);
+    return std::max<int64_t>(before.window[axis], seen);
+}
+
+// What the frames that are not finished take while a tile is computed, in bytes.
+static double canvas_bytes(const DiffusionConfig & c, const Cells & all, int64_t frames) {
+    const DiffusionStage & before = before_last(c);
+    const int64_t patches = all.rows * all.columns * before.space * before.space;
+    return static_cast<double>(frames * before.time) * static_cast<double>(patches) *
+           static_cast<double>(c.vae.out_channels) * sizeof(float);
+}
+
+// About what a tile takes in the last two stages, in bytes, with those frames.
+static double tile_bytes(const DiffusionConfig & c, const Cells & all, const TileSize & tile) {
+    const DiffusionStage &last = c.last(), &before = before_last(c);
+    const int64_t frames = std::min(tile.frames, all.frames);
+    const double space =
+        static_cast<double>(std::min(tile.space, all.rows) * std::min(tile.space, all.columns));
+    const double frame = space * before.space * before.space * static_cast<double>(last.width);
+    const double shown = static_cast<double>(frames * before.time);
+    // Queries, keys and values in the ring, filled up; the hidden layer of a frame, and its like.
+    const double ring = 3.2 * (last.window[0] + 1), rows = 16;
+    return sizeof(float) * (frame * (2 * shown + ring + rows) +
+                            space * static_cast<double>(before.width * frames)) +
+           canvas_bytes(c, all, frames);
+}
+
+// The largest that takes at most so many bytes, else the smallest; 0: the largest.
+static TileSize tile_size(const DiffusionConfig & c, const Cells & all, double most) {
+    TileSize sizes[] = {{40, 96}, {40, 64}, {40, 48}, {30, 32}, {20, 24}, {20, 16}, {10, 8}};
+    for (TileSize & size : sizes) {
+        size.frames = std::max(size.frames, least_cells(c, 0));
+        size.space = std::max({size.space, least_cells(c, 1), least_cells(c, 2)});
+        if (most == 0 || tile_bytes(c, all, size) <= most)
+            return size;
+    }
+    return *std::prev(std::end(sizes));
 }
 
 // ---- a run
@@ -104,10 +133,13 @@ private:
     struct Tile {
         Span time, rows, columns;
     };
+    double room(const Cells & all) const;
+    std::vector<Tile> tiles(const Cells & all) const;
     void run_stage(size_t stage, const Volume & x, const DiffusionLayers::Shown * shown = nullptr);
     Volume enlarged(const Latents & latents);
     Volume cut(const Volume & x, const Tile & tile, int64_t frames) const;
-    void decode_tile(const Volume & whole, const Tile & tile, bool single);
+    void count_tiles(Volume & whole, const std::vector<Tile> & tiles, Tally & tally);
+    void decode_tile(Volume & whole, const Tile & tile, bool single);
     void denoise(const Volume & context, const Tile & tile);
     Kept modulation(float t) const;
     std::vector<float> noise_of(const Tile & tile, const Volume & x, int64_t first,
@@ -145,8 +177,7 @@ DiffusionDecoder::Run::Run(const DiffusionDecoder & decoder, const Grid & grid, 
     rows_ = full_.height * cells, columns_ = full_.width * cells;
     frames_ = 1 + int64_t{grid.frames - 1} * c_.vae.scale.time;
     all_frames_ = 1 + int64_t{full_.frames - 1} * c_.vae.scale.time;
-    const DiffusionStage & before = c_.stages[c_.stages.size() - 2];
-    time_ = before.time, space_ = before.space;
+    time_ = before_last(c_).time, space_ = before_last(c_).space;
 }
 
 double DiffusionDecoder::Run::work_of(size_t stage, int64_t tokens) const {
@@ -164,7 +195,8 @@ void DiffusionDecoder::Run::run_stage(size_t stage, const Volume & x,
         layers_.tap(prefix + name + "." + std::to_string(i), x);
         done_ += work_of(stage, x.cells() * x.frames());
         const int total = static_cast<int>(frames_);
-        progress_("decode", static_cast<int>(total * std::min(1.0, done_ / work_)), total);
+        progress_("decode", static_cast<int>(std::lround(total * std::min(1.0, done_ / work_))),
+                  total);
     }
 }
 
@@ -196,37 +228,72 @@ Volume DiffusionDecoder::Run::enlarged(const Latents & latents) {
 }
 
 void DiffusionDecoder::Run::plan(const std::vector<Tile> & tiles) {
-    int64_t tokens = full_.frames + c_.ghosts(), cells = full_.frame_cells();
+    int64_t frames = full_.frames + c_.ghosts(), cells = full_.frame_cells();
     for (size_t i = 0; i + 2 < c_.stages.size(); ++i) {
-        work_ += c_.stages[i].depth * work_of(i, tokens * cells);
-        tokens = tokens * c_.stages[i].time - (c_.stages[i].time - 1);
+        work_ += c_.stages[i].depth * work_of(i, frames * cells);
+        frames = frames * c_.stages[i].time - (c_.stages[i].time - 1);
         cells *= c_.stages[i].space * c_.stages[i].space;
     }
     const size_t last = c_.stages.size() - 1;
     for (const Tile & tile : tiles) {
-        const int64_t count = tile.time.size() * tile.rows.size() * tile.columns.size();
-        work_ += c_.stages[last - 1].depth * work_of(last - 1, count);
-        work_ += c_.steps * c_.last().depth * work_of(last, count * time_ * space_ * space_);
+        const int64_t size = tile.rows.size() * tile.columns.size();
+        const int64_t seen = tile.time.after ? tile.time.size() : frames - tile.time.begin;
+        const int64_t shown = tile.time.size() * time_ - (tile.time.begin ? 0 : time_ - 1);
+        work_ += c_.stages[last - 1].depth * work_of(last - 1, seen * size);
+        work_ += c_.steps * c_.last().depth * work_of(last, shown * size * space_ * space_);
     }
+}
+
+// Bytes for a tile: what is left beside the weights and the whole video before the last two stages.
+// Where nothing sets a limit, half of what there is. 0: unknown. OUT_OF_MEMORY.
+double DiffusionDecoder::Run::room(const Cells & all) const {
+    const uint64_t limit = d_.device_.residency.limit, have = d_.device_.memory();
+    if (limit == no_limit && !have)
+        return 0;
+    const double cells = static_cast<double>(all.frames * time_ + c_.ghosts() * time_) *
+                         static_cast<double>(all.rows * all.columns);
+    const double beside = cells * static_cast<double>(before_last(c_).width) * sizeof(float) +
+                          static_cast<double>(d_.store_.size() + Residency::reserve);
+    const double least = beside + tile_bytes(c_, all, tile_size(c_, all, 1));
+    if (have && least > static_cast<double>(have) && !d_.device_.tally())
+        fail(LTX2_STATUS_OUT_OF_MEMORY,
+             "memory: decoding %lld frames of %d x %d needs %.0f MiB, and there are %.0f MiB",
+             static_cast<long long>(frames_), grid_.width * c_.vae.scale.space,
+             grid_.height * c_.vae.scale.space, least / (1 << 20),
+             static_cast<double>(have) / (1 << 20));
+    const double most =
+        limit == no_limit ? static_cast<double>(have) / 2 + beside : static_cast<double>(limit);
+    return std::max(1.0, most - beside);
+}
+
+std::vector<DiffusionDecoder::Run::Tile> DiffusionDecoder::Run::tiles(const Cells & all) const {
+    const double most = d_.window ? static_cast<double>(d_.window) : room(all);
+    const TileSize size = tile_size(c_, all, most);
+    const auto across = [&](int64_t cells, int axis) {
+        return spans(cells, size.space, size.overlap_space(), least_cells(c_, axis));
+    };
+    std::vector<Tile> tiles;
+    for (const Span & t : spans(all.frames, size.frames, size.overlap_frames(), least_cells(c_, 0)))
+        for (const Span & y : across(all.rows, 1))
+            for (const Span & x : across(all.columns, 2))
+                tiles.push_back({t, y, x});
+    return tiles;
 }
 
 void DiffusionDecoder::Run::decode(const Latents & latents) {
     int64_t time = 1, space = 1; // of the last stage but one
     for (size_t i = 0; i + 2 < c_.stages.size(); ++i)
         time *= c_.stages[i].time, space *= c_.stages[i].space;
-    const Residency & residency = d_.device_.residency;
-    const double room = residency.limit == no_limit ? 0 : static_cast<double>(residency.limit) / 2;
-    const TileSize size = tile_size(c_, d_.window ? static_cast<double>(d_.window) : room);
-    const auto across = [&](int64_t cells) {
-        return spans(cells * space, size.space, size.overlap_space());
-    };
-    std::vector<Tile> tiles;
-    for (const Span & t : spans(1 + (full_.frames - 1) * time, size.frames, size.overlap_frames()))
-        for (const Span & y : across(full_.height))
-            for (const Span & x : across(full_.width))
-                tiles.push_back({t, y, x});
+    const Cells all{1 + (full_.frames - 1) * time, full_.height * space, full_.width * space};
+    const std::vector<Tile> tiles = this->tiles(all);
     plan(tiles);
     Volume whole = enlarged(latents);
+    int64_t most = 0;
+    for (const Tile & tile : tiles)
+        most = std::max(most, tile.time.size());
+    const Counted canvas = d_.device_.hold(static_cast<size_t>(canvas_bytes(c_, all, most)));
+    if (Tally * tally = d_.device_.tally())
+        return count_tiles(whole, tiles, *tally);
     for (size_t i = 0; i < tiles.size(); ++i) {
         decode_tile(whole, tiles[i], tiles.size() == 1);
         const bool ends = i + 1 < tiles.size() && tiles[i + 1].time.begin > tiles[i].time.begin;
@@ -234,6 +301,23 @@ void DiffusionDecoder::Run::decode(const Latents & latents) {
             hand_on(first_frame(tiles[i + 1]));
     }
     hand_on(all_frames_);
+}
+
+// Tiles that are alike take the same.
+void DiffusionDecoder::Run::count_tiles(Volume & whole, const std::vector<Tile> & tiles,
+                                        Tally & tally) {
+    std::map<std::array<int64_t, 5>, std::pair<Tile, int>> kinds;
+    for (const Tile & tile : tiles)
+        ++kinds
+              .try_emplace({tile.time.size(), tile.rows.size(), tile.columns.size(),
+                            tile.time.begin == 0, tile.time.after == 0},
+                           tile, 0)
+              .first->second.second;
+    for (const auto & [shape, kind] : kinds) {
+        tally.times = kind.second;
+        decode_tile(whole, kind.first, tiles.size() == 1);
+    }
+    tally.times = 1;
 }
 
 Volume DiffusionDecoder::Run::cut(const Volume & x, const Tile & tile, int64_t frames) const {
@@ -252,17 +336,14 @@ Volume DiffusionDecoder::Run::cut(const Volume & x, const Tile & tile, int64_t f
 }
 
 // The last tile in time has the ghosts; of the only one, the video itself is used up.
-void DiffusionDecoder::Run::decode_tile(const Volume & whole, const Tile & tile, bool single) {
+void DiffusionDecoder::Run::decode_tile(Volume & whole, const Tile & tile, bool single) {
     const size_t stage = c_.stages.size() - 2;
     const int64_t frames = tile.time.after ? tile.time.size() : whole.frames() - tile.time.begin;
-    Volume own;
-    if (!single)
-        own = cut(whole, tile, frames);
-    const Volume & x = single ? whole : own;
+    Volume x = single ? std::move(whole) : cut(whole, tile, frames);
     run_stage(stage, x);
     const Volume context = layers_.enlarge(*d_.stages_[stage].upsample, c_.stages[stage], x,
                                            tile.time.size(), tile.time.begin == 0);
-    own = Volume();
+    x = Volume();
     layers_.tap(prefix + ".context", context);
     denoise(context, tile);
 }

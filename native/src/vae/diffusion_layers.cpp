@@ -4,7 +4,7 @@
 
 namespace ltx2 {
 
-static constexpr float eps = 1e-6f;
+static constexpr float eps = DiffusionLayers::eps;
 static constexpr int64_t rows_at_once = 4096; // of a product, where a frame has fewer
 
 static Tensor vector_of(const Weights & w, const char * name, int64_t n) {
@@ -122,8 +122,11 @@ void DiffusionLayers::pass(const WindowBlock & block, const int (&window)[3], co
     const Tensor values = x.values.tensor;
     WindowCall call;
     call.frames = x.frames(), call.height = values->ne[2], call.width = values->ne[1];
-    std::copy_n(window, 3, call.window);
+    for (int axis = 0; axis < 3; ++axis)
+        call.window[axis] = static_cast<int>(std::min<int64_t>(window[axis], values->ne[3 - axis]));
     call.copied = shown && shown->copied;
+    if (call.copied)
+        call.window[2] = window[2]; // copies are as many as it sees
     call.heads = values->ne[0] / head_dim_, call.head_dim = head_dim_;
     call.q_norm = block.q_norm, call.k_norm = block.k_norm;
     call.eps = eps;

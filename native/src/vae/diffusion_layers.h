@@ -56,6 +56,8 @@ public:
     void read(const Volume & x, const RmsNorm & norm, const Linear & layer, const Sink & to) const;
     void tap(const std::string & name, const Volume & x) const;
 
+    static constexpr float eps = 1e-6f; // of every norm
+
 private:
     int64_t at_once(const Volume & x) const; // frames
     void take(const WindowBlock & block, const WindowCall & call, Tensor x, int64_t first,

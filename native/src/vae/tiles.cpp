@@ -1,14 +1,18 @@
 #include "vae/tiles.h"
 
+#include "base/round.h"
+
 #include <algorithm>
 
 namespace ltx2 {
 
-std::vector<Span> spans(int64_t cells, int64_t size, int64_t overlap) {
+std::vector<Span> spans(int64_t cells, int64_t size, int64_t overlap, int64_t least) {
     if (cells <= size)
         return {{0, cells, 0, 0}};
     const int64_t own = cells - overlap, most = size - overlap;
-    const int64_t count = (own + most - 1) / most;
+    int64_t count = divide_up(own, most);
+    while (count > 1 && own / count + overlap < least)
+        --count;
     std::vector<Span> all;
     for (int64_t i = 0; i < count; ++i)
         all.push_back({own * i / count, own * (i + 1) / count + overlap, i ? overlap : 0,

@@ -29,7 +29,7 @@ public:
     virtual void decode(const Latents & latents, const Noise & noise, const Progress & progress,
                         const Sink & sink) = 0;
 
-    // Bytes of frames that are computed on at once; 0: as many as there are.
+    // Bytes of frames that are computed on at once; 0: as many as the decoder finds good.
     size_t window = 0;
 };
 

@@ -216,7 +216,7 @@ static Run make_run(Device & device, const std::string & part, const std::string
     static const Model parts({model});
     const bool dit = part == "dit" || part == "blocks"; // the model says how many blocks there are
     return dit || part == "joint" ? dit_run(device, parts, size, part == "joint")
-           : part == "decode" // SIZE: latent rows and columns; 17 frames
+           : part == "decode" || part == "windows" // SIZE: latent rows and columns; 17 frames
                ? decode_run(device, parts, {3, size, size})
                : part == "clip" // SIZE: latent frames; 512 x 768
                      ? decode_run(device, parts, {size, 16, 24})
@@ -239,7 +239,8 @@ static int bench(int argc, char ** argv) {
     if (argc != 5 && argc != 6)
         fail(LTX2_STATUS_INVALID_ARGUMENT,
              "usage: bench "
-             "dit|blocks|joint|decode|clip|encode|sound|upsample|gemma|writing|attention|"
+             "dit|blocks|joint|decode|windows|clip|encode|sound|upsample|gemma|gemma4|writing|"
+             "attention|"
              "attention64|types|video MODEL|KIND|KINDS THREADS SIZE [DEVICE]");
     Device device(argc == 6 ? argv[5] : "CPU", std::atoi(argv[3]));
     const Run run = make_run(device, argv[1], argv[2], std::atoi(argv[4]));

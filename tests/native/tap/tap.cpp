@@ -10,6 +10,7 @@
 #include "sampling/samplers.h"
 #include "sampling/schedules.h"
 #include "text/connector.h"
+#include "text/duration.h"
 #include "text/encoder.h"
 #include "text/tokenizer.h"
 #include "text/writing.h"
@@ -317,6 +318,26 @@ void connect(Job & job) {
     job.save("context", {text.rows, text.width}, text.values.data());
 }
 
+// context [rows, width], the video's or both side by side -> log_seconds
+void duration(Job & job) {
+    const Model model = job.model();
+    DurationHead head(model, job.device);
+    head.load(Progress());
+    const float out = head.log_seconds(text_of(job, "context"), Progress());
+    job.save("log_seconds", {1}, &out);
+}
+
+// MODEL is not read. seconds [n], rates [m] -> frames [n, m]
+void lasting(Job & job) {
+    const std::vector<float> seconds = job.floats("seconds"), rates = job.floats("rates");
+    std::vector<int32_t> frames;
+    for (const float s : seconds)
+        for (const float rate : rates)
+            frames.push_back(frames_lasting(s, rate, 8));
+    job.save("frames", {static_cast<int64_t>(seconds.size()), static_cast<int64_t>(rates.size())},
+             frames.data(), "<i4");
+}
+
 // MODEL is not read. file, one of the three kinds; strings, a JSON list; length -> ids, one after
 // the other, and ends: string i's end before ends[i]. Of turns, if each is to be a `turn`.
 void tokenizer(Job & job) {
@@ -443,6 +464,8 @@ const std::map<std::string, Component> components = {
     {"text-encoder", text_encoder},
     {"connector", connect<Connector>},
     {"audio-connector", connect<AudioConnector>},
+    {"duration", duration},
+    {"lasting", lasting},
     {"writer", writer},
     {"answer", answer},
     {"tokenizer", tokenizer},

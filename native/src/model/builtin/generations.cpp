@@ -30,19 +30,28 @@ static const char * const ltx20_differs = R"({
 })";
 
 static const char * const ltx25_differs = R"({
-"transformer": {"ff_bias": false, "use_keyframes_abs_pos_embedding": true}
+"transformer": {"ff_bias": false, "use_keyframes_abs_pos_embedding": true},
+"vae": {"model_output_type": "x0",
+  "decoder": {"in_channels": 128, "out_channels": 3, "patch_size": 4, "head_dim": 64,
+    "stage_channels": [2048, 1024, 512, 512, 256], "stage_depths": [4, 6, 4, 2, 8],
+    "stage_kernels": [[3, 7, 7], [3, 7, 7], [3, 5, 5], [3, 5, 5]], "stage5_kernel": [11, 11, 11],
+    "upsamples": [[[1, 2, 2], 2], [[2, 1, 1], 2], [[2, 2, 2], 1], [[2, 2, 2], 2]],
+    "t_emb_dim": 384, "timestep_scale_multiplier": 1000.0, "default_num_inference_steps": 1}}
 })";
 
 const std::vector<Generation> & generations() {
     static const char * const gemma3 = "Gemma 3 12B";
     static const char * const gemma4 = "LTX-2.5's own Gemma 4 12B";
+    using Names = std::vector<const char *>;
+    static const Names called20 = {"ltx-2-19b", "ltx2-19b", "ltx-2.0"};
+    static const Names called23 = {"ltx-2.3", "ltx2.3"}, called25 = {"ltx-2.5", "ltx2.5"};
     static const std::vector<Generation> all = {
         {"LTX-2.0", ltx_2_0, 200, ltx20_differs, 40, 29, "euler", 33, gemma3,
-         "ltx-2-19b-distilled-lora-384", {"ltx-2-19b", "ltx2-19b", "ltx-2.0"}},
+         "ltx-2-19b-distilled-lora-384", called20},
         {"LTX-2.3", ltx_2_3, 203, "{}", 30, 28, "euler", 33, gemma3,
-         "ltx-2.3-22b-distilled-lora-384", {"ltx-2.3", "ltx2.3"}},
-        {"LTX-2.5", ltx_2_5, 205, ltx25_differs, 30, 28, "ancestral_euler", 18, gemma4,
-         "ltx-2.5-22b-distilled-lora-450", {"ltx-2.5", "ltx2.5"}},
+         "ltx-2.3-22b-distilled-lora-384", called23},
+        {"LTX-2.5", ltx_2_5, 204, ltx25_differs, 30, 28, "ancestral_euler", 18, gemma4,
+         "ltx-2.5-22b-distilled-lora-450", called25},
     };
     return all;
 }

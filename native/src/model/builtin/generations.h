@@ -15,7 +15,7 @@ constexpr Generations ltx_2_0 = 1, ltx_2_3 = 2, ltx_2_5 = 4, any_generation = 7;
 struct Generation {
     const char * name;
     Generations bit;
-    int since;            // of its first model_version: major * 100 + minor
+    int since;            // of its first model_version: major * 100 + minor; 2.4 brought Gemma 4
     const char * config;  // what its official files have otherwise than LTX-2.3's; null: not at all
     int steps, stg_block; // of a dev model
     const char * sampler; // of the distilled schedule
