@@ -20,8 +20,8 @@ def lines(plan: dict[str, Any]) -> Iterator[str]:
     passes = f" of {plan['passes']} passes" if plan["passes"] > 1 else ""
     recipe = "" if plan["recipe"] == "one-stage" else f", recipe {plan['recipe']}"
     assumed = " assumed, as the prompt will tell" if plan.get("frames_assumed") else ""
-    size = f"{plan['width']}x{plan['height']}, {plan['frames']} frames{assumed}"
-    yield f"{size}{recipe}, {steps}{passes}"
+    what = f"{plan['width']}x{plan['height']}, {plan['frames']} frames{assumed}"
+    yield f"{what}{recipe}, {steps}{passes}"
     for stage in plan["stages"]:
         own, mapped = stage["copied"] + stage["activations"], stage["mapped"]
         yield f"{stage['stage']:>7}: {clock(stage['seconds'])}, {_memory(own, mapped)}"

@@ -361,11 +361,8 @@ void tokenizer(Job & job) {
         ids.insert(ids.end(), one.begin(), one.end());
         ends.push_back(static_cast<int32_t>(ids.size()));
     }
-    const auto save = [&](const char * name, const std::vector<int32_t> & values) {
-        job.save(name, {static_cast<int64_t>(values.size())}, values.data(), "<i4");
-    };
-    save("ids", ids);
-    save("ends", ends);
+    job.save("ids", ids);
+    job.save("ends", ends);
 }
 
 // MODEL is not read. schedule, first, last: its sigmas for first..last steps, one after the other.
@@ -440,23 +437,21 @@ void layout(Job & job) {
     for (int count = 1; count <= job.integer("last", 1); ++count)
         for (int frame : spread_frames(count, job.integer("frames", 0)))
             all.push_back(frame);
-    job.save("spread", {static_cast<int64_t>(all.size())}, all.data(), "<i4");
+    job.save("spread", all);
     Canvas canvas = canvas_for(job.integer("frames", 0), Scale());
     const int segment = canvas.segment;
     all = {canvas.frames, segment};
-    const auto add = [&](const std::vector<int> & more) {
-        all.insert(all.end(), more.begin(), more.end());
-    };
+    const auto add = [&](const auto & more) { all.insert(all.end(), more.begin(), more.end()); };
     add(canvas.borders());
     for (int tiles : {2, 4}) {
         canvas = {2 * canvas.frames - 1, 2 * segment};
         for (const Tile & tile : tiles_of(canvas, tiles, Scale())) {
-            add({tile.first, tile.end, tile.lead});
+            add(std::vector<int>{tile.first, tile.end, tile.lead});
             add(tile.anchors);
             add(tile.slots);
         }
     }
-    job.save("canvas", {static_cast<int64_t>(all.size())}, all.data(), "<i4");
+    job.save("canvas", all);
 }
 
 using Component = void (*)(Job &);
