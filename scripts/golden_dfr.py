@@ -19,7 +19,7 @@ from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 from unittest import mock
 
 import golden_hq
@@ -50,10 +50,14 @@ if TYPE_CHECKING:
 
 OUT = Path(__file__).parents[1] / "tests" / "golden"
 SEED, FPS = 7, 24.0
-# frames, height, width, doublings, {frame: picture}
-CASES: dict[str, tuple[int, int, int, int, dict[int, str]]] = {
+DETAILING_LORA_STRENGTH = 0.5  # as ltx_pipelines.dfr_pipeline has it
+# frames, height, width, doublings, {frame: (picture, strength)}
+Pictures: TypeAlias = dict[int, tuple[str, float]]
+CASES: dict[str, tuple[int, int, int, int, Pictures]] = {
     "still": (25, 64, 64, 0, {}),
-    "twice": (41, 64, 64, 2, {0: "wide", 16: "tall"}),
+    "twice": (41, 64, 64, 2, {0: ("wide", 1), 16: ("tall", 1)}),
+    "part": (25, 64, 64, 0, {0: ("wide", 0.5), 16: ("tall", 0.5)}),
+    "half": (41, 64, 64, 1, {0: ("wide", 0.5), 16: ("tall", 0.5)}),
     "detail": (41, 64, 64, 0, {}),  # with a LoRA that has learnt to add it, in the second stage
 }
 LAYOUTS = (9, 17, 25, 33, 41, 65, 97, 121, 241)
@@ -203,17 +207,17 @@ def pipeline(kind: type, scheduler: Any, everything: dict[str, Any], images: Any
 
 
 def detailed(r: Reference, everything: dict[str, Any]) -> dict[str, Any]:
-    """With that LoRA, at the makers' strength."""
-    adapted = golden_hq.with_adapter(r, 0.5, DETAILED)
+    """With that LoRA, whose strength diffusers leaves to its caller; ltx-pipelines has one."""
+    adapted = golden_hq.with_adapter(r, DETAILING_LORA_STRENGTH, DETAILED)
     return {**everything, "transformer": Transformer(adapted)}
 
 
-def latents_at(r: Reference, pictures: dict[int, str], height: int, width: int) -> list[Any]:
+def latents_at(r: Reference, pictures: Pictures, height: int, width: int) -> list[Any]:
     """Of pictures, at the size of a pass, as encode_conditions gives them."""
     encoder, out = r.encoder(), []
-    for frame, name in pictures.items():
+    for frame, (name, strength) in pictures.items():
         pixels = ref.image_pixels(golden_text.picture(name), height, width)
-        out.append((frame, encoder(pixels), 1.0, 1))
+        out.append((frame, encoder(pixels), strength, 1))
     return out
 
 
@@ -269,7 +273,7 @@ def made(r: Reference, name: str) -> Arrays:
     sound = golden_sound.decoded(*golden_joint.SOUND["v25"], first.audio)
     length = round(asked / (FPS * 2**doublings) * 48000)
     out = {f"{name}.latents": array(latents[0])}
-    if name == "detail":  # whose sound is another's
+    if name in {"detail", "part", "half"}:  # whose sound is another's
         return out
     out |= {
         f"{name}.sound.every64": np.ascontiguousarray(sound[:, :length].T[::64]),

@@ -164,10 +164,12 @@ def dfr(model: list[Path], **options: Any) -> ltx2.Video:
         return session.t2v(text(), **how)
 
 
-# frames, doublings, pictures
-CASES: dict[str, tuple[int, int, dict[int, str]]] = {
+# frames, doublings, pictures with their strengths
+CASES: dict[str, tuple[int, int, dict[int, tuple[str, float]]]] = {
     "still": (25, 0, {}),
-    "twice": (41, 2, {0: "wide", 16: "tall"}),
+    "twice": (41, 2, {0: ("wide", 1), 16: ("tall", 1)}),
+    "part": (25, 0, {0: ("wide", 0.5), 16: ("tall", 0.5)}),
+    "half": (41, 1, {0: ("wide", 0.5), 16: ("tall", 0.5)}),
 }
 
 
@@ -186,10 +188,12 @@ def test_the_recipe(
     assert video.audio is not None
     assert video.metadata["frames"] == frames
     error = nmse(video.latents, want[f"{name}.latents"])
-    heard = nmse(video.audio[::64], want[f"{name}.sound.every64"])
-    print(f"{name}: latents {error:.2g}, sound {heard:.2g}")
+    print(f"{name}: latents {error:.2g}")
     assert error <= NMSE["latents.joint", "F32"].limit
-    assert heard <= NMSE["clip.sound", "F32"].limit
+    if f"{name}.sound.every64" in want:
+        heard = nmse(video.audio[::64], want[f"{name}.sound.every64"])
+        print(f"sound {heard:.2g}")
+        assert heard <= NMSE["clip.sound", "F32"].limit
     if f"{name}.frame" in want:
         seen = psnr(video.frames[-1:], want[f"{name}.frame"])
         print(f"{seen:.1f} dB")

@@ -213,6 +213,7 @@ void Request::lay_out(const Scale & scale) {
             stage.tiles = row.tiles ? static_cast<int>(tiles.size()) : 0;
             if (all.segmented)
                 stage.slots = row.tiles ? tiles[t].slots : canvas.borders();
+        stage.begins_given = !all.segmented; // as diffusers' DFR pipelines
             stage.sound_tokens = !audio ? 0 : sound_tokens(made, row.tiles ? stage.fps : shown);
             stages.push_back(stage);
         }

@@ -13,11 +13,13 @@
 
 namespace ltx2 {
 
-// Tokens after the video's.
+// Tokens after the video's. They begin as they are given, or as nothing.
 static void append(Stream & stream, const Latents & latents, float strength,
-                   const std::vector<Position> & positions) {
+                   const std::vector<Position> & positions, bool begins_given = true) {
     const std::vector<float> & values = latents.values;
     stream.latents.insert(stream.latents.end(), values.begin(), values.end());
+    if (!begins_given)
+        std::fill_n(stream.latents.rbegin(), values.size(), 0.0f);
     stream.clean.insert(stream.clean.end(), values.begin(), values.end());
     stream.mask.insert(stream.mask.end(), positions.size(), 1 - strength);
     stream.positions.insert(stream.positions.end(), positions.begin(), positions.end());
@@ -37,17 +39,14 @@ static void append_slots(Stream & stream, const Stage & stage, const Scale & sca
     stream.single_frames.resize(stream.mask.size(), 1.0f);
 }
 
-// Of frames that an earlier stage made. They begin as noise alone, as in the official code.
+// Of frames that an earlier stage made.
 static void append_anchors(Stream & stream, const Stage & stage, const Scale & scale,
                            const Keyframes & made) {
-    for (int frame : stage.part.anchors) {
-        const size_t before = stream.latents.size();
-        append(stream, {{}, stream.channels, made.at(frame)}, stage.anchored,
-               keyframe_positions(stage.grid, scale, stage.fps,
-                                  frame - stage.part.first * scale.time));
-        std::fill(stream.latents.begin() + static_cast<ptrdiff_t>(before), stream.latents.end(),
-                  0.0f);
-    }
+    for (int frame : stage.part.anchors)
+        append(
+            stream, {{}, stream.channels, made.at(frame)}, stage.anchored,
+            keyframe_positions(stage.grid, scale, stage.fps, frame - stage.part.first * scale.time),
+            stage.begins_given);
 }
 
 // What the stage begins with, of what is made already: the video, or its part of it.
@@ -77,11 +76,12 @@ static Latents slots_before(const Stage & stage, const Scale & scale, const Samp
     return slots;
 }
 
-// In place of the video's own, from `first` on.
+// In place of the video's own, from `first` on, which also begin so, or stay what they begin with.
 static void replace(Stream & stream, int64_t first, const float * values, int64_t count,
-                    float strength) {
+                    float strength, bool begins_given = true) {
     const int64_t at = first * stream.channels;
-    std::copy_n(values, count * stream.channels, stream.latents.begin() + at);
+    if (begins_given)
+        std::copy_n(values, count * stream.channels, stream.latents.begin() + at);
     std::copy_n(values, count * stream.channels, stream.clean.begin() + at);
     std::fill_n(stream.mask.begin() + first, count, 1 - strength);
 }
@@ -178,9 +178,11 @@ Stream Session::start(const Request & want, size_t index, const Sampled & made,
                                        words("encoding image %zu", i + 1), progress);
         if (given.is_appended(image))
             append(video, latents, image.strength,
-                   keyframe_positions(grid, decoder_.scale, stage.fps, image.frame));
+                   keyframe_positions(grid, decoder_.scale, stage.fps, image.frame),
+                   stage.begins_given);
         else
-            replace(video, 0, latents.values.data(), grid.frame_cells(), image.strength);
+            replace(video, 0, latents.values.data(), grid.frame_cells(), image.strength,
+                    stage.begins_given);
     }
     append_anchors(video, stage, decoder_.scale, made.keyframes);
     append_slots(video, stage, decoder_.scale, slots_before(stage, decoder_.scale, made, before));

@@ -56,6 +56,8 @@ struct Stage {
     int tile = 0, tiles = 0;
     Tile part = {};
     float anchored = 1;
+    // What is given of a strength below 1 begins as itself; else as the video there, or as nothing.
+    bool begins_given = true;
     // Of the stage before: it is a reference, so many times smaller; 0: it is none. And how much
     // of the strength of a LoRA counts that was trained with references.
     Grid before = {};

@@ -108,7 +108,8 @@ static void gradient_estimation(const Sampling & s) {
     }
 }
 
-// As far as it falls below the next noise level, fresh noise is added.
+// As far as it falls below the next noise level, fresh noise is added. Tiles have what is given
+// imposed after the last step too, as diffusers' DFR pipelines do.
 static void ancestral_euler(const Sampling & s) {
     const double eta = s.stage.fresh;
     for (int i = s.stage.first; i < s.stage.steps(); ++i) {
@@ -122,6 +123,8 @@ static void ancestral_euler(const Sampling & s) {
             Stream & stream = s.state[k];
             if (next == 0) {
                 stream.latents = x0[k];
+                if (s.stage.tiles)
+                    impose(stream, stream.latents);
                 continue;
             }
             const std::vector<float> noise = s.noise(i, k);
