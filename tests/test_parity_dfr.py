@@ -200,14 +200,14 @@ def test_the_recipe(
         assert seen >= FEW_FRAMES_PSNR.limit
 
 
-def detailing(folder: Path) -> Path:
-    """A LoRA that was trained with references of half the size."""
+def detailing(folder: Path, factor: int = 2) -> Path:
+    """A LoRA that was trained with references of half the size, or of another."""
     tensors: dict[str, Stored] = {}
     for module, pair in adapter(DETAILED).items():
         for half, values in zip("AB", pair, strict=True):
             tensors[f"diffusion_model.{module}.lora_{half}.weight"] = ("F32", values)
-    about = {"reference_downscale_factor": "2"}
-    return write_safetensors(folder / "detailing.safetensors", tensors, about)
+    about = {"reference_downscale_factor": str(factor)}
+    return write_safetensors(folder / f"detailing-{factor}.safetensors", tensors, about)
 
 
 def test_detail(
@@ -231,6 +231,19 @@ def test_detail(
 
 class StoppedError(Exception):
     pass
+
+@pytest.mark.parametrize("factor", [1, 4])
+def test_a_lora_for_references_of_another_size_is_refused(
+    factor: int, files: list[Path], upsamplers: list[Path], tmp_path: Path
+) -> None:
+    """Also beside one that fits; where no stage refers to one before it counts as any other."""
+    loras = [detailing(tmp_path, factor), detailing(tmp_path)]
+    words = f"detailing-{factor}.* with a downscale factor of {factor}, and the recipe dfr"
+    with ltx2.Session([*files, *upsamplers], device="CPU", threads=1, loras=loras) as session:
+        with pytest.raises(ltx2.InvalidArgumentError, match=words):
+            session.plan(text(), recipe="dfr", **{**SIZE, "frames": 25})
+        assert session.plan(text(), recipe="distilled", **SIZE)["frames"] == 17
+
 
 
 @pytest.mark.parametrize("step", [3, 8, 10, 11, 12, 15, 17, 19, 25, 35])

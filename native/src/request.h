@@ -86,8 +86,10 @@ struct Request {
     }
     // That their factors divide the first stage. INVALID_ARGUMENT.
     void check_references(const Scale & scale) const;
-    // What the stage before made is so much smaller, where a stage refers to it.
-    void refer(int downscale);
+    // How many times smaller the video of the stage before is where a stage may refer to it, else
+    // 0; `refer` makes it do so.
+    int reference_ratio() const;
+    void refer();
     Json settings() const; // as ltx2_session_settings has the options
 
 private:
@@ -96,7 +98,7 @@ private:
     void lay_out(const Scale & scale); // the stages, of those chosen
 
     std::vector<Stage> kinds_; // one of each that the recipe has
-    int downscale_ = 0;        // of references that a stage made; 0: there are none
+    bool refers_ = false;
 };
 
 } // namespace ltx2

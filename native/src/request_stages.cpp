@@ -176,11 +176,18 @@ static int64_t sound_tokens(int frames, float fps) {
 // The rates that LTX-2.5 was trained at: faster videos are told as if they had 60 frames a second.
 static float told_rate(float fps) { return fps > 30 ? 60 : fps; }
 
-void Request::refer(int downscale) {
-    downscale_ = downscale;
+int Request::reference_ratio() const {
+    for (const Stage & stage : stages)
+        if (stage.before.frames)
+            return stage.grid.height / stage.before.height;
+    return 0;
+}
+
+void Request::refer() {
+    refers_ = true;
     for (Stage & stage : stages)
         if (stage.before.frames)
-            stage.downscale = downscale;
+            stage.downscale = reference_ratio();
 }
 
 void Request::lay_out(const Scale & scale) {
@@ -207,7 +214,7 @@ void Request::lay_out(const Scale & scale) {
             const int made = scale.time * (latents - 1) + 1;
             stage.grid = divided({latents, grid.height, grid.width}, row.divisor);
             stage.before = row.refers ? stages.back().grid : Grid();
-            stage.downscale = row.refers ? downscale_ : 0;
+            stage.downscale = row.refers && refers_ ? stage.grid.height / stage.before.height : 0;
             stage.part = tiles[t];
             stage.tile = static_cast<int>(t);
             stage.tiles = row.tiles ? static_cast<int>(tiles.size()) : 0;

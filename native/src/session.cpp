@@ -214,6 +214,21 @@ void Session::fill_in(std::vector<ltx2_reference> & references) const {
     }
 }
 
+// A stage may refer to the one before it by a LoRA that was trained with videos so much smaller.
+void Session::refer(Request & want) const {
+    const int ratio = want.reference_ratio();
+    for (const Adapter & adapter : model_.adapters()) {
+        if (!ratio || !adapter.downscale)
+            continue;
+        if (adapter.downscale != ratio)
+            fail(LTX2_STATUS_INVALID_ARGUMENT,
+                 "loras: %s was trained with a downscale factor of %d, and the recipe %s refers to "
+                 "a video that is %d times smaller; leave it out",
+                 adapter.path.c_str(), adapter.downscale, want.recipe.c_str(), ratio);
+        want.refer();
+    }
+}
+
 // A later stage is a few steps without guidance, which a dev model, whose schedule is ltx2,
 // makes blurred alone.
 void Session::check_distilled(const Request & want) const {
@@ -257,9 +272,7 @@ Request Session::request(const ltx2_video_params & params, const Progress & prog
     Request want(params, defaults_, decoder_.scale, makes_sound_);
     fill_in(want.conditions.references);
     want.check_references(decoder_.scale);
-    for (const Adapter & adapter : model_.adapters())
-        if (adapter.downscale)
-            want.refer(adapter.downscale);
+    refer(want);
     if (want.conditions.sound)
         sound_of(want); // is finite
     if (!want.stages.front().slots.empty() && !makes_slots_)
