@@ -69,6 +69,8 @@ static RecipeStage segmented_half() {
 static RecipeStage segmented_second() {
     RecipeStage stage = second("euler", 1);
     stage.refers = true;
+    // As dfr_pipeline.py of ltx-pipelines merges the LoRA (_DETAILING_LORA_STRENGTH); what it
+    // refers to is kept whole. diffusers leaves the LoRA's strength to its caller.
     stage.referring = 0.5f;
     return stage;
 }
