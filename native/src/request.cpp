@@ -155,7 +155,11 @@ static bool leaves_length(const ltx2_video_params & p, const Defaults & d) {
            !p.sound;
 }
 
-// Of a length that is open: those that last the least, or have all images.
+static const Recipe & recipe_of(const ltx2_video_params & p) {
+    return p.recipe ? find_recipe(p.recipe) : recipes().front();
+}
+
+// Of a length that is open: those that last the least, have all images, and are enough.
 static int least_frames(const ltx2_video_params & p, float fps, const Scale & scale) {
     const int most = most_frames(scale);
     const size_t images = p.image_count > static_cast<size_t>(most) ? 0 : p.image_count;
@@ -165,7 +169,8 @@ static int least_frames(const ltx2_video_params & p, float fps, const Scale & sc
     for (size_t i = 0; i < images; ++i)
         last = std::max(last, std::min(p.images[i].frame, most - 1));
     const int whole = (last + scale.time - 1) / scale.time * scale.time + 1;
-    return std::max(whole, frames_lasting(0, checked_fps(fps), scale.time));
+    const int enough = recipe_of(p).segmented ? scale.time + 1 : 1;
+    return std::max({enough, whole, frames_lasting(0, checked_fps(fps), scale.time)});
 }
 
 Request Request::resized(const VideoSize & size, const Scale & scale) const {
@@ -247,7 +252,7 @@ Request::Request(const ltx2_video_params & p, const Defaults & d, const Scale & 
              : length_is_open ? least_frames(p, p.fps != 0 ? p.fps : d.fps, scale)
                               : d.frames),
       fps(p.fps != 0 ? p.fps : d.fps), grid(grid_of(width, height, frames, fps, scale)),
-      audio(makes_sound && p.audio >= 0), recipe(p.recipe ? p.recipe : recipes().front().name),
+      audio(makes_sound && p.audio >= 0), recipe(recipe_of(p).name),
       schedule(schedule_for(p, d, find_recipe(recipe))), seed(p.seed), noise(p.noise),
       noise_count(p.noise_count), features(p.features), resume(p.resume), state(p.state),
       user_data(p.user_data) {

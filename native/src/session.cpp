@@ -297,7 +297,8 @@ Request Session::request(const ltx2_video_params & params, const Progress & prog
     const double seconds = predicted_seconds(want, progress);
     ltx2_video_params known = params;
     known.frames = frames_lasting(seconds, want.fps, decoder_.scale.time);
-    known.frames = std::max(want.frames, std::min(known.frames, most_frames(decoder_.scale)));
+    const int most = ((most_frames(decoder_.scale) - 1) >> want.doublings) + 1;
+    known.frames = std::max(want.frames, std::min(known.frames, most));
     Request told = request(known, progress);
     told.predicted_seconds = seconds;
     return told;
