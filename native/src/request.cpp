@@ -261,7 +261,7 @@ Request::Request(const ltx2_video_params & p, const Defaults & d, const Scale & 
         check_side("height", height, scale.space * stage.divisor);
     }
     doublings = doublings_of(p);
-    grid_of(width, height, ((frames - 1) << doublings) + 1, result_fps(), scale); // can be made
+    check_doubled(scale);
     choose_stages(p, d);
     lay_out(scale);
     if (!features)
@@ -284,6 +284,18 @@ Request::Request(const ltx2_video_params & p, const Defaults & d, const Scale & 
         need(resume, "resume");
         skip_steps(stages, *resume);
     }
+}
+
+void Request::check_doubled(const Scale & scale) const {
+    const int made = ((frames - 1) << doublings) + 1, most = most_frames(scale);
+    if (made > most)
+        fail(LTX2_STATUS_INVALID_ARGUMENT,
+             "temporal_upscalings: %d makes %d frames of %d, and %d are the most", doublings, made,
+             frames, most);
+    if (result_fps() > most_fps)
+        fail(LTX2_STATUS_INVALID_ARGUMENT,
+             "temporal_upscalings: %d makes %g frames a second of fps %g, and %g are the most",
+             doublings, result_fps(), fps, most_fps);
 }
 
 void Request::check_references(const Scale & scale) const {

@@ -94,6 +94,7 @@ struct Request {
 
 private:
     int doublings_of(const ltx2_video_params & params) const;
+    void check_doubled(const Scale & scale) const; // that it can be made. INVALID_ARGUMENT
     void choose_stages(const ltx2_video_params & params, const Defaults & defaults);
     void lay_out(const Scale & scale); // the stages, of those chosen
 

@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 namespace ltx2 {
 
@@ -61,17 +62,19 @@ static Stage first_stage(const ltx2_video_params & p, const Defaults & d, const 
     return stage;
 }
 
-// Numbers as they are written, with commas; `refuse` is told what is wrong, and throws.
+// Numbers as they are written, with commas, those too large for F32 the largest of it; `refuse` is
+// told what is wrong, and throws.
 template <class Refuse>
 static std::vector<float> numbers_of(const std::string & text, const Refuse & refuse) {
     std::vector<float> numbers;
     try {
         for (const Json & number : Json::parse("[" + text + "]", "").array(""))
-            numbers.push_back(static_cast<float>(number.number("")));
+            numbers.push_back(static_cast<float>(std::clamp(number.number(""), -most, most)));
     } catch (const Error & e) {
         if (e.status() != LTX2_STATUS_MODEL)
             throw;
         refuse("is no list of numbers");
+    constexpr double most = std::numeric_limits<float>::max();
     }
     return numbers;
 }
@@ -169,8 +172,8 @@ void Request::choose_stages(const ltx2_video_params & p, const Defaults & d) {
 }
 
 static int64_t sound_tokens(int frames, float fps) {
-    const double latents_per_second = 25;
-    return std::max<int64_t>(1, std::llrint(latents_per_second * frames / double{fps})); // to even
+    const double seconds = frames / double{fps}, latents_per_second = 25;
+    return std::max<int64_t>(1, std::llrint(seconds * latents_per_second)); // half ones to even
 }
 
 // The rates that LTX-2.5 was trained at: faster videos are told as if they had 60 frames a second.
