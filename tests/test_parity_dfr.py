@@ -3,6 +3,7 @@ is of them against diffusers' pipelines, given the seed's noise, on a tiny model
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +17,8 @@ from test_parity_sound import INPUTS, compare, sounding
 from tolerance import FEW_FRAMES_PSNR, NMSE, nmse, psnr
 
 import ltx2
+from ltx2 import batch, media, writer
+from ltx2.commands.outputs import Output
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -180,7 +183,7 @@ def test_the_recipe(
     monkeypatch.setenv("LTX2_EXACT", "1")
     frames, doublings, pictures = CASES[name]
     want = golden("v25-dfr")
-    images = {frame: picture(how) for frame, how in pictures.items()}
+    images = {frame: (picture(how), strength) for frame, (how, strength) in pictures.items()}
     video = dfr([*files, *upsamplers], frames=frames, temporal_upscalings=doublings, images=images)
     assert len(video.frames) == (frames - 1) * 2**doublings + 1
     assert video.fps == 24 * 2**doublings
@@ -229,9 +232,6 @@ def test_detail(
     assert nmse(plain.latents, video.latents) > 1e-4
 
 
-class StoppedError(Exception):
-    pass
-
 @pytest.mark.parametrize("factor", [1, 4])
 def test_a_lora_for_references_of_another_size_is_refused(
     factor: int, files: list[Path], upsamplers: list[Path], tmp_path: Path
@@ -244,6 +244,9 @@ def test_a_lora_for_references_of_another_size_is_refused(
             session.plan(text(), recipe="dfr", **{**SIZE, "frames": 25})
         assert session.plan(text(), recipe="distilled", **SIZE)["frames"] == 17
 
+
+class StoppedError(Exception):
+    pass
 
 
 @pytest.mark.parametrize("step", [3, 8, 10, 11, 12, 15, 17, 19, 25, 35])
@@ -302,7 +305,68 @@ def test_what_is_said_of_it(
     words = "25 frames at 24 a second with sound, recipe dfr to 97 at 96, 8 steps"
     assert words in caplog.text
     about = video.metadata
-    assert (about["recipe"], about["temporal_upscalings"], about["frames"]) == ("dfr", 2, 25)
+    assert (about["recipe"], about["temporal_upscalings"]) == ("dfr", 2)
+    assert (about["frames"], about["fps"]) == (25, 24)
+    assert (about["made_frames"], about["made_fps"]) == (97, 96)
+    assert (len(video.frames), video.fps) == (97, 96)
+
+
+def test_a_plan_counts_what_earlier_stages_made(files: list[Path], upsamplers: list[Path]) -> None:
+    """Tiles of both doublings are of one size, and the second ones are parts of twice as much."""
+    size = {**SIZE, "frames": 1025, "recipe": "dfr", "temporal_upscalings": 2}
+    with ltx2.Session([*files, *upsamplers], device="CPU", threads=1) as session:
+        stages = session.plan(text(), **size)["stages"]
+    once, twice = [s["activations"] for s in stages if s["stage"] == "denoise"][2:]
+    canvas = 4 * 8 * 2 * 2  # bytes of a frame of latents
+    assert twice - once >= (513 - 257) * canvas  # 0 where nothing of them is counted
+
+
+def test_a_queue_shows_what_becomes_of_it(
+    files: list[Path], upsamplers: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not what is asked for, waiting or done; previews are of that."""
+    pytest.importorskip("starlette", reason="needs ltx2[serve]")
+    from ltx2.serve.asked import Asked
+    from ltx2.serve.folder import Folder
+    from ltx2.serve.maker import Maker
+    from ltx2.serve.shown import shown
+    from ltx2.serve.store import Entry
+
+    options = {**SIZE, "frames": 25, "recipe": "dfr", "temporal_upscalings": 2, "seed": 7}
+    with ltx2.Session([*files, *upsamplers], device="CPU", threads=1) as session:
+        entry = Entry.new(Asked("a", options), session.plan(text(), **options))
+        session.t2v(text(), **options).save(tmp_path / "a.mp4")
+    done = Entry.found("a.mp4", Asked("a", options), 0)
+    for one in (entry, done):
+        about = shown(one, Folder(tmp_path), None, "a model")
+        assert (about["frames"], about["fps"], about["seconds"]) == (97, 96, "1.01")
+    again = shown(done, Folder(tmp_path), None, "a model")["again"]
+    assert (again["frames"], again["temporal_upscalings"]) == (25, 2)
+    rates: list[float] = []
+    monkeypatch.setattr(media, "preview_writer", lambda _path, rate: rates.append(rate))
+    Maker._preview(SimpleNamespace(_folder=Folder(tmp_path), tell=None), entry)  # type: ignore[arg-type]
+    assert rates == [24 / 8]
+
+
+def test_there_is_to_be_room_for_what_becomes_of_it(
+    files: list[Path], upsamplers: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a batch, and by a command."""
+    asked: list[dict[str, Any]] = []
+    options = {**SIZE, "frames": 25, "recipe": "dfr", "temporal_upscalings": 2}
+    task = batch._Task(text(), str(tmp_path / "a.gif"), {}, options, "")  # type: ignore[arg-type]
+    with (
+        ltx2.Session([*files, *upsamplers], device="CPU", threads=1) as session,
+        monkeypatch.context() as patched,
+    ):
+        patched.setattr(media, "check_output", lambda _path, **size: asked.append(size))
+        batch._make(session, task, None)
+    Output(str(tmp_path / "a.npy")).check(options, yes=True)
+    assert asked == [{**SIZE, "frames": 25, "fps": 24, "temporal_upscalings": 2}]
+    bytes_needed = 64 * 64 * 97 * 3
+    monkeypatch.setattr(writer, "free_space", lambda _: bytes_needed - 1)
+    with pytest.raises(OSError, match="are free"):
+        Output(str(tmp_path / "a.npy")).check(options, yes=True)
 
 
 @pytest.mark.parametrize(
@@ -313,7 +377,14 @@ def test_what_is_said_of_it(
         ({"recipe": "distilled", "temporal_upscalings": 1}, "the recipe distilled has none"),
         ({"generated_keyframes": 2}, "generated_keyframes: the recipe dfr has its own"),
         ({"width": 96}, "width: 96 is not a multiple of 64"),
-        ({"fps": 100, "temporal_upscalings": 2}, "fps: 400"),
+        (
+            {"fps": 100, "temporal_upscalings": 2},
+            "temporal_upscalings: 2 makes 400 frames a second of fps 100, and 240 are the most",
+        ),
+        (
+            {"frames": 1033, "temporal_upscalings": 2},
+            "temporal_upscalings: 2 makes 4129 frames of 1033, and 4097 are the most",
+        ),
     ],
 )
 def test_what_it_cannot_do(options: dict[str, Any], words: str, files: list[Path],

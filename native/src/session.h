@@ -52,6 +52,7 @@ struct Sampled {
     Latents audio;               // none without sound
     bool sound_is_given = false; // all of it
 
+    size_t bytes() const;
     void begin_tiles();
     void take(const Conditions & given, const Stage & stage, int channels,
               const std::vector<float> & latents);

@@ -157,6 +157,8 @@ Stream Session::start(const Request & want, size_t index, const Sampled & made,
     video.latents = before.values;
     video.latents.resize(static_cast<size_t>(grid.cells() * video.channels), 0.0f);
     video.clean = video.latents;
+    const Counted held = device_.hold(
+        (before.values.size() + video.latents.size() + video.clean.size()) * sizeof(float));
     video.mask.assign(static_cast<size_t>(grid.cells()), 1.0f);
     video.positions = video_positions(grid, decoder_.scale, stage.fps);
     video.single_frames.assign(static_cast<size_t>(grid.frame_cells()), 1.0f);

@@ -113,8 +113,8 @@ Latents Session::enlarge(const Latents & latents, const char * id, const Progres
     return large;
 }
 
-// What is given, of what is made before a stage, to the stage or to later ones, besides its own
-// latents.
+// What earlier stages made that this one or a later one reads. In a state that is told it comes
+// before the latents of the stage.
 using Carried = std::vector<std::vector<float> *>;
 static Carried carried(const Stage & stage, Sampled & made) {
     Carried all;
@@ -135,8 +135,8 @@ static size_t values_in(const Carried & all) {
                            [](size_t sum, const auto * values) { return sum + values->size(); });
 }
 
-// The latents that the caller's run had come to, in place of those it begins with: after what is
-// carried of each modality, then what the sampler carries, of as many values.
+// The stage begins with what was told of it. That is, in this order: `before` values that are
+// carried, the latents of each modality, and, where the sampler has a memory, as many of that.
 static void go_on(const ltx2_state & from, size_t before, State & state) {
     size_t size = 0;
     for (const Stream & stream : state)
@@ -145,7 +145,7 @@ static void go_on(const ltx2_state & from, size_t before, State & state) {
         fail(LTX2_STATUS_INVALID_ARGUMENT,
              "resume: %zu values given, and %zu are wanted; it was another video", from.count,
              before + size);
-    if (!all_finite(std::vector<float>(from.values, from.values + from.count)))
+    if (!all_finite(from.values, from.count))
         fail(LTX2_STATUS_INVALID_ARGUMENT, "resume: holds a value that is not finite");
     const float * next = from.values + before;
     for (Stream & stream : state) {
@@ -271,6 +271,25 @@ void Session::prepare(const Request & want, size_t index, Sampled & made,
     made.video = enlarge(made.video, Upsampler::part, progress);
 }
 
+size_t Sampled::bytes() const {
+    size_t values = 0;
+    for (const Latents * one : {&video, &smaller, &canvas, &audio})
+        values += one->values.size();
+    for (const auto & [frame, one] : keyframes)
+        values += one.size();
+    return values * sizeof(float);
+}
+
+// Of a stage under way: its streams, and what is told of it.
+static size_t bytes_of(const Request & want, const State & state, const Carried & before) {
+    size_t latents = 0;
+    for (const Stream & stream : state)
+        latents += stream.latents.size();
+    const size_t own = 2 * latents; // with what is given
+    const size_t told = values_in(before) + 2 * latents + state.front().latents.size();
+    return (own + (want.state ? told : 0)) * sizeof(float);
+}
+
 // The video that there is now has twice the frames, and none of them is made.
 void Sampled::begin_tiles() {
     video = {{0, canvas.grid.height, canvas.grid.width}, canvas.channels, {}};
@@ -349,8 +368,10 @@ Sampled Session::sample(const Request & want, const std::vector<TextFeatures> & 
                 for (std::vector<float> * values : all)
                     std::copy_n(next, values->size(), values->begin()), next += values->size();
         } else {
+            const Counted held = device_.hold(made.bytes());
             prepare(want, i, made, progress);
         }
+        Counted held = device_.hold(made.bytes());
         State state = {start(want, i, made, progress)};
         if (want.conditions.sound && given.values.empty() && counts_sound())
             given = encode_sound(want, progress); // once for all stages
@@ -358,6 +379,7 @@ Sampled Session::sample(const Request & want, const std::vector<TextFeatures> & 
             state.push_back(start_sound(want, i, made.audio, given));
         if (resumed)
             go_on(*want.resume, before, state);
+        held = device_.hold(made.bytes() + bytes_of(want, state, carried(stage, made)));
         if (Tally * tally = device_.tally()) {
             Request one = want;
             one.stages[i].sigmas.resize(2);
