@@ -27,12 +27,20 @@ static float strength(const char * name, float wanted, float otherwise, float of
     return wanted == 0 ? otherwise : wanted < 0 ? off : wanted;
 }
 
-static Stage first_stage(const ltx2_video_params & p, const Defaults & d, const std::string & name,
-                         const RecipeStage & r, const Grid & grid, bool audio) {
+// What its row of the recipe says alone.
+static Stage stage_of(const RecipeStage & r) {
     Stage stage;
+    stage.noise = r.noise;
     stage.distilled = r.distilled;
+    stage.anchored = r.anchored;
     stage.referring = r.referring;
     stage.fresh = r.fresh;
+    return stage;
+}
+
+static Stage first_stage(const ltx2_video_params & p, const Defaults & d, const std::string & name,
+                         const RecipeStage & r, const Grid & grid, bool audio) {
+    Stage stage = stage_of(r);
     const int only = find_schedule(name).steps; // that this schedule has
     const std::string & own_sampler = name == "distilled" ? d.distilled_sampler : d.sampler;
     stage.sampler = &find_sampler(p.sampler   ? p.sampler
@@ -66,6 +74,7 @@ static Stage first_stage(const ltx2_video_params & p, const Defaults & d, const 
 // told what is wrong, and throws.
 template <class Refuse>
 static std::vector<float> numbers_of(const std::string & text, const Refuse & refuse) {
+    constexpr double most = std::numeric_limits<float>::max();
     std::vector<float> numbers;
     try {
         for (const Json & number : Json::parse("[" + text + "]", "").array(""))
@@ -74,7 +83,6 @@ static std::vector<float> numbers_of(const std::string & text, const Refuse & re
         if (e.status() != LTX2_STATUS_MODEL)
             throw;
         refuse("is no list of numbers");
-    constexpr double most = std::numeric_limits<float>::max();
     }
     return numbers;
 }
@@ -129,16 +137,13 @@ static std::vector<float> sigmas_of(const char * text) {
 
 // A further stage is as the recipe has it, but for the noise levels that a caller gives.
 static Stage later_stage(const RecipeStage & r, const char * given) {
-    Stage stage;
+    Stage stage = stage_of(r);
     const Schedule & schedule = find_schedule(r.schedule);
     stage.sampler = &find_sampler(r.sampler);
     stage.sigmas = given ? sigmas_of(given) : sigmas(schedule.name, schedule.steps);
     stage.guidance = {1, 0, 0, {}, 1};
-    stage.noise = given ? stage.sigmas.front() : r.noise;
-    stage.distilled = r.distilled;
-    stage.anchored = r.anchored;
-    stage.referring = r.referring;
-    stage.fresh = r.fresh;
+    if (given)
+        stage.noise = stage.sigmas.front();
     return stage;
 }
 
@@ -208,6 +213,7 @@ void Request::lay_out(const Scale & scale) {
         const float shown = fps * static_cast<float>(1 << stage.doubled);
         stage.fps = all.segmented ? told_rate(shown) : shown;
         stage.keeps_sound = !all.segmented || i == 0;
+        stage.begins_given = !all.segmented; // as diffusers' DFR pipelines
         Tile whole;
         whole.end = latents_of(canvas.frames, scale);
         const std::vector<Tile> tiles =
@@ -223,7 +229,6 @@ void Request::lay_out(const Scale & scale) {
             stage.tiles = row.tiles ? static_cast<int>(tiles.size()) : 0;
             if (all.segmented)
                 stage.slots = row.tiles ? tiles[t].slots : canvas.borders();
-        stage.begins_given = !all.segmented; // as diffusers' DFR pipelines
             stage.sound_tokens = !audio ? 0 : sound_tokens(made, row.tiles ? stage.fps : shown);
             stages.push_back(stage);
         }
