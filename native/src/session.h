@@ -110,8 +110,8 @@ private:
     Request request(const ltx2_video_params & params, const Progress & progress);
     double predicted_seconds(const Request & want, const Progress & progress);
     void fill_in(std::vector<ltx2_reference> & references) const;
-    void check_distilled(const Request & want) const;
     void refer(Request & want) const;
+    void check_distilled(const Request & want) const;
     void check_enlarged(const Request & want);
     // `made`: before the stage.
     Stream start(const Request & want, size_t index, const Sampled & made,
