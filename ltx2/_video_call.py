@@ -109,6 +109,8 @@ def video_of(owner: Any, metadata: dict[str, Any]) -> Video:
     frames = view(owner, owner.pixels, np.uint8, (owner.frames, owner.height, owner.width, 3))
     latents = latents_view(owner, owner.latents)
     size = {"width": owner.width, "height": owner.height, "frames": owner.frames, "fps": owner.fps}
+    if metadata.get("temporal_upscalings"):  # `frames` and `fps` are then those asked for
+        size |= {"made_frames": owner.frames, "made_fps": owner.fps}
     audio = None
     if owner.audio:
         audio = view(owner, owner.audio, np.float32, (owner.audio_samples, 2))

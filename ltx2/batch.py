@@ -329,7 +329,8 @@ def _recipe(
         del recipe["seed"]
     if enhanced is not False:
         recipe["enhanced_from"] = recipe.pop("prompt")
-    size = {name: request.options.get(name) for name in ("width", "height", "frames", "fps")}
+    sizes = ("width", "height", "frames", "fps", "temporal_upscalings")
+    size = {name: request.options.get(name) for name in sizes}
     return json.loads(json.dumps(recipe)), size  # as the clip will hold it
 
 

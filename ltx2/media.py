@@ -52,19 +52,22 @@ def check_output(
     height: int | None = None,
     frames: int | None = None,
     fps: float | None = None,
+    temporal_upscalings: int | None = None,
 ) -> None:
     """Refuse, before any work is done, a video that `save` could not write to `path`.
 
     One frame of that size and rate is written next to it and removed, and free space is compared
-    with what the video may take. What is not known, or is for the library to refuse, counts as the
+    with what the video may take, whose frames and rate are doubled as often as
+    `temporal_upscalings` says. What is not known, or is for the library to refuse, counts as the
     defaults of LTX-2.3; a comparison with those gives a warning at most.
     """
     default = _DEFAULTS
-    count = frames if frames and frames > 0 else default["frames"]
+    twice = 2 ** min(max(temporal_upscalings or 0, 0), 2)
+    count = ((frames if frames and frames > 0 else default["frames"]) - 1) * twice + 1
     place = _place(path, count)
     sure = bool(width and height and frames and frames > 0)
     width, height = width or default["width"], height or default["height"]
-    fps = fps or default["fps"]
+    fps = (fps or default["fps"]) * twice
     if min(width, height) < 1 or width % 2 or height % 2 or width * height > _LARGEST_TRIAL:
         width, height, sure = default["width"], default["height"], False
     if not 1 <= fps <= 240:

@@ -37,6 +37,7 @@ _OFF_AT_ZERO = {
     "audio",
     "audio_guidance",
     "modality_guidance",
+    "temporal_upscalings",
 }  # to C zero is the default, negative is off
 
 
@@ -72,6 +73,9 @@ class Options(TypedDict, total=False):
     generated_keyframes: int | Sequence[int] | str | None
     """Frames that LTX-2.5 makes beside the video, for finer motion: how many, or which, as "24, 48"
     or "24,"; default: none. A sequence says which too."""
+    temporal_upscalings: int | None
+    """How often the recipe "dfr" doubles frames and rate, up to 2, by a temporal latent upsampler;
+    negative is off; default: 0."""
     audio: bool | None
     """Its sound too; negative is off, which makes another video, of less work; default: where the
     model makes sound. False is off too."""

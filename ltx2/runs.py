@@ -51,6 +51,9 @@ def _making(options: Mapping[str, Any], by_prompt: bool) -> str:
     sound = " with sound" if options.get("audio") else ""
     recipe = options.get("recipe", "one-stage")
     staged = "" if recipe == "one-stage" else f", recipe {recipe}"
+    if twice := options.get("temporal_upscalings"):
+        more = 2**twice
+        staged += f" to {(options['frames'] - 1) * more + 1} at {options['fps'] * more:g}"
     steps, guidance = options["steps"], options["guidance"]
     frames, fps = options["frames"], options["fps"]
     told = f" ({frames / fps:.1f} s, chosen by the duration head)" if by_prompt else ""

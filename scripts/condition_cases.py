@@ -119,10 +119,19 @@ ADAPTED = {
 }
 
 
-def adapter() -> dict[str, tuple[NDArray[np.float32], NDArray[np.float32]]]:
+# The same of LTX-2.5's that adds detail.
+DETAILED = {
+    "transformer_blocks.0.attn1.to_q": (64, 64),
+    "transformer_blocks.1.ff.net.2": (64, 256),
+}
+
+
+def adapter(
+    matrices: dict[str, tuple[int, int]] = ADAPTED,
+) -> dict[str, tuple[NDArray[np.float32], NDArray[np.float32]]]:
     """Matrix -> A, B."""
     made, rank = {}, 3
-    for module, (outputs, inputs) in ADAPTED.items():
+    for module, (outputs, inputs) in matrices.items():
         a = make_tiny.normal("adapter", f"{module}.A", (rank, inputs))
         b = make_tiny.normal("adapter", f"{module}.B", (outputs, rank))
         made[module] = (a / np.float32(inputs**0.5), b / np.float32(2))

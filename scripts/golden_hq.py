@@ -41,11 +41,13 @@ if TYPE_CHECKING:
 SEED = condition_cases.HQ_SEED
 
 
-def _with_adapter(r: Reference, strength: float) -> Reference:
+def with_adapter(
+    r: Reference, strength: float, matrices: dict[str, tuple[int, int]] = condition_cases.ADAPTED
+) -> Reference:
     """The checkpoint with the adapter merged into it."""
     changed = copy(r)
     changed.weights = dict(r.weights)
-    for module, (a, b) in condition_cases.adapter().items():
+    for module, (a, b) in condition_cases.adapter(matrices).items():
         name = f"model.diffusion_model.{module}.weight"
         whole = changed.weights[name].double() + strength * torch.from_numpy(b).double() @ (
             torch.from_numpy(a).double()
@@ -58,7 +60,7 @@ class Ledger:
     """What the pipeline asks for, of a tiny checkpoint and the adapter at this strength."""
 
     def __init__(self, r: Reference, strength: float) -> None:
-        self.r = _with_adapter(r, strength)
+        self.r = with_adapter(r, strength)
         self.video_encoder, self.video_decoder = r.encoder, r.decoder
 
     def transformer(self) -> X0Model:

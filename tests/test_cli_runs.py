@@ -119,12 +119,9 @@ def test_the_file_says_all_that_the_video_was_made_with(
     assert media.read_metadata("a.gif") == about
     own = {"prompt", "model", "generation", "variant", "device", "parts", "version", "date"}
     unused = {
-        "noise",
-        "audio_guidance",
-        "modality_guidance",
-        "refine_sigmas",
-        "generated_keyframes",
-    }  # of one's own, of sound, of a second stage, of LTX-2.5
+        "noise", "audio_guidance", "modality_guidance", "refine_sigmas", "generated_keyframes",
+        "temporal_upscalings",
+    }  # fmt: skip # of one's own, of sound, of a second stage, of LTX-2.5
     assert about.keys() == own | ltx2.Options.__annotations__.keys() - unused
     assert about["version"] == ltx2.__version__
 

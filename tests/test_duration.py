@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import make_tiny
 import numpy as np
 import pytest
+import test_parity_upsampler
 import tiny_gemma4
 from parity import golden
 from safetensors_file import read_safetensors, write_safetensors
@@ -114,6 +115,27 @@ def test_bounds(seconds: float, fps: float, frames: int, files: list[Path], tmp_
     with opened([*files, head]) as session:
         request = {**SMALL, "fps": fps, "width": 32, "height": 32}
         assert session.plan(text, **request)["frames"] == frames
+
+
+@pytest.mark.parametrize(
+    ("seconds", "fps", "doublings", "frames"),
+    [(1.0, 1.0, 0, 9), (20.0, 60.0, 2, 4097), (20.0, 60.0, 1, 2385)],
+)
+def test_bounds_where_frames_are_doubled(
+    seconds: float, fps: float, doublings: int, frames: int, files: list[Path], tmp_path: Path
+) -> None:
+    """No more than can be made of them, and a whole segment of its latents at least."""
+    text = ltx2.Features("a", None, golden("v25-clip")["features"])
+    upsamplers = [
+        test_parity_upsampler.written(kind, tmp_path / f"{kind}.safetensors", channels=8)
+        for kind in ("spatial", "temporal")
+    ]
+    head = telling(tmp_path / "head.safetensors", seconds, 0)
+    with opened([*files, head, *upsamplers]) as session:
+        request = {"width": 64, "height": 64, "fps": fps, "recipe": "dfr", "audio": False}
+        plan = session.plan(text, temporal_upscalings=doublings, **request)
+        assert plan["frames"] == frames
+        assert session.plan("a", temporal_upscalings=2, **request)["frames"] >= 33  # till it tells
 
 
 def test_features_tell_it_as_the_prompt_does(model: list[Path]) -> None:

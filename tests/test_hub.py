@@ -33,7 +33,7 @@ def run(*arguments: str) -> tuple[int, str, str]:
 def test_a_set_has_every_part_once_and_only_files_that_are_listed_once() -> None:
     rows = ltx2.capabilities()["parts"]
     needed = {p["id"] for p in rows if p["need"] in ("always", "optional")}
-    needed -= {"upsampler", "duration_head"}
+    needed -= {"upsampler", "temporal_upsampler", "duration_head"}
     whole = {"ltx-2.5": needed | {"duration_head"}, "gemma-3": {"text_encoder"}}
     table = json.loads(Path(hub.__file__).with_name("weights.json").read_text())
     for known in hub.model_sets():

@@ -272,6 +272,15 @@ def test_free_space_is_compared_with_what_a_video_may_take(
         ):
             media.check_output(tmp_path / name, **size)
         assert ("may need 0 MiB" in caplog.text) == warning, name
+    doubled = 64 * 64 * 33 * 3  # twice: of 9 frames 33
+    for free, error in ((doubled, False), (doubled - 1, True)):
+        monkeypatch.setattr(writer, "free_space", lambda _, free=free: free)
+        with pytest.raises(OSError, match="are free") if error else contextlib.nullcontext():
+            media.check_output(tmp_path / "a.npy", temporal_upscalings=2, **size)
+    caplog.clear()
+    for doublings, warns in ((0, False), (2, True)):  # of 24 frames a second 96
+        media.check_output(tmp_path / "a.gif", temporal_upscalings=doublings, fps=24, **size)
+        assert ("fps: 96 is more than players show of a .gif" in caplog.text) == warns
     media.check_output(tmp_path / "b.npy")  # what the model's own size is, only it knows
     assert "b.npy: may need 136 MiB" in caplog.text
     assert media._DEFAULTS.items() <= ltx2.capabilities()["defaults"].items()

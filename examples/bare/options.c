@@ -60,6 +60,7 @@ static const field video_fields[] = {
     {"rescale", KIND_LEVEL, offsetof(ltx2_video_params, rescale), 0},
     {"sampler", KIND_TEXT, offsetof(ltx2_video_params, sampler), 0},
     {"refine_sigmas", KIND_TEXT, offsetof(ltx2_video_params, refine_sigmas), 0},
+    {"temporal_upscalings", KIND_INTEGER, offsetof(ltx2_video_params, temporal_upscalings), 0},
     {"generated_keyframes", KIND_TEXT, offsetof(ltx2_video_params, generated_keyframes), 0},
     {"recipe", KIND_TEXT, offsetof(ltx2_video_params, recipe), 0},
     {"audio", KIND_SWITCH, offsetof(ltx2_video_params, audio), 0},

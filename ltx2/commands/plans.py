@@ -18,8 +18,10 @@ def lines(plan: dict[str, Any]) -> Iterator[str]:
     """All that `Session.plan` gave, for people."""
     steps = f"{plan['steps']} steps" if plan["steps"] > 1 else "1 step"
     passes = f" of {plan['passes']} passes" if plan["passes"] > 1 else ""
+    recipe = "" if plan["recipe"] == "one-stage" else f", recipe {plan['recipe']}"
     assumed = " assumed, as the prompt will tell" if plan.get("frames_assumed") else ""
-    yield f"{plan['width']}x{plan['height']}, {plan['frames']} frames{assumed}, {steps}{passes}"
+    what = f"{plan['width']}x{plan['height']}, {plan['frames']} frames{assumed}"
+    yield f"{what}{recipe}, {steps}{passes}"
     for stage in plan["stages"]:
         own, mapped = stage["copied"] + stage["activations"], stage["mapped"]
         yield f"{stage['stage']:>7}: {clock(stage['seconds'])}, {_memory(own, mapped)}"

@@ -181,7 +181,9 @@ class Maker(threading.Thread):
         return self._session.i2v(entry.asked.prompt, picture, **wanted)
 
     def _preview(self, entry: Entry) -> Any:
-        rate = entry.plan["fps"] * (entry.plan["frames"] > 1) / 8 or 1  # of latent frames
+        twice = 2 ** max(entry.asked.options.get("temporal_upscalings") or 0, 0)  # only at the end
+        fps = entry.plan["fps"] / twice
+        rate = fps * (entry.plan["frames"] > 1) / 8 or 1  # of latent frames
         write = media.preview_writer(self._folder.preview(entry.id), rate)
 
         def preview(pictures: Any) -> None:

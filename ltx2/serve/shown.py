@@ -23,14 +23,15 @@ _SIZE = ("width", "height", "frames", "fps")
 
 def shown(entry: Entry, folder: Folder, running: Running | None, model: str) -> dict[str, Any]:
     asked: Asked | None = entry.asked
-    about: dict[str, Any] = {**entry.plan, **entry.asked.options}
+    about: dict[str, Any] = {**entry.asked.options, **entry.plan}  # which has what becomes of them
     if entry.plan.get("frames_assumed"):  # the duration head will tell
         about["frames"] = None
     if entry.status == DONE:  # its file has the last word
         about, asked = {}, None
         with suppress(InvalidArgumentError):
             about, asked = folder.about(entry.file)
-    width, height, frames, fps = (_number(about.get(name)) for name in _SIZE)
+    made = {name: about.get(f"made_{name}", about.get(name)) for name in _SIZE}
+    width, height, frames, fps = map(_number, made.values())
     return {
         "id": entry.id,
         "object": "video",

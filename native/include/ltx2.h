@@ -108,11 +108,10 @@ typedef struct ltx2_session_params {
                                           this process may use */
     bool keep_loaded;                  /* keep every component in memory between calls: faster, and
                                           much larger; default: each leaves after its stage */
-    bool low_memory;                   /* weights are read ahead and given back layer by layer, for
-                                          2 GiB in all, the system's cache of model files counted, as
-                                          far as the video's size lets it; default: where the machine
-                                          or the container has less than a run wants, up to what it
-                                          has */
+    bool low_memory;                   /* weights are read ahead and given back layer by layer, for 2 GiB
+                                          in all, the system's cache of model files counted, as far as the
+                                          video's size lets it; default: where the machine or the
+                                          container has less than a run wants, up to what it has */
     const ltx2_lora * loras;           /* adapters that change the model's matrices; default: none */
     size_t lora_count;
 } ltx2_session_params;
@@ -267,6 +266,7 @@ typedef struct ltx2_video_params {
                                           before, as "0.85, 0.725, 0.4219"; default: the recipe's own */
     const char * generated_keyframes;  /* frames that LTX-2.5 makes beside the video, for finer motion:
                                           how many, or which, as "24, 48" or "24,"; default: none */
+    int32_t temporal_upscalings;       /* how often "dfr" doubles frames and rate, 0..2; default: 0 */
 } ltx2_video_params;
 
 typedef struct ltx2_frames_params {    /* frames to encode */
@@ -341,12 +341,13 @@ LTX2_API ltx2_status ltx2_session_enhance(ltx2_session * session, const ltx2_enh
 LTX2_API ltx2_status ltx2_session_generate(ltx2_session * session, const ltx2_video_params * params,
                                            ltx2_video ** out);
 /* What generate would take with these, as JSON, before a weight is read: "width", "height",
-   "frames" ("frames_assumed": a duration head will tell), "fps", "steps", "passes" of each; "stages"
-   with "stage", "seconds", and in bytes "mapped" and "copied" (weights) and "activations"; "seconds"
-   in all; "memory" with "own" (the most at once without mapped weights, whose pages the system takes
-   back when it needs them) and "with_mapped"; "available" and "fits", else "nearest"; "speeds" of
-   this machine, measured in a second or two unless `speeds` brings those of an earlier plan; "busy":
-   others had the processor, so seconds are too many. Released by ltx2_text_free. Errors: generate's. */
+   "frames" ("frames_assumed": a duration head will tell), "fps", "recipe", "steps", "passes" of each;
+   "stages" with "stage", "seconds", and in bytes "mapped" and "copied" (weights) and "activations";
+   "seconds" in all; "memory" with "own" (the most at once without mapped weights, whose pages the
+   system takes back when it needs them) and "with_mapped"; "available" and "fits", else "nearest";
+   "speeds" of this machine, measured in a second or two unless `speeds` brings those of an earlier
+   plan; "busy": others had the processor, so seconds are too many. Released by ltx2_text_free.
+   Errors: generate's. */
 LTX2_API ltx2_status ltx2_session_plan(ltx2_session * session, const ltx2_video_params * params,
                                        const char * speeds, char ** out);
 LTX2_API ltx2_status ltx2_session_decode(ltx2_session * session, const ltx2_decode_params * params,
@@ -360,10 +361,9 @@ typedef struct ltx2_conversion_params {
     const char * type;                 /* of large matrices, by name; default: q8_0 */
     const char * variant;              /* whose sampling to state where no file does; default: what
                                           the file's name says */
-    const char * const * tensor_type;  /* "PATTERN=TYPE": of the matrices whose names in the new
-                                          file have the pattern, where # stands for a number and *
-                                          for anything; the first that fits counts; default: the
-                                          rules of docs/gguf.md */
+    const char * const * tensor_type;  /* "PATTERN=TYPE": of the matrices whose names in the new file have
+                                          the pattern, where # stands for a number and * for anything; the
+                                          first that fits counts; default: the rules of docs/gguf.md */
     size_t tensor_type_count;
     int32_t audio;                     /* the sound's tensors too; negative leaves them out; default:
                                           kept, where there are some */

@@ -149,11 +149,26 @@ Grid grid_of(const ltx2_reference & reference, const Grid & video, int frames,
             std::max(1, video.width / factor)};
 }
 
-std::vector<Grid> Conditions::appended(const Grid & video, size_t slots, bool first_stage) const {
+std::vector<ltx2_image> Conditions::images_in(const Stage & stage) const {
+    std::vector<ltx2_image> there;
+    for (ltx2_image image : images) {
+        image.frame = (image.frame << stage.doubled) - stage.part.first * scale.time;
+        if (image.frame >= 0 && image.frame <= (stage.grid.frames - 1) * scale.time)
+            there.push_back(image);
+    }
+    return there;
+}
+
+std::vector<Grid> Conditions::appended(const Stage & stage, bool first_stage) const {
+    const Grid & video = stage.grid;
+    const std::vector<ltx2_image> there = images_in(stage);
     const auto images_after = std::count_if(
-        images.begin(), images.end(), [&](const ltx2_image & image) { return is_appended(image); });
-    std::vector<Grid> grids(static_cast<size_t>(images_after) + slots,
+        there.begin(), there.end(), [&](const ltx2_image & image) { return is_appended(image); });
+    std::vector<Grid> grids(static_cast<size_t>(images_after) + stage.part.anchors.size() +
+                                stage.slots.size(),
                             {1, video.height, video.width});
+    if (stage.downscale)
+        grids.push_back(stage.before);
     const int frames = (video.frames - 1) * scale.time + 1;
     for (const ltx2_reference & reference : references)
         if (first_stage)

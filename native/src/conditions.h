@@ -4,7 +4,7 @@
 
 #include "audio/sound.h"
 #include "ltx2.h"
-#include "sampling/latents.h"
+#include "sampling/denoise.h"
 #include "sampling/positions.h"
 
 #include <vector>
@@ -26,9 +26,12 @@ struct Conditions {
     // For a video of so many frames. INVALID_ARGUMENT naming the field.
     Conditions(const ltx2_video_params & params, int frames, const Scale & scale);
 
-    // What the video's tokens are followed by, in this order: images, then so many slots (of
-    // Stage), then references, which the first stage alone has.
-    std::vector<Grid> appended(const Grid & video, size_t slots, bool first_stage) const;
+    // Those that lie in what a stage makes, at its frames.
+    std::vector<ltx2_image> images_in(const Stage & stage) const;
+    // What the tokens of that are followed by, in this order: images, keyframes that are there
+    // already, those that the stage makes, the stage before where it is a reference, then
+    // references that are given, which the first stage alone has.
+    std::vector<Grid> appended(const Stage & stage, bool first_stage) const;
     bool is_appended(const ltx2_image & image) const { return keyframes || image.frame > 0; }
     // Frames of the source that are used: 8k + 1, and no more than the video has from `begin` on.
     int source_frames(int frames) const;

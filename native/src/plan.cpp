@@ -33,8 +33,9 @@ Json plan_json(const Plan & plan, const Request & want, const VideoSize * neares
     Json out = Json::Object{
         {"width", want.width},
         {"height", want.height},
-        {"frames", want.frames},
-        {"fps", double{want.fps}},
+        {"frames", ((want.frames - 1) << want.doublings) + 1},
+        {"fps", double{want.result_fps()}},
+        {"recipe", want.recipe},
         {"steps", want.stages.front().sigmas.size() - 1},
         {"audio", want.audio},
         {"passes", 1 + first.uses_negative() + first.uses_stg() + first.uses_isolated()},

@@ -18,7 +18,6 @@ namespace ltx2 {
 // The bounds of what may be asked for; config's `sampling` has the same.
 static constexpr int largest_side = 8192; // positions range over 2048 pixels
 static constexpr int most_latent_frames = 513;
-static constexpr float most_guidance = 100;
 static constexpr float least_fps = 1, most_fps = 240;
 
 static void check_side(const char * name, int value, int step) {
@@ -50,10 +49,6 @@ static Grid grid_of(int width, int height, int frames, float fps, const Scale & 
     }
     checked_fps(fps);
     return {(frames - 1) / step + 1, height / scale.space, width / scale.space};
-}
-
-static Grid divided(const Grid & grid, int divisor) {
-    return {grid.frames, grid.height / divisor, grid.width / divisor};
 }
 
 // ---- the model's own
@@ -160,97 +155,12 @@ static bool leaves_length(const ltx2_video_params & p, const Defaults & d) {
            !p.sound;
 }
 
-// One rule for the three: zero is the model's own, negative is off.
-static float strength(const char * name, float wanted, float otherwise, float off) {
-    if (!std::isfinite(wanted) || wanted > most_guidance)
-        fail(LTX2_STATUS_INVALID_ARGUMENT, "%s: %g is not a number up to %g", name, wanted,
-             most_guidance);
-    return wanted == 0 ? otherwise : wanted < 0 ? off : wanted;
+static const Recipe & recipe_of(const ltx2_video_params & p) {
+    return p.recipe ? find_recipe(p.recipe) : recipes().front();
 }
 
-static Stage first_stage(const ltx2_video_params & p, const Defaults & d, const std::string & name,
-                         const RecipeStage & r, const Grid & grid, bool audio) {
-    Stage stage;
-    stage.grid = grid;
-    stage.distilled = r.distilled;
-    const int only = find_schedule(name).steps; // that this schedule has
-    const std::string & own_sampler = name == "distilled" ? d.distilled_sampler : d.sampler;
-    stage.sampler = &find_sampler(p.sampler   ? p.sampler
-                                  : r.sampler ? r.sampler
-                                              : own_sampler.c_str());
-    // Such a schedule is a distilled model's: for another than the file says, it brings its recipe.
-    const bool distilled = only && name != d.schedule;
-    const bool guided = r.guided && !distilled;
-    Guidance own = guided ? d.guidance : Guidance{1, 0, 0, d.guidance.stg_blocks, 1};
-    own.rescale = r.rescale < 0 ? own.rescale : r.rescale;
-    own.stg = r.stg < 0 ? own.stg : r.stg;
-    const int steps = p.steps ? p.steps : r.steps ? r.steps : distilled ? only : d.steps;
-    stage.sigmas = r.by_tokens ? sigmas(name, steps, grid.cells()) : sigmas(name, steps);
-    stage.guidance = {strength("guidance", p.guidance, own.scale, 1),
-                      strength("stg", p.stg, own.stg, 0),
-                      strength("rescale", p.rescale, own.rescale, 0), own.stg_blocks,
-                      strength("modality_guidance", p.modality_guidance, own.modality, 1)};
-    Guidance & sound = stage.audio_guidance = stage.guidance;
-    sound.scale = strength("audio_guidance", p.audio_guidance, guided ? d.audio_guidance : 1, 1);
-    // The recipe's own, stated, is still the recipe's: callers state what `settings` says.
-    if (sound.rescale == own.rescale && r.audio_rescale >= 0)
-        sound.rescale = r.audio_rescale;
-    if (!audio) {
-        stage.guidance.modality = 1;
-        stage.audio_guidance = {1, 0, 0, {}, 1};
-    }
-    return stage;
-}
-
-// Numbers as they are written, with commas; `refuse` is told what is wrong, and throws.
-template <class Refuse>
-static std::vector<float> numbers_of(const std::string & text, const Refuse & refuse) {
-    std::vector<float> numbers;
-    try {
-        for (const Json & number : Json::parse("[" + text + "]", "").array(""))
-            numbers.push_back(static_cast<float>(number.number("")));
-    } catch (const Error & e) {
-        if (e.status() != LTX2_STATUS_MODEL)
-            throw;
-        refuse("is no list of numbers");
-    }
-    return numbers;
-}
-
-// How many, evenly spread, or which: with a comma. Of a length that is open, a number of them is
-// not spread yet. INVALID_ARGUMENT.
-static std::vector<int> slots_of(const std::string & text, int frames, bool is_open) {
-    const auto refuse = [&](const char * why) {
-        fail(LTX2_STATUS_INVALID_ARGUMENT,
-             "generated_keyframes: %s %s; give up to %d, or rising frames in 0..%d, as \"24, 48\"",
-             shown(text).c_str(), why, std::max(frames - 2, 0), frames - 1);
-    };
-    const int most = 1 << 20;
-    const bool counts = text.find(',') == std::string::npos;
-    const size_t end = text.find_last_not_of(' ');
-    const bool one = end != std::string::npos && text[end] == ',';
-    std::vector<int> slots;
-    for (float number : numbers_of(one ? text.substr(0, end) : text, refuse)) {
-        if (!(number >= 0) || number != std::floor(number))
-            refuse(counts ? "is no number of them" : "has one that is no frame of the video");
-        if (number >= static_cast<float>(counts && is_open ? most : frames))
-            refuse(counts ? "is too many" : "has one that is no frame of the video");
-        if (!slots.empty() && number <= static_cast<float>(slots.back()))
-            refuse("does not rise");
-        slots.push_back(static_cast<int>(number));
-    }
-    if (slots.empty())
-        refuse("is none");
-    if (!counts)
-        return slots;
-    if (is_open)
-        return {};
-    if (slots[0] > frames - 2)
-        refuse("is too many");
-    return spread_frames(slots[0], frames);
-}
-
-// Of a length that is open: those that last the least, or have all images and keyframes.
+// Of a length that is open: those that last the least, have all images and keyframes, and are
+// enough.
 static int least_frames(const ltx2_video_params & p, float fps, const Scale & scale) {
     const int most = most_frames(scale);
     const size_t images = p.image_count > static_cast<size_t>(most) ? 0 : p.image_count;
@@ -263,55 +173,8 @@ static int least_frames(const ltx2_video_params & p, float fps, const Scale & sc
         if (const auto slots = slots_of(p.generated_keyframes, most, true); !slots.empty())
             last = std::max(last, slots.back());
     const int whole = (last + scale.time - 1) / scale.time * scale.time + 1;
-    return std::max(whole, frames_lasting(0, checked_fps(fps), scale.time));
-}
-
-// Noise levels as they are written: numbers from at most 1 down to above 0, then 0, which may be
-// left out. INVALID_ARGUMENT.
-static std::vector<float> sigmas_of(const char * text) {
-    const auto refuse = [&](const char * why) {
-        fail(LTX2_STATUS_INVALID_ARGUMENT,
-             "refine_sigmas: %s %s; give falling numbers, as 0.85, 0.725, 0.4219",
-             shown(text).c_str(), why);
-    };
-    std::vector<float> levels = numbers_of(text, refuse);
-    for (size_t i = 0; i < levels.size(); ++i)
-        if (!(levels[i] >= 0 && levels[i] <= 1) || (i && !(levels[i] < levels[i - 1])))
-            refuse("does not fall from at most 1 to 0");
-    if (levels.size() > 1000)
-        refuse("is longer than 1000");
-    if (levels.empty() || levels.front() == 0)
-        refuse("has no noise level");
-    if (levels.back() != 0)
-        levels.push_back(0);
-    return levels;
-}
-
-// A further stage is as the recipe has it, but for the noise levels that a caller gives.
-static Stage later_stage(const RecipeStage & r, const char * given, const Grid & grid) {
-    Stage stage;
-    const Schedule & schedule = find_schedule(r.schedule);
-    stage.sampler = &find_sampler(r.sampler);
-    stage.sigmas = given ? sigmas_of(given) : sigmas(schedule.name, schedule.steps);
-    stage.guidance = {1, 0, 0, {}, 1};
-    stage.noise = given ? stage.sigmas.front() : r.noise;
-    stage.grid = grid;
-    stage.distilled = r.distilled;
-    return stage;
-}
-
-static std::vector<Stage> stages_of(const ltx2_video_params & p, const Defaults & d,
-                                    const std::string & schedule, const Recipe & recipe,
-                                    const Grid & grid, bool audio) {
-    std::vector<Stage> stages = {first_stage(p, d, schedule, recipe.stages[0],
-                                             divided(grid, recipe.stages[0].divisor), audio)};
-    if (p.refine_sigmas && recipe.stages.size() == 1)
-        fail(LTX2_STATUS_INVALID_ARGUMENT,
-             "refine_sigmas: the recipe %s has no stage after the first", recipe.name);
-    for (size_t i = 1; i < recipe.stages.size(); ++i)
-        stages.push_back(later_stage(recipe.stages[i], p.refine_sigmas,
-                                     divided(grid, recipe.stages[i].divisor)));
-    return stages;
+    const int enough = recipe_of(p).segmented ? scale.time + 1 : 1;
+    return std::max({enough, whole, frames_lasting(0, checked_fps(fps), scale.time)});
 }
 
 Request Request::resized(const VideoSize & size, const Scale & scale) const {
@@ -321,12 +184,9 @@ Request Request::resized(const VideoSize & size, const Scale & scale) const {
     if (other.conditions.begin + scale.time >= size.frames)
         other.conditions = {};
     other.grid = grid_of(size.width, size.height, size.frames, fps, scale);
-    const Recipe & all = find_recipe(recipe);
-    for (size_t i = 0; i < other.stages.size(); ++i) {
-        std::vector<int> & slots = other.stages[i].slots;
-        slots.erase(std::lower_bound(slots.begin(), slots.end(), size.frames), slots.end());
-        other.stages[i].grid = divided(other.grid, all.stages[i].divisor);
-    }
+    std::vector<int> & slots = other.kinds_.front().slots;
+    slots.erase(std::lower_bound(slots.begin(), slots.end(), size.frames), slots.end());
+    other.lay_out(scale);
     return other;
 }
 
@@ -366,8 +226,17 @@ static std::string schedule_for(const ltx2_video_params & p, const Defaults & d,
 }
 
 // That what is given fits what is asked for.
-static void check_conditions(const Request & want, bool may_sound) {
+static void check_conditions(const Request & want, bool may_sound, const Scale & scale) {
     const Conditions & c = want.conditions;
+    const Recipe & recipe = find_recipe(want.recipe);
+    const char * given = c.source ? "source" : c.sound ? "sound" : "references";
+    if (recipe.segmented && (c.source || c.sound || !c.references.empty()))
+        fail(LTX2_STATUS_INVALID_ARGUMENT, "%s: the recipe %s takes images alone", given,
+             recipe.name);
+    if (recipe.segmented && want.frames <= scale.time)
+        fail(LTX2_STATUS_INVALID_ARGUMENT,
+             "frames: %d is too few for the recipe %s, which needs %d", want.frames, recipe.name,
+             scale.time + 1);
     if (c.sound && !want.audio)
         fail(may_sound ? LTX2_STATUS_MODEL : LTX2_STATUS_INVALID_ARGUMENT,
              "sound: one is given, and %s", may_sound ? "the model makes none" : "audio is off");
@@ -387,7 +256,7 @@ Request::Request(const ltx2_video_params & p, const Defaults & d, const Scale & 
              : length_is_open ? least_frames(p, p.fps != 0 ? p.fps : d.fps, scale)
                               : d.frames),
       fps(p.fps != 0 ? p.fps : d.fps), grid(grid_of(width, height, frames, fps, scale)),
-      audio(makes_sound && p.audio >= 0), recipe(p.recipe ? p.recipe : recipes().front().name),
+      audio(makes_sound && p.audio >= 0), recipe(recipe_of(p).name),
       schedule(schedule_for(p, d, find_recipe(recipe))), seed(p.seed), noise(p.noise),
       noise_count(p.noise_count), features(p.features), resume(p.resume), state(p.state),
       user_data(p.user_data) {
@@ -395,18 +264,20 @@ Request::Request(const ltx2_video_params & p, const Defaults & d, const Scale & 
         check_side("width", width, scale.space * stage.divisor);
         check_side("height", height, scale.space * stage.divisor);
     }
-    stages = stages_of(p, d, schedule, find_recipe(recipe), grid, audio);
+    doublings = doublings_of(p);
+    check_doubled(scale);
+    choose_stages(p, d);
+    lay_out(scale);
     if (!features)
         need(p.prompt, "prompt");
     if (!features && std::all_of(prompt.begin(), prompt.end(), is_space))
         fail(LTX2_STATUS_INVALID_ARGUMENT, "prompt: empty; say what the video shows");
     conditions = Conditions(p, frames, scale);
-    check_conditions(*this, p.audio >= 0);
-    for (Stage & stage : stages)
-        if (only_sound_is_given())
-            stage.audio_guidance = {1, 0, 0, {}, 1};
-    if (p.generated_keyframes)
-        stages.front().slots = slots_of(p.generated_keyframes, frames, length_is_open);
+    check_conditions(*this, p.audio >= 0, scale);
+    for (std::vector<Stage> * all : {&stages, &kinds_})
+        for (Stage & stage : *all)
+            if (only_sound_is_given())
+                stage.audio_guidance = {1, 0, 0, {}, 1};
     if (noise_count)
         need(noise, "noise");
     if (features) {
@@ -417,6 +288,18 @@ Request::Request(const ltx2_video_params & p, const Defaults & d, const Scale & 
         need(resume, "resume");
         skip_steps(stages, *resume);
     }
+}
+
+void Request::check_doubled(const Scale & scale) const {
+    const int made = ((frames - 1) << doublings) + 1, most = most_frames(scale);
+    if (made > most)
+        fail(LTX2_STATUS_INVALID_ARGUMENT,
+             "temporal_upscalings: %d makes %d frames of %d, and %d are the most", doublings, made,
+             frames, most);
+    if (result_fps() > most_fps)
+        fail(LTX2_STATUS_INVALID_ARGUMENT,
+             "temporal_upscalings: %d makes %g frames a second of fps %g, and %g are the most",
+             doublings, result_fps(), fps, most_fps);
 }
 
 void Request::check_references(const Scale & scale) const {
@@ -432,15 +315,21 @@ void Request::check_references(const Scale & scale) const {
     }
 }
 
+Grid Request::largest() const {
+    Grid most = grid;
+    for (const Stage & stage : stages) {
+        Grid all = stage.grid;
+        all.frames += static_cast<int>(stage.slots.size() + stage.part.anchors.size());
+        if (stage.downscale)
+            all.frames += static_cast<int>(stage.before.cells() / stage.grid.frame_cells()) + 1;
+        most = all.cells() > most.cells() ? all : most;
+    }
+    return most;
+}
+
 bool Request::uses_negative() const {
     return std::any_of(stages.begin(), stages.end(),
                        [](const Stage & stage) { return stage.uses_negative(); });
-}
-
-int64_t Request::sound_tokens() const {
-    const double latents_per_second = 25;
-    const int64_t tokens = std::llrint(latents_per_second * frames / double{fps}); // halves to even
-    return audio ? std::max<int64_t>(1, tokens) : 0;
 }
 
 // As it is written, not with the digits that a double adds: 0.7.
@@ -474,18 +363,20 @@ Json Request::settings() const {
     };
     if (predicted_seconds > 0)
         settings.set("predicted_seconds", short_number(static_cast<float>(predicted_seconds)));
-    if (stages.size() > 1) { // those after the first are alike
+    if (stages.size() > 1) {
         Json::Array levels;
-        for (float sigma : stages.back().sigmas)
+        for (float sigma : stages[1].sigmas)
             if (sigma > 0)
                 levels.push_back(short_number(sigma));
         const std::string list = Json(levels).dump();
         settings.set("refine_sigmas", list.substr(1, list.size() - 2));
     }
+    if (doublings)
+        settings.set("temporal_upscalings", doublings);
     std::string slots;
-    for (int frame : stage.slots)
+    for (int frame : kinds_.front().slots)
         slots += words(slots.empty() ? "%d," : " %d,", frame);
-    if (stage.slots.size() > 1)
+    if (kinds_.front().slots.size() > 1)
         slots.pop_back(); // with its comma a single one is no number of them
     if (!slots.empty())
         settings.set("generated_keyframes", slots);

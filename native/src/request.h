@@ -39,6 +39,11 @@ std::string variant_of(const Part & dit);
 std::string stated_variant(const Part & part);
 float checked_fps(float fps); // INVALID_ARGUMENT
 int most_frames(const Scale & scale);
+// Frames that are made beside a video: so many, evenly spread, or those listed. Of a length that is
+// open, a number of them is not spread yet. INVALID_ARGUMENT.
+std::vector<int> slots_of(const std::string & text, int frames, bool is_open);
+
+constexpr float most_guidance = 100;
 
 struct VideoSize {
     int frames = 0, height = 0, width = 0; // pixels
@@ -56,7 +61,8 @@ struct Request {
     bool audio = false; // sound too
     std::string recipe;
     std::string schedule;      // of the first stage
-    std::vector<Stage> stages; // in the order they run; before each further one it is enlarged
+    std::vector<Stage> stages; // in the order they run
+    int doublings = 0;         // of frames and rate, after what is asked for is made
     uint64_t seed = 0;
     const float * noise = nullptr; // the caller's, in planes; null: from the seed
     size_t noise_count = 0;
@@ -76,10 +82,27 @@ struct Request {
     bool uses_negative() const; // in any stage
     // Then nothing guides the sound, as in the official pipeline from sound to video.
     bool only_sound_is_given() const { return conditions.sound && !conditions.source; }
-    int64_t sound_tokens() const; // 25 a second, of the frames' time; 0 without sound
+    float result_fps() const { return fps * static_cast<float>(1 << doublings); }
+    Grid largest() const; // of what a stage makes, with the keyframes beside it
+    Grid result() const { // of the latents that are decoded
+        return {((grid.frames - 1) << doublings) + 1, grid.height, grid.width};
+    }
     // That their factors divide the first stage. INVALID_ARGUMENT.
     void check_references(const Scale & scale) const;
+    // How many times smaller the video of the stage before is where a stage may refer to it, else
+    // 0; `refer` makes it do so.
+    int reference_ratio() const;
+    void refer();
     Json settings() const; // as ltx2_session_settings has the options
+
+private:
+    int doublings_of(const ltx2_video_params & params) const;
+    void check_doubled(const Scale & scale) const; // that it can be made. INVALID_ARGUMENT
+    void choose_stages(const ltx2_video_params & params, const Defaults & defaults);
+    void lay_out(const Scale & scale); // the stages, of those chosen
+
+    std::vector<Stage> kinds_; // one of each that the recipe has
+    bool refers_ = false;
 };
 
 } // namespace ltx2

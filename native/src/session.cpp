@@ -214,6 +214,21 @@ void Session::fill_in(std::vector<ltx2_reference> & references) const {
     }
 }
 
+// A stage may refer to the one before it by a LoRA that was trained with videos so much smaller.
+void Session::refer(Request & want) const {
+    const int ratio = want.reference_ratio();
+    for (const Adapter & adapter : model_.adapters()) {
+        if (!ratio || !adapter.downscale)
+            continue;
+        if (adapter.downscale != ratio)
+            fail(LTX2_STATUS_INVALID_ARGUMENT,
+                 "loras: %s was trained with a downscale factor of %d, and the recipe %s refers to "
+                 "a video that is %d times smaller; leave it out",
+                 adapter.path.c_str(), adapter.downscale, want.recipe.c_str(), ratio);
+        want.refer();
+    }
+}
+
 // A later stage is a few steps without guidance, which a dev model, whose schedule is ltx2,
 // makes blurred alone.
 void Session::check_distilled(const Request & want) const {
@@ -225,6 +240,19 @@ void Session::check_distilled(const Request & want) const {
             "recipe: %s ends as a distilled model does, and this is a dev model; give the LoRA "
             "that makes it one, as %s, or take the distilled model",
             want.recipe.c_str(), model_.generation().lora);
+}
+
+// That the upsampler makes the second stage's size of the first's.
+void Session::check_enlarged(const Request & want) {
+    const Grid &first = want.stages[0].grid, &second = want.stages[1].grid;
+    const Grid made = Upsampler(model_, device_).enlarged(first);
+    if (made.frames != second.frames || made.height != second.height || made.width != second.width)
+        fail(LTX2_STATUS_MODEL,
+             "%s: enlarges %d frames of %d x %d latents to %d of %d x %d, and the recipe %s wants "
+             "%d of %d x %d; give the upsampler of twice the rows and columns",
+             model_.need(Upsampler::part).file->path.c_str(), first.frames, first.width,
+             first.height, made.frames, made.width, made.height, want.recipe.c_str(), second.frames,
+             second.width, second.height);
 }
 
 double Session::predicted_seconds(const Request & want, const Progress & progress) {
@@ -244,20 +272,24 @@ Request Session::request(const ltx2_video_params & params, const Progress & prog
     Request want(params, defaults_, decoder_.scale, makes_sound_);
     fill_in(want.conditions.references);
     want.check_references(decoder_.scale);
+    refer(want);
     if (want.conditions.sound)
         sound_of(want); // is finite
     if (!want.stages.front().slots.empty() && !makes_slots_)
         fail(LTX2_STATUS_MODEL,
-             "generated_keyframes: %s makes none; the transformer of LTX-2.5, which has "
+             "%s: %s makes no keyframes; the transformer of LTX-2.5, which has "
              "keyframes_abs_pos_embedding, does",
+             params.generated_keyframes ? "generated_keyframes" : "recipe",
              model_.generation().name);
-    decoder_.check(want.grid);
-    check_pixels(want.grid);
-    choose_residency(want.grid);
+    decoder_.check(want.result());
+    check_pixels(want.result());
+    choose_residency(want.largest());
     if (!want.features)
         model_.need_all();
     if (want.stages.size() > 1) {
-        model_.need(Upsampler::part);
+        check_enlarged(want);
+        if (want.doublings)
+            model_.need(Upsampler::temporal_part);
         check_distilled(want);
     }
     if (!want.length_is_open || !want.features)
@@ -265,7 +297,8 @@ Request Session::request(const ltx2_video_params & params, const Progress & prog
     const double seconds = predicted_seconds(want, progress);
     ltx2_video_params known = params;
     known.frames = frames_lasting(seconds, want.fps, decoder_.scale.time);
-    known.frames = std::max(want.frames, std::min(known.frames, most_frames(decoder_.scale)));
+    const int most = ((most_frames(decoder_.scale) - 1) >> want.doublings) + 1;
+    known.frames = std::max(want.frames, std::min(known.frames, most));
     Request told = request(known, progress);
     told.predicted_seconds = seconds;
     return told;
@@ -288,7 +321,7 @@ std::unique_ptr<Video> Session::make(const ltx2_video_params & params) {
         texts = encode(want, progress);
     }
     const Sampled made = sample(want, texts, progress);
-    std::unique_ptr<Video> video = video_of(made.video, want.fps);
+    std::unique_ptr<Video> video = video_of(made.video, want.result_fps());
     if (!ask("latents", params.latents, video->shape, params.user_data))
         fail(LTX2_STATUS_CANCELLED, "latents: cancelled before they are decoded");
     decode(made.video, want.seed, *video, progress);
@@ -296,6 +329,11 @@ std::unique_ptr<Video> Session::make(const ltx2_video_params & params) {
         take(sound_of(want), *video);
     else if (want.audio)
         decode_sound(made.audio, *video, progress);
+    if (want.audio && !want.stages.back().keeps_sound) // of a video that was longer
+        video->audio_samples =
+            std::min(video->audio_samples,
+                     static_cast<int64_t>(
+                         std::llrint(video->frames / double{video->fps} * video->sample_rate)));
     if (trace)
         trace->end();
     return video;
@@ -318,7 +356,10 @@ std::unique_ptr<Video> Session::decode(const ltx2_decode_params & params) {
     const Progress progress(params.progress, params.user_data, &closed_);
     return while_unchanged(model_, [&] {
         if (params.upscale) {
-            latents = enlarge(latents, progress);
+            const bool in_time =
+                model_.find(Upsampler::temporal_part) && !model_.find(Upsampler::part);
+            latents =
+                enlarge(latents, in_time ? Upsampler::temporal_part : Upsampler::part, progress);
             check_pixels(latents.grid);
             if (latents.grid.frames > given.frames) // twice as many, in the same time
                 fps *= 2;

@@ -17,6 +17,7 @@
 
 #include <atomic>
 #include <functional>
+#include <map>
 #include <optional>
 #include <tuple>
 #include <type_traits>
@@ -39,12 +40,22 @@ struct Features : ltx2_features {
     Features(const Features &) = delete;
 };
 
-// What a run makes: what is decoded.
+// Latents of single frames of a video, by the frame.
+using Keyframes = std::map<int, std::vector<float>>;
+
+// What a run makes: what is decoded, and while it is made what that is made of.
 struct Sampled {
     Latents video;
-    Latents slots;               // of the last stage: a frame for each
+    Latents smaller;             // what it was before it was enlarged, as a reference
+    Latents canvas;              // what tiles are parts of; the video is then those that are made
+    Keyframes keyframes;         // made besides
     Latents audio;               // none without sound
     bool sound_is_given = false; // all of it
+
+    size_t bytes() const;
+    void begin_tiles();
+    void take(const Conditions & given, const Stage & stage, int channels,
+              const std::vector<float> & latents);
 };
 
 // The given sound where it lies in the video, no longer than that. INVALID_ARGUMENT.
@@ -89,7 +100,7 @@ private:
     TextEncoder & writer(const Progress & progress);
     void check_writing(size_t prompt, int64_t room);
     Tally counted(const std::function<void(const Progress & progress)> & run);
-    void check_upsampler();
+    void check_upsampler(const char * part);
     void check_duration_head();
     std::unique_ptr<Video> make(const ltx2_video_params & params);
     std::vector<TextFeatures> encode(const Request & want, const Progress & progress);
@@ -99,12 +110,15 @@ private:
     Request request(const ltx2_video_params & params, const Progress & progress);
     double predicted_seconds(const Request & want, const Progress & progress);
     void fill_in(std::vector<ltx2_reference> & references) const;
+    void refer(Request & want) const;
     void check_distilled(const Request & want) const;
-    // `before`, `slots`: the latents that the stage begins with, or none.
-    Stream start(const Request & want, size_t stage, const Latents & before, const Latents & slots,
+    void check_enlarged(const Request & want);
+    // `made`: before the stage.
+    Stream start(const Request & want, size_t index, const Sampled & made,
                  const Progress & progress);
     // `given`: of the sound that there is, or none.
-    Stream start_sound(const Request & want, const Latents & before, const Latents & given) const;
+    Stream start_sound(const Request & want, size_t index, const Latents & before,
+                       const Latents & given) const;
     Latents encode_sound(const Request & want, const Progress & progress);
     Latents encode(const ltx2_clip & clip, const std::vector<int> & frames, const Grid & grid,
                    const std::string & where, const Progress & progress);
@@ -118,8 +132,9 @@ private:
     // Whether it computes the sound in earnest, or counts that too.
     bool counts_sound() { return !device_.tally() || &processor() == &device_; }
     void denoise(const Request & want, size_t index, const std::vector<TextFeatures> & texts,
-                 State & state, const Progress & progress);
-    Latents enlarge(const Latents & latents, const Progress & progress);
+                 Sampled & made, State & state, const Progress & progress);
+    Latents enlarge(const Latents & latents, const char * part, const Progress & progress);
+    void prepare(const Request & want, size_t index, Sampled & made, const Progress & progress);
     // `seed`: of the noise that a decoder makes frames of, where it does.
     void decode(const Latents & latents, uint64_t seed, Video & video, const Progress & progress);
     // Where the video is decoded: attention over windows is the processor's.
@@ -177,8 +192,8 @@ inline std::unique_ptr<VideoDecoder> open(const Model & model, Device & device) 
 
 template <class Component, class... Options>
 std::unique_ptr<Component> Session::made([[maybe_unused]] Options... options) {
-    if constexpr (std::is_same_v<Component, Dit>)
-        return std::make_unique<Dit>(model_, device_, options...);
+    if constexpr (std::is_same_v<Component, Dit> || std::is_same_v<Component, Upsampler>)
+        return std::make_unique<Component>(model_, device_, options...);
     else if constexpr (std::is_same_v<Component, TextEncoder>)
         return open_text_encoder(model_, device_, options...);
     else if constexpr (std::is_same_v<Component, DurationHead> ||

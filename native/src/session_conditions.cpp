@@ -13,22 +13,24 @@
 
 namespace ltx2 {
 
-// Tokens after the video's.
+// Tokens after the video's. They begin as they are given, or as nothing.
 static void append(Stream & stream, const Latents & latents, float strength,
-                   const std::vector<Position> & positions) {
+                   const std::vector<Position> & positions, bool begins_given = true) {
     const std::vector<float> & values = latents.values;
     stream.latents.insert(stream.latents.end(), values.begin(), values.end());
+    if (!begins_given)
+        std::fill_n(stream.latents.rbegin(), values.size(), 0.0f);
     stream.clean.insert(stream.clean.end(), values.begin(), values.end());
     stream.mask.insert(stream.mask.end(), positions.size(), 1 - strength);
     stream.positions.insert(stream.positions.end(), positions.begin(), positions.end());
 }
 
 // After them, of frames that are made besides: from what `before` has of each, or from nothing.
-static void append_slots(Stream & stream, const Grid & grid, const Scale & scale, float fps,
-                         const std::vector<int> & slots, const Latents & before) {
+static void append_slots(Stream & stream, const Stage & stage, const Scale & scale,
+                         const Latents & before) {
     const size_t first = stream.mask.size();
-    for (int frame : slots)
-        append(stream, {}, 0, keyframe_positions(grid, scale, fps, frame));
+    for (int frame : stage.slots)
+        append(stream, {}, 0, keyframe_positions(stage.grid, scale, stage.fps, frame));
     const size_t all = stream.mask.size() * static_cast<size_t>(stream.channels);
     stream.latents.insert(stream.latents.end(), before.values.begin(), before.values.end());
     stream.latents.resize(all, 0.0f);
@@ -37,22 +39,59 @@ static void append_slots(Stream & stream, const Grid & grid, const Scale & scale
     stream.single_frames.resize(stream.mask.size(), 1.0f);
 }
 
-// In place of the video's own, from `first` on.
+// Of frames that an earlier stage made.
+static void append_anchors(Stream & stream, const Stage & stage, const Scale & scale,
+                           const Keyframes & made) {
+    for (int frame : stage.part.anchors)
+        append(
+            stream, {{}, stream.channels, made.at(frame)}, stage.anchored,
+            keyframe_positions(stage.grid, scale, stage.fps, frame - stage.part.first * scale.time),
+            stage.begins_given);
+}
+
+// What the stage begins with, of what is made already: the video, or its part of it.
+static Latents video_before(const Stage & stage, const Sampled & made) {
+    if (!stage.tiles)
+        return made.video;
+    Latents part{stage.grid, made.canvas.channels, {}};
+    const int64_t frame = stage.grid.frame_cells() * part.channels;
+    const float * first = made.canvas.values.data() + stage.part.first * frame;
+    part.values.assign(first, first + stage.grid.frames * frame);
+    return part;
+}
+
+// The same of the keyframes that it makes: those of the stage before, or frames of the video.
+static Latents slots_before(const Stage & stage, const Scale & scale, const Sampled & made,
+                            const Latents & video) {
+    Latents slots{{}, video.channels, {}};
+    const int64_t size = stage.grid.frame_cells() * slots.channels;
+    for (int frame : stage.slots) {
+        const int nearest = std::min(stage.grid.frames - 1, frame / scale.time);
+        if (stage.tiles)
+            slots.values.insert(slots.values.end(), video.values.begin() + nearest * size,
+                                video.values.begin() + (nearest + 1) * size);
+        else if (const auto at = made.keyframes.find(frame); at != made.keyframes.end())
+            slots.values.insert(slots.values.end(), at->second.begin(), at->second.end());
+    }
+    return slots;
+}
+
+// In place of the video's own, from `first` on, which also begin so, or stay what they begin with.
 static void replace(Stream & stream, int64_t first, const float * values, int64_t count,
-                    float strength) {
+                    float strength, bool begins_given = true) {
     const int64_t at = first * stream.channels;
-    std::copy_n(values, count * stream.channels, stream.latents.begin() + at);
+    if (begins_given)
+        std::copy_n(values, count * stream.channels, stream.latents.begin() + at);
     std::copy_n(values, count * stream.channels, stream.clean.begin() + at);
     std::fill_n(stream.mask.begin() + first, count, 1 - strength);
 }
 
 // The tokens of each reference, and how far they and the video's see each other; no groups where
 // all see all. What came before the first that is not seen whole sees each other.
-static std::vector<TokenGroup> groups_of(const Conditions & conditions, const Grid & grid,
-                                         size_t slots) {
-    const std::vector<Grid> appended = conditions.appended(grid, slots, /*first_stage=*/true);
+static std::vector<TokenGroup> groups_of(const Conditions & conditions, const Stage & stage) {
+    const std::vector<Grid> appended = conditions.appended(stage, /*first_stage=*/true);
     const size_t before = appended.size() - conditions.references.size();
-    std::vector<TokenGroup> groups = {{grid.cells()}, {0}};
+    std::vector<TokenGroup> groups = {{stage.grid.cells()}, {0}};
     for (size_t i = 0; i < appended.size(); ++i) {
         const float share = i < before ? 1 : conditions.references[i - before].attention;
         if (share == 1 && groups.size() == 2)
@@ -107,40 +146,51 @@ void Session::keep_source(const Request & want, const Grid & grid, Stream & vide
     }
 }
 
-Stream Session::start(const Request & want, size_t stage, const Latents & before,
-                      const Latents & slots, const Progress & progress) {
-    const Grid & grid = want.stages[stage].grid;
+Stream Session::start(const Request & want, size_t index, const Sampled & made,
+                      const Progress & progress) {
+    const Stage & stage = want.stages[index];
+    const Grid & grid = stage.grid;
     const Conditions & given = want.conditions;
+    const Latents before = video_before(stage, made);
     Stream video;
     video.channels = static_cast<int>(decoder_.latent_channels);
     video.latents = before.values;
     video.latents.resize(static_cast<size_t>(grid.cells() * video.channels), 0.0f);
     video.clean = video.latents;
+    const Counted held = device_.hold(
+        (before.values.size() + video.latents.size() + video.clean.size()) * sizeof(float));
     video.mask.assign(static_cast<size_t>(grid.cells()), 1.0f);
-    video.positions = video_positions(grid, decoder_.scale, want.fps);
+    video.positions = video_positions(grid, decoder_.scale, stage.fps);
     video.single_frames.assign(static_cast<size_t>(grid.frame_cells()), 1.0f);
-    const size_t references = stage == 0 ? given.references.size() : 0;
-    const int all = static_cast<int>(given.images.size() + references + (given.source ? 1 : 0));
+    const std::vector<ltx2_image> images = given.images_in(stage);
+    const size_t references = index == 0 ? given.references.size() : 0;
+    const int all = static_cast<int>(images.size() + references + (given.source ? 1 : 0));
     int done = 0;
     if (given.source) {
         progress("image", done++, all);
         keep_source(want, grid, video, progress);
     }
     const VideoSize size = size_of(grid);
-    for (size_t i = 0; i < given.images.size(); ++i) {
+    for (size_t i = 0; i < images.size(); ++i) {
         progress("image", done++, all);
-        const ltx2_image & image = given.images[i];
+        const ltx2_image & image = images[i];
         std::vector<float> pixels =
             cover(image.pixels, image.width, image.height, size.width, size.height);
         const Latents latents = encode(std::move(pixels), {1, size.height, size.width},
                                        words("encoding image %zu", i + 1), progress);
         if (given.is_appended(image))
             append(video, latents, image.strength,
-                   keyframe_positions(grid, decoder_.scale, want.fps, image.frame));
+                   keyframe_positions(grid, decoder_.scale, stage.fps, image.frame),
+                   stage.begins_given);
         else
-            replace(video, 0, latents.values.data(), grid.frame_cells(), image.strength);
+            replace(video, 0, latents.values.data(), grid.frame_cells(), image.strength,
+                    stage.begins_given);
     }
-    append_slots(video, grid, decoder_.scale, want.fps, want.stages[stage].slots, slots);
+    append_anchors(video, stage, decoder_.scale, made.keyframes);
+    append_slots(video, stage, decoder_.scale, slots_before(stage, decoder_.scale, made, before));
+    if (stage.downscale)
+        append(video, made.smaller, 1,
+               video_positions(stage.before, decoder_.scale, stage.fps, stage.downscale));
     for (size_t i = 0; i < references; ++i) {
         progress("image", done++, all);
         const ltx2_reference & reference = given.references[i];
@@ -153,7 +203,7 @@ Stream Session::start(const Request & want, size_t stage, const Latents & before
                                reference.temporal));
     }
     if (references)
-        video.groups = groups_of(given, grid, want.stages[stage].slots.size());
+        video.groups = groups_of(given, stage);
     video.single_frames.resize(video.mask.size(), 0.0f);
     return video;
 }
@@ -214,15 +264,32 @@ Latents Session::encode_sound(const Request & want, const Progress & progress) {
     return latents;
 }
 
-Stream Session::start_sound(const Request & want, const Latents & before,
+// Of a tile, as it is heard while the tile is shown, in as many tokens as that takes at the rate
+// that it is told.
+static std::vector<float> sound_before(const Request & want, const Stage & stage,
+                                       const Scale & scale, const Latents & made) {
+    if (!stage.tiles)
+        return made.values;
+    const double shown = double{want.fps} * (1 << stage.doubled);
+    const int begin = stage.part.first * scale.time;
+    const int frames = (stage.grid.frames - 1) * scale.time + 1;
+    const Grid & first = want.stages.front().grid;
+    const double all = ((first.frames - 1) * scale.time + 1) / double{want.fps};
+    const int64_t tokens = made.grid.frames;
+    return stretched(made.values, made.channels, begin / shown / all * static_cast<double>(tokens),
+                     frames / shown / all * static_cast<double>(tokens), stage.sound_tokens);
+}
+
+Stream Session::start_sound(const Request & want, size_t index, const Latents & before,
                             const Latents & given) const {
     Stream audio;
-    const int64_t tokens = want.sound_tokens();
+    const Stage & stage = want.stages[index];
+    const int64_t tokens = stage.sound_tokens;
     audio.channels = audio_channels_;
-    audio.latents = before.values;
+    audio.latents = sound_before(want, stage, decoder_.scale, before);
     audio.latents.resize(static_cast<size_t>(tokens * audio.channels), 0.0f);
     audio.clean = audio.latents;
-    audio.mask.assign(static_cast<size_t>(tokens), 1.0f);
+    audio.mask.assign(static_cast<size_t>(tokens), stage.tiles ? 0.0f : 1.0f);
     audio.positions = sound_positions(tokens);
     if (given.values.empty())
         return audio;

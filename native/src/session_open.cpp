@@ -75,8 +75,9 @@ Session::Session(const std::vector<std::string> & files, const std::vector<Adapt
     check_variants(model_);
     model_.check_unchanged();
     decoder_ = decoder->config();
-    if (model_.find(Upsampler::part))
-        check_upsampler();
+    for (const char * id : {Upsampler::part, Upsampler::temporal_part})
+        if (model_.find(id))
+            check_upsampler(id);
     check_sound();
     if (model_.find(DurationHead::part))
         check_duration_head();
@@ -137,13 +138,12 @@ Device & Session::processor() {
     return *processor_;
 }
 
-void Session::check_upsampler() {
-    const auto upsampler = open<Upsampler>(model_, device_);
-    if (upsampler->channels() != decoder_.latent_channels)
+void Session::check_upsampler(const char * id) {
+    const Upsampler upsampler(model_, device_, id);
+    if (upsampler.channels() != decoder_.latent_channels)
         fail(LTX2_STATUS_MODEL,
              "%s: the upsampler takes latents of %lld channels, and those of %s have %lld",
-             model_.need(Upsampler::part).file->path.c_str(),
-             static_cast<long long>(upsampler->channels()),
+             model_.need(id).file->path.c_str(), static_cast<long long>(upsampler.channels()),
              model_.need(VideoDecoder::part).file->path.c_str(),
              static_cast<long long>(decoder_.latent_channels));
 }

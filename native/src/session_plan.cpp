@@ -43,7 +43,7 @@ uint64_t Session::block_bytes(const Grid & grid) const {
 // Counting takes as long as a small video, so it is left out where a rough figure is enough.
 void Session::check_memory(const Request & want) {
     const size_t have = device_.memory();
-    const double block = static_cast<double>(block_bytes(want.grid));
+    const double block = static_cast<double>(block_bytes(want.largest()));
     if (!have || 8 * block + (size_t{2} << 30) < static_cast<double>(have))
         return;
     const bool hopeless = block > static_cast<double>(have);

@@ -17,10 +17,9 @@ static constexpr uint32_t stage_noise = 1u << 24, fresh_noise = 1u << 23, sound_
 // How many values of noise a stage takes: for the video, then for each group of tokens after its
 // own.
 static std::vector<int64_t> noise_sizes(const Request & want, size_t stage, int channels) {
-    const Grid & grid = want.stages[stage].grid;
-    std::vector<int64_t> sizes = {grid.cells() * channels};
-    const size_t slots = want.stages[stage].slots.size();
-    for (const Grid & group : want.conditions.appended(grid, slots, stage == 0))
+    const Stage & one = want.stages[stage];
+    std::vector<int64_t> sizes = {one.grid.cells() * channels};
+    for (const Grid & group : want.conditions.appended(one, stage == 0))
         sizes.push_back(group.cells() * channels);
     return sizes;
 }
@@ -29,9 +28,17 @@ static int64_t noise_size(const Request & want, size_t stage, int channels) {
     return std::accumulate(sizes.begin(), sizes.end(), int64_t{0});
 }
 
+// The same of the sound, in the first `stages`.
+static int64_t sound_size(const Request & want, size_t stages, int channels) {
+    int64_t tokens = 0;
+    for (size_t i = 0; i < stages; ++i)
+        tokens += want.stages[i].sound_tokens;
+    return tokens * channels;
+}
+
 // Where the caller's noise for a stage begins, or null: it is for the first stage, or for all; then
-// comes the sound's, of which a stage takes `sound` values.
-static const float * noise_given(const Request & want, size_t stage, int channels, int64_t sound,
+// comes the sound's, `sounds` values in all.
+static const float * noise_given(const Request & want, size_t stage, int channels, int64_t sounds,
                                  int64_t & count) {
     const Grid & grid = want.stages[0].grid;
     const int64_t given = static_cast<int64_t>(want.noise_count);
@@ -42,7 +49,6 @@ static const float * noise_given(const Request & want, size_t stage, int channel
         all += noise_size(want, i, channels);
     }
     const int64_t first = noise_size(want, 0, channels);
-    const int64_t sounds = sound * static_cast<int64_t>(want.stages.size());
     const bool whole = given == all || given == all + sounds;
     if (given && given != video && given != first && !whole)
         fail(LTX2_STATUS_INVALID_ARGUMENT,
@@ -54,9 +60,9 @@ static const float * noise_given(const Request & want, size_t stage, int channel
 
 // The caller's noise, or the seed's: for the video, then for each group of tokens after its own.
 static std::vector<float> noise_of(const Request & want, size_t stage, int channels,
-                                   int64_t sound) {
+                                   int64_t sounds) {
     int64_t count_given = 0, first = 0;
-    const float * given = noise_given(want, stage, channels, sound, count_given);
+    const float * given = noise_given(want, stage, channels, sounds, count_given);
     uint32_t next_stream = static_cast<uint32_t>(stage) * stage_noise;
     std::vector<float> noise;
     for (const int64_t count : noise_sizes(want, stage, channels)) {
@@ -78,13 +84,13 @@ static std::vector<float> sound_noise_of(const Request & want, size_t index, con
                                          int channels) {
     const uint32_t stream = static_cast<uint32_t>(index) * stage_noise + sound_noise;
     const int64_t count = static_cast<int64_t>(audio.latents.size());
-    const int64_t stages = static_cast<int64_t>(want.stages.size());
+    const int64_t all = sound_size(want, want.stages.size(), audio.channels);
     int64_t video = 0; // and what comes after it
     for (size_t i = 0; i < want.stages.size(); ++i)
         video += noise_size(want, i, channels);
-    const bool given = static_cast<int64_t>(want.noise_count) == video + stages * count;
+    const bool given = static_cast<int64_t>(want.noise_count) == video + all;
     const float * first =
-        given ? want.noise + video + static_cast<int64_t>(index) * count : nullptr;
+        given ? want.noise + video + sound_size(want, index, audio.channels) : nullptr;
     const std::vector<float> planes =
         first ? std::vector<float>(first, first + count) : normal_noise(want.seed, stream, count);
     const std::vector<float> noise = from_planes(planes.data(), audio.tokens(), audio.channels);
@@ -93,50 +99,77 @@ static std::vector<float> sound_noise_of(const Request & want, size_t index, con
     return noise;
 }
 
-Latents Session::enlarge(const Latents & latents, const Progress & progress) {
-    const Part & part = model_.need(Upsampler::part);
+Latents Session::enlarge(const Latents & latents, const char * id, const Progress & progress) {
+    const Part & part = model_.need(id);
     const LatentStatistics statistics(model_.need(VideoDecoder::part), decoder_.latent_channels);
     Latents as_the_vae_has_them = latents;
     statistics.restore(as_the_vae_has_them);
-    Latents large = use<Upsampler>(progress).enlarge(as_the_vae_has_them, progress);
+    std::unique_ptr<Upsampler> & resident = std::get<std::unique_ptr<Upsampler>>(resident_);
+    if (resident && resident->id() != std::string(id))
+        resident.reset(); // of another kind
+    Latents large = use<Upsampler>(progress, id).enlarge(as_the_vae_has_them, progress);
     statistics.normalise(large);
     check(large.values, "enlarging the latents", {{part}}, progress);
     return large;
 }
 
-// The latents that the caller's run had come to, in place of those it begins with: of each
-// modality, then what the sampler carries, of as many values.
-static void go_on(const ltx2_state & from, State & state) {
+// What earlier stages made that this one or a later one reads. In a state that is told it comes
+// before the latents of the stage.
+using Carried = std::vector<std::vector<float> *>;
+static Carried carried(const Stage & stage, Sampled & made) {
+    Carried all;
+    if (!stage.keeps_sound)
+        all.push_back(&made.audio.values);
+    if (stage.downscale)
+        all.push_back(&made.smaller.values);
+    if (!stage.tiles)
+        return all;
+    all.push_back(&made.canvas.values);
+    all.push_back(&made.video.values);
+    for (auto & [frame, values] : made.keyframes)
+        all.push_back(&values);
+    return all;
+}
+static size_t values_in(const Carried & all) {
+    return std::accumulate(all.begin(), all.end(), size_t{0},
+                           [](size_t sum, const auto * values) { return sum + values->size(); });
+}
+
+// The stage begins with what was told of it. That is, in this order: `before` values that are
+// carried, the latents of each modality, and, where the sampler has a memory, as many of that.
+static void go_on(const ltx2_state & from, size_t before, State & state) {
     size_t size = 0;
     for (const Stream & stream : state)
         size += stream.latents.size();
-    if (from.count != size && from.count != 2 * size)
+    if (from.count != before + size && from.count != before + 2 * size)
         fail(LTX2_STATUS_INVALID_ARGUMENT,
              "resume: %zu values given, and %zu are wanted; it was another video", from.count,
-             size);
-    if (!all_finite(std::vector<float>(from.values, from.values + from.count)))
+             before + size);
+    if (!all_finite(from.values, from.count))
         fail(LTX2_STATUS_INVALID_ARGUMENT, "resume: holds a value that is not finite");
-    const float * next = from.values;
+    const float * next = from.values + before;
     for (Stream & stream : state) {
         std::copy_n(next, stream.latents.size(), stream.latents.begin());
         next += stream.latents.size();
     }
     for (Stream & stream : state)
-        if (from.count > size) {
+        if (from.count > before + size) {
             stream.memory.assign(next, next + stream.latents.size());
             next += stream.latents.size();
         }
 }
 
 // Tells the caller where the run is.
-static void tell(const Request & want, const Grid & grid, const State & state, int step,
-                 const std::vector<float> & predicted) {
+static void tell(const Request & want, const Grid & grid, const Carried & before,
+                 const State & state, int step, const std::vector<float> & predicted) {
     if (!want.state)
         return;
     const int channels = state.front().channels;
     const std::vector<float> planes = to_planes(predicted.data(), grid.cells(), channels);
     const ltx2_latents shape = {planes.data(), channels, grid.frames, grid.height, grid.width};
     std::vector<float> values;
+    for (const std::vector<float> * one : before)
+        values.insert(values.end(), one->begin(), one->end());
     for (const Stream & stream : state)
         values.insert(values.end(), stream.latents.begin(), stream.latents.end());
     for (const Stream & stream : state)
@@ -147,20 +180,21 @@ static void tell(const Request & want, const Grid & grid, const State & state, i
 }
 
 void Session::denoise(const Request & want, size_t index, const std::vector<TextFeatures> & texts,
-                      State & state, const Progress & progress) {
+                      Sampled & made, State & state, const Progress & progress) {
     const Stage & stage = want.stages[index];
     int before = 0; // steps of earlier stages
     for (size_t i = 0; i < index; ++i)
         before += want.stages[i].steps();
     if (stage.first == 0) {
-        const int64_t sound = want.sound_tokens() * audio_channels_;
-        state[0].add_noise(noise_of(want, index, state[0].channels, sound), stage.noise);
+        const int64_t sounds = sound_size(want, want.stages.size(), audio_channels_);
+        state[0].add_noise(noise_of(want, index, state[0].channels, sounds), stage.noise);
         if (want.audio)
             state[1].add_noise(sound_noise_of(want, index, state[1], state[0].channels),
                                stage.noise);
     }
     const bool by_references = !want.conditions.references.empty();
-    model_.set_strengths(stage.distilled, by_references && index > 0 ? 0.0f : 1.0f);
+    const float others = by_references && index > 0 ? 0.0f : 1.0f;
+    model_.set_strengths(stage.distilled, others * stage.referring, others);
     std::unique_ptr<Dit> & resident = std::get<std::unique_ptr<Dit>>(resident_);
     if (resident && resident->config().audio.has_value() != want.audio)
         resident.reset(); // of another call
@@ -205,8 +239,112 @@ void Session::denoise(const Request & want, size_t index, const std::vector<Text
                   [&](int done, const std::vector<float> & predicted) {
                       for (const Stream & stream : state)
                           check_step(stream.latents);
-                      tell(want, stage.grid, state, before + done, predicted);
+                      tell(want, stage.grid, carried(stage, made), state, before + done, predicted);
                   });
+}
+
+// Before the first of the stages that make something larger, or of twice the rate, of the same.
+void Session::prepare(const Request & want, size_t index, Sampled & made,
+                      const Progress & progress) {
+    const Stage & stage = want.stages[index];
+    if (index == 0 || stage.tile > 0)
+        return;
+    if (stage.tiles) {
+        made.canvas = enlarge(made.video, Upsampler::temporal_part, progress);
+        made.begin_tiles();
+        return;
+    }
+    if (!stage.slots.empty()) { // as one video of theirs, as in the official code
+        Latents all = made.video;
+        all.grid.frames = static_cast<int>(made.keyframes.size());
+        all.values.clear();
+        for (const auto & [frame, values] : made.keyframes)
+            all.values.insert(all.values.end(), values.begin(), values.end());
+        all = enlarge(all, Upsampler::part, progress);
+        const float * next = all.values.data();
+        const int64_t size = all.grid.frame_cells() * all.channels;
+        for (auto & [frame, values] : made.keyframes)
+            values.assign(next, next + size), next += size;
+    }
+    if (stage.downscale)
+        made.smaller = made.video;
+    made.video = enlarge(made.video, Upsampler::part, progress);
+}
+
+size_t Sampled::bytes() const {
+    size_t values = 0;
+    for (const Latents * one : {&video, &smaller, &canvas, &audio})
+        values += one->values.size();
+    for (const auto & [frame, one] : keyframes)
+        values += one.size();
+    return values * sizeof(float);
+}
+
+// Of a stage under way: its streams, and what is told of it.
+static size_t bytes_of(const Request & want, const State & state, const Carried & before) {
+    size_t latents = 0;
+    for (const Stream & stream : state)
+        latents += stream.latents.size();
+    const size_t own = 2 * latents; // with what is given
+    const size_t told = values_in(before) + 2 * latents + state.front().latents.size();
+    return (own + (want.state ? told : 0)) * sizeof(float);
+}
+
+// The video that there is now has twice the frames, and none of them is made.
+void Sampled::begin_tiles() {
+    video = {{0, canvas.grid.height, canvas.grid.width}, canvas.channels, {}};
+    Keyframes later;
+    for (auto & [frame, values] : keyframes)
+        later[2 * frame] = std::move(values);
+    keyframes = std::move(later);
+}
+
+// What a stage made: the video, or a part of it, without what came after it, and keyframes.
+void Sampled::take(const Conditions & given, const Stage & stage, int channels,
+                   const std::vector<float> & latents) {
+    const int64_t frame = stage.grid.frame_cells() * channels;
+    const size_t others = given.appended(stage, /*first_stage=*/false).size() - stage.slots.size() -
+                          (stage.downscale ? 1 : 0);
+    const float * slot =
+        latents.data() + (stage.grid.frames + static_cast<int64_t>(others)) * frame;
+    if (!stage.tiles) {
+        video = {{0, stage.grid.height, stage.grid.width}, channels, {}};
+        keyframes.clear();
+    }
+    video.grid.frames += stage.grid.frames - stage.part.lead;
+    video.values.insert(video.values.end(), latents.begin() + stage.part.lead * frame,
+                        latents.begin() + stage.grid.frames * frame);
+    for (size_t i = 0; i < stage.slots.size(); ++i, slot += frame) // the earlier tile's stay
+        keyframes.try_emplace(stage.part.first * given.scale.time + stage.slots[i], slot,
+                              slot + frame);
+}
+
+// As it is before a stage, with zeros for values.
+static Sampled room_before(const Request & want, size_t index, int channels, int audio_channels) {
+    Sampled made;
+    for (size_t i = 0; i <= index; ++i) {
+        const Stage & stage = want.stages[i];
+        if (stage.tiles && stage.tile == 0) {
+            made.canvas = made.video;
+            made.canvas.grid.frames = 2 * made.video.grid.frames - 1;
+            made.canvas.values.assign(static_cast<size_t>(made.canvas.size()), 0.0f);
+            made.begin_tiles();
+        }
+        if (stage.downscale)
+            made.smaller = made.video;
+        int64_t cells = stage.grid.cells();
+        for (const Grid & grid : want.conditions.appended(stage, i == 0))
+            cells += grid.cells();
+        if (i < index)
+            made.take(want.conditions, stage, channels,
+                      std::vector<float>(static_cast<size_t>(cells * channels)));
+        if (i < index && stage.keeps_sound && want.audio)
+            made.audio = {
+                {static_cast<int>(stage.sound_tokens), 1, 1},
+                audio_channels,
+                std::vector<float>(static_cast<size_t>(stage.sound_tokens * audio_channels))};
+    }
+    return made;
 }
 
 // All stages; where the device counts, one step of each stands for all, which are alike.
@@ -218,16 +356,30 @@ Sampled Session::sample(const Request & want, const std::vector<TextFeatures> & 
         const Stage & stage = want.stages[i];
         const bool resumed = want.resume && stage.first > 0;
         if (resumed && i + 1 < want.stages.size() && want.stages[i + 1].first > 0)
-            continue; // a later one has begun
-        if (i > 0 && !resumed)
-            made.video = enlarge(made.video, progress);
-        State state = {start(want, i, resumed ? Latents() : made.video, {}, progress)};
+            continue;      // a later one has begun
+        size_t before = 0; // values that are carried
+        if (resumed) {
+            made =
+                room_before(want, i, static_cast<int>(decoder_.latent_channels), audio_channels_);
+            const Carried all = carried(stage, made);
+            before = values_in(all);
+            const float * next = want.resume->values;
+            if (before <= want.resume->count)
+                for (std::vector<float> * values : all)
+                    std::copy_n(next, values->size(), values->begin()), next += values->size();
+        } else {
+            const Counted held = device_.hold(made.bytes());
+            prepare(want, i, made, progress);
+        }
+        Counted held = device_.hold(made.bytes());
+        State state = {start(want, i, made, progress)};
         if (want.conditions.sound && given.values.empty() && counts_sound())
             given = encode_sound(want, progress); // once for all stages
         if (want.audio)
-            state.push_back(start_sound(want, resumed ? Latents() : made.audio, given));
+            state.push_back(start_sound(want, i, made.audio, given));
         if (resumed)
-            go_on(*want.resume, state);
+            go_on(*want.resume, before, state);
+        held = device_.hold(made.bytes() + bytes_of(want, state, carried(stage, made)));
         if (Tally * tally = device_.tally()) {
             Request one = want;
             one.stages[i].sigmas.resize(2);
@@ -235,19 +387,20 @@ Sampled Session::sample(const Request & want, const std::vector<TextFeatures> & 
             one.state = nullptr;
             tally->times = stage.steps() - stage.first;
             if (tally->times)
-                denoise(one, i, texts, state, progress);
+                denoise(one, i, texts, made, state, progress);
             tally->times = 1;
         } else if (stage.first < stage.steps()) {
-            denoise(want, i, texts, state, progress);
+            denoise(want, i, texts, made, state, progress);
         }
-        made.video = {stage.grid, state.front().channels, std::move(state.front().latents)};
-        made.video.values.resize(static_cast<size_t>(made.video.size())); // without what came after
+        made.take(want.conditions, stage, state.front().channels, state.front().latents);
         made.sound_is_given = want.conditions.sound && state[1].is_given();
-        if (want.audio)
+        if (want.audio && stage.keeps_sound)
             made.audio = {{static_cast<int>(state[1].tokens()), 1, 1},
                           audio_channels_,
                           std::move(state[1].latents)};
     }
+    made.video.grid.frames = want.result().frames; // a canvas may have more
+    made.video.values.resize(static_cast<size_t>(made.video.size()));
     return made;
 }
 

@@ -138,7 +138,7 @@ TEST(later_stages_have_the_noise_levels_that_are_given) {
         CHECK(want.stages[1].noise == 0.85f && want.stages[0].noise == 1);
     }
     for (const char * text : {"0.5, 0.5", "0.4, 0.5", "1.5", "-0.5", "0", "", " ", "a", "0.5;0.4",
-                              "0.5, ", "[0.5]", "0.5, null", "nan", "1e-60"}) {
+                              "0.5, ", "[0.5]", "0.5, null", "nan", "1e-60", "1e300", "-1e300"}) {
         p.refine_sigmas = text;
         CHECK_THROWS(request(p), "refine_sigmas: ");
     }
@@ -153,6 +153,48 @@ TEST(later_stages_have_the_noise_levels_that_are_given) {
     p.refine_sigmas = "0.5";
     p.recipe = nullptr;
     CHECK_THROWS(request(p), "the recipe one-stage has no stage after the first");
+}
+
+TEST(a_recipe_of_segments_has_a_stage_for_each_tile) {
+    ltx2_video_params p = params();
+    p.recipe = "dfr", p.width = p.height = 512, p.frames = 41, p.temporal_upscalings = 2;
+    const Request want = Request(p, Defaults(), Scale(), true);
+    CHECK(want.stages.size() == 2 + 2 + 4);
+    const std::vector<int> borders = {24, 48}; // of 49 frames
+    for (size_t i = 0; i < 2; ++i) {
+        const Stage & stage = want.stages[i];
+        CHECK(stage.grid.frames == 7 && stage.slots == borders && stage.keeps_sound == (i == 0));
+        CHECK(stage.fps == 24 && stage.sound_tokens == 51 && stage.grid.width == (i ? 16 : 8));
+    }
+    for (size_t i = 2; i < 8; ++i) {
+        const Stage & stage = want.stages[i];
+        CHECK(stage.fps == 60 && stage.doubled == (i < 4 ? 1 : 2) && stage.anchored == 0.95f);
+        CHECK(stage.fresh == 0.5f && stage.sigmas.size() == 5 && !stage.keeps_sound);
+    }
+    CHECK(want.result().frames == 21 && want.result_fps() == 96);
+    CHECK(want.largest().frames == 7 + 6 + 3 + 2); // a tile with its lead, anchors and slots
+    p.temporal_upscalings = -1;
+    CHECK(request(p).stages.size() == 2 && request(p).stages[0].sound_tokens == 0);
+    p.frames = 8 * 512 + 1, p.temporal_upscalings = 1;
+    CHECK_THROWS(request(p), "temporal_upscalings: 1 makes 8193 frames of 4097");
+    p.frames = 41, p.temporal_upscalings = 2, p.fps = 61;
+    CHECK_THROWS(request(p), "temporal_upscalings: 2 makes 244 frames a second of fps 61");
+    p.frames = 49, p.temporal_upscalings = 0, p.fps = 10; // half a latent over 122
+    CHECK(Request(p, Defaults(), Scale(), true).stages[0].sound_tokens == 123);
+}
+
+TEST(a_stage_refers_to_the_one_before_at_the_ratio_of_their_sizes) {
+    ltx2_video_params p = params();
+    p.recipe = "dfr", p.width = p.height = 512, p.frames = 41, p.temporal_upscalings = 1;
+    Request want = request(p);
+    CHECK(want.reference_ratio() == 2 && want.stages[1].downscale == 0);
+    want.refer();
+    for (const Request & one : {want, want.resized({41, 256, 256}, Scale())})
+        for (size_t i = 0; i < one.stages.size(); ++i)
+            CHECK(one.stages[i].downscale == (i == 1 ? 2 : 0));
+    CHECK(want.stages[1].referring == 0.5f && want.stages[0].referring == 0);
+    p.recipe = "distilled", p.temporal_upscalings = 0;
+    CHECK(request(p).reference_ratio() == 0);
 }
 
 TEST(an_empty_negative_prompt_is_not_the_default) {

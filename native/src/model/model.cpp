@@ -262,9 +262,11 @@ void Model::add_adapter(Adapter & adapter) {
         owners[path]->adapters[path].push_back(std::move(low));
 }
 
-void Model::set_strengths(float distilled, float others) {
+void Model::set_strengths(float distilled, float referring, float others) {
     for (Adapter & adapter : adapters_)
-        adapter.strength = adapter.given * (adapter.distils ? distilled : others);
+        adapter.strength = adapter.given * (adapter.distils     ? distilled
+                                            : adapter.downscale ? referring
+                                                                : others);
 }
 
 // ---- what files state

@@ -49,9 +49,9 @@ public:
     // Those that a part of it is read from, and those of adapters.
     const std::list<TensorFile> & files() const { return files_; }
     const std::list<Adapter> & adapters() const { return adapters_; }
-    // Shares of what the caller gave: of those that make a dev model a distilled one, and of
-    // others.
-    void set_strengths(float distilled, float others);
+    // Shares of what the caller gave: of those that make a dev model a distilled one, of those that
+    // were trained with references of another size, and of others.
+    void set_strengths(float distilled, float referring, float others);
     // MODEL where one of its files has been written to since it was opened. Microseconds.
     void check_unchanged() const;
 

@@ -264,6 +264,7 @@ static PartRow upsampler() {
                  {"final_conv.bias", "C"},
                  {"res_blocks.#.conv1.bias", "M"},
                  {"post_upsample_res_blocks.#.conv1.bias", "M"}};
+    row.never = {{"upsampler.0.bias", "2M"}, {"initial_norm.weight", "M"}}; // twice the frames
     row.source = "a latent upsampler of the same generation";
     row.shared = {ltx_2_0, ltx_2_3 | ltx_2_5};
     row.namings = {{{""},
@@ -275,6 +276,14 @@ static PartRow upsampler() {
                      {"post_upsample_res_blocks.#.*"},
                      {"final_conv.*"}}}};
     row.measures = {{"width", "initial_norm.weight", 0}, {"channels", "final_conv.bias", 0}};
+    return row;
+}
+
+static PartRow temporal_upsampler() {
+    PartRow row = upsampler();
+    row.id = "temporal_upsampler", row.title = "temporal latent upsampler";
+    row.only = std::move(row.never);
+    row.source = "a temporal latent upsampler of the same generation";
     return row;
 }
 
@@ -358,6 +367,7 @@ const std::vector<PartRow> & part_rows() {
                 {"*multi_modal_projector.mm_*", ""},
                 {"mm.input_projection.weight", ""}}),
         upsampler(),
+        temporal_upsampler(),
         duration_head(),
         unused("diffusers", "part with the names of diffusers",
                {{"transformer_blocks.#.attn1.norm_q.weight", "D"},

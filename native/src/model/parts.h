@@ -72,6 +72,8 @@ struct PartRow {
     Need need;
     int enough;                   // of the signs must be there: one that is damaged does not decide
     std::vector<Sign> signs = {}; // that only this part has; of official names, else of given ones
+    std::vector<Sign> only = {};  // all of these too
+    std::vector<Sign> never = {}; // not all of these: another part has them
     const char * source = "";     // where to get it
     const char * prefix = ""; // of its tensors in the official file, before their official names
     // The part in whose file its copy is the right one, where another file has one too.

@@ -373,7 +373,10 @@ Contents recognise(const std::vector<const TensorFile *> & files) {
                 source.added = 0;
         const int signs =
             loaded ? count_signs(row.signs, found.tensors) : count_signs(row.signs, files);
-        if (signs < row.enough)
+        const auto has_all = [&](const std::vector<Sign> & all) {
+            return count_signs(all, found.tensors) == static_cast<int>(all.size());
+        };
+        if (signs < row.enough || !has_all(row.only) || (!row.never.empty() && has_all(row.never)))
             continue;
         any = any || loaded;
         if (twice.empty() && loaded)

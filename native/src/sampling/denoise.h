@@ -3,6 +3,7 @@
 
 #include "base/progress.h"
 #include "base/token_group.h"
+#include "sampling/canvas.h"
 #include "sampling/guidance.h"
 #include "sampling/positions.h"
 
@@ -28,7 +29,7 @@ struct Stream {
     bool is_given() const { // whole
         return std::all_of(mask.begin(), mask.end(), [](float m) { return m == 0; });
     }
-    // latents <- noise * mask * scale + latents * (1 - mask * scale)
+    // latents <- (noise * scale + latents * (1 - scale)) * mask + clean * (1 - mask)
     void add_noise(const std::vector<float> & noise, float scale);
 };
 using State = std::vector<Stream>; // the video's stream is the first
@@ -46,9 +47,29 @@ struct Stage {
     Grid grid = {};                             // of the video's latents
     // Of the video, frames that the stage makes besides, each with tokens of its own.
     std::vector<int> slots = {};
+    float fps = 24;           // by which its tokens tell time
+    int64_t sound_tokens = 0; // 25 a second; none without sound
+    bool keeps_sound = true;  // else the video's is that of an earlier stage
+    int doubled = 0;          // how often its video's frames were, since they were asked for
+    // A part of a video is made, to a sound that is there: which of how many, which part, and how
+    // firmly the keyframes that it has are kept.
+    int tile = 0, tiles = 0;
+    Tile part = {};
+    float anchored = 1;
+    // What is given of a strength below 1 begins as itself; else as the video there, or as nothing.
+    bool begins_given = true;
+    // Of the stage before: it is a reference, so many times smaller; 0: it is none. And how much
+    // of the strength of a LoRA counts that was trained with references.
+    Grid before = {};
+    int downscale = 0;
+    float referring = 1;
+    float fresh = 1;     // the share of fresh noise of a sampler that adds some
     float distilled = 1; // of the strength of a LoRA that makes a dev model a distilled one
 
     int steps() const { return static_cast<int>(sigmas.size()) - 1; }
+    void report(const Progress & progress, int step) const { // of all tiles' in a row
+        progress("denoise", tile * steps() + step, std::max(1, tiles) * steps());
+    }
     bool uses_negative() const {
         return guidance.uses_negative() || audio_guidance.uses_negative();
     }

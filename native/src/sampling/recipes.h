@@ -21,11 +21,25 @@ struct RecipeStage {
     float rescale = -1;     // of guidance; negative: the model's
     float stg = -1;         // the same
     float audio_rescale = -1;
+    // Frames and rate are doubled before, and so many parts made one after the other, with the
+    // keyframes that there are of this strength.
+    int tiles = 0;
+    float anchored = 1;
+    // What the stage before made is a reference, where a LoRA is there that was trained with such;
+    // of its strength that much counts.
+    bool refers = false;
+    float referring = 1;
+    float fresh = 1; // the share of fresh noise of a sampler that adds some
 };
 
 struct Recipe {
     const char * name;
-    std::vector<RecipeStage> stages;
+    std::vector<RecipeStage> stages; // those with tiles come last, as far as they are asked for
+    // The video is one of whole segments, at whose borders single frames are made beside it, to the
+    // sound of the first stage.
+    bool segmented = false;
+
+    int doublings() const; // at most
 };
 
 const std::vector<Recipe> & recipes(); // the only list of them; the first is the usual one

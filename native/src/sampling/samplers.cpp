@@ -39,7 +39,7 @@ Sampling::Sampling(State & state, const Stage & stage, const Progress & progress
     : state(state), stage(stage), progress_(progress), velocity_(velocity), noise_(noise),
       stepped_(stepped) {}
 
-void Sampling::begin(int step) const { progress_("denoise", step, stage.steps()); }
+void Sampling::begin(int step) const { stage.report(progress_, step); }
 
 Sampling::Values Sampling::predict(const State & now, float sigma) const {
     Velocities v = velocity_(now, sigma);
@@ -108,9 +108,10 @@ static void gradient_estimation(const Sampling & s) {
     }
 }
 
-// As far as it falls below the next noise level, fresh noise is added.
+// As far as it falls below the next noise level, fresh noise is added. Tiles have what is given
+// imposed after the last step too, as diffusers' DFR pipelines do.
 static void ancestral_euler(const Sampling & s) {
-    constexpr double eta = 1;
+    const double eta = s.stage.fresh;
     for (int i = s.stage.first; i < s.stage.steps(); ++i) {
         s.begin(i);
         const double sigma = s.stage.sigmas[i], next = s.stage.sigmas[i + 1];
@@ -122,6 +123,8 @@ static void ancestral_euler(const Sampling & s) {
             Stream & stream = s.state[k];
             if (next == 0) {
                 stream.latents = x0[k];
+                if (s.stage.tiles)
+                    impose(stream, stream.latents);
                 continue;
             }
             const std::vector<float> noise = s.noise(i, k);

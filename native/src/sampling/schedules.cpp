@@ -66,11 +66,16 @@ static std::vector<float> refining_sigmas(int, int64_t) {
     return {0.909375f, 0.725f, 0.421875f, 0.0f};
 }
 
+static std::vector<float> densifying_sigmas(int, int64_t) {
+    return {0.975f, 0.909375f, 0.725f, 0.421875f, 0.0f};
+}
+
 const std::vector<Schedule> & schedules() {
     static const std::vector<Schedule> all = {{"distilled", 8, distilled_sigmas},
                                               {"ltx2", 0, ltx2_sigmas},
                                               {"linear_quadratic", 0, linear_quadratic_sigmas},
-                                              {"refine", 3, refining_sigmas}};
+                                              {"refine", 3, refining_sigmas},
+                                              {"densify", 4, densifying_sigmas}};
     return all;
 }
 

@@ -80,26 +80,26 @@ static std::vector<Layer> blocks(const Weights & w, int64_t width) {
     return all;
 }
 
-Upsampler::Upsampler(const Model & model, Device & device)
-    : device_(device), store_(device),
-      width_(Weights(store_, model.need(part)).shape("initial_norm.weight", 1)[0]),
-      channels_(Weights(store_, model.need(part)).shape("final_conv.bias", 1)[0]),
-      kind_(kind_of(Weights(store_, model.need(part)), width_)),
-      initial_conv_(conv3d(Weights(store_, model.need(part), "initial_conv"), channels_, width_,
+Upsampler::Upsampler(const Model & model, Device & device, const char * id)
+    : device_(device), id_(id), store_(device),
+      width_(Weights(store_, model.need(id)).shape("initial_norm.weight", 1)[0]),
+      channels_(Weights(store_, model.need(id)).shape("final_conv.bias", 1)[0]),
+      kind_(kind_of(Weights(store_, model.need(id)), width_)),
+      initial_conv_(conv3d(Weights(store_, model.need(id), "initial_conv"), channels_, width_,
                            Border::zeros)),
       grow_conv_(
-          conv3d(Weights(store_, model.need(part), kind_.named ? "upsampler.conv" : "upsampler.0"),
+          conv3d(Weights(store_, model.need(id), kind_.named ? "upsampler.conv" : "upsampler.0"),
                  width_, width_ * kind_.time * kind_.space * kind_.space, Border::zeros, 3,
                  /*flat=*/kind_.time == 1)),
-      final_conv_(conv3d(Weights(store_, model.need(part), "final_conv"), width_, channels_,
-                         Border::zeros)),
-      initial_norm_(Weights(store_, model.need(part), "initial_norm"), width_),
-      res_blocks_(blocks<UpsamplerBlock>(Weights(store_, model.need(part), "res_blocks"), width_)),
+      final_conv_(
+          conv3d(Weights(store_, model.need(id), "final_conv"), width_, channels_, Border::zeros)),
+      initial_norm_(Weights(store_, model.need(id), "initial_norm"), width_),
+      res_blocks_(blocks<UpsamplerBlock>(Weights(store_, model.need(id), "res_blocks"), width_)),
       post_upsample_res_blocks_(blocks<UpsamplerBlock>(
-          Weights(store_, model.need(part), "post_upsample_res_blocks"), width_)) {
+          Weights(store_, model.need(id), "post_upsample_res_blocks"), width_)) {
     if (width_ % groups)
         fail(LTX2_STATUS_MODEL, "%s: an upsampler of %lld channels, no multiple of %lld",
-             model.need(part).file->path.c_str(), static_cast<long long>(width_),
+             model.need(id).file->path.c_str(), static_cast<long long>(width_),
              static_cast<long long>(groups));
 }
 

@@ -28,9 +28,12 @@ struct UpsamplerBlock {
 class Upsampler {
 public:
     static constexpr const char * part = "upsampler";
+    static constexpr const char * temporal_part = "temporal_upsampler"; // of the frames alone
 
-    // Sizes are read off the tensors. Reads no weights. MODEL.
-    Upsampler(const Model & model, Device & device);
+    // One of these two. Sizes are read off the tensors. Reads no weights. MODEL.
+    Upsampler(const Model & model, Device & device, const char * id = part);
+
+    const char * id() const { return id_; }
 
     void load(const Progress & progress); // OUT_OF_MEMORY, CANCELLED
     uint64_t weights() const { return store_.size(); }
@@ -52,6 +55,7 @@ private:
     Kept thinned(Kept x) const;
 
     Device & device_;
+    const char * id_;
     Store store_;
     int64_t width_, channels_;
     Kind kind_;

@@ -62,6 +62,9 @@ struct Job {
             bytes *= static_cast<size_t>(side);
         npy::write(out + "/" + name + ".npy", type, shape, data, bytes);
     }
+    void save(const std::string & name, const std::vector<int32_t> & values) const {
+        save(name, {static_cast<int64_t>(values.size())}, values.data(), "<i4");
+    }
 };
 
 } // namespace ltx2

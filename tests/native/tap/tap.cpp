@@ -172,7 +172,8 @@ void vae_stream(Job & job) {
 void upsample(Job & job) {
     const Latents latents = latents_of(job);
     const Model model = job.model();
-    Upsampler upsampler(model, job.device);
+    const bool in_time = model.find(Upsampler::temporal_part);
+    Upsampler upsampler(model, job.device, in_time ? Upsampler::temporal_part : Upsampler::part);
     upsampler.load(Progress());
     const Latents out = upsampler.enlarge(latents, Progress());
     save_latents(job, out);
@@ -360,11 +361,8 @@ void tokenizer(Job & job) {
         ids.insert(ids.end(), one.begin(), one.end());
         ends.push_back(static_cast<int32_t>(ids.size()));
     }
-    const auto save = [&](const char * name, const std::vector<int32_t> & values) {
-        job.save(name, {static_cast<int64_t>(values.size())}, values.data(), "<i4");
-    };
-    save("ids", ids);
-    save("ends", ends);
+    job.save("ids", ids);
+    job.save("ends", ends);
 }
 
 // MODEL is not read. schedule, first, last: its sigmas for first..last steps, one after the other.
@@ -432,13 +430,28 @@ void sample(Job & job) {
                  state[s].latents.data());
 }
 
-// MODEL is not read. frames, last -> spread: of 1..last keyframes, one after the other.
+// MODEL is not read. frames, last -> spread: of 1..last keyframes, one after the other; canvas: the
+// numbers of scripts/golden_dfr.py's layouts.
 void layout(Job & job) {
     std::vector<int32_t> all;
     for (int count = 1; count <= job.integer("last", 1); ++count)
         for (int frame : spread_frames(count, job.integer("frames", 0)))
             all.push_back(frame);
-    job.save("spread", {static_cast<int64_t>(all.size())}, all.data(), "<i4");
+    job.save("spread", all);
+    Canvas canvas = canvas_for(job.integer("frames", 0), Scale());
+    const int segment = canvas.segment;
+    all = {canvas.frames, segment};
+    const auto add = [&](const auto & more) { all.insert(all.end(), more.begin(), more.end()); };
+    add(canvas.borders());
+    for (int tiles : {2, 4}) {
+        canvas = {2 * canvas.frames - 1, 2 * segment};
+        for (const Tile & tile : tiles_of(canvas, tiles, Scale())) {
+            add(std::vector<int>{tile.first, tile.end, tile.lead});
+            add(tile.anchors);
+            add(tile.slots);
+        }
+    }
+    job.save("canvas", all);
 }
 
 using Component = void (*)(Job &);
