@@ -132,7 +132,8 @@ def test_bounds_where_frames_are_doubled(
     ]
     head = telling(tmp_path / "head.safetensors", seconds, 0)
     with opened([*files, head, *upsamplers]) as session:
-        request = {"width": 64, "height": 64, "fps": fps, "recipe": "dfr", "audio": False}
+        size: dict[str, Any] = {"width": 64, "height": 64, "fps": fps}
+        request = {**size, "recipe": "dfr", "audio": False}
         plan = session.plan(text, temporal_upscalings=doublings, **request)
         assert plan["frames"] == frames
         assert session.plan("a", temporal_upscalings=2, **request)["frames"] >= 33  # till it tells

@@ -44,7 +44,7 @@ def test_the_signatures_repeat_the_options(call: str, options: type) -> None:
 
 
 def test_all_calls_that_take_options_are_listed() -> None:
-    assert [n for n, c in calls().items() if "fps" in inspect.signature(c).parameters
+    assert [n for n, c in calls().items() if "steps" in inspect.signature(c).parameters
             and "seed" in inspect.signature(c).parameters] == MAKING  # fmt: skip
 
 
