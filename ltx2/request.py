@@ -74,7 +74,7 @@ class Options(TypedDict, total=False):
     """Frames that LTX-2.5 makes beside the video, for finer motion: how many, or which, as "24, 48"
     or "24,"; default: none. A sequence says which too."""
     temporal_upscalings: int | None
-    """How often "dfr" doubles frames and rate, 0..2; default: 0. By a temporal upsampler."""
+    """How often "dfr" doubles frames and rate, 0..2; default: 0."""
     audio: bool | None
     """Its sound too; negative is off, which makes another video, of less work; default: where the
     model makes sound. False is off too."""
