@@ -26,7 +26,7 @@ from ._video_call import VideoCall
 from .enhancing import Enhancing
 from .errors import CancelledError, DeviceError, InvalidArgumentError
 from .model_files import model_files
-from .request import Making, Options, Request, is_frames
+from .request import Making, Options, Request, lists_frames
 from .session import Session
 
 if TYPE_CHECKING:
@@ -153,7 +153,7 @@ def checked(job: str | Mapping[str, Any]) -> dict[str, Any]:
 
 def _check_kind(name: str, value: Any) -> None:
     kind, called = _KINDS[name]
-    if name == "generated_keyframes" and is_frames(value):
+    if lists_frames(name, value):
         return
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
         raise InvalidArgumentError(f"{name}: {value!r} is no {called}")

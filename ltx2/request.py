@@ -317,8 +317,10 @@ def _set_option(params: Any, name: str, value: Any, kept: Any) -> None:
         assign(params, name, value)
 
 
-def is_frames(value: Any) -> bool:
-    """Whether it is one whole number, or a list of them."""
+def lists_frames(name: str, value: Any) -> bool:
+    """Whether the option may be one whole number or a list of them, beside text, and is."""
+    if name != "generated_keyframes":
+        return False
     numbers = value if isinstance(value, list) else [value]
     return all(isinstance(number, int) and not isinstance(number, bool) for number in numbers)
 

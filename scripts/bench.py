@@ -137,9 +137,10 @@ class Bench:
 
     def has_model_of(self, part: str) -> bool:
         """Of Gemma 4, transformers 5 does, and the official code wants transformers 4; `dit` has
-        the other blocks', and of the decoder by diffusion nobody has one for a processor."""
+        the other blocks'; nobody has the decoder by diffusion for a processor, and `writing` is
+        compared with reading the weights."""
         look = "import transformers.models.gemma4_unified"
-        return part not in ("dit20", "dit25", "windows") and (
+        return part not in ("dit20", "dit25", "windows", "writing") and (
             part != "gemma4"
             or not subprocess.call([self.args.torch_python, "-c", look], stderr=subprocess.DEVNULL)
         )
@@ -176,7 +177,7 @@ class Bench:
             plain = {k: self.ours(folder, part, k, size, LTX2_PLAIN_OPS="1") for k in kinds}
         peaks = Worker([self.program, "peaks", str(self.args.threads)])
         dtype, torch = None, None
-        if self.args.torch_python and part != "writing" and self.has_model_of(part):
+        if self.args.torch_python and self.has_model_of(part):
             dtype = self.fastest_dtype(part)
             torch = self.torch(part, size, dtype)
         self.rounds([*ours.values(), *([torch] if torch else []), peaks], list(plain.values()))

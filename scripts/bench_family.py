@@ -9,10 +9,12 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import full_shapes
 import tiny_shapes
+from tiny_shapes import Shapes
 
 # `own`: how many of keys and values a layer has matrices for.
 GEMMA4: dict[str, Any] = {
@@ -40,66 +42,68 @@ def _gemma4(w: Any) -> None:
     w.matrix("token_embd.weight", g["vocab"], g["hidden"])
     w.vector("output_norm.weight", g["hidden"], value=1.0)
     for i, kind in enumerate((local, glob)):
-        for name in ("attn_norm", "post_attention_norm", "ffn_norm", "post_ffw_norm"):
-            w.vector(f"blk.{i}.{name}.weight", g["hidden"], value=1.0)
-        for name in ("attn_q_norm", "attn_k_norm"):
-            w.vector(f"blk.{i}.{name}.weight", kind["head"], value=1.0)
         w.vector(f"blk.{i}.layer_output_scale.weight", 1, value=1.0)
-        w.matrix(f"blk.{i}.attn_q.weight", g["heads"] * kind["head"], g["hidden"])
-        for name in ("attn_k", "attn_v")[: kind["own"]]:
-            w.matrix(f"blk.{i}.{name}.weight", kind["kv"] * kind["head"], g["hidden"])
-        w.matrix(f"blk.{i}.attn_output.weight", g["hidden"], g["heads"] * kind["head"])
-        w.matrix(f"blk.{i}.ffn_gate.weight", g["ffn"], g["hidden"])
-        w.matrix(f"blk.{i}.ffn_up.weight", g["ffn"], g["hidden"])
-        w.matrix(f"blk.{i}.ffn_down.weight", g["hidden"], g["ffn"])
+        text_layer(w, i, g, kind)
 
 
-def _block(generation: str, version: str) -> Callable[[Any], None]:
-    def write(w: Any) -> None:
-        stated = full_shapes.config_of(generation)
-        stated["transformer"]["num_layers"] = 1
-        w.out.add_string("config", json.dumps(stated))
-        w.out.add_string("model_version", version)
-        kind = w.kind
-        for name, shape in tiny_shapes.transformer(stated["transformer"], 128, 48).items():
-            if not name.startswith(full_shapes.DIT) or "connector" in name:
-                continue
-            w.kind = kind if "transformer_blocks" in name else "F16"
-            if len(shape) == 1 or name.endswith(("table", "embedding")):
-                w.vector(name, *shape, value=1.0 if "norm" in name else None)
-            else:
-                w.matrix(name, *shape)
-
-    return write
+def text_layer(w: Any, i: int, g: dict[str, Any], kind: dict[str, int]) -> None:
+    """Of Gemma 3 or 4."""
+    for name in ("attn_norm", "post_attention_norm", "ffn_norm", "post_ffw_norm"):
+        w.vector(f"blk.{i}.{name}.weight", g["hidden"], value=1.0)
+    for name in ("attn_q_norm", "attn_k_norm"):
+        w.vector(f"blk.{i}.{name}.weight", kind["head"], value=1.0)
+    w.matrix(f"blk.{i}.attn_q.weight", g["heads"] * kind["head"], g["hidden"])
+    for name in ("attn_k", "attn_v")[: kind["own"]]:
+        w.matrix(f"blk.{i}.{name}.weight", kind["kv"] * kind["head"], g["hidden"])
+    w.matrix(f"blk.{i}.attn_output.weight", g["hidden"], g["heads"] * kind["head"])
+    w.matrix(f"blk.{i}.ffn_gate.weight", g["ffn"], g["hidden"])
+    w.matrix(f"blk.{i}.ffn_up.weight", g["ffn"], g["hidden"])
+    w.matrix(f"blk.{i}.ffn_down.weight", g["hidden"], g["ffn"])
 
 
-def _block_flops(size: int) -> float:
-    """Of the products and both attentions; gates are little."""
-    width, text = 4096, 1024
-    return 2.0 * width * width * (size * 14 + text * 2) + 4 * width * size * (size + text)
+def text_layer_flops(size: int, g: dict[str, Any], kind: dict[str, int]) -> float:
+    width = g["heads"] * kind["head"]
+    linear = 2 * g["hidden"] * (2 * width + kind["own"] * kind["kv"] * kind["head"] + 3 * g["ffn"])
+    return float(size * linear + 4 * width * size * size)
 
 
-def _windows(w: Any) -> None:
-    stated = full_shapes.config_of("2.5")
+def _fill(w: Any, generation: str, stated: dict[str, Any], shapes: Shapes) -> None:
+    """A checkpoint that states this config; what is no block of the transformer is F16 there."""
     w.out.add_string("config", json.dumps(stated))
-    w.out.add_string("model_version", "2.5.0")
-    for name in ("mean-of-means", "std-of-means"):
-        w.vector(f"vae.per_channel_statistics.{name}", 128, value=1.0)
-    for name, shape in tiny_shapes.diffusion_decoder(stated["vae"]["decoder"]).items():
-        if len(shape) == 1 or name.endswith("table"):
-            w.vector(name, *shape, value=1.0 if "norm" in name else None)
+    w.out.add_string("model_version", f"{generation}.0")
+    kind = w.kind
+    for name, shape in shapes.items():
+        rest = name.startswith(full_shapes.DIT) and "transformer_blocks" not in name
+        w.kind = "F16" if rest else kind
+        if len(shape) == 1 or name.endswith(("table", "embedding")):
+            w.vector(name, *shape, value=1.0 if "norm" in name or "statistics" in name else None)
         else:
             w.matrix(name, *shape)
 
 
+def _block(w: Any, generation: str) -> None:
+    stated = full_shapes.config_of(generation)
+    stated["transformer"]["num_layers"] = 1
+    shapes = tiny_shapes.transformer(stated["transformer"], 128, 48)
+    block = {
+        name: shape
+        for name, shape in shapes.items()
+        if name.startswith(full_shapes.DIT) and "connector" not in name
+    }
+    _fill(w, generation, stated, block)
+
+
+def _windows(w: Any) -> None:
+    stated = full_shapes.config_of("2.5")
+    statistics: Shapes = {
+        f"vae.per_channel_statistics.{name}": (128,) for name in ("mean-of-means", "std-of-means")
+    }
+    decoder = tiny_shapes.diffusion_decoder(stated["vae"]["decoder"])
+    _fill(w, "2.5", stated, statistics | decoder)
+
+
 def _gemma4_flops(size: int) -> float:
-    return sum(_layer_flops(size, GEMMA4[kind]) for kind in ("local", "global"))
-
-
-def _layer_flops(size: int, kind: dict[str, int]) -> float:
-    g, width = GEMMA4, GEMMA4["heads"] * kind["head"]
-    linear = 2 * g["hidden"] * (2 * width + kind["own"] * kind["kv"] * kind["head"] + 3 * g["ffn"])
-    return float(size * linear + 4 * width * size * size)
+    return sum(text_layer_flops(size, GEMMA4, GEMMA4[kind]) for kind in ("local", "global"))
 
 
 def _windows_flops(size: int) -> float:
@@ -121,10 +125,7 @@ def _windows_flops(size: int) -> float:
 
 
 WRITE: dict[str, Callable[[Any], None]] = {
-    "dit20": _block("2.0", "2.0.0"), "dit25": _block("2.5", "2.5.0"),
+    "dit20": partial(_block, generation="2.0"), "dit25": partial(_block, generation="2.5"),
     "gemma4": _gemma4, "windows": _windows,
 }  # fmt: skip
-FLOPS: dict[str, Callable[[int], float]] = {
-    "dit20": _block_flops, "dit25": _block_flops,
-    "gemma4": _gemma4_flops, "windows": _windows_flops,
-}  # fmt: skip
+FLOPS: dict[str, Callable[[int], float]] = {"gemma4": _gemma4_flops, "windows": _windows_flops}

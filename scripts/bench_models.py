@@ -24,7 +24,10 @@ VIDEO = {"gemma": 3, "connector": 1, "denoise": 4}
 STEPS, PROMPT, CELLS = 8, 128, 8  # of a video: distilled steps, tokens of text, 256 x 256 x 17
 VIDEO_TOKENS = 3 * CELLS * CELLS
 BLOCKS = 4  # of `blocks`: enough that what a step does besides is little
-GEMMA = {"hidden": 3840, "ffn": 15360, "heads": 16, "kv": 8, "head": 256, "vocab": 2048}
+# `own`: of keys and values, how many a layer has matrices for.
+GEMMA = {
+    "hidden": 3840, "ffn": 15360, "heads": 16, "vocab": 2048, "kv": 8, "head": 256, "own": 2,
+}  # fmt: skip
 ENCODER = [
     ("res_x", 4), ("compress_space_res", 2), ("res_x", 6), ("compress_time_res", 2), ("res_x", 4),
     ("compress_all_res", 2), ("res_x", 2), ("compress_all_res", 1), ("res_x", 2),
@@ -273,17 +276,7 @@ def _gemma(w: _Writer, layers: int) -> None:
     w.matrix("token_embd.weight", g["vocab"], g["hidden"])
     w.vector("output_norm.weight", g["hidden"], value=1.0)
     for i in range(layers):
-        for name in ("attn_norm", "post_attention_norm", "ffn_norm", "post_ffw_norm"):
-            w.vector(f"blk.{i}.{name}.weight", g["hidden"], value=1.0)
-        for name in ("attn_q_norm", "attn_k_norm"):
-            w.vector(f"blk.{i}.{name}.weight", g["head"], value=1.0)
-        w.matrix(f"blk.{i}.attn_q.weight", g["heads"] * g["head"], g["hidden"])
-        w.matrix(f"blk.{i}.attn_k.weight", g["kv"] * g["head"], g["hidden"])
-        w.matrix(f"blk.{i}.attn_v.weight", g["kv"] * g["head"], g["hidden"])
-        w.matrix(f"blk.{i}.attn_output.weight", g["hidden"], g["heads"] * g["head"])
-        w.matrix(f"blk.{i}.ffn_gate.weight", g["ffn"], g["hidden"])
-        w.matrix(f"blk.{i}.ffn_up.weight", g["ffn"], g["hidden"])
-        w.matrix(f"blk.{i}.ffn_down.weight", g["hidden"], g["ffn"])
+        bench_family.text_layer(w, i, g, g)
 
 
 def _write(path: Path, part: str, kind: str) -> None:
@@ -360,7 +353,7 @@ def _joint_flops(tokens: int) -> float:
 
 def flops(part: str, size: int) -> float:
     """Multiply-adds of one run, counted as two; the convolutions' dense count."""
-    if part == "dit":
+    if part in ("dit", "dit20", "dit25"):
         return _block_flops(size, TEXT)
     if part == "blocks":
         return BLOCKS * _block_flops(size, TEXT)
@@ -373,10 +366,7 @@ def flops(part: str, size: int) -> float:
     if part == "sound":
         return bench_sound.flops(size)
     if part == "gemma":
-        g = GEMMA
-        width = g["heads"] * g["head"]
-        linear = 2 * g["hidden"] * (2 * width + 2 * g["kv"] * g["head"] + 3 * g["ffn"])
-        return float(size * linear + 4 * width * size * size)
+        return bench_family.text_layer_flops(size, GEMMA, GEMMA)
     if part in bench_family.FLOPS:
         return bench_family.FLOPS[part](size)
     return _conv_flops(part, size)

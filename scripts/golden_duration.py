@@ -8,19 +8,15 @@ Needs diffusers 0.42 with torch on the CPU. Everything is in float32.
 
 from __future__ import annotations
 
-import json
-import platform
-from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
+import golden_files
 import make_tiny
 import numpy as np
 import tiny_shapes
 import torch
 from diffusers.pipelines.ltx2.duration_head import LTX2DurationHead
 
-OUT = Path(__file__).parents[1] / "tests" / "golden"
 ROWS = {"short": 32, "long": 300, "other": 32}  # name -> rows of features
 RATES = (8.0, 24.0, 25.0, 59.94)
 
@@ -87,16 +83,9 @@ def main() -> None:
     torch.set_grad_enabled(False)
     full = {f"full.{key}": value for key, value in made(tiny_shapes.FULL_DURATION).items()}
     arrays = made(tiny_shapes.DURATION) | full | snapped()
-    np.savez_compressed(OUT / "all-duration.npz", **arrays)
-    notes = {
-        "command": "python scripts/golden_duration.py",
-        "about": (__doc__ or "").split("\n")[0],
-        "versions": {p: version(p) for p in ("diffusers", "transformers", "torch", "numpy")}
-        | {"python": platform.python_version()},
-        "dtype": "float32",
-        "arrays": {k: [str(v.dtype), *v.shape] for k, v in sorted(arrays.items())},
-    }
-    (OUT / "all-duration.json").write_text(json.dumps(notes, indent=1) + "\n", newline="\n")
+    about = (__doc__ or "").split("\n")[0]
+    packages = ("diffusers", "transformers", "torch", "numpy")
+    golden_files.write("all-duration", arrays, "golden_duration.py", about, packages)
 
 
 if __name__ == "__main__":

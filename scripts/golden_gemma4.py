@@ -12,20 +12,19 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import golden_files
 import numpy as np
 import tiny_gemma4
 import torch
+from golden_files import GOLDEN
 from transformers import Gemma4UnifiedForCausalLM
 from transformers.models.gemma4_unified.configuration_gemma4_unified import Gemma4UnifiedTextConfig
 
 Arrays = dict[str, np.ndarray]
 PACKAGES = ("torch", "transformers", "tokenizers", "numpy")
-GOLDEN = Path(__file__).parents[1] / "tests" / "golden"
 
 
 def ids(count: int) -> list[int]:
@@ -90,16 +89,7 @@ def tokenizer() -> Arrays:
 
 
 def write(name: str, arrays: Arrays, about: str, folder: Path = GOLDEN) -> None:
-    np.savez_compressed(folder / f"{name}.npz", **arrays)  # type: ignore[arg-type]
-    notes = {
-        "command": "python scripts/golden_gemma4.py",
-        "about": about,
-        "versions": {p: version(p) for p in PACKAGES} | {"python": platform.python_version()},
-        "dtype": "float32",
-        "arrays": {k: [str(v.dtype), *v.shape] for k, v in sorted(arrays.items())},
-    }
-    (folder / f"{name}.json").write_text(json.dumps(notes, indent=1) + "\n", newline="\n")
-    print(name, (folder / f"{name}.npz").stat().st_size)
+    golden_files.write(name, arrays, "golden_gemma4.py", about, PACKAGES, folder)
 
 
 def main() -> None:

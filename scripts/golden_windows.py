@@ -12,15 +12,12 @@ the comments of native/src/vae/tiles.h say. Every number is in float32; of what 
 
 from __future__ import annotations
 
-import json
-import platform
 import tempfile
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import golden_files
 import make_tiny
-import numpy as np
 import torch
 from diffusers.models.autoencoders import ltx2_diffusion_decoder as ltx
 from safetensors.torch import load_file
@@ -29,7 +26,6 @@ from tiny_geometries import model_config
 STRIDE = 251
 # name -> latents' frames, rows, columns
 SIZES = {"usual": (3, 5, 7), "small": (2, 1, 2), "long": (6, 3, 4)}
-OUT = Path(__file__).parents[1] / "tests" / "golden"
 
 
 class Copied(ltx.LTX2VideoVaeNeighborhoodAttnProcessor):  # type: ignore[misc]
@@ -189,17 +185,9 @@ def main() -> None:
             "long.tiled": ("long", True, 1, (10, 8)),
         }.items():
             arrays |= {f"{name}.{key}": value for key, value in case(path, *args).items()}
-    np.savez_compressed(OUT / "windows-vae.npz", **arrays)
-    notes = {
-        "command": "python scripts/golden_windows.py",
-        "about": (__doc__ or "").split("\n")[0],
-        "versions": {p: version(p) for p in ("diffusers", "transformers", "torch", "numpy")}
-        | {"python": platform.python_version()},
-        "dtype": "float32",
-        "stride": STRIDE,
-        "arrays": {k: [str(v.dtype), *v.shape] for k, v in sorted(arrays.items())},
-    }
-    (OUT / "windows-vae.json").write_text(json.dumps(notes, indent=1) + "\n", newline="\n")
+    about = (__doc__ or "").split("\n")[0]
+    packages = ("diffusers", "transformers", "torch", "numpy")
+    golden_files.write("windows-vae", arrays, "golden_windows.py", about, packages, stride=STRIDE)
 
 
 if __name__ == "__main__":

@@ -111,23 +111,26 @@ def test_a_fault_is_named(name: str, problem: str, tiny: dict[str, Path], tmp_pa
         decoded(model, tmp_path, taps=0)
 
 
-def test_a_window_that_is_too_large_is_named(tiny: dict[str, Path], tmp_path: Path) -> None:
-    tensors, metadata = read_safetensors(tiny["windows"])
+def changed(source: Path, folder: Path, **decoder: object) -> Path:
+    """It, with other values in what its config states of the decoder."""
+    tensors, metadata = read_safetensors(source)
     config = json.loads(metadata["config"])
-    config["vae"]["decoder"]["stage5_kernel"] = [5, 13, 11]
-    metadata["config"] = json.dumps(config)
-    model = write_safetensors(tmp_path / "x.safetensors", tensors, metadata)
+    config["vae"]["decoder"] |= decoder
+    return write_safetensors(
+        folder / "x.safetensors", tensors, {**metadata, "config": json.dumps(config)}
+    )
+
+
+def test_a_window_that_is_too_large_is_named(tiny: dict[str, Path], tmp_path: Path) -> None:
+    model = changed(tiny["windows"], tmp_path, stage5_kernel=[5, 13, 11])
     with pytest.raises(pytest.fail.Exception, match=r"stage5_kernel: 13 is not in 1\.\.11"):
         decoded(model, tmp_path, taps=0)
 
 
 def test_windows_that_tiles_barely_hold(tiny: dict[str, Path], tmp_path: Path) -> None:
     """No tile is smaller than a window of 9: of 28 columns there are three and not four."""
-    tensors, metadata = read_safetensors(tiny["windows"])
-    config = json.loads(metadata["config"])
-    config["vae"]["decoder"]["stage_kernels"][3] = [9, 9, 9]
-    metadata["config"] = json.dumps(config)
-    model = write_safetensors(tmp_path / "x.safetensors", tensors, metadata)
+    kernels = [[3, 5, 5], [3, 3, 3], [5, 3, 5], [9, 9, 9]]
+    model = changed(tiny["windows"], tmp_path, stage_kernels=kernels)
     whole = decoded(model, tmp_path / "whole", "wide", taps=0)["pixels"]
     tiled = decoded(model, tmp_path / "tiled", "wide", window=1, taps=0)["pixels"]
     print(psnr(tiled, whole))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ltx2.clips import nearest_count
 from ltx2.commands.flags import kind
 from ltx2.errors import InvalidArgumentError
-from ltx2.request import Options, is_frames
+from ltx2.request import Options, lists_frames
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -59,7 +59,7 @@ def asked(fields: Mapping[str, Any], picture: str | None, model: str, fps: float
 
 def _value(name: str, value: Any) -> Any:
     wanted = KINDS[name]
-    if name == "generated_keyframes" and is_frames(value):
+    if lists_frames(name, value):
         return value
     if wanted is bool and value in ("true", "false"):
         return value == "true"

@@ -2,6 +2,7 @@
 // the operation that would compute them, which need the same memory.
 #include "graph/graph.h"
 #include "graph/tally.h"
+#include "kernels/window.h"
 
 #include <algorithm>
 
@@ -79,7 +80,7 @@ static Tensor window_attention(Nodes & g, const WindowCall & call, Tensor ring, 
                                int64_t count) {
     Tensor out = device_of(g).computing().window_attention(g, call, ring, first, count);
     // A row of keys is computed in whole vectors for some neighbouring queries together.
-    const double box = static_cast<double>(call.window[0]) * call.window[1] * 16;
+    const double box = static_cast<double>(call.window[0]) * call.window[1] * kernels::window_strip;
     device_of(g).tally()->add({Work::attend, 0, 0}, box * static_cast<double>(ggml_nelements(out)));
     return out;
 }

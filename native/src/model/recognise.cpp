@@ -189,20 +189,25 @@ Generations stated_generations(const TensorFile & file) {
     return version.empty() ? any_generation : generation_of(version);
 }
 
+const char * text_config_key(const TensorFile & file) {
+    if (!file.is_gguf())
+        return "gemma_config";
+    return file.find("tokenizer_json") ? "config" : nullptr;
+}
+
 static std::string architecture_of(const TensorFile & file) {
     const std::string config = next_to(file.path, "config.json");
-    const bool official = file.find("tokenizer_json"); // LTX-2.5's text file, also as a GGUF
-    if (file.is_gguf() && !official)
+    const char * key = text_config_key(file);
+    if (!key)
         return text_of(file, "general.architecture");
     const auto model_type = [](const Json & json, const std::string & what) {
         const std::optional<Json> kind = json.find("model_type");
         return kind ? std::string(kind->string(what + ": model_type")) : "none";
     };
-    const char * key = file.is_gguf() ? "config" : "gemma_config";
     if (const std::string own = text_of(file, key); !own.empty())
         return model_type(Json::parse(own, file.path + ": " + key), key);
     // what there is to say is in the file itself
-    if (official || file.find("spiece_model") || !exists(config))
+    if (file.find("spiece_model") || file.find("tokenizer_json") || !exists(config))
         return "";
     return model_type(read_json(config), config);
 }
@@ -222,7 +227,7 @@ static std::string other_architecture(Found & found, const Files & files) {
     const TensorFile & file = *files.front();
     found.architecture = architecture_of(file);
     if (std::find(ours.begin(), ours.end(), found.architecture) != ours.end() ||
-        (found.architecture.empty() && (!file.is_gguf() || file.find("tokenizer_json"))))
+        (found.architecture.empty() && text_config_key(file)))
         return "";
     return words("has the architecture %s, which is not supported; give %s",
                  shown(found.architecture).c_str(), found.row->source);

@@ -47,6 +47,10 @@ const PartRow * unused_part(const TensorInfo & tensor);
 // By the model_version that a file states: any where it states none, 0 where none is known by it.
 Generations stated_generations(const TensorFile & file);
 
+// Where a text encoder's file states its sizes as Hugging Face does: LTX-2.5's text file in its
+// metadata, also as a GGUF. Null: a GGUF of llama.cpp's kind, which has keys of its own.
+const char * text_config_key(const TensorFile & file);
+
 // What one file holds, or the shards of one together.
 Contents recognise(const std::vector<const TensorFile *> & files);
 

@@ -3,6 +3,7 @@
 #include "base/utf8.h"
 #include "files/config.h"
 #include "files/paths.h"
+#include "model/recognise.h"
 
 #include <algorithm>
 #include <cmath>
@@ -43,13 +44,13 @@ constexpr Key logit_cap = {"final_logit_softcapping", "final_logit_softcapping"}
 constexpr int most_heads = 1024, most_head_dim = 1024;
 
 // From 1 to `most`; its default is the field's own, and where that is 0, it must be stated.
-struct Size {
+struct SizeKey {
     Key key;
     int GemmaConfig::*field;
     int most;
     const char * of = nullptr; // the architecture that has it; null: both
 };
-constexpr Size sizes[] = {
+constexpr SizeKey sizes[] = {
     {{"context_length", "max_position_embeddings"}, &GemmaConfig::context, 1 << 30},
     {{"embedding_length", "hidden_size"}, &GemmaConfig::hidden, 1 << 16},
     {{"block_count", "num_hidden_layers"}, &GemmaConfig::layers, 512},
@@ -64,14 +65,14 @@ constexpr Size sizes[] = {
      "gemma4"},
     {{"attention.sliding_window", "sliding_window"}, &GemmaConfig::sliding_window, 1 << 30},
 };
-bool is_of(const Size & size, const GemmaConfig & c) {
+bool is_of(const SizeKey & size, const GemmaConfig & c) {
     return !size.of || size.of == c.architecture;
 }
-bool is_head_dim(const Size & size) {
+bool is_head_dim(const SizeKey & size) {
     return size.field == &GemmaConfig::head_dim || size.field == &GemmaConfig::global_head_dim;
 }
 // "attention.key_length" -> "attention.value_length", "rope.dimension_count"
-std::string like(const Size & size, const std::string & key) {
+std::string like(const SizeKey & size, const std::string & key) {
     const std::string from = "attention.key_length";
     return key + std::string(size.key.gguf).substr(from.size());
 }
@@ -97,7 +98,7 @@ GemmaConfig begin(bool is_gemma4) {
 }
 
 void read_sizes(const Config & k, Kind kind, GemmaConfig & c) {
-    for (const Size & size : sizes) {
+    for (const SizeKey & size : sizes) {
         if (!is_of(size, c))
             continue;
         const char * key = size.key.*kind;
@@ -183,7 +184,7 @@ void read_gemma4_layers(const Config & k, const Config & own, GemmaConfig & c) {
     check_heads(k, key, c);
     refuse_others(
         k, {"attention.shared_kv_layers", "embedding_length_per_layer_input", "expert_count"});
-    for (const Size & size : sizes)
+    for (const SizeKey & size : sizes)
         if (is_of(size, c) && is_head_dim(size)) {
             const std::string rope = like(size, "rope.dimension_count");
             if (k.integer(rope.c_str(), c.*size.field, 0, INT32_MAX) != c.*size.field)
@@ -211,7 +212,7 @@ GemmaConfig from_gguf(const TensorFile & file) {
     const Config k(file.metadata, file.path + ": ", c.architecture + ".");
     const Config own(file.metadata, file.path + ": ", "ltx2.");
     read_sizes(k, &Key::gguf, c);
-    for (const Size & size : sizes)
+    for (const SizeKey & size : sizes)
         if (is_of(size, c) && is_head_dim(size)) {
             const std::string value = like(size, "attention.value_length");
             if (k.integer(value.c_str(), c.*size.field, 1, 4096) != c.*size.field)
@@ -328,17 +329,16 @@ GemmaConfig from_json(const Json & json, const std::string & path) {
 } // namespace
 
 GemmaConfig gemma_config(const TensorFile & file) {
-    const bool official = file.find("tokenizer_json"); // LTX-2.5's text file, also as a GGUF
-    if (file.is_gguf() && !official)
+    const char * key = text_config_key(file);
+    if (!key)
         return from_gguf(file);
-    const char * key = file.is_gguf() ? "config" : "gemma_config";
     if (const std::optional<Json> stated = file.metadata.find(key)) {
         const std::string what = file.path + ": " + key;
         return from_json(Json::parse(stated->string(what), what), what);
     }
     if (file.find("spiece_model"))
         return from_json(Json::parse(gemma3_12b_config, "built-in"), file.path);
-    if (official)
+    if (file.find("tokenizer_json"))
         return from_json(Json::parse(gemma4_12b_config, "built-in"), file.path);
     const std::string path = next_to(file.path, "config.json");
     if (!exists(path))
@@ -360,7 +360,7 @@ void put_gguf_keys(const GemmaConfig & c, const std::string & what, Json & metad
     const auto put = [&](const std::string & key, Json value) {
         metadata.set(c.architecture + "." + key, std::move(value));
     };
-    for (const Size & size : sizes) {
+    for (const SizeKey & size : sizes) {
         if (!is_of(size, c))
             continue;
         put(size.key.gguf, c.*size.field);

@@ -1,5 +1,6 @@
 #include "vae/diffusion_config.h"
 
+#include "base/round.h"
 #include "base/utf8.h"
 
 namespace ltx2 {
@@ -102,12 +103,11 @@ DiffusionConfig::DiffusionConfig(const Config & all) {
 Grid DiffusionConfig::least() const {
     Grid least{1, 1, 1};
     int time = 1, space = 1;
-    const auto cells = [](int window, int scale) { return (window + scale - 1) / scale; };
     for (const DiffusionStage & stage : stages) {
         // The first latent is one frame.
-        least.frames = std::max(least.frames, 1 + cells(stage.window[0] - 1, time));
-        least.height = std::max(least.height, cells(stage.window[1], space));
-        least.width = std::max(least.width, cells(stage.window[2], space));
+        least.frames = std::max(least.frames, 1 + divide_up(stage.window[0] - 1, time));
+        least.height = std::max(least.height, divide_up(stage.window[1], space));
+        least.width = std::max(least.width, divide_up(stage.window[2], space));
         time *= stage.time, space *= stage.space;
     }
     return least;
