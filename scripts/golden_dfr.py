@@ -11,17 +11,15 @@ contexts are those of v25-clip.npz, and random numbers the seed's, as native/src
 from __future__ import annotations
 
 import itertools
-import json
-import platform
 import tempfile
 from contextlib import ExitStack
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, TypeAlias
 from unittest import mock
 
+import golden_files
 import golden_hq
 import golden_joint
 import golden_sampling
@@ -48,7 +46,6 @@ from seed_noise import FRESH, SOUND, STAGE, normal_noise
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-OUT = Path(__file__).parents[1] / "tests" / "golden"
 SEED, FPS = 7, 24.0
 DETAILING_LORA_STRENGTH = 0.5  # as ltx_pipelines.dfr_pipeline has it
 # frames, height, width, doublings, {frame: (picture, strength)}
@@ -164,7 +161,7 @@ class Bar:
 def parts(r: Reference, up: dict[str, Any]) -> dict[str, Any]:
     """What the pipelines' own __init__ would read of a folder."""
     statistics = r.decoder().per_channel_statistics
-    with np.load(OUT / "v25-clip.npz") as clip:
+    with np.load(golden_files.GOLDEN / "v25-clip.npz") as clip:
         context = torch.from_numpy(clip["features"])[None]
     return {
         "transformer": Transformer(r),
@@ -292,19 +289,9 @@ def main() -> None:
         r = Reference(Path(root))
         for name in CASES:
             arrays |= made(r, name)
-    np.savez_compressed(OUT / "v25-dfr.npz", **arrays)  # type: ignore[arg-type]
-    notes = {
-        "command": "python scripts/golden_dfr.py",
-        "about": " ".join((made.__doc__ or "").split()),
-        "versions": {
-            p: version(p) for p in ("diffusers", "ltx-core", "torch", "transformers", "numpy")
-        }
-        | {"python": platform.python_version()},
-        "dtype": "float32",
-        "arrays": {k: [str(v.dtype), *v.shape] for k, v in sorted(arrays.items())},
-    }
-    (OUT / "v25-dfr.json").write_text(json.dumps(notes, indent=1) + "\n", newline="\n")
-    print(f"{(OUT / 'v25-dfr.npz').stat().st_size / 1e3:.0f} kB")
+    about = " ".join((made.__doc__ or "").split())
+    packages = ("diffusers", "ltx-core", "torch", "transformers", "numpy")
+    golden_files.write("v25-dfr", arrays, "golden_dfr.py", about, packages)
 
 
 if __name__ == "__main__":
