@@ -1,21 +1,24 @@
 #!/usr/bin/env python3
 """Time LTX-2.3 at full width, ltx2 and PyTorch alternating in one run.
 
-    scripts/bench.py --quick --torch-python ref/bin/python --save docs/bench.jsonl
+    scripts/bench.py --quick --torch-python ref/bin/python --openvino-python ov/bin/python \
+        --save docs/bench.jsonl
 
 A DiT block of the video alone and of video and sound, its attention alone, the video VAE's decoder
 and encoder, the audio VAE's decoder with the vocoder, the spatial upsampler, a Gemma layer, and a
 whole video from text to frames, with random weights at F16, Q8_0 and Q4_0; of LTX-2.0 and
 LTX-2.5 a block, two layers of Gemma 4 and the video decoder by diffusion: against the official
-modules in the fastest dtype of this machine, and against ltx2 on plain ggml operations. Each round
-runs every competitor once, so that a noisy minute hits all alike; the table gives medians, the
-ratio torch / ltx2 (above 1: ltx2 is faster), plain ggml / ltx2, and the share of what this
-machine's multipliers did in the same rounds.
+modules in the fastest dtype of this machine, in the form of OpenVINO that is next to the weights'
+type, and against ltx2 on plain ggml operations. Each round runs every competitor once, so that a
+noisy minute hits all alike; the table gives medians, the ratio torch / ltx2 (above 1: ltx2 is
+faster), OpenVINO / ltx2, plain ggml / ltx2, each side's error where results are compared, and the
+share of what this machine's multipliers did in the same rounds.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import platform
@@ -29,11 +32,13 @@ import tempfile
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).parent))
 import bench_models
 import bench_sound
 import bench_table
+import numpy as np
 
 HERE = Path(__file__).parent
 MATRICES = ("F16", "Q8_0", "Q4_0")
@@ -57,6 +62,11 @@ PARTS = {
     "attention64": (((1024,), (1024, 2560, 6144)), ("F32", "BF16")),
     "video": (((2,), (8,)), MATRICES),
 }
+# What OpenVINO computes in, by part or by ltx2's type of weights.
+FORMS = {
+    "F32": "f32", "F16": "bf16", "BF16": "bf16", "Q8_0": "int8", "Q4_0": "weights int4",
+    "int8_tensorwise": "int8", "decode": "int8",
+}  # fmt: skip
 CONVOLUTIONS = ("decode", "encode", "sound", "upsample")
 PEAKS = ("f32", "bf16", "int8", "memory")
 
@@ -76,13 +86,35 @@ class Row:
     torch_s: float | None
     torch_dtype: str | None
     ratio: float | None
+    openvino_s: float | None
+    openvino_form: str | None
+    openvino_ratio: float | None
     plain_s: float | None
     plain_ratio: float | None
     peak: str  # which multipliers, f32, bf16 or int8; or memory
     share_of_peak: float
     peak_mib: float
+    torch_mib: float | None
+    openvino_mib: float | None
     plain_mib: float | None
+    error: float | None = None
+    torch_error: float | None = None
+    openvino_error: float | None = None
     scale: float = 1.0
+
+
+class Rest(NamedTuple):
+    """What is known of a worker at its end."""
+
+    mib: float | None
+    error: float | None
+
+
+def prefer(process: int) -> None:
+    """Before what else runs here, if that is allowed. Linux weighs sessions, and only within one
+    the niceness of processes."""
+    with contextlib.suppress(OSError):
+        Path(f"/proc/{process}/autogroup").write_text("-9")
 
 
 class Worker:
@@ -96,27 +128,72 @@ class Worker:
             stdout=subprocess.PIPE,
             text=True,
             env={**os.environ, **environment},
+            start_new_session=True,
         )
+        prefer(self.process.pid)
         self.times: list[list[float]] = []
 
-    def run(self, warm: bool = False) -> None:
+    def send(self, line: str) -> list[float]:
         assert self.process.stdin and self.process.stdout
-        self.process.stdin.write("run\n")
+        self.process.stdin.write(line + "\n")
         self.process.stdin.flush()
         answer = self.process.stdout.readline().split()
         if not answer:
             raise SystemExit(f"bench: {self.name} stopped")
+        return [float(number) for number in answer]
+
+    def run(self, warm: bool = False) -> None:
+        seconds = self.send("run")
         if not warm:
-            self.times.append([float(number) for number in answer])
+            self.times.append(seconds)
+
+    def made(self, folder: Path) -> np.ndarray:
+        """What the last run made."""
+        path = folder / "made"
+        self.send(f"save {path}")
+        return np.fromfile(path, np.float32)
 
     def end(self) -> float:
         """Close and give the worker's own last line, its peak memory in MiB."""
         rest, _ = self.process.communicate()
         return float(rest.strip() or 0)
 
+    def rest(self, folder: Path, reference: np.ndarray | None) -> Rest:
+        """Close; its error where there is a result to hold against."""
+        error = None
+        if reference is not None:
+            values = self.made(folder).astype(np.float64)
+            error = float(np.linalg.norm(values - reference) / np.linalg.norm(reference))
+        return Rest(self.end(), error)
+
     def medians(self) -> list[float]:
         """Of the whole run, then of each of its stages."""
         return [statistics.median(column) for column in zip(*self.times, strict=True)]
+
+
+@dataclass(frozen=True)
+class Sides:
+    """All that ran for one type of weights."""
+
+    ours: Worker
+    torch: Worker | None
+    dtype: str | None
+    openvino: Worker | None
+    form: str | None
+    plain: Worker | None
+    rest: dict[Worker, Rest]
+
+    def fields(self) -> dict[str, Any]:
+        """Memory and errors, as a row has them."""
+        none = Rest(None, None)
+        sides = {"torch_": self.torch, "openvino_": self.openvino, "plain_": self.plain}
+        found = {name: self.rest[w] if w else none for name, w in sides.items()}
+        return {
+            "peak_mib": self.rest[self.ours].mib,
+            "error": self.rest[self.ours].error,
+            **{name + "mib": rest.mib for name, rest in found.items()},
+            **{f"{name}error": found[name].error for name in ("torch_", "openvino_")},
+        }
 
 
 class Bench:
@@ -134,6 +211,18 @@ class Bench:
         threads = str(self.args.threads)
         command = [self.args.torch_python, str(HERE / "bench_torch.py")]
         return Worker([*command, part, str(size), dtype, threads], OMP_NUM_THREADS=threads)
+
+    def openvino(self, part: str, size: int, form: str) -> Worker:
+        command = [self.args.openvino_python, str(HERE / "bench_openvino.py"), part, str(size)]
+        return Worker([*command, form, str(self.args.threads), str(self.args.openvino_folder)])
+
+    def reference(self, folder: Path, part: str, size: int) -> np.ndarray:
+        """PyTorch's result in float32."""
+        worker = self.torch(part, size, "float32")
+        worker.run(warm=True)
+        values = worker.made(folder)
+        worker.end()
+        return values
 
     def has_model_of(self, part: str) -> bool:
         """Of Gemma 4, transformers 5 does, and the official code wants transformers 4; `dit` has
@@ -172,7 +261,7 @@ class Bench:
     def measure(self, folder: Path, part: str, size: int) -> list[Row]:
         kinds = self.args.type or PARTS[part][1]
         ours = {kind: self.ours(folder, part, kind, size) for kind in kinds}
-        plain = {}
+        plain: dict[str, Worker] = {}
         if not (self.args.no_plain or part.startswith(("attention", "sound", "windows"))):
             plain = {k: self.ours(folder, part, k, size, LTX2_PLAIN_OPS="1") for k in kinds}
         peaks = Worker([self.program, "peaks", str(self.args.threads)])
@@ -180,17 +269,31 @@ class Bench:
         if self.args.torch_python and self.has_model_of(part):
             dtype = self.fastest_dtype(part)
             torch = self.torch(part, size, dtype)
-        self.rounds([*ours.values(), *([torch] if torch else []), peaks], list(plain.values()))
-        rows: list[Row] = []
+        forms: dict[str, Worker] = {}
+        if self.args.openvino_python and part in bench_models.COMPARED:
+            for wanted in filter(None, (form_of(part, kind) for kind in kinds)):
+                forms[wanted] = self.openvino(part, size, wanted)
+                forms[wanted].run(warm=True)  # traced and quantised, one after the other
+        once = [*([torch] if torch else []), *forms.values()]
+        self.rounds([*ours.values(), *once, peaks], list(plain.values()))
+
         rates = dict(zip(PEAKS, peaks.medians(), strict=True))
+        reference = (
+            self.reference(folder, part, size) if torch and part in bench_models.COMPARED else None
+        )
+        inexact = [ours[kind] for kind in kinds if not bench_models.is_exact(kind)]
+        rest = {
+            worker: worker.rest(folder, None if worker in inexact else reference)
+            for worker in (*ours.values(), *once, *plain.values())
+        }
         make = video_rows if part == "video" else part_rows
+        rows: list[Row] = []
         for kind, worker in ours.items():
-            times = (worker, torch, plain.get(kind))
-            mib = (worker.end(), plain[kind].end() if kind in plain else None)
-            rows += make(part, kind, size, dtype, *times, rates, mib)
-        for other in [*([torch] if torch else []), peaks]:
-            other.process.kill()
-            other.process.wait()
+            form = form_of(part, kind)
+            sides = Sides(worker, torch, dtype, forms.get(form or ""), form, plain.get(kind), rest)
+            rows += make(part, kind, size, sides, rates)
+        peaks.process.kill()
+        peaks.process.wait()
         return rows
 
 
@@ -205,35 +308,50 @@ def multipliers(part: str, kind: str, rates: dict[str, float]) -> str:
     return wanted if rates[wanted] else "f32"
 
 
+def form_of(part: str, kind: str) -> str | None:
+    """What OpenVINO computes in beside ltx2's weights of this type."""
+    return FORMS.get(part) or FORMS.get(kind)
+
+
 def ratio(theirs: float | None, ours: float) -> float | None:
     return theirs / ours if theirs else None
 
 
-def part_rows(
-    part: str, kind: str, size: int, dtype: str | None, ours: Worker, torch: Worker | None,
-    plain: Worker | None, rates: dict[str, float], mib: tuple[float, float | None],
-) -> list[Row]:  # fmt: skip
-    seconds = ours.medians()[0]
-    torch_s = torch.medians()[0] if torch else None
-    plain_s = plain.medians()[0] if plain else None
+def part_rows(part: str, kind: str, size: int, sides: Sides, rates: dict[str, float]) -> list[Row]:
+    seconds = sides.ours.medians()[0]
+    torch_s, openvino_s, plain_s = (
+        worker.medians()[0] if worker else None
+        for worker in (sides.torch, sides.openvino, sides.plain)
+    )
     scale = 1.0
     if part == "writing":  # a token of the whole model, whose weights are read
         peak, work = "memory", bench_models.writing_bytes(kind, size)
         scale = bench_models.writing_bytes(kind, size, whole=True) / work
     else:
         peak, work = multipliers(part, kind, rates), bench_models.flops(part, size)
-    share = work / seconds / (rates[peak] * 1e9)
-    plain_s = plain_s * scale if plain_s else None
     return [
-        Row(part, kind, size, seconds * scale, torch_s, dtype, ratio(torch_s, seconds), plain_s,
-            ratio(plain_s, seconds * scale), peak, share, *mib, scale)
-    ]  # fmt: skip
+        Row(
+            part=part,
+            type=kind,
+            size=size,
+            ours_s=seconds * scale,
+            torch_s=torch_s,
+            torch_dtype=sides.dtype,
+            ratio=ratio(torch_s, seconds),
+            openvino_s=openvino_s,
+            openvino_form=sides.form if openvino_s else None,
+            openvino_ratio=ratio(openvino_s, seconds),
+            plain_s=plain_s * scale if plain_s else None,
+            plain_ratio=ratio(plain_s, seconds),
+            peak=peak,
+            share_of_peak=work / seconds / (rates[peak] * 1e9),
+            scale=scale,
+            **sides.fields(),
+        )
+    ]
 
 
-def video_rows(
-    part: str, kind: str, size: int, dtype: str | None, ours: Worker, torch: Worker | None,
-    plain: Worker | None, rates: dict[str, float], mib: tuple[float, float | None],
-) -> list[Row]:  # fmt: skip
+def video_rows(part: str, kind: str, size: int, sides: Sides, rates: dict[str, float]) -> list[Row]:
     """The stages of a whole video, each the time measured times what was left out; their sum.
 
     PyTorch's text is padded, as the official pipeline does; the rows `unpadded` grant it that this
@@ -248,7 +366,7 @@ def video_rows(
             for s, t in zip((*scale, "gemma padded"), seconds, strict=False)
         }
 
-    mine, theirs, stock = whole(ours), whole(torch), whole(plain)
+    mine, theirs, stock = (whole(side) for side in (sides.ours, sides.torch, sides.plain))
     least = {  # at the peak of the multipliers
         s: flops[s] / (rates[multipliers(s, kind, rates)] * 1e9) for s in scale
     }
@@ -266,11 +384,25 @@ def video_rows(
         plain_s = sum(stock[s] for s in stages) if stock else None
         peak = multipliers(stages[0], kind, rates)
         rows.append(
-            Row(f"{part} {name}".strip(), kind, bench_models.VIDEO_TOKENS, seconds, torch_s,
-                "float32" if name == "decode" and torch else dtype, ratio(torch_s, seconds),
-                plain_s, ratio(plain_s, seconds), peak, sum(least[s] for s in stages) / seconds,
-                *mib, seconds / sum(mine[s] / scale[s] for s in stages))
-        )  # fmt: skip
+            Row(
+                part=f"{part} {name}".strip(),
+                type=kind,
+                size=bench_models.VIDEO_TOKENS,
+                ours_s=seconds,
+                torch_s=torch_s,
+                torch_dtype="float32" if name == "decode" and torch_s else sides.dtype,
+                ratio=ratio(torch_s, seconds),
+                openvino_s=None,
+                openvino_form=None,
+                openvino_ratio=None,
+                plain_s=plain_s,
+                plain_ratio=ratio(plain_s, seconds),
+                peak=peak,
+                share_of_peak=sum(least[s] for s in stages) / seconds,
+                scale=seconds / sum(mine[s] / scale[s] for s in stages),
+                **sides.fields(),
+            )
+        )
     return rows
 
 
@@ -282,9 +414,10 @@ def conditions(args: argparse.Namespace) -> dict[str, str]:
         found = None
     machine = f"{args.threads} threads of {found[1] if found else platform.processor()}"
     machine += f", {platform.system()}"
-    if args.torch_python:
-        version = [args.torch_python, "-c", "import torch; print(torch.__version__)"]
-        machine += f", torch {subprocess.check_output(version, text=True).strip()}"
+    for python, module in ((args.torch_python, "torch"), (args.openvino_python, "openvino")):
+        if python:
+            version = [python, "-c", f"import {module}; print({module}.__version__)"]
+            machine += f", {module} {subprocess.check_output(version, text=True).strip()}"
     command = shlex.join(["scripts/bench.py", *sys.argv[1:]])
     if isa := os.environ.get("LTX2_ISA"):
         command = f"LTX2_ISA={isa} {command}"
@@ -306,6 +439,11 @@ def main() -> None:
     )  # fmt: skip
     parser.add_argument("--no-plain", action="store_true", help="without plain ggml operations")
     parser.add_argument("--torch-python", help="a Python that has torch, ltx-core, transformers")
+    parser.add_argument("--openvino-python", help="one that has openvino and nncf besides")
+    parser.add_argument(
+        "--openvino-folder", type=Path, default=HERE.parent / "build" / "openvino",
+        help="where traced modules are kept, 1 to 4 GB each",
+    )  # fmt: skip
     parser.add_argument(
         "--build", type=Path, default=HERE.parent / "build", help="a build with LTX2_TESTS=ON"
     )
@@ -313,8 +451,9 @@ def main() -> None:
     bench = Bench(args)
     if not Path(bench.program).is_file():
         parser.error(f"{bench.program} is not there; scripts/check install makes it")
-    if args.torch_python and not shutil.which(args.torch_python):
-        parser.error(f"--torch-python: {args.torch_python} cannot be run")
+    for option in ("torch_python", "openvino_python"):
+        if (python := getattr(args, option)) and not shutil.which(python):
+            parser.error(f"--{option.replace('_', '-')}: {python} cannot be run")
     rows: list[Row] = []
     for part in args.part or PARTS:
         with tempfile.TemporaryDirectory(prefix="ltx2-bench-") as folder:

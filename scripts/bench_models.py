@@ -1,12 +1,16 @@
 """Random weights at the true widths of LTX-2.3 for scripts/bench.py, and the work each part is.
 
-Values do not matter to the time, so blocks of the quantised types are random bytes under one scale.
+A matrix repeats a million values in all types and on all sides, so that results can be compared.
+Types that gguf cannot make have blocks of random bytes under one scale: the time does not depend
+on values.
 """
 
 from __future__ import annotations
 
 import json
 import math
+import re
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +21,7 @@ import comfy_quant
 import gguf
 import numpy as np
 
+COMPARED = ("dit", "decode", "gemma")  # parts whose results bench.py holds against each other
 WIDTH, HEADS, TEXT = 4096, 32, 1024
 FULL = {"gemma": 48, "connector": 8, "denoise": 48}
 # Stage of a video: the layers that are timed. Whole models would take 38 GB in F16.
@@ -40,6 +45,40 @@ DECODER = [
 
 # Where a block has its scales, if not at its beginning.
 SCALES = {"Q4_K": (0, 2), "Q5_K": (0, 2), "Q6_K": (208,), "Q3_K": (108,), "Q2_K": (80, 82)}
+
+
+def normal(count: int) -> np.ndarray:
+    """About N(0,1), as tests/native/bench/bench.h has it: four 16-bit numbers of SplitMix64."""
+    z = np.arange(1, count + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        z = (z ^ (z >> np.uint64(shift))) * np.uint64(factor)
+    z ^= z >> np.uint64(31)
+    parts = z.view(np.uint16).reshape(count, 4).sum(axis=1, dtype=np.int64)
+    values: np.ndarray = ((parts - 131070) / 37837).astype(np.float32)
+    return values
+
+
+NORMAL = normal(1 << 20)
+
+
+def normal_of(name: str) -> np.ndarray:
+    """The values that a matrix of this name repeats: those of others are others."""
+    own = re.sub(r"^(model\.diffusion_model\.|vae\.decoder\.|model\.|vae\.)", "", name)
+    return np.roll(NORMAL, zlib.crc32(own.encode()) % 4096 * 256)
+
+
+def parameter(name: str, shape: tuple[int, ...]) -> np.ndarray:
+    """What the files hold under an official name, if it is none of Gemma's norms."""
+    if name.endswith(("q_norm.weight", "k_norm.weight")):
+        return np.full(shape, 0.17, np.float32)
+    if len(shape) > 1 and name.endswith("weight"):
+        return np.resize(normal_of(name) / np.float32(math.sqrt(math.prod(shape[1:]))), shape)
+    return np.resize(NORMAL * np.float32(0.02), shape)
+
+
+def is_exact(kind: str) -> bool:
+    """Whether files of this type hold those values, as well as it can."""
+    return kind in comfy_quant.QUANTISERS or not (kind.endswith("_K") or kind.startswith("IQ"))
 
 
 def _blocks(stages: list[tuple[str, int]]) -> list[list[Any]]:
@@ -85,13 +124,10 @@ class _Writer:
     def __init__(self, path: Path, arch: str, kind: str) -> None:
         self.out: Any = gguf.GGUFWriter(path, arch)
         self.kind = kind
-        self.random = np.random.default_rng(0)
-
-        self.normal = self.random.standard_normal(1 << 20, dtype=np.float32)
 
     def values(self, *shape: int) -> np.ndarray:
         """Random values, repeated: the time does not depend on them."""
-        return np.resize(self.normal, shape)
+        return np.resize(NORMAL, shape)
 
     def vector(self, name: str, *shape: int, value: float | None = None) -> None:
         data = np.full(shape, value, np.float32) if value else self.values(*shape) * 0.02
@@ -99,14 +135,14 @@ class _Writer:
 
     def matrix(self, name: str, rows: int, columns: int) -> None:
         kind = gguf.GGMLQuantizationType[self.kind]
-        if self.kind in ("F32", "F16", "BF16"):
-            data = gguf.quants.quantize(self.normal / np.float32(math.sqrt(columns)), kind)
-            width = columns * gguf.GGML_QUANT_SIZES[kind][1] // data.itemsize
+        block, size = gguf.GGML_QUANT_SIZES[kind]
+        if is_exact(self.kind):
+            data = gguf.quants.quantize(normal_of(name) / np.float32(math.sqrt(columns)), kind)
+            width = columns // block * size // data.itemsize
             self.out.add_tensor(name, np.resize(data, (rows, width)), raw_dtype=kind)
             return
-        block, size = gguf.GGML_QUANT_SIZES[kind]
-        some = self.random.integers(0, 256, (1 << 15, size), dtype=np.uint8, endpoint=False)
-        step = (0.25 if self.kind == "Q4_0" else 0.016) / math.sqrt(columns)
+        some = np.random.default_rng(0).integers(0, 256, (1 << 15, size), dtype=np.uint8)
+        step = 0.016 / math.sqrt(columns)
         for at in SCALES.get(self.kind, (0,)):
             some[:, at : at + 2] = np.array([step], np.float16).view(np.uint8)
         data = np.resize(some, (rows, columns // block * size))
@@ -117,9 +153,10 @@ class _Writer:
         self.vector(f"{name}.bias", rows)
 
     def conv(self, name: str, rows: int, columns: int) -> None:
-        data = (self.normal / math.sqrt(27 * columns)).astype(np.float16)
-        self.out.add_tensor(f"{name}.conv.weight", np.resize(data, (rows * columns, 3, 3, 3)))
-        self.vector(f"{name}.conv.bias", rows)
+        name = f"{name}.conv"
+        data = (normal_of(f"{name}.weight") / math.sqrt(27 * columns)).astype(np.float16)
+        self.out.add_tensor(f"{name}.weight", np.resize(data, (rows * columns, 3, 3, 3)))
+        self.vector(f"{name}.bias", rows)
 
     def close(self) -> None:
         self.out.write_header_to_file()
@@ -133,7 +170,6 @@ class _CodedWriter(_Writer):
 
     def __init__(self, path: Path, kind: str) -> None:
         self.path, self.kind = path, kind
-        self.normal = np.random.default_rng(0).standard_normal(1 << 20, dtype=np.float32)
         self.tensors: dict[str, comfy_quant.Tensor] = {}
         self.metadata: dict[str, str] = {}
         self.out = self
@@ -149,7 +185,8 @@ class _CodedWriter(_Writer):
         if self.kind == "F16":
             super().matrix(name, rows, columns)
             return
-        some = np.resize(self.normal / math.sqrt(columns), (128, columns))
+        repeats = max(128, len(NORMAL) // columns)  # rows after which they come again
+        some = np.resize(normal_of(name) / np.float32(math.sqrt(columns)), (repeats, columns))
         parts, marker = comfy_quant.QUANTISERS[self.kind](some, 256)
         module = name.removesuffix("weight")
         for part, (dtype, data) in parts.items():

@@ -32,10 +32,18 @@ COLUMNS = (
     ("PyTorch s", "torch_s", "{:.3f}"),
     ("dtype", "torch_dtype", "{}"),
     ("ratio", "ratio", "{:.2f}"),
+    ("OpenVINO s", "openvino_s", "{:.3f}"),
+    ("form", "openvino_form", "{}"),
+    ("ratio", "openvino_ratio", "{:.2f}"),
     ("plain s", "plain_s", "{:.3f}"),
     ("ratio", "plain_ratio", "{:.2f}"),
+    ("error", "error", "{:.1e}"),
+    ("PyTorch error", "torch_error", "{:.1e}"),
+    ("OpenVINO error", "openvino_error", "{:.1e}"),
     ("of peak", "share_of_peak", "{:.2f} {peak}"),
     ("MiB", "peak_mib", "{:.0f}"),
+    ("PyTorch MiB", "torch_mib", "{:.0f}"),
+    ("OpenVINO MiB", "openvino_mib", "{:.0f}"),
     ("plain MiB", "plain_mib", "{:.0f}"),
 )
 SUMMARY_COLUMNS = (

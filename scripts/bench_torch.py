@@ -1,32 +1,29 @@
 """PyTorch's side of scripts/bench.py: `bench_torch.py PART SIZE DTYPE THREADS [DEVICE]`.
 
-Builds the official modules of one part with random weights, then runs them once for each line on
-stdin and prints the seconds, behind them those of the stages where there are some.
+Builds the official modules of one part with random weights, then runs them for each line on stdin.
 """
 
 from __future__ import annotations
 
 import math
-import resource
 import sys
 import time
 from collections.abc import Callable
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import torch
 
 sys.path.insert(0, str(Path(__file__).parent))
 import bench_family
 import bench_models as models
+import bench_modules as modules
 import bench_sound
 import bench_upsampler
+from bench_modules import Laps, Run
 
 States = tuple[torch.Tensor, ...]
-Laps = list[float]
-Run = Callable[[], Laps]
 
 
 def cheap_weights() -> None:
@@ -46,48 +43,31 @@ def cheap_weights() -> None:
     torch.nn.modules.conv._ConvNd.reset_parameters = fill
 
 
-def _modality(
-    latent: torch.Tensor, starts: torch.Tensor, context: torch.Tensor, sigma: float
-) -> Any:
-    from ltx_core.model.transformer.modality import Modality
-
-    return Modality(
-        enabled=True,
-        latent=latent,
-        sigma=torch.tensor([sigma]),
-        # Text to video has one timestep for all tokens; evaluated once, as ltx2 does.
-        timesteps=torch.full((1, 1, 1), sigma),
-        positions=torch.cat([starts, starts + 1], dim=-1),
-        context=context,
-        context_mask=None,
-    )
+def _compared(part: str, size: int, dtype: torch.dtype) -> Run:
+    module = modules.module_of(part, size).to(dtype)
+    device = torch.get_default_device()
+    inputs = [
+        v.to(device, dtype if v.is_floating_point() else v.dtype)
+        for v in modules.inputs_of(part, size)
+    ]
+    return lambda: module(*inputs)
 
 
 def _velocity(size: int, dtype: torch.dtype, layers: int) -> Callable[..., torch.Tensor]:
-    from ltx_core.guidance.perturbations import BatchedPerturbationConfig
-    from ltx_core.model.transformer.model_configurator import LTXVideoOnlyModelConfigurator
-
-    model = LTXVideoOnlyModelConfigurator.from_config(models.config(layers)).to(dtype).eval()
-    starts = torch.rand(1, 3, size, 1) * 20
-    none = BatchedPerturbationConfig.empty(1)
+    module = modules.Dit(size, layers).to(dtype).eval()
 
     def velocity(latent: torch.Tensor, context: torch.Tensor, sigma: float) -> torch.Tensor:
-        video = _modality(latent.to(dtype), starts, context, sigma)
-        return model(video=video, audio=None, perturbations=none)[0]
+        made: torch.Tensor = module(latent.to(dtype), context, sigma)
+        return made
 
     return velocity
 
 
-def _dit(size: int, dtype: torch.dtype, layers: int = 1) -> Run:
-    velocity = _velocity(size, dtype, layers)
+def _blocks(size: int, dtype: torch.dtype) -> Run:
+    velocity = _velocity(size, dtype, models.BLOCKS)
     latent = torch.randn(1, size, 128)
     context = torch.randn(1, models.TEXT, models.WIDTH, dtype=dtype)
-
-    def run() -> Laps:
-        velocity(latent, context, 0.9)
-        return []
-
-    return run
+    return lambda: velocity(latent, context, 0.9)
 
 
 def _joint(size: int, dtype: torch.dtype) -> Run:
@@ -96,7 +76,7 @@ def _joint(size: int, dtype: torch.dtype) -> Run:
 
     model = LTXModelConfigurator.from_config(models.config()).to(dtype).eval()
     video, audio = (
-        _modality(
+        modules.modality(
             torch.randn(1, tokens, 128, dtype=dtype), torch.rand(1, axes, tokens, 1) * 5,
             torch.randn(1, models.TEXT, width, dtype=dtype), 0.9,
         )
@@ -113,21 +93,8 @@ def _joint(size: int, dtype: torch.dtype) -> Run:
     return run
 
 
-def _vae(part: str) -> torch.nn.Module:
-    from ltx_core.model.video_vae.model_configurator import (
-        VideoDecoderConfigurator,
-        VideoEncoderConfigurator,
-    )
-
-    kind = VideoEncoderConfigurator if part == "encode" else VideoDecoderConfigurator
-    module = kind.from_config(models.config())
-    for tensor in module.per_channel_statistics.buffers():
-        tensor.fill_(1.0)
-    return module.eval()
-
-
 def _pictures(part: str, size: int, dtype: torch.dtype) -> Run:
-    module, side = _vae(part).to(dtype), size * 32
+    module, side = modules.vae(part).to(dtype), size * 32
     shape = (1, 3, 1, side, side) if part == "encode" else (1, 128, *models.grid(part, size))
     value = torch.randn(*shape, dtype=dtype)
 
@@ -139,16 +106,7 @@ def _pictures(part: str, size: int, dtype: torch.dtype) -> Run:
 
 
 def _hidden_states(size: int, dtype: torch.dtype, layers: int) -> Callable[..., States]:
-    from transformers import Gemma3TextConfig, Gemma3TextModel
-
-    g = models.GEMMA
-    config = Gemma3TextConfig(
-        vocab_size=g["vocab"], hidden_size=g["hidden"], intermediate_size=g["ffn"],
-        num_hidden_layers=layers, num_attention_heads=g["heads"], num_key_value_heads=g["kv"],
-        head_dim=g["head"], sliding_window=1024,
-    )  # fmt: skip
-    Gemma3TextModel.init_weights = lambda _self: None
-    model = Gemma3TextModel(config).to(dtype).eval()
+    model = modules.Gemma(layers).model.to(dtype).eval()
     ids = (torch.arange(size) % 200)[None]
 
     def states(padding: int = 0) -> States:
@@ -182,16 +140,6 @@ def _gemma4(size: int, dtype: torch.dtype) -> Run:
 
     def run() -> Laps:
         model(input_ids=ids, use_cache=False)
-        return []
-
-    return run
-
-
-def _gemma(size: int, dtype: torch.dtype) -> Run:
-    states = _hidden_states(size, dtype, 1)
-
-    def run() -> Laps:
-        states()
         return []
 
     return run
@@ -242,7 +190,7 @@ def _video(steps: int, dtype: torch.dtype) -> Run:
     states = _hidden_states(models.PROMPT, dtype, models.VIDEO["gemma"])
     context = _context(dtype)
     velocity = _velocity(models.VIDEO_TOKENS, dtype, models.VIDEO["denoise"])
-    decoder = _vae("decode")
+    decoder = modules.vae("decode")
     noise = torch.randn(1, models.VIDEO_TOKENS, 128)
     sigmas = torch.linspace(1, 0, models.STEPS + 1).tolist()
 
@@ -284,7 +232,9 @@ def main() -> None:
         torch.set_default_device(device)
     cheap_weights()
     kind = getattr(torch, dtype)
-    if part in ("decode", "clip", "encode"):
+    if part in models.COMPARED:
+        run = _compared(part, size, kind)
+    elif part in ("decode", "clip", "encode"):
         run = _pictures(part, size, kind)
     elif part == "sound":
         run = bench_sound.torch_run(size, kind)
@@ -292,25 +242,16 @@ def main() -> None:
         run = bench_upsampler.torch_run(size, kind)
     else:
         makers: dict[str, Callable[[int, torch.dtype], Run]] = {
-            "dit": _dit,
-            "blocks": partial(_dit, layers=models.BLOCKS),
+            "blocks": _blocks,
             "square": _square,
             "joint": _joint,
-            "gemma": _gemma,
             "gemma4": _gemma4,
             "attention": _attention,
             "attention64": partial(_attention, head=64),
             "video": _video,
         }
         run = makers[part](size, kind)
-    with torch.inference_mode():
-        for _ in sys.stdin:
-            begin = time.perf_counter()
-            laps = run()
-            if device != "cpu":
-                torch.cuda.synchronize()
-            print(*(f"{s:.6f}" for s in (time.perf_counter() - begin, *laps)), flush=True)
-    print(f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.1f}")
+    modules.answer(run, torch.cuda.synchronize if device != "cpu" else None)
 
 
 if __name__ == "__main__":

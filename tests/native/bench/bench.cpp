@@ -1,7 +1,8 @@
 // One part of the model at full width, timed on demand: `bench PART MODEL THREADS SIZE [DEVICE]`.
 // It loads once. For each line on stdin it runs once and prints the seconds, then those of its
-// stages; for the line "profile", the share of each kind of node; at the end of input, the peak
-// memory in MiB. scripts/bench.py and scripts/bench_gpu.py drive it, alternating with PyTorch.
+// stages; for the line "profile", the share of each kind of node; for "save PATH", it writes there
+// what the last run made, as 32-bit floats; at the end of input, the peak memory in MiB.
+// scripts/bench.py and scripts/bench_gpu.py drive it, alternating with the others.
 #include "bench.h"
 #include "dit/dit.h"
 #include "text/encoder.h"
@@ -47,7 +48,7 @@ static Run dit_run(Device & device, const Model & model, int tokens, bool with_a
         inputs.push_back({state[s].positions, texts[s]});
     auto run = std::make_shared<DitRun>(*dit, inputs);
     return [dit, run, state] {
-        run->velocity(state, 0.9f, quiet);
+        made = run->velocity(state, 0.9f, quiet).plain[0];
         return std::vector<double>();
     };
 }
@@ -57,8 +58,13 @@ static Run decode_run(Device & device, const Model & model, Grid grid) {
     vae->load(quiet);
     Latents latents{grid, static_cast<int>(vae->config().latent_channels), {}};
     latents.values = random_values(latents.size());
+    const int space = vae->config().scale.space;
+    const int64_t frame = int64_t{3} * grid.height * grid.width * space * space;
     return [=] {
-        vae->decode(latents, noise, quiet, [](const uint8_t *, int, int, bool) {});
+        made.clear();
+        vae->decode(latents, noise, quiet, [&](const uint8_t * pixels, int, int count, bool) {
+            made.insert(made.end(), pixels, pixels + int64_t{count} * frame);
+        });
         return std::vector<double>();
     };
 }
@@ -94,8 +100,11 @@ static Run gemma_run(Device & device, const Model & model, int tokens) {
     std::vector<int32_t> ids;
     for (int i = 0; i < tokens; ++i)
         ids.push_back(i % 200);
-    return [=] {
-        encoder->encode(ids, quiet);
+    return [=, &device] {
+        const HiddenStates states = encoder->encode(ids, quiet);
+        std::vector<float> values(static_cast<size_t>(ggml_nelements(states.values.tensor)));
+        device.read(states.values.tensor, values.data());
+        made.assign(values.end() - states.tokens * states.width, values.end());
         return std::vector<double>();
     };
 }
@@ -252,6 +261,13 @@ static int bench(int argc, char ** argv) {
             const Profile profile;
             run();
             profile.print();
+            continue;
+        }
+        if (line.rfind("save ", 0) == 0) {
+            std::ofstream(line.substr(5), std::ios::binary)
+                .write(reinterpret_cast<const char *>(made.data()),
+                       static_cast<std::streamsize>(made.size() * sizeof(float)));
+            std::printf("0\n"), std::fflush(stdout);
             continue;
         }
         Clock clock;

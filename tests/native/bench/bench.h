@@ -18,7 +18,25 @@ namespace ltx2 {
 using Run = std::function<std::vector<double>()>;
 
 inline Progress quiet; // which a profile watches
-inline std::vector<float> random_values(int64_t count) { return normal_noise(1, 0, count); }
+// What the last run made, where a part is compared with others: velocities, the text's last state,
+// pixels of 0 to 255 as [frames, rows, columns, 3].
+inline std::vector<float> made;
+
+// About N(0,1), the same that bench_models.normal gives the other side: the sum of the four 16-bit
+// numbers of SplitMix64.
+inline std::vector<float> random_values(int64_t count) {
+    std::vector<float> values(static_cast<size_t>(count));
+    uint64_t state = 0;
+    for (float & value : values) {
+        uint64_t z = state += 0x9e3779b97f4a7c15;
+        z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
+        z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
+        z ^= z >> 31;
+        const uint64_t sum = (z >> 48) + (z >> 32 & 0xffff) + (z >> 16 & 0xffff) + (z & 0xffff);
+        value = (float(sum) - 131070.0f) / 37837.0f;
+    }
+    return values;
+}
 
 inline std::vector<float> noise(int64_t first, int64_t count) {
     return normal_noise(1, 0, first, count);

@@ -1,0 +1,92 @@
+"""OpenVINO's side of scripts/bench.py: `bench_openvino.py PART SIZE FORM THREADS FOLDER`.
+
+The official modules, traced and compiled for the processor in one
+of OpenVINO's forms. What tracing and quantising gave stays in FOLDER: it takes minutes.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import nncf
+import openvino
+import torch
+
+sys.path.insert(0, str(Path(__file__).parent))
+import bench_modules as modules
+
+# Each with what it computes in: f32, bf16, matrices alone in 8 or 4 bits, all products in 8 bits.
+FORMS: dict[str, str] = {
+    "f32": "f32", "bf16": "bf16", "weights int8": "bf16", "weights int4": "bf16", "int8": "bf16",
+}  # fmt: skip
+
+
+def _quantised(model: openvino.Model, form: str, inputs: list[Any]) -> openvino.Model:
+    if form == "weights int8":
+        return nncf.compress_weights(model, mode=nncf.CompressWeightsMode.INT8_SYM)
+    if form == "weights int4":  # as Q4_0: one scale for 32 weights, all matrices
+        mode = nncf.CompressWeightsMode.INT4_SYM
+        return nncf.compress_weights(model, mode=mode, group_size=32, ratio=1.0, all_layers=True)
+    data, kind = nncf.Dataset([inputs]), nncf.ModelType.TRANSFORMER
+    return nncf.quantize(model, data, subset_size=1, model_type=kind, fast_bias_correction=True)
+
+
+def _save(model: openvino.Model, path: Path) -> None:
+    """Whole, or not at all."""
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+        openvino.save_model(model, Path(folder) / path.name, compress_to_fp16=False)
+        for suffix in (".bin", ".xml"):
+            (Path(folder) / path.name).with_suffix(suffix).replace(path.with_suffix(suffix))
+
+
+def traced(part: str, size: int, form: str, folder: Path) -> openvino.Model:
+    """The part's module in this form, found in the folder or put there."""
+    plain = folder / f"{part}-{size}.xml"
+    is_plain = form in ("f32", "bf16")
+    path = plain if is_plain else folder / f"{part}-{size}-{form.replace(' ', '-')}.xml"
+    if not path.exists():
+        inputs = modules.inputs_of(part, size)
+        if not plain.exists():
+            module = modules.module_of(part, size)
+            with torch.no_grad():
+                model = openvino.convert_model(module, example_input=inputs)
+            _save(model, plain)
+        if not is_plain:
+            arrays = [value.numpy() for value in inputs]
+            model = _quantised(openvino.Core().read_model(plain), form, arrays)
+            _save(model, path)
+    return openvino.Core().read_model(path)
+
+
+def run_of(part: str, size: int, form: str, threads: int, folder: Path) -> modules.Run:
+    folder.mkdir(parents=True, exist_ok=True)
+    hints = {
+        "INFERENCE_PRECISION_HINT": FORMS[form],
+        "INFERENCE_NUM_THREADS": threads,
+        "NUM_STREAMS": 1,
+    }
+    compiled = openvino.Core().compile_model(traced(part, size, form, folder), "CPU", hints)
+    request = compiled.create_infer_request()
+    inputs = [value.numpy() for value in modules.inputs_of(part, size)]
+
+    def run() -> torch.Tensor:
+        return torch.from_numpy(next(iter(request.infer(inputs).values())))
+
+    return run
+
+
+def main() -> None:
+    part, size, form, threads, folder = sys.argv[1:6]
+    torch.set_num_threads(int(threads))
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # where nncf says how far it is
+    sys.stdout = answers
+    modules.answer(run_of(part, int(size), form, int(threads), Path(folder)))
+
+
+if __name__ == "__main__":
+    main()
