@@ -67,6 +67,8 @@ def info(files: Sequence[str], verify: bool, as_json: bool) -> None:
         lines.append(f"run: {about['problem']}")
     click.echo("\n".join(map(visible, lines)))
 
+_GENERATIONS = 3  # that there are; a part that fits all says nothing
+
 
 def _inside(path: Path) -> list[Path]:
     """The model files of a folder; else the path itself."""
@@ -116,7 +118,9 @@ def _lines(about: dict[str, Any]) -> Iterator[str]:
     yield f"parts: {', '.join(parts) or 'none known'}"
     for part in about["parts"]:
         sizes = "".join(f", {name} {size}" for name, size in part["geometry"].items())
-        yield f"part {part['id']}: {_counts(part)}{sizes}"
+        fits = part["generations"]
+        of = f", of {' or '.join(fits)}" if len(fits) < _GENERATIONS else ""
+        yield f"part {part['id']}: {_counts(part)}{sizes}{of}"
     if about["problem"]:
         yield f"problem: {about['problem']}"
     for key in ("tensors", "parameters", "bytes"):

@@ -84,9 +84,9 @@ LTX2_API ltx2_status ltx2_try_devices(char ** out);
 LTX2_API ltx2_status ltx2_capabilities(char ** out);
 /* What a model file holds, as JSON, without loading weights: {"file", "format", "parts", "problem"
    (why it cannot be used, or null), "tensors", "parameters", "bytes", "types" with the same counts,
-   "license", "metadata", "tensor_list" with "name", "type", "shape" (outermost first), "offset" in
-   the file, "bytes", and "sha256" of them where the file states it}. A part has "geometry" and the
-   counts too. Of long metadata {"begins", "length"}. Released by ltx2_text_free. MODEL, OUT_OF_MEMORY. */
+   "license", "metadata", "tensor_list" with "name", "type", "shape" (outermost first), "offset" in the
+   file, "bytes", and "sha256" where the file states it}. A part has "geometry", the "generations" it can
+   be of, and the counts. Of long metadata {"begins", "length"}. ltx2_text_free. MODEL, OUT_OF_MEMORY. */
 LTX2_API ltx2_status ltx2_file_describe(const char * file, char ** out);
 LTX2_API void ltx2_text_free(char * text); /* NULL is ignored */
 

@@ -60,19 +60,27 @@ static ltx2_status guard(Body && body) noexcept {
     }
 }
 
-// The caller's struct in this library's form: fields it does not know yet are zero. `first` is
-// where the struct ended in its first release.
+// The caller's struct in this library's form: fields it does not know yet are zero, and so must be
+// those that this library does not know. `first` is where the struct ended in its first release.
 template <class Params>
 static Params received(const Params * params, size_t first, const char * name) {
     need(params, name);
     const size_t size = params->size;
-    if (size < first || size > sizeof(Params))
+    const size_t most = sizeof(Params) + 512;
+    if (size < first || size > most || size % alignof(Params))
         fail(LTX2_STATUS_INVALID_ARGUMENT,
-             "%s.size: %zu is not in %zu..%zu; set it to sizeof the struct", name, size, first,
-             sizeof(Params));
+             "%s.size: %zu is no size that this struct has had; set it to sizeof the struct", name,
+             size);
+    const auto * bytes = reinterpret_cast<const unsigned char *>(params);
+    for (size_t i = sizeof(Params); i < size; ++i)
+        if (bytes[i])
+            fail(LTX2_STATUS_INVALID_ARGUMENT,
+                 "%s.size: %zu, and what lies beyond the %zu bytes that this library, %s, knows is "
+                 "not zero",
+                 name, size, sizeof(Params), ltx2_version());
     Params copy;
     std::memset(&copy, 0, sizeof copy);
-    std::memcpy(&copy, params, size);
+    std::memcpy(&copy, params, std::min(size, sizeof copy));
     return copy;
 }
 

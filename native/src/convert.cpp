@@ -300,28 +300,28 @@ void Conversion::add_text_metadata(Json & metadata) const {
     GgufVocabulary vocabulary;
     Tokenizer::open(part, &vocabulary);
     const std::string & path = part.file->path;
-    const auto keep = [&](const char * key) {
-        if (const auto text = part.file->metadata.find(key))
-            metadata.set(key, *text);
-    };
-    keep("gemma_source_checkpoint");
     if (parts_.size() > 1) // of the parts beside it
         for (const char * key : {"model_version", "license", "config"})
-            keep(key);
+            if (const auto text = part.file->metadata.find(key))
+                metadata.set(key, *text);
     const Source & embedding = part.tensors.find("token_embd.weight")->second;
     put_gguf_keys(gemma_config(*part.file), path, metadata);
     put_gguf_keys(std::move(vocabulary), static_cast<size_t>(embedding.shape()[0]), path, metadata);
 }
 
 // The text that the files state, with `sampling` added at its end. Where none does, or they differ,
-// what the parts were opened with.
+// what the parts were opened with. As in Model::read_configs, a part that no group is about counts
+// only alone.
 static std::string config_text(const std::vector<const Part *> & parts,
                                const std::string & sampling) {
     std::set<std::string> stated;
     Json all = Json::Object();
+    const bool any = std::any_of(parts.begin(), parts.end(),
+                                 [](const Part * part) { return !part->row->groups.empty(); });
     for (const Part * part : parts) {
         const std::optional<Json> text = part->file->metadata.find("config");
-        if (text && !text->string(part->file->path + ": config").empty())
+        if (text && any == !part->row->groups.empty() &&
+            !text->string(part->file->path + ": config").empty())
             stated.emplace(text->string(""));
         for (const auto & [group, value] : part->config.object(""))
             all.set(group, value);

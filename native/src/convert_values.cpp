@@ -166,7 +166,7 @@ void Conversion::read(int32_t index, int64_t first, int64_t count, void * out, s
     const int64_t piece = item.scales ? rows : item.in_codes() ? rows * item.row() : 1 << 16;
     const int64_t origin = item.in_codes() ? first / item.row() * item.row() : first;
     const int64_t end = first + count;
-    while_unchanged(*item.source->file->mapping, [&] {
+    while_unchanged(model_, [&] { // adapters too
         on_all_cores(divide_up(end - origin, piece), [&](int64_t i) {
             const int64_t begin = std::max(first, origin + i * piece);
             encode(item, begin, std::min(origin + (i + 1) * piece, end) - begin,

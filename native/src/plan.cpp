@@ -61,7 +61,7 @@ Speeds speeds_of(const std::string & text) {
     try {
         for (const auto & [name, value] : Json::parse(text, "speeds").object("speeds")) {
             const double speed = value.number("speeds");
-            if (!(speed > 0) || !std::isfinite(speed))
+            if (!(speed > 0) || !std::isnormal(speed))
                 fail(LTX2_STATUS_INVALID_ARGUMENT, "speeds: %g is not a speed", speed);
             speeds.emplace(name, speed);
         }

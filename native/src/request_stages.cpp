@@ -20,10 +20,10 @@ static Grid divided(const Grid & grid, int divisor) {
 static int latents_of(int frames, const Scale & scale) { return (frames - 1) / scale.time + 1; }
 
 // One rule for the three: zero is the model's own, negative is off.
-static float strength(const char * name, float wanted, float otherwise, float off) {
-    if (!std::isfinite(wanted) || wanted > most_guidance)
-        fail(LTX2_STATUS_INVALID_ARGUMENT, "%s: %g is not a number up to %g", name, wanted,
-             most_guidance);
+static float strength(const char * name, float wanted, float otherwise, float off,
+                      float most = most_guidance) {
+    if (!std::isfinite(wanted) || wanted > most)
+        fail(LTX2_STATUS_INVALID_ARGUMENT, "%s: %g is not a number up to %g", name, wanted, most);
     return wanted == 0 ? otherwise : wanted < 0 ? off : wanted;
 }
 
@@ -36,6 +36,13 @@ static Stage stage_of(const RecipeStage & r) {
     stage.referring = r.referring;
     stage.fresh = r.fresh;
     return stage;
+}
+
+static bool falls(const std::vector<float> & levels) {
+    for (size_t i = 1; i < levels.size(); ++i)
+        if (!(levels[i] < levels[i - 1])) // nor is one no number
+            return false;
+    return true;
 }
 
 static Stage first_stage(const ltx2_video_params & p, const Defaults & d, const std::string & name,
@@ -54,9 +61,15 @@ static Stage first_stage(const ltx2_video_params & p, const Defaults & d, const 
     own.stg = r.stg < 0 ? own.stg : r.stg;
     const int steps = p.steps ? p.steps : r.steps ? r.steps : distilled ? only : d.steps;
     stage.sigmas = r.by_tokens ? sigmas(name, steps, grid.cells()) : sigmas(name, steps);
+    if (!falls(stage.sigmas))
+        fail(LTX2_STATUS_INVALID_ARGUMENT,
+             "frames: the noise of this recipe falls by the tokens of its first stage, and with "
+             "%lld and %d steps not at every step; ask for fewer frames, a smaller picture, or "
+             "another recipe",
+             static_cast<long long>(grid.cells()), steps);
     stage.guidance = {strength("guidance", p.guidance, own.scale, 1),
                       strength("stg", p.stg, own.stg, 0),
-                      strength("rescale", p.rescale, own.rescale, 0), own.stg_blocks,
+                      strength("rescale", p.rescale, own.rescale, 0, 1), own.stg_blocks,
                       strength("modality_guidance", p.modality_guidance, own.modality, 1)};
     Guidance & sound = stage.audio_guidance = stage.guidance;
     sound.scale = strength("audio_guidance", p.audio_guidance, guided ? d.audio_guidance : 1, 1);

@@ -1,6 +1,7 @@
 // A prompt, enhanced by the text encoder before anything reads it.
 #include "session.h"
 
+#include "base/log.h"
 #include "text/enhancement.h"
 #include "text/writing.h"
 
@@ -45,6 +46,10 @@ std::string Session::enhance(const ltx2_enhance_params & params) {
     const std::string given = params.instructions ? params.instructions : "";
     return while_unchanged(model_, [&] {
         const Part & part = model_.need(TextEncoder::part);
+        if (part.generations == ltx_2_5)
+            log(Level::warning,
+                "enhance: LTX-2.5's own Gemma 4 was trained further to be read, not to write; look "
+                "at what it writes");
         const std::vector<int32_t> asked =
             tokenizer().encode_turn(enhancement_request(params.prompt, given, params.of_image));
         if (asked.size() > most_asked)

@@ -2,7 +2,10 @@
 #include "session.h"
 
 #include "base/log.h"
+#include "base/utf8.h"
+#include "files/config.h"
 #include "graph/trial.h"
+#include "text/gemma_config.h"
 
 #include <algorithm>
 
@@ -48,9 +51,9 @@ Session::Session(const std::vector<std::string> & files, const std::vector<Adapt
       device_(chosen_device(device, threads, model_, keep_loaded), threads),
       keep_loaded_(keep_loaded), low_memory_(low_memory) {
     const bool reads_prompts = model_.find(TextEncoder::part);
+    model_.check_generations(); // first: the wrong text encoder says more than what is missing
     if (reads_prompts || !model_.find(Dit::part) || !model_.find(VideoEncoder::part))
         model_.need_all();
-    model_.check_generations();
     const auto encoder = open<VideoEncoder>(model_, device_);
     const auto dit = open<Dit>(model_, device_);
     const auto decoder = open<VideoDecoder>(model_, decoder_device());
@@ -86,6 +89,11 @@ Session::Session(const std::vector<std::string> & files, const std::vector<Adapt
     weights_ = std::max({weights_, dit->weights(), decoder->weights()});
     defaults_ = Defaults(model_.need(Dit::part), model_.generation(), dit->config().layers, d);
     defaults_.tells_length = model_.find(DurationHead::part);
+    for (const Adapter & adapter : model_.adapters())
+        if (adapter.distils && defaults_.schedule == "distilled")
+            log(Level::warning,
+                "%s: makes a distilled model of a dev one, and %s is distilled: it does harm",
+                adapter.path.c_str(), file(Dit::part));
 }
 
 // Sound needs all of its parts, but for the text projection, where features are given.
@@ -161,6 +169,34 @@ void Session::check_duration_head() {
              context_width_, audio_width_);
 }
 
+// The encoder that a transformer states it was trained with, as LTX-2.5's does.
+static std::string wanted_version(const Part & dit) {
+    const std::optional<Json> text = dit.file->metadata.find("gemma_source_checkpoint");
+    if (!text || text->kind() != Json::Kind::string)
+        return "";
+    const std::string what = dit.file->path + ": gemma_source_checkpoint";
+    const Config stated(Json::parse(text->string(what), what), what + ": ");
+    return stated.text("gemma_version", "");
+}
+
+// LTX trained its Gemma 4 further; the stock one has the same shapes.
+static void check_version(const Model & model) {
+    const Part &own = model.need(TextEncoder::part), &dit = model.need(Dit::part);
+    if (own.generations != ltx_2_5)
+        return;
+    const std::string stated = gemma_config(*own.file).version, wanted = wanted_version(dit);
+    if (!stated.empty() && !wanted.empty() && stated != wanted)
+        fail(LTX2_STATUS_MODEL,
+             "%s: is the text encoder %s, and the transformer of %s was trained with %s; give that",
+             own.file->path.c_str(), shown(stated).c_str(), dit.file->path.c_str(),
+             shown(wanted).c_str());
+    if (stated.empty() && own.file != model.need(Connector::projection_part).file)
+        log(Level::warning,
+            "%s: nothing tells whether it is LTX-2.5's own Gemma 4, which was trained further; the "
+            "stock one is understood less well",
+            own.file->path.c_str());
+}
+
 // The parts that only prompts need.
 void Session::check_text() {
     const auto text = open<TextEncoder>(model_, device_);
@@ -178,14 +214,7 @@ void Session::check_text() {
              "%s: the connector gives rows of %d, and the transformer of %s reads rows of %d",
              file(Connector::part), connector->config().width(), file(Dit::part), context_width_);
     text_length_ = connector->config().text_length;
-    const Part & own = model_.need(TextEncoder::part);
-    const bool together = own.file == model_.need(Connector::projection_part).file;
-    if (own.generations == ltx_2_5 && !together &&
-        !own.file->metadata.find("gemma_source_checkpoint"))
-        log(Level::warning,
-            "%s: nothing tells whether it is LTX-2.5's own Gemma 4, which was trained further; the "
-            "stock one is understood less well",
-            own.file->path.c_str());
+    check_version(model_);
     weights_ = std::max(text->weights(), connector->weights());
 }
 

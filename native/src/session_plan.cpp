@@ -2,6 +2,7 @@
 #include "session.h"
 
 #include "base/log.h"
+#include "sampling/recipes.h"
 
 #include <algorithm>
 #include <utility>
@@ -112,13 +113,18 @@ void Session::check_writing(size_t prompt, int64_t room) {
              needed / (1 << 20), have / (1 << 20));
 }
 
-// Fewer frames first, then a smaller picture of the same shape with as many of them as fit.
+// Fewer frames first, then a smaller picture of the same shape with as many of them as fit; of
+// sizes that the recipe can make.
 std::optional<VideoSize> Session::nearest(const Request & want) {
     const Scale & scale = decoder_.scale;
     const Grid & grid = want.grid;
-    const auto size = [&](int frames, int rows) {
-        const int columns = std::max(1, (grid.width * rows + grid.height / 2) / grid.height);
-        return size_of({frames, rows, columns});
+    const Recipe & recipe = find_recipe(want.recipe);
+    int step = 1; // of rows and columns
+    for (const RecipeStage & stage : recipe.stages)
+        step = std::max(step, stage.divisor);
+    const auto size = [&](int frames, int steps) {
+        const int columns = (grid.width * steps + grid.height / 2) / grid.height;
+        return size_of({frames, steps * step, std::max(1, columns) * step});
     };
     const auto fits = [&](const VideoSize & size) {
         const bool has_sides =
@@ -134,13 +140,13 @@ std::optional<VideoSize> Session::nearest(const Request & want) {
         }
         return below;
     };
-    const int few = std::min(grid.frames, 4);
-    const int frames = most_of(grid.frames, [&](int n) { return fits(size(n, grid.height)); });
+    const int few = std::min(grid.frames, 4), all = grid.height / step;
+    const int frames = most_of(grid.frames, [&](int n) { return fits(size(n, all)); });
     if (frames >= few)
-        return size(frames, grid.height);
-    const int rows = most_of(grid.height, [&](int n) { return fits(size(few, n)); });
-    if (rows)
-        return size(most_of(grid.frames, [&](int n) { return fits(size(n, rows)); }), rows);
+        return size(frames, all);
+    const int steps = most_of(all, [&](int n) { return fits(size(few, n)); });
+    if (steps)
+        return size(most_of(grid.frames, [&](int n) { return fits(size(n, steps)); }), steps);
     return {};
 }
 

@@ -17,17 +17,30 @@ static void check(int good, const char * what) {
 
 static void open_wrongly(void) {
     ltx2_session * session = (ltx2_session *)&failed;
+    struct {
+        ltx2_session_params known;
+        uint64_t more; /* of a newer header */
+    } newer;
     ltx2_session_params params;
     const char * files[1];
     memset(&params, 0, sizeof params);
+    memset(&newer, 0, sizeof newer);
 
     check(ltx2_session_open(NULL, &session) == LTX2_STATUS_INVALID_ARGUMENT, "null params");
     check(session == NULL, "the session is null after a failure");
     check(ltx2_session_open(&params, NULL) == LTX2_STATUS_INVALID_ARGUMENT, "null out");
     check(ltx2_session_open(&params, &session) == LTX2_STATUS_INVALID_ARGUMENT, "size 0");
     check(strstr(ltx2_last_error(), "size") != NULL, "the words name the size");
-    params.size = sizeof params + 8;
-    check(ltx2_session_open(&params, &session) == LTX2_STATUS_INVALID_ARGUMENT, "newer struct");
+    params.size = sizeof params - 3;
+    check(ltx2_session_open(&params, &session) == LTX2_STATUS_INVALID_ARGUMENT, "half a field");
+    params.size = SIZE_MAX;
+    check(ltx2_session_open(&params, &session) == LTX2_STATUS_INVALID_ARGUMENT, "no size at all");
+    newer.known.size = sizeof newer;
+    check(ltx2_session_open(&newer.known, &session) == LTX2_STATUS_INVALID_ARGUMENT, "no files");
+    check(strstr(ltx2_last_error(), "file") != NULL, "a newer struct whose new field is zero");
+    newer.more = 1;
+    check(ltx2_session_open(&newer.known, &session) == LTX2_STATUS_INVALID_ARGUMENT, "newer field");
+    check(strstr(ltx2_last_error(), "not zero") != NULL, "the words name the new field");
     params.size = sizeof params;
     check(ltx2_session_open(&params, &session) == LTX2_STATUS_INVALID_ARGUMENT, "no files");
     params.file_count = 1;

@@ -60,7 +60,7 @@ Spectrogram spectrogram(Device & device, const std::vector<float> & samples,
     for (int64_t first = 0; first < windows.frames; first += most_frames) {
         const int64_t count = std::min(most_frames, windows.frames - first);
         const std::vector<float> values = windows_of(samples, windows, first, count);
-        Graph g(device, progress, 64);
+        Graph g(device, progress);
         const Tensor x = g.input(GGML_TYPE_F32, {windows.window, 2 * count, 1, 1}, values.data());
         g.output(log_mel(g, x, basis(g)), out.values.data() + first * Spectrogram::width);
         g.run();

@@ -79,7 +79,7 @@ Kept DitRun::keep_text(const Way & way, const TextFeatures & text) const {
         return keep(given, text.values.data());
     Kept kept = keep({way.config->width(), text.rows, 1, 1}, nullptr);
     const Progress progress;
-    Graph g(device_, progress, 64);
+    Graph g(device_, progress);
     Tensor rows = g.input(GGML_TYPE_F32, given, text.values.data());
     g.keep(g.tap(way.config->prefix + std::string("caption_projection"),
                  (*way.weights->caption_projection)(g, rows)),
@@ -202,7 +202,7 @@ void DitRun::begin(Way & way, const Stream & stream, float sigma, float other_si
     if (n > 1)
         device_.write(way.index.tensor, way.token_timestep.data(), ggml_nbytes(way.index.tensor));
 
-    Graph g(device_, progress, 256);
+    Graph g(device_, progress);
     const std::string prefix = way.config->prefix;
     const DitStream & w = *way.weights;
     Tensor z =
@@ -262,7 +262,7 @@ void DitRun::run_blocks(Kept Way::*x, int first, int last, Pass pass, const Prog
                                                       : "transformer_blocks.";
     for (int i = first; i < last; ++i) {
         dit_.store_.use_layer(static_cast<size_t>(i), ways_[0].tokens);
-        Graph g(device_, progress, 1024);
+        Graph g(device_, progress);
         g.named(path + std::to_string(i));
         std::vector<StreamInput> in;
         for (const Way & way : ways_)
@@ -276,7 +276,7 @@ void DitRun::run_blocks(Kept Way::*x, int first, int last, Pass pass, const Prog
 }
 
 std::vector<float> DitRun::finish(const Way & way, const Kept & x, const Progress & progress) {
-    Graph g(device_, progress, 256);
+    Graph g(device_, progress);
     const int64_t width = way.config->width();
     Tensor table = ggml_reshape_3d(g.ctx(), way.embedded.tensor, width, 1, way.timesteps);
     table = add(g, ggml_repeat_4d(g.ctx(), table, width, 2, way.timesteps, 1),
@@ -300,7 +300,7 @@ std::vector<std::vector<float>> DitRun::finish(Kept Way::*x, const Progress & pr
 }
 
 void DitRun::copy(Kept Way::*from, Kept Way::*to, const Progress & progress) {
-    Graph g(device_, progress, 16);
+    Graph g(device_, progress);
     for (const Way & way : ways_)
         g.keep((way.*from).tensor, (way.*to).tensor);
     g.run();

@@ -69,6 +69,21 @@ static std::vector<fs::path> entries(const fs::path & folder) {
 }
 #endif
 
+static void look(const fs::path & at, bool below, std::vector<std::string> & found);
+
+// In a folder, what cannot be used is skipped.
+static void look_below(const fs::path & at, std::vector<std::string> & found) {
+    const size_t before = found.size();
+    try {
+        look(at, false, found);
+    } catch (const Error & e) {
+        if (e.status() != LTX2_STATUS_MODEL)
+            throw;
+        found.resize(before);
+        log(Level::info, "%s", e.what());
+    }
+}
+
 static void look(const fs::path & at, bool below, std::vector<std::string> & found) {
     for (const fs::path & path : entries(snapshot_of(at))) {
         std::error_code ignored;
@@ -76,7 +91,7 @@ static void look(const fs::path & at, bool below, std::vector<std::string> & fou
             continue;
         if (fs::is_directory(path, ignored)) {
             if (below)
-                look(path, false, found);
+                look_below(path, found);
         } else if (path.extension() == ".gguf" || path.extension() == ".safetensors") {
             found.push_back(path.u8string());
         }

@@ -17,7 +17,7 @@ static double seconds(Device & device, const Progress & progress, Build && build
     constexpr int runs = 2;
     std::chrono::duration<double> took{0};
     for (int i = 0; i <= runs; ++i) {
-        Graph g(device, progress, 64);
+        Graph g(device, progress);
         g.compute(build(g));
         const auto begin = std::chrono::steady_clock::now();
         g.run();
@@ -87,7 +87,7 @@ static double start(Device & device, const Progress & progress) {
     const Kept x = floats(device, {32, 1, 1, 1});
     const auto begin = std::chrono::steady_clock::now();
     for (int i = 0; i < 4; ++i) {
-        Graph g(device, progress, 2 * nodes);
+        Graph g(device, progress);
         for (int j = 0; j < nodes; ++j) {
             NormCall call;
             call.x = x.tensor;

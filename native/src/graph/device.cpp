@@ -106,7 +106,7 @@ size_t Device::window() const {
 
 void Device::allocate(ggml_cgraph * graph) {
     if (gpu_)
-        gpu_->allocate(graph, max_nodes);
+        gpu_->allocate(graph);
     else
         cpu_.allocate(graph);
 }

@@ -102,8 +102,6 @@ public:
     using TapFn = std::function<void(const std::string & name, Shape ne, const float * data)>;
     TapFn tap;
 
-    static constexpr size_t max_nodes = 4096; // of one graph, its leaves among them
-
 private:
     // What a GPU may fail in.
     template <class Body>

@@ -128,21 +128,27 @@ static bool reserved(ggml_backend_sched_t scheduler, ggml_cgraph * graph) {
     return reserved;
 }
 
-void GpuRunner::allocate(ggml_cgraph * graph, size_t max_nodes) {
-    call([&] { allocate_now(graph, max_nodes); });
+void GpuRunner::allocate(ggml_cgraph * graph) {
+    // A larger graph than there are tables for, which a layer with many adapters has.
+    if (const auto nodes = static_cast<size_t>(ggml_graph_size(graph)); nodes > most_nodes_) {
+        trim();
+        most_nodes_ = nodes;
+    }
+    call([&] { allocate_now(graph); });
 }
 
-void GpuRunner::allocate_now(ggml_cgraph * graph, size_t max_nodes) {
+void GpuRunner::allocate_now(ggml_cgraph * graph) {
     if (!gpu_)
         gpu_.reset(started(device_));
-    const size_t tables = max_nodes * 64 * sizeof(ggml_tensor); // ggml reserves 60 a node
+    const size_t tables = most_nodes_ * 64 * sizeof(ggml_tensor); // ggml reserves 60 a node
     if (!scheduler_ && !can_have(tables))
         fail(LTX2_STATUS_OUT_OF_MEMORY, "memory: %zu MiB for a graph do not fit", tables >> 20);
     if (!cpu_)
         cpu_.reset(started(ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_CPU)));
     ggml_backend_t backends[2] = {gpu_.get(), cpu_.get()};
     if (!scheduler_) {
-        scheduler_.reset(ggml_backend_sched_new(backends, nullptr, 2, max_nodes, /*parallel=*/false,
+        scheduler_.reset(ggml_backend_sched_new(backends, nullptr, 2, most_nodes_,
+                                                /*parallel=*/false,
                                                 /*op_offload=*/false));
         outline_.clear();
     }

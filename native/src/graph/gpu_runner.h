@@ -15,8 +15,7 @@ public:
     // DEVICE where it does not start.
     explicit GpuRunner(ggml_backend_dev_t device);
 
-    // OUT_OF_MEMORY. Device::max_nodes is the most.
-    void allocate(ggml_cgraph * graph, size_t max_nodes);
+    void allocate(ggml_cgraph * graph); // OUT_OF_MEMORY
     // `cpu` lends its threads. Asks `progress` between two of the CPU's nodes whether to stop.
     // Where it does not wait, the device may still compute afterwards, until the next call that
     // waits.
@@ -43,13 +42,14 @@ private:
     void check_alive() const;
     [[noreturn]] void failed(); // within a catch
     void report(const ggml_cgraph * graph);
-    void allocate_now(ggml_cgraph * graph, size_t max_nodes);
+    void allocate_now(ggml_cgraph * graph);
     using BackendPtr = std::unique_ptr<ggml_backend, Freed<ggml_backend_free>>;
     using SchedulerPtr = std::unique_ptr<ggml_backend_sched, Freed<ggml_backend_sched_free>>;
 
     ggml_backend_dev_t device_;
     BackendPtr gpu_, cpu_; // the CPU's is started for the first graph
     SchedulerPtr scheduler_;
+    size_t most_nodes_ = 4096;     // of a graph, that the scheduler has tables for
     std::vector<int64_t> outline_; // of the graph that the scheduler has reserved memory for
     bool computes_ = false;        // perhaps still
     std::string lost_;             // how the device failed, if it did

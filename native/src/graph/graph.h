@@ -1,5 +1,6 @@
-// Build, run and tap one ggml graph. A Graph lives for one run; what must outlive it is a Kept
-// tensor of the device or a host array. Shapes are checked before they reach ggml, which aborts.
+// Build, run and tap one ggml graph of any number of nodes. A Graph lives for one run; what must
+// outlive it is a Kept tensor of the device or a host array. Shapes are checked before they reach
+// ggml, which aborts.
 #pragma once
 
 #include "base/progress.h"
@@ -12,8 +13,9 @@ namespace ltx2 {
 
 class Graph : public Nodes {
 public:
-    Graph(Device & device, const Progress & progress, size_t nodes = 2048);
+    Graph(Device & device, const Progress & progress);
 
+    ggml_context * ctx() override;
     Device & device() { return device_; }
     const Ops & ops() const { return device_.ops(); }
 
@@ -35,7 +37,7 @@ public:
     void start() { run(false); }
 
 private:
-    Graph(Device & device, const Progress & progress, size_t nodes, ContextPtr context);
+    ggml_cgraph * ordered(); // what was asked for, and all that it reads
     void run(bool waits);
 
     struct Output {
@@ -49,8 +51,8 @@ private:
     Device & device_;
     const Progress & progress_;
     std::string name_ = "graph";
-    ContextPtr context_;
-    ggml_cgraph * graph_;
+    std::vector<ContextPtr> contexts_;
+    std::vector<Tensor> wanted_; // in order
     std::vector<Output> outputs_;
     std::vector<Tapped> taps_;
 };

@@ -71,7 +71,7 @@ public:
         std::vector<float> block(width * tokens), video(channels * side * side * frames);
         for (int i = 0; i < 2; ++i) {
             const Progress none;
-            Graph g(device_, none, 512);
+            Graph g(device_, none);
             g.output(transformed(g), block.data());
             g.output(convolved(g), video.data());
             const auto begin = std::chrono::steady_clock::now();

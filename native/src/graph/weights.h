@@ -14,8 +14,6 @@
 
 namespace ltx2 {
 
-// MODEL that names the tensor where its type holds no weights or its rows no whole blocks.
-void check_type(const Source & source, const std::string & name, int64_t row);
 // `count` values from value `first` (at a block's start) as F32; the type was checked.
 void read_values(const Source & source, int64_t first, int64_t count, float * out);
 // Lets the pages that hold these values go from the process, or from the system's cache too.

@@ -13,10 +13,11 @@ namespace ltx2 {
 class Nodes {
 public:
     // `exact`: all arithmetic is F32, for comparing implementations; nothing is rounded in between.
-    Nodes(ggml_context * ctx, Workers workers, bool exact)
-        : ctx_(ctx), workers_(workers), exact_(exact) {}
+    Nodes(Workers workers, bool exact) : workers_(workers), exact_(exact) {}
+    virtual ~Nodes() = default;
 
-    ggml_context * ctx() const { return ctx_; }
+    // With room for one operation more, however many there are already; asked for each anew.
+    virtual ggml_context * ctx() = 0;
     Workers workers() const { return workers_; }
     bool exact() const { return exact_; }
 
@@ -51,7 +52,6 @@ protected:
     std::vector<Input> inputs_;
 
 private:
-    ggml_context * ctx_;
     Workers workers_;
     bool exact_;
     std::vector<std::shared_ptr<void>> held_;

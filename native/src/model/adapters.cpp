@@ -63,6 +63,13 @@ constexpr std::pair<std::string_view, std::string_view> renamed[] = {
     {"proj_in", "patchify_proj"},
     {"time_embed", "adaln_single"},
     {"prompt_adaln", "prompt_adaln_single"},
+    {"audio_proj_in", "audio_patchify_proj"},
+    {"audio_time_embed", "audio_adaln_single"},
+    {"audio_prompt_adaln", "audio_prompt_adaln_single"},
+    {"av_cross_attn_video_scale_shift", "av_ca_video_scale_shift_adaln_single"},
+    {"av_cross_attn_audio_scale_shift", "av_ca_audio_scale_shift_adaln_single"},
+    {"av_cross_attn_video_a2v_gate", "av_ca_a2v_gate_adaln_single"},
+    {"av_cross_attn_audio_v2a_gate", "av_ca_v2a_gate_adaln_single"},
 };
 
 bool ends_with(std::string_view text, std::string_view end) {
@@ -148,11 +155,18 @@ static int factor_of(const TensorFile & file, const char * key) {
     const std::string text = stated->kind() == Json::Kind::string
                                  ? std::string(stated->string(file.path))
                                  : stated->dump();
-    char * end = nullptr;
-    const double factor = std::strtod(text.c_str(), &end);
-    if (*end || !(factor >= 1 && factor <= most) || factor != std::floor(factor))
+    const auto refuse = [&] {
         fail(LTX2_STATUS_MODEL, "%s: %s is %s, no whole number in 1..%d", file.path.c_str(), key,
              shown(text).c_str(), most);
+    };
+    double factor = 0;
+    try { // not by strtod, which reads as the process's locale writes
+        factor = Json::parse(text, key).number(key);
+    } catch (const Error &) {
+        refuse();
+    }
+    if (!(factor >= 1 && factor <= most) || factor != std::floor(factor))
+        refuse();
     return static_cast<int>(factor);
 }
 
@@ -220,6 +234,8 @@ LowRank low_rank(const TensorFile & file, const std::string & path, const Pair &
     LowRank low;
     low.down.info = pair.down, low.down.file = &file;
     low.up.info = pair.up, low.up.file = &file;
+    for (const Source * source : {&low.down, &low.up})
+        check_type(*source, shown(source->info->name), source->shape().back());
     low.scale = static_cast<float>(scale);
     return low;
 }

@@ -120,6 +120,11 @@ static Json::Array parts_of(const Uses & uses, const std::vector<Found> & parts)
     for (const Found & found : parts) {
         Json::Object row = row_of(*found.row);
         row.add("geometry", geometry(found));
+        Json::Array fits;
+        for (const Generation & generation : generations())
+            if (generation.bit & found.generations)
+                fits.push_back(generation.name);
+        row.add("generations", fits);
         sums[found.row].put(row);
         out.push_back(row);
     }

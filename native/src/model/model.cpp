@@ -273,7 +273,8 @@ void Model::set_strengths(float distilled, float referring, float others) {
 
 // A group is taken from the part's own file, else from that of the first part that states it, else
 // from what is usual of its generation. A video VAE may be of another one than the transformer, and
-// state the whole config of that: it does not count.
+// state the whole config of that: it does not count. Nor does a part that none is about: the
+// official duration head states two sizes of the transformer.
 void Model::read_configs() {
     const Json table = usual_config(generation());
     const auto state = [&](Part & part, const char * group, const TensorFile & file) {
@@ -290,7 +291,8 @@ void Model::read_configs() {
             const bool own = std::string_view(group) == "sampling"; // no other file speaks for it
             for (const PartRow & row : part_rows())
                 if (const Part * other = find(row.id);
-                    other && !found && !own && stated_generations(*other->file) & generation().bit)
+                    other && !row.groups.empty() && !found && !own &&
+                    stated_generations(*other->file) & generation().bit)
                     found = state(part, group, *other->file);
             const std::optional<Json> usual = table.find(group);
             if (found || !usual)

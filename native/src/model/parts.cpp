@@ -53,7 +53,9 @@ static PartRow projection() {
     row.signs = {{"text_embedding_projection.video_aggregate_embed.weight", "D ?"},
                  {"text_embedding_projection.video_aggregate_embed.bias", "D"},
                  {"text_embedding_projection.aggregate_embed.weight", "D ?"}};
-    row.source = checkpoint;
+    row.source =
+        "an LTX-2 checkpoint: the official .safetensors, or the .gguf `ltx2 convert` makes "
+        "of it; LTX-2.5 has it in its text file, gemma4-12b-with-proj-…";
     row.groups = {"transformer"};
     row.namings = {{{"text_embedding_projection.", ""},
                     "text_embedding_projection.",

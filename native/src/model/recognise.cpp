@@ -177,6 +177,22 @@ static int count_signs(const std::vector<Sign> & signs, const Tensors & tensors)
         }));
 }
 
+void check_type(const Source & source, const std::string & name, int64_t row) {
+    if (source.coding)
+        return; // its shape was compared with its codes
+    const TensorInfo & info = *source.info;
+    const bool plain =
+        info.type == GGML_TYPE_F32 || info.type == GGML_TYPE_F16 || info.type == GGML_TYPE_BF16;
+    const ggml_type_traits * traits =
+        info.type < GGML_TYPE_COUNT ? ggml_get_type_traits(info.type) : nullptr;
+    if (!traits || !traits->blck_size || (!plain && !traits->to_float))
+        fail(LTX2_STATUS_MODEL, "%s: tensor %s is %s, which is not supported for weights",
+             source.file->path.c_str(), name.c_str(), info.dtype);
+    if (info.shape.empty() || info.shape.back() % traits->blck_size || row % traits->blck_size)
+        fail(LTX2_STATUS_MODEL, "%s: tensor %s has rows that are no multiple of %lld",
+             source.file->path.c_str(), name.c_str(), static_cast<long long>(traits->blck_size));
+}
+
 // ---- is it one of ours, and can it be computed with
 
 static std::string text_of(const TensorFile & file, const char * key) {

@@ -23,6 +23,9 @@ struct Source {
         return coding ? coding->rows() * coding->columns() : info->elements();
     }
 };
+// MODEL that names the tensor where its type holds no weights or its rows no whole blocks.
+void check_type(const Source & source, const std::string & name, int64_t row);
+
 using Index = std::map<std::string, Source, std::less<>>; // by the reference's names
 
 struct Found {

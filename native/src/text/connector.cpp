@@ -114,7 +114,7 @@ Connector::Norms Connector::norms_of(const HiddenStates & in, const Progress & p
         return norms;
     std::vector<float> values(static_cast<size_t>(in.width * in.tokens));
     for (int i = 0; i < in.states; ++i) {
-        Graph g(device_, progress, 16);
+        Graph g(device_, progress);
         g.output(ggml_cont(g.ctx(), in.state(g, i)), values.data());
         g.run();
         const auto [least, most] = std::minmax_element(values.begin(), values.end());
@@ -166,7 +166,7 @@ Kept Connector::filled(const HiddenStates & states, const Progress & progress) c
     int64_t row = 0;
     for (int64_t count = 0; row < states.tokens; row += count) {
         count = tokens_at_once(row, states.tokens);
-        Graph g(device_, progress, 64);
+        Graph g(device_, progress);
         g.keep(features(g, states, norms, row, count), rows_of(g, x.tensor, row, count));
         g.run();
     }
@@ -197,7 +197,7 @@ TextFeatures Connector::project(const HiddenStates & states, const Progress & pr
     TextFeatures out{length, width, std::vector<float>(static_cast<size_t>(length * width))};
     for (size_t i = 0; i < blocks_.size(); ++i) {
         store_.use_layer(i, length);
-        Graph g(device_, progress, 256);
+        Graph g(device_, progress);
         const Shape angles = {config_.head_dim / 2, config_.heads, length, 1};
         const Rotary rotary = {g.input(GGML_TYPE_F32, angles, table.cos.data()),
                                g.input(GGML_TYPE_F32, angles, table.sin.data())};

@@ -54,7 +54,7 @@ DurationHead::DurationHead(const Model & model, Device & device)
 }
 
 float DurationHead::log_seconds(const TextFeatures & text, const Progress & progress) const {
-    Graph g(device_, progress, 128);
+    Graph g(device_, progress);
     const auto tokens = [&](const TextFeatures & rows, const Linear & project, Tensor modality) {
         const Tensor x = g.input(GGML_TYPE_F32, {rows.width, rows.rows, 1, 1}, rows.values.data());
         return add(g, project(g, x), modality);

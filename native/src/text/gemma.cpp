@@ -209,7 +209,7 @@ HiddenStates Gemma::encode(const std::vector<int32_t> & tokens, const Progress &
         progress("text", i, total);
         const size_t layer = static_cast<size_t>(i);
         store_.use_layer(layer, count);
-        Graph g(device_, progress, 256);
+        Graph g(device_, progress);
         g.named("layers." + std::to_string(i));
         if (i == 0)
             g.keep(x.tensor, out.state(g, 0));
@@ -251,7 +251,7 @@ std::vector<float> Gemma::predict(const std::vector<int32_t> & tokens, TextCache
                      static_cast<int>(cache.room));
         const size_t layer = static_cast<size_t>(i);
         store_.use_layer(layer, count);
-        Graph g(device_, progress, 256);
+        Graph g(device_, progress);
         g.named("layers." + std::to_string(i));
         g.keep(layers_[layer](g, config_, x.tensor, angles.rotary(g, config_.is_global[layer]),
                               window(layer, first + count), &cache.layers[layer], first),
@@ -260,7 +260,7 @@ std::vector<float> Gemma::predict(const std::vector<int32_t> & tokens, TextCache
     }
     store_.use_layer(layers_.size(), 1);
     std::vector<float> logits(static_cast<size_t>(head_->weight.n()));
-    Graph g(device_, progress, 64);
+    Graph g(device_, progress);
     g.output((*head_)(g, output_norm_(g, columns(g, x.tensor, count - 1, 1))), logits.data());
     g.run();
     cache.tokens += count;

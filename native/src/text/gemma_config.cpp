@@ -81,7 +81,6 @@ std::string like(const SizeKey & size, const std::string & key) {
 double rope_base(const Config & k, const char * key) { return k.number(key, 1e6, 1, 1e12); }
 double rope_base_local(const Config & k, const char * key) { return k.number(key, 1e4, 1, 1e12); }
 double linear_factor(const Config & k, const char * key) { return k.number(key, 1, 1e-3, 1e6); }
-double rotated(const Config & k, const char * key) { return k.number(key, 0.25, 0, 1); }
 
 GemmaConfig begin(bool is_gemma4) {
     GemmaConfig c;
@@ -191,7 +190,7 @@ void read_gemma4_layers(const Config & k, const Config & own, GemmaConfig & c) {
                 k.refuse(rope.c_str(), std::string("differs from ") + size.key.gguf);
         }
     c.rope_base_local = rope_base_local(k, "rope.freq_base_swa");
-    c.rotated = rotated(own, "rope.partial_rotary_factor");
+    c.rotated = own.number("rope.partial_rotary_factor", 0.25, 0, 1);
 }
 
 void read_gemma3_layers(const Config & k, const Config & own, GemmaConfig & c) {
@@ -246,7 +245,7 @@ void read_rope(const Config & k, GemmaConfig & c) {
     if (c.is_gemma4) {
         global.require("rope_type", "proportional", "proportional");
         global.number("factor", 1, 1, 1);
-        c.rotated = rotated(global, "partial_rotary_factor");
+        c.rotated = global.number("partial_rotary_factor", 1, 0, 1);
     } else {
         c.rope_factor = rope_factor(global);
     }
@@ -308,6 +307,7 @@ GemmaConfig from_json(const Json & json, const std::string & path) {
     const Config whole(json, path + ": ");
     const Config k = whole.find("text_config") ? whole.at("text_config") : whole;
     GemmaConfig c = begin(whole.text("model_type", "").compare(0, 6, "gemma4") == 0);
+    c.version = whole.text("gemma_version", "");
     read_sizes(k, &Key::json, c);
     k.require_flag("attention_bias", false, false);
     const char * gelu = "gelu_pytorch_tanh";
@@ -387,6 +387,8 @@ void put_gguf_keys(const GemmaConfig & c, const std::string & what, Json & metad
             put(logit_cap.gguf, double{c.logit_cap});
         // llama.cpp has it in a tensor, rope_freqs.weight
         metadata.set("ltx2.rope.partial_rotary_factor", c.rotated);
+        if (!c.version.empty())
+            metadata.set("ltx2.gemma_version", c.version);
     }
     if (c.rope_factor != 1) {
         put("rope.scaling.type", "linear");

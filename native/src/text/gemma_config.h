@@ -17,6 +17,7 @@ struct GemmaConfig {
     double rope_base = 1e6, rope_base_local = 1e4, rope_factor = 8;
     double rotated = 1;     // the share of a global head's pairs that are, the first ones
     float logit_cap = 0;    // logits are cap * tanh(logit / cap); 0: as they are
+    std::string version;    // what LTX calls an encoder that it trained further; empty: not stated
     bool is_gemma4 = false; // values are normed, and a global layer may take its keys for them
 
     int kv_heads_of(size_t layer) const { return is_global[layer] ? global_kv_heads : kv_heads; }

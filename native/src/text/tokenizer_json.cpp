@@ -199,7 +199,7 @@ std::vector<ScoredPiece> scored_pieces(std::vector<ScoredPiece> pieces, const Js
 GgufVocabulary stated(std::vector<ScoredPiece> pieces, const Json::Array & merges,
                       const TokenizerParts & parts, const std::string & path) {
     if (parts.replacements != TokenizerParts::spaces_marked())
-        fail(LTX2_STATUS_MODEL, "%s: normalizer: is not Gemma 3's, which is all a GGUF can state",
+        fail(LTX2_STATUS_MODEL, "%s: normalizer: is not Gemma's, which is all a GGUF can state",
              path.c_str());
     if (!parts.is_gemma4())
         return {scored_pieces(std::move(pieces), merges, parts, path), {}};

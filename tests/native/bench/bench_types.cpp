@@ -1,4 +1,5 @@
 #include "bench.h"
+#include "nodes_in.h"
 #include "coded.h"
 #include "kernels/cpu_ops.h"
 
@@ -21,7 +22,7 @@ struct Product {
     static constexpr int64_t k = 4096, n = 1024;
     std::unique_ptr<ggml_context, decltype(&ggml_free)> context;
     Scratch scratch;
-    Nodes nodes; // keep what their operations need
+    NodesIn nodes; // keep what their operations need
     std::unique_ptr<CodedMatrix> coded;
     ggml_cgraph * graph;
 

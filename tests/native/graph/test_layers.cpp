@@ -33,7 +33,7 @@ std::vector<float> block(Device & device, int64_t width, int64_t tokens, int64_t
     std::vector<int32_t> index;
     for (int64_t t = 0; t < tokens; ++t)
         index.push_back(any(0, static_cast<int>(timesteps) - 1));
-    Graph g(device, quiet, 64);
+    Graph g(device, quiet);
     Tensor which =
         timesteps > 1 ? g.input(GGML_TYPE_I32, {tokens, 1, 1, 1}, index.data()) : nullptr;
     const RmsNorm norm(weight.tensor, 1e-6f);
@@ -77,7 +77,7 @@ std::vector<float> attention(Device & device, int64_t head_dim, int64_t tokens) 
     const auto rows = [&](Graph & g, int64_t heads, const std::vector<float> & values) {
         return g.input(GGML_TYPE_F32, {heads * head_dim, tokens, 1, 1}, values.data());
     };
-    Graph g(device, quiet, 64);
+    Graph g(device, quiet);
     AttentionCall call;
     call.q = rows(g, 6, q), call.k = rows(g, 2, k), call.v = rows(g, 2, v);
     call.q_norm = call.k_norm = g.input(GGML_TYPE_F32, {head_dim, 1, 1, 1}, norm.data());
@@ -103,7 +103,7 @@ TEST(gelu_node_multiplies) {
     const Progress quiet;
     Device device("CPU", 2);
     std::vector<float> x = normal_values(48 * 70), up = normal_values(48 * 70), out(x.size());
-    Graph g(device, quiet, 16);
+    Graph g(device, quiet);
     Tensor gate = add(g, g.input(GGML_TYPE_F32, {48, 70, 1, 1}, x.data()),
                       g.input(GGML_TYPE_F32, {48, 70, 1, 1}, up.data()));
     g.output(gelu(g, gate, g.input(GGML_TYPE_F32, {48, 70, 1, 1}, up.data())), out.data());

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "kernels/cpu_ops.h"
+#include "nodes_in.h"
 #include "plain.h"
 
 #include "ggml-cpu.h"
@@ -9,7 +10,7 @@
 inline std::vector<float> run_product(ggml_context * context, const ltx2::MatmulCall & call,
                                       int threads) {
     ltx2::Scratch scratch;
-    ltx2::Nodes nodes(context, {threads, scratch}, /*exact=*/false);
+    NodesIn nodes(context, {threads, scratch}, /*exact=*/false);
     ggml_tensor * y = ltx2::kernels::matmul(nodes, call);
     ggml_cgraph * graph = ggml_new_graph(context);
     ggml_build_forward_expand(graph, y);

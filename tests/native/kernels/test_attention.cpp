@@ -3,6 +3,7 @@
 #include "graph/device.h"
 #include "kernels/cpu_ops.h"
 #include "kernels/kernel_tests.h"
+#include "nodes_in.h"
 #include "plain.h"
 
 #include "ggml-cpu.h"
@@ -73,7 +74,7 @@ struct Tensors {
         Scratch scratch; // with what another kernel may have left there
         scratch.reserve(1 << 20);
         std::fill_n(scratch.data(), 1 << 20, NAN);
-        Nodes nodes(context.get(), {threads, scratch}, /*exact=*/false);
+        NodesIn nodes(context.get(), {threads, scratch}, /*exact=*/false);
         ggml_tensor * out = kernels::attention(nodes, call);
         ggml_cgraph * graph = ggml_new_graph(context.get());
         ggml_build_forward_expand(graph, out);

@@ -3,6 +3,7 @@
 #include "graph/device.h"
 #include "kernels/cpu_ops.h"
 #include "kernels/kernel_tests.h"
+#include "nodes_in.h"
 #include "plain.h"
 
 #include "ggml-cpu.h"
@@ -60,7 +61,7 @@ struct Tensors {
     }
     std::vector<float> run(int threads, bool exact = false) {
         Scratch scratch;
-        Nodes nodes(context.get(), {threads, scratch}, exact);
+        NodesIn nodes(context.get(), {threads, scratch}, exact);
         ggml_tensor * out = kernels::convolve_1d(nodes, call);
         ggml_cgraph * graph = ggml_new_graph(context.get());
         ggml_build_forward_expand(graph, out);

@@ -4,6 +4,7 @@
 #include "kernels/conv3d_parts.h"
 #include "kernels/cpu_ops.h"
 #include "kernels/kernel_tests.h"
+#include "nodes_in.h"
 #include "plain.h"
 
 #include "ggml-cpu.h"
@@ -88,7 +89,7 @@ struct Tensors {
     }
     std::vector<float> run(int threads) {
         Scratch scratch;
-        Nodes nodes(context.get(), {threads, scratch}, /*exact=*/direct);
+        NodesIn nodes(context.get(), {threads, scratch}, /*exact=*/direct);
         ggml_tensor * out = kernels::convolve(nodes, call);
         ggml_cgraph * graph = ggml_new_graph(context.get());
         ggml_build_forward_expand(graph, out);

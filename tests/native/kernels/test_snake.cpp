@@ -5,6 +5,7 @@
 #include "graph/device.h"
 #include "kernels/cpu_ops.h"
 #include "kernels/kernel_tests.h"
+#include "nodes_in.h"
 #include "plain.h"
 
 #include "ggml-cpu.h"
@@ -37,7 +38,7 @@ struct Tensors {
     }
     std::vector<float> run(int threads) {
         Scratch scratch;
-        Nodes nodes(context.get(), {threads, scratch}, /*exact=*/false);
+        NodesIn nodes(context.get(), {threads, scratch}, /*exact=*/false);
         ggml_tensor * out = kernels::snake(nodes, call);
         ggml_cgraph * graph = ggml_new_graph(context.get());
         ggml_build_forward_expand(graph, out);

@@ -3,6 +3,7 @@
 #include "graph/device.h"
 #include "kernels/cpu_ops.h"
 #include "kernels/kernel_tests.h"
+#include "nodes_in.h"
 #include "plain.h"
 
 #include "ggml-cpu.h"
@@ -50,7 +51,7 @@ struct Tensors {
             ggml_tensor * part =
                 ggml_view_2d(context.get(), qkv, qkv->ne[0], come * call.cells(), qkv->nb[1],
                              static_cast<size_t>(first * call.cells()) * qkv->nb[1]);
-            Nodes nodes(context.get(), {threads, scratch}, /*exact=*/false);
+            NodesIn nodes(context.get(), {threads, scratch}, /*exact=*/false);
             ggml_tensor * ring = kernels::window_keep(nodes, call, part, first);
             int64_t count = 0;
             while (next + count < call.frames &&

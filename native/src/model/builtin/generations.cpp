@@ -43,8 +43,9 @@ const std::vector<Generation> & generations() {
     static const char * const gemma3 = "Gemma 3 12B";
     static const char * const gemma4 = "LTX-2.5's own Gemma 4 12B";
     using Names = std::vector<const char *>;
-    static const Names called20 = {"ltx-2-19b", "ltx2-19b", "ltx-2.0"};
-    static const Names called23 = {"ltx-2.3", "ltx2.3"}, called25 = {"ltx-2.5", "ltx2.5"};
+    static const Names called20 = {"ltx-2-19b", "ltx2-19b", "ltxv-2-19b", "ltx-2.0"};
+    static const Names called23 = {"ltx-2.3", "ltx2.3", "ltx23"};
+    static const Names called25 = {"ltx-2.5", "ltx2.5", "ltx25"};
     static const std::vector<Generation> all = {
         {"LTX-2.0", ltx_2_0, 200, ltx20_differs, 40, 29, "euler", 33, gemma3,
          "ltx-2-19b-distilled-lora-384", called20},
