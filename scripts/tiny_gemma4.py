@@ -121,12 +121,11 @@ def tokenizer_json() -> dict[str, Any]:
 
 
 def config(sizes: dict[str, Any], rows: int = ROWS) -> dict[str, Any]:
-    """What config.json states."""
+    """What Google's config.json states; LTX's own text file a version besides."""
     text = {"model_type": "gemma4_unified_text", "vocab_size": rows, **sizes}
     return {
         "architectures": ["Gemma4UnifiedForConditionalGeneration"],
         "model_type": "gemma4_unified",
-        "gemma_version": "gemma4-12b-ltx-v1",
         "text_config": text,
     }
 
@@ -212,7 +211,8 @@ def generate(name: str, folder: Path, layout: str = "file") -> Path:
         tensors["tokenizer_json"] = ("U8", (len(words),), words)
         tensors["hf_asset__tokenizer_config.json"] = ("U8", (2,), b"{}")
         path = folder / f"gemma4-{name}-with-proj.safetensors"
-        stated = {"gemma_config": json.dumps(config(c)), "model_version": "2.5.0"}
+        own = {"gemma_version": "gemma4-12b-ltx-v1", **config(c)}
+        stated = {"gemma_config": json.dumps(own), "model_version": "2.5.0"}
         _put(path, tensors, {"__metadata__": stated})
         return path
     names = sorted(tensors)

@@ -14,7 +14,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Stored: TypeAlias = "tuple[str, NDArray[Any]]"  # dtype as the format names it, values
-_NUMPY = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I32": "<i4", "U8": "u1"}
+_NUMPY = {
+    "F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "I8": "i1", "U8": "u1",
+    "BOOL": "u1", "F8_E4M3": "u1",
+}  # fmt: skip
 
 
 def bf16(values: NDArray[Any]) -> bytes:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 CHECKPOINT = (
     "an LTX-2 checkpoint: the official .safetensors, or the .gguf `ltx2 convert` makes of it"
 )
+PROJECTION = f"{CHECKPOINT}; LTX-2.5 has it in its text file, gemma4-12b-with-proj-…"
 GEMMA = "Gemma 3 12B, for LTX-2.5 its own Gemma 4: a .gguf, or a Hugging Face folder"
 
 
@@ -289,7 +290,7 @@ CASES: dict[str, Case] = {
     ),
     "no projection": Case(
         lambda m: m.parts(projection=None),
-        f"model: no text projection in FILES; give {CHECKPOINT}",
+        f"model: no text projection in FILES; give {PROJECTION}",
     ),
     "no VAE": Case(lambda m: m.parts(vae=None), f"model: no video VAE in FILES; give {CHECKPOINT}"),
     "no text encoder": Case(
@@ -311,7 +312,7 @@ CASES: dict[str, Case] = {
     "a Diffusers folder": Case(
         diffusers,
         "model: no text projection, text connector, diffusion transformer, video VAE in FILES; "
-        f"give {CHECKPOINT}; skipped: FOLDER/transformer/diffusion_pytorch_model.safetensors "
+        f"give {PROJECTION}; skipped: FOLDER/transformer/diffusion_pytorch_model.safetensors "
         f"({_DIFFUSERS}), FOLDER/vae/diffusion_pytorch_model.safetensors ({_DIFFUSERS})",
     ),
 }

@@ -67,6 +67,7 @@ def info(files: Sequence[str], verify: bool, as_json: bool) -> None:
         lines.append(f"run: {about['problem']}")
     click.echo("\n".join(map(visible, lines)))
 
+
 _GENERATIONS = 3  # that there are; a part that fits all says nothing
 
 

@@ -121,6 +121,16 @@ TEST(what_a_recipe_has_is_the_recipe_stated_or_not) {
     CHECK(Request(p, Defaults(), Scale(), true).stages[0].audio_guidance.rescale == 0);
 }
 
+TEST(noise_that_no_longer_falls_is_refused) {
+    ltx2_video_params p = params(); // by as many tokens as the first stage has
+    p.recipe = "hq", p.width = 1920, p.height = 1088, p.frames = 577;
+    CHECK_THROWS(request(p), "falls by the tokens of its first stage");
+    p.frames = 121;
+    CHECK(request(p).stages[0].sigmas.size() == 16);
+    p.rescale = 1.5f;
+    CHECK_THROWS(request(p), "rescale: 1.5 is not a number up to 1");
+}
+
 TEST(later_stages_have_the_noise_levels_that_are_given) {
     ltx2_video_params p = params();
     p.recipe = "distilled", p.width = p.height = 512;

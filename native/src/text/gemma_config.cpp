@@ -191,6 +191,7 @@ void read_gemma4_layers(const Config & k, const Config & own, GemmaConfig & c) {
         }
     c.rope_base_local = rope_base_local(k, "rope.freq_base_swa");
     c.rotated = own.number("rope.partial_rotary_factor", 0.25, 0, 1);
+    c.version = own.text("gemma_version", "");
 }
 
 void read_gemma3_layers(const Config & k, const Config & own, GemmaConfig & c) {
