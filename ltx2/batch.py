@@ -194,6 +194,10 @@ def _picture(given: Any) -> Any:
 def _check_name(name: str) -> None:
     if Path(name).name != name or name == "..":
         raise InvalidArgumentError(f"output: {name} is not the name of a file alone")
+    if formats.NUMBERED.fullmatch(name):
+        raise InvalidArgumentError(
+            f"output: {name} is frames in the folder of all clips; FOLDER.png is a folder of frames"
+        )
     if Path(name).suffix.lower() in formats.WITHOUT_METADATA:
         raise InvalidArgumentError(
             f"output: {name} would not say what it was made from; take another ending"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from . import pictures
+from . import formats, pictures
 from .codecs import decoding
 from .errors import InvalidArgumentError
 
@@ -108,7 +108,7 @@ def _opened(path: Path) -> tuple[float, Iterator[tuple[float, float, Pixels]]]:
 
 
 def _of_folder(path: Path) -> Iterator[tuple[float, float, Pixels]]:
-    for i, picture in enumerate(sorted(path.glob("*.png"))):
+    for i, picture in enumerate(formats.frames_in(path)):
         yield i / _USUAL_RATE, 1 / _USUAL_RATE, pictures.read_image(picture)
 
 

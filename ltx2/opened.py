@@ -259,6 +259,7 @@ class Opened:
     ) -> Video:
         params, call.inputs = decode_params(latents, fps, upscale, seed)
         about = runs.about(model=self._model, device=self._device)
+        about |= {} if seed is None else {"seed": seed}
         runs.begin(about, {})
         owner = self._run(lib.ltx2_session_decode, params, call)
         return video_of(owner, about)

@@ -14,7 +14,7 @@ from ltx2.text import json_line
 from ltx2.video import Progress
 
 from . import failures
-from .flags import opening_flags
+from .flags import FileName, opening_flags
 from .terminal import ProgressLine, answer, parse_lora, said
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("jobs", type=click.File(encoding="utf-8-sig"))
 @click.option(
-    "-o", "--output", "folder", default=".", metavar="FOLDER",
+    "-o", "--output", "folder", default=".", metavar="FOLDER", type=FileName(),
     help="Where the clips go; it is made if it is not there. Default: here.",
 )  # fmt: skip
 @click.option(

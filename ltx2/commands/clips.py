@@ -11,6 +11,7 @@ import click
 import ltx2
 
 from .flags import (
+    FileName,
     applied,
     as_rate,
     crf_flag,
@@ -32,7 +33,7 @@ _images = click.option(
     help="A picture that the video passes through, as in i2v. Repeatable.",
 )  # fmt: skip
 _sound = click.option(
-    "--sound", metavar="FILE", type=click.Path(), help="Its sound; default: that of VIDEO."
+    "--sound", metavar="FILE", type=FileName(), help="Its sound; default: that of VIDEO."
 )
 _sampling = applied(
     [field(name) for name in ltx2.Options.__annotations__

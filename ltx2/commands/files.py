@@ -19,6 +19,8 @@ from ltx2.model_files import paths as model_paths
 from ltx2.text import json_line, visible
 
 from . import plans
+from .flags import FileName, yes_flag
+from .outputs import check_file
 from .terminal import ProgressLine, answer, json_flag, parse_lora
 
 if TYPE_CHECKING:
@@ -67,6 +69,7 @@ def info(files: Sequence[str], verify: bool, as_json: bool) -> None:
         lines.append(f"run: {about['problem']}")
     click.echo("\n".join(map(visible, lines)))
 
+
 _GENERATIONS = 3  # that there are; a part that fits all says nothing
 
 
@@ -84,7 +87,7 @@ def _clips(path: Path) -> list[Path]:
     if _inside(path):
         return []
     there = sorted(path.iterdir())
-    if there and all(file.suffix == ".png" and file.is_file() for file in there):  # its frames
+    if there and there == formats.frames_in(path) and all(map(Path.is_file, there)):  # its frames
         return [path]
     return [file for file in there if file.suffix.lower() in _CLIPS]
 
@@ -168,7 +171,8 @@ def _device_line(device: dict[str, Any]) -> str:
 
 @click.command()
 @click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
-@click.option("-o", "--output", metavar="FILE", help="The .gguf to write.")
+@click.option("-o", "--output", metavar="FILE", type=FileName(), help="The .gguf to write.")
+@yes_flag
 @click.option("--dry-run", is_flag=True, help="Only print what FILE would hold, and its size.")
 @click.option("--type", "kind", type=click.Choice(_KNOWN["types"], case_sensitive=False),
               help="How the large matrices are stored; default: q8_0.")  # fmt: skip
@@ -189,6 +193,7 @@ def _device_line(device: dict[str, Any]) -> str:
 def convert(
     sources: Sequence[str],
     output: str | None,
+    yes: bool,
     dry_run: bool,
     kind: str | None,
     tensor_type: Sequence[str],
@@ -212,6 +217,7 @@ def convert(
         return
     if output is None:
         raise click.UsageError("Missing option '-o' / '--output'.")
+    check_file(output, yes=yes)
     with closing(ProgressLine()) as line:
         converting.convert(paths, output, kind, **options, progress=line.show)
     answer(output, {}, as_json)

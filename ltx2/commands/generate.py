@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -106,12 +107,16 @@ def name_of(prompt: str | ltx2.Features) -> str:
 @click.option(
     "--fps", callback=as_rate, metavar="RATE", help=sentences("ltx2_decode_params")["fps"]
 )
-@click.option("--seed", type=int, help=sentences("ltx2_decode_params")["seed"])
+@click.option(
+    "--seed", type=int, help=sentences("ltx2_decode_params")["seed"] + " -1 is a random one.",
+)  # fmt: skip
 @shared
 def decode(latents: str, seed: int | None, **options: Any) -> None:
     """Make the video of LATENTS, a .npy that `--save-latents` wrote."""
     values = load_array("latents", latents)
     size = _video_size(values.shape)
+    if seed == -1:
+        seed = secrets.randbits(32)
     make_video(
         lambda session, wanted: session.decode(values, seed=seed, **wanted),
         options,

@@ -19,7 +19,7 @@ from ltx2._process import say
 
 from . import plans
 from .flags import OPENING
-from .outputs import Output, named
+from .outputs import Output, check_names, named, replaces
 from .pictures import terminal_writer
 from .terminal import ProgressLine, answer, parse_lora, said
 
@@ -108,9 +108,13 @@ class Clip:
 
     def check(self, about: Mapping[str, Any], *, yes: bool) -> None:
         """Refuse, before any work, files that could not be written."""
-        self.output.check(about, yes=yes)
         beside = {f: self.wanted[name] for name, f in _WATCHING.items() if name in self.wanted}
-        _check_names({"-o": self.output.path, "--job": self.job, **beside})
+        target = media.target_of(self.output.path)
+        check_names({"-o": target, "--job": self.job, **beside})
+        self.output.check(about, yes=yes)
+        for path in beside.values():
+            if os.path.lexists(path):
+                replaces(path, yes=yes)
         if "latents" in self.wanted:
             self.wanted["latents"] = _latents_writer(self.wanted["latents"])
 
@@ -187,20 +191,10 @@ def load_array(name: str, path: str) -> Any:
         raise ltx2.InvalidArgumentError(f"{name}: {path} cannot be read: {error}") from None
 
 
-def _check_names(files: Mapping[str, str | None]) -> None:
-    seen: dict[str, str] = {}
-    for flag, file in files.items():
-        if not file or file == "-":
-            continue
-        other = seen.setdefault(os.path.realpath(file), flag)
-        if other == "-o" != flag:
-            raise click.UsageError(f"{flag} names the output; the video would replace it")
-        if other != flag:
-            raise click.UsageError(f"{flag} and {other} name the same file")
-
-
 def _latents_writer(path: str) -> Callable[[Any], None]:
     """Refuses now a path it could not write to; a disk that fills later does not end the run."""
+    if Path(path).suffix.lower() != ".npy":
+        raise click.UsageError(f"--save-latents {path}: its ending is not .npy")
     write = media.array_writer(path)
 
     def written(latents: Any) -> None:
