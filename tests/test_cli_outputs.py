@@ -17,7 +17,7 @@ from PIL import Image
 from pseudo_terminal import on_terminal
 
 import ltx2
-from ltx2 import cli, media, writer
+from ltx2 import cli, formats, media, sound, writer
 from ltx2.commands import outputs
 
 PROMPT = "A red circle, moves right!"
@@ -241,6 +241,24 @@ def test_seed_minus_one_is_a_random_one_and_a_device_has_any_case(
     code, out, err = run(capsys, "decode", "l.npy", "-o", "a.npy", "--json", "--seed", -1)
     assert code == 0
     assert f": seed {json.loads(out)['seed']}\n" in err
+
+
+def test_the_sound_of_a_video_that_cannot_be_saved_is_kept(
+    place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tone = np.linspace(-0.5, 0.5, 2000, dtype="f4").reshape(-1, 2)
+    video = ltx2.Video(np.zeros((1, 32, 32, 3), np.uint8), 8, audio=tone, sample_rate=8000)
+
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setitem(formats.WRITERS, ".mp4", full)
+    with pytest.raises(OSError, match="No space left"):
+        outputs.Output("a.mp4").save(video)
+    (heard,) = place.glob("ltx2-sound-*.wav")
+    assert f"the sound is kept in {heard}" in capsys.readouterr().err
+    assert len(sound.read(heard).samples) == 1000
+    assert len(list(place.glob("ltx2-frames-*.npy"))) == 1
 
 
 # ---- prompts from elsewhere

@@ -186,6 +186,10 @@ def test_what_does_not_fit_is_refused(session: ltx2.Session, given: ltx2.Video) 
     wrong: list[tuple[str, Any]] = [
         ("retake_end: 2 is after", lambda: session.retake("a", given, 0.5, 2)),
         ("start, end: 0.5..0.5", lambda: session.retake("a", given, 0.5, 0.5)),
+        (
+            "what: is audio, and audio is off",
+            lambda: session.retake("a", given, 0, 1, what="audio", audio=False),
+        ),
         ("what: 'all' is not both", lambda: session.retake("a", given, 0, 1, what="all")),
         ("context: 16 is not 8k", lambda: session.extend("a", given, 8, context=16)),
         ("more: 7 is not a multiple", lambda: session.extend("a", given, 7)),
@@ -212,6 +216,12 @@ def test_a_model_without_sound_takes_none(tiny_model: list[Path]) -> None:
         pytest.raises(ltx2.ModelError, match="audio: the model makes no sound, for lack of"),
     ):
         session.a2v("a dot", noisy(RATE), sample_rate=RATE)
+    frames = np.zeros((9, 64, 64, 3), np.uint8)
+    with (
+        ltx2.Session(tiny_model, device="CPU") as session,
+        pytest.raises(ltx2.ModelError, match="audio: the model makes no sound, for lack of"),
+    ):
+        session.retake("a dot", frames, 0, 0.2, what="audio", steps=1)
 
 
 # ---- jobs, replay, the command

@@ -29,7 +29,7 @@ from .flags import (
     prompts_flag,
     shared,
 )
-from .making import load_array, make_video, opened, read_text, wanted_of, with_frames
+from .making import load_latents, make_video, opened, read_text, wanted_of, with_frames
 from .prompts import make_videos
 
 if TYPE_CHECKING:
@@ -113,8 +113,8 @@ def name_of(prompt: str | ltx2.Features) -> str:
 @shared
 def decode(latents: str, seed: int | None, **options: Any) -> None:
     """Make the video of LATENTS, a .npy that `--save-latents` wrote."""
-    values = load_array("latents", latents)
-    size = _video_size(values.shape)
+    values = load_latents(latents, options["fps"])
+    size = {**_video_size(values.shape), "audio": False}
     if seed == -1:
         seed = secrets.randbits(32)
     make_video(

@@ -103,8 +103,10 @@ class Clip:
         self.duration: float | None = options.pop("duration", None)
         if "seed" in options and options["seed"] is None:
             options["seed"] = secrets.randbits(32)
-        self.wanted = wanted_of(options)
         self.output = Output.of(given, named(name, options.get("seed")))
+        if options.get("audio", True) is None and self.output.path.lower().endswith(".wav"):
+            options["audio"] = True  # a model that makes none says so, before the work
+        self.wanted = wanted_of(options)
 
     def check(self, about: Mapping[str, Any], *, yes: bool) -> None:
         """Refuse, before any work, files that could not be written."""
@@ -189,6 +191,15 @@ def load_array(name: str, path: str) -> Any:
         raise
     except Exception as error:  # a damaged header raises whatever NumPy's parser meets
         raise ltx2.InvalidArgumentError(f"{name}: {path} cannot be read: {error}") from None
+
+
+def load_latents(path: str, fps: float | None) -> Any:
+    """What `--save-latents` wrote; says what of the video that does not hold."""
+    values = load_array("latents", path)
+    if values.dtype.kind == "f":  # else it will be refused
+        rate = "" if fps else ", nor its rate: --fps gives one that is not the model's own"
+        logging.getLogger("ltx2").warning("%s: holds no sound of the video%s", path, rate)
+    return values
 
 
 def _latents_writer(path: str) -> Callable[[Any], None]:

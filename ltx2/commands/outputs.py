@@ -12,6 +12,7 @@ import click
 
 from ltx2 import media, writer
 from ltx2._process import say
+from ltx2.sound import Sound
 
 from .terminal import can_answer, said
 
@@ -44,13 +45,13 @@ class Output:
 
     def check(self, about: Mapping[str, Any], *, yes: bool) -> None:
         """Refuse what could not be written, and what someone who is asked wants to keep."""
-        known = ("width", "height", "frames", "fps", "temporal_upscalings")
+        known = ("width", "height", "frames", "fps", "temporal_upscalings", "audio")
         media.check_output(self.path, **{name: about.get(name) for name in known})
         if not self.stem and os.path.lexists(media.target_of(self.path)):
             replaces(self.path, yes=yes)
 
     def save(self, video: ltx2.Video) -> None:
-        """If that fails, nothing is lost: the frames are kept, or at least the latents."""
+        """If that fails, nothing is lost: sound and frames are kept, or at least the latents."""
         try:
             while not self._saved(video):
                 self.path = _free(self.stem)
@@ -148,9 +149,12 @@ def _keep(video: ltx2.Video, output: str) -> None:
     kept = media.rescue(output, {n: a for n, a in arrays.items() if a is not None})
     if kept is None:
         say("nor could the frames be kept anywhere")
-        return
-    name, path = kept
-    use = f"`ltx2 decode` with --fps {video.fps:g} makes a video of them"
-    if name == "frames":
-        use = f"in Python, ltx2.Video(numpy.load(path), {video.fps:g}).save saves them"
-    say(f"the {name} are kept in {path}; {use}")
+    else:
+        name, path = kept
+        use = f"`ltx2 decode` with --fps {video.fps:g} makes a video of them"
+        if name == "frames":
+            use = f"in Python, ltx2.Video(numpy.load(path), {video.fps:g}).save saves them"
+        say(f"the {name} are kept in {path}; {use}")
+    if video.audio is not None:
+        heard = media.rescue(output, {"sound": Sound(video.audio, video.sample_rate)})
+        say(f"the sound is kept in {heard[1]}" if heard else "nor could the sound be kept anywhere")
