@@ -19,7 +19,7 @@ from .enhancing import Enhanced, Enhancing
 from .errors import InvalidArgumentError
 from .given import Given
 from .keywords import described
-from .model_files import Loras
+from .model_files import Loras, strengths
 from .pictures import ImageLike, Pixels
 
 Conditions: TypeAlias = ImageLike | tuple[ImageLike, float]
@@ -356,8 +356,7 @@ def c_loras(loras: Loras) -> tuple[Any, list[Any]]:
 
     One of strength 0 changes nothing and is left out: to C, 0 is what was not given.
     """
-    strengths = loras if isinstance(loras, Mapping) else dict.fromkeys(loras, 1.0)
-    used = {file: strength for file, strength in strengths.items() if strength != 0}
+    used = {file: strength for file, strength in strengths(loras).items() if strength != 0}
     paths = [c_path("loras", file) for file in used]
     array = ffi.new("ltx2_lora[]", len(paths))
     for c_lora, path, strength in zip(array, paths, used.values(), strict=True):

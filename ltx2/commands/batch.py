@@ -15,7 +15,7 @@ from ltx2.video import Progress
 
 from . import failures
 from .flags import FileName, opening_flags
-from .terminal import ProgressLine, answer, parse_lora, said
+from .terminal import ProgressLine, answer, said
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -47,7 +47,6 @@ def batch(jobs: Any, folder: str, scheduler: str | None, **options: Any) -> None
     from ltx2 import batch as clips
 
     as_json = options.pop("as_json")
-    options["loras"] = dict(map(parse_lora, options["loras"]))
     options["model"] = list(options["model"]) or None
     wanted = clips.read(jobs)
     Path(folder).mkdir(parents=True, exist_ok=True)

@@ -19,9 +19,9 @@ from ltx2.model_files import paths as model_paths
 from ltx2.text import json_line, visible
 
 from . import plans
-from .flags import FileName, yes_flag
+from .flags import FileName, as_loras, yes_flag
 from .outputs import check_file
-from .terminal import ProgressLine, answer, json_flag, parse_lora
+from .terminal import ProgressLine, answer, json_flag
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -186,7 +186,7 @@ def _device_line(device: dict[str, Any]) -> str:
 @click.option("--variant", type=click.Choice(_KNOWN["variants"]),
               help="The sampling defaults to state, where SOURCE states none.")  # fmt: skip
 @click.option("--no-audio", is_flag=True, help="Leave the sound's tensors out.")
-@click.option("--lora", "loras", multiple=True, metavar="FILE[:STRENGTH]",
+@click.option("--lora", "loras", multiple=True, metavar="FILE[:STRENGTH]", callback=as_loras,
               help="An adapter to merge into the matrices; f16 or bf16 keeps all of it. "
               "Repeatable.")  # fmt: skip
 @json_flag
@@ -200,7 +200,7 @@ def convert(
     target_size: int | None,
     variant: str | None,
     no_audio: bool,
-    loras: Sequence[str],
+    loras: dict[str, float],
     as_json: bool,
 ) -> None:
     """Convert SOURCE, model files or folders, to one GGUF file."""
@@ -209,7 +209,7 @@ def convert(
     paths = model_paths(sources)
     options: dict[str, Any] = {
         "variant": variant, "tensor_type": _patterns(tensor_type), "audio": not no_audio,
-        "target_size": target_size, "loras": dict(map(parse_lora, loras)),
+        "target_size": target_size, "loras": loras,
     }  # fmt: skip
     if dry_run:
         planned = converting.plan(paths, kind, **options)

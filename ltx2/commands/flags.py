@@ -11,7 +11,7 @@ import click
 import ltx2
 from ltx2._native import ffi, sentences
 
-from .terminal import Said, json_flag
+from .terminal import Said, json_flag, parse_lora
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -43,6 +43,11 @@ def as_rate(_context: Any, _parameter: Any, text: str | None) -> float | None:
         return float(Fraction(text) if "/" in text else text)
     except (ValueError, ZeroDivisionError):
         raise click.BadParameter(f"{text} is no rate such as 24 or 24000/1001") from None
+
+
+def as_loras(_context: Any, _parameter: Any, given: Sequence[str]) -> dict[str, float]:
+    """FILE[:STRENGTH], each."""
+    return dict(map(parse_lora, given))
 
 
 def _speech(context: click.Context, parameter: Any, given: bool) -> None:
@@ -131,7 +136,7 @@ opening_flags = applied([
     click.option("--device", help=_OPENING["device"] + " `ltx2 devices` lists them."),
     click.option("--threads", type=int, default=0, help=_OPENING["threads"]),
     click.option("--low-memory", is_flag=True, help=_OPENING["low_memory"]),
-    click.option("--lora", "loras", multiple=True, metavar="FILE[:STRENGTH]",
+    click.option("--lora", "loras", multiple=True, metavar="FILE[:STRENGTH]", callback=as_loras,
                  help=_OPENING["loras"] + " Give it once per FILE."),
     speaking,
 ])  # fmt: skip

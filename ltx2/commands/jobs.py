@@ -38,8 +38,8 @@ if TYPE_CHECKING:
 def resume(job: str, output: str | None, **options: Any) -> None:
     """Finish JOB, a file that `--job` wrote.
 
-    It runs the job's own model unless `--model` says where that is now. JOB is removed when the
-    video is saved.
+    It runs the job's own model and adapters unless `--model` and `--lora` say where these are now.
+    JOB is removed when the video is saved.
     """
     begun = Job.load(job)
     if output is None and begun.output is None:
@@ -48,6 +48,7 @@ def resume(job: str, output: str | None, **options: Any) -> None:
         raise click.UsageError(f"{begun.output} is there already; -o {begun.output} replaces it")
     options["output"] = output or begun.output
     options["model"] = options["model"] or begun.model
+    options["loras"] = options["loras"] or begun.loras
     make_video(
         lambda session, wanted: session.resume(job, **wanted), options, "", begun.request.options,
         resumed=job,

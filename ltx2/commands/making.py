@@ -21,7 +21,7 @@ from . import plans
 from .flags import OPENING
 from .outputs import Output, check_names, named, replaces
 from .pictures import terminal_writer
-from .terminal import ProgressLine, answer, parse_lora, said
+from .terminal import ProgressLine, answer, said
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -39,7 +39,7 @@ def opened(options: Mapping[str, Any], *, keep_loaded: bool = False) -> ltx2.Ses
         threads=options["threads"],
         low_memory=options["low_memory"],
         keep_loaded=keep_loaded,
-        loras=dict(map(parse_lora, options["loras"])),
+        loras=options["loras"],
     )
 
 

@@ -114,10 +114,9 @@ def _read() -> Iterator[str]:
     for parameter in context.command.params:
         if isinstance(parameter, click.Argument) or parameter.name in _READ:
             given = context.params[str(parameter.name)]
-            for word in given if isinstance(given, tuple) else (given,):
-                if isinstance(word, str):  # IMAGE@FRAME and LORA:STRENGTH among them
-                    names = (word, word.rpartition("@")[0], word.rpartition(":")[0])
-                    yield from filter(os.path.lexists, names)
+            for word in given if isinstance(given, (tuple, dict)) else (given,):
+                if isinstance(word, str):  # IMAGE@FRAME:STRENGTH among them
+                    yield from filter(os.path.lexists, (word, word.rpartition("@")[0]))
 
 
 def named(prompt: str, seed: int | None = None) -> str:
