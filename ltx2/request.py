@@ -221,10 +221,12 @@ class Request:
     enhanced_from: str | None = None  # what the prompt was before
 
     def add_images(self, images: Mapping[int, Conditions], crf: int) -> None:
+        if not isinstance(crf, (int, np.integer)):
+            raise InvalidArgumentError(f"crf: {crf!r} is no whole number")
         for frame, picture in images.items():
             pair = picture if isinstance(picture, tuple) else (picture, 1.0)
             self.images.append(image_of(frame, *pair, crf))
-        self.crf = crf
+        self.crf = int(crf)
 
     @staticmethod
     def of(prompt: str | Features, options: Mapping[str, Any]) -> Request:

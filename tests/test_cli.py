@@ -221,6 +221,8 @@ def bad(tmp_path: Path, tiny: dict[str, Path]) -> Path:
         ("t2v p -o a.mp4 --device Abacus0", 5, "Abacus0"),
         ("i2v p -o a.mp4", 2, "IMAGE"),
         ("i2v p none.png -o a.mp4", 2, "none.png"),
+        (f"i2v p in.png@{10**20} -o a.mp4", 2, f"in.png@{10**20}: no video has a frame 100000000"),
+        (f"i2v p in.png@{'9' * 5000} -o a.mp4", 2, "no video has a frame 999999999..."),
         ("i2v p text.png -o a.mp4", 2, "text.png"),
         ("i2v p text.png text.png -o a.mp4", 2, "two images"),
         ("i2v p text.png@0:2 -o a.mp4", 2, "strength"),

@@ -80,6 +80,28 @@ def test_what_does_not_fit_is_cut_and_said(caplog: pytest.LogCaptureFixture) -> 
         clips.whole(FRAMES.astype(float), "mine")
 
 
+@pytest.mark.parametrize("ending", ["mp4", "mkv"])
+def test_a_video_that_ends_early_is_said(
+    ending: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As after half a download; not one whose sound lasts longer, nor a whole one."""
+    whole = tmp_path / f"whole.{ending}"
+    still = np.random.default_rng(0).integers(0, 255, (49, 64, 64, 3), np.uint8)
+    ltx2.Video(still, 24.0).save(whole)
+    tone = np.zeros((96000, 2), np.float32)
+    ltx2.Video(still, 24.0, audio=tone, sample_rate=24000).save(tmp_path / f"long.{ending}")
+    for name in ("whole", "long"):
+        assert len(clips.frames(tmp_path / f"{name}.{ending}")[0]) == 49
+    assert not caplog.records
+    with av.open(str(whole)) as file:
+        ends = [p.pos + p.size for p in file.demux(video=0) if p.size]
+    part = tmp_path / f"part.{ending}"
+    part.write_bytes(whole.read_bytes()[: ends[20]])
+    count = len(clips.frames(part)[0])
+    assert 10 < count < 30
+    assert f"part.{ending}: ends early: {count} of 49 frames are read" in caplog.text
+
+
 def sound_alone(path: Path) -> None:
     with av.open(str(path), "w", format="mp4") as file:
         stream: Any = file.add_stream("aac", rate=16000)

@@ -159,6 +159,8 @@ def parse_image(argument: str) -> tuple[int, tuple[str, float]]:
     if match is None or os.path.lexists(argument):
         return 0, (argument, 1.0)
     image, frame, strength = match.groups()
+    if len(frame) > 9:
+        raise click.UsageError(f"{argument}: no video has a frame {frame:.9}...")
     return int(frame), (image, float(strength or 1))
 
 
