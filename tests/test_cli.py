@@ -199,6 +199,7 @@ def bad(tmp_path: Path, tiny: dict[str, Path]) -> Path:
         ("t2v '' -o a.mp4", 2, "prompt"),
         ("t2v p -o a.avi", 2, "a.avi"),
         ("t2v p -o none/a.mp4", 2, "none"),
+        ("t2v p -o -", 2, "-: its ending is not one of"),
         ("t2v p -o a.wav --no-audio", 2, "a.wav: the video has no sound, and .wav holds nothing"),
         ("t2v p -o a.wav", 3, "audio: the model makes no sound, for lack of"),
         ("demo p -o a.wav --no-open", 3, "audio: the model makes no sound, for lack of"),

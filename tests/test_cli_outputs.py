@@ -154,6 +154,7 @@ def test_what_is_replaced_beside_is_said_too(
         ("retake p a.mp4 0-1 -o ./a.mp4", "-o would replace a.mp4"),
         ("upscale a.mp4 -o a.mp4", "-o would replace a.mp4"),
         ("decode l.npy -o l.npy", "-o would replace l.npy"),
+        ("i2v a.mp4 --features l.npy -o a.mp4", "-o would replace a.mp4"),
         ("t2v p -o b.mp4 --noise l.npy --save-latents l.npy", "--save-latents would replace l.npy"),
         ("t2v -o b.mp4 --features l.npy --profile l.npy", "--profile would replace l.npy"),
         ("encode p -o l.npy --model l.npy", "-o would replace l.npy"),

@@ -179,10 +179,11 @@ def upscale(video: str, **options: Any) -> None:
     the way. Width and height are cut to multiples of 32, frames to 8k + 1.
     """
     source: Any = video
-    size = {"audio": False}
+    size = {}
     if video.endswith(".npy"):
         source = load_latents(video, options["fps"])
-    else:
+        size["audio"] = False
+    elif (options["output"] or "").lower().endswith(".wav"):
         size["audio"] = sounds.find(video, seconds=1) is not None
 
     def make(session: ltx2.Session, wanted: dict[str, Any]) -> ltx2.Video:

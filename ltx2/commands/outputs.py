@@ -91,7 +91,8 @@ def check_names(files: Mapping[str, str | os.PathLike[str] | None]) -> None:
 
     That of -o may be a folder, which is replaced with all that is in it.
     """
-    places = {flag: os.path.realpath(file) for flag, file in files.items() if file and file != "-"}
+    given = {f: file for f, file in files.items() if (f, file) != ("--preview", "-")}
+    places = {f: os.path.realpath(file) for f, file in given.items() if file is not None}
     seen: dict[str, str] = {}
     for flag, place in places.items():
         if flag != "-o" and place == places["-o"]:
@@ -111,9 +112,11 @@ def _holds(place: str, path: str) -> bool:
 def _read() -> Iterator[str]:
     """The files that the command line names to be read."""
     context = click.get_current_context()
+    texts = () if context.params.get("features") else ("prompt",)  # else it is the first file
     for parameter in context.command.params:
-        if isinstance(parameter, click.Argument) or parameter.name in _READ:
-            given = context.params[str(parameter.name)]
+        name = str(parameter.name)
+        if name in _READ or (isinstance(parameter, click.Argument) and name not in texts):
+            given = context.params[name]
             for word in given if isinstance(given, (tuple, dict)) else (given,):
                 if isinstance(word, str):  # IMAGE@FRAME:STRENGTH among them
                     yield from filter(os.path.lexists, (word, word.rpartition("@")[0]))
