@@ -25,7 +25,7 @@ from . import clips, cluster, formats, media
 from ._video_call import VideoCall
 from .enhancing import Enhancing
 from .errors import CancelledError, DeviceError, InvalidArgumentError
-from .model_files import model_files
+from .model_files import model_files, strengths
 from .request import Making, Options, Request, lists_frames
 from .session import Session
 
@@ -194,6 +194,10 @@ def _picture(given: Any) -> Any:
 def _check_name(name: str) -> None:
     if Path(name).name != name or name == "..":
         raise InvalidArgumentError(f"output: {name} is not the name of a file alone")
+    if formats.NUMBERED.fullmatch(name):
+        raise InvalidArgumentError(
+            f"output: {name} is frames in the folder of all clips; FOLDER.png is a folder of frames"
+        )
     if Path(name).suffix.lower() in formats.WITHOUT_METADATA:
         raise InvalidArgumentError(
             f"output: {name} would not say what it was made from; take another ending"
@@ -232,11 +236,10 @@ def generate(
     for jobs that cannot be understood, before any work; and, without an executor, whatever keeps a
     session from being opened.
     """
-    strengths = loras if isinstance(loras, Mapping) else dict.fromkeys(loras, 1.0)
     opening = {
         "model": _given_files(model), "device": device, "threads": threads,
         "keep_loaded": keep_loaded, "low_memory": low_memory,
-        "loras": {_place(file): strength for file, strength in strengths.items()},
+        "loras": {_place(file): strength for file, strength in strengths(loras).items()},
     }  # fmt: skip
     tasks = _tasks(jobs, Path(folder).absolute(), json.dumps(opening))
     told = done or (lambda _outcome: None)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from . import pictures
+from . import formats, pictures
 from .codecs import decoding
 from .errors import InvalidArgumentError
 
@@ -108,7 +108,7 @@ def _opened(path: Path) -> tuple[float, Iterator[tuple[float, float, Pixels]]]:
 
 
 def _of_folder(path: Path) -> Iterator[tuple[float, float, Pixels]]:
-    for i, picture in enumerate(sorted(path.glob("*.png"))):
+    for i, picture in enumerate(formats.frames_in(path)):
         yield i / _USUAL_RATE, 1 / _USUAL_RATE, pictures.read_image(picture)
 
 
@@ -143,14 +143,27 @@ def _of_av(path: Path) -> tuple[float, Iterator[tuple[float, float, Pixels]]]:
 
     def frames() -> Iterator[tuple[float, float, Pixels]]:
         with file:
-            first = None
-            for i, frame in enumerate(file.decode(stream)):
-                now = i / rate if frame.time is None else float(frame.time)
+            first, count, end = None, 0, 0.0
+            for frame in file.decode(stream):
+                now = count / rate if frame.time is None else float(frame.time)
                 first = now if first is None else first
                 length = float(frame.duration * frame.time_base) if frame.duration else 1 / rate
+                count, end = count + 1, now - first + length
                 yield now - first, length, _pixels(frame)
+            seconds = _stated_seconds(file, stream)
+            stated = stream.frames or round(seconds * rate)
+            if count < stated and end + 1.5 / rate < seconds:  # not what an edit list leaves out
+                _log.warning("%s: ends early: %d of %d frames are read", path, count, stated)
 
     return rate, frames()
+
+
+def _stated_seconds(file: Any, stream: Any) -> float:
+    """Of the video; 0 where the file does not say."""
+    if stream.duration is not None:
+        return float(stream.duration * stream.time_base)
+    alone = len(file.streams) == 1  # else it may be the sound that lasts
+    return (file.duration or 0) / 1e6 if alone else 0.0
 
 
 def _pixels(frame: Any) -> Pixels:

@@ -47,7 +47,6 @@ _QUALITY = {
     "libx264": {"crf": "16", "preset": "medium", "x264-params": "cpu-independent=1"},
     "libvpx-vp9": {"crf": "18", "b": "0", "deadline": "good", "cpu-used": "3", "row-mt": "1"},
 }
-_OPUS_RATE = 48000
 _NTSC = (24, 30, 48, 60, 120)  # whose rates in truth are 1000/1001 of these
 
 
@@ -77,9 +76,7 @@ def write(
         file.metadata["title"], file.metadata["comment"] = about
         stream: Any = file.add_stream(encoder, rate=rate(fps))
         _set_up(stream.codec_context, width, height, fps)
-        if sound and kind.sound == "libopus":
-            sound = resampled(sound, _OPUS_RATE)
-        track = Track(file, sound, kind.sound) if sound else None
+        track = Track(file, _at_a_rate_of(kind.sound, sound), kind.sound) if sound else None
         for i, pixels in enumerate(frames):
             file.mux(stream.encode(_frame(pixels)))
             if track:
@@ -87,6 +84,14 @@ def write(
         file.mux(stream.encode(None))
         if track:
             track.close()
+
+
+def _at_a_rate_of(codec: str, sound: Sound) -> Sound:
+    """As it is where the codec has its rate, else at the next above, or the highest."""
+    import av
+
+    rates = sorted(av.Codec(codec, "w").audio_rates or [sound.rate])
+    return resampled(sound, next((rate for rate in rates if rate >= sound.rate), rates[-1]))
 
 
 def comment(path: Path) -> str:

@@ -159,6 +159,8 @@ class Editing(Opened):
         """
         if what not in ("both", "video", "audio"):
             raise InvalidArgumentError(f"what: {what!r} is not both, video or audio")
+        if what == "audio" and audio is False:
+            raise InvalidArgumentError("what: is audio, and audio is off")
         if not 0 <= start < end < math.inf:
             raise InvalidArgumentError(f"start, end: {start}..{end} are no seconds of a video")
         options = chosen(locals(), Making)
@@ -166,6 +168,8 @@ class Editing(Opened):
             clip, heard, known = _source(video, sound, sample_rate, options)
             if heard is None and what == "video":
                 known["audio"] = False  # silent it stays
+            if what == "audio":
+                known["audio"] = True  # a model that makes none says so
             request = Request.of(prompt, {**known, **options})
             self._fill_in(request, call)
             request.given = Given(
@@ -283,24 +287,31 @@ class Editing(Opened):
     @checked
     def upscale(
         self,
-        video: StrPath | NDArray[Any],
+        video: VideoLike | NDArray[np.float32],
         *,
         fps: float | None = None,
         progress: Callable[[Progress], object] | None = None,
     ) -> Video:
         """A larger video, by the model's latent upsampler, which is one of its files.
 
-        `video` is a file, an array of frames (uint8), or latents that were kept (float32), which
-        lose nothing on the way. Width and height are cut to multiples of 32, frames to 8k + 1. A
-        file is taken at `fps`; default: its own rate, of arrays the model's. Errors as in `t2v`.
+        `video` is a file, an array of frames (uint8), a `Video`, or latents that were kept
+        (float32), which lose nothing on the way. Width and height are cut to multiples of 32,
+        frames to 8k + 1. A file is taken at `fps`; default: its own rate, of arrays the model's.
+        The sound stays as it is; latents have none. Errors as in `t2v`.
         """
         with VideoCall(self, progress) as call:
             given: Any = video
-            if not isinstance(given, np.ndarray):
-                given, fps = clips.read(given, fps)
-            if given.dtype == np.uint8:
-                given = self._latents_of(clips.whole(given, "video"), call)
-            return self._decode(given, fps, call, upscale=True)
+            if isinstance(given, np.ndarray) and given.dtype != np.uint8:
+                return self._decode(given, fps, call, upscale=True)
+            clip, rate = clip_of(given, fps)
+            heard = _heard_in(given, None, None)
+            latents = self._latents_of(clips.whole(clip.pixels, clip.name or "video"), call)
+            made = self._decode(latents, rate, call, upscale=True)
+            if heard is None:
+                return made
+            samples, rate_of_sound = sounds.resampled(heard, heard.rate)  # of two channels
+            count = math.ceil(len(made.frames) / made.fps * rate_of_sound)
+            return replace(made, audio=samples[:count], sample_rate=rate_of_sound)
 
 
 def _source(

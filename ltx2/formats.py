@@ -35,7 +35,7 @@ USUAL_BYTES = {
 CLOCKS = {".gif": (10, 50), ".webp": (1, 90), ".apng": (1, 90)}
 WITH_SOUND = {*CONTAINERS, ".wav"}
 WITHOUT_METADATA = {".npy", ".wav"}
-NUMBERED = re.compile(r"(.*)%(0?\d*)d(.*\.png)")
+NUMBERED = re.compile(r"(.*)%(0?\d*)d(.*\.png)", re.IGNORECASE)
 """The name of one frame of several, as printf has it."""
 
 
@@ -51,12 +51,17 @@ def comment_in(path: Path) -> str | bytes:
     if path.suffix.lower() in CONTAINERS:
         return containers.comment(path)
     if path.is_dir():
-        path = min(path.glob("*.png"), default=path / "0000.png")
+        path = next(iter(frames_in(path)), path / "0000.png")
     kinds = ("GIF", "WEBP", "PNG", "JPEG")
     with decoding(path), Image.open(path, formats=kinds) as image:
         info = image.info.get("comment") or image.info.get("Comment")
         words: str | bytes = info or image.getexif().get(_DESCRIPTION, "")
         return words
+
+
+def frames_in(folder: Path) -> list[Path]:
+    """The pictures of a folder, in order."""
+    return sorted(file for file in folder.iterdir() if file.suffix.lower() == ".png")
 
 
 def frame_name(pattern: str, index: int) -> str:

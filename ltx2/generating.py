@@ -162,8 +162,8 @@ class Generating(Opened):
         through are given again, in any order. All else as in `t2v`.
         """
         with VideoCall(self, progress, latents, expect, profile) as call:
-            request, parts = jobs.recipe(video, images)
-            return self._generate(request, call, preview, self._new_job(request, job), parts)
+            request, made_by = jobs.recipe(video, images)
+            return self._generate(request, call, preview, self._new_job(request, job), made_by)
 
     @making
     def encode(

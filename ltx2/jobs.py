@@ -8,7 +8,7 @@ import logging
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from . import media, tensors, writer
 from .errors import Error, InvalidArgumentError
@@ -32,6 +32,18 @@ _TITLES = {
 }  # fmt: skip
 
 
+class MadeBy(NamedTuple):
+    """A model, as a clip's metadata name it."""
+
+    parts: dict[str, str]
+    """Fingerprints."""
+    loras: dict[str, float]
+    """The names of adapters, with their strengths."""
+
+
+_NOT_ADAPTED = {"text_encoder", "video_vae", "audio_vae", "vocoder"}
+
+
 @dataclass(eq=False)
 class Job:
     """A run, as its file has it: as it begins, when the prompt is encoded, after each step."""
@@ -40,6 +52,8 @@ class Job:
     request: Request
     model: list[str]
     """The files that it runs."""
+    loras: dict[str, float]
+    """The adapters, with their strengths."""
     output: str | None
     """Where the video will be saved, if that is known."""
     parts: dict[str, str]
@@ -50,6 +64,7 @@ class Job:
         path: str | os.PathLike[str],
         request: Request,
         model: list[str],
+        loras: dict[str, float],
         output: str | os.PathLike[str] | None,
     ) -> Job:
         if os.path.lexists(path):
@@ -59,7 +74,7 @@ class Job:
             )
         writer.check(path)
         place = None if output is None else os.path.abspath(output)  # noqa: PTH100 - links stay
-        return Job(Path(path), request, model, place, {})
+        return Job(Path(path), request, model, loras, place, {})
 
     @staticmethod
     def load(path: str | os.PathLike[str]) -> Job:
@@ -75,22 +90,29 @@ class Job:
         if "noise" in arrays:
             request.options["noise"] = arrays["noise"]
         model, output = about.get("model"), about.get("output")
+        loras = about.get("loras", {})
         if (
             not isinstance(model, list)
             or not all(isinstance(word, str) for word in [*model, "" if output is None else output])
             or type(request.step) is not int
+            or not isinstance(loras, dict)
+            or not all(type(strength) is float for strength in loras.values())
         ):
             raise InvalidArgumentError(f"{path}: is no job file: its words are damaged")
-        return Job(Path(path), request, model, output, parts_of(path, about))
+        return Job(Path(path), request, model, loras, output, parts_of(path, about))
 
-    def check(self, parts: Mapping[str, str]) -> None:
+    def check(self, parts: Mapping[str, str], loras: Mapping[str, float]) -> None:
         """Refuse to go on with another model: it would not be the same video."""
         encoded = TEXT_PARTS if self.request.features else ()
         for part, made_by in self.parts.items():
             if part not in encoded and made_by != parts.get(part):
+                title, where = f"another {_TITLES.get(part, part)}", ", ".join(self.model)
+                if _named(self.loras) != _named(loras):
+                    title = "other adapters"
+                if self.loras or loras:
+                    where += f" and {_words(self.loras)}"
                 raise InvalidArgumentError(
-                    f"{self.path}: was begun with another {_TITLES.get(part, part)}; go on with "
-                    f"the model in {', '.join(self.model)}"
+                    f"{self.path}: was begun with {title}; go on with the model in {where}"
                 )
         self.parts = self.parts or dict(parts)
 
@@ -113,7 +135,7 @@ class Job:
             "prompt": request.prompt, "enhanced_from": request.enhanced_from,
             "settings": options, "step": request.step,
             "images": [image.about() for image in request.images], "crf": request.crf,
-            "model": self.model, "output": self.output, "parts": self.parts,
+            "model": self.model, "loras": self.loras, "output": self.output, "parts": self.parts,
             **request.given.about(),
         }  # fmt: skip
         arrays: dict[str, Any] = {
@@ -185,8 +207,8 @@ def _entries(path: str | os.PathLike[str], about: Mapping[str, Any]) -> list[dic
 
 def recipe(
     path: str | os.PathLike[str], images: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
-) -> tuple[Request, dict[str, str]]:
-    """What a saved clip was made from, and by which parts of a model."""
+) -> tuple[Request, MadeBy]:
+    """What a saved clip was made from, and by which model."""
     about = media.read_metadata(path)
     if "prompt" not in about:
         raise InvalidArgumentError(f"{path}: does not say how it was made, or not from a prompt")
@@ -220,7 +242,30 @@ def recipe(
     request.images = [
         image_of(e["frame"], given[e["sha256"]], e["strength"], request.crf or 0) for e in entries
     ]
-    return request, parts_of(path, about)
+    try:
+        loras = {str(row["file"]): float(row["strength"]) for row in about.get("loras", [])}
+    except (KeyError, TypeError, ValueError, OverflowError):
+        raise InvalidArgumentError(f"{path}: its loras are no adapters") from None
+    return request, MadeBy(parts_of(path, about), loras)
+
+
+def _named(loras: Mapping[str, float]) -> dict[str, str]:
+    """By name, wherever they are; strengths as far as 32 bits tell them apart."""
+    return {Path(file).name: f"{strength:.6g}" for file, strength in loras.items()}
+
+
+def _words(loras: Mapping[str, float]) -> str:
+    each = ", ".join(f"{visible(file)}:{strength:g}" for file, strength in loras.items())
+    return f"the adapters {each}" if each else "no adapters"
+
+
+def warn_of_model(made_by: MadeBy, parts: Mapping[str, str], loras: Mapping[str, float]) -> None:
+    """Where a clip is made again by another one."""
+    which = set(made_by.parts)
+    if _named(made_by.loras) != _named(loras):
+        _log.warning("replay: made with %s; the video will differ", _words(made_by.loras))
+        which &= _NOT_ADAPTED  # of the others nothing tells what they are without adapters
+    warn_of_parts("replay", made_by.parts, parts, which)
 
 
 def warn_of_parts(

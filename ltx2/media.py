@@ -21,6 +21,7 @@ import numpy as np
 from PIL import Image
 
 from . import containers, formats, writer
+from . import sound as sounds
 from .codecs import encoding, one_line
 from .errors import InvalidArgumentError
 from .pictures import ImageLike, codec_round_trip, read_image
@@ -53,6 +54,7 @@ def check_output(
     frames: int | None = None,
     fps: float | None = None,
     temporal_upscalings: int | None = None,
+    audio: bool | None = None,
 ) -> None:
     """Refuse, before any work is done, a video that `save` could not write to `path`.
 
@@ -65,6 +67,7 @@ def check_output(
     twice = 2 ** min(max(temporal_upscalings or 0, 0), 2)
     count = ((frames if frames and frames > 0 else default["frames"]) - 1) * twice + 1
     place = _place(path, count)
+    _check_sound(place, audio is not False)
     sure = bool(width and height and frames and frames > 0)
     width, height = width or default["width"], height or default["height"]
     fps = (fps or default["fps"]) * twice
@@ -105,10 +108,10 @@ def save(
     stays for good, and FileExistsError is raised.
     """
     _check_video(frames, fps)
+    sound = sound and sounds.checked(sound)
     place = _place(path, len(frames), kind)
     target, ending = place.target, place.ending
-    if ending == ".wav" and sound is None:
-        raise InvalidArgumentError(f"{path}: the video has no sound, and .wav holds nothing else")
+    _check_sound(place, sound is not None)
     if sound is not None and ending not in formats.WITH_SOUND:
         _log.warning("%s: holds no sound; .mp4 and .wav do", path)
     _check_place(place)
@@ -153,18 +156,23 @@ def browsers_play_mp4(frames: Pixels, fps: float) -> bool:
 def rescue(path: str | os.PathLike[str], arrays: Mapping[str, Any]) -> tuple[str, Path] | None:
     """Keep the first of these arrays that can be, when `path` could not be written.
 
-    Returns which, and where: a new .npy beside `path`, or for temporary files, or at home. Only its
-    owner can read it.
+    Returns which, and where: a new .npy, of a sound a .wav, beside `path`, or for temporary files,
+    or at home. Only its owner can read it.
     """
     folders: list[Callable[[], Path]] = [
         lambda: Path(path).absolute().parent, lambda: Path(tempfile.gettempdir()), Path.home,
     ]  # fmt: skip
     for (name, array), folder in itertools.product(arrays.items(), folders):
         with suppress(Exception):  # any other place is better than none
-            target = folder() / f"ltx2-{name}-{secrets.token_hex(4)}.npy"
+            ending = ".wav" if isinstance(array, Sound) else ".npy"
+            target = folder() / f"ltx2-{name}-{secrets.token_hex(4)}{ending}"
             target.touch(0o600, exist_ok=False)
             try:
-                array_writer(target)(array)
+                with writer.new_file(target) as temporary:
+                    if isinstance(array, Sound):
+                        sounds.write_wav(temporary, array)
+                    else:
+                        formats.write_npy(temporary, array, 0, {}, None)
             except BaseException:
                 target.unlink()
                 raise
@@ -286,6 +294,12 @@ def _check_video(frames: Pixels, fps: float) -> None:
         raise InvalidArgumentError("frames: not [frames, height, width, 3] of uint8")
     if not 0.01 <= fps <= 1000:
         raise InvalidArgumentError(f"fps: {fps:g} is not between 0.01 and 1000")
+
+
+def _check_sound(place: _Place, there: bool) -> None:
+    if place.ending == ".wav" and not there:
+        words = f"{place.target}: the video has no sound, and .wav holds nothing else"
+        raise InvalidArgumentError(words)
 
 
 def _check_place(place: _Place) -> None:

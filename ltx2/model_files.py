@@ -15,6 +15,11 @@ Loras: TypeAlias = Sequence[StrPath] | Mapping[StrPath, float]
 DEMO = Path(__file__).resolve().with_name("demo")
 
 
+def strengths(loras: Loras) -> dict[StrPath, float]:
+    """By file; 1 where none is said."""
+    return dict(loras) if isinstance(loras, Mapping) else dict.fromkeys(loras, 1.0)
+
+
 def model_files(model: StrPath | Sequence[StrPath] | None) -> Sequence[StrPath]:
     """Those that `Session(model)` opens."""
     if model is None and (named := os.environ.get("LTX2_MODEL")):

@@ -25,7 +25,7 @@ from ._calls import under_way
 from ._native import c_text, check, ffi, lib, string
 from ._video_call import VideoCall, callback, latents_view, video_of, view
 from .errors import CancelledError, InvalidArgumentError
-from .model_files import DEMO, StrPath
+from .model_files import DEMO, Loras, StrPath, strengths
 from .request import TEXT_PARTS, Conditions, Features, Request, decode_params, frames_params
 from .splicing import spliced
 from .video import Video
@@ -37,10 +37,14 @@ Itself = TypeVar("Itself", bound="Opened")
 class Opened:
     """Part of Session."""
 
-    def __init__(self, session: Any, files: Sequence[StrPath], threads: int) -> None:
+    def __init__(self, session: Any, files: Sequence[StrPath], threads: int, loras: Loras) -> None:
         """`session` is C's, and closed by this."""
         self._session: Any = ffi.gc(session, lib.ltx2_session_close)
         self._files = [os.path.abspath(file) for file in files]  # noqa: PTH100 - links stay
+        self._loras = {
+            os.path.abspath(file): float(strength)  # noqa: PTH100
+            for file, strength in strengths(loras).items() if strength != 0
+        }  # fmt: skip
         self._model = ", ".join(Path(file).name for file in files)
         self._demo = all(DEMO in Path(file).resolve().parents for file in files)
         self._device = string(lib.ltx2_session_device(self._session))
@@ -131,7 +135,7 @@ class Opened:
         if job is None:
             return None
         path, output = job if isinstance(job, tuple) else (job, None)
-        return jobs.Job.begin(path, request, self._files, output)
+        return jobs.Job.begin(path, request, self._files, self._loras, output)
 
     def _generate(
         self,
@@ -139,7 +143,7 @@ class Opened:
         call: VideoCall,
         show: Callable[[NDArray[np.uint8]], object] | None,
         job: jobs.Job | None,
-        made_by: Mapping[str, str] | None = None,  # the parts that a replayed clip names
+        made_by: jobs.MadeBy | None = None,  # as a replayed clip names it
     ) -> Video:
         settings = self._fill_in(request, call)
         if settings["frames"] is None:  # the duration head tells it of features
@@ -148,7 +152,8 @@ class Opened:
         parts: dict[str, str] = settings["parts"]
         if request.features and not (job and job.parts):  # with its own it goes on as it began
             jobs.warn_of_parts("features", request.features.parts, parts, TEXT_PARTS)
-        jobs.warn_of_parts("replay", made_by or {}, parts, made_by or ())
+        if made_by:
+            jobs.warn_of_model(made_by, parts, self._loras)
         kind = runs.variant(self._demo, {} if self._demo else self._usual(request, call))
         about = runs.about(
             model=self._model, generation=settings["generation"], variant=kind,
@@ -163,7 +168,7 @@ class Opened:
         for words in demo_limits.warnings(request.prompt, request.options) if self._demo else ():
             _log.warning("%s", words)
         if job:
-            job.check(parts)
+            job.check(parts, self._loras)
             job.save()
             call.stepped.append(job.stepped)
         if show:
@@ -259,6 +264,7 @@ class Opened:
     ) -> Video:
         params, call.inputs = decode_params(latents, fps, upscale, seed)
         about = runs.about(model=self._model, device=self._device)
+        about |= {} if seed is None else {"seed": seed}
         runs.begin(about, {})
         owner = self._run(lib.ltx2_session_decode, params, call)
         return video_of(owner, about)

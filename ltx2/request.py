@@ -19,7 +19,7 @@ from .enhancing import Enhanced, Enhancing
 from .errors import InvalidArgumentError
 from .given import Given
 from .keywords import described
-from .model_files import Loras
+from .model_files import Loras, strengths
 from .pictures import ImageLike, Pixels
 
 Conditions: TypeAlias = ImageLike | tuple[ImageLike, float]
@@ -221,10 +221,12 @@ class Request:
     enhanced_from: str | None = None  # what the prompt was before
 
     def add_images(self, images: Mapping[int, Conditions], crf: int) -> None:
+        if not isinstance(crf, (int, np.integer)):
+            raise InvalidArgumentError(f"crf: {crf!r} is no whole number")
         for frame, picture in images.items():
             pair = picture if isinstance(picture, tuple) else (picture, 1.0)
             self.images.append(image_of(frame, *pair, crf))
-        self.crf = crf
+        self.crf = int(crf)
 
     @staticmethod
     def of(prompt: str | Features, options: Mapping[str, Any]) -> Request:
@@ -356,8 +358,7 @@ def c_loras(loras: Loras) -> tuple[Any, list[Any]]:
 
     One of strength 0 changes nothing and is left out: to C, 0 is what was not given.
     """
-    strengths = loras if isinstance(loras, Mapping) else dict.fromkeys(loras, 1.0)
-    used = {file: strength for file, strength in strengths.items() if strength != 0}
+    used = {file: strength for file, strength in strengths(loras).items() if strength != 0}
     paths = [c_path("loras", file) for file in used]
     array = ffi.new("ltx2_lora[]", len(paths))
     for c_lora, path, strength in zip(array, paths, used.values(), strict=True):

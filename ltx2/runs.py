@@ -44,6 +44,8 @@ def begin(model: Mapping[str, Any], options: Mapping[str, Any]) -> None:
     words = f"{kind}({model['model']}) on {model['device']}"
     if options:
         words += f": {_making(options, by_prompt='predicted_seconds' in model)}"
+    elif "seed" in model:  # of a decode alone
+        words += f": seed {model['seed']}"
     log.info("%s", visible(words))
 
 

@@ -66,7 +66,7 @@ class Session(Generating, Editing):
         with Call():
             check(lib.ltx2_session_open(params, out))
         del c_names, c_device, adapters, lora_paths
-        super().__init__(out[0], files, threads or 0)
+        super().__init__(out[0], files, threads or 0, loras)
 
     @classmethod
     @checked

@@ -78,6 +78,22 @@ def find(path: str | os.PathLike[str], seconds: float = math.inf) -> Sound | Non
         return Sound(samples[: math.ceil(min(most, len(samples)))], stream.rate)
 
 
+def checked(sound: Sound) -> Sound:
+    """As a video has it. Raises InvalidArgumentError where it is no such sound."""
+    samples, rate = np.asarray(sound.samples), sound.rate
+    floats = np.issubdtype(samples.dtype, np.floating)
+    if not floats or samples.ndim != 2 or samples.shape[1] != 2 or not samples.size:
+        shape = "x".join(map(str, samples.shape))
+        raise InvalidArgumentError(
+            f"audio: {samples.dtype} of {shape} is not [samples, 2] of float32"
+        )
+    if not np.isfinite(samples).all():
+        raise InvalidArgumentError("audio: has values that are not finite numbers")
+    if not isinstance(rate, (int, np.integer)) or not 0 < rate < 1 << 31:
+        raise InvalidArgumentError(f"sample_rate: {rate!r} is no number of samples a second")
+    return Sound(samples.astype(np.float32, copy=False), int(rate))
+
+
 def _seconds_after_pictures(file: Any, first: Any) -> float:
     """When the first piece of sound is heard, from the first picture on; within ten minutes."""
     pictures = file.streams.video

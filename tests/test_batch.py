@@ -113,6 +113,8 @@ def test_a_line_that_is_no_job_is_refused_by_its_number(line: str, words: str) -
         ("../cat.mp4", "../cat.mp4 is not the name of a file"),
         ("/cat.mp4", "/cat.mp4 is not the name of a file"),
         ("..", ".. is not the name of a file"),
+        ("%04d.png", "%04d.png is frames in the folder of all clips"),
+        ("cat-%d.PNG", "cat-%d.PNG is frames in the folder of all clips"),
         ("cat.npy", "cat.npy would not say what it was made from"),
     ],
 )

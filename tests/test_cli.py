@@ -73,11 +73,14 @@ def test_every_option_arrives_as_in_python(
     assert np.array_equal(np.load(tmp_path / "latents.npy"), video.latents)
 
     again = tmp_path / "again.npy"
-    code, out, _ = run(
-        capsys, "decode", tmp_path / "latents.npy", "-o", again, "--fps", "12", *models
-    )
-    assert (code, out) == (0, f"{again}\n")
-    assert np.array_equal(np.load(again), video.frames)
+    for rate, words in ((["--fps", 12], "of the video\n"), ([], "nor its rate: --fps gives one")):
+        code, out, err = run(
+            capsys, "decode", tmp_path / "latents.npy", "-o", again, "-y", *rate, *models
+        )
+        assert (code, out) == (0, f"{again}\n")
+        assert np.array_equal(np.load(again), video.frames)
+        assert "latents.npy: holds no sound " in err
+        assert words in err
 
 
 @pytest.mark.usefixtures("model")
@@ -196,6 +199,10 @@ def bad(tmp_path: Path, tiny: dict[str, Path]) -> Path:
         ("t2v '' -o a.mp4", 2, "prompt"),
         ("t2v p -o a.avi", 2, "a.avi"),
         ("t2v p -o none/a.mp4", 2, "none"),
+        ("t2v p -o -", 2, "-: its ending is not one of"),
+        ("t2v p -o a.wav --no-audio", 2, "a.wav: the video has no sound, and .wav holds nothing"),
+        ("t2v p -o a.wav", 3, "audio: the model makes no sound, for lack of"),
+        ("demo p -o a.wav --no-open", 3, "audio: the model makes no sound, for lack of"),
         ("t2v p -o a.npy --latents ./a.npy", 2, "--save-latents names the output"),
         ("t2v p -o a.mp4 --noise none.npy", 2, "none.npy"),
         ("t2v p -o a.mp4 --noise text.png", 2, "text.png"),
@@ -215,6 +222,8 @@ def bad(tmp_path: Path, tiny: dict[str, Path]) -> Path:
         ("t2v p -o a.mp4 --device Abacus0", 5, "Abacus0"),
         ("i2v p -o a.mp4", 2, "IMAGE"),
         ("i2v p none.png -o a.mp4", 2, "none.png"),
+        (f"i2v p in.png@{10**20} -o a.mp4", 2, f"in.png@{10**20}: no video has a frame 100000000"),
+        (f"i2v p in.png@{'9' * 5000} -o a.mp4", 2, "no video has a frame 999999999..."),
         ("i2v p text.png -o a.mp4", 2, "text.png"),
         ("i2v p text.png text.png -o a.mp4", 2, "two images"),
         ("i2v p text.png@0:2 -o a.mp4", 2, "strength"),

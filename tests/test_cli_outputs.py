@@ -17,7 +17,7 @@ from PIL import Image
 from pseudo_terminal import on_terminal
 
 import ltx2
-from ltx2 import cli, media, writer
+from ltx2 import cli, formats, media, sound, writer
 from ltx2.commands import outputs
 
 PROMPT = "A red circle, moves right!"
@@ -127,6 +127,67 @@ def test_what_is_replaced_is_said(capsys: pytest.CaptureFixture[str]) -> None:
         assert (words in err) == said
 
 
+@pytest.mark.parametrize(
+    "flags",
+    ["t2v p -o a.gif --preview b.png", "t2v p -o a.gif --save-latents b.npy",
+     "t2v p -o a.gif --profile b.json", "encode p -o b"],
+)  # fmt: skip
+def test_what_is_replaced_beside_is_said_too(
+    flags: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = flags.split()
+    Path(words[-1]).write_text("old")
+    small = SMALL if words[0] == "t2v" else []
+    code, _, err = run(capsys, *words, *small)
+    assert code == 0
+    assert f"{words[-1]}: is there, and is replaced once" in err
+    assert Path(words[-1]).read_bytes() != b"old"
+    assert "is replaced" not in run(capsys, *words, *small, "-y")[2]
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        ("i2v p cat.png -o a.mp4 --preview cat.png", "--preview would replace cat.png"),
+        ("i2v p cat.png@8:0.5 -o a.mp4 --preview cat.png", "--preview would replace cat.png"),
+        ("i2v p fr/0001.png -o fr/%04d.png", "-o would replace fr/0001.png"),
+        ("retake p a.mp4 0-1 -o ./a.mp4", "-o would replace a.mp4"),
+        ("upscale a.mp4 -o a.mp4", "-o would replace a.mp4"),
+        ("decode l.npy -o l.npy", "-o would replace l.npy"),
+        ("i2v a.mp4 --features l.npy -o a.mp4", "-o would replace a.mp4"),
+        ("t2v p -o b.mp4 --noise l.npy --save-latents l.npy", "--save-latents would replace l.npy"),
+        ("t2v -o b.mp4 --features l.npy --profile l.npy", "--profile would replace l.npy"),
+        ("encode p -o l.npy --model l.npy", "-o would replace l.npy"),
+        ("convert l.npy -o l.npy", "-o would replace l.npy"),
+        ("t2v p -o b.mp4 --save-latents a.mp4", "--save-latents a.mp4: its ending is not .npy"),
+        ("t2v p -o fr/%04d.png --preview fr/p.webp", "--preview names a file in the folder that"),
+        ("t2v p -o fr/%04d.png --profile fr/p.json", "--profile names a file in the folder that"),
+        ("t2v p -o fr/%04d.png --save-latents fr/l.npy", "--save-latents names a file in the"),
+        ("t2v p -o fr/%04d.png --job fr/j", "--job names a file in the folder that"),
+        *[(f"t2v p {flag} ''", f"Invalid value for '{flag}'") for flag in
+          ("--job", "--preview", "--profile", "--save-latents", "--features", "--model")],
+        ("t2v p -o ''", "Invalid value for '-o' / '--output': names no file"),
+        ("encode p -o ''", "Invalid value for '-o' / '--output': names no file"),
+    ],
+)  # fmt: skip
+def test_what_would_be_lost_is_refused_before_the_work(
+    flags: str, words: str, place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("fr").mkdir()
+    for name in ("cat.png", "fr/0001.png"):
+        Image.new("RGB", (64, 64)).save(name)
+    Path("a.mp4").write_text("old")
+    np.save("l.npy", np.zeros((8, 2, 2, 2), np.float32))
+    with ltx2.Session() as session:
+        if "--features" in flags:
+            session.encode("p").save("l.npy")
+    before = {path: path.read_bytes() for path in place.rglob("*.*")}
+    code, out, err = run(capsys, *[word.strip("'") for word in flags.split()])
+    assert (code, out) == (2, "")
+    assert words in err
+    assert {path: path.read_bytes() for path in place.rglob("*.*")} == before
+
+
 @pytest.mark.usefixtures("command")
 @pytest.mark.parametrize("answer", ["y\n", "n\n", "\n", None])
 def test_somebody_at_a_terminal_is_asked(answer: str | None, place: Path) -> None:
@@ -177,6 +238,28 @@ def test_seed_minus_one_is_a_random_one_and_a_device_has_any_case(
         assert code == 0
         seeds.add(json.loads(out)["seed"])
     assert len(seeds) == 3
+    assert run(capsys, "t2v", PROMPT, "-o", "a.npy", "--save-latents", "l.npy", *SMALL)[0] == 0
+    code, out, err = run(capsys, "decode", "l.npy", "-o", "a.npy", "--json", "--seed", -1)
+    assert code == 0
+    assert f": seed {json.loads(out)['seed']}\n" in err
+
+
+def test_the_sound_of_a_video_that_cannot_be_saved_is_kept(
+    place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tone = np.linspace(-0.5, 0.5, 2000, dtype="f4").reshape(-1, 2)
+    video = ltx2.Video(np.zeros((1, 32, 32, 3), np.uint8), 8, audio=tone, sample_rate=8000)
+
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setitem(formats.WRITERS, ".mp4", full)
+    with pytest.raises(OSError, match="No space left"):
+        outputs.Output("a.mp4").save(video)
+    (heard,) = place.glob("ltx2-sound-*.wav")
+    assert f"the sound is kept in {heard}" in capsys.readouterr().err
+    assert len(sound.read(heard).samples) == 1000
+    assert len(list(place.glob("ltx2-frames-*.npy"))) == 1
 
 
 # ---- prompts from elsewhere

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import wave
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from test_parity_upsampler import written
 from tolerance import psnr
 
 import ltx2
-from ltx2 import cli, clips
+from ltx2 import cli, clips, sound
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -79,6 +80,28 @@ def test_what_does_not_fit_is_cut_and_said(caplog: pytest.LogCaptureFixture) -> 
         clips.whole(FRAMES.astype(float), "mine")
 
 
+@pytest.mark.parametrize("ending", ["mp4", "mkv"])
+def test_a_video_that_ends_early_is_said(
+    ending: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As after half a download; not one whose sound lasts longer, nor a whole one."""
+    whole = tmp_path / f"whole.{ending}"
+    still = np.random.default_rng(0).integers(0, 255, (49, 64, 64, 3), np.uint8)
+    ltx2.Video(still, 24.0).save(whole)
+    tone = np.zeros((96000, 2), np.float32)
+    ltx2.Video(still, 24.0, audio=tone, sample_rate=24000).save(tmp_path / f"long.{ending}")
+    for name in ("whole", "long"):
+        assert len(clips.frames(tmp_path / f"{name}.{ending}")[0]) == 49
+    assert not caplog.records
+    with av.open(str(whole)) as file:
+        ends = [p.pos + p.size for p in file.demux(video=0) if p.size]
+    part = tmp_path / f"part.{ending}"
+    part.write_bytes(whole.read_bytes()[: ends[20]])
+    count = len(clips.frames(part)[0])
+    assert 10 < count < 30
+    assert f"part.{ending}: ends early: {count} of 49 frames are read" in caplog.text
+
+
 def sound_alone(path: Path) -> None:
     with av.open(str(path), "w", format="mp4") as file:
         stream: Any = file.add_stream("aac", rate=16000)
@@ -127,6 +150,29 @@ def test_frames_are_enlarged_as_their_latents_are(enlarging: ltx2.Session, tmp_p
     assert of_frames.latents.shape == kept.latents.shape  # the VAE of random weights gives others
 
 
+def test_the_sound_stays_with_what_is_enlarged(enlarging: ltx2.Session, tmp_path: Path) -> None:
+    """As long as the frames that are left; of one channel it becomes two."""
+    wave_of = np.sin(np.arange(24000) / 20) / 2
+    tone = np.stack([wave_of, wave_of], 1).astype(np.float32)
+    video = ltx2.Video(clip(12, 64, 64), 12.0, audio=tone, sample_rate=24000)
+    large = enlarging.upscale(video)
+    assert large.audio is not None
+    assert (large.frames.shape, large.fps, large.sample_rate) == ((9, 128, 128, 3), 12, 24000)
+    assert np.array_equal(large.audio, tone[:18000])
+    video.save(tmp_path / "small.mp4")
+    enlarging.upscale(tmp_path / "small.mp4").save(tmp_path / "large.mp4")
+    heard = sound.read(tmp_path / "large.mp4")
+    assert heard.rate == 24000
+    assert 18000 <= len(heard.samples) < 18000 + 2048  # whole frames of AAC
+    assert np.square(heard.samples).mean() == pytest.approx(np.square(tone).mean(), rel=0.1)
+    with wave.open(str(tmp_path / "mono.wav"), "wb") as file:
+        file.setparams((1, 2, 8000, 0, "NONE", ""))
+        file.writeframes(bytes(16000))
+    mono = sound.read(tmp_path / "mono.wav")
+    one = ltx2.Video(FRAMES, 12.0, audio=mono.samples, sample_rate=8000)
+    assert enlarging.upscale(one).audio is not None
+
+
 def test_twice_the_frames_take_the_same_time(tiny: dict[str, Path], tmp_path: Path) -> None:
     files = [tiny["bf16"], tiny["bf16"].parent / "gemma"]
     files.append(written("temporal", tmp_path / "up.safetensors"))
@@ -156,3 +202,7 @@ def test_the_command(
     assert capsys.readouterr().out == large + "\n"
     assert np.load(large).shape == (9, 128, 192, 3)
     assert cli.main(["upscale", str(tmp_path / "none.mp4"), "-o", large, *flags]) == 2
+    wav = str(tmp_path / "large.wav")
+    capsys.readouterr()
+    assert cli.main(["upscale", str(tmp_path / "small.mp4"), "-o", wav, *flags]) == 2
+    assert "large.wav: the video has no sound" in capsys.readouterr().err

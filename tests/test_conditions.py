@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import make_tiny
 import numpy as np
@@ -182,12 +182,17 @@ def test_a_keyframe_is_not_the_frame_itself(session: ltx2.Session, given: ltx2.V
 
 
 def test_what_does_not_fit_is_refused(session: ltx2.Session, given: ltx2.Video) -> None:
-    clip = given.frames[:9]
+    clip, half = given.frames[:9], cast("Any", 20.5)
     wrong: list[tuple[str, Any]] = [
         ("retake_end: 2 is after", lambda: session.retake("a", given, 0.5, 2)),
         ("start, end: 0.5..0.5", lambda: session.retake("a", given, 0.5, 0.5)),
+        (
+            "what: is audio, and audio is off",
+            lambda: session.retake("a", given, 0, 1, what="audio", audio=False),
+        ),
         ("what: 'all' is not both", lambda: session.retake("a", given, 0, 1, what="all")),
         ("context: 16 is not 8k", lambda: session.extend("a", given, 8, context=16)),
+        ("crf: 20.5 is no whole", lambda: session.v2v("a", clip, images={0: clip[0]}, crf=half)),
         ("more: 7 is not a multiple", lambda: session.extend("a", given, 7)),
         ("leave no room", lambda: session.extend("a", given, 8, frames=17)),
         ("width: is the video's", lambda: session.retake("a", given, 0, 1, width=64)),
@@ -212,6 +217,12 @@ def test_a_model_without_sound_takes_none(tiny_model: list[Path]) -> None:
         pytest.raises(ltx2.ModelError, match="audio: the model makes no sound, for lack of"),
     ):
         session.a2v("a dot", noisy(RATE), sample_rate=RATE)
+    frames = np.zeros((9, 64, 64, 3), np.uint8)
+    with (
+        ltx2.Session(tiny_model, device="CPU") as session,
+        pytest.raises(ltx2.ModelError, match="audio: the model makes no sound, for lack of"),
+    ):
+        session.retake("a dot", frames, 0, 0.2, what="audio", steps=1)
 
 
 # ---- jobs, replay, the command

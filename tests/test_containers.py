@@ -98,7 +98,7 @@ def test_one_frame_is_a_picture(clip: NDArray[np.uint8], tmp_path: Path) -> None
 
 @pytest.mark.parametrize(
     ("pattern", "names"),
-    [("%04d.png", ["0000.png", "0008.png"]), ("a%d-x.png", ["a0-x.png", "a8-x.png"])],
+    [("%04d.png", ["0000.png", "0008.png"]), ("a%d-x.PNG", ["a0-x.PNG", "a8-x.PNG"])],
 )
 def test_numbered_frames_have_a_folder_of_their_own(
     pattern: str, names: list[str], clip: NDArray[np.uint8], tmp_path: Path
@@ -112,6 +112,7 @@ def test_numbered_frames_have_a_folder_of_their_own(
     assert (there[0], there[-1], len(there)) == (*names, 9)
     assert np.array_equal(media.read_image(path.parent / names[-1]), clip[8])
     assert media.read_metadata(path.parent) == METADATA
+    assert np.array_equal(clips.frames(path.parent)[0], clip)
     with pytest.raises(FileExistsError):
         video.save(path, replace=False)
     (path.parent / "b0-x.png").touch()

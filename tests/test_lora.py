@@ -270,6 +270,46 @@ def test_settings_and_fingerprints_know_it(
     assert len({json.dumps(one["parts"]) for one in about}) == 3
 
 
+def test_a_job_and_a_clip_know_it(
+    tiny: dict[str, Path], matrices: Matrices, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def stop(progress: ltx2.Progress) -> None:
+        if (progress.stage, progress.done) == ("denoise", 1):
+            raise KeyError
+
+    base = tiny["base"].parent
+    path = written(tmp_path / "lora.safetensors", dict(official(matrices)))
+    ways: list[tuple[str, Loras]] = [("a.job", {path: 0.7}), ("b.job", {})]
+    for name, loras in ways:
+        with (
+            ltx2.Session(base, device="CPU", threads=1, loras=loras) as session,
+            pytest.raises(KeyError),
+        ):
+            session.t2v("a red circle", **SMALL, progress=stop, job=(tmp_path / name, "a.npy"))
+    with ltx2.Session(base, device="CPU", threads=1, loras={path: 0.7}) as session:
+        made = session.t2v("a red circle", **SMALL)
+        made.save(tmp_path / "a.gif")
+        with pytest.raises(ltx2.InvalidArgumentError, match=r"with other adapters.* and no adapte"):
+            session.resume(tmp_path / "b.job")
+        caplog.clear()
+        session.replay(tmp_path / "a.gif")
+    assert not caplog.records
+    with ltx2.Session(base, device="CPU", threads=1) as session:
+        with pytest.raises(
+            ltx2.InvalidArgumentError,
+            match=r"with other adapters; go on with .* and the adapters .*lora.safetensors:0.7$",
+        ):
+            session.resume(tmp_path / "a.job")
+        session.replay(tmp_path / "a.gif")
+    assert caplog.messages == [
+        "replay: made with the adapters lora.safetensors:0.7; the video will differ"
+    ]
+    out = str(tmp_path / "b.npy")
+    words = ["resume", str(tmp_path / "a.job"), "-o", out, "--device", "CPU"]
+    assert cli.main(words) == 0
+    assert np.array_equal(np.load(out), made.frames)
+
+
 def test_convert_merges(
     tiny: dict[str, Path], matrices: Matrices, right: NDArray[np.float32], tmp_path: Path
 ) -> None:

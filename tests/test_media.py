@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import GifImagePlugin, Image, WebPImagePlugin
 
 import ltx2
-from ltx2 import containers, formats, media, writer
+from ltx2 import containers, formats, media, sound, writer
 
 METADATA = {"prompt": "ein roter Kreis → 赤い円", "seed": 2**64 - 1, "model": "m.gguf", "fps": 7.5}
 
@@ -254,7 +254,7 @@ def test_whatever_an_encoder_raises_is_one_line_that_names_the_file(
 def test_free_space_is_compared_with_what_a_video_may_take(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    size = {"width": 64, "height": 64, "frames": 9}
+    size: dict[str, Any] = {"width": 64, "height": 64, "frames": 9}
     bytes_needed = 64 * 64 * 9 * 3
     for free, name, error, warning in (
         (bytes_needed, "a.npy", False, False),
@@ -301,6 +301,12 @@ def test_what_could_not_be_saved_is_kept_where_there_is_place(
         assert kept[0] == "frames"
         assert kept[1].parent == folder
         assert np.array_equal(np.load(kept[1]), clip)
+    tone = np.linspace(-0.5, 0.5, 2000, dtype="f4").reshape(-1, 2)
+    heard = media.rescue(gone / "clip.mp4", {"sound": sound.Sound(tone, 8000)})
+    assert heard is not None
+    found = sound.read(heard[1])
+    assert (found.rate, found.samples.shape) == (8000, (1000, 2))
+    assert abs(found.samples - tone).max() < 1e-4  # 16 bits: 3e-5
 
 
 def test_any_metadata_is_written(clip: NDArray[np.uint8], tmp_path: Path) -> None:

@@ -88,6 +88,43 @@ def test_where_there_is_no_sound_or_no_place_for_it(
     assert "holds no sound; .mp4 and .wav do" in caplog.text
 
 
+@pytest.mark.parametrize(("rate", "becomes"), [(192000, 96000), (11127, 12000), (100, 7350)])
+def test_a_rate_that_aac_lacks_becomes_one_that_it_has(
+    rate: int, becomes: int, tmp_path: Path
+) -> None:
+    video = sounding(25, 24, rate)
+    assert video.audio is not None
+    video.save(tmp_path / "a.mp4")
+    samples, have = heard(tmp_path / "a.mp4")
+    assert have == becomes
+    assert len(samples) / have == pytest.approx(len(video.audio) / rate, abs=1024 / have + 0.1)
+    video.save(tmp_path / "a.webm")
+    assert heard(tmp_path / "a.webm")[1] == RATE
+
+
+@pytest.mark.parametrize(
+    ("audio", "rate", "words"),
+    [
+        (np.zeros(100, np.float32), RATE, "audio: float32 of 100 is not"),
+        (np.zeros((100, 1), np.float32), RATE, "audio: float32 of 100x1 is not"),
+        (np.zeros((100, 6), np.float32), RATE, "audio: float32 of 100x6 is not"),
+        (np.zeros((0, 2), np.float32), RATE, "audio: float32 of 0x2 is not"),
+        (np.zeros((100, 2), np.int16), RATE, "audio: int16 of 100x2 is not"),
+        (np.full((100, 2), np.nan, np.float32), RATE, "audio: has values that are not finite"),
+        (np.zeros((100, 2), np.float32), 0, "sample_rate: 0 is no number"),
+        (np.zeros((100, 2), np.float32), 48000.5, "sample_rate: 48000.5 is no number"),
+    ],
+)
+@pytest.mark.parametrize("ending", ["mp4", "wav", "gif"])
+def test_what_is_no_sound_is_refused(
+    ending: str, audio: Any, rate: Any, words: str, tmp_path: Path
+) -> None:
+    video = ltx2.Video(clip(9, 64, 64), 24, audio=audio, sample_rate=rate)
+    with pytest.raises(ltx2.InvalidArgumentError, match=words):
+        video.save(tmp_path / f"a.{ending}")
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("later", [0.0, 0.5])
 def test_the_sound_of_a_file_begins_where_its_pictures_do(later: float, tmp_path: Path) -> None:
     """Also where the file has the sound begin later."""

@@ -14,8 +14,8 @@ from ltx2.text import json_line
 from ltx2.video import Progress
 
 from . import failures
-from .flags import opening_flags
-from .terminal import ProgressLine, answer, parse_lora, said
+from .flags import FileName, opening_flags
+from .terminal import ProgressLine, answer, said
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("jobs", type=click.File(encoding="utf-8-sig"))
 @click.option(
-    "-o", "--output", "folder", default=".", metavar="FOLDER",
+    "-o", "--output", "folder", default=".", metavar="FOLDER", type=FileName(),
     help="Where the clips go; it is made if it is not there. Default: here.",
 )  # fmt: skip
 @click.option(
@@ -47,7 +47,6 @@ def batch(jobs: Any, folder: str, scheduler: str | None, **options: Any) -> None
     from ltx2 import batch as clips
 
     as_json = options.pop("as_json")
-    options["loras"] = dict(map(parse_lora, options["loras"]))
     options["model"] = list(options["model"]) or None
     wanted = clips.read(jobs)
     Path(folder).mkdir(parents=True, exist_ok=True)

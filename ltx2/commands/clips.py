@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import ltx2
+from ltx2 import sound as sounds
 
 from .flags import (
+    FileName,
     applied,
     as_rate,
     crf_flag,
@@ -22,7 +24,7 @@ from .flags import (
     watching,
 )
 from .generate import chosen_images, name_of, prompt_or_features
-from .making import load_array, make_video
+from .making import load_latents, make_video
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,7 +34,7 @@ _images = click.option(
     help="A picture that the video passes through, as in i2v. Repeatable.",
 )  # fmt: skip
 _sound = click.option(
-    "--sound", metavar="FILE", type=click.Path(), help="Its sound; default: that of VIDEO."
+    "--sound", metavar="FILE", type=FileName(), help="Its sound; default: that of VIDEO."
 )
 _sampling = applied(
     [field(name) for name in ltx2.Options.__annotations__
@@ -176,9 +178,15 @@ def upscale(video: str, **options: Any) -> None:
     VIDEO is a file, a folder of .png, or a .npy that `--save-latents` wrote, which loses nothing on
     the way. Width and height are cut to multiples of 32, frames to 8k + 1.
     """
-    source = load_array("video", video) if video.endswith(".npy") else video
+    source: Any = video
+    size = {}
+    if video.endswith(".npy"):
+        source = load_latents(video, options["fps"])
+        size["audio"] = False
+    elif (options["output"] or "").lower().endswith(".wav"):
+        size["audio"] = sounds.find(video, seconds=1) is not None
 
     def make(session: ltx2.Session, wanted: dict[str, Any]) -> ltx2.Video:
         return session.upscale(source, **wanted)
 
-    make_video(make, options, f"{Path(video).stem} large", planned=False)
+    make_video(make, options, f"{Path(video).stem} large", size, planned=False)

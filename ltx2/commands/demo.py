@@ -29,7 +29,8 @@ def demo(prompt: str | None, opens: bool, **options: Any) -> None:
 
     text = prompt or PROMPT
     options |= {
-        "model": demo_files(), "device": None, "threads": 0, "low_memory": False, "loras": (),
+        "model": demo_files(), "device": None, "threads": 0, "low_memory": False, "loras": {},
+        "audio": None,
     }  # fmt: skip
     path = make_video(lambda session, wanted: session.t2v(text, **wanted), options, text)
     if opens:

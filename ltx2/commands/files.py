@@ -19,7 +19,9 @@ from ltx2.model_files import paths as model_paths
 from ltx2.text import json_line, visible
 
 from . import plans
-from .terminal import ProgressLine, answer, json_flag, parse_lora
+from .flags import FileName, as_loras, yes_flag
+from .outputs import check_file
+from .terminal import ProgressLine, answer, json_flag
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -85,7 +87,7 @@ def _clips(path: Path) -> list[Path]:
     if _inside(path):
         return []
     there = sorted(path.iterdir())
-    if there and all(file.suffix == ".png" and file.is_file() for file in there):  # its frames
+    if there and there == formats.frames_in(path) and all(map(Path.is_file, there)):  # its frames
         return [path]
     return [file for file in there if file.suffix.lower() in _CLIPS]
 
@@ -169,7 +171,8 @@ def _device_line(device: dict[str, Any]) -> str:
 
 @click.command()
 @click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
-@click.option("-o", "--output", metavar="FILE", help="The .gguf to write.")
+@click.option("-o", "--output", metavar="FILE", type=FileName(), help="The .gguf to write.")
+@yes_flag
 @click.option("--dry-run", is_flag=True, help="Only print what FILE would hold, and its size.")
 @click.option("--type", "kind", type=click.Choice(_KNOWN["types"], case_sensitive=False),
               help="How the large matrices are stored; default: q8_0.")  # fmt: skip
@@ -183,20 +186,21 @@ def _device_line(device: dict[str, Any]) -> str:
 @click.option("--variant", type=click.Choice(_KNOWN["variants"]),
               help="The sampling defaults to state, where SOURCE states none.")  # fmt: skip
 @click.option("--no-audio", is_flag=True, help="Leave the sound's tensors out.")
-@click.option("--lora", "loras", multiple=True, metavar="FILE[:STRENGTH]",
+@click.option("--lora", "loras", multiple=True, metavar="FILE[:STRENGTH]", callback=as_loras,
               help="An adapter to merge into the matrices; f16 or bf16 keeps all of it. "
               "Repeatable.")  # fmt: skip
 @json_flag
 def convert(
     sources: Sequence[str],
     output: str | None,
+    yes: bool,
     dry_run: bool,
     kind: str | None,
     tensor_type: Sequence[str],
     target_size: int | None,
     variant: str | None,
     no_audio: bool,
-    loras: Sequence[str],
+    loras: dict[str, float],
     as_json: bool,
 ) -> None:
     """Convert SOURCE, model files or folders, to one GGUF file."""
@@ -205,7 +209,7 @@ def convert(
     paths = model_paths(sources)
     options: dict[str, Any] = {
         "variant": variant, "tensor_type": _patterns(tensor_type), "audio": not no_audio,
-        "target_size": target_size, "loras": dict(map(parse_lora, loras)),
+        "target_size": target_size, "loras": loras,
     }  # fmt: skip
     if dry_run:
         planned = converting.plan(paths, kind, **options)
@@ -213,6 +217,7 @@ def convert(
         return
     if output is None:
         raise click.UsageError("Missing option '-o' / '--output'.")
+    check_file(output, yes=yes)
     with closing(ProgressLine()) as line:
         converting.convert(paths, output, kind, **options, progress=line.show)
     answer(output, {}, as_json)

@@ -11,7 +11,7 @@ import click
 import ltx2
 from ltx2._native import ffi, sentences
 
-from .terminal import Said, json_flag
+from .terminal import Said, json_flag, parse_lora
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -26,6 +26,15 @@ OUTPUTS = (
 )
 
 
+class FileName(click.Path):
+    """Of a file or folder: not empty, which would stand for none."""
+
+    def convert(self, value: Any, parameter: Any, context: Any) -> Any:
+        if not value:
+            self.fail("names no file", parameter, context)
+        return super().convert(value, parameter, context)
+
+
 def as_rate(_context: Any, _parameter: Any, text: str | None) -> float | None:
     """Frames per second: 24, 23.976, 24000/1001."""
     if text is None:
@@ -34,6 +43,11 @@ def as_rate(_context: Any, _parameter: Any, text: str | None) -> float | None:
         return float(Fraction(text) if "/" in text else text)
     except (ValueError, ZeroDivisionError):
         raise click.BadParameter(f"{text} is no rate such as 24 or 24000/1001") from None
+
+
+def as_loras(_context: Any, _parameter: Any, given: Sequence[str]) -> dict[str, float]:
+    """FILE[:STRENGTH], each."""
+    return dict(map(parse_lora, given))
 
 
 def _speech(context: click.Context, parameter: Any, given: bool) -> None:
@@ -79,7 +93,7 @@ def field(name: str) -> Callable[[Any], Any]:
         return click.option("--no-audio", "audio", flag_value=False, default=None, help=words)
     given: Any = str if name in _READ else kind(name)
     if name == "noise":
-        given = click.Path(dir_okay=False)
+        given = FileName(dir_okay=False)
     elif name in ("schedule", "sampler", "recipe"):
         given = click.Choice(_KNOWN[f"{name}s"])
     words = _MAKING[name]
@@ -100,11 +114,12 @@ def applied(options: Sequence[Callable[[Any], Any]]) -> Callable[[Any], Any]:
     return add
 
 
+yes_flag = click.option("-y", "--yes", is_flag=True, help="Replace files without asking.")
 output_flag = applied([
-    click.option("-o", "--output", metavar="FILE",
+    click.option("-o", "--output", metavar="FILE", type=FileName(),
                  help=f"{OUTPUTS} Default: a new .mp4 here, called after the prompt and the seed; "
                  "in FILE if that is a folder."),
-    click.option("-y", "--yes", is_flag=True, help="Replace FILE without asking."),
+    yes_flag,
 ])  # fmt: skip
 OPENING = ("model", "device", "threads", "low_memory", "loras")
 speaking = applied([
@@ -115,13 +130,13 @@ speaking = applied([
                  help="Print more on stderr, as how long each stage took."),
 ])  # fmt: skip
 opening_flags = applied([
-    click.option("--model", multiple=True, metavar="PATH", type=click.Path(),
+    click.option("--model", multiple=True, metavar="PATH", type=FileName(),
                  help=_OPENING["files"] + " Give it once per PATH. Default: $LTX2_MODEL, else the "
                  "demo model."),
     click.option("--device", help=_OPENING["device"] + " `ltx2 devices` lists them."),
     click.option("--threads", type=int, default=0, help=_OPENING["threads"]),
     click.option("--low-memory", is_flag=True, help=_OPENING["low_memory"]),
-    click.option("--lora", "loras", multiple=True, metavar="FILE[:STRENGTH]",
+    click.option("--lora", "loras", multiple=True, metavar="FILE[:STRENGTH]", callback=as_loras,
                  help=_OPENING["loras"] + " Give it once per FILE."),
     speaking,
 ])  # fmt: skip
@@ -133,36 +148,36 @@ crf_flag = click.option(
     "33, of LTX-2.5 18.",
 )  # fmt: skip
 profile_flag = click.option(
-    "--profile", metavar="FILE", type=click.Path(dir_okay=False),
+    "--profile", metavar="FILE", type=FileName(dir_okay=False),
     help="Write there, as .json, what took how long, down to the kernels; ui.perfetto.dev opens "
     "it.",
 )  # fmt: skip
 watching = applied([
     click.option("--save-latents", "--latents", "latents", metavar="FILE",
-                 type=click.Path(dir_okay=False),
+                 type=FileName(dir_okay=False),
                  help="Also write the final latents there, .npy, before they are decoded."),
-    click.option("--preview", metavar="FILE", type=click.Path(dir_okay=False, allow_dash=True),
+    click.option("--preview", metavar="FILE", type=FileName(dir_okay=False, allow_dash=True),
                  help="Draw a small picture of the clip after each step: .png (a sheet), .gif or "
                  ".webp; it is shown in the terminal too, and only there where FILE is -."),
     profile_flag,
 ])  # fmt: skip
 keeping = click.option(
-    "--job", metavar="FILE", type=click.Path(dir_okay=False),
+    "--job", metavar="FILE", type=FileName(dir_okay=False),
     help="Save there, after each step, what is needed to go on: `ltx2 resume FILE` does. It is "
     "removed when the video is saved.",
 )  # fmt: skip
 features_flag = click.option(
-    "--features", metavar="FILE", type=click.Path(dir_okay=False),
+    "--features", metavar="FILE", type=FileName(dir_okay=False),
     help="The encoded prompt, from `ltx2 encode`, in place of PROMPT.",
 )  # fmt: skip
 enhancing = applied([
     click.option("--enhance", is_flag=True,
                  help="Let the text encoder write more words first, in minutes; they are printed."),
-    click.option("--enhance-instructions", metavar="FILE", type=click.Path(dir_okay=False),
+    click.option("--enhance-instructions", metavar="FILE", type=FileName(dir_okay=False),
                  help="Enhance the prompt, as this text asks for in place of the library's own."),
 ])  # fmt: skip
 prompts_flag = click.option(
-    "--prompts", metavar="FILE",
+    "--prompts", metavar="FILE", type=FileName(allow_dash=True),
     help="Make a clip of each line of FILE: a prompt, or a JSON object with \"prompt\" and options "
     "by their names. One that fails does not keep the others back. - is stdin.",
 )  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +29,7 @@ from .flags import (
     prompts_flag,
     shared,
 )
-from .making import load_array, make_video, opened, read_text, wanted_of, with_frames
+from .making import load_latents, make_video, opened, read_text, wanted_of, with_frames
 from .prompts import make_videos
 
 if TYPE_CHECKING:
@@ -106,12 +107,16 @@ def name_of(prompt: str | ltx2.Features) -> str:
 @click.option(
     "--fps", callback=as_rate, metavar="RATE", help=sentences("ltx2_decode_params")["fps"]
 )
-@click.option("--seed", type=int, help=sentences("ltx2_decode_params")["seed"])
+@click.option(
+    "--seed", type=int, help=sentences("ltx2_decode_params")["seed"] + " -1 is a random one.",
+)  # fmt: skip
 @shared
 def decode(latents: str, seed: int | None, **options: Any) -> None:
     """Make the video of LATENTS, a .npy that `--save-latents` wrote."""
-    values = load_array("latents", latents)
-    size = _video_size(values.shape)
+    values = load_latents(latents, options["fps"])
+    size = {**_video_size(values.shape), "audio": False}
+    if seed == -1:
+        seed = secrets.randbits(32)
     make_video(
         lambda session, wanted: session.decode(values, seed=seed, **wanted),
         options,
@@ -154,6 +159,8 @@ def parse_image(argument: str) -> tuple[int, tuple[str, float]]:
     if match is None or os.path.lexists(argument):
         return 0, (argument, 1.0)
     image, frame, strength = match.groups()
+    if len(frame) > 9:
+        raise click.UsageError(f"{argument}: no video has a frame {frame:.9}...")
     return int(frame), (image, float(strength or 1))
 
 

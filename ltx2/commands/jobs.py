@@ -8,11 +8,20 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ltx2 import writer
 from ltx2.jobs import Job, recipe
 
-from .flags import OPENING, field, keeping, opening_flags, output_flag, watching
+from .flags import (
+    OPENING,
+    FileName,
+    field,
+    keeping,
+    opening_flags,
+    output_flag,
+    watching,
+    yes_flag,
+)
 from .making import make_video, opened
+from .outputs import check_file
 from .terminal import ProgressLine, answer
 
 if TYPE_CHECKING:
@@ -21,24 +30,25 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("job")
-@click.option("-o", "--output", metavar="FILE",
+@click.option("-o", "--output", metavar="FILE", type=FileName(),
               help="Default: the JOB's own, if nothing is there.")  # fmt: skip
+@yes_flag
 @watching
 @opening_flags
 def resume(job: str, output: str | None, **options: Any) -> None:
     """Finish JOB, a file that `--job` wrote.
 
-    It runs the job's own model unless `--model` says where that is now. JOB is removed when the
-    video is saved.
+    It runs the job's own model and adapters unless `--model` and `--lora` say where these are now.
+    JOB is removed when the video is saved.
     """
     begun = Job.load(job)
     if output is None and begun.output is None:
         raise click.UsageError("the job does not say where to save the video; give -o")
     if output is None and os.path.lexists(begun.output or ""):
         raise click.UsageError(f"{begun.output} is there already; -o {begun.output} replaces it")
-    options["yes"] = True  # it was said
     options["output"] = output or begun.output
     options["model"] = options["model"] or begun.model
+    options["loras"] = options["loras"] or begun.loras
     make_video(
         lambda session, wanted: session.resume(job, **wanted), options, "", begun.request.options,
         resumed=job,
@@ -69,8 +79,9 @@ def replay(video: str, images: Sequence[str], **options: Any) -> None:
 
 @click.command()
 @click.argument("prompt")
-@click.option("-o", "--output", required=True, metavar="FILE",
+@click.option("-o", "--output", required=True, metavar="FILE", type=FileName(),
               help="The file of features to write.")  # fmt: skip
+@yes_flag
 @field("negative_prompt")
 @field("schedule")
 @field("guidance")
@@ -82,7 +93,7 @@ def encode(prompt: str, **options: Any) -> None:
     """
     output, as_json = options.pop("output"), options.pop("as_json")
     opening = {name: options.pop(name) for name in OPENING}
-    writer.check(output)
+    check_file(output, yes=options.pop("yes"))
     with opened(opening) as session, closing(ProgressLine()) as line:
         features = session.encode(prompt, progress=line.show, **options)
     features.save(output)

@@ -19,9 +19,9 @@ from ltx2._process import say
 
 from . import plans
 from .flags import OPENING
-from .outputs import Output, named
+from .outputs import Output, check_names, named, replaces
 from .pictures import terminal_writer
-from .terminal import ProgressLine, answer, parse_lora, said
+from .terminal import ProgressLine, answer, said
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -39,7 +39,7 @@ def opened(options: Mapping[str, Any], *, keep_loaded: bool = False) -> ltx2.Ses
         threads=options["threads"],
         low_memory=options["low_memory"],
         keep_loaded=keep_loaded,
-        loras=dict(map(parse_lora, options["loras"])),
+        loras=options["loras"],
     )
 
 
@@ -103,14 +103,20 @@ class Clip:
         self.duration: float | None = options.pop("duration", None)
         if "seed" in options and options["seed"] is None:
             options["seed"] = secrets.randbits(32)
-        self.wanted = wanted_of(options)
         self.output = Output.of(given, named(name, options.get("seed")))
+        if options.get("audio", True) is None and self.output.path.lower().endswith(".wav"):
+            options["audio"] = True  # a model that makes none says so, before the work
+        self.wanted = wanted_of(options)
 
     def check(self, about: Mapping[str, Any], *, yes: bool) -> None:
         """Refuse, before any work, files that could not be written."""
-        self.output.check(about, yes=yes)
         beside = {f: self.wanted[name] for name, f in _WATCHING.items() if name in self.wanted}
-        _check_names({"-o": self.output.path, "--job": self.job, **beside})
+        target = media.target_of(self.output.path)
+        check_names({"-o": target, "--job": self.job, **beside})
+        self.output.check(about, yes=yes)
+        for path in beside.values():
+            if os.path.lexists(path):
+                replaces(path, yes=yes)
         if "latents" in self.wanted:
             self.wanted["latents"] = _latents_writer(self.wanted["latents"])
 
@@ -187,20 +193,19 @@ def load_array(name: str, path: str) -> Any:
         raise ltx2.InvalidArgumentError(f"{name}: {path} cannot be read: {error}") from None
 
 
-def _check_names(files: Mapping[str, str | None]) -> None:
-    seen: dict[str, str] = {}
-    for flag, file in files.items():
-        if not file or file == "-":
-            continue
-        other = seen.setdefault(os.path.realpath(file), flag)
-        if other == "-o" != flag:
-            raise click.UsageError(f"{flag} names the output; the video would replace it")
-        if other != flag:
-            raise click.UsageError(f"{flag} and {other} name the same file")
+def load_latents(path: str, fps: float | None) -> Any:
+    """What `--save-latents` wrote; says what of the video that does not hold."""
+    values = load_array("latents", path)
+    if values.dtype.kind == "f":  # else it will be refused
+        rate = "" if fps else ", nor its rate: --fps gives one that is not the model's own"
+        logging.getLogger("ltx2").warning("%s: holds no sound of the video%s", path, rate)
+    return values
 
 
 def _latents_writer(path: str) -> Callable[[Any], None]:
     """Refuses now a path it could not write to; a disk that fills later does not end the run."""
+    if Path(path).suffix.lower() != ".npy":
+        raise click.UsageError(f"--save-latents {path}: its ending is not .npy")
     write = media.array_writer(path)
 
     def written(latents: Any) -> None:

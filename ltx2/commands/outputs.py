@@ -10,17 +10,22 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ltx2 import media
+from ltx2 import media, writer
 from ltx2._process import say
+from ltx2.sound import Sound
 
 from .terminal import can_answer, said
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     import ltx2
 
 _LONGEST = 40  # letters of a prompt in a name
+# Options that name files to be read; arguments may too.
+_READ = {
+    "images", "sound", "features", "noise", "model", "loras", "prompts", "enhance_instructions",
+}  # fmt: skip
 
 
 @dataclass
@@ -40,17 +45,13 @@ class Output:
 
     def check(self, about: Mapping[str, Any], *, yes: bool) -> None:
         """Refuse what could not be written, and what someone who is asked wants to keep."""
-        known = ("width", "height", "frames", "fps", "temporal_upscalings")
+        known = ("width", "height", "frames", "fps", "temporal_upscalings", "audio")
         media.check_output(self.path, **{name: about.get(name) for name in known})
-        if yes or self.stem or not os.path.lexists(media.target_of(self.path)):
-            return
-        if can_answer():
-            click.confirm(f"ltx2: {self.path} is there; replace it?", abort=True, err=True)
-        elif not said().quiet:
-            say(f"{self.path}: is there, and is replaced once the new one is complete")
+        if not self.stem and os.path.lexists(media.target_of(self.path)):
+            replaces(self.path, yes=yes)
 
     def save(self, video: ltx2.Video) -> None:
-        """If that fails, nothing is lost: the frames are kept, or at least the latents."""
+        """If that fails, nothing is lost: sound and frames are kept, or at least the latents."""
         try:
             while not self._saved(video):
                 self.path = _free(self.stem)
@@ -65,6 +66,60 @@ class Output:
         except FileExistsError:
             return False
         return True
+
+
+def replaces(path: str, *, yes: bool) -> None:
+    """Say that what is there goes; someone at a terminal is asked."""
+    if yes:
+        return
+    if can_answer():
+        click.confirm(f"ltx2: {path} is there; replace it?", abort=True, err=True)
+    elif not said().quiet:
+        say(f"{path}: is there, and is replaced once the new one is complete")
+
+
+def check_file(path: str, *, yes: bool) -> None:
+    """Of a command that writes one, which is no clip."""
+    check_names({"-o": path})
+    writer.check(path)
+    if os.path.lexists(path):
+        replaces(path, yes=yes)
+
+
+def check_names(files: Mapping[str, str | os.PathLike[str] | None]) -> None:
+    """Refuse outputs, by their flags, where one would replace another, or what the command reads.
+
+    That of -o may be a folder, which is replaced with all that is in it.
+    """
+    given = {f: file for f, file in files.items() if (f, file) != ("--preview", "-")}
+    places = {f: os.path.realpath(file) for f, file in given.items() if file is not None}
+    seen: dict[str, str] = {}
+    for flag, place in places.items():
+        if flag != "-o" and place == places["-o"]:
+            raise click.UsageError(f"{flag} names the output; the video would replace it")
+        if flag != "-o" and _holds(places["-o"], place):
+            raise click.UsageError(f"{flag} names a file in the folder that the frames replace")
+        if (other := seen.setdefault(place, flag)) != flag:
+            raise click.UsageError(f"{flag} and {other} name the same file")
+        if lost := next((name for name in _read() if _holds(place, os.path.realpath(name))), None):
+            raise click.UsageError(f"{flag} would replace {lost}, which is read; name another file")
+
+
+def _holds(place: str, path: str) -> bool:
+    return path == place or path.startswith(place + os.sep)
+
+
+def _read() -> Iterator[str]:
+    """The files that the command line names to be read."""
+    context = click.get_current_context()
+    texts = () if context.params.get("features") else ("prompt",)  # else it is the first file
+    for parameter in context.command.params:
+        name = str(parameter.name)
+        if name in _READ or (isinstance(parameter, click.Argument) and name not in texts):
+            given = context.params[name]
+            for word in given if isinstance(given, (tuple, dict)) else (given,):
+                if isinstance(word, str):  # IMAGE@FRAME:STRENGTH among them
+                    yield from filter(os.path.lexists, (word, word.rpartition("@")[0]))
 
 
 def named(prompt: str, seed: int | None = None) -> str:
@@ -96,9 +151,12 @@ def _keep(video: ltx2.Video, output: str) -> None:
     kept = media.rescue(output, {n: a for n, a in arrays.items() if a is not None})
     if kept is None:
         say("nor could the frames be kept anywhere")
-        return
-    name, path = kept
-    use = f"`ltx2 decode` with --fps {video.fps:g} makes a video of them"
-    if name == "frames":
-        use = f"in Python, ltx2.Video(numpy.load(path), {video.fps:g}).save saves them"
-    say(f"the {name} are kept in {path}; {use}")
+    else:
+        name, path = kept
+        use = f"`ltx2 decode` with --fps {video.fps:g} makes a video of them"
+        if name == "frames":
+            use = f"in Python, ltx2.Video(numpy.load(path), {video.fps:g}).save saves them"
+        say(f"the {name} are kept in {path}; {use}")
+    if video.audio is not None:
+        heard = media.rescue(output, {"sound": Sound(video.audio, video.sample_rate)})
+        say(f"the sound is kept in {heard[1]}" if heard else "nor could the sound be kept anywhere")

@@ -9,7 +9,7 @@ import click
 from ltx2 import runs
 from ltx2.text import json_line
 
-from .flags import opening_flags
+from .flags import FileName, opening_flags
 from .making import opened
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--folder",
-    type=click.Path(file_okay=False),
+    type=FileName(file_okay=False),
     default="ltx2-videos",
     show_default=True,
     help="Where clips and the queue are kept; made if missing.",
