@@ -73,7 +73,7 @@ def test_every_option_arrives_as_in_python(
     assert np.array_equal(np.load(tmp_path / "latents.npy"), video.latents)
 
     again = tmp_path / "again.npy"
-    for rate, words in ((["--fps", 12], "of the video\n"), ([], "nor its rate: --fps gives one")):
+    for rate, words in ((["--fps", 12], "of its video\n"), ([], "and no rate: the model's own")):
         code, out, err = run(
             capsys, "decode", tmp_path / "latents.npy", "-o", again, "-y", *rate, *models
         )

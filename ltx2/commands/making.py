@@ -197,8 +197,8 @@ def load_latents(path: str, fps: float | None) -> Any:
     """What `--save-latents` wrote; says what of the video that does not hold."""
     values = load_array("latents", path)
     if values.dtype.kind == "f":  # else it will be refused
-        rate = "" if fps else ", nor its rate: --fps gives one that is not the model's own"
-        logging.getLogger("ltx2").warning("%s: holds no sound of the video%s", path, rate)
+        rate = "" if fps else ", and no rate: the model's own is taken, unless --fps says another"
+        logging.getLogger("ltx2").warning("%s: holds no sound of its video%s", path, rate)
     return values
 
 
