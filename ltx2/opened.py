@@ -49,6 +49,7 @@ class Opened:
         self._call: VideoCall | None = None  # in C
         self._closed = ""  # why
         self._workers: dict[int, Executor] = {}  # by process
+        self._awaited: set[threading.Event] = set()  # what stops each call that is awaited
 
     @property
     def is_demo(self) -> bool:
@@ -71,8 +72,11 @@ class Opened:
     def cancel(self) -> None:
         """Stop the calls under way, from any thread; each raises CancelledError.
 
-        That is every call that has begun, so also one that waits for another thread's.
+        That is every call that has begun, so also one that waits for another thread's, and those
+        that are awaited and have not had their turn.
         """
+        for stop in tuple(self._awaited):
+            stop.set()
         for call in under_way():
             if isinstance(call, VideoCall) and call.session is self:
                 call.cancelled = True
