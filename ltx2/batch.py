@@ -11,6 +11,7 @@ import json
 import logging
 import os
 import re
+import sys
 import threading
 from collections.abc import Mapping
 from concurrent.futures import BrokenExecutor, Executor, Future
@@ -40,7 +41,7 @@ _log = logging.getLogger("ltx2")
 
 _CALLED = {str: (str, "text"), int: (Integral, "whole number"), float: (Real, "number"),
            bool: (bool, "true or false")}  # fmt: skip
-_KINDS: dict[str, tuple[type, str]] = {
+_KINDS: dict[str, tuple[Any, str]] = {
     name: _CALLED[kind]
     for name, hint in {
         "prompt": str, "output": str, "duration": float, "crf": int, "keyframes": bool,
@@ -90,6 +91,8 @@ def read(file: TextIO) -> list[dict[str, Any]]:
     name, jobs = getattr(file, "name", "jobs"), []
     for number, line in enumerate(_lines(file, name), 1):
         with _found_at(f"{name}: line {number}"):
+            if number == 1:
+                line = line.removeprefix("\ufeff")  # a mark of UTF-8 that the file's reader left
             if len(line) == _LONGEST_LINE:
                 raise InvalidArgumentError(f"is longer than {_LONGEST_LINE} characters")
             if line.strip():
@@ -133,8 +136,7 @@ def checked(job: str | Mapping[str, Any]) -> dict[str, Any]:
         if name not in FIELDS:
             raise InvalidArgumentError(f"{name}: is none of {', '.join(FIELDS)}")
     fields = {name: value for name, value in fields.items() if value is not None}
-    for name in fields.keys() & _KINDS.keys():
-        _check_kind(name, fields[name])
+    _check_kinds(fields)
     if not fields.get("prompt", "").strip():
         raise InvalidArgumentError("has no prompt")
     if not 0 < fields.get("duration", 1) < 1e6:
@@ -151,12 +153,15 @@ def checked(job: str | Mapping[str, Any]) -> dict[str, Any]:
     return fields
 
 
-def _check_kind(name: str, value: Any) -> None:
-    kind, called = _KINDS[name]
-    if lists_frames(name, value):
-        return
-    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-        raise InvalidArgumentError(f"{name}: {value!r} is no {called}")
+def _check_kinds(fields: Mapping[str, Any]) -> None:
+    for name, value in fields.items():
+        if name not in _KINDS or lists_frames(name, value):
+            continue
+        kind, called = _KINDS[name]
+        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+            raise InvalidArgumentError(f"{name}: {value!r} is no {called}")
+        if kind is Real and not -sys.float_info.max <= value <= sys.float_info.max:  # as of NaN
+            raise InvalidArgumentError(f"{name}: {value!r} is no finite number")
 
 
 def _check_enhance(how: Any) -> None:

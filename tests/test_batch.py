@@ -61,7 +61,7 @@ def made(tmp_path: Path) -> Callable[..., list[batch.Outcome]]:
 
 
 def test_a_line_is_a_prompt_or_an_object() -> None:
-    text = 'a cat\n\n  {"prompt": "a dog", "seed": 7, "image": {"8": ["dog.png", 0.5]}}  \n'
+    text = '\ufeffa cat\n\n  {"prompt": "a dog", "seed": 7, "image": {"8": ["dog.png", 0.5]}}  \n'
     assert batch.read(io.StringIO(text)) == [
         {"prompt": "a cat"},
         {"prompt": "a dog", "seed": 7, "image": {8: ("dog.png", 0.5)}},
@@ -87,9 +87,12 @@ def test_keyframes_are_a_number_a_list_or_text(value: object) -> None:
         ('{"prompt": "a cat", "width": "64"}', "width: '64' is no whole number"),
         ('{"prompt": "a cat", "width": true}', "width: True is no whole number"),
         ('{"prompt": "a cat", "fps": "24"}', "fps: '24' is no number"),
+        ('{"prompt": "a cat", "fps": NaN, "duration": 5}', "fps: nan is no finite number"),
+        ('{"prompt": "a cat", "guidance": 1e400}', "guidance: inf is no finite number"),
         ('{"prompt": "a cat", "generated_keyframes": [true]}', "[True] is no text"),
         ('{"prompt": "a cat", "audio": 1}', "audio: 1 is no true or false"),
-        ('{"prompt": "a cat", "duration": NaN}', "duration: nan is no time in seconds"),
+        ('{"prompt": "a cat", "duration": NaN}', "duration: nan is no finite number"),
+        ('{"prompt": "a cat", "duration": 0}', "duration: 0 is no time in seconds"),
         ('{"prompt": "a cat", "duration": 1, "frames": 9}', "duration: stands in place of frames"),
         ('{"prompt": "a cat", "image": {"x": "cat.png"}}', "image: maps frames, which are whole"),
         ('{"prompt": "a cat", "image": {}}', "image: maps frames, which are whole"),

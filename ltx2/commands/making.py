@@ -172,7 +172,7 @@ def read_text(what: str, path: str, most: int) -> str:
     if len(raw) > most:
         raise ltx2.InvalidArgumentError(f"{what}: {path}: is longer than {most} bytes")
     try:
-        return raw.decode()
+        return raw.decode("utf-8-sig")  # Windows begins a text with a mark
     except UnicodeDecodeError as error:
         raise ltx2.InvalidArgumentError(f"{what}: {path}: {error}") from None
 

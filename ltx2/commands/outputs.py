@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 _LONGEST = 40  # letters of a prompt in a name
 
 
+class Kept(click.Abort):
+    """What was there is not to be replaced."""
+
+
 @dataclass
 class Output:
     """A path, as it is given; or one that nothing has yet, which `stem` begins."""
@@ -45,7 +49,8 @@ class Output:
         if yes or self.stem or not os.path.lexists(media.target_of(self.path)):
             return
         if can_answer():
-            click.confirm(f"ltx2: {self.path} is there; replace it?", abort=True, err=True)
+            if not click.confirm(f"ltx2: {self.path} is there; replace it?", err=True):
+                raise Kept(f"{self.path}: is there, and stays")
         elif not said().quiet:
             say(f"{self.path}: is there, and is replaced once the new one is complete")
 
