@@ -21,12 +21,18 @@ if hasattr(os, "register_at_fork"):  # in the child nobody would give it back
 
 
 @contextmanager
+def quiet() -> Iterator[None]:
+    """Around what Pillow does, which warns of much in a file; one thread at a time, so be brief."""
+    with _quiet, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+@contextmanager
 def decoding(name: str | os.PathLike[str], kind: str = "image") -> Iterator[None]:
-    """Around every call that reads a picture or a video; nothing is printed."""
+    """Around every call that reads a picture or a video."""
     try:
-        with _quiet, warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
+        yield
     except Error:
         raise
     except MemoryError:
