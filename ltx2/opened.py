@@ -65,8 +65,12 @@ class Opened:
     @property
     def defaults(self) -> dict[str, Any]:
         """What the model itself has for `frames`, `fps` and `schedule`."""
+        return self._defaults(None)
+
+    def _defaults(self, features: Features | None) -> dict[str, Any]:
+        """As `defaults`; with features also where there is no text encoder."""
         with VideoCall(self) as call:
-            usual = self._usual(Request("a", {}), call)
+            usual = self._usual(Request("a", {}, features=features), call)
         return {name: usual[name] for name in ("frames", "fps", "schedule")}
 
     def cancel(self) -> None:

@@ -179,6 +179,47 @@ def test_seed_minus_one_is_a_random_one_and_a_device_has_any_case(
     assert len(seeds) == 3
 
 
+@pytest.mark.parametrize(
+    ("more", "code", "words"),
+    [
+        (["--duration", "0.01s"], 0, ""),
+        (["--duration", "5s"], 2, "a.jpg: holds one picture, and the video has 41"),
+        (["--duration", "5s", "--fps", "24"], 2, "a.jpg: holds one picture, and the video has 121"),
+        (["--fps", "1e308", "--duration", "5s"], 2, "holds one picture"),
+        ([], 2, "a.jpg: holds one picture"),
+    ],
+)
+def test_one_picture_is_written_of_one_frame_alone(
+    more: list[str], code: int, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    size = ["--width", 64, "--height", 64, "--steps", 1]
+    ended, out, err = run(capsys, "t2v", PROMPT, "-o", "a.jpg", *size, *more)
+    assert (ended, out) == (code, "" if code else "a.jpg\n")
+    assert words in err
+
+
+def test_how_many_frames_a_video_gives_is_seen_when_it_is_read(
+    capsys: pytest.CaptureFixture[str], tiny_model: list[Path]
+) -> None:
+    model = [word for path in tiny_model for word in ("--model", path)]
+    ltx2.Video(np.zeros((1, 64, 64, 3), np.uint8), 24.0).save("one.mp4")
+    flags = ["--width", 64, "--height", 64, "--steps", 1, *model]
+    for name in ("a.jpg", "a.png", "a.png"):  # the second time a file is there
+        assert run(capsys, "v2v", PROMPT, "one.mp4", "-o", name, *flags)[:2] == (0, f"{name}\n")
+        assert Path(name).is_file()
+
+
+def test_features_with_a_duration_need_no_text_encoder(
+    capsys: pytest.CaptureFixture[str], tiny_model: list[Path]
+) -> None:
+    model = [word for path in tiny_model for word in ("--model", path)]
+    assert run(capsys, "encode", PROMPT, "-o", "a.features", *model)[0] == 0
+    flags = ["--width", 64, "--height", 64, "--steps", 1, "--model", tiny_model[0]]
+    words = ["t2v", "--features", "a.features", "--duration", "0.4s", "-o", "a.npy", *flags]
+    assert run(capsys, *words)[:2] == (0, "a.npy\n")
+    assert len(np.load("a.npy")) == 9
+
+
 # ---- prompts from elsewhere
 
 

@@ -254,7 +254,7 @@ def test_whatever_an_encoder_raises_is_one_line_that_names_the_file(
 def test_free_space_is_compared_with_what_a_video_may_take(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    size = {"width": 64, "height": 64, "frames": 9}
+    size: dict[str, Any] = {"width": 64, "height": 64, "frames": 9}
     bytes_needed = 64 * 64 * 9 * 3
     for free, name, error, warning in (
         (bytes_needed, "a.npy", False, False),

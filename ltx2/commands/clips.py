@@ -21,8 +21,8 @@ from .flags import (
     profile_flag,
     watching,
 )
-from .generate import chosen_images, name_of, prompt_or_features
-from .making import load_array, make_video
+from .generate import chosen_images, prompt_or_features
+from .making import MAYBE_ONE, load_array, make_video
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -71,7 +71,8 @@ def v2v(
     make_video(
         lambda session, wanted: session.v2v(text, rows, images=pictures, crf=crf, **wanted),
         options,
-        name_of(text),
+        text,
+        MAYBE_ONE,
     )
 
 
@@ -100,7 +101,8 @@ def a2v(
     make_video(
         lambda session, wanted: session.a2v(text, heard, images=pictures, crf=crf, **wanted),
         options,
-        name_of(text),
+        text,
+        MAYBE_ONE,
     )
 
 
@@ -132,6 +134,7 @@ def retake(
         lambda session, wanted: session.retake(prompt, video, *span, sound=sound, **wanted),
         options,
         prompt,
+        MAYBE_ONE,
     )
 
 
@@ -181,4 +184,4 @@ def upscale(video: str, **options: Any) -> None:
     def make(session: ltx2.Session, wanted: dict[str, Any]) -> ltx2.Video:
         return session.upscale(source, **wanted)
 
-    make_video(make, options, f"{Path(video).stem} large", planned=False)
+    make_video(make, options, f"{Path(video).stem} large", MAYBE_ONE, planned=False)

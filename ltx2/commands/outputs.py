@@ -44,7 +44,7 @@ class Output:
 
     def check(self, about: Mapping[str, Any], *, yes: bool) -> None:
         """Refuse what could not be written, and what someone who is asked wants to keep."""
-        known = ("width", "height", "frames", "fps", "temporal_upscalings")
+        known = ("width", "height", "frames", "fps", "temporal_upscalings", "maybe_one")
         media.check_output(self.path, **{name: about.get(name) for name in known})
         if yes or self.stem or not os.path.lexists(media.target_of(self.path)):
             return
