@@ -26,7 +26,7 @@ from . import clips, cluster, formats, media
 from ._video_call import VideoCall
 from .enhancing import Enhancing
 from .errors import CancelledError, DeviceError, InvalidArgumentError
-from .model_files import model_files
+from .model_files import model_files, strengths_of
 from .request import Making, Options, Request, lists_frames
 from .session import Session
 
@@ -212,10 +212,10 @@ def generate(
     folder: StrPath = ".",
     model: StrPath | Sequence[StrPath] | None = None,
     device: str | None = None,
-    threads: int = 0,
-    keep_loaded: bool = False,
-    low_memory: bool = False,
-    loras: Loras = (),
+    threads: int | None = None,
+    keep_loaded: bool | None = False,
+    low_memory: bool | None = False,
+    loras: Loras | None = None,
     done: Callable[[Outcome], object] | None = None,
     progress: Callable[[Progress], object] | None = None,
 ) -> list[Outcome]:
@@ -237,11 +237,10 @@ def generate(
     for jobs that cannot be understood, before any work; and, without an executor, whatever keeps a
     session from being opened.
     """
-    strengths = loras if isinstance(loras, Mapping) else dict.fromkeys(loras, 1.0)
     opening = {
         "model": _given_files(model), "device": device, "threads": threads,
         "keep_loaded": keep_loaded, "low_memory": low_memory,
-        "loras": {_place(file): strength for file, strength in strengths.items()},
+        "loras": {_place(file): strength for file, strength in strengths_of(loras).items()},
     }  # fmt: skip
     tasks = _tasks(jobs, Path(folder).absolute(), json.dumps(opening))
     told = done or (lambda _outcome: None)

@@ -10,7 +10,7 @@ from typing import TypeAlias
 from .errors import ModelError
 
 StrPath: TypeAlias = str | os.PathLike[str]
-Loras: TypeAlias = Sequence[StrPath] | Mapping[StrPath, float]
+Loras: TypeAlias = StrPath | Sequence[StrPath] | Mapping[StrPath, float]
 
 DEMO = Path(__file__).resolve().with_name("demo")
 
@@ -27,6 +27,13 @@ def model_files(model: StrPath | Sequence[StrPath] | None) -> Sequence[StrPath]:
     if model is None:
         return demo_files()
     return paths([model] if isinstance(model, (str, os.PathLike)) else list(model))
+
+
+def strengths_of(loras: Loras | None) -> Mapping[StrPath, float]:
+    """By the files of adapters; of those that say nothing else, 1."""
+    if isinstance(loras, Mapping):
+        return loras
+    return dict.fromkeys([loras] if isinstance(loras, (str, os.PathLike)) else loras or (), 1.0)
 
 
 def demo_files() -> list[Path]:
