@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import re
-import sys
 import threading
 from collections.abc import Mapping
 from concurrent.futures import BrokenExecutor, Executor, Future
@@ -160,8 +160,15 @@ def _check_kinds(fields: Mapping[str, Any]) -> None:
         kind, called = _KINDS[name]
         if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
             raise InvalidArgumentError(f"{name}: {value!r} is no {called}")
-        if kind is Real and not -sys.float_info.max <= value <= sys.float_info.max:  # as of NaN
+        if kind is Real and not _is_finite(value):
             raise InvalidArgumentError(f"{name}: {value!r} is no finite number")
+
+
+def _is_finite(number: Any) -> bool:
+    try:
+        return math.isfinite(number)
+    except OverflowError:  # a whole number that none of floating point holds
+        return False
 
 
 def _check_enhance(how: Any) -> None:

@@ -29,8 +29,10 @@ def quiet() -> Iterator[None]:
 
 
 @contextmanager
-def decoding(name: str | os.PathLike[str], kind: str = "image") -> Iterator[None]:
-    """Around every call that reads a picture or a video."""
+def decoding(name: object, kind: str = "image") -> Iterator[None]:
+    """Around every call that reads a picture or a video, mostly of a file of that name."""
+    if not isinstance(name, (str, os.PathLike)):
+        raise InvalidArgumentError(f"{kind}: a {type(name).__name__} is no path of a file")
     try:
         yield
     except Error:

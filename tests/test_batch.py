@@ -88,6 +88,7 @@ def test_keyframes_are_a_number_a_list_or_text(value: object) -> None:
         ('{"prompt": "a cat", "width": true}', "width: True is no whole number"),
         ('{"prompt": "a cat", "fps": "24"}', "fps: '24' is no number"),
         ('{"prompt": "a cat", "fps": NaN, "duration": 5}', "fps: nan is no finite number"),
+        (f'{{"prompt": "a cat", "fps": 1{"0" * 400}}}', "0000 is no finite number"),
         ('{"prompt": "a cat", "guidance": 1e400}', "guidance: inf is no finite number"),
         ('{"prompt": "a cat", "generated_keyframes": [true]}', "[True] is no text"),
         ('{"prompt": "a cat", "audio": 1}', "audio: 1 is no true or false"),
@@ -204,6 +205,11 @@ def test_the_clip_of_another_model_and_a_file_of_anyone_are_not_replaced(
     for outcome in made(jobs(2), model=tiny_model):
         assert "parts" in str(outcome.error)
     assert states(tmp_path) == before
+
+
+def test_numbers_may_be_numpy_s() -> None:
+    job = {"prompt": "a cat", "seed": np.int64(4), "fps": np.float32(8)}
+    assert batch.checked(job) == job
 
 
 def test_a_duration_is_frames(made: Any) -> None:
