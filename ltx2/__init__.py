@@ -6,11 +6,15 @@
 >>> video.save("circle.mp4")
 """
 
+import importlib as _importlib
 import typing as _typing
 
 from . import _library
 
 if _typing.TYPE_CHECKING:
+    from . import batch as batch
+    from . import convert as convert
+    from . import hub as hub
     from .about import capabilities, describe, devices, try_devices
     from .enhancing import Enhanced, Enhancing
     from .errors import (
@@ -52,11 +56,15 @@ __all__ = [
     "try_devices",
 ]
 
+_MODULES = {"batch", "convert", "hub"}
+
 _library.find()  # or ImportError, now
 
 
 def __getattr__(name: str) -> _typing.Any:
     """All public names, when one is first used: the command handles Ctrl-C before NumPy is read."""
+    if name in _MODULES:
+        return _importlib.import_module(f".{name}", __name__)
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from . import about, enhancing, errors, given, request, session, video
@@ -67,4 +75,4 @@ def __getattr__(name: str) -> _typing.Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *__all__, *_MODULES})

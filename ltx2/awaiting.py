@@ -44,8 +44,19 @@ def awaited(
                 told(now)
 
         given["progress"] = progress
-        work = session._worker().submit(function, session, *arguments, **given)
+
+        def made_in_turn() -> R:
+            if stop.is_set():
+                raise CancelledError("cancelled")
+            try:
+                return function(session, *arguments, **given)
+            except StopIteration as error:  # which no future can hold
+                raise RuntimeError("a function of this call raised StopIteration") from error
+
+        session._awaited.add(stop)
+        work = session._worker().submit(made_in_turn)
         made = asyncio.wrap_future(work)
+        made.add_done_callback(_retrieved)  # a task that was cancelled asks for no error
         try:
             return await asyncio.shield(made)
         except asyncio.CancelledError:
@@ -53,8 +64,16 @@ def awaited(
                 stop.set()
                 await asyncio.wait([made])
             raise
+        finally:
+            session._awaited.discard(stop)
 
     call.__name__ = f"a{function.__name__}"
     call.__qualname__ = f"Session.{call.__name__}"
     call.__doc__ = f"{_ABOUT.format(function.__name__)}\n\n{function.__doc__}"
     return call
+
+
+def _retrieved(made: asyncio.Future[Any]) -> None:
+    """Else asyncio prints, once it is collected, that nobody asked for its error."""
+    if not made.cancelled():
+        made.exception()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import re
 import threading
@@ -25,7 +26,7 @@ from . import clips, cluster, formats, media
 from ._video_call import VideoCall
 from .enhancing import Enhancing
 from .errors import CancelledError, DeviceError, InvalidArgumentError
-from .model_files import model_files, strengths
+from .model_files import model_files, strengths_of
 from .request import Making, Options, Request, lists_frames
 from .session import Session
 
@@ -40,7 +41,7 @@ _log = logging.getLogger("ltx2")
 
 _CALLED = {str: (str, "text"), int: (Integral, "whole number"), float: (Real, "number"),
            bool: (bool, "true or false")}  # fmt: skip
-_KINDS: dict[str, tuple[type, str]] = {
+_KINDS: dict[str, tuple[Any, str]] = {
     name: _CALLED[kind]
     for name, hint in {
         "prompt": str, "output": str, "duration": float, "crf": int, "keyframes": bool,
@@ -90,6 +91,8 @@ def read(file: TextIO) -> list[dict[str, Any]]:
     name, jobs = getattr(file, "name", "jobs"), []
     for number, line in enumerate(_lines(file, name), 1):
         with _found_at(f"{name}: line {number}"):
+            if number == 1:
+                line = line.removeprefix("\ufeff")  # a mark of UTF-8 that the file's reader left
             if len(line) == _LONGEST_LINE:
                 raise InvalidArgumentError(f"is longer than {_LONGEST_LINE} characters")
             if line.strip():
@@ -133,8 +136,7 @@ def checked(job: str | Mapping[str, Any]) -> dict[str, Any]:
         if name not in FIELDS:
             raise InvalidArgumentError(f"{name}: is none of {', '.join(FIELDS)}")
     fields = {name: value for name, value in fields.items() if value is not None}
-    for name in fields.keys() & _KINDS.keys():
-        _check_kind(name, fields[name])
+    _check_kinds(fields)
     if not fields.get("prompt", "").strip():
         raise InvalidArgumentError("has no prompt")
     if not 0 < fields.get("duration", 1) < 1e6:
@@ -151,12 +153,22 @@ def checked(job: str | Mapping[str, Any]) -> dict[str, Any]:
     return fields
 
 
-def _check_kind(name: str, value: Any) -> None:
-    kind, called = _KINDS[name]
-    if lists_frames(name, value):
-        return
-    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-        raise InvalidArgumentError(f"{name}: {value!r} is no {called}")
+def _check_kinds(fields: Mapping[str, Any]) -> None:
+    for name, value in fields.items():
+        if name not in _KINDS or lists_frames(name, value):
+            continue
+        kind, called = _KINDS[name]
+        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+            raise InvalidArgumentError(f"{name}: {value!r} is no {called}")
+        if kind is Real and not _is_finite(value):
+            raise InvalidArgumentError(f"{name}: {value!r} is no finite number")
+
+
+def _is_finite(number: Any) -> bool:
+    try:
+        return math.isfinite(number)
+    except OverflowError:  # a whole number that none of floating point holds
+        return False
 
 
 def _check_enhance(how: Any) -> None:
@@ -211,10 +223,10 @@ def generate(
     folder: StrPath = ".",
     model: StrPath | Sequence[StrPath] | None = None,
     device: str | None = None,
-    threads: int = 0,
-    keep_loaded: bool = False,
-    low_memory: bool = False,
-    loras: Loras = (),
+    threads: int | None = None,
+    keep_loaded: bool | None = False,
+    low_memory: bool | None = False,
+    loras: Loras | None = None,
     done: Callable[[Outcome], object] | None = None,
     progress: Callable[[Progress], object] | None = None,
 ) -> list[Outcome]:
@@ -239,7 +251,7 @@ def generate(
     opening = {
         "model": _given_files(model), "device": device, "threads": threads,
         "keep_loaded": keep_loaded, "low_memory": low_memory,
-        "loras": {_place(file): strength for file, strength in strengths(loras).items()},
+        "loras": {_place(file): strength for file, strength in strengths_of(loras).items()},
     }  # fmt: skip
     tasks = _tasks(jobs, Path(folder).absolute(), json.dumps(opening))
     told = done or (lambda _outcome: None)

@@ -11,7 +11,6 @@ import contextlib
 import logging
 import os
 import sys
-import traceback
 from typing import TYPE_CHECKING
 
 import click
@@ -71,19 +70,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         kind = failures.kind_of(error)
         if kind is SystemExit:
             return EXIT_CODES[kind] if "_LTX2_COMPLETE" not in os.environ else 0
-        if kind is Exception:
-            _say_where(error)
+        failures.say_where(error)
         say(failures.words(error))
         if "--json" in given:  # also where the command line could not be read
             code = 128 + _process.ended_by if _process.ended_by else EXIT_CODES[kind]
             with contextlib.suppress(OSError):  # what it is about, perhaps
                 click.echo(json_line(failures.about(error, code)))
         return EXIT_CODES[kind]
-
-
-def _say_where(error: BaseException) -> None:
-    """With -v, where that happened which nothing here expected."""
-    handlers = logging.getLogger("ltx2").handlers
-    if any(isinstance(handler, Said) and handler.verbose for handler in handlers):
-        for line in "".join(traceback.format_tb(error.__traceback__)).splitlines():
-            say(line)

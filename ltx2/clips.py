@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from . import formats, pictures
-from .codecs import decoding
+from .codecs import decoding, quiet
 from .errors import InvalidArgumentError
 
 if TYPE_CHECKING:
@@ -26,8 +26,10 @@ _log = logging.getLogger("ltx2")
 
 CELL, GROUP = 32, 8  # pixels to a side of a latent; frames to one, after the first
 _MOST_FRAMES, _MOST_BYTES = 4097, 1 << 32
+_FAR_TOO_MANY = 1 << 31
 _LONGEST_SIDE = 8192
 _USUAL_RATE = 24.0  # where nothing says it
+_SQUARE = 0.01  # by how much a pixel's sides may differ: sizes are rounded
 _BT709, _UNSAID, _BT601 = 1, 2, 5  # FFmpeg's numbers of colour spaces
 
 
@@ -37,12 +39,14 @@ def read(clip: str | os.PathLike[str], fps: float | None = None) -> tuple[Pixels
     return whole(found, str(clip)), rate
 
 
-def frames(clip: str | os.PathLike[str], fps: float | None = None) -> tuple[Pixels, float]:
+def frames(
+    clip: str | os.PathLike[str], fps: float | None = None, most: int | None = None
+) -> tuple[Pixels, float]:
     """[frames, height, width, 3] and frames per second, of a file that PyAV or Pillow reads, or of
     a folder of .png.
 
     It is taken at `fps`, by repeating frames and leaving some out as ffmpeg does; default: its
-    own rate, or 24 where it has none.
+    own rate, or 24 where it has none. No more than `most` frames are read.
     """
     with decoding(clip, "video"):
         path = Path(clip)
@@ -51,6 +55,8 @@ def frames(clip: str | os.PathLike[str], fps: float | None = None) -> tuple[Pixe
         rate = fps or own
         kept: list[Pixels] = []
         for picture in _at_rate(shown, rate):
+            if most is not None and len(kept) >= most:
+                break
             if len(kept) == min(_MOST_FRAMES, _MOST_BYTES // picture.nbytes):
                 _log.warning("%s: only its first %d frames are read", clip, len(kept))
                 break
@@ -77,7 +83,8 @@ def whole_count(frames: int) -> int:
 
 def nearest_count(frames: float) -> int:
     """8k + 1, the nearest that a video can have."""
-    return max(0, round((frames - 1) / GROUP)) * GROUP + 1
+    few = min(frames, float(_FAR_TOO_MANY))  # a whole number still, for the library to refuse
+    return max(0, round((few - 1) / GROUP)) * GROUP + 1
 
 
 def whole(frames: NDArray[Any], name: str) -> Pixels:
@@ -113,19 +120,23 @@ def _of_folder(path: Path) -> Iterator[tuple[float, float, Pixels]]:
 
 
 def _of_pillow(path: Path) -> tuple[float, Iterator[tuple[float, float, Pixels]]]:
-    image = Image.open(path, formats=("WEBP",))
-    count = getattr(image, "n_frames", 1)
+    with quiet():
+        image = Image.open(path, formats=("WEBP",))
+        count = getattr(image, "n_frames", 1)
     durations = []
     for i in range(count):
-        image.seek(i)
-        image.load()
+        with quiet():
+            image.seek(i)
+            image.load()
         durations.append(image.info.get("duration", 0) / 1000 or 1 / _USUAL_RATE)
 
     def frames() -> Iterator[tuple[float, float, Pixels]]:
         begins = 0.0
         for i, duration in enumerate(durations):
-            image.seek(i)
-            yield begins, duration, np.asarray(image.convert("RGB"))
+            with quiet():
+                image.seek(i)
+                picture = np.asarray(image.convert("RGB"))
+            yield begins, duration, picture
             begins += duration
 
     return count / sum(durations), frames()
@@ -140,6 +151,7 @@ def _of_av(path: Path) -> tuple[float, Iterator[tuple[float, float, Pixels]]]:
     stream = file.streams.video[0]
     stream.thread_type = "AUTO"
     rate = float(stream.average_rate or stream.guessed_rate or _USUAL_RATE)
+    aspect = float(stream.sample_aspect_ratio or 1)
 
     def frames() -> Iterator[tuple[float, float, Pixels]]:
         with file:
@@ -149,7 +161,7 @@ def _of_av(path: Path) -> tuple[float, Iterator[tuple[float, float, Pixels]]]:
                 first = now if first is None else first
                 length = float(frame.duration * frame.time_base) if frame.duration else 1 / rate
                 count, end = count + 1, now - first + length
-                yield now - first, length, _pixels(frame)
+                yield now - first, length, _pixels(frame, aspect)
             seconds = _stated_seconds(file, stream)
             stated = stream.frames or round(seconds * rate)
             if count < stated and end + 1.5 / rate < seconds:  # not what an edit list leaves out
@@ -166,14 +178,20 @@ def _stated_seconds(file: Any, stream: Any) -> float:
     return (file.duration or 0) / 1e6 if alone else 0.0
 
 
-def _pixels(frame: Any) -> Pixels:
-    """RGB, upright. A file that does not say its colours is BT.709 where it is of that time."""
-    if max(frame.width, frame.height) > _LONGEST_SIDE:
-        raise InvalidArgumentError(f"{frame.width}x{frame.height} is above {_LONGEST_SIDE}")
+def _pixels(frame: Any, aspect: float) -> Pixels:
+    """RGB, upright, of square pixels: those of `aspect`, width by height, are made wider or higher.
+
+    A file that does not say its colours is BT.709 where it is of that time.
+    """
+    width, height = frame.width, frame.height
+    if abs(aspect - 1) > _SQUARE:
+        width, height = round(width * max(aspect, 1)), round(height / min(aspect, 1))
+    if max(width, height) > _LONGEST_SIDE:
+        raise InvalidArgumentError(f"{width}x{height} is above {_LONGEST_SIDE}")
     colours = frame.colorspace
     if colours == _UNSAID and frame.format.name.startswith("yuv"):
         colours = _BT709 if frame.height >= 720 else _BT601
-    whole = frame.reformat(format="rgb24", src_colorspace=colours).to_ndarray()
+    whole = frame.reformat(width, height, "rgb24", src_colorspace=colours).to_ndarray()
     turns = round(getattr(frame, "rotation", 0) / 90)
     return np.ascontiguousarray(np.rot90(whole, turns))
 

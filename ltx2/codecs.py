@@ -21,12 +21,20 @@ if hasattr(os, "register_at_fork"):  # in the child nobody would give it back
 
 
 @contextmanager
-def decoding(name: str | os.PathLike[str], kind: str = "image") -> Iterator[None]:
-    """Around every call that reads a picture or a video; nothing is printed."""
+def quiet() -> Iterator[None]:
+    """Around what Pillow does, which warns of much in a file; one thread at a time, so be brief."""
+    with _quiet, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+@contextmanager
+def decoding(name: object, kind: str = "image") -> Iterator[None]:
+    """Around every call that reads a picture or a video, mostly of a file of that name."""
+    if not isinstance(name, (str, os.PathLike)):
+        raise InvalidArgumentError(f"{kind}: a {type(name).__name__} is no path of a file")
     try:
-        with _quiet, warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
+        yield
     except Error:
         raise
     except MemoryError:

@@ -42,7 +42,7 @@ def convert(
     tensor_type: Mapping[str, str] | None = None,
     audio: bool = True,
     target_size: int | None = None,
-    loras: Loras = (),
+    loras: Loras | None = None,
     progress: Callable[[Progress], object] | None = None,
 ) -> Path:
     """Convert a model for use by `Session`; returns the path of the new file.
@@ -94,7 +94,7 @@ def plan(
     tensor_type: Mapping[str, str] | None = None,
     audio: bool = True,
     target_size: int | None = None,
-    loras: Loras = (),
+    loras: Loras | None = None,
 ) -> Plan:
     """What `convert` would write, from the headers of the source alone.
 
@@ -170,7 +170,7 @@ def _opened(
     tensor_type: Mapping[str, str] | None,
     audio: bool,
     target_size: int | None,
-    loras: Loras,
+    loras: Loras | None,
 ) -> Iterator[tuple[Any, Plan]]:
     params = ffi.new("ltx2_conversion_params *", {"size": ffi.sizeof("ltx2_conversion_params")})
     sources = [source] if isinstance(source, (str, os.PathLike)) else source

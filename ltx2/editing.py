@@ -20,12 +20,14 @@ from .given import Clip, Given, Reference, SoundLike, VideoLike, clip_of, refere
 from .keywords import checked, chosen
 from .model_files import StrPath
 from .opened import Opened
-from .request import Conditions, Features, Making, Request, making
+from .request import Conditions, Features, Making, Request, making, placed
 from .sound import Sound
 from .video import Progress, Video
 
 _log = logging.getLogger("ltx2")
 _LEAST_CONTEXT = 2 * clips.GROUP + 1
+_CONTEXT = 49
+_SHORTER = 0.05 + 1e-6  # seconds that a sound the model made may be shorter than its video
 
 
 class Editing(Opened):
@@ -37,7 +39,7 @@ class Editing(Opened):
         prompt: str | Features,
         references: VideoLike | Reference | Sequence[VideoLike | Reference],
         *,
-        images: Mapping[int, Conditions] | None = None,
+        images: Conditions | Mapping[int, Conditions] | None = None,
         crf: int | None = None,
         negative_prompt: str | None = None, width: int | None = None, height: int | None = None,
         frames: int | None = None, fps: float | None = None, schedule: str | None = None,
@@ -66,12 +68,13 @@ class Editing(Opened):
         with VideoCall(self, progress, latents, expect, profile) as call:
             request = Request.of(prompt, options)
             usual = self._usual(request, call)
-            request.given.references = read = references_of(references, usual["fps"])
+            most = max(1, options.get("frames") or usual["frames"])
+            request.given.references = read = references_of(references, usual["fps"], most)
             if options.get("frames") is None:
                 request.options["frames"] = min(
                     clips.whole_count(len(read[0][1].pixels)), usual["frames"]
                 )
-            self._add_images(request, images or {}, crf, call)
+            self._add_images(request, placed(images), crf, call)
             return self._generate(request, call, preview, self._new_job(request, job))
 
     @making
@@ -81,7 +84,7 @@ class Editing(Opened):
         sound: SoundLike,
         *,
         sample_rate: int | None = None,
-        images: Mapping[int, Conditions] | None = None,
+        images: Conditions | Mapping[int, Conditions] | None = None,
         crf: int | None = None,
         negative_prompt: str | None = None, width: int | None = None, height: int | None = None,
         frames: int | None = None, fps: float | None = None, schedule: str | None = None,
@@ -101,8 +104,9 @@ class Editing(Opened):
     ) -> Video:  # fmt: skip
         """A video to a sound, which it keeps as it is.
 
-        `sound` is a file or an array [samples, channels] of float32 in -1..1 with `sample_rate`
-        samples a second. `frames` defaults to as many as the sound lasts, up to the model's own.
+        `sound` is a file, a `Video` that has one, or an array [samples, channels] of float32 in
+        -1..1 with `sample_rate` samples a second. `frames` defaults to as many as the sound lasts,
+        or 50 ms more, up to the model's own.
         Of a sound that ends before the video the rest is made. `images` as in `i2v`, all else as in
         `t2v`.
         """
@@ -115,9 +119,9 @@ class Editing(Opened):
             heard = request.given.sound
             request.options["audio"] = options.get("audio", True)  # a model that makes none says so
             if heard and options.get("frames") is None:
-                lasts = len(heard.samples) / heard.rate * usual["fps"]
+                lasts = (len(heard.samples) / heard.rate + _SHORTER) * usual["fps"]
                 request.options["frames"] = min(clips.whole_count(int(lasts)), usual["frames"])
-            self._add_images(request, images or {}, crf, call)
+            self._add_images(request, placed(images), crf, call)
             return self._generate(request, call, preview, self._new_job(request, job))
 
     @making
@@ -130,8 +134,8 @@ class Editing(Opened):
         *,
         sound: SoundLike | None = None,
         sample_rate: int | None = None,
-        what: str = "both",
-        splice: bool = True,
+        what: str | None = "both",
+        splice: bool | None = True,
         negative_prompt: str | None = None, width: int | None = None, height: int | None = None,
         frames: int | None = None, fps: float | None = None, schedule: str | None = None,
         sampler: str | None = None, recipe: str | None = None, refine_sigmas: str | None = None,
@@ -157,6 +161,7 @@ class Editing(Opened):
         the bit unless `splice` is false: then all has been encoded and decoded. All else as in
         `t2v`.
         """
+        what = what or "both"
         if what not in ("both", "video", "audio"):
             raise InvalidArgumentError(f"what: {what!r} is not both, video or audio")
         if what == "audio" and audio is False:
@@ -174,7 +179,8 @@ class Editing(Opened):
             self._fill_in(request, call)
             request.given = Given(
                 source=clip, sound=_heard_with(request, heard), retake=(start, end),
-                what=None if what == "both" else what, splice=splice,
+                what=None if what == "both" else what,
+                splice=splice is not False,
             )  # fmt: skip
             return self._generate(request, call, preview, self._new_job(request, job))
 
@@ -185,8 +191,8 @@ class Editing(Opened):
         video: VideoLike,
         more: int,
         *,
-        before: bool = False,
-        context: int = 49,
+        before: bool | None = False,
+        context: int | None = _CONTEXT,
         sound: SoundLike | None = None,
         sample_rate: int | None = None,
         negative_prompt: str | None = None, width: int | None = None, height: int | None = None,
@@ -211,6 +217,7 @@ class Editing(Opened):
         video's, cut to what the model can make. What is given stays as it is, but for 8 frames and
         60 ms of sound at the seam. All else as in `t2v`.
         """
+        before, context = bool(before), _CONTEXT if context is None else context
         if context < _LEAST_CONTEXT or context % clips.GROUP != 1:
             raise InvalidArgumentError(f"context: {context} is not 8k + 1 from {_LEAST_CONTEXT} on")
         if more < 1 or more % clips.GROUP:
@@ -341,7 +348,7 @@ def _heard_in(video: VideoLike, sound: SoundLike | None, sample_rate: int | None
     if sound is not None:
         return sound_of(sound, sample_rate)
     if isinstance(video, Video):
-        return None if video.audio is None else sound_of(video.audio, video.sample_rate)
+        return None if video.audio is None else sound_of(video, None)
     return None if isinstance(video, np.ndarray) else sounds.find(video)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image, PngImagePlugin
 
 from . import containers
-from .codecs import decoding
+from .codecs import decoding, quiet
 from .containers import CONTAINERS
 from .errors import InvalidArgumentError
 from .sound import Sound, write_wav
@@ -53,7 +53,7 @@ def comment_in(path: Path) -> str | bytes:
     if path.is_dir():
         path = next(iter(frames_in(path)), path / "0000.png")
     kinds = ("GIF", "WEBP", "PNG", "JPEG")
-    with decoding(path), Image.open(path, formats=kinds) as image:
+    with decoding(path), quiet(), Image.open(path, formats=kinds) as image:
         info = image.info.get("comment") or image.info.get("Comment")
         words: str | bytes = info or image.getexif().get(_DESCRIPTION, "")
         return words

@@ -16,7 +16,7 @@ from .errors import InvalidArgumentError
 from .keywords import checked, chosen, described
 from .model_files import StrPath
 from .opened import Opened
-from .request import Conditions, Features, Making, Request, making
+from .request import Conditions, Features, Making, Request, making, placed
 from .video import Progress, Video
 
 
@@ -76,7 +76,7 @@ class Generating(Opened):
         image: Conditions | Mapping[int, Conditions],
         *,
         crf: int | None = None,
-        keyframes: bool = False,
+        keyframes: bool | None = False,
         negative_prompt: str | None = None, width: int | None = None, height: int | None = None,
         frames: int | None = None, fps: float | None = None, schedule: str | None = None,
         sampler: str | None = None, recipe: str | None = None, refine_sigmas: str | None = None,
@@ -110,13 +110,13 @@ class Generating(Opened):
         All else as in `t2v`; a picture that cannot be read is an InvalidArgumentError.
         """
         options = chosen(locals(), Making)
-        pictures = image if isinstance(image, Mapping) else {0: image}
+        pictures = placed(image)
         if not pictures:
             raise InvalidArgumentError("image: none is given")
         with VideoCall(self, progress, latents, expect, profile) as call:
             request = Request.of(prompt, options)
             self._add_images(request, pictures, crf, call)
-            request.given.keyframes = keyframes
+            request.given.keyframes = bool(keyframes)
             return self._generate(request, call, preview, self._new_job(request, job))
 
     at2v = awaited(t2v)
@@ -146,7 +146,7 @@ class Generating(Opened):
     def replay(
         self,
         video: StrPath,
-        images: StrPath | Sequence[StrPath] = (),
+        images: StrPath | Sequence[StrPath] | None = None,
         *,
         progress: Callable[[Progress], object] | None = None,
         expect: Callable[[dict[str, Any]], object] | None = None,
@@ -162,7 +162,7 @@ class Generating(Opened):
         through are given again, in any order. All else as in `t2v`.
         """
         with VideoCall(self, progress, latents, expect, profile) as call:
-            request, made_by = jobs.recipe(video, images)
+            request, made_by = jobs.recipe(video, images or ())
             return self._generate(request, call, preview, self._new_job(request, job), made_by)
 
     @making
@@ -263,8 +263,7 @@ class Generating(Opened):
         processor meanwhile, so that it seemed slower, and nothing is kept. Errors as in `i2v`.
         """
         options = chosen(locals(), Making)
-        pictures = image if isinstance(image, Mapping) else {} if image is None else {0: image}
         with VideoCall(self, progress) as call:
             request = Request.of(prompt, options)
-            self._add_images(request, pictures, crf, call)
+            self._add_images(request, placed(image), crf, call)
             return self._plan(request, call)

@@ -17,12 +17,13 @@ from numpy.typing import NDArray
 from . import clips, sound
 from ._native import assign, c_array, c_text, ffi
 from .errors import InvalidArgumentError
+from .keywords import is_whole
 from .pictures import Pixels
 from .sound import Sound
 from .video import Video
 
 VideoLike: TypeAlias = str | os.PathLike[str] | NDArray[np.uint8] | Video
-SoundLike: TypeAlias = str | os.PathLike[str] | NDArray[np.float32]
+SoundLike: TypeAlias = str | os.PathLike[str] | NDArray[np.float32] | Video
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,18 +61,26 @@ class Clip:
         return {"name": self.name, "sha256": self.sha256}
 
 
-def clip_of(video: VideoLike, fps: float | None) -> tuple[Clip, float | None]:
-    """A file is taken at this rate, or its own; and the rate, where it is known."""
+def clip_of(
+    video: VideoLike, fps: float | None, most: int | None = None
+) -> tuple[Clip, float | None]:
+    """No more than `most` frames; a file is taken at this rate, or its own; and the rate, where it
+    is known."""
     if isinstance(video, Video):
-        return Clip(clips.checked(np.asarray(video.frames), "video"), ""), fps or video.fps
+        return Clip(clips.checked(np.asarray(video.frames), "video")[:most], ""), fps or video.fps
     if isinstance(video, np.ndarray):
-        return Clip(clips.checked(video, "video"), ""), fps
-    frames, rate = clips.frames(video, fps)
+        return Clip(clips.checked(video, "video")[:most], ""), fps
+    frames, rate = clips.frames(video, fps, most)
     return Clip(frames, Path(video).name), rate
 
 
 def sound_of(given: SoundLike, rate: int | None, seconds: float = math.inf) -> Sound:
-    """Of a file, as far as so many seconds, or of samples. Raises InvalidArgumentError."""
+    """Of a file, as far as so many seconds, of a video or of samples; InvalidArgumentError where
+    there is none."""
+    if isinstance(given, Video):
+        if given.audio is None:
+            raise InvalidArgumentError("sound: the video has none")
+        return sound_of(given.audio, given.sample_rate)
     if not isinstance(given, np.ndarray):
         return sound.read(given, seconds)
     if given.ndim not in (1, 2) or not given.size or not np.issubdtype(given.dtype, np.floating):
@@ -79,12 +88,12 @@ def sound_of(given: SoundLike, rate: int | None, seconds: float = math.inf) -> S
         raise InvalidArgumentError(
             f"sound: {given.dtype} of {shape} is not [samples, channels] of float32"
         )
-    if type(rate) is not int or not 0 < rate < 1 << 31:
+    if rate is None or not is_whole(rate) or not 0 < rate < 1 << 31:
         raise InvalidArgumentError(
             f"sample_rate: {rate!r} is no number of samples a second; an array needs one"
         )
     samples = np.ascontiguousarray(given, np.float32)
-    return Sound(samples[:, None] if samples.ndim == 1 else samples, rate)
+    return Sound(samples[:, None] if samples.ndim == 1 else samples, int(rate))
 
 
 @dataclass(eq=False)
@@ -199,9 +208,9 @@ def _c_clip(clip: Clip, kept: Callable[[Any], Any]) -> dict[str, Any]:
 
 
 def references_of(
-    given: VideoLike | Reference | Sequence[VideoLike | Reference], fps: float
+    given: VideoLike | Reference | Sequence[VideoLike | Reference], fps: float, most: int
 ) -> list[tuple[Reference, Clip]]:
-    """Those of a call, read."""
+    """Those of a call, read as far as a video of so many frames looks at them."""
     several: Any = given if isinstance(given, (list, tuple)) else [given]
     rows = [one if isinstance(one, Reference) else Reference(one) for one in several]
     if not rows:
@@ -212,4 +221,4 @@ def references_of(
                 raise InvalidArgumentError(
                     f"references: {name} {getattr(row, name):g} is not above 0 and at most 1"
                 )
-    return [(row, clip_of(row.video, fps)[0]) for row in rows]
+    return [(row, clip_of(row.video, fps, most)[0]) for row in rows]

@@ -9,6 +9,7 @@ import difflib
 import functools
 import inspect
 import textwrap
+from numbers import Integral
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from ._native import sentences
@@ -48,6 +49,11 @@ def chosen(arguments: Mapping[str, Any], options: type) -> dict[str, Any]:
     """Those of a call's arguments that are among these options and not left to their default."""
     names = options.__annotations__
     return {name: arguments[name] for name in names if arguments.get(name) is not None}
+
+
+def is_whole(value: object) -> bool:
+    """Whether it is a whole number, as Python's or NumPy's."""
+    return isinstance(value, Integral) and not isinstance(value, bool)
 
 
 def refuse_unknown(call: str, given: Collection[str], known: Collection[str]) -> None:

@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from .pictures import Pixels
 
 __all__ = [
-    "ImageLike", "array_writer", "check_output", "codec_round_trip", "preview_writer", "read_image",
-    "read_metadata", "rescue", "save", "sheet", "target_of",
+    "ImageLike", "array_writer", "check_frames", "check_output", "codec_round_trip",
+    "preview_writer", "read_image", "read_metadata", "rescue", "save", "sheet", "target_of",
 ]  # fmt: skip
 
 _log = logging.getLogger("ltx2")
@@ -55,18 +55,20 @@ def check_output(
     fps: float | None = None,
     temporal_upscalings: int | None = None,
     audio: bool | None = None,
+    maybe_one: bool | None = None,
 ) -> None:
     """Refuse, before any work is done, a video that `save` could not write to `path`.
 
     One frame of that size and rate is written next to it and removed, and free space is compared
     with what the video may take, whose frames and rate are doubled as often as
     `temporal_upscalings` says. What is not known, or is for the library to refuse, counts as the
-    defaults of LTX-2.3; a comparison with those gives a warning at most.
+    defaults of LTX-2.3; a comparison with those gives a warning at most. With `maybe_one` frames
+    that are not known may be a single one, as formats of one picture want.
     """
     default = _DEFAULTS
     twice = 2 ** min(max(temporal_upscalings or 0, 0), 2)
     count = ((frames if frames and frames > 0 else default["frames"]) - 1) * twice + 1
-    place = _place(path, count)
+    place = _place(path, 1 if maybe_one and not frames and _is_picture(path) else count)
     _check_sound(place, audio is not False)
     sure = bool(width and height and frames and frames > 0)
     width, height = width or default["width"], height or default["height"]
@@ -90,6 +92,11 @@ def check_output(
         if error.errno == errno.ENOSPC:
             raise
         raise InvalidArgumentError(f"{target}: {one_line(error)}") from None
+
+
+def check_frames(path: str | os.PathLike[str], frames: int) -> None:
+    """Refuse what has no place for so many."""
+    _place(path, frames)
 
 
 def save(
@@ -254,6 +261,12 @@ def _ending(path: str | os.PathLike[str], kind: str | None = None) -> str:
         words = f"{path}: its ending is not one of {', '.join(formats.WRITERS)}"
         raise InvalidArgumentError(words)
     return ending
+
+
+def _is_picture(path: str | os.PathLike[str]) -> bool:
+    """Or may become one: .png is a folder too."""
+    target = Path(path)
+    return _ending(path) in (".jpg", ".jpeg") or (_ending(path) == ".png" and target.is_file())
 
 
 class _Place(NamedTuple):

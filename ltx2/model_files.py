@@ -10,14 +10,16 @@ from typing import TypeAlias
 from .errors import ModelError
 
 StrPath: TypeAlias = str | os.PathLike[str]
-Loras: TypeAlias = Sequence[StrPath] | Mapping[StrPath, float]
+Loras: TypeAlias = StrPath | Sequence[StrPath] | Mapping[StrPath, float]
 
 DEMO = Path(__file__).resolve().with_name("demo")
 
 
-def strengths(loras: Loras) -> dict[StrPath, float]:
-    """By file; 1 where none is said."""
-    return dict(loras) if isinstance(loras, Mapping) else dict.fromkeys(loras, 1.0)
+def strengths_of(loras: Loras | None) -> dict[StrPath, float]:
+    """By the files of adapters; of those that say nothing else, 1."""
+    if isinstance(loras, Mapping):
+        return dict(loras)
+    return dict.fromkeys([loras] if isinstance(loras, (str, os.PathLike)) else loras or (), 1.0)
 
 
 def model_files(model: StrPath | Sequence[StrPath] | None) -> Sequence[StrPath]:

@@ -25,7 +25,7 @@ from ._calls import under_way
 from ._native import c_text, check, ffi, lib, string
 from ._video_call import VideoCall, callback, latents_view, video_of, view
 from .errors import CancelledError, InvalidArgumentError
-from .model_files import DEMO, Loras, StrPath, strengths
+from .model_files import DEMO, Loras, StrPath, strengths_of
 from .request import TEXT_PARTS, Conditions, Features, Request, decode_params, frames_params
 from .splicing import spliced
 from .video import Video
@@ -37,13 +37,15 @@ Itself = TypeVar("Itself", bound="Opened")
 class Opened:
     """Part of Session."""
 
-    def __init__(self, session: Any, files: Sequence[StrPath], threads: int, loras: Loras) -> None:
+    def __init__(
+        self, session: Any, files: Sequence[StrPath], threads: int, loras: Loras | None
+    ) -> None:
         """`session` is C's, and closed by this."""
         self._session: Any = ffi.gc(session, lib.ltx2_session_close)
         self._files = [os.path.abspath(file) for file in files]  # noqa: PTH100 - links stay
         self._loras = {
             os.path.abspath(file): float(strength)  # noqa: PTH100
-            for file, strength in strengths(loras).items() if strength != 0
+            for file, strength in strengths_of(loras).items() if strength != 0
         }  # fmt: skip
         self._model = ", ".join(Path(file).name for file in files)
         self._demo = all(DEMO in Path(file).resolve().parents for file in files)
@@ -53,6 +55,7 @@ class Opened:
         self._call: VideoCall | None = None  # in C
         self._closed = ""  # why
         self._workers: dict[int, Executor] = {}  # by process
+        self._awaited: set[threading.Event] = set()  # what stops each call that is awaited
 
     @property
     def is_demo(self) -> bool:
@@ -68,15 +71,22 @@ class Opened:
     @property
     def defaults(self) -> dict[str, Any]:
         """What the model itself has for `frames`, `fps` and `schedule`."""
+        return self._defaults(None)
+
+    def _defaults(self, features: Features | None) -> dict[str, Any]:
+        """As `defaults`; with features also where there is no text encoder."""
         with VideoCall(self) as call:
-            usual = self._usual(Request("a", {}), call)
+            usual = self._usual(Request("a", {}, features=features), call)
         return {name: usual[name] for name in ("frames", "fps", "schedule")}
 
     def cancel(self) -> None:
         """Stop the calls under way, from any thread; each raises CancelledError.
 
-        That is every call that has begun, so also one that waits for another thread's.
+        That is every call that has begun, so also one that waits for another thread's, and those
+        that are awaited and have not had their turn.
         """
+        for stop in tuple(self._awaited):
+            stop.set()
         for call in under_way():
             if isinstance(call, VideoCall) and call.session is self:
                 call.cancelled = True

@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms, JpegImagePlugin, UnidentifiedImageError
 
-from .codecs import decoding
+from .codecs import decoding, quiet
 from .errors import InvalidArgumentError
 
 Pixels: TypeAlias = NDArray[np.uint8]
@@ -64,9 +64,9 @@ def read_image(image: ImageLike) -> Pixels:
         small = image if part == 1 else np.asarray(Image.fromarray(image).reduce(part))
         return np.ascontiguousarray(small)
     if isinstance(image, Image.Image):
-        with decoding("image"):
+        with decoding("image"), quiet():
             return _pixels(image, "image")
-    with decoding(image):
+    with decoding(image), quiet():
         path = Path(image)
         try:
             with _opened(path) as opened:

@@ -18,8 +18,8 @@ from ._native import NOT_ZERO, assign, c_array, c_path, c_text, ffi
 from .enhancing import Enhanced, Enhancing
 from .errors import InvalidArgumentError
 from .given import Given
-from .keywords import described
-from .model_files import Loras, strengths
+from .keywords import described, is_whole
+from .model_files import Loras, strengths_of
 from .pictures import ImageLike, Pixels
 
 Conditions: TypeAlias = ImageLike | tuple[ImageLike, float]
@@ -192,6 +192,15 @@ class Image:
         }  # fmt: skip
 
 
+def placed(image: Conditions | Mapping[int, Conditions] | None) -> dict[int, Conditions]:
+    """Pictures by their frames; one alone is the first."""
+    pictures = image if isinstance(image, Mapping) else {} if image is None else {0: image}
+    for frame in pictures:
+        if not is_whole(frame):
+            raise InvalidArgumentError(f"image: {frame!r} is no number of a frame")
+    return {int(frame): picture for frame, picture in pictures.items()}
+
+
 def image_of(frame: int, picture: ImageLike, strength: float, crf: int) -> Image:
     if not 0 < strength <= 1:
         raise InvalidArgumentError(f"strength: {strength:g} is not above 0 and at most 1")
@@ -353,12 +362,12 @@ def _c_features(features: Features, kept: Any) -> Any:
     return out
 
 
-def c_loras(loras: Loras) -> tuple[Any, list[Any]]:
+def c_loras(loras: Loras | None) -> tuple[Any, list[Any]]:
     """ltx2_lora[] of files and strengths, and what it points at, to be kept as long.
 
     One of strength 0 changes nothing and is left out: to C, 0 is what was not given.
     """
-    used = {file: strength for file, strength in strengths(loras).items() if strength != 0}
+    used = {file: strength for file, strength in strengths_of(loras).items() if strength != 0}
     paths = [c_path("loras", file) for file in used]
     array = ffi.new("ltx2_lora[]", len(paths))
     for c_lora, path, strength in zip(array, paths, used.values(), strict=True):

@@ -31,7 +31,7 @@ class Session(Generating, Editing):
     low_memory   weights are read ahead and given back layer by layer, for 2 GiB in all, the
                  system's cache of model files counted, as far as the video's size lets it; default:
                  where the machine or the container has less than a run wants, up to what it has
-    loras        adapters that change the model's matrices; default: none. Files, or
+    loras        adapters that change the model's matrices; default: none. A file, files, or
                  {file: strength}, where a strength may be negative
 
     Several threads may share a session; their calls run one after the other. Raises ModelError,
@@ -45,9 +45,9 @@ class Session(Generating, Editing):
         *,
         device: str | None = None,
         threads: int | None = None,
-        keep_loaded: bool = False,
-        low_memory: bool = False,
-        loras: Loras = (),
+        keep_loaded: bool | None = False,
+        low_memory: bool | None = False,
+        loras: Loras | None = None,
     ) -> None:
         files = model_files(model)
         names = [c_path("model", file) for file in files]
@@ -58,8 +58,8 @@ class Session(Generating, Editing):
         params.file_count = len(c_names)
         params.device = c_device = ffi.NULL if device is None else c_text("device", device)
         assign(params, "threads", threads or 0)
-        params.keep_loaded = keep_loaded
-        params.low_memory = low_memory
+        params.keep_loaded = keep_loaded or False
+        params.low_memory = low_memory or False
         adapters, lora_paths = c_loras(loras)
         params.loras, params.lora_count = adapters, len(adapters)
         out = ffi.new("ltx2_session **")
@@ -77,9 +77,9 @@ class Session(Generating, Editing):
         progress: Callable[[Progress], object] | None = None,
         device: str | None = None,
         threads: int | None = None,
-        keep_loaded: bool = False,
-        low_memory: bool = False,
-        loras: Loras = (),
+        keep_loaded: bool | None = False,
+        low_memory: bool | None = False,
+        loras: Loras | None = None,
     ) -> Itself:
         """A session with a model of `ltx2 list`, downloaded first if it is not here.
 

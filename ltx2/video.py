@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO, SupportsIndex
 
@@ -59,7 +59,7 @@ class Clock:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Video:
+class Video(Sequence[NDArray[np.uint8]]):
     """A clip and how it was made: a sequence of frames. It outlives the session that made it."""
 
     frames: NDArray[np.uint8]
@@ -92,13 +92,37 @@ class Video:
     def __len__(self) -> int:
         return len(self.frames)
 
-    def __getitem__(self, index: SupportsIndex | slice) -> NDArray[np.uint8]:
+    # An array of frames is no Sequence.
+    def __getitem__(  # type: ignore[override]
+        self, index: SupportsIndex | slice
+    ) -> NDArray[np.uint8]:
         """A frame, [height, width, 3], or several, as `frames` has them."""
         frames: NDArray[np.uint8] = self.frames[index]
         return frames
 
     def __iter__(self) -> Iterator[NDArray[np.uint8]]:
         return iter(self.frames)
+
+    def __contains__(self, frame: object) -> bool:
+        return bool(self._where(frame).size)
+
+    def index(self, frame: object, start: int = 0, stop: int | None = None) -> int:
+        """The number of the first such frame. Raises ValueError where there is none."""
+        numbers = range(len(self))[start:stop]
+        for number in self._where(frame):
+            if number in numbers:
+                return int(number)
+        raise ValueError("frame: is none of the video's")
+
+    def count(self, frame: object) -> int:
+        """How many frames are like this one."""
+        return len(self._where(frame))
+
+    def _where(self, frame: object) -> NDArray[np.intp]:
+        pixels = np.asarray(frame)
+        if pixels.shape != self.frames.shape[1:]:
+            return np.zeros(0, np.intp)
+        return np.flatnonzero((self.frames == pixels).all((1, 2, 3)))
 
     def __array__(
         self, dtype: np.dtype[Any] | None = None, copy: bool | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import inspect
 import threading
 from collections.abc import Iterator
@@ -118,13 +119,59 @@ def test_a_call_that_waits_for_its_turn_never_begins(session: ltx2.Session) -> N
     assert not asyncio.run(cancelled())
 
 
+def test_a_cancelled_call_leaves_no_error_that_nobody_asks_for(session: ltx2.Session) -> None:
+    told: list[str] = []
+
+    async def cancelled(again: bool) -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, about: told.append(str(about)))
+        watch = Watch()
+        task = asyncio.create_task(session.at2v(PROMPT, progress=watch, **ENDLESS))
+        await begun(task, watch.denoising)
+        task.cancel()
+        if again:  # while it waits for the call's end
+            await asyncio.sleep(0)
+            task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        del task
+        await session.at2v(PROMPT)  # after the end of the other
+        gc.collect()
+        await asyncio.sleep(0)
+
+    for again in (False, True):
+        asyncio.run(cancelled(again))
+    assert not told
+
+
+def test_the_session_cancels_calls_that_wait_for_their_turn_too(session: ltx2.Session) -> None:
+    async def cancelled() -> list[ltx2.Video | BaseException]:
+        watch = Watch()
+        task = asyncio.create_task(session.at2v(PROMPT, progress=watch, **ENDLESS))
+        waiting = [asyncio.create_task(session.at2v(PROMPT, **ENDLESS)) for _ in range(2)]
+        await begun(task, watch.denoising)
+        session.cancel()
+        ended = await asyncio.wait_for(
+            asyncio.gather(task, *waiting, return_exceptions=True), timeout=60
+        )
+        assert len(await session.at2v(PROMPT)) == 9  # one that begins later is another matter
+        return ended
+
+    assert [type(one) for one in asyncio.run(cancelled())] == [ltx2.CancelledError] * 3
+
+
 def test_errors_reach_who_awaits(session: ltx2.Session) -> None:
     async def refused() -> None:
         def fails(_: ltx2.Progress) -> None:
             raise LookupError("mine")
 
+        def ends(_: ltx2.Progress) -> None:
+            raise StopIteration
+
         with pytest.raises(LookupError, match="mine"):
             await session.at2v(PROMPT, progress=fails)
+        with pytest.raises(RuntimeError, match="StopIteration") as raised:  # as of a generator
+            await asyncio.wait_for(session.at2v(PROMPT, progress=ends), timeout=60)
+        assert isinstance(raised.value.__cause__, StopIteration)
         with pytest.raises(ltx2.InvalidArgumentError, match="width"):
             await session.at2v(PROMPT, width=500)
         with pytest.raises(TypeError, match="did you mean width"):

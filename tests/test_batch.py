@@ -61,7 +61,7 @@ def made(tmp_path: Path) -> Callable[..., list[batch.Outcome]]:
 
 
 def test_a_line_is_a_prompt_or_an_object() -> None:
-    text = 'a cat\n\n  {"prompt": "a dog", "seed": 7, "image": {"8": ["dog.png", 0.5]}}  \n'
+    text = '\ufeffa cat\n\n  {"prompt": "a dog", "seed": 7, "image": {"8": ["dog.png", 0.5]}}  \n'
     assert batch.read(io.StringIO(text)) == [
         {"prompt": "a cat"},
         {"prompt": "a dog", "seed": 7, "image": {8: ("dog.png", 0.5)}},
@@ -87,9 +87,13 @@ def test_keyframes_are_a_number_a_list_or_text(value: object) -> None:
         ('{"prompt": "a cat", "width": "64"}', "width: '64' is no whole number"),
         ('{"prompt": "a cat", "width": true}', "width: True is no whole number"),
         ('{"prompt": "a cat", "fps": "24"}', "fps: '24' is no number"),
+        ('{"prompt": "a cat", "fps": NaN, "duration": 5}', "fps: nan is no finite number"),
+        (f'{{"prompt": "a cat", "fps": 1{"0" * 400}}}', "0000 is no finite number"),
+        ('{"prompt": "a cat", "guidance": 1e400}', "guidance: inf is no finite number"),
         ('{"prompt": "a cat", "generated_keyframes": [true]}', "[True] is no text"),
         ('{"prompt": "a cat", "audio": 1}', "audio: 1 is no true or false"),
-        ('{"prompt": "a cat", "duration": NaN}', "duration: nan is no time in seconds"),
+        ('{"prompt": "a cat", "duration": NaN}', "duration: nan is no finite number"),
+        ('{"prompt": "a cat", "duration": 0}', "duration: 0 is no time in seconds"),
         ('{"prompt": "a cat", "duration": 1, "frames": 9}', "duration: stands in place of frames"),
         ('{"prompt": "a cat", "image": {"x": "cat.png"}}', "image: maps frames, which are whole"),
         ('{"prompt": "a cat", "image": {}}', "image: maps frames, which are whole"),
@@ -203,6 +207,11 @@ def test_the_clip_of_another_model_and_a_file_of_anyone_are_not_replaced(
     for outcome in made(jobs(2), model=tiny_model):
         assert "parts" in str(outcome.error)
     assert states(tmp_path) == before
+
+
+def test_numbers_may_be_numpy_s() -> None:
+    job = {"prompt": "a cat", "seed": np.int64(4), "fps": np.float32(8)}
+    assert batch.checked(job) == job
 
 
 def test_a_duration_is_frames(made: Any) -> None:

@@ -262,6 +262,47 @@ def test_the_sound_of_a_video_that_cannot_be_saved_is_kept(
     assert len(list(place.glob("ltx2-frames-*.npy"))) == 1
 
 
+@pytest.mark.parametrize(
+    ("more", "code", "words"),
+    [
+        (["--duration", "0.01s"], 0, ""),
+        (["--duration", "5s"], 2, "a.jpg: holds one picture, and the video has 41"),
+        (["--duration", "5s", "--fps", "24"], 2, "a.jpg: holds one picture, and the video has 121"),
+        (["--fps", "1e308", "--duration", "5s"], 2, "holds one picture"),
+        ([], 2, "a.jpg: holds one picture"),
+    ],
+)
+def test_one_picture_is_written_of_one_frame_alone(
+    more: list[str], code: int, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    size = ["--width", 64, "--height", 64, "--steps", 1]
+    ended, out, err = run(capsys, "t2v", PROMPT, "-o", "a.jpg", *size, *more)
+    assert (ended, out) == (code, "" if code else "a.jpg\n")
+    assert words in err
+
+
+def test_how_many_frames_a_video_gives_is_seen_when_it_is_read(
+    capsys: pytest.CaptureFixture[str], tiny_model: list[Path]
+) -> None:
+    model = [word for path in tiny_model for word in ("--model", path)]
+    ltx2.Video(np.zeros((1, 64, 64, 3), np.uint8), 24.0).save("one.mp4")
+    flags = ["--width", 64, "--height", 64, "--steps", 1, *model]
+    for name in ("a.jpg", "a.png", "a.png"):  # the second time a file is there
+        assert run(capsys, "v2v", PROMPT, "one.mp4", "-o", name, *flags)[:2] == (0, f"{name}\n")
+        assert Path(name).is_file()
+
+
+def test_features_with_a_duration_need_no_text_encoder(
+    capsys: pytest.CaptureFixture[str], tiny_model: list[Path]
+) -> None:
+    model = [word for path in tiny_model for word in ("--model", path)]
+    assert run(capsys, "encode", PROMPT, "-o", "a.features", *model)[0] == 0
+    flags = ["--width", 64, "--height", 64, "--steps", 1, "--model", tiny_model[0]]
+    words = ["t2v", "--features", "a.features", "--duration", "0.4s", "-o", "a.npy", *flags]
+    assert run(capsys, *words)[:2] == (0, "a.npy\n")
+    assert len(np.load("a.npy")) == 9
+
+
 # ---- prompts from elsewhere
 
 
@@ -282,13 +323,13 @@ def test_a_prompt_comes_from_stdin(capsys: pytest.CaptureFixture[str], typed: io
 LINES = """\
 a red circle
 
-{"prompt": "a blue square", "seed": 3, "width": 96, "output": "square.webp"}
+{"prompt": "a blue\u2028square", "seed": 3, "width": 96, "output": "square.webp"}
 {"prompt": "a green bar", "wdith": 64}
 {"prompt": "a green bar", "width": "64"}
 {"prompt": "a green bar", "width": true}
 {"prompt": "a green bar", "width": 65}
 {"prompt": "a green bar", "output": "none/a.mp4"}
-{"prompt": "a green bar", "duration": NaN}
+{"prompt": "a green bar", "duration": NaN, "fps": 1e400}
 {"width": 64}
 {"prompt": "a green bar"
 {"prompt": "a white star", "duration": 2, "fps": 8, "seed": -1}
@@ -307,7 +348,7 @@ def test_a_clip_of_each_line_and_what_fails_does_not_keep_the_others_back(
         real(session, *arguments, **options)
 
     monkeypatch.setattr(ltx2.Session, "__init__", counted)
-    Path("prompts.txt").write_text(LINES)
+    Path("prompts.txt").write_text(LINES, encoding="utf-8-sig")
     Path("clips").mkdir()
     Image.new("RGB", (64, 64), "blue").save("square.png")
     code, out, err = run(
@@ -318,7 +359,7 @@ def test_a_clip_of_each_line_and_what_fails_does_not_keep_the_others_back(
     made = [answer for answer in answers if "output" in answer]
     assert [answer["prompt"] for answer in made] == [
         "a red circle",
-        "a blue square",
+        "a blue\u2028square",
         "a white star",
         "a blue square",
     ]
@@ -334,7 +375,7 @@ def test_a_clip_of_each_line_and_what_fails_does_not_keep_the_others_back(
         6: "width: True is no whole number",
         7: "width: 65",
         8: "there is no folder",
-        9: "duration: nan is no time",
+        9: "nan is no finite number",
         10: "has no prompt",
         11: "is no JSON object",
     }.items():
@@ -371,6 +412,50 @@ def test_ctrl_c_ends_all_of_them(
     code, out, err = run(capsys, "t2v", "--prompts", "prompts.txt", "--seed", 1, *SMALL)
     assert (code, out) == (130, "first-1.mp4\n")
     assert err.endswith("ltx2: cancelled\n")
+    assert sorted(os.listdir(place)) == ["first-1.mp4", "prompts.txt"]  # noqa: PTH208
+
+
+def test_what_nobody_expected_of_a_line_does_not_keep_the_others_back(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    t2v = ltx2.Session.t2v
+
+    def defective(session: ltx2.Session, prompt: str, **options: Any) -> ltx2.Video:
+        if prompt == "first":
+            raise LookupError("mine")
+        return t2v(session, prompt, **options)
+
+    monkeypatch.setattr(ltx2.Session, "t2v", defective)
+    Path("prompts.txt").write_text("first\nsecond\n")
+    words = ("t2v", "--prompts", "prompts.txt", "--seed", 1, "-v", *SMALL)
+    code, out, err = run(capsys, *words)
+    assert (code, out) == (70, "second-1.mp4\n")
+    assert "ltx2: line 1: internal: LookupError: mine; please report it\n" in err
+    assert "in defective" in err
+
+
+@pytest.mark.usefixtures("command")
+def test_a_clip_that_is_not_to_be_replaced_does_not_keep_the_others_back(place: Path) -> None:
+    Path("a.npy").write_text("old")
+    line = json.dumps({"prompt": "first", "output": "a.npy"})
+    Path("prompts.txt").write_text(f"{line}\nsecond\n")
+    words = ["ltx2", "t2v", "--prompts", "prompts.txt", "--seed", "1", *SMALL]
+    code, out, seen = on_terminal(words, place, typed="n\n")
+    assert (code, out) == (130, "second-1.mp4\n")
+    assert "line 1: a.npy: is there, and stays" in seen
+    assert Path("a.npy").read_text() == "old"
+
+
+@pytest.mark.usefixtures("command")
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes there tell nobody that they are closed")
+def test_a_reader_that_has_left_ends_all_of_them(place: Path) -> None:
+    Path("prompts.txt").write_text("first\nsecond\n")
+    words = ["ltx2", "t2v", "--prompts", "prompts.txt", "--seed", "1", *SMALL]
+    read, write = os.pipe()
+    os.close(read)
+    ended = subprocess.run(words, stdout=write, stderr=subprocess.PIPE, check=False, timeout=120)
+    os.close(write)
+    assert (ended.returncode, b"Broken pipe" in ended.stderr) == (141, False)
     assert sorted(os.listdir(place)) == ["first-1.mp4", "prompts.txt"]  # noqa: PTH208
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import wave
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
@@ -11,11 +12,12 @@ import av
 import numpy as np
 import pytest
 from golden_text import clip
+from PIL import Image
 from test_parity_upsampler import written
 from tolerance import psnr
 
 import ltx2
-from ltx2 import cli, clips, sound
+from ltx2 import cli, clips, pictures, sound
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -66,6 +68,43 @@ def test_a_turned_video_is_upright(tmp_path: Path) -> None:
     upright = np.rot90(clips.read(plain)[0], -1, (1, 2))
     assert frames.shape == (9, 96, 64, 3)
     assert (frames == upright).all()
+
+
+@pytest.mark.parametrize(
+    ("aspect", "size"), [("2/1", (64, 192)), ("1/2", (128, 96)), ("1000/1001", (64, 96))]
+)
+def test_pixels_become_square(aspect: str, size: tuple[int, int], tmp_path: Path) -> None:
+    path = tmp_path / "clip.mp4"
+    with av.open(str(path), "w") as file:
+        stream: Any = file.add_stream("libx264", rate=24, width=96, height=64, pix_fmt="yuv420p")
+        stream.codec_context.sample_aspect_ratio = Fraction(aspect)
+        for picture in FRAMES:
+            file.mux(stream.encode(av.VideoFrame.from_ndarray(picture, "rgb24")))
+        file.mux(stream.encode(None))
+    frames, _ = clips.read(path)
+    assert frames.shape == (9, *size, 3)
+    small = [np.asarray(Image.fromarray(picture).resize((96, 64))) for picture in frames]
+    assert psnr(np.stack(small), FRAMES) > 24
+
+
+def test_pictures_are_read_while_a_video_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ltx2.Video(FRAMES, 24.0).save(tmp_path / "clip.mp4")
+    Image.fromarray(FRAMES[0]).save(tmp_path / "a.png")
+    at_rate, read = clips._at_rate, []
+
+    def meanwhile(*arguments: Any) -> Iterator[Any]:
+        thread = threading.Thread(
+            target=lambda: read.append(pictures.read_image(tmp_path / "a.png")), daemon=True
+        )
+        thread.start()
+        thread.join(60)
+        return at_rate(*arguments)
+
+    monkeypatch.setattr(clips, "_at_rate", meanwhile)
+    assert len(clips.read(tmp_path / "clip.mp4")[0]) == 9
+    assert len(read) == 1
 
 
 def test_what_does_not_fit_is_cut_and_said(caplog: pytest.LogCaptureFixture) -> None:

@@ -12,6 +12,7 @@ from click.testing import CliRunner
 import ltx2
 from ltx2 import clips, sound
 from ltx2.cli import cli
+from ltx2.given import references_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -110,13 +111,13 @@ def test_new_frames_go_on_from_what_is_there(session: ltx2.Session, given: ltx2.
 
 
 def test_a_video_to_a_sound_has_its_samples(session: ltx2.Session, tmp_path: Path) -> None:
-    samples = noisy(RATE)
-    video = session.a2v("a drum", samples, sample_rate=RATE, **SIZE)
-    assert len(video.frames) == 17  # of 24 frames that the sound lasts
+    samples = noisy(RATE - 1000)
+    video = session.a2v("a drum", samples, sample_rate=np.int64(RATE), **SIZE)
+    assert len(video.frames) == 17  # of 23 frames that the sound lasts
     assert video.sample_rate == RATE
     assert video.audio is not None
     assert np.array_equal(video.audio, samples[: round(17 / 24 * RATE)])
-    other = session.a2v("a drum", noisy(RATE + 1), sample_rate=RATE, **SIZE)
+    other = session.a2v("a drum", noisy(RATE - 999), sample_rate=RATE, **SIZE)
     assert np.abs(video.frames.astype(int) - other.frames).mean() > 0.05
     mono = session.a2v("a drum", samples[:, 0], sample_rate=RATE, **SIZE)
     assert mono.audio is not None
@@ -130,6 +131,50 @@ def test_a_video_to_a_sound_has_its_samples(session: ltx2.Session, tmp_path: Pat
     assert np.abs(of_file.frames.astype(int) - video.frames).mean() < 1
 
 
+class PlannedError(Exception):
+    """With what a call would have made."""
+
+
+def planned(call: Any, *arguments: Any, **options: Any) -> dict[str, Any]:
+    def stops(plan: dict[str, Any]) -> None:
+        raise PlannedError(plan)
+
+    with pytest.raises(PlannedError) as found:
+        call(*arguments, expect=stops, steps=1, width=64, height=64, **options)
+    plan: dict[str, Any] = found.value.args[0]
+    return plan
+
+
+def test_a_video_to_the_sound_of_another_is_as_long(
+    session: ltx2.Session, given: ltx2.Video, tmp_path: Path
+) -> None:
+    given.save(tmp_path / "given.mp4")
+    for heard in (given, tmp_path / "given.mp4"):
+        assert planned(session.a2v, "a drum", heard)["frames"] == 33
+    with pytest.raises(ltx2.InvalidArgumentError, match="sound: the video has none"):
+        session.a2v("a drum", ltx2.Video(given.frames, 24.0))
+
+
+@pytest.mark.parametrize("fps", [8, 23.976, 24, 25, 30, 50])
+def test_frames_are_as_many_as_the_sound_lasts(session: ltx2.Session, fps: float) -> None:
+    for frames in range(9, 121, 8):
+        tokens = round(25 * frames / fps)  # 40 ms each, the first of them 10
+        for seconds in (frames / fps, (4 * tokens - 3) / 100):
+            samples = np.zeros((round(seconds * 8000), 1), np.float32)
+            plan = planned(session.a2v, "a drum", samples, sample_rate=8000, fps=fps)
+            assert plan["frames"] == frames, seconds
+
+
+def test_a_picture_alone_is_the_first_frame(session: ltx2.Session, given: ltx2.Video) -> None:
+    options = {**SIZE, "frames": 9, "audio": False}
+    picture = given.frames[8]
+    one = session.v2v("a dot", given, images=picture, **options)
+    other = session.v2v("a dot", given, images={np.int64(0): picture}, **options)
+    assert np.array_equal(one.frames, other.frames)
+    heard = session.a2v("a dot", given, images=(picture, 0.5), frames=9, **SIZE)
+    assert [(i["frame"], i["strength"]) for i in heard.metadata["images"]] == [(0, 0.5)]
+
+
 def test_of_a_sound_that_is_too_short_the_rest_is_made(session: ltx2.Session) -> None:
     samples = noisy(RATE // 4)
     video = session.a2v("a drum", samples, sample_rate=RATE, frames=17, **SIZE)
@@ -139,6 +184,19 @@ def test_of_a_sound_that_is_too_short_the_rest_is_made(session: ltx2.Session) ->
 
 
 # ---- references and keyframes
+
+
+def test_a_reference_is_read_as_far_as_it_is_looked_at(
+    session: ltx2.Session, given: ltx2.Video, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    given.save(tmp_path / "given.mp4")
+    for reference in (given, given.frames, tmp_path / "given.mp4"):
+        rows = references_of(reference, 24.0, 9)
+        assert len(rows[0][1].pixels) == 9
+        video = session.v2v("a dot", reference, frames=9, audio=False, **SIZE)
+        assert video.metadata["references"][0]["sha256"] == rows[0][1].sha256
+    assert "only its first" not in caplog.text
+    assert planned(session.v2v, "a dot", given)["frames"] == 33
 
 
 def test_a_reference_changes_the_video_by_all_that_is_said_of_it(
@@ -190,6 +248,10 @@ def test_what_does_not_fit_is_refused(session: ltx2.Session, given: ltx2.Video) 
             "what: is audio, and audio is off",
             lambda: session.retake("a", given, 0, 1, what="audio", audio=False),
         ),
+        ("image: '0' is no number of a frame", lambda: session.i2v("a", {"0": clip[0]})),  # type: ignore[dict-item]
+        ("image: a list is no path", lambda: session.v2v("a", clip, images=[clip[0]])),  # type: ignore[arg-type]
+        ("sound: a list is no path", lambda: session.a2v("a", [0.0])),  # type: ignore[arg-type]
+        ("video: a list is no path", lambda: session.retake("a", [clip[0]], 0, 1)),  # type: ignore[arg-type]
         ("what: 'all' is not both", lambda: session.retake("a", given, 0, 1, what="all")),
         ("context: 16 is not 8k", lambda: session.extend("a", given, 8, context=16)),
         ("crf: 20.5 is no whole", lambda: session.v2v("a", clip, images={0: clip[0]}, crf=half)),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import inspect
 import re
+import subprocess
+import sys
 import typing
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,6 +17,7 @@ import pytest
 import ltx2
 from ltx2 import _native, convert, hub, keywords
 from ltx2.enhancing import Enhancing
+from ltx2.model_files import strengths_of
 from ltx2.request import Making
 
 ROOT = Path(__file__).parents[1]
@@ -134,8 +137,34 @@ def test_the_page_lists_the_names_of_diffusers() -> None:
 
 
 def test_none_is_the_default(tiny_model: list[Path]) -> None:
-    with ltx2.Session(tiny_model, device=None, threads=None) as session:
+    with ltx2.Session(
+        tiny_model, device=None, threads=None, keep_loaded=None, low_memory=None, loras=None
+    ) as session:
         nothing: dict[str, Any] = dict.fromkeys(Making.__annotations__)
         one = session.t2v("a", **{**nothing, "seed": 1}, job=None)
         other = session.t2v("a", seed=1)
+        picture, small = one.frames[0], ltx2.Video(one.frames.repeat(3, 0)[:25], 24.0)
+        images = [session.i2v("a", picture, keyframes=k, seed=1) for k in (None, False)]
+        assert (images[0].frames == images[1].frames).all()
+        retaken = session.retake("a", small, 0, 0.1, what=None, splice=None, seed=1)
+        assert retaken.metadata["retake"]["what"] is None
+        assert retaken.metadata["splice"]
+        extended = session.extend("a", small, 8, before=None, context=None, frames=25, seed=1)
+        assert (extended[0] == small[0]).all()
     assert (one.frames == other.frames).all()
+
+
+def test_one_adapter_is_a_path(tmp_path: Path) -> None:
+    for one in (str(tmp_path / "none.safetensors"), tmp_path / "none.safetensors"):
+        with pytest.raises(ltx2.ModelError, match=r"none\.safetensors"):
+            ltx2.Session(loras=one)
+        assert strengths_of(one) == strengths_of([one]) == {one: 1.0}
+
+
+def test_modules_come_with_the_package() -> None:
+    words = "import ltx2; print(ltx2.batch.generate, ltx2.hub.pull, ltx2.convert.plan)"
+    said = subprocess.run([sys.executable, "-c", words], capture_output=True, check=True).stdout
+    assert b"function generate" in said
+    assert {"batch", "convert", "hub"} < set(dir(ltx2))
+    with pytest.raises(AttributeError, match="no attribute 'hubs'"):
+        ltx2.hubs  # noqa: B018

@@ -6,6 +6,7 @@ import base64
 import io
 import logging
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -38,6 +39,20 @@ def test_it_is_a_sequence_of_frames(video: ltx2.Video) -> None:
     assert [frame[32, 0, 0] for frame in video] == list(video.frames[:, 32, 0, 0])
     with pytest.raises(IndexError):
         video[9]
+    assert isinstance(video, Sequence)
+    assert np.array_equal(list(reversed(video)), video.frames[::-1])
+
+
+def test_it_knows_its_frames(video: ltx2.Video) -> None:
+    still = ltx2.Video(np.concatenate([video.frames, video.frames[:3]]), 18.0)
+    assert video[3] in video
+    assert video[3] + 1 not in video
+    assert video[3][:8] not in video
+    assert "a frame" not in video
+    assert [still.index(video[2], start) for start in (0, 3, -4)] == [2, 11, 11]
+    assert (still.count(video[2]), still.count(video[3]), still.count(0)) == (2, 1, 0)
+    with pytest.raises(ValueError, match="frame: is none of the video's"):
+        still.index(video[2], 3, 11)
 
 
 def test_it_is_an_array_and_pictures(video: ltx2.Video) -> None:

@@ -23,8 +23,8 @@ from .flags import (
     profile_flag,
     watching,
 )
-from .generate import chosen_images, name_of, prompt_or_features
-from .making import load_latents, make_video
+from .generate import chosen_images, prompt_or_features
+from .making import MAYBE_ONE, load_latents, make_video
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -73,7 +73,8 @@ def v2v(
     make_video(
         lambda session, wanted: session.v2v(text, rows, images=pictures, crf=crf, **wanted),
         options,
-        name_of(text),
+        text,
+        MAYBE_ONE,
     )
 
 
@@ -102,7 +103,8 @@ def a2v(
     make_video(
         lambda session, wanted: session.a2v(text, heard, images=pictures, crf=crf, **wanted),
         options,
-        name_of(text),
+        text,
+        MAYBE_ONE,
     )
 
 
@@ -134,6 +136,7 @@ def retake(
         lambda session, wanted: session.retake(prompt, video, *span, sound=sound, **wanted),
         options,
         prompt,
+        MAYBE_ONE,
     )
 
 
@@ -179,7 +182,7 @@ def upscale(video: str, **options: Any) -> None:
     the way. Width and height are cut to multiples of 32, frames to 8k + 1.
     """
     source: Any = video
-    size = {}
+    size = dict(MAYBE_ONE)
     if video.endswith(".npy"):
         source = load_latents(video, options["fps"])
         size["audio"] = False

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import logging
+import traceback
 from typing import Any
 
 import click
 
 import ltx2
+from ltx2._process import say
 from ltx2.text import visible
+
+from .terminal import Said
 
 # The first class that fits counts.
 EXIT_CODES: dict[type[BaseException], int] = {
@@ -37,13 +42,22 @@ def words(error: BaseException) -> str:
     if isinstance(error, click.ClickException):
         text = error.format_message()
     elif isinstance(error, (KeyboardInterrupt, click.Abort, ltx2.CancelledError)):
-        text = "cancelled"
+        text = (str(error) if isinstance(error, click.Abort) else "") or "cancelled"
     else:
         text = _text(error)
     line = " ".join(text.split())
     if kind_of(error) is Exception:  # what nothing here expected
         return f"internal: {type(error).__name__}: {line}; please report it"
     return line
+
+
+def say_where(error: BaseException) -> None:
+    """With -v, where that happened which nothing here expected."""
+    handlers = logging.getLogger("ltx2").handlers
+    shown = any(isinstance(handler, Said) and handler.verbose for handler in handlers)
+    if shown and kind_of(error) is Exception:
+        for line in "".join(traceback.format_tb(error.__traceback__)).splitlines():
+            say(line)
 
 
 def _text(error: BaseException) -> str:

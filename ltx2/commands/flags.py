@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
@@ -40,9 +41,12 @@ def as_rate(_context: Any, _parameter: Any, text: str | None) -> float | None:
     if text is None:
         return None
     try:
-        return float(Fraction(text) if "/" in text else text)
-    except (ValueError, ZeroDivisionError):
-        raise click.BadParameter(f"{text} is no rate such as 24 or 24000/1001") from None
+        rate = float(Fraction(text) if "/" in text else text)
+    except (ValueError, ZeroDivisionError, OverflowError):
+        rate = math.nan
+    if not math.isfinite(rate):
+        raise click.BadParameter(f"{text} is no rate such as 24 or 24000/1001")
+    return rate
 
 
 def as_loras(_context: Any, _parameter: Any, given: Sequence[str]) -> dict[str, float]:
@@ -65,7 +69,7 @@ def _seconds(_context: Any, _parameter: Any, text: str | None) -> float | None:
     if text is None:
         return None
     match = re.fullmatch(r"(\d*\.?\d+) *s?", text)
-    if not match or float(match[1]) == 0:
+    if not match or not 0 < float(match[1]) < 1e6:
         raise click.BadParameter(f"{text} is no duration such as 5s")
     return float(match[1])
 

@@ -52,7 +52,7 @@ def t2v(prompt: str | None, prompts: str | None, features: str | None, **options
     make_video(
         lambda session, wanted: session.t2v(text, **wanted),
         options,
-        name_of(text),
+        text,
     )
 
 
@@ -84,7 +84,7 @@ def i2v(
     make_video(
         lambda session, wanted: session.i2v(text, chosen, crf=crf, keyframes=keyframes, **wanted),
         options,
-        name_of(text),
+        text,
     )
 
 
@@ -96,10 +96,6 @@ def prompt_or_features(prompt: str | None, features: str | None) -> str | ltx2.F
     if prompt is None:
         raise click.UsageError("Missing argument 'PROMPT'.")
     return read_text("prompt", "-", 1 << 20).strip() if prompt == "-" else prompt
-
-
-def name_of(prompt: str | ltx2.Features) -> str:
-    return prompt.prompt if isinstance(prompt, ltx2.Features) else prompt
 
 
 @click.command()

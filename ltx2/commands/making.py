@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
     Make = Callable[[ltx2.Session, dict[str, Any]], ltx2.Video]
 
+MAYBE_ONE: dict[str, Any] = {"maybe_one": True}
+"""The size of a video that has as many frames as what it is made from."""
+
 _WATCHING = {"latents": "--save-latents", "preview": "--preview", "profile": "--profile"}
 
 
@@ -54,20 +57,20 @@ def _device(name: str | None) -> str | None:
 def make_video(
     make: Make,
     options: dict[str, Any],
-    name: str,
+    text: str | ltx2.Features,
     size: Mapping[str, Any] | None = None,
     resumed: str | None = None,
     planned: bool = True,
 ) -> str:
     """Make one clip of all that the command line says: check the output, open, plan, make, save.
 
-    Returns its path. `name` is what it is called where nothing else is said, with the seed if there
-    is one; `size` the video's, where no option says it; `resumed` the job that goes once it is
-    saved; `planned` whether `make` can say what it takes.
+    Returns its path. `text` is what it is called after where nothing else is said, with the seed if
+    there is one: mostly its prompt; `size` the video's, where no option says it; `resumed` the job
+    that goes once it is saved; `planned` whether `make` can say what it takes.
     """
     as_json, yes = options.pop("as_json"), options.pop("yes")
     opening = {name: options.pop(name) for name in OPENING}
-    clip = Clip(make, options, name, resumed, planned)
+    clip = Clip(make, options, text, resumed, planned)
     clip.check({**options, **(size or {})}, yes=yes)
     with opened(opening) as session, closing(ProgressLine()) as line:
         video = clip.made(session, line)
@@ -93,9 +96,11 @@ class Clip:
     """One clip: how it is made, with which options, and where it goes."""
 
     def __init__(
-        self, make: Make, options: dict[str, Any], name: str, resumed: str | None = None,
-        planned: bool = True,
+        self, make: Make, options: dict[str, Any], text: str | ltx2.Features,
+        resumed: str | None = None, planned: bool = True,
     ) -> None:  # fmt: skip
+        self.features = text if isinstance(text, ltx2.Features) else None
+        name = text if isinstance(text, str) else text.prompt
         self.make, self.planned = make, planned
         given = options.pop("output")
         self.job: str | None = options.pop("job", None)
@@ -110,6 +115,10 @@ class Clip:
 
     def check(self, about: Mapping[str, Any], *, yes: bool) -> None:
         """Refuse, before any work, files that could not be written."""
+        if self.duration is not None:  # how many frames that is, the model may have to say
+            fps = about.get("fps")
+            count = clips.nearest_count(self.duration * fps) if fps else None
+            about = {**about, "frames": count, "maybe_one": True}
         beside = {f: self.wanted[name] for name, f in _WATCHING.items() if name in self.wanted}
         target = media.target_of(self.output.path)
         check_names({"-o": target, "--job": self.job, **beside})
@@ -121,7 +130,9 @@ class Clip:
             self.wanted["latents"] = _latents_writer(self.wanted["latents"])
 
     def made(self, session: ltx2.Session, line: ProgressLine) -> ltx2.Video:
-        wanted = self.wanted = with_frames(self.wanted, self.duration, session)
+        wanted = self.wanted = with_frames(self.wanted, self.duration, session, self.features)
+        if self.duration is not None:
+            media.check_frames(self.output.path, wanted["frames"])
         if self.planned and not session.is_demo:  # which is done before a plan is
             wanted["expect"] = _expecting(line)
         if "preview" in wanted:
@@ -160,14 +171,17 @@ def wanted_of(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def with_frames(
-    wanted: dict[str, Any], duration: float | None, session: ltx2.Session
+    wanted: dict[str, Any],
+    duration: float | None,
+    session: ltx2.Session,
+    features: ltx2.Features | None = None,
 ) -> dict[str, Any]:
     """With as many as last so many seconds."""
     if duration is None:
         return wanted
     if "frames" in wanted:
         raise click.UsageError("--duration stands in place of --frames; give one of them")
-    fps = wanted.get("fps") or session.defaults["fps"]
+    fps = wanted.get("fps") or session._defaults(features)["fps"]
     return {**wanted, "frames": clips.nearest_count(duration * fps)}
 
 
@@ -178,7 +192,7 @@ def read_text(what: str, path: str, most: int) -> str:
     if len(raw) > most:
         raise ltx2.InvalidArgumentError(f"{what}: {path}: is longer than {most} bytes")
     try:
-        return raw.decode()
+        return raw.decode("utf-8-sig")  # Windows begins a text with a mark
     except UnicodeDecodeError as error:
         raise ltx2.InvalidArgumentError(f"{what}: {path}: {error}") from None
 

@@ -28,6 +28,10 @@ _READ = {
 }  # fmt: skip
 
 
+class Kept(click.Abort):
+    """What was there is not to be replaced."""
+
+
 @dataclass
 class Output:
     """A path, as it is given; or one that nothing has yet, which `stem` begins."""
@@ -45,7 +49,9 @@ class Output:
 
     def check(self, about: Mapping[str, Any], *, yes: bool) -> None:
         """Refuse what could not be written, and what someone who is asked wants to keep."""
-        known = ("width", "height", "frames", "fps", "temporal_upscalings", "audio")
+        known = (
+            "width", "height", "frames", "fps", "temporal_upscalings", "audio", "maybe_one"
+        )  # fmt: skip
         media.check_output(self.path, **{name: about.get(name) for name in known})
         if not self.stem and os.path.lexists(media.target_of(self.path)):
             replaces(self.path, yes=yes)
@@ -73,7 +79,8 @@ def replaces(path: str, *, yes: bool) -> None:
     if yes:
         return
     if can_answer():
-        click.confirm(f"ltx2: {path} is there; replace it?", abort=True, err=True)
+        if not click.confirm(f"ltx2: {path} is there; replace it?", err=True):
+            raise Kept(f"{path}: is there, and stays")
     elif not said().quiet:
         say(f"{path}: is there, and is replaced once the new one is complete")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from ltx2.text import json_line
 
 from . import failures, flags
 from .making import Clip, finish, opened, read_text
-from .outputs import is_folder
+from .outputs import Kept, is_folder
 from .terminal import ProgressLine
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ _ONE_FILE = {
     "profile": "--profile",
     "job": "--job",
 }
+# Ctrl-C, also at a question, and a reader of stdout that has left.
+_END_ALL = (ltx2.CancelledError, click.Abort, BrokenPipeError)
 
 
 def make_videos(path: str, options: dict[str, Any]) -> None:
@@ -38,7 +41,8 @@ def make_videos(path: str, options: dict[str, Any]) -> None:
     if output is not None and not is_folder(output):
         raise click.UsageError(f"-o {output}: is one file; with --prompts name a folder")
     text = read_text("prompts", path, _LONGEST)
-    lines = {i: line.strip() for i, line in enumerate(text.splitlines(), 1) if line.strip()}
+    read = io.StringIO(text, newline=None)  # as files have lines: JSON may hold other separators
+    lines = {i: line.strip() for i, line in enumerate(read, 1) if line.strip()}
     how = {name: options.pop(name) for name in ("as_json", "yes")}
     opening = {name: options.pop(name) for name in flags.OPENING}
     with _opened(opening) as session:
@@ -52,11 +56,12 @@ def _tried(number: int, *clip: Any, as_json: bool, **how: Any) -> int:
     """The exit code of one clip, alone."""
     try:
         _make_one(*clip, as_json=as_json, **how)
-    except ltx2.CancelledError:
-        raise
-    except (ltx2.Error, OSError, click.UsageError) as error:
+    except Exception as error:
+        if isinstance(error, _END_ALL) and not isinstance(error, Kept):
+            raise
         code = failures.EXIT_CODES[failures.kind_of(error)]
         say(f"line {number}: {failures.words(error)}")
+        failures.say_where(error)
         if as_json:
             click.echo(json_line({"line": number, **failures.about(error, code)}))
         return code
