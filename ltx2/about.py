@@ -47,8 +47,7 @@ def describe(file: str | os.PathLike[str]) -> dict[str, Any]:
     says why the file cannot be used, or is None. `tensors`, `parameters` and `bytes` are counts,
     `types` has them by type. `license` is what the file states, or None. Of a long text or list in
     `metadata` there is {"begins", "length"}. `tensor_list` has `name`, `type`, `shape`, `offset`,
-    `bytes` of each tensor, and `sha256` of
-    them where `ltx2 convert` wrote it. Raises ModelError.
+    `bytes` of each tensor, and `sha256` of them where `ltx2 convert` wrote it. Raises ModelError.
     """
     answer: dict[str, Any] = _json(lambda out: lib.ltx2_file_describe(c_path("file", file), out))
     return answer

@@ -17,7 +17,7 @@ from ._video_call import VideoCall
 from .enhancing import Enhancing
 from .errors import InvalidArgumentError
 from .given import Clip, Given, Reference, SoundLike, VideoLike, clip_of, references_of, sound_of
-from .keywords import checked, chosen
+from .keywords import checked, chosen, is_whole
 from .model_files import StrPath
 from .opened import Opened
 from .request import Conditions, Features, Making, Request, making, placed
@@ -68,7 +68,7 @@ class Editing(Opened):
         with VideoCall(self, progress, latents, expect, profile) as call:
             request = Request.of(prompt, options)
             usual = self._usual(request, call)
-            most = max(1, options.get("frames") or usual["frames"])
+            most = _most_frames(options, usual)
             request.given.references = read = references_of(references, usual["fps"], most)
             if options.get("frames") is None:
                 request.options["frames"] = min(
@@ -114,8 +114,8 @@ class Editing(Opened):
         with VideoCall(self, progress, latents, expect, profile) as call:
             request = Request.of(prompt, options)
             usual = self._usual(request, call)
-            most = (options.get("frames") or usual["frames"]) / usual["fps"]
-            request.given = Given(sound=sound_of(sound, sample_rate, most), splice=True)
+            seconds = _most_frames(options, usual) / usual["fps"]
+            request.given = Given(sound=sound_of(sound, sample_rate, seconds), splice=True)
             heard = request.given.sound
             request.options["audio"] = options.get("audio", True)  # a model that makes none says so
             if heard and options.get("frames") is None:
@@ -319,6 +319,13 @@ class Editing(Opened):
             samples, rate_of_sound = sounds.resampled(heard, heard.rate)  # of two channels
             count = math.ceil(len(made.frames) / made.fps * rate_of_sound)
             return replace(made, audio=samples[:count], sample_rate=rate_of_sound)
+
+
+def _most_frames(options: Mapping[str, Any], usual: Mapping[str, Any]) -> int:
+    """Of the video; a number that it cannot have is refused later, with all others."""
+    given: Any = options.get("frames")
+    most: int = given if is_whole(given) and given > 0 else usual["frames"]
+    return most
 
 
 def _source(

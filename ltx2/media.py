@@ -42,6 +42,7 @@ _log = logging.getLogger("ltx2")
 
 _DEFAULTS = {"width": 768, "height": 512, "frames": 121, "fps": 24}  # capabilities() has them too
 _LARGEST_TRIAL = 1 << 27  # pixels: twice what the library makes
+_MOST_FRAMES = 1 << 20  # far more than the library makes
 _FRAMES = "%04d.png"  # in a folder
 _PREVIEWS = (".png", ".gif", ".webp")
 
@@ -66,11 +67,12 @@ def check_output(
     that are not known may be a single one, as formats of one picture want.
     """
     default = _DEFAULTS
+    frames = frames if frames and 0 < frames <= _MOST_FRAMES else None
     twice = 2 ** min(max(temporal_upscalings or 0, 0), 2)
-    count = ((frames if frames and frames > 0 else default["frames"]) - 1) * twice + 1
+    count = ((frames or default["frames"]) - 1) * twice + 1
     place = _place(path, 1 if maybe_one and not frames and _is_picture(path) else count)
     _check_sound(place, audio is not False)
-    sure = bool(width and height and frames and frames > 0)
+    sure = bool(width and height and frames)
     width, height = width or default["width"], height or default["height"]
     fps = (fps or default["fps"]) * twice
     if min(width, height) < 1 or width % 2 or height % 2 or width * height > _LARGEST_TRIAL:

@@ -66,6 +66,14 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 @pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder to be in, and no model but the demo."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("LTX2_MODEL", raising=False)
+    return tmp_path
+
+
+@pytest.fixture
 def clip() -> NDArray[np.uint8]:
     """A red square moves right on blue: smooth enough that a codec keeps it."""
     frames = np.zeros((9, 64, 96, 3), np.uint8)

@@ -191,7 +191,6 @@ def bad(tmp_path: Path, tiny: dict[str, Path]) -> Path:
         ("t2v p -o a.gif --fps nan", 2, "nan is no rate such as 24"),
         ("t2v p -o a.gif --fps inf --duration 5s", 2, "inf is no rate such as 24"),
         (f"t2v p -o a.gif --fps 1{'0' * 400}/1", 2, "is no rate such as 24"),
-        ("t2v p -o a.gif --fps 1e300 --duration 5s", 2, "frames: "),
         (f"t2v p -o a.gif --duration {'9' * 400}s", 2, "is no duration such as 5s"),
         ("t2v p -o a.mp4 --frames 48", 2, "48"),
         ("t2v p -o a.mp4 --seed -2", 2, "seed"),

@@ -252,6 +252,8 @@ def test_what_does_not_fit_is_refused(session: ltx2.Session, given: ltx2.Video) 
         ("image: a list is no path", lambda: session.v2v("a", clip, images=[clip[0]])),  # type: ignore[arg-type]
         ("sound: a list is no path", lambda: session.a2v("a", [0.0])),  # type: ignore[arg-type]
         ("video: a list is no path", lambda: session.retake("a", [clip[0]], 0, 1)),  # type: ignore[arg-type]
+        ("frames: '9' is not", lambda: session.v2v("a", clip, frames="9")),  # type: ignore[arg-type]
+        ("frames: -9", lambda: session.a2v("a", given, frames=-9)),
         ("what: 'all' is not both", lambda: session.retake("a", given, 0, 1, what="all")),
         ("context: 16 is not 8k", lambda: session.extend("a", given, 8, context=16)),
         ("crf: 20.5 is no whole", lambda: session.v2v("a", clip, images={0: clip[0]}, crf=half)),
