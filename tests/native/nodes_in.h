@@ -4,8 +4,7 @@
 #include "kernels/nodes.h"
 
 struct NodesIn : ltx2::Nodes {
-    NodesIn(ggml_context * in, ltx2::Workers workers, bool exact)
-        : Nodes(workers, exact), in(in) {}
+    NodesIn(ggml_context * in, ltx2::Workers workers, bool exact) : Nodes(workers, exact), in(in) {}
     ggml_context * ctx() override { return in; }
 
     ggml_context * in;

@@ -16,8 +16,8 @@ Tensor Nodes::add(const char * name, Shape ne, std::initializer_list<Tensor> fro
         if (arg)
             args.push_back(arg);
     const int count = static_cast<int>(args.size());
-    Tensor out = place ? ggml_custom_inplace(ctx(), place, args.data(), count, run, GGML_N_TASKS_MAX,
-                                             plan.get())
+    Tensor out = place ? ggml_custom_inplace(ctx(), place, args.data(), count, run,
+                                             GGML_N_TASKS_MAX, plan.get())
                        : ggml_custom_4d(ctx(), type, ne[0], ne[1], ne[2], ne[3], args.data(), count,
                                         run, GGML_N_TASKS_MAX, plan.get());
     hold(std::move(plan));

@@ -1,7 +1,7 @@
 #include "bench.h"
-#include "nodes_in.h"
 #include "coded.h"
 #include "kernels/cpu_ops.h"
+#include "nodes_in.h"
 
 #include "ggml-cpu.h"
 
