@@ -65,7 +65,7 @@ PARTS = {
 # What OpenVINO computes in, by part or by ltx2's type of weights.
 FORMS = {
     "F32": "f32", "F16": "bf16", "BF16": "bf16", "Q8_0": "int8", "Q4_0": "weights int4",
-    "int8_tensorwise": "int8", "decode": "int8",
+    "int8_convrot": "int8", "decode": "int8",
 }  # fmt: skip
 CONVOLUTIONS = ("decode", "encode", "sound", "upsample")
 PEAKS = ("f32", "bf16", "int8", "memory")

@@ -177,7 +177,7 @@ class _CodedWriter(_Writer):
     def add_string(self, key: str, text: str) -> None:
         self.metadata[key] = text
 
-    def add_tensor(self, name: str, data: np.ndarray) -> None:
+    def add_tensor(self, name: str, data: np.ndarray, raw_dtype: Any = None) -> None:
         kind = "F16" if data.dtype == np.float16 else "F32"
         self.tensors[name] = comfy_quant.Tensor(kind, data)
 

@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import bench_models as models
 import gguf
@@ -137,7 +137,9 @@ def module_of(part: str, size: int) -> torch.nn.Module:
     return module.eval()
 
 
-def answer(run: Run, synchronize: Callable[[], None] | None = None) -> None:
+def answer(
+    run: Run, synchronize: Callable[[], None] | None = None, out: TextIO = sys.stdout
+) -> None:
     """Run once for each line on stdin and print the seconds, behind them those of the stages; for
     "save PATH", write there what the last run made, as 32-bit floats; at the end, the peak memory
     in MiB."""
@@ -147,12 +149,13 @@ def answer(run: Run, synchronize: Callable[[], None] | None = None) -> None:
             if line.startswith("save "):
                 assert isinstance(made, torch.Tensor)
                 Path(line[5:].strip()).write_bytes(made.float().cpu().numpy().tobytes())
-                print("0", flush=True)
+                print("0", file=out, flush=True)
                 continue
             begin = time.perf_counter()
             made = run()
             if synchronize:
                 synchronize()
             laps = made if isinstance(made, list) else []
-            print(*(f"{s:.6f}" for s in (time.perf_counter() - begin, *laps)), flush=True)
-    print(f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.1f}")
+            seconds = (time.perf_counter() - begin, *laps)
+            print(*(f"{s:.6f}" for s in seconds), file=out, flush=True)
+    print(f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.1f}", file=out, flush=True)

@@ -84,8 +84,7 @@ def main() -> None:
     torch.set_num_threads(int(threads))
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # where nncf says how far it is
-    sys.stdout = answers
-    modules.answer(run_of(part, int(size), form, int(threads), Path(folder)))
+    modules.answer(run_of(part, int(size), form, int(threads), Path(folder)), out=answers)
 
 
 if __name__ == "__main__":
