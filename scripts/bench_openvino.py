@@ -1,7 +1,7 @@
 """OpenVINO's side of scripts/bench.py: `bench_openvino.py PART SIZE FORM THREADS FOLDER`.
 
-The official modules, traced and compiled for the processor in one
-of OpenVINO's forms. What tracing and quantising gave stays in FOLDER: it takes minutes.
+The official modules, traced and compiled for the processor in a form: f32, bf16, "weights int4", or
+int8, all products. What tracing and quantising gave stays in FOLDER: it takes minutes.
 """
 
 from __future__ import annotations
@@ -19,15 +19,8 @@ import torch
 sys.path.insert(0, str(Path(__file__).parent))
 import bench_modules as modules
 
-# Each with what it computes in: f32, bf16, matrices alone in 8 or 4 bits, all products in 8 bits.
-FORMS: dict[str, str] = {
-    "f32": "f32", "bf16": "bf16", "weights int8": "bf16", "weights int4": "bf16", "int8": "bf16",
-}  # fmt: skip
-
 
 def _quantised(model: openvino.Model, form: str, inputs: list[Any]) -> openvino.Model:
-    if form == "weights int8":
-        return nncf.compress_weights(model, mode=nncf.CompressWeightsMode.INT8_SYM)
     if form == "weights int4":  # as Q4_0: one scale for 32 weights, all matrices
         mode = nncf.CompressWeightsMode.INT4_SYM
         return nncf.compress_weights(model, mode=mode, group_size=32, ratio=1.0, all_layers=True)
@@ -65,7 +58,7 @@ def traced(part: str, size: int, form: str, folder: Path) -> openvino.Model:
 def run_of(part: str, size: int, form: str, threads: int, folder: Path) -> modules.Run:
     folder.mkdir(parents=True, exist_ok=True)
     hints = {
-        "INFERENCE_PRECISION_HINT": FORMS[form],
+        "INFERENCE_PRECISION_HINT": "f32" if form == "f32" else "bf16",
         "INFERENCE_NUM_THREADS": threads,
         "NUM_STREAMS": 1,
     }

@@ -16,16 +16,11 @@ import ltx2
 from ltx2 import cli, media
 from ltx2.commands import plans
 
+pytestmark = pytest.mark.usefixtures("place")
+
 PROMPT = "a red circle moves right"
 SMALL = ["--frames", "9", "--seed", "7", "--no-audio"]
 DEMO = [*SMALL, "--width", "128", "--height", "128"]
-
-
-@pytest.fixture(autouse=True)
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty folder."""
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:

@@ -141,9 +141,8 @@ static std::vector<float> sigmas_of(const char * text) {
              shown(text).c_str(), why);
     };
     std::vector<float> levels = numbers_of(text, refuse);
-    for (size_t i = 0; i < levels.size(); ++i)
-        if (!(levels[i] >= 0 && levels[i] <= 1) || (i && !(levels[i] < levels[i - 1])))
-            refuse("does not fall from at most 1 to 0");
+    if (!levels.empty() && !(falls(levels) && levels.front() <= 1 && levels.back() >= 0))
+        refuse("does not fall from at most 1 to 0");
     if (levels.size() > 1000)
         refuse("is longer than 1000");
     if (levels.empty() || levels.front() == 0)

@@ -11,10 +11,7 @@ namespace ltx2 {
 
 static bool is_finite(const Source & source, const Progress & progress) {
     const TensorInfo & info = *source.info;
-    const bool holds_weights =
-        info.type == GGML_TYPE_F32 ||
-        (info.type < GGML_TYPE_COUNT && ggml_get_type_traits(info.type)->to_float);
-    if (!source.coding && !holds_weights)
+    if (!source.coding && !holds_weights(info.type))
         return true;
     const int64_t all = source.elements(), piece = 1 << 16; // whole blocks of every type
     std::vector<float> values(static_cast<size_t>(std::min(all, piece)));

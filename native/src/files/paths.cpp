@@ -73,13 +73,11 @@ static void look(const fs::path & at, bool below, std::vector<std::string> & fou
 
 // In a folder, what cannot be used is skipped.
 static void look_below(const fs::path & at, std::vector<std::string> & found) {
-    const size_t before = found.size();
-    try {
+    try { // it fails before it finds any
         look(at, false, found);
     } catch (const Error & e) {
         if (e.status() != LTX2_STATUS_MODEL)
             throw;
-        found.resize(before);
         log(Level::info, "%s", e.what());
     }
 }

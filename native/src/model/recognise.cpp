@@ -177,20 +177,22 @@ static int count_signs(const std::vector<Sign> & signs, const Tensors & tensors)
         }));
 }
 
+bool holds_weights(ggml_type type) {
+    return type == GGML_TYPE_F32 ||
+           (type < GGML_TYPE_COUNT && ggml_get_type_traits(type)->to_float);
+}
+
 void check_type(const Source & source, const std::string & name, int64_t row) {
     if (source.coding)
         return; // its shape was compared with its codes
     const TensorInfo & info = *source.info;
-    const bool plain =
-        info.type == GGML_TYPE_F32 || info.type == GGML_TYPE_F16 || info.type == GGML_TYPE_BF16;
-    const ggml_type_traits * traits =
-        info.type < GGML_TYPE_COUNT ? ggml_get_type_traits(info.type) : nullptr;
-    if (!traits || !traits->blck_size || (!plain && !traits->to_float))
+    if (!holds_weights(info.type))
         fail(LTX2_STATUS_MODEL, "%s: tensor %s is %s, which is not supported for weights",
              source.file->path.c_str(), name.c_str(), info.dtype);
-    if (info.shape.empty() || info.shape.back() % traits->blck_size || row % traits->blck_size)
+    const int64_t block = ggml_blck_size(info.type);
+    if (info.shape.empty() || info.shape.back() % block || row % block)
         fail(LTX2_STATUS_MODEL, "%s: tensor %s has rows that are no multiple of %lld",
-             source.file->path.c_str(), name.c_str(), static_cast<long long>(traits->blck_size));
+             source.file->path.c_str(), name.c_str(), static_cast<long long>(block));
 }
 
 // ---- is it one of ours, and can it be computed with

@@ -23,6 +23,7 @@ struct Source {
         return coding ? coding->rows() * coding->columns() : info->elements();
     }
 };
+bool holds_weights(ggml_type type); // rather than indices or bytes, as this library reads them
 // MODEL that names the tensor where its type holds no weights or its rows no whole blocks.
 void check_type(const Source & source, const std::string & name, int64_t row);
 
