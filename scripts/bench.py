@@ -271,7 +271,7 @@ class Bench:
             torch = self.torch(part, size, dtype)
         forms: dict[str, Worker] = {}
         if self.args.openvino_python and part in bench_models.COMPARED:
-            for wanted in filter(None, (form_of(part, kind) for kind in kinds)):
+            for wanted in sorted({form for kind in kinds if (form := form_of(part, kind))}):
                 forms[wanted] = self.openvino(part, size, wanted)
                 forms[wanted].run(warm=True)  # traced and quantised, one after the other
         once = [*([torch] if torch else []), *forms.values()]

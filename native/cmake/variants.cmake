@@ -7,6 +7,7 @@ set(ltx2_variant_sources
     src/kernels/variants/conv3d_tile.cpp
     src/kernels/variants/gemm.cpp
     src/kernels/variants/gemm_amx.cpp
+    src/kernels/variants/gemm_amx_int8.cpp
     src/kernels/variants/gemm_coded.cpp
     src/kernels/variants/gemm_decode.cpp
     src/kernels/variants/gemm_int8.cpp
@@ -31,7 +32,7 @@ if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64|amd64")
     set(spellings_avx512 "${avx512}")
     set(spellings_avx512vnni "${avx512} -mavx512vnni")
     set(spellings_avx512bf16 "${avx512} -mavx512vnni -mavx512bf16")
-    set(spellings_amx "${avx512} -mavx512vnni -mavx512bf16 -mamx-tile -mamx-bf16")
+    set(spellings_amx "${avx512} -mavx512vnni -mavx512bf16 -mamx-tile -mamx-bf16 -mamx-int8")
     set(candidates avx2 avxvnni avx512 avx512vnni avx512bf16 amx)
 elseif(CMAKE_SYSTEM_PROCESSOR MATCHES "aarch64|arm64|ARM64") # the second spellings are zig's
     set(spellings_dotprod "-march=armv8.2-a+dotprod+fp16" "-mcpu=generic+v8_2a+dotprod+fullfp16")

@@ -31,11 +31,13 @@ constexpr int most_panel = 32; // outputs, of any variant
 
 // One panel of weights, `units` of four bytes long. int8: scales [blocks][panel], and for types
 // that have them minima [blocks][panel], else null; bits of a value. int8_run: of runs of blocks.
+// bf16_split: whether their second parts are anything but zero, which those of BF16 values are.
 struct GemmPanel {
     const uint32_t * units;
     const float * scales;
     const float * minima;
     int bits;
+    bool has_rest = true;
 };
 
 struct GemmTile {

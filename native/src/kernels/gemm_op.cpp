@@ -4,6 +4,7 @@
 // order of sums depends on k and on whether rows are few.
 #include "base/error.h"
 #include "kernels/cpu_ops.h"
+#include "kernels/gemm_choice.h"
 #include "kernels/variant.h"
 
 #include <algorithm>
@@ -31,53 +32,8 @@ static Blocking blocking(Arithmetic a) {
     const bool bytes = values_per_unit(a) == 4;
     return bytes ? Blocking{most_rows_at_once, most_units / 2} : Blocking{512, most_units};
 }
-// With fewer rows, reading the weights takes all the time, whatever the arithmetic.
-static constexpr int64_t few_rows = 8;
-
 static int64_t values_per_scale(Arithmetic a) {
     return a == Arithmetic::int8_run ? run_blocks * 32 : 32;
-}
-
-// How weights become 8-bit values; of no bits where they do not.
-static Decoder decoder_of(const Matrix & weight) {
-    const Gemm & kernels = variant().gemm;
-    if (!weight.coding)
-        return kernels.decoder(weight.tensor->type);
-    const Format format = weight.coding->format;
-    return {nullptr, weight.coding->is_whole() ? kernels.coded_bits(format) : 0,
-            kernels.coded_minimum(format) != 0};
-}
-
-// Whether a rotation has spread what is large among many values, which may then share a scale.
-static bool is_spread(const Matrix & weight) {
-    return weight.coding && weight.coding->rotated_group >= run_blocks * 32;
-}
-
-// The fastest arithmetic of this processor that rounds activations no further; F32 for F32 weights
-// and for a few rows. Activations of 8 bits go with all of ggml's quantised types: those that
-// `Gemm::decoder` does not know are rounded to 8 bits as well, which their own error drowns. Those
-// of 16 bits go with weights that become 8-bit values unrounded, F32 with others.
-static Arithmetic choose_arithmetic(const Matrix & weight, int64_t rows, Activations activations) {
-    const Gemm & kernels = variant().gemm;
-    const bool bf16 = most_rows(Arithmetic::bf16) && (!weight.coding || weight.coding->fits_bf16());
-    if (activations == Activations::f32 || weight.is_f32() || rows < few_rows)
-        return Arithmetic::f32;
-    const bool bits8 = activations == Activations::bits8, blocks = weight.k() % 32 == 0;
-    const Arithmetic pairs = bits8 ? Arithmetic::bf16 : Arithmetic::bf16_split;
-    if (kernels.multiplies(pairs, 0))
-        return pairs;
-    if (bits8 && blocks && !weight.coding &&
-        kernels.unpacker(Arithmetic::int4, weight.tensor->type))
-        return Arithmetic::int4;
-    const Arithmetic whole = !bits8              ? Arithmetic::int16
-                             : is_spread(weight) ? Arithmetic::int8_run
-                                                 : Arithmetic::int8;
-    const Decoder decoder = decoder_of(weight);
-    const bool rounded = bits8 && !weight.coding && ggml_is_quantized(weight.tensor->type);
-    const bool fits = weight.coding ? decoder.bits > 0 : decoder.decode || rounded;
-    if (blocks && fits && kernels.multiplies(whole, decoder.bits))
-        return whole;
-    return bits8 && bf16 ? Arithmetic::bf16 : Arithmetic::f32;
 }
 
 // ---- activations
@@ -193,7 +149,7 @@ struct Product {
     const int64_t k = plan.call.weight.k(), n = weight->ne[1], rows = plan.out->ne[1];
     const int64_t panel = kernels.panel;
     const Decoder decoder = decoder_of(plan.call.weight);
-    const UnpackFn unpacker = coding ? nullptr : kernels.unpacker(plan.arithmetic, weight->type);
+    const UnpackFn unpacker = unpacker_of(plan.call.weight, plan.arithmetic);
     Room room;
 
     Product(const GemmPlan & plan, int thread) : plan(plan) {
@@ -308,13 +264,19 @@ struct Product {
             kernels.widen(room.units, count / 4);
         return out;
     }
+    bool has_rest(int64_t count) const {
+        const int64_t units = divide_up(count, int64_t{2}) * panel;
+        return plan.arithmetic == Arithmetic::bf16_split &&
+               std::any_of(room.units + units, room.units + 2 * units,
+                           [](uint32_t u) { return u; });
+    }
     GemmPanel unpack_bytes(int64_t column, int64_t first, int64_t count) {
         if (unpacker) {
             const uint8_t * rows[most_panel];
             for (int64_t i = 0; i < panel; ++i)
                 rows[i] = weight_row(std::min(column + i, n - 1));
             unpacker(rows, first, count, room.units, room.scales);
-            return {room.units, room.scales, nullptr, decoder.bits};
+            return {room.units, room.scales, nullptr, decoder.bits, has_rest(count)};
         }
         for (int64_t i = 0; i < std::min(panel, n - column); ++i)
             decode_row(column + i, first, count, i);
@@ -324,7 +286,7 @@ struct Product {
                           Room::decoded_stride / 4, divide_up(round_up(count, int64_t{2}), per),
                           room.units);
         if (per != 4)
-            return {room.units, nullptr, nullptr, 0};
+            return {room.units, nullptr, nullptr, 0, has_rest(count)};
         const auto spread = [&](const float * from, float * to) {
             kernels.transpose(reinterpret_cast<const uint32_t *>(from), blocks, blocks,
                               reinterpret_cast<uint32_t *>(to));

@@ -66,7 +66,7 @@ constexpr int tile_data = 18;
 static bool has_amx() {
     constexpr int supported = 0x1021; // ARCH_GET_XCOMP_SUPP
     uint64_t kinds = 0;
-    return has(Cpuid(7).d, {22, 24}) && keeps({17, 18}) && // BF16, tiles
+    return has(Cpuid(7).d, {22, 24, 25}) && keeps({17, 18}) && // BF16, tiles, bytes
            syscall(SYS_arch_prctl, supported, &kinds) == 0 && kinds >> tile_data & 1;
 }
 static bool ask_for_tiles() {

@@ -6,6 +6,7 @@ namespace ltx2::kernels::LTX2_VARIANT {
 // Rows of a tile, so that its sums, two vectors of weights and one value stay in registers.
 static constexpr int rows_f32 = registers == 32 ? 12 : 6, rows_pairs = 12;
 static constexpr int rows_bf16 = has_amx ? rows_amx : has_bf16 ? rows_pairs : 0;
+static constexpr int rows_split = has_amx ? rows_amx : 0, rows_run = has_amx ? rows_amx : rows_int8;
 
 static int bytes(Arithmetic a) { return a == Arithmetic::int16 ? 2 : 1; }
 
@@ -20,8 +21,11 @@ static int64_t rows_bytes(Arithmetic a, int64_t k) {
         if (has_amx)
             return planes(a) * 2 * rows_amx * ((k + 31) / 32 * 32);
         return 4 * rows_pairs * ((k + 1) / 2);
-    case Arithmetic::int8:
     case Arithmetic::int8_run:
+#if defined(__AMX_INT8__)
+        return run_bytes_amx(k);
+#endif
+    case Arithmetic::int8:
     case Arithmetic::int16:
     case Arithmetic::int4:
         return int8_bytes(a, k);
@@ -90,8 +94,11 @@ static void prepare(Arithmetic a, const float * x, int64_t stride, int rows, int
         return prepare_amx(planes(a), x, stride, rows, k, out);
 #endif
         return prepare_bf16(x, stride, rows, k, reinterpret_cast<uint32_t *>(out));
-    case Arithmetic::int8:
     case Arithmetic::int8_run:
+#if defined(__AMX_INT8__)
+        return prepare_run_amx(x, stride, rows, k, out);
+#endif
+    case Arithmetic::int8:
     case Arithmetic::int16:
     case Arithmetic::int4:
         return prepare_int8(a, x, stride, rows, k, out);
@@ -257,15 +264,18 @@ static void tile_bf16(const GemmTile & t) {
 #endif
 
 static bool multiplies(Arithmetic a, int bits) {
-    if (a == Arithmetic::bf16 || a == Arithmetic::bf16_split)
-        return has_amx;
-    return !has_amx && multiplies_int8(bytes(a), bits);
+    const bool pairs = a == Arithmetic::bf16 || a == Arithmetic::bf16_split;
+    if (has_amx)
+        return pairs || a == Arithmetic::int8_run;
+    return !pairs && multiplies_int8(bytes(a), bits);
 }
 
 static void tile(Arithmetic a, const GemmTile & t, int rows) {
 #if defined(__AMX_BF16__)
     if (a == Arithmetic::bf16 || a == Arithmetic::bf16_split)
         return tile_amx(planes(a), t, rows);
+    if (a == Arithmetic::int8_run)
+        return tile_run_amx(t, rows);
 #elif defined(__AVX512BF16__)
     if (a == Arithmetic::bf16)
         return with_count<rows_pairs>(rows, [&](auto r) { tile_bf16<r>(t); });
@@ -286,25 +296,15 @@ constexpr void (*begin)() = nullptr, (*end)() = nullptr;
 #endif
 
 extern constexpr Gemm gemm_kernels = {
-    panel,
-    {rows_f32, rows_bf16, has_amx ? rows_amx : 0, rows_int8, rows_int8, rows_int8, rows_int8},
-    rows_bytes,
-    prepare,
-    to_bf16,
-    scaled,
-    dot_scaled,
-    to_int8,
-    transpose,
-    int16_pairs ? widen : nullptr,
-    tile,
-    begin,
-    end,
-    multiplies,
-    decoder,
-    coded_values,
-    coded_bytes,
-    coded_bits,
-    coded_minimum,
-    unpacker};
+    panel,         {rows_f32, rows_bf16, rows_split, rows_int8, rows_int8, rows_int8, rows_run},
+    rows_bytes,    prepare,
+    to_bf16,       scaled,
+    dot_scaled,    to_int8,
+    transpose,     int16_pairs ? widen : nullptr,
+    tile,          begin,
+    end,           multiplies,
+    decoder,       coded_values,
+    coded_bytes,   coded_bits,
+    coded_minimum, unpacker};
 
 } // namespace ltx2::kernels::LTX2_VARIANT

@@ -76,7 +76,8 @@ static void tile_of(const GemmTile & t) {
         };
         if (Planes == 2) {
             add(1, 0);
-            add(0, 1);
+            if (t.panel.has_rest)
+                add(0, 1);
         }
         add(0, 0);
     }

@@ -189,6 +189,10 @@ static inline __attribute__((always_inline)) void transpose_16(const __m512i (&v
 // gemm_amx.cpp: planes of BF16, 1 or 2
 void prepare_amx(int planes, const float * x, int64_t stride, int rows, int64_t k, uint8_t * out);
 void tile_amx(int planes, const GemmTile & t, int rows);
+// gemm_amx_int8.cpp: int8_run
+int64_t run_bytes_amx(int64_t k);
+void prepare_run_amx(const float * x, int64_t stride, int rows, int64_t k, uint8_t * out);
+void tile_run_amx(const GemmTile & t, int rows);
 // gemm_int8.cpp
 int64_t int8_bytes(Arithmetic arithmetic, int64_t k);
 void prepare_int8(Arithmetic arithmetic, const float * x, int64_t stride, int rows, int64_t k,

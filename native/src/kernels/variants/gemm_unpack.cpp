@@ -13,17 +13,17 @@ namespace {
 using Rows = const uint8_t * const *;
 }
 
-// ---- floats: load(row, values of it) gives 16 units
+// ---- row by row: load(row, first of its values, mask of those) gives 16 units
 
 template <class Load>
-static inline void unpack_floats(Rows rows, int64_t bytes, int64_t values, int64_t first,
-                                 int64_t count, uint32_t * units, Load load) {
+static inline void unpack_rows(Rows rows, int64_t values, int64_t first, int64_t count,
+                               uint32_t * units, Load load) {
     for (int64_t k = 0; k < count; k += values, units += 16 * panel) {
         const int64_t some = count - k < values ? count - k : values;
-        const auto mask = static_cast<uint32_t>((uint64_t{1} << some) - 1);
+        const uint64_t mask = ~uint64_t{0} >> (64 - some);
         for (int n = 0; n < panel; n += 16) {
             __m512i v[16];
-            each<16>([&](auto i) { v[i] = load(rows[n + i] + (first + k) * bytes, mask); });
+            each<16>([&](auto i) { v[i] = load(rows[n + i], first + k, mask); });
             transpose_16(
                 v, [&](int i, __m512i row) { _mm512_storeu_si512(units + i * panel + n, row); });
         }
@@ -31,32 +31,94 @@ static inline void unpack_floats(Rows rows, int64_t bytes, int64_t values, int64
 }
 
 static void f32_as_f32(Rows rows, int64_t first, int64_t count, uint32_t * units, float *) {
-    unpack_floats(rows, 4, 16, first, count, units, [](const uint8_t * p, uint32_t mask) {
-        return _mm512_maskz_loadu_epi32(static_cast<__mmask16>(mask), p);
+    unpack_rows(rows, 16, first, count, units, [](const uint8_t * row, int64_t k, uint64_t mask) {
+        return _mm512_maskz_loadu_epi32(static_cast<__mmask16>(mask), row + 4 * k);
     });
 }
 
 static void f16_as_f32(Rows rows, int64_t first, int64_t count, uint32_t * units, float *) {
-    unpack_floats(rows, 2, 16, first, count, units, [](const uint8_t * p, uint32_t mask) {
+    unpack_rows(rows, 16, first, count, units, [](const uint8_t * row, int64_t k, uint64_t mask) {
         return _mm512_castps_si512(
-            _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(static_cast<__mmask16>(mask), p)));
+            _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(static_cast<__mmask16>(mask), row + 2 * k)));
     });
 }
 
 #if defined(__AVX512BF16__)
-static void bf16_as_bf16(Rows rows, int64_t first, int64_t count, uint32_t * units, float *) {
-    unpack_floats(rows, 2, 32, first, count, units, [](const uint8_t * p, uint32_t mask) {
-        return _mm512_maskz_loadu_epi16(mask, p);
+
+// 32 values of a row: at(row, first of them, mask)
+namespace {
+struct Values {
+    __m512 low, high;
+};
+struct OfF16 {
+    static inline Values at(const uint8_t * row, int64_t k, uint64_t mask) {
+        const __m512i v = _mm512_maskz_loadu_epi16(static_cast<__mmask32>(mask), row + 2 * k);
+        return {_mm512_cvtph_ps(_mm512_castsi512_si256(v)),
+                _mm512_cvtph_ps(_mm512_extracti64x4_epi64(v, 1))};
+    }
+};
+struct OfBf16 {
+    static inline Values at(const uint8_t * row, int64_t k, uint64_t mask) {
+        const __m512i v = _mm512_maskz_loadu_epi16(static_cast<__mmask32>(mask), row + 2 * k);
+        const auto as_f32 = [](__m256i halves) {
+            return (__m512)_mm512_slli_epi32(_mm512_cvtepu16_epi32(halves), 16);
+        };
+        return {as_f32(_mm512_castsi512_si256(v)), as_f32(_mm512_extracti64x4_epi64(v, 1))};
+    }
+};
+} // namespace
+static inline __m512 scale_of(const uint8_t * block) {
+    uint16_t half;
+    std::memcpy(&half, block, sizeof half);
+    return _mm512_set1_ps(_cvtsh_ss(half));
+}
+static inline __m512 times(__m512 scale, __m128i bytes) {
+    return _mm512_mul_ps(scale, _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(bytes)));
+}
+namespace {
+struct OfQ8 {
+    static inline Values at(const uint8_t * row, int64_t k, uint64_t) {
+        const uint8_t * block = row + k / 32 * 34;
+        const __m512 scale = scale_of(block);
+        return {times(scale, (__m128i)bytes_at(block + 2)),
+                times(scale, (__m128i)bytes_at(block + 18))};
+    }
+};
+struct OfQ4 {
+    static inline Values at(const uint8_t * row, int64_t k, uint64_t) {
+        const uint8_t * block = row + k / 32 * 18;
+        const __m512 scale = scale_of(block);
+        const Bytes v = bytes_at(block + 2);
+        return {times(scale, (__m128i)((v & 15) - 8)), times(scale, (__m128i)((v >> 4) - 8))};
+    }
+};
+} // namespace
+
+// As pairs of BF16, or of what these leave.
+template <class Of, bool Rest>
+static inline void as_pairs(Rows rows, int64_t first, int64_t count, uint32_t * units) {
+    unpack_rows(rows, 32, first, count, units, [](const uint8_t * row, int64_t k, uint64_t mask) {
+        const Values v = Of::at(row, k, mask);
+        const Split s = split(v.low, v.high);
+        return Rest ? s.low : s.high;
     });
 }
 
-static void f16_as_bf16(Rows rows, int64_t first, int64_t count, uint32_t * units, float *) {
-    unpack_floats(rows, 2, 32, first, count, units, [](const uint8_t * p, uint32_t mask) {
-        const __m512i halves = _mm512_maskz_loadu_epi16(mask, p);
-        const __m512 low = _mm512_cvtph_ps(_mm512_castsi512_si256(halves));
-        const __m512 high = _mm512_cvtph_ps(_mm512_extracti64x4_epi64(halves, 1));
-        return (__m512i)_mm512_cvtne2ps_pbh(high, low);
-    });
+// So, or both, the rest after all of the pairs.
+template <class Of, bool AndRest>
+static void as_bf16(Rows rows, int64_t first, int64_t count, uint32_t * units, float *) {
+    as_pairs<Of, false>(rows, first, count, units);
+    if (AndRest)
+        as_pairs<Of, true>(rows, first, count, units + (count + 1) / 2 * panel);
+}
+
+template <bool AndRest>
+static UnpackFn to_bf16(int ggml_type) {
+    return ggml_type == GGML_TYPE_F16    ? as_bf16<OfF16, AndRest>
+           : ggml_type == GGML_TYPE_BF16 ? as_bf16<OfBf16, AndRest>
+           : ggml_type == GGML_TYPE_Q8_0 ? as_bf16<OfQ8, AndRest>
+           : ggml_type == GGML_TYPE_Q4_0 ? as_bf16<OfQ4, AndRest>
+                                         : nullptr;
 }
 #endif
 
@@ -71,6 +133,16 @@ static inline __m512 halves_of(Rows rows, int64_t offset) {
     uint16_t halves[16];
     each<16>([&](auto i) { std::memcpy(&halves[i], rows[i] + offset, sizeof halves[i]); });
     return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i *>(halves)));
+}
+
+// Codes of rows, whose scales `finish` knows.
+static void bytes(Rows rows, int64_t first, int64_t count, uint32_t * units, float * scales) {
+    const __m512i offset = _mm512_set1_epi8(static_cast<char>(int8_offset));
+    unpack_rows(rows, 64, first, count, units, [&](const uint8_t * row, int64_t k, uint64_t mask) {
+        return _mm512_xor_si512(offset, _mm512_maskz_loadu_epi8(mask, row + k));
+    });
+    for (int64_t i = 0; i < (count + 32 * run_blocks - 1) / (32 * run_blocks) * panel; ++i)
+        scales[i] = 1;
 }
 
 // d, 32 bytes; two blocks at a time
@@ -209,11 +281,13 @@ UnpackFn unpacker([[maybe_unused]] Arithmetic arithmetic, [[maybe_unused]] int g
 #endif
 #if defined(__AVX512BF16__)
     if (arithmetic == Arithmetic::bf16)
-        return ggml_type == GGML_TYPE_F16    ? f16_as_bf16
-               : ggml_type == GGML_TYPE_BF16 ? bf16_as_bf16
-                                             : nullptr;
+        return to_bf16<false>(ggml_type);
+    if (arithmetic == Arithmetic::bf16_split)
+        return to_bf16<true>(ggml_type);
 #endif
 #if defined(__AVX512VNNI__)
+    if (arithmetic == Arithmetic::int8_run)
+        return ggml_type == GGML_TYPE_I8 ? bytes : nullptr;
     if (arithmetic == Arithmetic::int4)
         return ggml_type == GGML_TYPE_Q4_0 ? q4_0_to_8 : nullptr;
     if (arithmetic == Arithmetic::int8 || arithmetic == Arithmetic::int16)
