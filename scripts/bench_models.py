@@ -61,10 +61,13 @@ def normal(count: int) -> np.ndarray:
 NORMAL = normal(1 << 20)
 
 
-def normal_of(name: str) -> np.ndarray:
-    """The values that a matrix of this name repeats: those of others are others."""
+def weights_of(name: str, inputs: int) -> np.ndarray:
+    """What a matrix of this name repeats, as published weights are: numbers that BF16 holds."""
     own = re.sub(r"^(model\.diffusion_model\.|vae\.decoder\.|model\.|vae\.)", "", name)
-    return np.roll(NORMAL, zlib.crc32(own.encode()) % 4096 * 256)
+    values = np.roll(NORMAL, zlib.crc32(own.encode()) % 4096 * 256)
+    bits = (values / np.float32(math.sqrt(inputs))).view(np.uint32)
+    bits += 0x7FFF + (bits >> 16 & 1)
+    return (bits & 0xFFFF0000).view(np.float32)
 
 
 def parameter(name: str, shape: tuple[int, ...]) -> np.ndarray:
@@ -72,7 +75,7 @@ def parameter(name: str, shape: tuple[int, ...]) -> np.ndarray:
     if name.endswith(("q_norm.weight", "k_norm.weight")):
         return np.full(shape, 0.17, np.float32)
     if len(shape) > 1 and name.endswith("weight"):
-        return np.resize(normal_of(name) / np.float32(math.sqrt(math.prod(shape[1:]))), shape)
+        return np.resize(weights_of(name, math.prod(shape[1:])), shape)
     return np.resize(NORMAL * np.float32(0.02), shape)
 
 
@@ -137,7 +140,7 @@ class _Writer:
         kind = gguf.GGMLQuantizationType[self.kind]
         block, size = gguf.GGML_QUANT_SIZES[kind]
         if is_exact(self.kind):
-            data = gguf.quants.quantize(normal_of(name) / np.float32(math.sqrt(columns)), kind)
+            data = gguf.quants.quantize(weights_of(name, columns), kind)
             width = columns // block * size // data.itemsize
             self.out.add_tensor(name, np.resize(data, (rows, width)), raw_dtype=kind)
             return
@@ -154,7 +157,7 @@ class _Writer:
 
     def conv(self, name: str, rows: int, columns: int) -> None:
         name = f"{name}.conv"
-        data = (normal_of(f"{name}.weight") / math.sqrt(27 * columns)).astype(np.float16)
+        data = weights_of(f"{name}.weight", 27 * columns).astype(np.float16)
         self.out.add_tensor(f"{name}.weight", np.resize(data, (rows * columns, 3, 3, 3)))
         self.vector(f"{name}.bias", rows)
 
@@ -186,7 +189,7 @@ class _CodedWriter(_Writer):
             super().matrix(name, rows, columns)
             return
         repeats = max(128, len(NORMAL) // columns)  # rows after which they come again
-        some = np.resize(normal_of(name) / np.float32(math.sqrt(columns)), (repeats, columns))
+        some = np.resize(weights_of(name, columns), (repeats, columns))
         parts, marker = comfy_quant.QUANTISERS[self.kind](some, 256)
         module = name.removesuffix("weight")
         for part, (dtype, data) in parts.items():

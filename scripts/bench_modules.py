@@ -105,7 +105,13 @@ class Gemma(torch.nn.Module):
         self.model = Gemma3TextModel(config)
 
     def forward(self, ids: torch.Tensor) -> torch.Tensor:
-        state: torch.Tensor = self.model(input_ids=ids, use_cache=False).last_hidden_state
+        count = ids.shape[1]
+        dtype = self.model.norm.weight.dtype
+        mask = torch.full((1, 1, count, count), float("-inf"), dtype=dtype).triu(1)
+        # As given: OpenVINO cannot trace how transformers makes it.
+        masks = {"full_attention": mask, "sliding_attention": mask}
+        made = self.model(input_ids=ids, attention_mask=masks, use_cache=False)
+        state: torch.Tensor = made.last_hidden_state
         return state
 
 
