@@ -270,7 +270,7 @@ class Bench:
             dtype = self.fastest_dtype(part)
             torch = self.torch(part, size, dtype)
         forms: dict[str, Worker] = {}
-        if self.args.openvino_python and part in bench_models.COMPARED:
+        if self.args.openvino_python and part in (*bench_models.COMPARED, "video"):
             for wanted in sorted({form for kind in kinds if (form := form_of(part, kind))}):
                 forms[wanted] = self.openvino(part, size, wanted)
                 forms[wanted].run(warm=True)  # traced and quantised, one after the other
@@ -366,7 +366,8 @@ def video_rows(part: str, kind: str, size: int, sides: Sides, rates: dict[str, f
             for s, t in zip((*scale, "gemma padded"), seconds, strict=False)
         }
 
-    mine, theirs, stock = (whole(side) for side in (sides.ours, sides.torch, sides.plain))
+    workers = (sides.ours, sides.torch, sides.openvino, sides.plain)
+    mine, theirs, openvino, stock = (whole(side) for side in workers)
     least = {  # at the peak of the multipliers
         s: flops[s] / (rates[multipliers(s, kind, rates)] * 1e9) for s in scale
     }
@@ -381,6 +382,7 @@ def video_rows(part: str, kind: str, size: int, sides: Sides, rates: dict[str, f
     ):
         seconds = sum(mine[s] for s in stages)
         torch_s = sum(theirs[text if s == "gemma" else s] for s in stages) if theirs else None
+        openvino_s = sum(openvino[s] for s in stages) if openvino else None
         plain_s = sum(stock[s] for s in stages) if stock else None
         peak = multipliers(stages[0], kind, rates)
         rows.append(
@@ -392,9 +394,9 @@ def video_rows(part: str, kind: str, size: int, sides: Sides, rates: dict[str, f
                 torch_s=torch_s,
                 torch_dtype="float32" if name == "decode" and torch_s else sides.dtype,
                 ratio=ratio(torch_s, seconds),
-                openvino_s=None,
-                openvino_form=None,
-                openvino_ratio=None,
+                openvino_s=openvino_s,
+                openvino_form=sides.form if openvino_s else None,
+                openvino_ratio=ratio(openvino_s, seconds),
                 plain_s=plain_s,
                 plain_ratio=ratio(plain_s, seconds),
                 peak=peak,

@@ -67,7 +67,8 @@ def weights_of(name: str, inputs: int) -> np.ndarray:
     values = np.roll(NORMAL, zlib.crc32(own.encode()) % 4096 * 256)
     bits = (values / np.float32(math.sqrt(inputs))).view(np.uint32)
     bits += 0x7FFF + (bits >> 16 & 1)
-    return (bits & 0xFFFF0000).view(np.float32)
+    rounded: np.ndarray = (bits & 0xFFFF0000).view(np.float32)
+    return rounded
 
 
 def parameter(name: str, shape: tuple[int, ...]) -> np.ndarray:

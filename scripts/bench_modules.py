@@ -115,6 +115,38 @@ class Gemma(torch.nn.Module):
         return state
 
 
+class Connector(torch.nn.Module):
+    """The prompt's own rows to those that the transformer attends to, of as many layers as a video
+    of bench.py times."""
+
+    def __init__(self) -> None:
+        from ltx_core.model.transformer.rope import LTXRopeType
+        from ltx_core.text_encoders.gemma.embeddings_connector import Embeddings1DConnector
+
+        super().__init__()
+        self.model = Embeddings1DConnector(
+            num_attention_heads=models.HEADS, attention_head_dim=128,
+            num_layers=models.VIDEO["connector"], positional_embedding_max_pos=[4096],
+            num_learnable_registers=128, rope_type=LTXRopeType.SPLIT, double_precision_rope=True,
+            apply_gated_attention=True,
+        )  # fmt: skip
+
+    def forward(self, rows: torch.Tensor) -> torch.Tensor:
+        free = models.TEXT - rows.shape[1]
+        mask = torch.zeros(1, 1, 1, models.TEXT, dtype=rows.dtype)
+        mask[..., :free] = torch.finfo(rows.dtype).min
+        made: torch.Tensor = self.model(torch.nn.functional.pad(rows, (0, 0, free, 0)), mask)[0]
+        return made
+
+
+MODULES: dict[str, Callable[[int], torch.nn.Module]] = {
+    "dit": Dit,
+    "decode": lambda _: Decoder(),
+    "gemma": lambda _: Gemma(),
+    "connector": lambda _: Connector(),
+}
+
+
 def _values(*shape: int) -> torch.Tensor:
     return torch.from_numpy(models.normal(math.prod(shape)).reshape(shape))
 
@@ -123,15 +155,16 @@ def inputs_of(part: str, size: int) -> tuple[torch.Tensor, ...]:
     """What tests/native/bench gives the part as well."""
     if part == "dit":
         return _values(1, size, 128), _values(1, models.TEXT, models.WIDTH)
+    if part == "connector":
+        return (_values(1, size, models.WIDTH),)
     if part == "decode":
         return (_values(1, 128, *models.grid(part, size)),)
     return ((torch.arange(size) % 200)[None],)
 
 
 def module_of(part: str, size: int) -> torch.nn.Module:
-    """One of models.COMPARED in float32, with the weights that ltx2's file has."""
-    module: torch.nn.Module
-    module = Dit(size) if part == "dit" else Decoder() if part == "decode" else Gemma()
+    """One of MODULES in float32, with the weights that ltx2's file has."""
+    module = MODULES[part](size)
     names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.GEMMA3, 1)
     with torch.no_grad():
         for name, weight in module.named_parameters():

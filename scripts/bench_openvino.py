@@ -9,6 +9,9 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
+import time
+from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,7 @@ import openvino
 import torch
 
 sys.path.insert(0, str(Path(__file__).parent))
+import bench_models as models
 import bench_modules as modules
 
 
@@ -55,8 +59,7 @@ def traced(part: str, size: int, form: str, folder: Path) -> openvino.Model:
     return openvino.Core().read_model(path)
 
 
-def run_of(part: str, size: int, form: str, threads: int, folder: Path) -> modules.Run:
-    folder.mkdir(parents=True, exist_ok=True)
+def _one(part: str, size: int, form: str, threads: int, folder: Path) -> Callable[[], torch.Tensor]:
     hints = {
         "INFERENCE_PRECISION_HINT": "f32" if form == "f32" else "bf16",
         "INFERENCE_NUM_THREADS": threads,
@@ -70,6 +73,35 @@ def run_of(part: str, size: int, form: str, threads: int, folder: Path) -> modul
         return torch.from_numpy(next(iter(request.infer(inputs).values())))
 
     return run
+
+
+def _video(steps: int, form: str, threads: int, folder: Path) -> modules.Run:
+    """The stages of a video: a layer as often as the others' layers are, in bfloat16 where a
+    form is not of convolutions."""
+    decoder_form = form if form in ("f32", "int8") else "bf16"
+    stages = [
+        (_one("gemma", models.PROMPT, form, threads, folder), models.VIDEO["gemma"]),
+        (_one("connector", models.PROMPT, form, threads, folder), 1),
+        (_one("dit", models.VIDEO_TOKENS, form, threads, folder), steps * models.VIDEO["denoise"]),
+        (_one("decode", models.CELLS, decoder_form, threads, folder), 1),
+    ]
+
+    def run() -> modules.Laps:
+        times = [time.perf_counter()]
+        for stage, count in stages:
+            for _ in range(count):
+                stage()
+            times.append(time.perf_counter())
+        return [end - begin for begin, end in pairwise(times)]
+
+    return run
+
+
+def run_of(part: str, size: int, form: str, threads: int, folder: Path) -> modules.Run:
+    folder.mkdir(parents=True, exist_ok=True)
+    if part == "video":
+        return _video(size, form, threads, folder)
+    return _one(part, size, form, threads, folder)
 
 
 def main() -> None:

@@ -157,27 +157,17 @@ def _attention(size: int, dtype: torch.dtype, head: int = 128) -> Run:
 
 def _context(dtype: torch.dtype) -> Callable[[States], torch.Tensor]:
     """Hidden states of the prompt's own tokens -> the rows that the DiT attends to."""
-    from ltx_core.model.transformer.rope import LTXRopeType
-    from ltx_core.text_encoders.gemma.embeddings_connector import Embeddings1DConnector
     from ltx_core.text_encoders.gemma.feature_extractor import FeatureExtractorV2
 
     hidden = models.GEMMA["hidden"]
     project = torch.nn.Linear(hidden * (models.VIDEO["gemma"] + 1), models.WIDTH)
     features = FeatureExtractorV2(project, hidden).to(dtype).eval()
-    connector = Embeddings1DConnector(
-        num_attention_heads=models.HEADS, attention_head_dim=128,
-        num_layers=models.VIDEO["connector"], positional_embedding_max_pos=[4096],
-        num_learnable_registers=128, rope_type=LTXRopeType.SPLIT, double_precision_rope=True,
-        apply_gated_attention=True,
-    ).to(dtype).eval()  # fmt: skip
-    free = models.TEXT - models.PROMPT
+    connector = modules.Connector().to(dtype).eval()
     tokens = torch.ones(1, models.PROMPT, dtype=torch.int64)
-    mask = torch.zeros(1, 1, 1, models.TEXT, dtype=dtype)
-    mask[..., :free] = torch.finfo(dtype).min
 
     def context(states: States) -> torch.Tensor:
-        rows = torch.nn.functional.pad(features(states, tokens)[0], (0, 0, free, 0))
-        return connector(rows, mask)[0]
+        rows: torch.Tensor = connector(features(states, tokens)[0])
+        return rows
 
     return context
 
