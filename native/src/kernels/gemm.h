@@ -30,7 +30,8 @@ constexpr int64_t int4_group = 128;
 constexpr int most_panel = 32; // outputs, of any variant
 
 // One panel of weights, `units` of four bytes long. int8: scales [blocks][panel], and for types
-// that have them minima [blocks][panel], else null; bits of a value. int8_run: of runs of blocks.
+// that have them minima [blocks][panel], else null; bits of a value. int8_run: of runs of blocks,
+// or null where all are one.
 // bf16_split: whether their second parts are anything but zero, which those of BF16 values are.
 struct GemmPanel {
     const uint32_t * units;
@@ -94,9 +95,10 @@ struct Gemm {
     void (*to_int8)(const float * x, int64_t count, uint8_t * values, float * scales);
     // from [panel][stride] to [count][panel], in units
     void (*transpose)(const uint32_t * from, int64_t stride, int64_t count, uint32_t * to);
-    // Units of 4 bytes, [count][panel], in place to pairs of 16-bit values, [2 count][panel]: the
-    // bytes 0 and 2, then 1 and 3. For panels of int16; null where they stay bytes.
-    void (*widen)(uint32_t * units, int64_t count);
+    // Units of 4 bytes, [count][panel], in place: for int16 to pairs of 16-bit values,
+    // [2 count][panel], the bytes 0 and 2, then 1 and 3; for int8_run to signed bytes. Either as
+    // this variant multiplies them, or not at all.
+    void (*adapt)(Arithmetic, uint32_t * units, int64_t count);
     void (*tile)(Arithmetic, const GemmTile &, int rows);
     // What a thread does before and after its tiles; null where there is nothing to do.
     void (*begin)();

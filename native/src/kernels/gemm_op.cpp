@@ -260,8 +260,7 @@ struct Product {
     // sums of whatever is there, and are not kept.
     GemmPanel unpack(int64_t column, int64_t first, int64_t count) {
         const GemmPanel out = unpack_bytes(column, first, count);
-        if (plan.arithmetic == Arithmetic::int16 && kernels.widen)
-            kernels.widen(room.units, count / 4);
+        kernels.adapt(plan.arithmetic, room.units, count / 4);
         return out;
     }
     bool has_rest(int64_t count) const {
@@ -276,7 +275,8 @@ struct Product {
             for (int64_t i = 0; i < panel; ++i)
                 rows[i] = weight_row(std::min(column + i, n - 1));
             unpacker(rows, first, count, room.units, room.scales);
-            return {room.units, room.scales, nullptr, decoder.bits, has_rest(count)};
+            const float * scales = coding ? nullptr : room.scales; // of rows: `finish` knows them
+            return {room.units, scales, nullptr, decoder.bits, has_rest(count)};
         }
         for (int64_t i = 0; i < std::min(panel, n - column); ++i)
             decode_row(column + i, first, count, i);

@@ -213,7 +213,7 @@ static void to_int8(const float * x, int64_t count, uint8_t * values, float * sc
 }
 
 // From the end, so that nothing is overwritten before it is read.
-[[maybe_unused]] static void widen(uint32_t * units, int64_t count) {
+static void widen(uint32_t * units, int64_t count) {
     // Unsigned, since these wrap.
     typedef uint8_t Bytes __attribute__((vector_size(sizeof(Vec))));
     typedef uint16_t Words __attribute__((vector_size(sizeof(Vec))));
@@ -227,6 +227,14 @@ static void to_int8(const float * x, int64_t count, uint8_t * values, float * sc
         std::memcpy(to, &even, sizeof even);
         std::memcpy(to + panel, &odd, sizeof odd);
     }
+}
+
+static void adapt(Arithmetic a, uint32_t * units, int64_t count) {
+    if (a == Arithmetic::int16 && int16_pairs)
+        widen(units, count);
+    if (a == Arithmetic::int8_run && has_amx)
+        for (int64_t i = 0; i < count * panel; ++i)
+            units[i] ^= 0x01010101u * int8_offset;
 }
 
 // ---- tiles
@@ -300,11 +308,12 @@ extern constexpr Gemm gemm_kernels = {
     rows_bytes,    prepare,
     to_bf16,       scaled,
     dot_scaled,    to_int8,
-    transpose,     int16_pairs ? widen : nullptr,
+    transpose,     adapt,
     tile,          begin,
     end,           multiplies,
     decoder,       coded_values,
     coded_bytes,   coded_bits,
-    coded_minimum, unpacker};
+    coded_minimum, unpacker,
+};
 
 } // namespace ltx2::kernels::LTX2_VARIANT

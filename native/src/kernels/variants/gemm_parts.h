@@ -124,11 +124,11 @@ static inline __attribute__((always_inline)) void add_runs(const GemmTile & t,
     const uint32_t * w = t.panel.units;
     const float *scales = t.panel.scales, *minima = t.panel.minima;
     constexpr int units = int16_pairs ? 8 * Bytes : 8;
-    for (int64_t left = t.count / 32; left > 0;
-         left -= Run, x += Run, w += Run * units * panel, scales += panel) {
+    for (int64_t left = t.count / 32; left > 0; left -= Run, x += Run, w += Run * units * panel) {
         RunSums<Rows> s;
         sum_run(x, run_of<Run>(left), w, s);
-        const Vec d0 = load(scales), d1 = load(scales + lanes);
+        const Vec d0 = scales ? load(scales) : splat(1),
+                  d1 = scales ? load(scales + lanes) : splat(1);
         each<Rows>([&](auto r) __attribute__((always_inline)) {
             sums.low[r] += as_f32<Bytes, Run>(s.low[r]) * (d0 * x->scale[r]);
             sums.high[r] += as_f32<Bytes, Run>(s.high[r]) * (d1 * x->scale[r]);
@@ -137,6 +137,8 @@ static inline __attribute__((always_inline)) void add_runs(const GemmTile & t,
             add_step(sums, minima, [&](int r) { return x->sum[r]; });
             minima += panel;
         }
+        if (scales)
+            scales += panel;
     }
     store(t.sums, t.sums_stride, sums);
 }

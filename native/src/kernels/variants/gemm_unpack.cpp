@@ -136,13 +136,11 @@ static inline __m512 halves_of(Rows rows, int64_t offset) {
 }
 
 // Codes of rows, whose scales `finish` knows.
-static void bytes(Rows rows, int64_t first, int64_t count, uint32_t * units, float * scales) {
+static void bytes(Rows rows, int64_t first, int64_t count, uint32_t * units, float *) {
     const __m512i offset = _mm512_set1_epi8(static_cast<char>(int8_offset));
     unpack_rows(rows, 64, first, count, units, [&](const uint8_t * row, int64_t k, uint64_t mask) {
         return _mm512_xor_si512(offset, _mm512_maskz_loadu_epi8(mask, row + k));
     });
-    for (int64_t i = 0; i < (count + 32 * run_blocks - 1) / (32 * run_blocks) * panel; ++i)
-        scales[i] = 1;
 }
 
 // d, 32 bytes; two blocks at a time
