@@ -36,9 +36,9 @@ def write(w: Any) -> None:
         if len(shape) == 1:
             w.vector(name, *shape, value=1.0 if "std-of" in name else None)
         else:
-            data = np.abs(w.normal) if "mel_basis" in name else w.normal
-            data = (data[: math.prod(shape)] / math.sqrt(math.prod(shape[1:]))).astype(np.float16)
-            w.out.add_tensor(name, np.resize(data, shape))
+            data = w.values(*shape) / math.sqrt(math.prod(shape[1:]))
+            data = np.abs(data) if "mel_basis" in name else data
+            w.out.add_tensor(name, data.astype(np.float16))
 
 
 def write_transformer(w: Any) -> None:

@@ -21,9 +21,9 @@ def write(w: Any) -> None:
         if len(shape) == 1:
             w.vector(name, *shape, value=1.0 if "norm" in name else None)
             continue
-        data = (w.normal / math.sqrt(math.prod(shape[1:]))).astype(np.float16)
         folded = shape if len(shape) == 4 else (shape[0] * shape[1], *shape[2:])
-        w.out.add_tensor(name, np.resize(data, folded))
+        data = w.values(*folded) / math.sqrt(math.prod(shape[1:]))
+        w.out.add_tensor(name, data.astype(np.float16))
 
 
 def flops(side: int) -> float:

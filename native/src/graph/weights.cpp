@@ -139,7 +139,10 @@ ggml_type Store::type_of(const Source & source, As as) const {
     if (device_.widens_weights() || as == As::f32 || source.added != 0)
         return GGML_TYPE_F32;
     if (as == As::taps)
-        return !source.coding && info.type == GGML_TYPE_F16 ? GGML_TYPE_F16 : GGML_TYPE_F32;
+        return source.coding                                             ? GGML_TYPE_F32
+               : info.type == GGML_TYPE_F16                              ? GGML_TYPE_F16
+               : info.type == GGML_TYPE_BF16 && device_.computing().pack ? GGML_TYPE_BF16
+                                                                         : GGML_TYPE_F32;
     if (!source.coding)
         return info.type;
     return device_.computing().reads_codes ? GGML_TYPE_I8
@@ -367,7 +370,7 @@ static void copy_tensor(const Source & source, const Device & device, Tensor ten
     const auto values = [&](int64_t first, int64_t count, float * out) {
         read_values(source, first, count, out);
     };
-    if (as == As::taps && tensor->type == GGML_TYPE_F16) // as it is in the file
+    if (as == As::taps && tensor->type != GGML_TYPE_F32) // as it is in the file
         return copy_taps<uint16_t>(
             info.type, device, tensor, [&](int64_t first, int64_t count, void * out) {
                 std::memcpy(out, info.data + first * 2, static_cast<size_t>(count) * 2);

@@ -12,7 +12,6 @@
 namespace ltx2::kernels {
 
 static constexpr int64_t points = winograd_1d_points, step = winograd_1d_step;
-static constexpr int64_t depth = winograd_depth;
 // Input channels whose transformed weights of one panel stay in the L2 cache.
 static constexpr int64_t block = 64;
 // Tiles that share them, so that transforming them costs little.
@@ -40,12 +39,13 @@ struct WinogradPlan {
 
     int64_t in = call.in(), outputs = call.out(), taps = call.taps(), dilation = call.dilation;
     int64_t fours = divide_up(taps, step);
-    int64_t panel = variant().winograd.panel, panels = divide_up(outputs, panel);
+    const Winograd & kernels = variant().winograd.of(call.weight->type);
+    int64_t panel = kernels.panel, depth = kernels.depth, panels = divide_up(outputs, panel);
     int64_t tiles = 0, pieces = 0; // of a piece; of a row
     int64_t piece_panels = 0, groups = 0;
 
-    // A thread's memory, in floats: transformed positions [16 channels][point][tile][depth],
-    // transformed weights [point][16 channels][four taps][depth][panel], sums [point][tile][panel],
+    // A thread's memory, in floats: transformed positions [part][point][tile][depth],
+    // transformed weights [point][part][four taps][depth][panel], sums [point][tile][panel],
     // weights as they are, and zeros. Points lie odd multiples of a cache line apart.
     int64_t x_point = 0, weights_point = 0, sums_point = 0;
     int64_t x = 0, weights = 0, sums = 0, decoded = 0, plain = 0, zeros = 0, end = 0;
@@ -63,8 +63,8 @@ struct WinogradPlan {
         groups = places < wanted ? std::min(panels, divide_up(wanted, places)) : 1;
         piece_panels = divide_up(panels, groups);
         x_point = ((tiles + fours - 1) | 1) * depth;
-        weights_point = block / depth * fours * depth * panel + depth;
-        sums_point = tiles * panel + depth;
+        weights_point = fours * block * panel + 16;
+        sums_point = round_up(tiles, int64_t{16}) * panel + 16;
         weights = x + divide_up(in, depth) * points * x_point;
         sums = weights + points * weights_point;
         decoded = sums + points * sums_point;
@@ -105,10 +105,12 @@ static void transform_input(const WinogradPlan & p, const Piece & piece, float *
             const int64_t t = position_of(p, piece, index);
             seen[i] = t < 0 || t >= p.call.x->ne[1] ? room + p.zeros : row_of(p.call.x, t);
         }
-        for (int64_t part = 0; part * depth < p.in; ++part)
-            variant().winograd_1d.input(
-                seen, part * depth, static_cast<int>(std::min(depth, p.in - part * depth)),
-                p.call.leak, room + p.x + part * points * p.x_point + row * depth, p.x_point);
+        for (int64_t part = 0; part * p.depth < p.in; ++part)
+            variant()
+                .winograd_1d.of(p.call.weight->type)
+                .input(seen, part * p.depth,
+                       static_cast<int>(std::min(p.depth, p.in - part * p.depth)), p.call.leak,
+                       room + p.x + part * points * p.x_point + row * p.depth, p.x_point);
     }
 }
 
@@ -120,11 +122,12 @@ static void transform_weights(const WinogradPlan & p, int64_t panel, int64_t fir
                     room + p.decoded + i * p.decoded_row);
     variant().gemm.transpose(reinterpret_cast<const uint32_t *>(room + p.decoded), p.decoded_row,
                              channels * p.taps, reinterpret_cast<uint32_t *>(room + p.plain));
-    for (int64_t part = 0; part * depth < channels; ++part)
-        variant().winograd_1d.weights(
-            {room + p.plain + part * depth * p.taps * p.panel, static_cast<int>(p.taps),
-             static_cast<int>(std::min(depth, channels - part * depth)),
-             room + p.weights + part * p.fours * depth * p.panel, p.weights_point});
+    for (int64_t part = 0; part * p.depth < channels; ++part)
+        variant()
+            .winograd_1d.of(p.call.weight->type)
+            .weights({room + p.plain + part * p.depth * p.taps * p.panel, static_cast<int>(p.taps),
+                      static_cast<int>(std::min(p.depth, channels - part * p.depth)),
+                      room + p.weights + part * p.fours * p.depth * p.panel, p.weights_point});
 }
 
 static void multiply(const WinogradPlan & p, const Piece & piece, int64_t panel, float * room) {
@@ -133,17 +136,17 @@ static void multiply(const WinogradPlan & p, const Piece & piece, int64_t panel,
         transform_weights(p, panel, in, channels, room);
         WinogradProduct product;
         product.next_block = points * p.x_point;
-        product.next_tap = depth;
-        product.blocks = divide_up(channels, depth);
-        product.last_depth = static_cast<int>(channels - (product.blocks - 1) * depth);
+        product.next_tap = p.depth;
+        product.blocks = divide_up(channels, p.depth);
+        product.last_depth = static_cast<int>(channels - (product.blocks - 1) * p.depth);
         product.taps = static_cast<int>(p.fours);
         product.rows = piece.tiles;
         product.first = in == 0;
         for (int64_t i = 0; i < points; ++i) {
-            product.x = room + p.x + (in / depth * points + i) * p.x_point;
+            product.x = room + p.x + (in / p.depth * points + i) * p.x_point;
             product.weights = room + p.weights + i * p.weights_point;
             product.sums = room + p.sums + i * p.sums_point;
-            variant().winograd.multiply(product);
+            p.kernels.multiply(product);
         }
     }
 }
@@ -162,14 +165,19 @@ static void write_outputs(const WinogradPlan & p, const Piece & piece, int64_t p
             if (to[i] && p.call.skip)
                 skip[i] = floats(p.call.skip) + at;
         }
-        variant().winograd_1d.output(room + p.sums + row * p.panel, p.sums_point, bias,
-                                     p.call.skip ? skip : nullptr, to, static_cast<int>(width));
+        variant()
+            .winograd_1d.of(p.call.weight->type)
+            .output(room + p.sums + row * p.panel, p.sums_point, bias, p.call.skip ? skip : nullptr,
+                    to, static_cast<int>(width));
     }
 }
 
 static void run(WinogradPlan & p, Tensor, int thread, int) {
     float * room = p.workers.room(thread);
     std::fill(room + p.zeros, room + p.end, 0.0f);
+    const Winograd & kernels = p.kernels;
+    if (kernels.begin)
+        kernels.begin();
     for (int64_t i; (i = p.next.fetch_add(1)) < p.dilation * p.pieces * p.groups;) {
         const Piece piece = piece_at(p, i);
         if (piece.tiles <= 0)
@@ -180,6 +188,8 @@ static void run(WinogradPlan & p, Tensor, int thread, int) {
             write_outputs(p, piece, panel, room);
         }
     }
+    if (kernels.end)
+        kernels.end();
 }
 
 bool conv1d_winograd_pays(const Conv1dCall & call) { return !call.rate && call.taps() >= 3; }

@@ -1,8 +1,8 @@
-// Convolutions over time, rows and columns on the CPU, with F32 sums over F32 activations and F16
-// or F32 weights: by Winograd's F(4x4, 3x3) where that pays, else as an implicit matrix product.
-// Borders are added while the input is laid out, so there is no padded copy. Every output is summed
-// in one order that depends on the layer and the size of a frame alone: a value is the same bits
-// wherever its window begins.
+// Convolutions over time, rows and columns on the CPU, with F32 sums over F32 activations and F32,
+// F16 or BF16 weights: by Winograd's F(4x4, 3x3) where that pays, else as an implicit matrix
+// product. Borders are added while the input is laid out, so there is no padded copy. Every output
+// is summed in one order that depends on the layer and the size of a frame alone: a value is the
+// same bits wherever its window begins.
 #include "base/error.h"
 #include "kernels/conv3d_parts.h"
 #include "kernels/cpu_ops.h"
@@ -37,7 +37,7 @@ static void pack(const T * plain, int64_t in, int64_t outputs, int64_t taps, T *
 
 void pack_conv3d(ggml_tensor * weight, const void * values, int64_t first, int64_t count) {
     const int64_t in = weight->ne[0], taps = weight->ne[2], before = first * in * taps;
-    if (weight->type == GGML_TYPE_F16)
+    if (weight->type != GGML_TYPE_F32)
         pack(static_cast<const uint16_t *>(values), in, count, taps,
              static_cast<uint16_t *>(weight->data) + before);
     else
@@ -58,6 +58,9 @@ void unpack_block(const ggml_tensor * weight, int64_t first_out, int64_t width, 
         if (weight->type == GGML_TYPE_F16)
             variant().rows.from_f16(static_cast<const uint16_t *>(weight->data) + from, values,
                                     count);
+        else if (weight->type == GGML_TYPE_BF16)
+            ggml_bf16_to_fp32_row(static_cast<const ggml_bf16_t *>(weight->data) + from, values,
+                                  count);
         else
             std::copy_n(floats(weight) + from, count, values);
     };

@@ -12,8 +12,7 @@
 
 namespace ltx2::kernels {
 
-static constexpr int64_t positions = winograd_positions, depth = winograd_depth;
-static constexpr int64_t block = conv3d_block, block_parts = block / depth;
+static constexpr int64_t positions = winograd_positions, block = conv3d_block;
 static constexpr int64_t group_size = positions / winograd_groups;
 
 bool winograd_pays(const Conv3dCall & call) {
@@ -27,9 +26,14 @@ bool winograd_pays(const Conv3dCall & call) {
     return 9 * width * height > 47 * divide_up(width, 4) * divide_up(height, 4);
 }
 
+static const Winograd & kernels_of(const Conv3dPlan & p) {
+    return variant().winograd.of(p.call.weight->type);
+}
+
 namespace {
 // Where things lie in a thread's scratch memory, in floats.
 struct Layout {
+    int64_t depth;
     int64_t rows;               // transformed tiles at most
     int64_t x_position, x_part; // of transformed pixels [part][position][row][depth]
     int64_t
@@ -40,11 +44,12 @@ struct Layout {
     // Positions lie odd multiples of a cache line apart: even ones would fall into the same sets.
     explicit Layout(const Conv3dPlan & p) {
         const WinogradTiling & w = p.tiling;
+        depth = kernels_of(p).depth;
         rows = w.piece_tiles * (w.piece_frames + p.call.kernel_time() - 1);
         x_position = (rows | 1) * depth;
         x_part = positions * x_position;
-        weights_position = block_parts * p.call.kernel_time() * depth * p.panel + depth;
-        sums_position = w.piece_tiles * w.piece_frames * p.panel + depth;
+        weights_position = p.call.kernel_time() * block * p.panel + 16;
+        sums_position = round_up(w.piece_tiles * w.piece_frames, int64_t{16}) * p.panel + 16;
         weights = divide_up(p.in, depth) * x_part;
         sums = weights + group_size * weights_position;
         unpacked = sums + positions * sums_position;
@@ -91,10 +96,10 @@ static void transform_tile(const Conv3dPlan & p, const Layout & at, const float 
         const int64_t x = xs[i % 6], y = ys[i / 6];
         pixels[i] = x < 0 || y < 0 ? scratch + at.zeros : frame + (y * width + x) * p.in;
     }
-    for (int64_t part = 0; part * depth < p.in; ++part)
-        variant().winograd.input(pixels, part * depth,
-                                 static_cast<int>(std::min(depth, p.in - part * depth)),
-                                 scratch + part * at.x_part + row * depth, at.x_position);
+    for (int64_t part = 0; part * at.depth < p.in; ++part)
+        kernels_of(p).input(pixels, part * at.depth,
+                            static_cast<int>(std::min(at.depth, p.in - part * at.depth)),
+                            scratch + part * at.x_part + row * at.depth, at.x_position);
 }
 
 static void transform_weights(const Conv3dPlan & p, const Layout & at, int64_t panel, int64_t in,
@@ -102,7 +107,7 @@ static void transform_weights(const Conv3dPlan & p, const Layout & at, int64_t p
     const ggml_tensor * weight = p.call.weight;
     const int64_t first_out = panel * p.panel, width = std::min(p.panel, p.outputs - first_out);
     WinogradWeights w;
-    w.half = false;
+    w.ggml_type = GGML_TYPE_F32;
     w.line = channels * 3 * p.panel;
     w.group = group;
     w.still = still;
@@ -112,16 +117,17 @@ static void transform_weights(const Conv3dPlan & p, const Layout & at, int64_t p
     if (width < p.panel) {
         unpack_block(weight, first_out, width, in, channels, scratch + at.unpacked);
     } else {
-        w.half = weight->type == GGML_TYPE_F16;
+        w.ggml_type = weight->type;
         from = static_cast<const char *>(weight->data) +
                static_cast<size_t>(packed_offset(weight, first_out, width, in)) *
                    ggml_type_size(weight->type);
     }
-    for (int64_t part = 0; part * depth < channels; ++part) {
-        w.from = from + part * depth * 3 * p.panel * (w.half ? 2 : 4);
-        w.channels = static_cast<int>(std::min(depth, channels - part * depth));
-        w.to = scratch + at.weights + part * (still ? 1 : w.frames) * depth * p.panel;
-        variant().winograd.weights(w);
+    const auto size = static_cast<int64_t>(ggml_type_size(static_cast<ggml_type>(w.ggml_type)));
+    for (int64_t part = 0; part * at.depth < channels; ++part) {
+        w.from = from + part * at.depth * 3 * p.panel * size;
+        w.channels = static_cast<int>(std::min(at.depth, channels - part * at.depth));
+        w.to = scratch + at.weights + part * (still ? 1 : w.frames) * at.depth * p.panel;
+        kernels_of(p).weights(w);
     }
 }
 
@@ -133,18 +139,18 @@ static void multiply(const Conv3dPlan & p, const Layout & at, const Piece & piec
         transform_weights(p, at, panel, in, channels, group, piece.still, scratch);
         WinogradProduct product;
         product.next_block = at.x_part;
-        product.next_tap = piece.tiles * depth;
-        product.blocks = divide_up(channels, depth);
-        product.last_depth = static_cast<int>(channels - (product.blocks - 1) * depth);
+        product.next_tap = piece.tiles * at.depth;
+        product.blocks = divide_up(channels, at.depth);
+        product.last_depth = static_cast<int>(channels - (product.blocks - 1) * at.depth);
         product.taps = piece.still ? 1 : p.call.kernel_time();
         product.rows = piece.tiles * piece.frames;
         product.first = in == 0;
         for (int64_t i = 0; i < group_size; ++i) {
             const int64_t position = group * group_size + i;
-            product.x = scratch + in / depth * at.x_part + position * at.x_position;
+            product.x = scratch + in / at.depth * at.x_part + position * at.x_position;
             product.weights = scratch + at.weights + i * at.weights_position;
             product.sums = scratch + at.sums + position * at.sums_position;
-            variant().winograd.multiply(product);
+            kernels_of(p).multiply(product);
         }
     }
 }
@@ -167,17 +173,20 @@ static void write_outputs(const Conv3dPlan & p, const Layout & at, const Piece &
             to[i] = x < columns && y < lines ? out + offset : nullptr;
             add[i] = skip && to[i] ? skip + offset : nullptr;
         }
-        variant().winograd.output(scratch + at.sums + row * p.panel, at.sums_position, bias,
-                                  skip ? add : nullptr, to, static_cast<int>(width));
+        kernels_of(p).output(scratch + at.sums + row * p.panel, at.sums_position, bias,
+                             skip ? add : nullptr, to, static_cast<int>(width));
     }
 }
 
 void run_winograd(Conv3dPlan & p, Tensor, int thread, int) {
     const WinogradTiling & w = p.tiling;
     const Layout at(p);
+    const Winograd & kernels = kernels_of(p);
     float * scratch = p.workers.room(thread);
     std::fill(scratch + at.zeros, scratch + at.end, 0.0f);
     const int64_t pieces = w.pieces_tiles * w.pieces_frames * w.pieces_panels;
+    if (kernels.begin)
+        kernels.begin();
     for (int64_t i; (i = p.next.fetch_add(1)) < pieces;) {
         const Piece piece = piece_at(p, i);
         const int64_t more = piece.still ? 0 : p.call.kernel_time() - 1;
@@ -192,6 +201,8 @@ void run_winograd(Conv3dPlan & p, Tensor, int thread, int) {
             write_outputs(p, at, piece, panel, scratch);
         }
     }
+    if (kernels.end)
+        kernels.end();
 }
 
 // Tiles that share a panel's transformed weights: enough that these cost little, few enough that
@@ -212,7 +223,8 @@ size_t plan_winograd(Conv3dPlan & p) {
     const int64_t moving = std::max<int64_t>(1, frames - w.still);
     const int64_t around = p.call.kernel_time() - 1; // input frames
     const int64_t room = std::max<int64_t>(
-        p.call.kernel_time(), most_values / threads / (positions * divide_up(p.in, depth) * depth));
+        p.call.kernel_time(),
+        most_values / threads / (positions * round_up(p.in, int64_t{kernels_of(p).depth})));
     w.piece_tiles = std::min(w.tiles, most_rows / std::min<int64_t>(moving, 8));
     w.piece_tiles = std::min(w.piece_tiles,
                              std::max<int64_t>(1, room / (std::min<int64_t>(moving, 4) + around)));

@@ -212,6 +212,13 @@ static inline Vec load_f16(const uint16_t * p) {
 #endif
 }
 
+static inline Vec load_bf16(const void * p) {
+    typedef uint16_t Halves __attribute__((vector_size(lanes * 2)));
+    Halves halves;
+    std::memcpy(&halves, p, sizeof halves);
+    return (Vec)(__builtin_convertvector(halves, IVec) << 16);
+}
+
 // 1.5 * 2^23: added to an F32 below 2^22 it leaves an integer, which the low bits hold.
 constexpr float rounder = 12582912.0f;
 static inline Vec rounded(Vec x) { return (x + rounder) - rounder; }
@@ -248,6 +255,22 @@ static inline Vec exp(Vec x) {
     const Vec p = (1.0f + r) + square * (low + square * high);
     return times_power(p, n);
 }
+
+#if defined(__AVX512BF16__)
+// 32 values as BF16, and what that leaves of them, or NaN where it is none.
+struct Split {
+    __m512i high, low;
+};
+static inline Split split(__m512 v0, __m512 v1) {
+    const __m512i high = (__m512i)_mm512_cvtne2ps_pbh(v1, v0);
+    const auto rest = [](__m512 v, __m256i halves) {
+        return v - (__m512)_mm512_slli_epi32(_mm512_cvtepu16_epi32(halves), 16);
+    };
+    const __m512 r0 = rest(v0, _mm512_castsi512_si256(high));
+    const __m512 r1 = rest(v1, _mm512_extracti64x4_epi64(high, 1));
+    return {high, (__m512i)_mm512_cvtne2ps_pbh(r1, r0)};
+}
+#endif
 
 // The sums of a tile: some rows times one panel of outputs, which is two vectors wide.
 template <int Rows>

@@ -25,8 +25,8 @@ struct Variant {
     const Rows & rows;
     const Snake & snake;
     const Window & window;
-    const Winograd & winograd;
-    const Winograd1d & winograd_1d;
+    const Winograds & winograd;
+    const Winograds1d & winograd_1d;
 };
 
 // All that this processor runs, the best one last.

@@ -7,28 +7,30 @@
 
 namespace ltx2::kernels {
 
-// Positions of a transformed tile, and input channels that lie together in transformed pixels and
-// weights.
-constexpr int winograd_positions = 36, winograd_depth = 16;
+constexpr int winograd_positions = 36; // of a transformed tile
 // Weights are transformed for a third of the positions at a time, so that their sums and the
 // weights fit into the L2 cache together.
 constexpr int winograd_groups = 3;
 
-// A panel's weights of some channels, F16 or F32.
+// Transformed values lie in groups of Winograd::depth input channels: pixels [depth], weights
+// [depth][panel]. Where products are in tiles of BF16, in the same room each as the sum of two:
+// pixels [2][depth], weights [depth / 2][2][panel] pairs; channels that a group lacks are zero.
+
+// A panel's weights of some channels, F32, F16 or BF16.
 struct WinogradWeights {
     const void * from; // [frame, row], `line` values apart, in each [channel][column][panel]
-    bool half;
+    int ggml_type;
     int64_t line;
-    int channels; // at most winograd_depth
+    int channels; // at most depth
     int group;
     int frames; // 3, or 1
     bool still; // the sum of the three frames: one frame is all that its outputs see
-    float * to; // of position i of the group at i * stride: [frame][winograd_depth][panel]
+    float * to; // of position i of the group at i * stride: [frame][depth][panel]
     int64_t stride;
 };
 
 // sums[row][panel] += x[block][tap][row][channel] * weights[block][tap][channel][panel], of one
-// position.
+// position. There is room for sums, and something to read, up to a multiple of 16 rows.
 struct WinogradProduct {
     const float * x;
     int64_t next_block, next_tap; // in x
@@ -43,7 +45,11 @@ struct WinogradProduct {
 
 struct Winograd {
     int panel; // output channels
-    // `channels` at most winograd_depth of each of 6x6 pixels; position i goes to to[i * stride].
+    int depth;
+    // What a thread does before and after its products, or null.
+    void (*begin)();
+    void (*end)();
+    // `channels` at most depth of each of 6x6 pixels; position i goes to to[i * stride].
     void (*input)(const float * const * pixels, int64_t first, int channels, float * to,
                   int64_t stride);
     void (*weights)(const WinogradWeights & weights);
@@ -52,6 +58,14 @@ struct Winograd {
     // `to` is null there is no pixel.
     void (*output)(const float * sums, int64_t stride, const float * bias,
                    const float * const * skip, float * const * to, int width);
+};
+
+// For weights of F32, and for those of 16 bits, whose own rounding drowns that of a sum of two
+// BF16: in tiles where there are some, else the same.
+struct Winograds {
+    Winograd f32, bits16;
+
+    const Winograd & of(int ggml_type) const { return ggml_type == 0 ? f32 : bits16; }
 };
 
 } // namespace ltx2::kernels

@@ -14,13 +14,13 @@ constexpr int winograd_1d_points = 7, winograd_1d_step = 4; // of a tile; output
 // A panel's weights of some channels.
 struct Winograd1dWeights {
     const float * from; // [channel][tap][panel]
-    int taps, channels; // at most winograd_depth
-    float * to;         // of point i at i * stride: [four taps][winograd_depth][panel]
+    int taps, channels; // at most Winograd::depth
+    float * to;         // of point i at i * stride: [four taps][depth][panel]
     int64_t stride;
 };
 
 struct Winograd1d {
-    // `channels` at most winograd_depth of seven positions, what is negative times `leak`; point i
+    // `channels` at most depth of seven positions, what is negative times `leak`; point i
     // goes to to[i * stride].
     void (*input)(const float * const * positions, int64_t first, int channels, float leak,
                   float * to, int64_t stride);
@@ -29,6 +29,13 @@ struct Winograd1d {
     // Where `to` is null there is no position.
     void (*output)(const float * sums, int64_t stride, const float * bias,
                    const float * const * skip, float * const * to, int width);
+};
+
+// As Winograds.
+struct Winograds1d {
+    Winograd1d f32, bits16;
+
+    const Winograd1d & of(int ggml_type) const { return ggml_type == 0 ? f32 : bits16; }
 };
 
 } // namespace ltx2::kernels

@@ -143,22 +143,6 @@ static inline __attribute__((always_inline)) void add_runs(const GemmTile & t,
     store(t.sums, t.sums_stride, sums);
 }
 
-#if defined(__AVX512BF16__)
-// 32 values as BF16, and what that leaves of them, or NaN where it is none.
-struct Split {
-    __m512i high, low;
-};
-static inline Split split(__m512 v0, __m512 v1) {
-    const __m512i high = (__m512i)_mm512_cvtne2ps_pbh(v1, v0);
-    const auto rest = [](__m512 v, __m256i halves) {
-        return v - (__m512)_mm512_slli_epi32(_mm512_cvtepu16_epi32(halves), 16);
-    };
-    const __m512 r0 = rest(v0, _mm512_castsi512_si256(high));
-    const __m512 r1 = rest(v1, _mm512_extracti64x4_epi64(high, 1));
-    return {high, (__m512i)_mm512_cvtne2ps_pbh(r1, r0)};
-}
-#endif
-
 #if defined(__AVX512F__)
 // 16 x 16 units, v[row][column], to put(column, vector of rows): pairs, fours, then the four
 // quarters of the vectors.

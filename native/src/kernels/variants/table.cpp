@@ -9,8 +9,8 @@ extern const Quantise quantise_kernels;
 extern const Rows row_kernels;
 extern const Snake snake_kernel;
 extern const Window window_kernel;
-extern const Winograd winograd_kernels;
-extern const Winograd1d winograd_1d_kernels;
+extern const Winograds winograd_kernels;
+extern const Winograds1d winograd_1d_kernels;
 
 // Addresses alone: no code of this instruction set runs before it is chosen.
 extern constexpr Variant table = {

@@ -1,10 +1,10 @@
-#include "kernels/winograd.h"
+#include "kernels/variants/winograd_parts.h"
 
-#include "kernels/simd.h"
+#include "ggml.h"
 
 namespace ltx2::kernels::LTX2_VARIANT {
 
-static constexpr int panel = 2 * lanes, depth = winograd_depth;
+static constexpr int panel = 2 * lanes;
 
 // The points in their order: 0, infinity, p, -p, q, -q. These two give a quarter of the error of 1
 // and 2.
@@ -39,10 +39,13 @@ static inline void input_of(const float * const * pixels, int64_t from, float * 
     });
 }
 
+template <bool Tiles>
 static void input(const float * const * pixels, int64_t first, int channels, float * to,
                   int64_t stride) {
     by_vectors(channels,
                [=](int at, int count) { input_of(pixels, first + at, to + at, stride, count); });
+    for (int i = 0; Tiles && i < winograd_positions; ++i)
+        split_pixels(to + i * stride, channels);
 }
 
 // Three weights of a line -> the values at two points.
@@ -62,6 +65,12 @@ static inline void transform_weights(Vec g0, Vec g1, Vec g2, Vec * to, int step)
 
 static inline Vec load_weights(const float * from) { return load(from); }
 static inline Vec load_weights(const uint16_t * from) { return load_f16(from); }
+namespace {
+struct Bf16 {
+    uint16_t bits;
+};
+} // namespace
+static inline Vec load_weights(const Bf16 * from) { return load_bf16(from); }
 
 template <int Group, bool Still, class T>
 static inline void weights_of(const T * from, int64_t line, float * to, int64_t stride) {
@@ -86,14 +95,14 @@ static inline void weights_of(const T * from, int64_t line, float * to, int64_t 
     }
 }
 
-template <int Group, class T>
+template <bool Tiles, int Group, class T>
 static void weights_of(const WinogradWeights & w) {
     const T * from = static_cast<const T *>(w.from);
     for (int frame = 0; frame < (w.still ? 1 : w.frames); ++frame)
         for (int c = 0; c < w.channels; ++c)
             for (int half = 0; half < panel; half += lanes) {
                 const T * at = from + frame * 3 * w.line + c * 3 * panel + half;
-                float * to = w.to + (frame * depth + c) * panel + half;
+                float * to = w.to + (frame * depth<Tiles> + c) * panel + half;
                 if (w.still)
                     weights_of<Group, true>(at, w.line, to, w.stride);
                 else
@@ -101,13 +110,21 @@ static void weights_of(const WinogradWeights & w) {
             }
 }
 
+template <bool Tiles, class T>
+static void weights_of(const WinogradWeights & w) {
+    w.group == 0   ? weights_of<Tiles, 0, T>(w)
+    : w.group == 1 ? weights_of<Tiles, 1, T>(w)
+                   : weights_of<Tiles, 2, T>(w);
+}
+
+template <bool Tiles>
 static void weights(const WinogradWeights & w) {
-    if (w.group == 0)
-        w.half ? weights_of<0, uint16_t>(w) : weights_of<0, float>(w);
-    else if (w.group == 1)
-        w.half ? weights_of<1, uint16_t>(w) : weights_of<1, float>(w);
-    else
-        w.half ? weights_of<2, uint16_t>(w) : weights_of<2, float>(w);
+    w.ggml_type == GGML_TYPE_F32   ? weights_of<Tiles, float>(w)
+    : w.ggml_type == GGML_TYPE_F16 ? weights_of<Tiles, uint16_t>(w)
+                                   : weights_of<Tiles, Bf16>(w);
+    for (int i = 0; Tiles && i < winograd_positions / winograd_groups; ++i)
+        for (int frame = 0; frame < (w.still ? 1 : w.frames); ++frame)
+            split_weights(w.to + i * w.stride + frame * depth<true> * panel, w.channels);
 }
 
 template <int Rows>
@@ -117,14 +134,14 @@ static void rows_of(const WinogradProduct & product, const float * x, float * su
         load(s, sums, panel);
     const float * block_weights = product.weights;
     for (int64_t block = 0; block < product.blocks; ++block, x += product.next_block) {
-        const int channels = block + 1 < product.blocks ? depth : product.last_depth;
+        const int channels = block + 1 < product.blocks ? depth<false> : product.last_depth;
         const float * at = x;
         for (int tap = 0; tap < product.taps; ++tap, at += product.next_tap) {
             const float * w = block_weights;
             LTX2_UNROLL_STEPS
             for (int c = 0; c < channels; ++c, w += panel)
-                add_step(s, w, [&](int r) { return at[r * depth + c]; });
-            block_weights += depth * panel;
+                add_step(s, w, [&](int r) { return at[r * depth<false> + c]; });
+            block_weights += depth<false> * panel;
         }
     }
     store(sums, panel, s);
@@ -138,10 +155,73 @@ static void multiply(const WinogradProduct & product) {
         const int64_t first = product.rows * b / blocks;
         const int64_t rows = product.rows * (b + 1) / blocks - first;
         with_count<most_rows>(static_cast<int>(rows), [&](auto r) {
-            rows_of<r>(product, product.x + first * depth, product.sums + first * panel);
+            rows_of<r>(product, product.x + first * depth<false>, product.sums + first * panel);
         });
     }
 }
+
+#if defined(__AMX_BF16__)
+
+// Sums of 16 or 32 rows: three products of either side's high parts and what these leave, the one
+// of both rests being too small to count.
+template <bool Both>
+static void tiles_of(const WinogradProduct & product, const float * x, float * sums) {
+    constexpr int64_t row = depth<true> * 4, line = panel * 4; // bytes; of weights every other one
+    float * lower = sums + 16 * panel;
+    settle();
+    if (product.first) {
+        _tile_zero(0);
+        _tile_zero(1);
+        _tile_zero(2);
+        _tile_zero(3);
+    } else {
+        _tile_loadd(0, sums, line);
+        _tile_loadd(1, sums + lanes, line);
+        if (Both) {
+            _tile_loadd(2, lower, line);
+            _tile_loadd(3, lower + lanes, line);
+        }
+    }
+    const float * w = product.weights;
+    for (int64_t block = 0; block < product.blocks; ++block, x += product.next_block)
+        for (int tap = 0; tap < product.taps; ++tap, w += depth<true> * panel) {
+            const float * at = x + tap * product.next_tap;
+            const auto add = [&](int x_plane, int w_plane) {
+                const float *rows = at + x_plane * lanes, *from = w + w_plane * panel;
+                _tile_loadd(6, from, 2 * line);
+                _tile_loadd(4, rows, row);
+                _tile_dpbf16ps(0, 4, 6);
+                _tile_loadd(7, from + lanes, 2 * line);
+                _tile_dpbf16ps(1, 4, 7);
+                if (Both) {
+                    _tile_loadd(5, rows + 16 * depth<true>, row);
+                    _tile_dpbf16ps(2, 5, 6);
+                    _tile_dpbf16ps(3, 5, 7);
+                }
+            };
+            add(1, 0);
+            add(0, 1);
+            add(0, 0);
+        }
+    _tile_stored(0, sums, line);
+    _tile_stored(1, sums + lanes, line);
+    if (Both) {
+        _tile_stored(2, lower, line);
+        _tile_stored(3, lower + lanes, line);
+    }
+    settle();
+}
+
+static void multiply_tiles(const WinogradProduct & product) {
+    for (int64_t first = 0; first < product.rows; first += 32) {
+        const float * x = product.x + first * depth<true>;
+        float * sums = product.sums + first * panel;
+        product.rows - first > 16 ? tiles_of<true>(product, x, sums)
+                                  : tiles_of<false>(product, x, sums);
+    }
+}
+
+#endif
 
 // Six sums of a line -> four outputs.
 static inline void transform_output(const Vec * m, int step, Vec * to, int to_step) {
@@ -184,6 +264,16 @@ static void output(const float * sums, int64_t stride, const float * bias,
                [=](int at, int count) { output_of(sums, stride, bias, skip, to, at, count); });
 }
 
-extern constexpr Winograd winograd_kernels = {panel, input, weights, multiply, output};
+constexpr Winograd in_vectors = {panel,        depth<false>,   nullptr,  nullptr,
+                                 input<false>, weights<false>, multiply, output};
+extern constexpr Winograds winograd_kernels = {
+    in_vectors,
+#if defined(__AMX_BF16__)
+    {panel, depth<true>, begin_tiles, end_tiles, input<true>, weights<true>, multiply_tiles,
+     output},
+#else
+    in_vectors,
+#endif
+};
 
 } // namespace ltx2::kernels::LTX2_VARIANT
