@@ -200,7 +200,6 @@ def test_who_says_nothing_keeps_nobody_else_out(
         assert client.get("/v1/videos")["data"][0]["id"] == video["id"]
         slow.may.release(100)
         assert any(about["status"] == "completed" for _, about in events)
-        events.close()
     monkeypatch.setattr(server, "_SILENCE", 600)
     with serving(tmp_path) as client, ExitStack() as held:
         for _ in range(server._MOST_OPEN):
