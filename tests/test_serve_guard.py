@@ -157,7 +157,7 @@ def test_others_than_this_machine_need_a_token(tmp_path: Path) -> None:
         assert client.ask("GET", "/v1/videos").status == 401
     with serving(tmp_path) as client:
         assert client.token is None
-    for token, words in (("short", "is shorter than 16"), ("ä" * 16, "has other signs")):
+    for token, words in (("short", "is shorter than 16"), ("ä" * 16, "has other characters")):
         with (
             pytest.raises(ltx2.InvalidArgumentError, match=f"token: {words}"),
             serving(tmp_path, token=token),

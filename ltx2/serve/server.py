@@ -63,7 +63,7 @@ def running(
     if token is not None and len(token) < SHORTEST_TOKEN:
         raise InvalidArgumentError(f"token: is shorter than {SHORTEST_TOKEN} characters")
     if token is not None and not (token.isascii() and token.isprintable()):
-        raise InvalidArgumentError("token: has other signs than those of ASCII, which headers hold")
+        raise InvalidArgumentError("token: has other characters than ASCII's, which a header holds")
     with ExitStack() as ends:
         bound = ends.enter_context(_bound(host, port))
         if token is None and not ipaddress.ip_address(bound.getsockname()[0]).is_loopback:
