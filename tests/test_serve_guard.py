@@ -96,6 +96,15 @@ def test_a_body_has_a_most(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         assert client.get("/v1/videos")["data"] == []
 
 
+@pytest.mark.parametrize("value", [b"[],", b"{},", b"1,", b"[["])
+def test_json_of_very_many_values_is_not_read(value: bytes, tmp_path: Path) -> None:
+    """It would take a gigabyte, and nobody else would be answered meanwhile."""
+    body, headers = b'{"prompt": [' + value * 100_000, {"Content-Type": "application/json"}
+    with serving(tmp_path) as client:
+        answer = client.ask("POST", "/v1/videos", body, headers)
+        assert answer.status == 400 and "has more than 100000 values" in answer.words
+
+
 def test_no_path_leads_out_of_the_folder(tmp_path: Path) -> None:
     folder = tmp_path / "videos"
     (tmp_path / "secret.mp4").write_bytes(b"secret")

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 PAGE = Path(__file__).with_name("page")
 _MOST_FIELDS = 64
+_MOST_VALUES = 100_000  # of JSON: each takes many times its bytes, and time of all who wait
 _STATUS: dict[type[Exception], int] = {  # the first that fits counts
     MissingError: 404,
     FullError: 429,
@@ -116,9 +117,11 @@ async def _object(request: Request) -> dict[str, Any]:
     """The JSON object of a body."""
     if _kind(request) != "application/json":
         raise HTTPException(415, "body: is neither application/json nor multipart/form-data")
-    given = None
+    given, body = None, await request.body()
+    if sum(map(body.count, (b",", b"[", b"{"))) > _MOST_VALUES:
+        raise InvalidArgumentError(f"body: has more than {_MOST_VALUES} values")
     with suppress(ValueError, RecursionError):
-        given = json.loads(await request.body(), parse_constant=_refuse)
+        given = json.loads(body, parse_constant=_refuse)
     if not isinstance(given, dict):
         raise InvalidArgumentError("body: is no JSON object")
     return given
