@@ -446,7 +446,8 @@ class _Run:
                 outcome = _outcome(self.tasks[number], future)
                 failed_at = (*failed_at, outcome.place)
                 if _is_of_the_place(outcome.error) and len(failed_at) < TRIES:
-                    _log.warning("%s: %s; it is tried again", outcome.output, outcome.error)
+                    why = str(outcome.error) or type(outcome.error).__name__
+                    _log.warning("%s: %s; it is tried again", outcome.output, why)
                     self.submit(number, failed_at)
                     continue
                 found[number] = outcome

@@ -119,7 +119,7 @@ class Maker(threading.Thread):
                 else:
                     self._make(entry)
             except Exception as error:  # of the queue, as on a full disk: nothing else can be done
-                _log.error("serve: %s; it is tried again", error or type(error).__name__)
+                _log.error("serve: %s; it is tried again", str(error) or type(error).__name__)
                 self._something.wait(_PAUSE)
 
     def _make(self, entry: Entry) -> None:
