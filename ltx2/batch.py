@@ -186,7 +186,10 @@ def _pictures(image: Any) -> dict[int, Any]:
     chosen = image if isinstance(image, Mapping) else {0: image}
     if not chosen or not all(re.fullmatch(r"\d{1,9}", str(frame)) for frame in chosen):
         raise InvalidArgumentError("image: maps frames, which are whole numbers, to pictures")
-    return {int(frame): _placed(picture) for frame, picture in chosen.items()}
+    pictures = {int(frame): _placed(picture) for frame, picture in chosen.items()}
+    if len(pictures) < len(chosen):
+        raise InvalidArgumentError("image: has a frame twice")
+    return pictures
 
 
 def _placed(picture: Any) -> Any:
