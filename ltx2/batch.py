@@ -186,7 +186,10 @@ def _pictures(image: Any) -> dict[int, Any]:
     chosen = image if isinstance(image, Mapping) else {0: image}
     if not chosen or not all(re.fullmatch(r"\d{1,9}", str(frame)) for frame in chosen):
         raise InvalidArgumentError("image: maps frames, which are whole numbers, to pictures")
-    return {int(frame): _placed(picture) for frame, picture in chosen.items()}
+    pictures = {int(frame): _placed(picture) for frame, picture in chosen.items()}
+    if len(pictures) < len(chosen):
+        raise InvalidArgumentError("image: has a frame twice")
+    return pictures
 
 
 def _placed(picture: Any) -> Any:
@@ -446,7 +449,8 @@ class _Run:
                 outcome = _outcome(self.tasks[number], future)
                 failed_at = (*failed_at, outcome.place)
                 if _is_of_the_place(outcome.error) and len(failed_at) < TRIES:
-                    _log.warning("%s: %s; it is tried again", outcome.output, outcome.error)
+                    why = str(outcome.error) or type(outcome.error).__name__
+                    _log.warning("%s: %s; it is tried again", outcome.output, why)
                     self.submit(number, failed_at)
                     continue
                 found[number] = outcome

@@ -219,6 +219,6 @@ def references_of(
         for name in ("strength", "attention"):
             if not 0 < getattr(row, name) <= 1:
                 raise InvalidArgumentError(
-                    f"references: {name} {getattr(row, name):g} is not above 0 and at most 1"
+                    f"references: {name} {getattr(row, name)} is not above 0 and at most 1"
                 )
     return [(row, clip_of(row.video, fps, most)[0]) for row in rows]

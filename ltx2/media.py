@@ -308,7 +308,7 @@ def _check_video(frames: Pixels, fps: float) -> None:
     if frames.ndim != 4 or frames.shape[3] != 3 or frames.dtype != np.uint8 or not frames.size:
         raise InvalidArgumentError("frames: not [frames, height, width, 3] of uint8")
     if not 0.01 <= fps <= 1000:
-        raise InvalidArgumentError(f"fps: {fps:g} is not between 0.01 and 1000")
+        raise InvalidArgumentError(f"fps: {fps} is not between 0.01 and 1000")
 
 
 def _check_sound(place: _Place, there: bool) -> None:

@@ -149,7 +149,8 @@ class Client:
     def listen(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """The events from now on, until the server ends; none may be long in coming."""
         connection = http.client.HTTPConnection(self.host, self.port, timeout=PATIENCE)
-        connection.request("GET", "/v1/events")
+        brought = {"Authorization": f"Bearer {self.token}"} if self.token else {}
+        connection.request("GET", "/v1/events", headers=brought)
         answer = connection.getresponse()
         assert answer.headers["Content-Type"].startswith("text/event-stream")
         assert answer.readline().startswith(b"retry")  # now it listens

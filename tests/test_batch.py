@@ -97,6 +97,7 @@ def test_keyframes_are_a_number_a_list_or_text(value: object) -> None:
         ('{"prompt": "a cat", "duration": 1, "frames": 9}', "duration: stands in place of frames"),
         ('{"prompt": "a cat", "image": {"x": "cat.png"}}', "image: maps frames, which are whole"),
         ('{"prompt": "a cat", "image": {}}', "image: maps frames, which are whole"),
+        ('{"prompt": "a cat", "image": {"0": "a.png", "00": "b.png"}}', "image: has a frame twice"),
         ('{"prompt": "a cat", "image": 5}', "image: 5 is no picture"),
         ('{"prompt": "a cat", "image": [["cat.png", 1], 1]}', "image: ['cat.png', 1] is no"),
         ('{"prompt": "a cat", "image": ["cat.png", "1"]}', "image: '1' is no strength"),

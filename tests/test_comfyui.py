@@ -99,7 +99,7 @@ def test_the_bar_follows_and_an_interrupt_ends_the_clip(comfy: local_comfyui.Com
     comfy.execute("LTX2Generate", session=session, prompt=PROMPT, **SMALL)  # it goes on
 
 
-@pytest.mark.parametrize("frames", ["0", "0,0", "0,x", "", "0,8,16"])
+@pytest.mark.parametrize("frames", ["0", "0,0", "0,00", "0,0,8", "0,x", "", "0,8,16"])
 def test_each_picture_needs_a_frame(frames: str, comfy: local_comfyui.ComfyUI) -> None:
     [session] = comfy.execute("LTX2Load")
     two = local_comfyui.picture_batch(*np.zeros((2, 64, 64, 3)))

@@ -143,6 +143,14 @@ def test_every_rate_plays_at_the_right_speed(
             assert chosen == list(range(count))
 
 
+@pytest.mark.parametrize("fps", [0, 1001, float("nan"), 10**400])
+def test_a_rate_that_no_file_has_is_refused(
+    fps: float, clip: NDArray[np.uint8], tmp_path: Path
+) -> None:
+    with pytest.raises(ltx2.InvalidArgumentError, match=f"fps: {fps} is not between"):
+        ltx2.Video(clip, fps).save(tmp_path / "clip.gif")
+
+
 @pytest.mark.parametrize(("ending", "fps"), [(".gif", 60), (".gif", 120), (".webp", 100)])
 def test_a_rate_that_players_slow_down_is_told(
     ending: str,

@@ -143,6 +143,7 @@ def test_a_picture_is_the_first_frame_and_kept_as_long_as_it_is_needed(
         ({"prompt": "a", "audio": 1}, "audio: 1 is not true or false"),
         ({"prompt": "a", "size": "large"}, "size: 'large' is not WIDTHxHEIGHT"),
         ({"prompt": "a", "seconds": "long"}, "seconds: 'long' is no number"),
+        ({"prompt": "a", "seconds": -5}, "seconds: -5 is not above 0"),
         ({"prompt": "a", "noise": [1]}, "noise: is no field; there are audio, "),
         ({"prompt": "a", "model": "sora-2"}, "model: 'sora-2' is not served here; 'drawing' is"),
         ({"prompt": "a", "input_reference": {"image_url": "http://h/a.png"}}, "input_reference: "),

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import http.client
 import socket
+import threading
 import urllib.parse
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -16,7 +18,9 @@ pytest.importorskip("uvicorn", reason="needs ltx2[serve]")
 pytest.importorskip("starlette", reason="needs ltx2[serve]")
 pytest.importorskip("python_multipart", reason="needs ltx2[serve]")
 
-from serving import Client, serving
+from serving import Client, Drawing, serving
+
+from ltx2.serve import server
 
 TOKEN = "a token of 24 characters"
 
@@ -92,6 +96,15 @@ def test_a_body_has_a_most(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         assert client.get("/v1/videos")["data"] == []
 
 
+@pytest.mark.parametrize("value", [b"[],", b"{},", b"1,", b"[["])
+def test_json_of_very_many_values_is_not_read(value: bytes, tmp_path: Path) -> None:
+    """It would take a gigabyte, and nobody else would be answered meanwhile."""
+    body, headers = b'{"prompt": [' + value * 100_000, {"Content-Type": "application/json"}
+    with serving(tmp_path) as client:
+        answer = client.ask("POST", "/v1/videos", body, headers)
+        assert answer.status == 400 and "has more than 100000 values" in answer.words
+
+
 def test_no_path_leads_out_of_the_folder(tmp_path: Path) -> None:
     folder = tmp_path / "videos"
     (tmp_path / "secret.mp4").write_bytes(b"secret")
@@ -153,8 +166,55 @@ def test_others_than_this_machine_need_a_token(tmp_path: Path) -> None:
         assert client.ask("GET", "/v1/videos").status == 401
     with serving(tmp_path) as client:
         assert client.token is None
+    for token, words in (("short", "is shorter than 16"), ("ä" * 16, "has other characters")):
+        with (
+            pytest.raises(ltx2.InvalidArgumentError, match=f"token: {words}"),
+            serving(tmp_path, token=token),
+        ):
+            pass
+
+
+@pytest.mark.parametrize("token", ["ab+cd/ef==gh+ij/kl==", "a#b&c=d%20e;f?g h i j"])
+def test_the_address_has_the_token_whatever_its_signs(token: str, tmp_path: Path) -> None:
+    with serving(tmp_path, token=token) as client:
+        assert client.token == token and client.get("/v1/videos")["data"] == []
+
+
+@pytest.mark.parametrize("host", ["..", "a" * 64, "no.such.host.example"])
+def test_a_host_that_is_none_is_refused(host: str, tmp_path: Path) -> None:
     with (
-        pytest.raises(ltx2.InvalidArgumentError, match="token: is shorter than 16 characters"),
-        serving(tmp_path, token="short"),
+        pytest.raises(ltx2.InvalidArgumentError, match="host: "),
+        serving(tmp_path, host=host),
     ):
         pass
+
+
+def test_who_says_nothing_keeps_nobody_else_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It needs no token to connect."""
+    monkeypatch.setattr(server, "_SILENCE", 2.0)
+    with serving(tmp_path, slow := Drawing(threading.Semaphore(0)), token=TOKEN) as client:
+        events = client.listen()  # these go on, however long that takes
+        video = client.create()
+        where = client.host, client.port
+        silent = [socket.create_connection(where, 60) for _ in range(64)]
+        silent[0].sendall(b"GET / HTTP/1.1\r\n")  # and no more
+        refused = b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99\r\n\r\n"
+        silent[1].sendall(refused)
+        for connection in silent:
+            with connection, suppress(ConnectionError):
+                while connection.recv(10_000):
+                    connection.sendall(b"a")
+        assert client.get("/v1/videos")["data"][0]["id"] == video["id"]
+        slow.may.release(100)
+        assert any(about["status"] == "completed" for _, about in events)
+    monkeypatch.setattr(server, "_SILENCE", 600)
+    with serving(tmp_path) as client, ExitStack() as held:
+        for _ in range(server._MOST_OPEN):
+            held.enter_context(socket.create_connection((client.host, client.port), 60))
+        with (
+            socket.create_connection((client.host, client.port), 60) as beyond,
+            suppress(ConnectionError),
+        ):
+            assert beyond.recv(1) == b""

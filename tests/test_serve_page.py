@@ -27,6 +27,8 @@ from PIL import Image
 from playwright.sync_api import Browser, Error, Page, expect, sync_playwright
 from serving import PATIENCE, SIZES, STEPS, Drawing, serving
 
+from ltx2 import media
+
 PROMPT = "a red circle moves right"
 expect.set_options(timeout=PATIENCE * 1000)
 
@@ -134,6 +136,58 @@ def test_a_reload_in_the_middle_loses_nothing(page: Page, tmp_path: Path) -> Non
         expect(page.get_by_label("Seed", exact=True)).to_have_value("18446744073709551615")
         drawing.may.release(100)
         expect(page.locator("#gallery li")).to_contain_text(PROMPT)
+
+
+def test_a_long_queue_is_shown_as_a_whole(page: Page, tmp_path: Path) -> None:
+    with serving(tmp_path, session(0)) as client:
+        for number in range(103):  # more than one answer lists
+            name = client.create(f"number {number}")["id"]
+            if number % 2:
+                client.ask("POST", f"/v1/videos/{name}/cancel")
+        page.goto(f"http://127.0.0.1:{client.port}/")
+        expect(page.locator("#queue li")).to_have_count(103)
+        expect(page.locator("#queue li").last).to_contain_text("Waiting, 51 before it")
+
+
+def test_older_ones_are_shown_though_the_last_that_was_is_deleted(
+    page: Page, tmp_path: Path
+) -> None:
+    still = np.zeros((1, 32, 32, 3), np.uint8)
+    about = {"prompt": PROMPT, "width": 32, "height": 32, "frames": 1, "fps": 8.0}
+    with serving(tmp_path) as client:
+        for number in range(50):
+            media.save(tmp_path / f"{number}.gif", still, 8, about)
+        page.goto(f"http://127.0.0.1:{client.port}/")
+        shown = page.locator("#gallery li")
+        expect(shown).to_have_count(24)
+        for left in (23, 22):  # as another page does
+            name = shown.last.get_attribute("data-id")
+            assert client.ask("DELETE", f"/v1/videos/{name}").status == 200
+            expect(shown).to_have_count(left)
+        page.get_by_role("button", name="Show older ones").click()
+        expect(shown).to_have_count(46)
+        expect(page.locator("#problem")).to_be_hidden()
+        page.get_by_role("button", name="Show older ones").click()
+        expect(shown).to_have_count(48)
+        expect(page.get_by_role("button", name="Show older ones")).to_be_hidden()
+
+
+def test_after_a_restart_the_gallery_is_in_order(page: Page, tmp_path: Path) -> None:
+    still = np.zeros((1, 32, 32, 3), np.uint8)
+    about = {"width": 32, "height": 32, "frames": 1, "fps": 8.0}
+    for number in range(30):
+        media.save(tmp_path / f"{number}.gif", still, 8, {**about, "prompt": f"number {number}."})
+        os.utime(tmp_path / f"{number}.gif", (number, number))
+    shown = page.locator("#gallery .prompt")
+    with serving(tmp_path) as client:
+        page.goto(f"http://127.0.0.1:{client.port}/")
+        expect(shown).to_have_text([f"number {number}." for number in range(29, 5, -1)])
+    expect(page.locator("#connection")).to_be_visible()
+    for number in (29, 20):
+        (tmp_path / f"{number}.gif").unlink()
+    left = [number for number in range(28, 3, -1) if number != 20]
+    with serving(tmp_path, port=client.port):
+        expect(shown).to_have_text([f"number {number}." for number in left])
 
 
 def test_a_restart_in_the_middle_loses_nothing(page: Page, tmp_path: Path) -> None:

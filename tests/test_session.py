@@ -289,6 +289,7 @@ def test_a_picture_at_a_frame_changes_the_video(session: ltx2.Session, video: lt
         ({}, "none"),
         ((np.zeros((8, 8, 3), np.uint8), 0), "strength: 0"),
         ((np.zeros((8, 8, 3), np.uint8), 1.5), "strength: 1.5"),
+        ((np.zeros((8, 8, 3), np.uint8), 10**400), "strength: 1000"),
         ({9: np.zeros((8, 8, 3), np.uint8)}, "9"),
         ({-1: np.zeros((8, 8, 3), np.uint8)}, "-1"),
     ],

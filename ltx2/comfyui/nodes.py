@@ -175,15 +175,16 @@ def _reporter() -> Callable[[ltx2.Progress], None]:
 def _chosen(images: Any, image_frames: str, strength: float) -> dict[int, Any]:
     """Pictures by frame, as `i2v` takes them."""
     frames = re.split(r"[,\s]+", image_frames.strip())
-    if not all(frame.isdecimal() for frame in frames) or len(set(frames)) != len(images):
+    numbers = [int(frame) for frame in frames if frame.isdecimal()]
+    if not len(frames) == len(set(numbers)) == len(images):
         raise ltx2.InvalidArgumentError(
             f"image_frames: {image_frames!r} does not name a frame for each of {len(images)} "
             "pictures"
         )
     pixels = np.rint(np.clip(images.cpu().numpy(), 0, 1) * 255).astype(np.uint8)
     return {
-        int(frame): (Image.fromarray(picture), strength)
-        for frame, picture in zip(frames, pixels, strict=True)
+        number: (Image.fromarray(picture), strength)
+        for number, picture in zip(numbers, pixels, strict=True)
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 from contextlib import suppress
 from pathlib import Path
@@ -12,6 +13,7 @@ from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 
 PAGE = Path(__file__).with_name("page")
 _MOST_FIELDS = 64
+_MOST_VALUES = 100_000  # of JSON: each takes many times its bytes, and time of all who wait
 _STATUS: dict[type[Exception], int] = {  # the first that fits counts
     MissingError: 404,
     FullError: 429,
@@ -36,6 +39,7 @@ _STATUS: dict[type[Exception], int] = {  # the first that fits counts
     Error: 500,
     OSError: 500,
     sqlite3.Error: 500,
+    Exception: 500,
 }
 
 
@@ -59,6 +63,7 @@ def application(videos: Videos, token: str | None, names: Collection[str]) -> AS
         Route("/v1/pictures/{name}", lambda request: _picture(videos, request)),
     ]
     handlers: dict[Any, Any] = dict.fromkeys(_STATUS, _failed)
+    handlers[ClientDisconnect] = lambda *_: error(400, "body: is not whole")  # and nobody hears it
     handlers[HTTPException] = lambda _, problem: error(problem.status_code, problem.detail)
     return Guard(Starlette(routes=routes, exception_handlers=handlers), PAGE, token, names)
 
@@ -88,7 +93,8 @@ def _create(videos: Videos) -> Callable[[Request], Any]:
             async with request.form(max_files=1, max_fields=_MOST_FIELDS) as form:
                 given: dict[str, Any] = dict(form)
                 if isinstance(upload := given.get("input_reference"), UploadFile):
-                    picture = await upload.read()
+                    data = await upload.read()
+                    picture = data if data or upload.filename else None  # where none was chosen
                     del given["input_reference"]
                 if any(isinstance(value, UploadFile) for value in given.values()):
                     raise InvalidArgumentError("input_reference: is the only file that is taken")
@@ -111,9 +117,11 @@ async def _object(request: Request) -> dict[str, Any]:
     """The JSON object of a body."""
     if _kind(request) != "application/json":
         raise HTTPException(415, "body: is neither application/json nor multipart/form-data")
-    given = None
+    given, body = None, await request.body()
+    if sum(map(body.count, (b",", b"[", b"{"))) > _MOST_VALUES:
+        raise InvalidArgumentError(f"body: has more than {_MOST_VALUES} values")
     with suppress(ValueError, RecursionError):
-        given = json.loads(await request.body(), parse_constant=_refuse)
+        given = json.loads(body, parse_constant=_refuse)
     if not isinstance(given, dict):
         raise InvalidArgumentError("body: is no JSON object")
     return given
@@ -130,7 +138,7 @@ def _refuse(constant: str) -> None:
 def _listed(videos: Videos, request: Request) -> dict[str, Any]:
     query = request.query_params
     limit = query.get("limit", "20")
-    if not (limit.isascii() and limit.isdigit() and 1 <= int(limit) <= 100):
+    if not (re.fullmatch(r"[0-9]{1,3}", limit) and 1 <= int(limit) <= 100):
         raise InvalidArgumentError(f"limit: {limit!r} is not between 1 and 100")
     order = query.get("order", "desc")
     if order not in ("asc", "desc"):
@@ -150,8 +158,8 @@ def _content(videos: Videos, request: Request) -> Response:
 
 
 def _preview(videos: Videos, request: Request) -> Response:
-    path = videos.preview(request.path_params["name"])
-    return Response(path.read_bytes(), media_type="image/webp")  # at once: another takes its place
+    preview = videos.preview(request.path_params["name"])
+    return Response(preview, media_type="image/webp")
 
 
 def _picture(videos: Videos, request: Request) -> Response:

@@ -86,9 +86,12 @@ def _size(size: Any) -> dict[str, int]:
 
 def _frames(seconds: Any, fps: float) -> int:
     try:
-        return nearest_count(float(seconds) * fps)
+        count = nearest_count(float(seconds) * fps)
     except (TypeError, ValueError, OverflowError):
         raise InvalidArgumentError(f"seconds: {seconds!r} is no number") from None
+    if float(seconds) <= 0:
+        raise InvalidArgumentError(f"seconds: {seconds!r} is not above 0")
+    return count
 
 
 def picture_bytes(reference: Any) -> bytes | str | None:

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 
 from ltx2 import jobs, media, writer
-from ltx2.errors import Error, InvalidArgumentError
+from ltx2.errors import InvalidArgumentError
 from ltx2.request import CRF, hash_of
 
 from .asked import KINDS, Asked
@@ -43,8 +43,8 @@ class Folder:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(os.path.abspath(path))  # noqa: PTH100 - links stay
         self._pictures, self._jobs = self.path / "pictures", self.path / "jobs"
-        # By name and time: the metadata of a clip, and what makes it again.
-        self._read: dict[tuple[str, int], tuple[dict[str, Any], Asked | None]] = {}
+        # By name: when a clip was written, its metadata, and what makes it again.
+        self._read: dict[str, tuple[int, dict[str, Any], Asked | None]] = {}
         try:
             for folder in (self.path, self._pictures, self._jobs):
                 folder.mkdir(parents=True, exist_ok=True)
@@ -59,13 +59,17 @@ class Folder:
 
     def clips(self) -> dict[str, float]:
         """The clips that are there, by name: when each was written. No link is followed."""
+        clips: dict[str, float] = {}
         with os.scandir(self.path) as entries:
-            return {
-                entry.name: entry.stat(follow_symlinks=False).st_mtime
-                for entry in entries
-                if Path(entry.name).suffix.lower() in KINDS_OF_CLIPS
-                and entry.is_file(follow_symlinks=False)
-            }
+            for entry in entries:
+                if Path(entry.name).suffix.lower() not in KINDS_OF_CLIPS:
+                    continue
+                # One may be removed meanwhile, and a name may be no text.
+                with suppress(FileNotFoundError, UnicodeEncodeError):
+                    entry.name.encode()
+                    if entry.is_file(follow_symlinks=False):
+                        clips[entry.name] = entry.stat(follow_symlinks=False).st_mtime
+        return clips
 
     def clip(self, name: str) -> Path | None:
         """Where a clip is, if it is there."""
@@ -75,22 +79,22 @@ class Folder:
         """What a clip says of itself, and what is to be asked for to have it once more; that is
         None where it was made from what is not here. Raises InvalidArgumentError."""
         path = self.path / name
-        try:
-            key = (name, path.stat().st_mtime_ns)
-        except OSError:
-            raise InvalidArgumentError(f"{name}: is no longer there") from None
-        if key not in self._read:
+        when = _written(path)
+        if when is None:
+            raise InvalidArgumentError(f"{name}: is no longer there")
+        known = self._read.get(name)
+        if known is None or known[0] != when:
             about = media.read_metadata(path)
             try:
-                json.dumps(about, allow_nan=False)
-            except ValueError:
+                json.dumps(about, allow_nan=False, ensure_ascii=False).encode()  # as it is sent
+            except (ValueError, RecursionError):
                 raise InvalidArgumentError(f"{name}: what it says is no JSON") from None
-            self._read[key] = about, self._again(path, about)
-        return self._read[key]
+            known = self._read[name] = when, about, self._again(path, about)
+        return known[1:]
 
     def _again(self, path: Path, about: Mapping[str, Any]) -> Asked | None:
         images = about.get("images") or []
-        with suppress(Error, AttributeError, KeyError, TypeError):  # a file may say anything
+        with suppress(Exception):  # a file may say anything
             names = [entry["sha256"] for entry in images]
             kept = [found for found in map(self.picture, names) if found]
             request, _ = jobs.recipe(path, kept)
@@ -100,8 +104,9 @@ class Folder:
                 return Asked(request.prompt, options, names[0] if names else None)
         return None
 
-    def keep_picture(self, data: bytes) -> str:
-        """Its name from now on. Raises InvalidArgumentError where it is none."""
+    def keep_picture(self, data: bytes) -> tuple[str, bool]:
+        """Its name from now on, and whether it was not there before. Raises InvalidArgumentError
+        where it is none."""
         with writer.scratch(self._pictures / "picture") as given:
             given.write_bytes(data)
             try:
@@ -109,14 +114,15 @@ class Folder:
             except InvalidArgumentError as error:
                 raise InvalidArgumentError(str(error).replace(str(given), "picture")) from None
         name = hash_of(pixels)
-        if self.picture(name) is None:
+        is_new = self.picture(name) is None
+        if is_new:
             with writer.new_file(self._pictures / f"{name}.png") as new:
                 Image.fromarray(pixels).save(new, "png", compress_level=1)  # it is large anyway
-        return name
+        return name, is_new
 
     def picture(self, name: str) -> Path | None:
         path = self._pictures / f"{name}.png"
-        return path if _HASH.fullmatch(name) and _is_file(path) else None
+        return path if _HASH.fullmatch(name) and _written(path) is not None else None
 
     def drop_picture(self, name: str) -> None:
         _remove(self.picture(name))
@@ -134,12 +140,15 @@ class Folder:
 
     def drop_clip(self, name: str) -> None:
         _remove(self.clip(name))
+        self._read.pop(name, None)
 
 
-def _is_file(path: Path) -> bool:
+def _written(path: Path) -> int | None:
+    """When this file was; None where there is none, or a link."""
     with suppress(OSError):
-        return stat.S_ISREG(path.lstat().st_mode)
-    return False
+        about = path.lstat()
+        return about.st_mtime_ns if stat.S_ISREG(about.st_mode) else None
+    return None
 
 
 def _remove(path: Path | None) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import re
-import sqlite3
 import threading
 import time
 from contextlib import suppress
@@ -93,10 +92,12 @@ class Maker(threading.Thread):
         return True
 
     def tell(self, name: str) -> None:
-        """Everybody, what has become of this video; never what it was before."""
+        """Everybody, what has become of this video, or that it is gone; never what it was."""
         with self._telling:
             if entry := self._store.get(name):
                 self._events.send("video", self.shown(entry))
+            else:
+                self._events.send("deleted", {"id": name})
 
     def shown(self, entry: Entry) -> dict[str, Any]:
         return shown(entry, self._folder, self.running, self._session.model)
@@ -107,16 +108,18 @@ class Maker(threading.Thread):
         self.wake()
 
     def run(self) -> None:
-        while not self._ending:
-            self._something.clear()
+        while True:
+            self._something.clear()  # before anything is looked at, so that nothing is missed
+            if self._ending:
+                return
             try:
                 entry = self._store.next()
                 if entry is None:
                     self._something.wait()
                 else:
                     self._make(entry)
-            except (OSError, sqlite3.Error) as error:  # of the queue: nothing else can be done
-                _log.error("serve: %s; it is tried again", error)
+            except Exception as error:  # of the queue, as on a full disk: nothing else can be done
+                _log.error("serve: %s; it is tried again", str(error) or type(error).__name__)
                 self._something.wait(_PAUSE)
 
     def _make(self, entry: Entry) -> None:

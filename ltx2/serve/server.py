@@ -13,9 +13,11 @@ import secrets
 import socket
 import threading
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from ltx2.errors import InternalError, InvalidArgumentError
 
@@ -27,6 +29,7 @@ from .store import Store
 from .videos import Videos
 
 if TYPE_CHECKING:
+    import asyncio
     import os
     from collections.abc import Callable, Collection, Iterator
 
@@ -35,7 +38,9 @@ if TYPE_CHECKING:
     from ltx2.session import Session
 
 _MOST_CONNECTIONS = 64
+_MOST_OPEN = 4 * _MOST_CONNECTIONS  # what is beyond the most is told so, beyond these nothing
 _PATIENCE = 1  # seconds, for requests under way in the end
+_SILENCE = 10.0  # seconds, in which a request has to come
 SHORTEST_TOKEN = 16
 
 
@@ -57,6 +62,8 @@ def running(
     """
     if token is not None and len(token) < SHORTEST_TOKEN:
         raise InvalidArgumentError(f"token: is shorter than {SHORTEST_TOKEN} characters")
+    if token is not None and not (token.isascii() and token.isprintable()):
+        raise InvalidArgumentError("token: has other characters than ASCII's, which a header holds")
     with ExitStack() as ends:
         bound = ends.enter_context(_bound(host, port))
         if token is None and not ipaddress.ip_address(bound.getsockname()[0]).is_loopback:
@@ -89,6 +96,8 @@ def _bound(host: str, port: int) -> socket.socket:
         )[0]
     except OSError as error:
         raise InvalidArgumentError(f"host: {host!r}: {error.strerror or error}") from None
+    except UnicodeError:  # which no name has
+        raise InvalidArgumentError(f"host: {host!r}: is no name of a host") from None
     bound = socket.socket(family, socket.SOCK_STREAM)
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -101,12 +110,32 @@ def _bound(host: str, port: int) -> socket.socket:
     return bound
 
 
+class _Connection(H11Protocol):
+    """Who asks for nothing, or takes long to say what, is hung up on: it needs no token for that,
+    and would hold one of the connections that there are, until nobody else had one."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        if len(self.connections) > _MOST_OPEN:
+            transport.abort()
+        else:
+            self.loop.call_later(_SILENCE, self._expect, None)
+
+    def _expect(self, last: Any) -> None:
+        """Another request than the last one, which had its answer, or an answer that goes on."""
+        is_silent = self.cycle is None or self.cycle.response_complete
+        if is_silent and self.cycle is last:
+            self.transport.close()
+        elif not self.transport.is_closing():
+            self.loop.call_later(_SILENCE, self._expect, self.cycle if is_silent else self)
+
+
 @contextmanager
 def _answering(app: ASGIApp, bound: socket.socket) -> Iterator[threading.Thread]:
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
     server = uvicorn.Server(
         uvicorn.Config(
-            app, loop="asyncio", http="h11", ws="none", lifespan="off", log_config=None,
+            app, loop="asyncio", http=_Connection, ws="none", lifespan="off", log_config=None,
             access_log=False, server_header=False, proxy_headers=False,
             limit_concurrency=_MOST_CONNECTIONS, timeout_graceful_shutdown=_PATIENCE,
         )
@@ -127,4 +156,4 @@ def _address(bound: socket.socket, host: str, token: str | None) -> str:
     if ipaddress.ip_address(address).is_unspecified:
         host = socket.gethostname()
     name = f"[{host}]" if ":" in host else host
-    return f"http://{name}:{port}/" + (f"?token={token}" if token else "")
+    return f"http://{name}:{port}/" + (f"?token={quote(token, '')}" if token else "")

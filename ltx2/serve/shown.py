@@ -59,8 +59,12 @@ def shown(entry: Entry, folder: Folder, running: Running | None, model: str) -> 
 
 
 def _number(value: Any) -> int | float | None:
-    """A file may say anything."""
-    return value if isinstance(value, (int, float)) else None
+    """A file may say anything, also what is too large to divide by."""
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        with suppress(OverflowError):
+            float(value)
+            return value
+    return None
 
 
 def _again(asked: Asked) -> dict[str, Any]:

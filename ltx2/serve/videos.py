@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
-from contextlib import suppress
+from contextlib import contextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING, Any
 
 from ltx2.errors import Error, InvalidArgumentError
@@ -13,7 +14,7 @@ from .folder import KINDS_OF_CLIPS
 from .store import CANCELLED, DONE, STATUSES, WAITING, Entry
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Iterator, Mapping
     from pathlib import Path
 
     from ltx2.session import Session
@@ -42,7 +43,7 @@ class Videos:
     ) -> None:
         self.folder, self.events = folder, events
         self._planner, self._store, self._maker = planner, store, maker
-        self._adopting = threading.Lock()
+        self._adopting, self._picturing = threading.Lock(), threading.Lock()
         self._strange: set[tuple[str, float]] = set()  # files that say nothing, and their times
         # Before the first video, for while one is made a machine seems slower than it is.
         self._usual = planner.plan("a video")
@@ -59,29 +60,41 @@ class Videos:
 
     def create(self, fields: Mapping[str, Any], picture: bytes | None) -> dict[str, Any]:
         """Into the queue. Raises InvalidArgumentError for what Session would refuse."""
-        wanted = self._asked(fields, picture)
-        plan = self._plan(wanted)
-        if self._store.count(WAITING) >= _MOST_WAITING:
-            raise FullError(f"queue: {_MOST_WAITING} videos wait already")
-        entry = Entry.new(wanted, plan)
-        self._store.add(entry)
+        with self._asked(fields, picture) as wanted:
+            plan = self._plan(wanted)
+            if self._store.count(WAITING) >= _MOST_WAITING:
+                raise FullError(f"queue: {_MOST_WAITING} videos wait already")
+            entry = Entry.new(wanted, plan)
+            self._store.add(entry)
         self._maker.tell(entry.id)
         self._maker.wake()
         return self._maker.shown(entry)
 
     def plan(self, fields: Mapping[str, Any]) -> dict[str, Any]:
         """What it would take, as `Session.plan` has it; a prompt is not needed for that."""
-        return self._plan(self._asked({"prompt": "a video", **fields}, None))
+        with self._asked({"prompt": "a video", **fields}, None) as wanted:
+            return self._plan(wanted)
 
     def _plan(self, wanted: Asked) -> dict[str, Any]:
         picture = self._picture(wanted.picture) if wanted.picture else None
         return self._planner.plan(wanted.prompt, picture, **wanted.options)
 
-    def _asked(self, fields: Mapping[str, Any], picture: bytes | None) -> Asked:
-        given: bytes | str | None = picture or picture_bytes(fields.get("input_reference"))
-        if isinstance(given, bytes):
-            given = self.folder.keep_picture(given)
-        return asked(fields, given, self._planner.model, self._usual["fps"])
+    @contextmanager
+    def _asked(self, fields: Mapping[str, Any], picture: bytes | None) -> Iterator[Asked]:
+        """Its picture stays if a video of the queue is made from it when the block ends; until then
+        no other request removes it."""
+        given: bytes | str | None = picture
+        if given is None:
+            given = picture_bytes(fields.get("input_reference"))
+        with self._picturing if given is not None else nullcontext():
+            is_new = False
+            if isinstance(given, bytes):
+                given, is_new = self.folder.keep_picture(given)
+            try:
+                yield asked(fields, given, self._planner.model, self._usual["fps"])
+            finally:
+                if given is not None and is_new and not self._store.uses(given):
+                    self.folder.drop_picture(given)
 
     def _picture(self, name: str) -> Path:
         found = self.folder.picture(name)
@@ -97,7 +110,8 @@ class Videos:
             raise InvalidArgumentError(words)
         if after is not None:
             self._entry(after)
-        self._adopt()
+        with suppress(sqlite3.Error):  # as of a full disk: what is known is listed all the same
+            self._adopt()
         found = self._store.listed(statuses or STATUSES, after, limit + 1, oldest_first)
         data = [self._maker.shown(entry) for entry in found[:limit]]
         return {
@@ -111,10 +125,12 @@ class Videos:
     def _adopt(self) -> None:
         """The folder is right: what was put there is listed, what was taken away no longer."""
         with self._adopting:
-            clips, known = self.folder.clips(), self._store.files()
+            known = self._store.files()  # before, since what is done then has its clip
+            clips = self.folder.clips()
             for name in known.keys() - clips.keys():
                 if known[name] == DONE:
                     self._store.remove(name)
+            known = self._store.files()  # and after, since what has a clip was asked for before
             new = {name: when for name, when in clips.items() if name not in known}
             for name, when in sorted(new.items() - self._strange, key=lambda item: item[1]):
                 if found := self._found(name):
@@ -155,13 +171,15 @@ class Videos:
     def delete(self, name: str) -> dict[str, Any]:
         """With its clip, and what else was kept for it."""
         entry = self._entry(name)
+        self.folder.drop_clip(entry.file)  # first: on a full disk that makes room for the rest
         self._store.remove(entry.file)
-        self.folder.drop_clip(entry.file)
         if not self._maker.cancel(name):  # else that does so
             self.folder.drop_job(name)
-        if entry.asked.picture and not self._store.uses(entry.asked.picture):
-            self.folder.drop_picture(entry.asked.picture)
-        self.events.send("deleted", {"id": name})
+        if entry.asked.picture:
+            with self._picturing:
+                if not self._store.uses(entry.asked.picture):
+                    self.folder.drop_picture(entry.asked.picture)
+        self._maker.tell(name)
         return {"id": name, "object": "video.deleted", "deleted": True}
 
     def content(self, name: str) -> tuple[Path, str]:
@@ -172,11 +190,11 @@ class Videos:
             raise MissingError(f"{name}: has no clip; it is {entry.status}")
         return path, KINDS_OF_CLIPS[path.suffix.lower()]
 
-    def preview(self, name: str) -> Path:
-        path = self.folder.preview(self._entry(name).id)
-        if not path.is_file():
-            raise MissingError(f"{name}: has no preview")
-        return path
+    def preview(self, name: str) -> bytes:
+        """At once: another takes its place, and it goes when the clip is there."""
+        with suppress(FileNotFoundError):
+            return self.folder.preview(self._entry(name).id).read_bytes()
+        raise MissingError(f"{name}: has no preview")
 
     def _entry(self, name: str) -> Entry:
         entry = self._store.get(name)

@@ -9,7 +9,6 @@ const WAITING = ["queued", "in_progress", "failed", "cancelled"];
 const rows = new Map(); // id -> {video, element}
 const told = new Set(); // ids that the server told of since the list was asked for
 let useAgain;
-let oldest = null; // the last one of the gallery that was listed
 
 export function begin(fill) {
   useAgain = fill;
@@ -21,13 +20,17 @@ export function begin(fill) {
 // is in both.
 export async function refresh() {
   told.clear();
-  const waiting = await server.list(WAITING, { order: "asc" });
+  const waiting = [];
+  for (let part = { has_more: true }; part.has_more;) {
+    part = await server.list(WAITING, { order: "asc", after: part.last_id });
+    waiting.push(...part.data);
+  }
   const done = await server.list(["completed"], { limit: PAGE });
-  const listed = [...waiting.data, ...done.data.reverse()];
+  const listed = [...waiting, ...done.data.reverse()];
   const here = new Set(listed.map((video) => video.id));
   for (const id of rows.keys()) if (!here.has(id) && !told.has(id)) drop(id);
   for (const video of listed) if (!told.has(video.id)) show(video);
-  oldest = done.last_id;
+  order(done.data);
   at("older").hidden = !done.has_more;
   arrange();
 }
@@ -42,10 +45,19 @@ export function forget(id) {
   drop(id);
 }
 
+// Those that were there before stand among those that were not.
+function order(oldestFirst) {
+  let next = null;
+  for (const element of oldestFirst.map((video) => rows.get(video.id)?.element).filter(Boolean)) {
+    if (element.nextElementSibling !== next) at("gallery").insertBefore(element, next);
+    next = element;
+  }
+}
+
 async function showOlder() {
-  const more = await server.list(["completed"], { limit: PAGE, after: oldest });
+  const after = at("gallery").lastElementChild?.dataset.id;
+  const more = await server.list(["completed"], { limit: PAGE, after });
   for (const video of more.data) show(video, { last: true });
-  oldest = more.last_id ?? oldest;
   at("older").hidden = !more.has_more;
 }
 
