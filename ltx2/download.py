@@ -256,9 +256,16 @@ class _Digest:
 def _read(path: Path, digest: _Digest, tell: Callable[[int], object]) -> None:
     """Add what a file holds, and tell how much that is."""
     with path.open("rb") as stream:
-        while data := stream.read(_PIECE):
+        while data := _piece(path, stream):
             digest.add(data)
             tell(digest.size)
+
+
+def _piece(path: Path, stream: BinaryIO) -> bytes:
+    try:
+        return stream.read(_PIECE)
+    except OSError as error:  # a disk's, which does not say of what
+        raise OSError(error.errno, one_line(error), str(path)) from error
 
 
 class _Partial:
@@ -419,7 +426,7 @@ def _lay(file: File) -> None:
 def _name_commit(file: File) -> None:
     """Last of all: until then the revision names what was there before."""
     path = hub.storage(file.repository) / "refs" / file.revision
-    if file.revision == file.commit:
+    if file.commit in (file.revision, hub.named(path)):  # a cache that is whole may be read-only
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     with writer.new_file(path) as new:

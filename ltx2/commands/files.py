@@ -160,8 +160,8 @@ def devices(as_json: bool) -> None:
 def _device_line(device: dict[str, Any]) -> str:
     line = f"{device['name']}: {device['description']}"
     if device["memory"]:
-        free, total = (device[key] / 2**30 for key in ("memory_free", "memory"))
-        line += f", {free:.1f} of {total:.1f} GiB free"
+        total, free = f"{device['memory'] / 2**30:.1f} GiB", device["memory_free"]
+        line += f", {total}" if free is None else f", {free / 2**30:.1f} of {total} free"
     if device["driver"]:
         line += f", {device['driver']}"
     if device["problem"]:
