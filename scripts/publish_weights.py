@@ -42,8 +42,8 @@ CARD = """\
 |---|---:|---|
 {files}
 
-**Changed.** These are modified files: their large matrices are stored with 8 or 4 bits a weight{changed}.
-Nothing was trained.
+**Changed.** These are modified files: their large matrices are stored with 8 or 4 bits a
+weight{changed}. Nothing was trained.
 
 **Licence.** {licence} Its text is in [LICENSE](LICENSE), and it goes with every copy.
 
@@ -99,7 +99,7 @@ def main(arguments: list[str] | None = None) -> int:
     files = [converted(asked.source, asked.work, kind) for kind in asked.types]
     held = [part for file in files for part in ltx2.describe(file)["parts"]]
     if not all(GENERATION in part["generations"] for part in held):
-        sys.exit(f"{asked.source}: is not of {GENERATION}, whose origin and licence the card states")
+        sys.exit(f"{asked.source}: is not of {GENERATION}, whose origin and licence a card states")
     parts = sorted({part["id"] for part in held})
     kind = GEMMA if parts == ["text_encoder"] else LTX
     sums = {file: sha256(file) for file in files}
