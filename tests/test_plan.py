@@ -199,8 +199,9 @@ def test_speeds_are_measured_once_and_kept(empty_cache: Path) -> None:
             assert session.plan(PROMPT)["seconds"] == pytest.approx(first["seconds"] / 2)
         (empty_cache / "speeds.json").write_bytes(b"\xff{")
         session.plan(PROMPT)
-        for damaged in (5, [], {"move": 0}, {"move": "a"}, {"move": math.inf}):
-            about = f"{ltx2.__version__}, {platform.node()}, {session._computes}"
+        about = f"{ltx2.__version__}, {platform.node()}, {session._computes}"
+        damages: list[Any] = [5, [], {"move": 0}, {"move": "a"}, {"move": math.inf}]
+        for damaged in damages:
             cache.store("speeds.json", {about: damaged})
             assert session.plan(PROMPT)["seconds"] > 0
 
