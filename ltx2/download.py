@@ -338,14 +338,22 @@ def _damaged(files: list[File], progress: Callable[[Progress], object] | None) -
         if path is None:  # another process has just removed it
             bad.append(file)
             continue
+        read = path.stat()
         _read(path, digest, meter.show_verified)
         if not digest.right:
             _log.warning("%s: is damaged; it is downloaded again", path)
-            file.blob.unlink(missing_ok=True)
-            file.link.unlink(missing_ok=True)
+            _remove(file, read)
             bad.append(file)
         meter.done += file.size
     return bad
+
+
+def _remove(file: File, read: os.stat_result) -> None:
+    """What was read; not what another process has brought in its place meanwhile."""
+    with _locked(file):
+        for path in (file.link, file.blob):
+            if path.exists() and os.path.samestat(path.stat(), read):
+                path.unlink()
 
 
 def _fetch_all(files: list[File], progress: Callable[[Progress], object] | None) -> None:
@@ -358,18 +366,25 @@ def _fetch_all(files: list[File], progress: Callable[[Progress], object] | None)
 
 def _fetch(file: File, meter: _Meter) -> None:
     """Bring one file, unless another process has brought it in the meantime."""
-    from huggingface_hub.utils import WeakFileLock
-
-    lock = hub.cache() / ".locks" / hub.storage(file.repository).name / f"{file.checksum}.lock"
-    for folder in (lock.parent, file.blob.parent):
-        folder.mkdir(parents=True, exist_ok=True)
-    with WeakFileLock(str(lock)):
+    file.blob.parent.mkdir(parents=True, exist_ok=True)
+    with _locked(file):
         for _ in range(2):
             if file.here() or _came(file, meter):
                 return
             _log.warning("%s: came damaged; it is downloaded again", file)
     words = f"what comes has not the checksum {file.checksum} that the hub states"
     raise ModelError(f"{file}: {words}; try again later, or without a proxy between")
+
+
+@contextmanager
+def _locked(file: File) -> Iterator[None]:
+    """As huggingface_hub does while it brings one."""
+    from huggingface_hub.utils import WeakFileLock
+
+    lock = hub.cache() / ".locks" / hub.storage(file.repository).name / f"{file.checksum}.lock"
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with WeakFileLock(str(lock)):
+        yield
 
 
 def _came(file: File, meter: _Meter) -> bool:

@@ -129,6 +129,22 @@ def test_a_file_that_was_damaged_here_is_named_and_comes_again(
     assert len(server.sent()) == 1
 
 
+def test_what_another_process_has_mended_meanwhile_stays(server: Hub) -> None:
+    hub.pull(NAME)
+    path, good = blob(server, GGUF, VAE), server.repositories[GGUF][VAE]
+    path.write_bytes(bytes(len(good)))
+    server.asked.clear()
+
+    def mended(progress: ltx2.Progress) -> None:
+        other = path.with_suffix(".new")
+        other.write_bytes(good)
+        other.replace(path)
+
+    paths = hub.pull(NAME, progress=mended)
+    assert paths[2].read_bytes() == good
+    assert server.sent() == []
+
+
 def test_a_cache_that_is_whole_is_only_read(server: Hub) -> None:
     hub.pull(NAME)
     reference = hub.storage(GGUF) / "refs" / "main"
