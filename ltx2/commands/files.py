@@ -227,8 +227,8 @@ def _bytes(size: str | None) -> int | None:
     """Of 9GB, 8.5 GiB, 9000000000."""
     if size is None:
         return None
-    number = r"([0-9]{1,18}(?:\.[0-9]{1,18})?)"
-    found = re.fullmatch(number + r" *([KMGT]?)(i?)B?", size, re.IGNORECASE)
+    digits = r"([0-9]{1,18}(?:\.[0-9]{1,18})?)"
+    found = re.fullmatch(digits + r" *([KMGT]?)(i?)B?", size, re.IGNORECASE)
     if not found:
         raise click.BadParameter(f"{size} is no size such as 9GB or 8.5GiB")
     number, power, binary = found.groups()
