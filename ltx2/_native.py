@@ -122,6 +122,8 @@ def assign(struct: Any, name: str, value: Any) -> None:
         raise errors.InvalidArgumentError(
             f"{name}: {value!r} is not a number it can take"
         ) from None
+    if value and not getattr(struct, name):  # 1e-60 as a float: to C the default
+        raise errors.InvalidArgumentError(f"{name}: {value} is too small")
 
 
 def c_array(ctype: str, items: Sequence[Any]) -> Any:

@@ -55,8 +55,8 @@ def describe(file: str | os.PathLike[str]) -> dict[str, Any]:
 
 def capabilities() -> dict[str, Any]:
     """What this library knows: `version`, `defaults` where no file states any, `schedules`,
-    `samplers`, `stages` of progress, `parts` of a model, `types` and `variants` of a conversion,
-    `instruction_sets` that run here, the best last.
+    `samplers`, `recipes`, `stages` of progress, `parts` of a model, `types` and `variants` of a
+    conversion, `instruction_sets` that run here, the best last.
     """
     answer: dict[str, Any] = _json(lib.ltx2_capabilities)
     return answer

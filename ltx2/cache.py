@@ -14,13 +14,20 @@ from pathlib import Path
 from typing import Any
 
 from . import writer
+from .errors import Error
 
 
 def folder() -> Path:
-    """`$LTX2_CACHE`, else the place that the system has for such files. It may not exist yet."""
+    """`$LTX2_CACHE`, else the place that the system has for such files. It may not exist yet.
+
+    Raises OSError where there is none, as for a user of a container whom nothing names.
+    """
     if named := os.environ.get("LTX2_CACHE"):
         return Path(named)
-    home = Path.home()
+    try:
+        home = Path.home()
+    except RuntimeError:
+        raise FileNotFoundError("cache: there is no home folder; LTX2_CACHE names one") from None
     if sys.platform == "win32":
         return Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local") / "ltx2"
     if sys.platform == "darwin":
@@ -30,7 +37,7 @@ def folder() -> Path:
 
 def load(name: str) -> dict[str, Any]:
     """The JSON object kept under this name, or an empty one."""
-    with contextlib.suppress(OSError, ValueError, RecursionError, RuntimeError):
+    with contextlib.suppress(OSError, ValueError, RecursionError):
         kept = json.loads((folder() / name).read_text(encoding="utf-8"))
         if isinstance(kept, dict):
             return kept
@@ -39,7 +46,7 @@ def load(name: str) -> dict[str, Any]:
 
 def store(name: str, values: dict[str, Any]) -> None:
     """Keep this JSON object."""
-    with contextlib.suppress(OSError, RuntimeError):  # RuntimeError: there is no home
+    with contextlib.suppress(OSError, Error):
         path = folder() / name
         path.parent.mkdir(parents=True, exist_ok=True)
         with writer.new_file(path) as temporary:

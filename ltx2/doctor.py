@@ -58,8 +58,8 @@ def examine() -> Iterator[Finding]:
 def _found(look: Callable[[], Iterator[Finding]], what: str) -> Iterator[Finding]:
     try:
         yield from look()
-    except (Error, OSError) as error:
-        yield Finding(what, str(error), "see docs/troubleshooting.md")
+    except Exception as error:  # a package that is missing or broken, too: the other looks go on
+        yield Finding(what, str(error) or type(error).__name__, "see docs/troubleshooting.md")
 
 
 def _program() -> Iterator[Finding]:
@@ -154,7 +154,7 @@ def _disks() -> Iterator[Finding]:
         if not os.access(there, os.W_OK):
             advice = f"give yourself the right to write to {there}"
         elif free < SMALL_DISK:
-            advice = "make room: a model takes 17 GB and more"
+            advice = f"make room: a model takes {next(hub.model_sets()).gb:.0f} GB and more"
         yield Finding("disk", f"{folder} for {name}: {free / 1e9:.1f} GB free", advice)
 
 

@@ -256,9 +256,16 @@ class _Digest:
 def _read(path: Path, digest: _Digest, tell: Callable[[int], object]) -> None:
     """Add what a file holds, and tell how much that is."""
     with path.open("rb") as stream:
-        while data := stream.read(_PIECE):
+        while data := _piece(path, stream):
             digest.add(data)
             tell(digest.size)
+
+
+def _piece(path: Path, stream: BinaryIO) -> bytes:
+    try:
+        return stream.read(_PIECE)
+    except OSError as error:  # a disk's, which does not say of what
+        raise OSError(error.errno, one_line(error), str(path)) from error
 
 
 class _Partial:
@@ -331,14 +338,22 @@ def _damaged(files: list[File], progress: Callable[[Progress], object] | None) -
         if path is None:  # another process has just removed it
             bad.append(file)
             continue
+        read = path.stat()
         _read(path, digest, meter.show_verified)
         if not digest.right:
             _log.warning("%s: is damaged; it is downloaded again", path)
-            file.blob.unlink(missing_ok=True)
-            file.link.unlink(missing_ok=True)
+            _remove(file, read)
             bad.append(file)
         meter.done += file.size
     return bad
+
+
+def _remove(file: File, read: os.stat_result) -> None:
+    """What was read; not what another process has brought in its place meanwhile."""
+    with _locked(file):
+        for path in (file.link, file.blob):
+            if path.exists() and os.path.samestat(path.stat(), read):
+                path.unlink()
 
 
 def _fetch_all(files: list[File], progress: Callable[[Progress], object] | None) -> None:
@@ -351,18 +366,25 @@ def _fetch_all(files: list[File], progress: Callable[[Progress], object] | None)
 
 def _fetch(file: File, meter: _Meter) -> None:
     """Bring one file, unless another process has brought it in the meantime."""
-    from huggingface_hub.utils import WeakFileLock
-
-    lock = hub.cache() / ".locks" / hub.storage(file.repository).name / f"{file.checksum}.lock"
-    for folder in (lock.parent, file.blob.parent):
-        folder.mkdir(parents=True, exist_ok=True)
-    with WeakFileLock(str(lock)):
+    file.blob.parent.mkdir(parents=True, exist_ok=True)
+    with _locked(file):
         for _ in range(2):
             if file.here() or _came(file, meter):
                 return
             _log.warning("%s: came damaged; it is downloaded again", file)
     words = f"what comes has not the checksum {file.checksum} that the hub states"
     raise ModelError(f"{file}: {words}; try again later, or without a proxy between")
+
+
+@contextmanager
+def _locked(file: File) -> Iterator[None]:
+    """As huggingface_hub does while it brings one."""
+    from huggingface_hub.utils import WeakFileLock
+
+    lock = hub.cache() / ".locks" / hub.storage(file.repository).name / f"{file.checksum}.lock"
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with WeakFileLock(str(lock)):
+        yield
 
 
 def _came(file: File, meter: _Meter) -> bool:
@@ -419,7 +441,7 @@ def _lay(file: File) -> None:
 def _name_commit(file: File) -> None:
     """Last of all: until then the revision names what was there before."""
     path = hub.storage(file.repository) / "refs" / file.revision
-    if file.revision == file.commit:
+    if file.commit in (file.revision, hub.named(path)):  # a cache that is whole may be read-only
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     with writer.new_file(path) as new:

@@ -213,15 +213,20 @@ def storage(repository: str) -> Path:
     return cache() / f"models--{repository.replace('/', '--')}"
 
 
+def named(reference: Path) -> str:
+    """The commit that refs/REVISION stands for; "" if it cannot be told."""
+    try:
+        return reference.read_text(encoding="utf-8").strip()
+    except (OSError, ValueError):
+        return ""
+
+
 def _snapshots(repository: str, revision: str) -> Iterator[Path]:
     """Those of the repository, the one that the revision names first, then the newest first."""
     folder = storage(repository)
+    commit = named(folder / "refs" / revision) or revision
     try:
-        named = (folder / "refs" / revision).read_text(encoding="utf-8").strip()
-    except (OSError, ValueError):
-        named = revision
-    try:
-        found = [(path.name == named, path.stat().st_mtime, path)
+        found = [(path.name == commit, path.stat().st_mtime, path)
                  for path in (folder / "snapshots").iterdir()]  # fmt: skip
     except OSError:
         return

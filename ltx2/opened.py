@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import platform
 import threading
@@ -203,7 +204,7 @@ class Opened:
         """What the request would take; how fast this machine is, is kept in the user's cache."""
         params, call.inputs = request.params()
         machine = f"{string(lib.ltx2_version())}, {platform.node()}, {self._computes}"
-        speeds = cache.load("speeds.json")
+        speeds = {k: v for k, v in cache.load("speeds.json").items() if _are_speeds(v)}
         before = c_text("speeds", json.dumps(speeds.get(machine, {})))
         text = self._run(
             lambda session, params, out: lib.ltx2_session_plan(session, params, before, out),
@@ -310,3 +311,9 @@ class Opened:
                 self._call = None
                 del on_progress
         return owner
+
+
+def _are_speeds(kept: Any) -> bool:
+    """As C takes them; what was damaged counts as not there."""
+    numbers = list(kept.values()) if isinstance(kept, dict) else [None]
+    return all(isinstance(speed, (int, float)) and 0 < speed < math.inf for speed in numbers)

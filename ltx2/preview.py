@@ -43,14 +43,14 @@ class Colours:
     @staticmethod
     def of(vae: str, encode: Callable[[Pixels], NDArray[np.float32]]) -> Colours:
         """From the cache, by the VAE's fingerprint, or fitted with `encode`: frames -> latents."""
-        path = cache.folder() / f"preview-{vae}"
-        with suppress(Error):
-            _, arrays = tensors.read(path, "preview")
+        with suppress(Error, OSError):
+            _, arrays = tensors.read(cache.folder() / f"preview-{vae}", "preview")
             if arrays.keys() == {"first", "later"}:
                 return Colours(arrays["first"], arrays["later"])
         _log.info("preview: its map is fitted to this video VAE, once")
         colours = fit(encode)
         try:
+            path = cache.folder() / f"preview-{vae}"
             path.parent.mkdir(parents=True, exist_ok=True)
             tensors.write(path, "preview", {}, vars(colours))
         except (OSError, Error) as error:

@@ -202,7 +202,7 @@ def placed(image: Conditions | Mapping[int, Conditions] | None) -> dict[int, Con
 
 
 def image_of(frame: int, picture: ImageLike, strength: float, crf: int) -> Image:
-    if not 0 < strength <= 1:
+    if not 0 < strength <= 1 or not np.float32(strength):  # as C has it
         raise InvalidArgumentError(f"strength: {strength} is not above 0 and at most 1")
     pixels = media.read_image(picture)
     name = Path(picture).name if isinstance(picture, (str, os.PathLike)) else ""

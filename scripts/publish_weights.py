@@ -42,8 +42,8 @@ CARD = """\
 |---|---:|---|
 {files}
 
-**Changed.** These are modified files: their large matrices are stored with 8 or 4 bits a weight,
-{changed}. Nothing was trained.
+**Changed.** These are modified files: their large matrices are stored with 8 or 4 bits a
+weight{changed}. Nothing was trained.
 
 **Licence.** {licence} Its text is in [LICENSE](LICENSE), and it goes with every copy.
 
@@ -62,6 +62,7 @@ class Kind:
     key: str  # in ltx2/weights.json
 
 
+GENERATION = "LTX-2.3"  # and what it shares with others
 LTX = Kind(
     "Lightricks/LTX-2.3",
     {
@@ -70,14 +71,14 @@ LTX = Kind(
         "license_link": "LICENSE",
         "pipeline_tag": "text-to-video",
     },
-    "and the tensors that only sound needs are left out",
+    "",
     "The weights are Lightricks' and under the LTX-2 Community License Agreement.",
     "ltx-2",
 )
 GEMMA = Kind(
     "google/gemma-3-12b-it-qat-q4_0-unquantized",
     {"license": "gemma"},
-    "and the tensors that only pictures need are left out",
+    ", and the tensors that only pictures need are left out",
     "Gemma is provided under and subject to the Gemma Terms of Use found at "
     "https://ai.google.dev/gemma/terms, whose use restrictions apply.",
     "gemma",
@@ -96,7 +97,10 @@ def main(arguments: list[str] | None = None) -> int:
     asked = parser.parse_args(arguments)
     asked.work.mkdir(parents=True, exist_ok=True)
     files = [converted(asked.source, asked.work, kind) for kind in asked.types]
-    parts = sorted({p["id"] for file in files for p in ltx2.describe(file)["parts"]})
+    held = [part for file in files for part in ltx2.describe(file)["parts"]]
+    if not all(GENERATION in part["generations"] for part in held):
+        sys.exit(f"{asked.source}: is not of {GENERATION}, whose origin and licence a card states")
+    parts = sorted({part["id"] for part in held})
     kind = GEMMA if parts == ["text_encoder"] else LTX
     sums = {file: sha256(file) for file in files}
     card = asked.work / "README.md"

@@ -150,6 +150,16 @@ def test_info_and_devices(
     assert [device["name"] for device in json.loads(out)] == ltx2.devices()
 
 
+def test_a_device_that_does_not_say_what_is_free_is_listed(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mute = {**ltx2.try_devices()[0], "memory": 2**33, "memory_free": None}
+    monkeypatch.setattr(ltx2, "try_devices", lambda: [mute])
+    code, out, _ = run(capsys, "devices")
+    assert code == 0
+    assert ", 8.0 GiB, " in out
+
+
 def test_version_and_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(capsys, "--version") == (0, f"ltx2, version {ltx2.__version__}\n", "")
     for arguments in ([], ["--help"], ["t2v", "--help"]):

@@ -108,7 +108,8 @@ def test_a_size_may_have_a_unit(
     line = ["convert", str(source), "--dry-run", "--target-size"]
     assert CliRunner().invoke(cli, [*line, text]).exit_code == 0
     assert seen["target_size"] == number
-    assert CliRunner().invoke(cli, [*line, "9 apples"]).exit_code == 2
+    for wrong in ("9 apples", "9" * 400 + "TB"):
+        assert CliRunner().invoke(cli, [*line, wrong]).exit_code == 2
 
 
 PLAN: dict[str, Any] = {"tensors": [], "dropped": [], "size": 0}

@@ -129,6 +129,44 @@ def test_a_file_that_was_damaged_here_is_named_and_comes_again(
     assert len(server.sent()) == 1
 
 
+def test_what_another_process_has_mended_meanwhile_stays(server: Hub) -> None:
+    hub.pull(NAME)
+    files = server.repositories[GGUF]
+    path, good = blob(server, GGUF, VAE), files[VAE]
+    path.write_bytes(bytes(len(good)))
+    server.asked.clear()
+    before = sum(len(data) for name, data in files.items() if not name.startswith("vae/"))
+    assert len(good) > download._PIECE
+
+    def mended(progress: ltx2.Progress) -> None:
+        if progress.done <= before or not path.exists():  # it is not read yet; we removed it
+            return
+        other = path.with_suffix(".new")
+        other.write_bytes(good)
+        other.replace(path)
+
+    paths = hub.pull(NAME, progress=mended)
+    assert paths[2].read_bytes() == good
+    assert server.sent() == []
+
+
+def test_a_cache_that_is_whole_is_only_read(server: Hub) -> None:
+    hub.pull(NAME)
+    reference = hub.storage(GGUF) / "refs" / "main"
+    before = reference.stat()
+    hub.pull(NAME)
+    assert reference.stat() == before  # the same inode: it may be on a read-only file system
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs a file that cannot be read")
+def test_a_disk_that_cannot_be_read_is_told_with_the_file(server: Hub) -> None:
+    hub.pull(NAME)
+    blob(server, GGUF, DIT).unlink()
+    blob(server, GGUF, DIT).symlink_to("/proc/self/mem")
+    with pytest.raises(OSError, match=f"Input/output error: '.*{DIT}'"):
+        hub.pull(NAME)
+
+
 @pytest.mark.parametrize("said", [
     {"X_Linked_Etag": '"../../../../etc/passwd"'},
     {"X_Linked_Etag": ""},

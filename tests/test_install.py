@@ -177,7 +177,7 @@ def test_the_readme_compiles_its_c_program(moved: Path, model: str) -> None:
     """Its own lines, with the library that is there in place of the one it builds."""
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     (program,) = re.findall(r"^```c\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
-    (lines,) = re.findall(r"^cmake -S native.*\n((?:.+\n)+?)```$", text, re.MULTILINE)
+    (lines,) = re.findall(r"^cmake --install.*\n((?:.+\n)+?)```$", text, re.MULTILINE)
     folder = moved.parent
     moved.rename(folder / ".local")
     (folder / "program.c").write_text(program)
@@ -186,6 +186,17 @@ def test_the_readme_compiles_its_c_program(moved: Path, model: str) -> None:
     for file in map(Path, model.split(os.pathsep)):
         (demo / f"{file.name}.gguf").symlink_to(file)
     assert "frames of" in built("env", f"HOME={folder}", "sh", "-euc", lines, cwd=folder)
+
+
+def test_no_other_build_uses_the_folder_of_pips() -> None:
+    """What pip's leaves there names a ninja that is gone, and another generator stops pip's."""
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    (taken,) = re.findall(r'^build-dir = "(.+)"$', project, re.MULTILINE)
+    pages = [ROOT / "README.md", *ROOT.glob("docs/**/*.md"), ROOT / "scripts" / "build"]
+    text = "\n".join(page.read_text(encoding="utf-8") for page in pages)
+    folders = re.findall(r"(?:cmake .*-B |^ *build=)(\S+)", text, re.MULTILINE)
+    assert len(folders) >= 5
+    assert taken not in folders
 
 
 # ---- whose code it carries

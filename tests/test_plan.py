@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import platform
 import re
 import subprocess
 import sys
@@ -197,6 +199,33 @@ def test_speeds_are_measured_once_and_kept(empty_cache: Path) -> None:
             assert session.plan(PROMPT)["seconds"] == pytest.approx(first["seconds"] / 2)
         (empty_cache / "speeds.json").write_bytes(b"\xff{")
         session.plan(PROMPT)
+        about = f"{ltx2.__version__}, {platform.node()}, {session._computes}"
+        damages: list[Any] = [5, [], {"move": 0}, {"move": "a"}, {"move": math.inf}]
+        for damaged in damages:
+            cache.store("speeds.json", {about: damaged})
+            assert session.plan(PROMPT)["seconds"] > 0
+
+
+def test_a_cache_that_is_read_only_is_left_alone(empty_cache: Path) -> None:
+    (empty_cache / "speeds.json").mkdir(parents=True)  # as unwritable, to root too
+    cache.store("speeds.json", {"a": 1})
+    assert cache.load("speeds.json") == {}
+
+
+def test_without_a_home_nothing_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nobody() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("LTX2_CACHE", raising=False)
+    monkeypatch.setattr(Path, "home", nobody)
+    cache.store("speeds.json", {"a": 1})
+    assert cache.load("speeds.json") == {}
+    shown: list[Any] = []
+    with ltx2.Session() as session:
+        session.t2v(PROMPT, width=64, height=64, frames=9, steps=1, preview=shown.append)
+    assert len(shown) == 1
+    with pytest.raises(OSError, match="there is no home folder; LTX2_CACHE names one"):
+        cache.folder()
 
 
 def test_nothing_fails_where_nothing_can_be_kept(

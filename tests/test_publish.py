@@ -42,6 +42,7 @@ def test_what_is_published_carries_its_licence_and_can_be_pulled(
     card = files["README.md"].decode()
     assert 'license_name: "ltx-2-community-license-agreement"' in card
     assert 'base_model: "Lightricks/LTX-2.3"' in card
+    assert "are left out" not in card
     for name in names:
         assert files[name] == (tmp_path / name).read_bytes()
         assert local_hub.checksum(files[name]) in card
@@ -66,9 +67,21 @@ def test_a_trial_uploads_nothing_and_a_text_encoder_has_googles_terms(
     published(tiny["base"].parent / "gemma", tmp_path, "--dry-run", "--types", "q8_0")
     assert hub_server.asked == []
     card = (tmp_path / "README.md").read_text()
+    assert "tensors that only pictures need are left out" in card
     assert 'license: "gemma"' in card
     assert "https://ai.google.dev/gemma/terms" in card
     assert (tmp_path / "gemma-q8_0.gguf").exists()
+
+
+def test_weights_of_another_generation_get_no_card(
+    hub_server: Hub,
+    tiny: dict[str, Path],
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(SystemExit, match=r"is not of LTX-2\.3, whose origin and licence"):
+        published(tiny["v25"], tmp_path, "--types", "q8_0")
+    assert hub_server.asked == []
+    assert not (tmp_path / "README.md").exists()
 
 
 def test_an_upload_that_the_hub_garbled_is_found_out(

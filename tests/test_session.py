@@ -228,6 +228,14 @@ def test_latents_that_were_kept_are_decoded_alone(session: ltx2.Session, video: 
         session.decode(video.latents, fps=0)
 
 
+def test_what_would_be_the_default_to_c_is_refused(session: ltx2.Session) -> None:
+    picture = np.zeros((64, 64, 3), np.uint8)
+    with pytest.raises(ltx2.InvalidArgumentError, match="fps: 1e-60 is too small"):
+        session.plan("a", fps=1e-60)
+    with pytest.raises(ltx2.InvalidArgumentError, match="strength: 1e-60 is not above 0"):
+        session.plan("a", (picture, 1e-60))
+
+
 def test_what_latents_raises_stops_the_call_before_decoding(session: ltx2.Session) -> None:
     seen: list[ltx2.Progress] = []
 

@@ -1,4 +1,4 @@
-// Video from a prompt, or from a prompt and images: ltx2.h in JavaScript. README.md explains it.
+// ltx2.h in JavaScript: video from a prompt, or from a prompt and images. See docs/javascript.md.
 const binding = require.addon()
 
 class Session {
@@ -16,10 +16,12 @@ class Session {
       throw Object.assign(new TypeError('progress: is not a function'), { code: 'INVALID_ARGUMENT' })
     }
     let thrown = null // by progress; it ends the call, and reaches the caller unchanged
+    let ended = false
     const say = async (stage, done, total) => {
       try {
         if (thrown === null) await progress({ stage, done, total })
       } catch (error) {
+        if (ended) return // a promise that took longer: what is under way now is another call
         thrown = { error }
         this.cancel()
       }
@@ -29,6 +31,8 @@ class Session {
       if (thrown === null) return video
     } catch (error) {
       if (thrown === null) throw error
+    } finally {
+      ended = true
     }
     throw thrown.error
   }

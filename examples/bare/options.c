@@ -98,14 +98,14 @@ bool refuse(js_env_t * env, const char * format, ...) {
 }
 
 static void * keep(inputs * in, size_t bytes) {
-    block * kept = bytes < SIZE_MAX - sizeof *kept ? malloc(sizeof *kept + bytes) : NULL;
+    block * kept = bytes < SIZE_MAX - sizeof *kept ? calloc(1, sizeof *kept + bytes) : NULL;
     if (!kept) {
         js_throw_error(in->env, "OUT_OF_MEMORY", "no memory for what a call reads");
         return NULL;
     }
     kept->next = in->first;
     in->first = kept;
-    return memset(kept + 1, 0, bytes);
+    return kept + 1;
 }
 
 static bool read_text(inputs * in, const char * name, js_value_t * value, const char ** out) {
@@ -127,6 +127,8 @@ static bool read_number(inputs * in, const field * f, const char * name, js_valu
     if (!is(in->env, value, js_number))
         return refuse(in->env, "%s: is not a number", name);
     js_get_value_double(in->env, value, &number);
+    if (f->kind == KIND_REAL || f->kind == KIND_LEVEL)
+        number = (float)number; /* 1e-60 is zero too */
     if (number == 0 && (f->kind == KIND_COUNT || f->kind == KIND_REAL))
         return refuse(in->env, "%s: 0 cannot be used; leave it out for the default", name);
     if (f->kind == KIND_REAL || f->kind == KIND_LEVEL) {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import asdict
 
 import click
@@ -21,6 +22,7 @@ def doctor(as_json: bool) -> None:
     """
     from ltx2.doctor import examine
 
+    logging.getLogger("ltx2").setLevel(logging.ERROR)  # the rest is of runs that nobody asked for
     found = []
     for finding in examine():
         found.append(finding)

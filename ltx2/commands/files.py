@@ -160,8 +160,8 @@ def devices(as_json: bool) -> None:
 def _device_line(device: dict[str, Any]) -> str:
     line = f"{device['name']}: {device['description']}"
     if device["memory"]:
-        free, total = (device[key] / 2**30 for key in ("memory_free", "memory"))
-        line += f", {free:.1f} of {total:.1f} GiB free"
+        total, free = f"{device['memory'] / 2**30:.1f} GiB", device["memory_free"]
+        line += f", {total}" if free is None else f", {free / 2**30:.1f} of {total} free"
     if device["driver"]:
         line += f", {device['driver']}"
     if device["problem"]:
@@ -227,7 +227,8 @@ def _bytes(size: str | None) -> int | None:
     """Of 9GB, 8.5 GiB, 9000000000."""
     if size is None:
         return None
-    found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?) *([KMGT]?)(i?)B?", size, re.IGNORECASE)
+    digits = r"([0-9]{1,18}(?:\.[0-9]{1,18})?)"
+    found = re.fullmatch(digits + r" *([KMGT]?)(i?)B?", size, re.IGNORECASE)
     if not found:
         raise click.BadParameter(f"{size} is no size such as 9GB or 8.5GiB")
     number, power, binary = found.groups()

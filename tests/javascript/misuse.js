@@ -47,6 +47,7 @@ const cases = {
       [{ ...want, width: 0 }, 'width: 0 cannot be used'],
       [{ ...want, width: -32 }, 'width'],
       [{ ...want, fps: Infinity }, 'fps'],
+      [{ ...want, fps: 1e-60 }, 'fps: 0 cannot be used'],
       [{ ...want, guidance: {} }, 'guidance: is not a number'],
       [{ ...want, audio: 0 }, 'audio: is not true or false'],
       [{ ...want, seed: -1 }, 'seed'],
@@ -146,6 +147,14 @@ const cases = {
         )
       }
     }
+  },
+
+  async progress_rejects_after_its_call() {
+    let reject = null
+    const late = new Promise((_, no) => (reject = no))
+    await session.generate({ ...want, progress: () => late })
+    const next = session.generate({ ...want, progress: when('denoise', () => reject(new Error('late'))) })
+    same((await next).frames, 9, 'frames')
   },
 
   // With --expose-gc: what nothing in JavaScript refers to any more, though a call reads it.
