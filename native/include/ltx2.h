@@ -78,9 +78,9 @@ LTX2_API const char * ltx2_device_name(int32_t index); /* "Vulkan0", "CPU"; NULL
    OUT_OF_MEMORY. */
 LTX2_API ltx2_status ltx2_try_devices(char ** out);
 /* What this library knows, as JSON: {"version", "defaults" where no file states any, "schedules",
-   "samplers", "recipes", "stages" of progress, "parts" of a model with "id", "title", "need" ("always", "optional",
-   "extends": an adapter, or "never": recognised, not used), "types" and "variants" of a conversion,
-   "instruction_sets" that run here, the best last}. Released by ltx2_text_free. OUT_OF_MEMORY. */
+   "samplers", "recipes", "stages" of progress, "parts" of a model with "id", "title", "need"
+   ("always", "optional", "extends": an adapter, or "never": recognised, not used), "types" and "variants" of a
+   conversion, "instruction_sets" that run here, the best last}. Released by ltx2_text_free. OUT_OF_MEMORY. */
 LTX2_API ltx2_status ltx2_capabilities(char ** out);
 /* What a model file holds, as JSON, without loading weights: {"file", "format", "parts", "problem"
    (why it cannot be used, or null), "tensors", "parameters", "bytes", "types" with the same counts,

@@ -29,19 +29,13 @@ void Session::fail_too_large(const VideoSize & size, double needed, double have,
          size.width, size.height, needed / (1 << 20), have / (1 << 20), instead.c_str());
 }
 
-double Session::pixel_bytes(const VideoSize & size) const {
-    return device_.shares_memory() ? 3.0 * size.width * size.height * size.frames : 0;
-}
-
-bool Session::holds_pixels(const Grid & grid) const {
-    const double have = static_cast<double>(device_.memory());
-    return have == 0 || pixel_bytes(size_of(grid)) <= have;
-}
-
 void Session::check_pixels(const Grid & grid) const {
-    if (!holds_pixels(grid))
-        fail_too_large(size_of(grid), pixel_bytes(size_of(grid)),
-                       static_cast<double>(device_.memory()), "");
+    const VideoSize size = size_of(grid);
+    const double needed =
+        device_.shares_memory() ? 3.0 * size.width * size.height * size.frames : 0;
+    const double have = static_cast<double>(device_.memory());
+    if (have > 0 && needed > have)
+        fail_too_large(size, needed, have, "");
 }
 
 // The frames that a grid of latents decodes to.
@@ -288,12 +282,10 @@ Request Session::request(const ltx2_video_params & params, const Progress & prog
              params.generated_keyframes ? "generated_keyframes" : "recipe",
              model_.generation().name);
     decoder_.check(want.result());
+    check_pixels(want.result());
     choose_residency(want.largest());
     if (!want.features)
         model_.need_all();
-    if (!holds_pixels(want.result()))
-        fail_too_large(size_of(want.result()), pixel_bytes(size_of(want.result())),
-                       static_cast<double>(device_.memory()), would_fit(want));
     if (want.stages.size() > 1) {
         check_enlarged(want);
         if (want.doublings)

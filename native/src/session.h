@@ -142,10 +142,7 @@ private:
     VideoSize size_of(const Grid & grid) const;
     void check_memory(const Request & want);
     Plan weigh(const Request & want, const std::string & speeds, const Progress & progress);
-    double pixel_bytes(const VideoSize & size) const;
-    bool holds_pixels(const Grid & grid) const;
     void check_pixels(const Grid & grid) const;
-    std::string would_fit(const Request & want);
     [[noreturn]] void fail_too_large(const VideoSize & size, double needed, double have,
                                      const std::string & instead) const;
     uint64_t block_bytes(const Grid & grid) const;

@@ -51,13 +51,11 @@ void Session::check_memory(const Request & want) {
     const double needed = hopeless ? block : static_cast<double>(needs(count(want)));
     if (needed <= static_cast<double>(have))
         return;
-    fail_too_large(want.size(), needed, static_cast<double>(have), would_fit(want));
-}
-
-std::string Session::would_fit(const Request & want) {
     const std::optional<VideoSize> fits = nearest(want);
-    return fits ? words("; %d frames of %d x %d would fit", fits->frames, fits->width, fits->height)
-                : "; no size of this shape would fit";
+    fail_too_large(
+        want.size(), needed, static_cast<double>(have),
+        fits ? words("; %d frames of %d x %d would fit", fits->frames, fits->width, fits->height)
+             : "; no size of this shape would fit");
 }
 
 static bool begin_stage(const ltx2_progress * progress, void * tally) {
@@ -131,10 +129,7 @@ std::optional<VideoSize> Session::nearest(const Request & want) {
     const auto fits = [&](const VideoSize & size) {
         const bool has_sides =
             std::min(size.height, size.width) >= decoder_.least_side() * scale.space;
-        if (!has_sides) // counting what its pixels alone exclude would take long
-            return false;
-        const Request other = want.resized(size, scale);
-        return holds_pixels(other.result()) && needs(count(other)) <= device_.memory();
+        return has_sides && needs(count(want.resized(size, scale))) <= device_.memory();
     };
     // The largest of 1..most that fits, 0: none.
     const auto most_of = [](int most, const auto & fits) {
