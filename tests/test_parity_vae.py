@@ -3,25 +3,37 @@
 from __future__ import annotations
 
 import json
+import os
 import struct
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 from parity import DEVICE, Arrays, golden, run
-from tolerance import NMSE, OFF, nmse
+from tolerance import ISA, NMSE, OFF, nmse
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 GEOMETRIES = ["base", "odd", "plain"]
 SMALL = ["heads", "deep", "bf16", "wide"]
+OF_16_BITS = ("odd", "plain", "bf16")  # what their files hold
 
 
 @pytest.fixture(params=["direct", "winograd"])
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Both kernels of the convolutions."""
     monkeypatch.setenv("LTX2_EXACT", "1" if request.param == "direct" else "0")
+
+
+def in_tiles(name: str) -> bool:
+    """Whether Winograd's products are: where the processor has some, of weights of 16 bits."""
+    winograd = os.environ["LTX2_EXACT"] == "0"
+    return winograd and ISA == "amx" and DEVICE == "CPU" and name in OF_16_BITS
+
+
+def limit_of(half: str, name: str) -> float:
+    return NMSE[half, "16 bits, tiles" if in_tiles(name) else "F32"].limit
 
 
 def check(have: Arrays, want: Arrays, half: str, prefix: str, limit: float) -> int:
@@ -49,7 +61,7 @@ def test_a_picture_covers_the_target_and_is_cut_to_its_middle(tmp_path: Path) ->
 @pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("name", GEOMETRIES + SMALL)
 def test_an_image_is_encoded(name: str, tiny: dict[str, Path], tmp_path: Path) -> None:
-    want, limit = golden(f"{name}-vae"), NMSE["vae.encoder", "F32"].limit
+    want, limit = golden(f"{name}-vae"), limit_of("vae.encoder", name)
     have = run("vae-encode", [tiny[name]], tmp_path, pixels=want["clip"][:1])
     assert check(have, want, "encoder", "image.", limit) >= 8
     assert nmse(have["latent"], want["image.latent"]) <= limit
@@ -58,7 +70,7 @@ def test_an_image_is_encoded(name: str, tiny: dict[str, Path], tmp_path: Path) -
 @pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("name", GEOMETRIES + SMALL)
 def test_a_clip_is_encoded(name: str, tiny: dict[str, Path], tmp_path: Path) -> None:
-    want, limit = golden(f"{name}-vae"), NMSE["vae.encoder", "F32"].limit
+    want, limit = golden(f"{name}-vae"), limit_of("vae.encoder", name)
     have = run("vae-encode", [tiny[name]], tmp_path, pixels=want["clip"])
     assert check(have, want, "encoder", "clip.", limit) == 1
     assert nmse(have["latent"], want["clip.latent"]) <= limit
@@ -67,7 +79,7 @@ def test_a_clip_is_encoded(name: str, tiny: dict[str, Path], tmp_path: Path) -> 
 @pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("name", GEOMETRIES + SMALL)
 def test_latents_are_decoded(name: str, tiny: dict[str, Path], tmp_path: Path) -> None:
-    want, limit = golden(f"{name}-vae"), NMSE["vae.decoder", "F32"].limit
+    want, limit = golden(f"{name}-vae"), limit_of("vae.decoder", name)
     have = run("vae-decode", [tiny[name]], tmp_path, latent=want["decode.latent"])
     assert check(have, want, "decoder", "decode.", limit) >= 8
     pixels = want.get("decode.pixels")
@@ -76,7 +88,7 @@ def test_latents_are_decoded(name: str, tiny: dict[str, Path], tmp_path: Path) -
         pixels = frames.transpose(1, 2, 3, 0).astype(np.uint8)
     off = have["pixels"].astype(int) - pixels
     assert abs(off).max() <= 1
-    assert (off != 0).mean() < OFF.limit
+    assert (off != 0).mean() < (4e-3 if in_tiles(name) else OFF.limit)  # measured 1e-3 in tiles
 
 
 @pytest.mark.usefixtures("way")

@@ -54,6 +54,8 @@ NMSE: dict[tuple[str, str], Row] = {
     ("duration.full", "F32"): Row(2e-12, 5.2e-13),
     ("vae.encoder", "F32"): Row(5.6e-12, 1.4e-12),
     ("vae.decoder", "F32"): Row(6.4e-12, 1.6e-12),
+    ("vae.encoder", "16 bits, tiles"): Row(2.5e-9, 6.2e-10),
+    ("vae.decoder", "16 bits, tiles"): Row(1.5e-9, 3.8e-10),
     ("vae.encoder", "F16"): Row(1.1e-6, 2.8e-7),
     ("vae.decoder", "F16"): Row(1.1e-6, 2.7e-7),
     ("vae.windows_decoder", "F32"): Row(8.4e-12, 2.1e-12),
