@@ -385,6 +385,7 @@ def video_rows(part: str, kind: str, size: int, sides: Sides, rates: dict[str, f
         openvino_s = sum(openvino[s] for s in stages) if openvino else None
         plain_s = sum(stock[s] for s in stages) if stock else None
         peak = multipliers(stages[0], kind, rates)
+        form = sides.form if name != "decode" or sides.form == "int8" else "bf16"
         rows.append(
             Row(
                 part=f"{part} {name}".strip(),
@@ -395,7 +396,7 @@ def video_rows(part: str, kind: str, size: int, sides: Sides, rates: dict[str, f
                 torch_dtype="float32" if name == "decode" and torch_s else sides.dtype,
                 ratio=ratio(torch_s, seconds),
                 openvino_s=openvino_s,
-                openvino_form=sides.form if openvino_s else None,
+                openvino_form=form if openvino_s else None,
                 openvino_ratio=ratio(openvino_s, seconds),
                 plain_s=plain_s,
                 plain_ratio=ratio(plain_s, seconds),

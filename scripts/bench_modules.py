@@ -89,7 +89,13 @@ class Decoder(torch.nn.Module):
 
 
 class Gemma(torch.nn.Module):
-    """Token ids to the hidden states of all layers."""
+    """Token ids to the hidden states of all layers.
+
+    OpenVINO cannot trace how transformers makes its masks: `masked`, they are given, for no more
+    tokens than a window of the local layers has.
+    """
+
+    masked = False
 
     def __init__(self, layers: int = 1) -> None:
         from transformers import Gemma3TextConfig, Gemma3TextModel
@@ -105,11 +111,10 @@ class Gemma(torch.nn.Module):
         self.model = Gemma3TextModel(config)
 
     def forward(self, ids: torch.Tensor) -> torch.Tensor:
-        count = ids.shape[1]
-        dtype = self.model.norm.weight.dtype
-        mask = torch.full((1, 1, count, count), float("-inf"), dtype=dtype).triu(1)
-        # As given: OpenVINO cannot trace how transformers makes it.
-        masks = {"full_attention": mask, "sliding_attention": mask}
+        count, masks = ids.shape[1], None
+        if self.masked:
+            mask = torch.full((1, 1, count, count), float("-inf")).triu(1)
+            masks = {"full_attention": mask, "sliding_attention": mask}
         made = self.model(input_ids=ids, attention_mask=masks, use_cache=False)
         state: torch.Tensor = made.last_hidden_state
         return state

@@ -49,6 +49,8 @@ def traced(part: str, size: int, form: str, folder: Path) -> openvino.Model:
         inputs = modules.inputs_of(part, size)
         if not plain.exists():
             module = modules.module_of(part, size)
+            if isinstance(module, modules.Gemma):
+                module.masked = True
             with torch.no_grad():
                 model = openvino.convert_model(module, example_input=inputs)
             _save(model, plain)

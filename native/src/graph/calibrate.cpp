@@ -29,11 +29,28 @@ static double seconds(Device & device, const Progress & progress, Build && build
 
 static Kept floats(Device & device, Shape ne) { return device.keep(GGML_TYPE_F32, ne); }
 
+// Values that are no zeros, of which AMX would leave products out; one row, again and again. Of the
+// types that ggml makes at once.
+static void fill(const Device & device, Tensor weight) {
+    const std::string name = ggml_type_name(weight->type);
+    const bool slow = name.compare(0, 2, "iq") == 0 && name.compare(0, 3, "iq4") != 0;
+    if (!ggml_is_quantized(weight->type) || slow)
+        return;
+    std::vector<float> row(static_cast<size_t>(weight->ne[0]));
+    for (size_t i = 0; i < row.size(); ++i)
+        row[i] = 0.001f * static_cast<float>(i * 37 % 101);
+    std::vector<uint8_t> coded(ggml_row_size(weight->type, weight->ne[0]));
+    ggml_quantize_chunk(weight->type, row.data(), coded.data(), 0, 1, weight->ne[0], nullptr);
+    for (int64_t i = 0; i < weight->ne[1]; ++i)
+        device.write(weight, coded.data(), coded.size(), static_cast<size_t>(i) * weight->nb[1]);
+}
+
 // A product takes unpack * values + multiply * values * rows; two numbers of rows tell both.
 static void products(Device & device, Work work, Speeds & speeds, const Progress & progress) {
     const int64_t block = ggml_blck_size(static_cast<ggml_type>(work.type));
     const int64_t k = width / block * block;
     const Kept weight = device.keep(static_cast<ggml_type>(work.type), {k, outputs, 1, 1});
+    fill(device, weight.tensor);
     double took[2];
     for (const int64_t rows : {few, many}) {
         const Kept x = floats(device, {k, rows, 1, 1});

@@ -59,7 +59,7 @@ static Tensor convolve(Nodes & g, const Conv3dCall & call) {
     return device_of(g).computing().convolve(g, call);
 }
 
-// Its products are those of a convolution of one tap in F32.
+// Its products are those of a convolution of one tap in F32; in tiles they take less.
 static Tensor convolve_1d(Nodes & g, const Conv1dCall & call) {
     device_of(g).tally()->add({Work::convolve, GGML_TYPE_F32, 1},
                               static_cast<double>(ggml_nelements(call.weight)) *

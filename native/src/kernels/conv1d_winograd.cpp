@@ -46,7 +46,7 @@ struct WinogradPlan {
 
     // A thread's memory, in floats: transformed positions [part][point][tile][depth],
     // transformed weights [point][part][four taps][depth][panel], sums [point][tile][panel],
-    // weights as they are, and zeros. Points lie odd multiples of a cache line apart.
+    // weights as they are, and zeros. Points lie odd multiples of a row apart.
     int64_t x_point = 0, weights_point = 0, sums_point = 0;
     int64_t x = 0, weights = 0, sums = 0, decoded = 0, plain = 0, zeros = 0, end = 0;
     int64_t decoded_row = block * taps + 16; // no power of two

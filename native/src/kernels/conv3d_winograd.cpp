@@ -41,7 +41,7 @@ struct Layout {
     int64_t sums_position; // of sums [position][row][panel]
     int64_t weights, sums, unpacked, zeros, end;
 
-    // Positions lie odd multiples of a cache line apart: even ones would fall into the same sets.
+    // Positions lie odd multiples of a row apart: even ones would fall into the same sets.
     explicit Layout(const Conv3dPlan & p) {
         const WinogradTiling & w = p.tiling;
         depth = kernels_of(p).depth;

@@ -65,7 +65,9 @@ struct Winograd {
 struct Winograds {
     Winograd f32, bits16;
 
-    const Winograd & of(int ggml_type) const { return ggml_type == 0 ? f32 : bits16; }
+    const Winograd & of(int ggml_type) const {
+        return ggml_type == 0 ? f32 : bits16; // GGML_TYPE_F32
+    }
 };
 
 } // namespace ltx2::kernels

@@ -35,7 +35,9 @@ struct Winograd1d {
 struct Winograds1d {
     Winograd1d f32, bits16;
 
-    const Winograd1d & of(int ggml_type) const { return ggml_type == 0 ? f32 : bits16; }
+    const Winograd1d & of(int ggml_type) const {
+        return ggml_type == 0 ? f32 : bits16; // GGML_TYPE_F32
+    }
 };
 
 } // namespace ltx2::kernels

@@ -197,9 +197,8 @@ TEST(equals_the_scalar_reference) {
 
 // The whole video at once, and its second half with two frames of the first as the past. `before`
 // copies of the first frame: with two, the first output sees one frame three times.
-void a_window_has_the_same_bits(bool direct, int before) {
-    const Case whole{
-        70, 40, 31, 12, 0, 9, 3, 1, 1, before, 2 - before, Border::zeros, GGML_TYPE_F16, false};
+void a_window_has_the_same_bits(bool direct, int before, ggml_type type) {
+    const Case whole{70, 40, 31, 12, 0, 9, 3, 1, 1, before, 2 - before, Border::zeros, type, false};
     Tensors all(whole);
     all.direct = direct;
     const std::vector<float> expected = all.run(1);
@@ -228,7 +227,8 @@ void a_window_has_the_same_bits(bool direct, int before) {
 TEST(windows_and_threads_change_no_bit) {
     for (const bool direct : {false, true})
         for (const int before : {1, 2})
-            a_window_has_the_same_bits(direct, before);
+            for (const ggml_type type : {GGML_TYPE_F16, GGML_TYPE_F32})
+                a_window_has_the_same_bits(direct, before, type);
 }
 
 } // namespace

@@ -282,11 +282,13 @@ static void tile(Arithmetic a, const GemmTile & t, int rows) {
 #if defined(__AMX_BF16__)
     if (a == Arithmetic::bf16 || a == Arithmetic::bf16_split)
         return tile_amx(planes(a), t, rows);
-    if (a == Arithmetic::int8_run)
-        return tile_run_amx(t, rows);
 #elif defined(__AVX512BF16__)
     if (a == Arithmetic::bf16)
         return with_count<rows_pairs>(rows, [&](auto r) { tile_bf16<r>(t); });
+#endif
+#if defined(__AMX_INT8__)
+    if (a == Arithmetic::int8_run)
+        return tile_run_amx(t, rows);
 #endif
 #if defined(__AVX512VNNI__)
     if (a == Arithmetic::int4)

@@ -127,8 +127,8 @@ static inline __attribute__((always_inline)) void add_runs(const GemmTile & t,
     for (int64_t left = t.count / 32; left > 0; left -= Run, x += Run, w += Run * units * panel) {
         RunSums<Rows> s;
         sum_run(x, run_of<Run>(left), w, s);
-        const Vec d0 = scales ? load(scales) : splat(1),
-                  d1 = scales ? load(scales + lanes) : splat(1);
+        const bool ones = Run > 1 && !scales;
+        const Vec d0 = ones ? splat(1) : load(scales), d1 = ones ? splat(1) : load(scales + lanes);
         each<Rows>([&](auto r) __attribute__((always_inline)) {
             sums.low[r] += as_f32<Bytes, Run>(s.low[r]) * (d0 * x->scale[r]);
             sums.high[r] += as_f32<Bytes, Run>(s.high[r]) * (d1 * x->scale[r]);
@@ -137,7 +137,7 @@ static inline __attribute__((always_inline)) void add_runs(const GemmTile & t,
             add_step(sums, minima, [&](int r) { return x->sum[r]; });
             minima += panel;
         }
-        if (scales)
+        if (!ones)
             scales += panel;
     }
     store(t.sums, t.sums_stride, sums);

@@ -98,6 +98,8 @@ struct OfQ4 {
 template <class Of, bool Rest>
 static inline void as_pairs(Rows rows, int64_t first, int64_t count, uint32_t * units) {
     unpack_rows(rows, 32, first, count, units, [](const uint8_t * row, int64_t k, uint64_t mask) {
+        if (std::is_same_v<Of, OfBf16> && !Rest) // as they are
+            return _mm512_maskz_loadu_epi16(static_cast<__mmask32>(mask), row + 2 * k);
         const Values v = Of::at(row, k, mask);
         const Split s = split(v.low, v.high);
         return Rest ? s.low : s.high;
