@@ -40,6 +40,7 @@ struct WinogradPlan {
     int64_t in = call.in(), outputs = call.out(), taps = call.taps(), dilation = call.dilation;
     int64_t fours = divide_up(taps, step);
     const Winograd & kernels = variant().winograd.of(call.weight->type);
+    const Winograd1d & transforms = variant().winograd_1d.of(call.weight->type);
     int64_t panel = kernels.panel, depth = kernels.depth, panels = divide_up(outputs, panel);
     int64_t tiles = 0, pieces = 0; // of a piece; of a row
     int64_t piece_panels = 0, groups = 0;
@@ -106,11 +107,9 @@ static void transform_input(const WinogradPlan & p, const Piece & piece, float *
             seen[i] = t < 0 || t >= p.call.x->ne[1] ? room + p.zeros : row_of(p.call.x, t);
         }
         for (int64_t part = 0; part * p.depth < p.in; ++part)
-            variant()
-                .winograd_1d.of(p.call.weight->type)
-                .input(seen, part * p.depth,
-                       static_cast<int>(std::min(p.depth, p.in - part * p.depth)), p.call.leak,
-                       room + p.x + part * points * p.x_point + row * p.depth, p.x_point);
+            p.transforms.input(
+                seen, part * p.depth, static_cast<int>(std::min(p.depth, p.in - part * p.depth)),
+                p.call.leak, room + p.x + part * points * p.x_point + row * p.depth, p.x_point);
     }
 }
 
@@ -123,11 +122,10 @@ static void transform_weights(const WinogradPlan & p, int64_t panel, int64_t fir
     variant().gemm.transpose(reinterpret_cast<const uint32_t *>(room + p.decoded), p.decoded_row,
                              channels * p.taps, reinterpret_cast<uint32_t *>(room + p.plain));
     for (int64_t part = 0; part * p.depth < channels; ++part)
-        variant()
-            .winograd_1d.of(p.call.weight->type)
-            .weights({room + p.plain + part * p.depth * p.taps * p.panel, static_cast<int>(p.taps),
-                      static_cast<int>(std::min(p.depth, channels - part * p.depth)),
-                      room + p.weights + part * p.fours * p.depth * p.panel, p.weights_point});
+        p.transforms.weights(
+            {room + p.plain + part * p.depth * p.taps * p.panel, static_cast<int>(p.taps),
+             static_cast<int>(std::min(p.depth, channels - part * p.depth)),
+             room + p.weights + part * p.fours * p.depth * p.panel, p.weights_point});
 }
 
 static void multiply(const WinogradPlan & p, const Piece & piece, int64_t panel, float * room) {
@@ -165,19 +163,16 @@ static void write_outputs(const WinogradPlan & p, const Piece & piece, int64_t p
             if (to[i] && p.call.skip)
                 skip[i] = floats(p.call.skip) + at;
         }
-        variant()
-            .winograd_1d.of(p.call.weight->type)
-            .output(room + p.sums + row * p.panel, p.sums_point, bias, p.call.skip ? skip : nullptr,
-                    to, static_cast<int>(width));
+        p.transforms.output(room + p.sums + row * p.panel, p.sums_point, bias,
+                            p.call.skip ? skip : nullptr, to, static_cast<int>(width));
     }
 }
 
 static void run(WinogradPlan & p, Tensor, int thread, int) {
     float * room = p.workers.room(thread);
     std::fill(room + p.zeros, room + p.end, 0.0f);
-    const Winograd & kernels = p.kernels;
-    if (kernels.begin)
-        kernels.begin();
+    if (p.kernels.begin)
+        p.kernels.begin();
     for (int64_t i; (i = p.next.fetch_add(1)) < p.dilation * p.pieces * p.groups;) {
         const Piece piece = piece_at(p, i);
         if (piece.tiles <= 0)
@@ -188,8 +183,8 @@ static void run(WinogradPlan & p, Tensor, int thread, int) {
             write_outputs(p, piece, panel, room);
         }
     }
-    if (kernels.end)
-        kernels.end();
+    if (p.kernels.end)
+        p.kernels.end();
 }
 
 bool conv1d_winograd_pays(const Conv1dCall & call) { return !call.rate && call.taps() >= 3; }

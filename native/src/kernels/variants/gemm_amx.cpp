@@ -10,7 +10,7 @@ namespace ltx2::kernels::LTX2_VARIANT {
 static_assert(panel == 32 && rows_amx == 32, "as the tiles are laid out");
 static constexpr int step = 32;                                     // values of k
 static constexpr int64_t step_bytes = int64_t{2} * step * rows_amx; // of prepared rows, one plane
-static constexpr int64_t panel_bytes = 4 * panel, half = panel_bytes / 2;
+static constexpr int64_t panel_bytes = 4 * panel;
 
 // [k / step][planes][rows][step], where what is past k counts as zero.
 void prepare_amx(int planes, const float * x, int64_t stride, int rows, int64_t k, uint8_t * out) {
@@ -38,13 +38,7 @@ template <int Planes, bool Both>
 static void tile_of(const GemmTile & t) {
     settle();
     const int64_t stride = t.sums_stride * 4;
-    float * lower = t.sums + 16 * t.sums_stride; // the second sixteen rows
-    _tile_loadd(0, t.sums, stride);
-    _tile_loadd(1, t.sums + 16, stride);
-    if (Both) {
-        _tile_loadd(2, lower, stride);
-        _tile_loadd(3, lower + 16, stride);
-    }
+    load_sums<Both>(t.sums, stride);
     const int64_t units = (t.count + 1) / 2; // of a plane
     alignas(64) uint32_t last[Planes][step / 2 * panel];
     for (int64_t first = 0; first < units; first += step / 2) {
@@ -59,20 +53,8 @@ static void tile_of(const GemmTile & t) {
                 w[p] = last[p];
             }
         settle();
-        // Loads stand between products, which then need not wait for all of them.
         const auto add = [&](int x_plane, int w_plane) {
-            const uint8_t * rows = x + x_plane * step_bytes;
-            const auto * from = reinterpret_cast<const uint8_t *>(w[w_plane]);
-            _tile_loadd(6, from, panel_bytes);
-            _tile_loadd(4, rows, 64);
-            _tile_dpbf16ps(0, 4, 6);
-            _tile_loadd(7, from + half, panel_bytes);
-            _tile_dpbf16ps(1, 4, 7);
-            if (Both) {
-                _tile_loadd(5, rows + 16 * 64, 64);
-                _tile_dpbf16ps(2, 5, 6);
-                _tile_dpbf16ps(3, 5, 7);
-            }
+            add_pairs<Both>(x + x_plane * step_bytes, 64, w[w_plane], panel_bytes);
         };
         if (Planes == 2) {
             add(1, 0);
@@ -81,12 +63,7 @@ static void tile_of(const GemmTile & t) {
         }
         add(0, 0);
     }
-    _tile_stored(0, t.sums, stride);
-    _tile_stored(1, t.sums + 16, stride);
-    if (Both) {
-        _tile_stored(2, lower, stride);
-        _tile_stored(3, lower + 16, stride);
-    }
+    store_sums<Both>(t.sums, stride);
 }
 
 void tile_amx(int planes, const GemmTile & t, int rows) {

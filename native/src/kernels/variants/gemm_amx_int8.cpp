@@ -86,10 +86,7 @@ static void tile_of(const GemmTile & t) {
             row += 2;
         };
         settle();
-        _tile_zero(0);
-        _tile_zero(1);
-        _tile_zero(2);
-        _tile_zero(3);
+        zero_sums();
         for (int64_t s = 0; s < run / step; ++s, w += step / 4 * panel) {
             const int8_t(*values)[step] = x[i].values[s];
             _tile_loadd(6, w, panel_bytes);
@@ -108,13 +105,7 @@ static void tile_of(const GemmTile & t) {
             }
         }
         settle();
-        int32_t * made = wholes[i % 2].sums[0];
-        _tile_stored(0, made, panel_bytes);
-        _tile_stored(1, made + lanes, panel_bytes);
-        if (Both) {
-            _tile_stored(2, made + 16 * panel, panel_bytes);
-            _tile_stored(3, made + 16 * panel + lanes, panel_bytes);
-        }
+        store_sums<Both>(wholes[i % 2].sums, panel_bytes);
         settle();
     }
     for (int row = 0; row < rows; row += 2)

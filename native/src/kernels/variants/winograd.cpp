@@ -167,48 +167,23 @@ static void multiply(const WinogradProduct & product) {
 template <bool Both>
 static void tiles_of(const WinogradProduct & product, const float * x, float * sums) {
     constexpr int64_t row = depth<true> * 4, line = panel * 4; // bytes; of weights every other one
-    float * lower = sums + 16 * panel;
     settle();
-    if (product.first) {
-        _tile_zero(0);
-        _tile_zero(1);
-        _tile_zero(2);
-        _tile_zero(3);
-    } else {
-        _tile_loadd(0, sums, line);
-        _tile_loadd(1, sums + lanes, line);
-        if (Both) {
-            _tile_loadd(2, lower, line);
-            _tile_loadd(3, lower + lanes, line);
-        }
-    }
+    if (product.first)
+        zero_sums();
+    else
+        load_sums<Both>(sums, line);
     const float * w = product.weights;
     for (int64_t block = 0; block < product.blocks; ++block, x += product.next_block)
         for (int tap = 0; tap < product.taps; ++tap, w += depth<true> * panel) {
             const float * at = x + tap * product.next_tap;
             const auto add = [&](int x_plane, int w_plane) {
-                const float *rows = at + x_plane * lanes, *from = w + w_plane * panel;
-                _tile_loadd(6, from, 2 * line);
-                _tile_loadd(4, rows, row);
-                _tile_dpbf16ps(0, 4, 6);
-                _tile_loadd(7, from + lanes, 2 * line);
-                _tile_dpbf16ps(1, 4, 7);
-                if (Both) {
-                    _tile_loadd(5, rows + 16 * depth<true>, row);
-                    _tile_dpbf16ps(2, 5, 6);
-                    _tile_dpbf16ps(3, 5, 7);
-                }
+                add_pairs<Both>(at + x_plane * lanes, row, w + w_plane * panel, 2 * line);
             };
             add(1, 0);
             add(0, 1);
             add(0, 0);
         }
-    _tile_stored(0, sums, line);
-    _tile_stored(1, sums + lanes, line);
-    if (Both) {
-        _tile_stored(2, lower, line);
-        _tile_stored(3, lower + lanes, line);
-    }
+    store_sums<Both>(sums, line);
     settle();
 }
 
