@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-SAY_SECONDS, KEEP_SECONDS = 10.0, 60.0
+SAY_SECONDS, KEEP_SECONDS = 30.0, 300.0
 
 
 def orthogonalise(g: torch.Tensor, steps: int = 5) -> torch.Tensor:

@@ -23,15 +23,19 @@ enum class Arithmetic {
     // As int8, with one scale of activations for 256: for weights whose scale is a row's, where a
     // rotation has spread outliers.
     int8_run,
+    // 16 bits on either side, with one scale for 128 values, for weights that are no bytes. The
+    // norms of both are bounded so that a sum of their products does not overflow.
+    int16_both,
 };
-constexpr int arithmetics = 7;
-constexpr int run_blocks = 8; // of 32 values: those of int8_run that share a scale
+constexpr int arithmetics = 8;
+constexpr int run_blocks = 8;  // of 32 values: those of int8_run that share a scale
+constexpr int both_blocks = 4; // those of int16_both
 constexpr int64_t int4_group = 128;
 constexpr int most_panel = 32; // outputs, of any variant
 
 // One panel of weights, `units` of four bytes long. int8: scales [blocks][panel], and for types
 // that have them minima [blocks][panel], else null; bits of a value. int8_run: of runs of blocks,
-// or null where all are one.
+// or null where all are one. int16_both: scales of runs of blocks.
 // bf16_split: whether their second parts are anything but zero, which those of BF16 values are.
 struct GemmPanel {
     const uint32_t * units;
@@ -93,6 +97,8 @@ struct Gemm {
                         int64_t count, const float * x);
     // Values as 8 bits with one scale for 32, as a decoder gives them.
     void (*to_int8)(const float * x, int64_t count, uint8_t * values, float * scales);
+    // Values of weights as int16_both multiplies them, with one scale for 128.
+    void (*to_int16)(const float * x, int64_t count, int16_t * values, float * scales);
     // from [panel][stride] to [count][panel], in units
     void (*transpose)(const uint32_t * from, int64_t stride, int64_t count, uint32_t * to);
     // Units of 4 bytes, [count][panel], in place: for int16 to pairs of 16-bit values,

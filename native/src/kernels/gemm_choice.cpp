@@ -48,7 +48,10 @@ Arithmetic choose_arithmetic(const Matrix & weight, int64_t rows, Activations ac
     const bool fits = weight.coding ? decoder.bits > 0 : decoder.decode || rounded;
     if (blocks && fits && kernels.multiplies(whole, decoder.bits))
         return whole;
-    return bits8 && bf16 ? Arithmetic::bf16 : Arithmetic::f32;
+    if (bits8 && bf16)
+        return Arithmetic::bf16;
+    return blocks && kernels.multiplies(Arithmetic::int16_both, 16) ? Arithmetic::int16_both
+                                                                    : Arithmetic::f32;
 }
 
 } // namespace ltx2::kernels

@@ -18,7 +18,8 @@ UnpackFn unpacker_of(const Matrix & weight, Arithmetic arithmetic);
 // The fastest arithmetic of this processor that rounds activations no further; F32 for F32 weights
 // and for a few rows. Activations of 8 bits go with all of ggml's quantised types: those that
 // `Gemm::decoder` does not know are rounded to 8 bits as well, which their own error drowns. Those
-// of 16 bits go with weights that become 8-bit values unrounded, F32 with others.
+// of 16 bits go with weights that become 8-bit values unrounded, and with VNNI with all others,
+// which become 16 bits; else those have F32.
 Arithmetic choose_arithmetic(const Matrix & weight, int64_t rows, Activations activations);
 
 } // namespace ltx2::kernels

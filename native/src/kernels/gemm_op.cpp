@@ -23,7 +23,7 @@ struct Blocking {
 static constexpr int64_t most_rows_at_once = 1056, block_panels = 8, most_units = 256;
 static int64_t values_per_unit(Arithmetic a) {
     const bool four_bytes = a == Arithmetic::f32 || a == Arithmetic::bf16_split;
-    return four_bytes ? 1 : a == Arithmetic::bf16 ? 2 : 4;
+    return four_bytes ? 1 : a == Arithmetic::bf16 || a == Arithmetic::int16_both ? 2 : 4;
 }
 
 static int most_rows(Arithmetic a) { return variant().gemm.most_rows[static_cast<int>(a)]; }
@@ -33,7 +33,9 @@ static Blocking blocking(Arithmetic a) {
     return bytes ? Blocking{most_rows_at_once, most_units / 2} : Blocking{512, most_units};
 }
 static int64_t values_per_scale(Arithmetic a) {
-    return a == Arithmetic::int8_run ? run_blocks * 32 : 32;
+    return 32 * (a == Arithmetic::int8_run     ? run_blocks
+                 : a == Arithmetic::int16_both ? both_blocks
+                                               : 1);
 }
 
 // ---- activations
@@ -243,6 +245,9 @@ struct Product {
             values_of(column, first, count, room.values);
             return kernels.to_bf16(room.values, high, low, count);
         }
+        case Arithmetic::int16_both:
+            values_of(column, first, count, room.values);
+            return kernels.to_int16(room.values, count, reinterpret_cast<int16_t *>(to), scales);
         case Arithmetic::int8:
         case Arithmetic::int8_run:
         case Arithmetic::int16:
@@ -275,7 +280,8 @@ struct Product {
             for (int64_t i = 0; i < panel; ++i)
                 rows[i] = weight_row(std::min(column + i, n - 1));
             unpacker(rows, first, count, room.units, room.scales);
-            const float * scales = coding ? nullptr : room.scales; // of rows: `finish` knows them
+            // Of codes they are those of rows, which `finish` knows.
+            const float * scales = coding ? nullptr : room.scales;
             return {room.units, scales, nullptr, decoder.bits, has_rest(count)};
         }
         for (int64_t i = 0; i < std::min(panel, n - column); ++i)
@@ -285,7 +291,7 @@ struct Product {
         kernels.transpose(reinterpret_cast<const uint32_t *>(room.decoded),
                           Room::decoded_stride / 4, divide_up(round_up(count, int64_t{2}), per),
                           room.units);
-        if (per != 4)
+        if (per != 4 && plan.arithmetic != Arithmetic::int16_both)
             return {room.units, nullptr, nullptr, 0, has_rest(count)};
         const auto spread = [&](const float * from, float * to) {
             kernels.transpose(reinterpret_cast<const uint32_t *>(from), blocks, blocks,

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "kernels/cpu_ops.h"
+#include "kernels/variant.h"
 #include "nodes_in.h"
 #include "plain.h"
 
@@ -17,6 +18,11 @@ inline std::vector<float> run_product(ggml_context * context, const ltx2::Matmul
     ggml_graph_compute_with_ctx(context, graph, threads);
     const float * out = static_cast<const float *>(y->data);
     return {out, out + ggml_nelements(y)};
+}
+
+// Whether weights become 16 bits beside activations of 16.
+inline bool weights_in_16_bits() {
+    return ltx2::kernels::variant().gemm.multiplies(ltx2::kernels::Arithmetic::int16_both, 16);
 }
 
 // NMSE of `out`, where `plain` are the weights [n][k].

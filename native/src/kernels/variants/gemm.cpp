@@ -27,6 +27,7 @@ static int64_t rows_bytes(Arithmetic a, int64_t k) {
 #endif
     case Arithmetic::int8:
     case Arithmetic::int16:
+    case Arithmetic::int16_both:
     case Arithmetic::int4:
         return int8_bytes(a, k);
     }
@@ -100,6 +101,7 @@ static void prepare(Arithmetic a, const float * x, int64_t stride, int rows, int
 #endif
     case Arithmetic::int8:
     case Arithmetic::int16:
+    case Arithmetic::int16_both:
     case Arithmetic::int4:
         return prepare_int8(a, x, stride, rows, k, out);
     }
@@ -212,6 +214,30 @@ static void to_int8(const float * x, int64_t count, uint8_t * values, float * sc
     }
 }
 
+static void to_int16(const float * x, int64_t count, int16_t * values, float * scales) {
+    typedef int16_t Halves __attribute__((vector_size(lanes * 2)));
+    constexpr int64_t run = 32 * both_blocks;
+    for (int64_t first = 0; first < count; first += run, ++scales) {
+        const int64_t end = first + run < count ? first + run : count;
+        IVec most = {};
+        Vec squares = {};
+        for (int64_t i = first; i < end; i += lanes) {
+            const Vec v = load(x + i);
+            most = max(most, magnitude(v));
+            squares += v * v;
+        }
+        const float largest = largest_of(most);
+        const bool finite = largest - largest == 0;
+        const float inverse = inverse_int16(largest, sum(squares), *scales);
+        for (int64_t i = first; i < end; i += lanes) {
+            const Vec scaled = finite ? load(x + i) * inverse : Vec{};
+            const IVec whole = __builtin_convertvector(rounded(scaled), IVec);
+            const Halves halves = __builtin_convertvector(whole, Halves);
+            std::memcpy(values + i, &halves, sizeof halves);
+        }
+    }
+}
+
 // From the end, so that nothing is overwritten before it is read.
 static void widen(uint32_t * units, int64_t count) {
     // Unsigned, since these wrap.
@@ -275,6 +301,8 @@ static bool multiplies(Arithmetic a, int bits) {
     const bool pairs = a == Arithmetic::bf16 || a == Arithmetic::bf16_split;
     if (has_amx)
         return pairs || a == Arithmetic::int8_run;
+    if (a == Arithmetic::int16_both)
+        return has_vnni;
     return !pairs && multiplies_int8(bytes(a), bits);
 }
 
@@ -294,9 +322,9 @@ static void tile(Arithmetic a, const GemmTile & t, int rows) {
     if (a == Arithmetic::int4)
         return tile_int4(t, rows);
 #endif
-    if (a == Arithmetic::int8 || a == Arithmetic::int8_run || a == Arithmetic::int16)
-        return tile_int8(a, t, rows);
-    with_count<rows_f32>(rows, [&](auto r) { tile_f32<r>(t); });
+    if (a == Arithmetic::f32)
+        return with_count<rows_f32>(rows, [&](auto r) { tile_f32<r>(t); });
+    tile_int8(a, t, rows);
 }
 
 #if defined(__AMX_BF16__)
@@ -306,16 +334,27 @@ constexpr void (*begin)() = nullptr, (*end)() = nullptr;
 #endif
 
 extern constexpr Gemm gemm_kernels = {
-    panel,         {rows_f32, rows_bf16, rows_split, rows_int8, rows_int8, rows_int8, rows_run},
-    rows_bytes,    prepare,
-    to_bf16,       scaled,
-    dot_scaled,    to_int8,
-    transpose,     adapt,
-    tile,          begin,
-    end,           multiplies,
-    decoder,       coded_values,
-    coded_bytes,   coded_bits,
-    coded_minimum, unpacker,
+    panel,
+    {rows_f32, rows_bf16, rows_split, rows_int8, rows_int8, rows_int8, rows_run, rows_int8},
+    rows_bytes,
+    prepare,
+    to_bf16,
+    scaled,
+    dot_scaled,
+    to_int8,
+    to_int16,
+    transpose,
+    adapt,
+    tile,
+    begin,
+    end,
+    multiplies,
+    decoder,
+    coded_values,
+    coded_bytes,
+    coded_bits,
+    coded_minimum,
+    unpacker,
 };
 
 } // namespace ltx2::kernels::LTX2_VARIANT

@@ -4,7 +4,7 @@
 namespace ltx2::kernels::LTX2_VARIANT {
 
 // A block's values, which `inverse` makes whole numbers; adds these to `totals`.
-template <class Block>
+template <bool Both, class Block>
 static inline void round_block(const float * x, float inverse, bool finite, int r, Block & out,
                                IVec & totals) {
     constexpr int parts = 32 / lanes, units_count = 8;
@@ -24,7 +24,7 @@ static inline void round_block(const float * x, float inverse, bool finite, int 
     }
     if (Block::bytes == 2 && int16_pairs)
         for (int i = 0; i < 16; ++i) {
-            const int at = i / 2 * 4 + i % 2, next = at + 2;
+            const int at = Both ? 2 * i : i / 2 * 4 + i % 2, next = at + (Both ? 1 : 2);
             const auto low = static_cast<uint16_t>(wholes[at / lanes][at % lanes]);
             const auto high = static_cast<uint32_t>(wholes[next / lanes][next % lanes]);
             units[i / 8][i % 8] = low | high << 16;
@@ -38,21 +38,29 @@ static inline void round_block(const float * x, float inverse, bool finite, int 
 // too large by int8_offset, the sums begin with what that adds.
 template <int Run, class Block>
 static inline void prepare_run(const float * x, int r, int64_t blocks, Block * out) {
+    constexpr bool both = Block::bytes == 2 && Run == both_blocks;
     constexpr float most_value = Block::bytes == 1 ? 127.0f : 127.0f * 256;
     IVec most = {}, totals = {};
-    for (int64_t i = 0; i < 32 * blocks; i += lanes)
-        most = max(most, magnitude(load(x + i)));
+    Vec squares = {};
+    for (int64_t i = 0; i < 32 * blocks; i += lanes) {
+        const Vec v = load(x + i);
+        most = max(most, magnitude(v));
+        if (both)
+            squares += v * v;
+    }
     const float largest = largest_of(most);
     // Of values too small for that quotient nothing is left. One that is not finite makes the scale
     // so, and that the products.
-    const float inverse = largest > 1e-30f ? most_value / largest : 0.0f;
+    float scale = largest / most_value, inverse = largest > 1e-30f ? most_value / largest : 0.0f;
+    if (both)
+        inverse = inverse_int16(largest, sum(squares), scale);
     const bool finite = largest - largest == 0;
     for (int64_t b = 0; b < blocks; ++b)
-        round_block(x + 32 * b, inverse, finite, r, out[b], totals);
+        round_block<both>(x + 32 * b, inverse, finite, r, out[b], totals);
     const int32_t total = sum(totals);
     out->begin[r] = first_bits<Run> - int8_offset * total;
-    out->scale[r] = largest / most_value;
-    out->sum[r] = largest / most_value * static_cast<float>(total);
+    out->scale[r] = scale;
+    out->sum[r] = scale * static_cast<float>(total);
 }
 
 template <int Run, class Block>
@@ -64,17 +72,17 @@ static void prepare_some(const float * x, int64_t stride, int rows, int64_t k, u
 }
 
 int64_t int8_bytes(Arithmetic arithmetic, int64_t k) {
-    return static_cast<int64_t>(arithmetic == Arithmetic::int16 ? sizeof(Int8Block<2>)
-                                                                : sizeof(Int8Block<1>)) *
-           (k / 32);
+    const bool is_wide = arithmetic == Arithmetic::int16 || arithmetic == Arithmetic::int16_both;
+    return static_cast<int64_t>(is_wide ? sizeof(Int8Block<2>) : sizeof(Int8Block<1>)) * (k / 32);
 }
 
 void prepare_int8(Arithmetic arithmetic, const float * x, int64_t stride, int rows, int64_t k,
                   uint8_t * out) {
-    const auto prepare = arithmetic == Arithmetic::int16 ? prepare_some<1, Int8Block<2>>
-                         : arithmetic == Arithmetic::int8_run
-                             ? prepare_some<run_blocks, Int8Block<1>>
-                             : prepare_some<1, Int8Block<1>>;
+    const auto prepare =
+        arithmetic == Arithmetic::int16        ? prepare_some<1, Int8Block<2>>
+        : arithmetic == Arithmetic::int16_both ? prepare_some<both_blocks, Int8Block<2>>
+        : arithmetic == Arithmetic::int8_run   ? prepare_some<run_blocks, Int8Block<1>>
+                                               : prepare_some<1, Int8Block<1>>;
     prepare(x, stride, rows, k, out);
 }
 

@@ -58,12 +58,39 @@ constexpr bool unsigned_small = true;
 #else
 constexpr bool unsigned_small = false;
 #endif
+#if defined(__AVX512VNNI__) || defined(__AVXVNNI__)
+constexpr bool has_vnni = true;
+#else
+constexpr bool has_vnni = false;
+#endif
 // Whether values of 16 bits are multiplied as such, in pairs, or as two planes of bytes.
 #if defined(__AVX2__)
 constexpr bool int16_pairs = true;
 #else
 constexpr bool int16_pairs = false;
 #endif
+
+// The largest norms of values of 16 bits whose products' sum stays below 2^31, by Cauchy and
+// Schwarz, rounding included: the square of 46330 + sqrt(128) / 2 is less.
+constexpr float most_norm = 46330, most_int16 = 32767, root_of_run = 11.4f;
+static inline float root(float x) { return __builtin_sqrtf(x); }
+#if defined(__AVX512F__)
+static inline Vec root(Vec x) { return (Vec)_mm512_sqrt_ps((__m512)x); }
+#endif
+// What makes values with this largest magnitude and sum of squares such integers; of values too
+// small for that nothing is left. `scale` is its inverse, not finite where a value is not, which
+// makes the products so.
+template <class V>
+static inline V inverse_int16(V largest, V squares, V & scale) {
+    const V zero = {}, norm = root(squares);
+    // Where squares leave the range of F32, values are as if all were the largest.
+    const V by_norm =
+        most_norm / (squares > 1e-30f && squares < 1e38f ? norm : root_of_run * largest);
+    const V by_most = most_int16 / largest;
+    const V inverse = largest > 1e-30f ? (by_norm < by_most ? by_norm : by_most) : zero;
+    scale = inverse > 0.0f ? 1.0f / inverse : largest - largest;
+    return inverse;
+}
 
 // The bits of `rounder`. A sum of integers that begins with them and stays below 2^22 ends as the
 // bits of rounder + sum: a subtraction makes it F32, where a conversion would wait for the ports of
@@ -87,7 +114,7 @@ static inline int64_t run_of(int64_t left) {
 // A block of some rows, of values of one byte or two: units [Bytes][units][rows], and of the run
 // that it begins the scales, what sums of bytes start from, and the values' sums times the scales.
 // Of two bytes the high ones come first, then the low ones; with int16_pairs the values 0 and 2,
-// then 1 and 3 of each four.
+// then 1 and 3 of each four, and of int16_both two neighbours.
 template <int Bytes>
 struct Int8Block {
     static constexpr int rows = rows_int8 > 0 ? rows_int8 : 1;
@@ -193,8 +220,12 @@ static inline void with_shape(Arithmetic a, const GemmTile & t, int rows, const 
     const std::integral_constant<int, 1> one;
     const std::integral_constant<int, 2> two;
     const std::integral_constant<int, run_blocks> run;
+    [[maybe_unused]] const std::integral_constant<int, both_blocks> both;
     with_count<rows_int8>(rows, [&](auto r) {
         const auto with_minima = [&](auto minima) {
+            if constexpr (has_vnni)
+                if (a == Arithmetic::int16_both)
+                    return tile(two, r, std::false_type(), both);
             if (a == Arithmetic::int8_run)
                 tile(one, r, minima, run);
             else

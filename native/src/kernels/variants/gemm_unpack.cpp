@@ -43,8 +43,6 @@ static void f16_as_f32(Rows rows, int64_t first, int64_t count, uint32_t * units
     });
 }
 
-#if defined(__AVX512BF16__)
-
 // 32 values of a row: at(row, first of them, mask)
 namespace {
 struct Values {
@@ -67,6 +65,9 @@ struct OfBf16 {
     }
 };
 } // namespace
+
+#if defined(__AVX512BF16__)
+
 static inline __m512 scale_of(const uint8_t * block) {
     uint16_t half;
     std::memcpy(&half, block, sizeof half);
@@ -209,6 +210,62 @@ static void q4_0(Rows rows, int64_t first, int64_t count, uint32_t * units, floa
     }
 }
 
+// ---- 16 bits, one scale for four blocks
+
+// Pairs of 32 values times `inverse`, rounded.
+static inline __m512i pairs_of(const Values & v, __m512 inverse) {
+    const __m512i low = _mm512_cvtps_epi32(_mm512_mul_ps(v.low, inverse));
+    const __m512i high = _mm512_cvtps_epi32(_mm512_mul_ps(v.high, inverse));
+    return _mm512_inserti64x4(_mm512_castsi256_si512(_mm512_cvtepi32_epi16(low)),
+                              _mm512_cvtepi32_epi16(high), 1);
+}
+
+// The four blocks of 16 rows, where `masks` say which are there.
+template <class Of>
+static inline void int16_of(Rows rows, int64_t first, const uint64_t (&masks)[4], uint32_t * units,
+                            float * scales) {
+    __m512i most[16], squares[16];
+    each<16>([&](auto i) {
+        IVec m = {};
+        Vec s = {};
+        each<4>([&](auto b) {
+            const Values v = Of::at(rows[i], first + 32 * b, masks[b]);
+            m = max(m, max(magnitude((Vec)v.low), magnitude((Vec)v.high)));
+            s += (Vec)v.low * (Vec)v.low + (Vec)v.high * (Vec)v.high;
+        });
+        most[i] = (__m512i)m;
+        squares[i] = (__m512i)s;
+    });
+    IVec m = {};
+    Vec s = {}, scale;
+    transpose_16(most, [&](int, __m512i row) { m = max(m, (IVec)row); });
+    transpose_16(squares, [&](int, __m512i row) { s += (Vec)row; });
+    float inverse[16];
+    store(inverse, inverse_int16((Vec)m, s, scale));
+    store(scales, scale);
+    each<4>([&](auto b) {
+        if (!masks[b])
+            return;
+        __m512i v[16];
+        each<16>([&](auto i) {
+            v[i] = pairs_of(Of::at(rows[i], first + 32 * b, masks[b]), _mm512_set1_ps(inverse[i]));
+        });
+        transpose_16(
+            v, [&](int i, __m512i row) { _mm512_storeu_si512(units + (16 * b + i) * panel, row); });
+    });
+}
+
+template <class Of>
+static void as_int16(Rows rows, int64_t first, int64_t count, uint32_t * units, float * scales) {
+    constexpr int64_t run = 32 * both_blocks;
+    for (int64_t k = 0; k < count; k += run, units += run / 2 * panel, scales += panel) {
+        uint64_t masks[4];
+        each<4>([&](auto b) { masks[b] = k + 32 * b < count ? ~uint64_t{0} : 0; });
+        for (int n = 0; n < panel; n += 16)
+            int16_of<Of>(rows + n, first + k, masks, units + n, scales + n);
+    }
+}
+
 // ---- 4 bits as 8, one scale for four blocks
 
 namespace {
@@ -290,6 +347,10 @@ UnpackFn unpacker([[maybe_unused]] Arithmetic arithmetic, [[maybe_unused]] int g
         return ggml_type == GGML_TYPE_I8 ? bytes : nullptr;
     if (arithmetic == Arithmetic::int4)
         return ggml_type == GGML_TYPE_Q4_0 ? q4_0_to_8 : nullptr;
+    if (arithmetic == Arithmetic::int16_both)
+        return ggml_type == GGML_TYPE_F16    ? as_int16<OfF16>
+               : ggml_type == GGML_TYPE_BF16 ? as_int16<OfBf16>
+                                             : nullptr;
     if (arithmetic == Arithmetic::int8 || arithmetic == Arithmetic::int16)
         return ggml_type == GGML_TYPE_Q8_0 ? q8_0 : ggml_type == GGML_TYPE_Q4_0 ? q4_0 : nullptr;
 #endif

@@ -79,9 +79,9 @@ TEST(equals_the_decoded_product) {
             }
             std::printf("gemm %s, activations of %s: worst NMSE %.2g\n", kind.name,
                         names[static_cast<int>(activations)], worst);
-            // Measured 7.9e-13, 9.4e-10 and 8.2e-5, the latter two on the least shapes; where BF16
-            // is multiplied, 8 bits are 7e-6.
-            const double limit[] = {4e-12, 4e-9, 3e-4};
+            // Measured 7.9e-13, 9.4e-10, or 2e-8 where weights become 16 bits, and 8.2e-5, the
+            // latter two on the least shapes; where BF16 is multiplied, 8 bits are 7e-6.
+            const double limit[] = {4e-12, weights_in_16_bits() ? 6e-8 : 4e-9, 3e-4};
             CHECK(worst < limit[static_cast<int>(activations)]);
         }
 }
