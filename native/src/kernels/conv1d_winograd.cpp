@@ -45,7 +45,7 @@ struct WinogradPlan {
     int64_t tiles = 0, pieces = 0; // of a piece; of a row
     int64_t piece_panels = 0, groups = 0;
 
-    // A thread's memory, in floats: transformed positions [part][point][tile][depth],
+    // A thread's memory, in floats: transformed positions [part][point][tile][kernels.row],
     // transformed weights [point][part][four taps][depth][panel], sums [point][tile][panel],
     // weights as they are, and zeros. Points lie odd multiples of a row apart.
     int64_t x_point = 0, weights_point = 0, sums_point = 0;
@@ -63,7 +63,7 @@ struct WinogradPlan {
         const int64_t places = pieces * dilation, wanted = 4 * workers.threads;
         groups = places < wanted ? std::min(panels, divide_up(wanted, places)) : 1;
         piece_panels = divide_up(panels, groups);
-        x_point = ((tiles + fours - 1) | 1) * depth;
+        x_point = ((tiles + fours - 1) | 1) * kernels.row;
         weights_point = fours * block * panel + 16;
         sums_point = round_up(tiles, int64_t{16}) * panel + 16;
         weights = x + divide_up(in, depth) * points * x_point;
@@ -109,7 +109,8 @@ static void transform_input(const WinogradPlan & p, const Piece & piece, float *
         for (int64_t part = 0; part * p.depth < p.in; ++part)
             p.transforms.input(
                 seen, part * p.depth, static_cast<int>(std::min(p.depth, p.in - part * p.depth)),
-                p.call.leak, room + p.x + part * points * p.x_point + row * p.depth, p.x_point);
+                p.call.leak, room + p.x + part * points * p.x_point + row * p.kernels.row,
+                p.x_point);
     }
 }
 
@@ -134,7 +135,7 @@ static void multiply(const WinogradPlan & p, const Piece & piece, int64_t panel,
         transform_weights(p, panel, in, channels, room);
         WinogradProduct product;
         product.next_block = points * p.x_point;
-        product.next_tap = p.depth;
+        product.next_tap = p.kernels.row;
         product.blocks = divide_up(channels, p.depth);
         product.last_depth = static_cast<int>(channels - (product.blocks - 1) * p.depth);
         product.taps = static_cast<int>(p.fours);

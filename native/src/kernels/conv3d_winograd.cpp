@@ -33,9 +33,10 @@ static const Winograd & kernels_of(const Conv3dPlan & p) {
 namespace {
 // Where things lie in a thread's scratch memory, in floats.
 struct Layout {
-    int64_t depth;
+    int64_t depth, row;         // of a group
+    int64_t in_step;            // input channels whose weights are transformed at once
     int64_t rows;               // transformed tiles at most
-    int64_t x_position, x_part; // of transformed pixels [part][position][row][depth]
+    int64_t x_position, x_part; // of transformed pixels [part][position][rows][row]
     int64_t
         weights_position; // of a group of transformed weights [position][part][frame][depth][panel]
     int64_t sums_position; // of sums [position][row][panel]
@@ -45,15 +46,17 @@ struct Layout {
     explicit Layout(const Conv3dPlan & p) {
         const WinogradTiling & w = p.tiling;
         depth = kernels_of(p).depth;
+        row = kernels_of(p).row;
+        in_step = std::max(depth, block);
         rows = w.piece_tiles * (w.piece_frames + p.call.kernel_time() - 1);
-        x_position = (rows | 1) * depth;
+        x_position = (rows | 1) * row;
         x_part = positions * x_position;
-        weights_position = p.call.kernel_time() * block * p.panel + 16;
+        weights_position = p.call.kernel_time() * in_step * p.panel + 16;
         sums_position = round_up(w.piece_tiles * w.piece_frames, int64_t{16}) * p.panel + 16;
         weights = divide_up(p.in, depth) * x_part;
         sums = weights + group_size * weights_position;
         unpacked = sums + positions * sums_position;
-        zeros = unpacked + (p.outputs % p.panel ? p.call.taps() * block * p.panel : 0);
+        zeros = unpacked + (p.outputs % p.panel ? p.call.taps() * in_step * p.panel : 0);
         end = zeros + round_up(p.in, depth);
     }
 };
@@ -99,34 +102,47 @@ static void transform_tile(const Conv3dPlan & p, const Layout & at, const float 
     for (int64_t part = 0; part * at.depth < p.in; ++part)
         kernels_of(p).input(pixels, part * at.depth,
                             static_cast<int>(std::min(at.depth, p.in - part * at.depth)),
-                            scratch + part * at.x_part + row * at.depth, at.x_position);
+                            scratch + part * at.x_part + row * at.row, at.x_position);
+}
+
+// Channels [first, first + count) of a panel's weights, which lie in one packed block; in F32 where
+// the panel is narrow, from `unpacked` on.
+static WinogradWeights::Part weights_part(const Conv3dPlan & p, int64_t panel, int64_t first,
+                                          int64_t count, float * unpacked) {
+    const ggml_tensor * weight = p.call.weight;
+    const int64_t first_out = panel * p.panel, width = std::min(p.panel, p.outputs - first_out);
+    const int64_t begin = first / block * block, channels = std::min(block, p.in - begin);
+    const char * from = reinterpret_cast<const char *>(unpacked);
+    size_t size = sizeof(float);
+    if (width < p.panel) {
+        unpack_block(weight, first_out, width, begin, channels, unpacked);
+    } else {
+        size = ggml_type_size(weight->type);
+        from = static_cast<const char *>(weight->data) +
+               static_cast<size_t>(packed_offset(weight, first_out, width, begin)) * size;
+    }
+    return {from + static_cast<size_t>((first - begin) * 3 * p.panel) * size,
+            channels * 3 * p.panel, static_cast<int>(count)};
 }
 
 static void transform_weights(const Conv3dPlan & p, const Layout & at, int64_t panel, int64_t in,
                               int64_t channels, int group, bool still, float * scratch) {
-    const ggml_tensor * weight = p.call.weight;
-    const int64_t first_out = panel * p.panel, width = std::min(p.panel, p.outputs - first_out);
+    const bool narrow = p.outputs - panel * p.panel < p.panel;
     WinogradWeights w;
-    w.ggml_type = GGML_TYPE_F32;
-    w.line = channels * 3 * p.panel;
+    w.ggml_type = narrow ? GGML_TYPE_F32 : p.call.weight->type;
     w.group = group;
     w.still = still;
     w.frames = p.call.kernel_time();
     w.stride = at.weights_position;
-    const char * from = reinterpret_cast<const char *>(scratch + at.unpacked);
-    if (width < p.panel) {
-        unpack_block(weight, first_out, width, in, channels, scratch + at.unpacked);
-    } else {
-        w.ggml_type = weight->type;
-        from = static_cast<const char *>(weight->data) +
-               static_cast<size_t>(packed_offset(weight, first_out, width, in)) *
-                   ggml_type_size(weight->type);
-    }
-    const auto size = static_cast<int64_t>(ggml_type_size(static_cast<ggml_type>(w.ggml_type)));
-    for (int64_t part = 0; part * at.depth < channels; ++part) {
-        w.from = from + part * at.depth * 3 * p.panel * size;
-        w.channels = static_cast<int>(std::min(at.depth, channels - part * at.depth));
-        w.to = scratch + at.weights + part * (still ? 1 : w.frames) * at.depth * p.panel;
+    for (int64_t first = 0; first < channels; first += at.depth) {
+        const int64_t end = std::min(channels, first + at.depth);
+        w.channels = static_cast<int>(end - first);
+        int part = 0;
+        for (int64_t c = first; c < end; c = (c / block + 1) * block)
+            w.parts[part++] =
+                weights_part(p, panel, in + c, std::min(end, (c / block + 1) * block) - c,
+                             scratch + at.unpacked + c / block * p.call.taps() * block * p.panel);
+        w.to = scratch + at.weights + first * (still ? 1 : w.frames) * p.panel;
         kernels_of(p).weights(w);
     }
 }
@@ -134,12 +150,12 @@ static void transform_weights(const Conv3dPlan & p, const Layout & at, int64_t p
 // The sums of a piece and one panel at a group of positions.
 static void multiply(const Conv3dPlan & p, const Layout & at, const Piece & piece, int64_t panel,
                      int group, float * scratch) {
-    for (int64_t in = 0; in < p.in; in += block) {
-        const int64_t channels = std::min(block, p.in - in);
+    for (int64_t in = 0; in < p.in; in += at.in_step) {
+        const int64_t channels = std::min(at.in_step, p.in - in);
         transform_weights(p, at, panel, in, channels, group, piece.still, scratch);
         WinogradProduct product;
         product.next_block = at.x_part;
-        product.next_tap = piece.tiles * at.depth;
+        product.next_tap = piece.tiles * at.row;
         product.blocks = divide_up(channels, at.depth);
         product.last_depth = static_cast<int>(channels - (product.blocks - 1) * at.depth);
         product.taps = piece.still ? 1 : p.call.kernel_time();
@@ -224,7 +240,8 @@ size_t plan_winograd(Conv3dPlan & p) {
     const int64_t around = p.call.kernel_time() - 1; // input frames
     const int64_t room = std::max<int64_t>(
         p.call.kernel_time(),
-        most_values / threads / (positions * round_up(p.in, int64_t{kernels_of(p).depth})));
+        most_values / threads /
+            (positions * divide_up(p.in, int64_t{kernels_of(p).depth}) * kernels_of(p).row));
     w.piece_tiles = std::min(w.tiles, most_rows / std::min<int64_t>(moving, 8));
     w.piece_tiles = std::min(w.piece_tiles,
                              std::max<int64_t>(1, room / (std::min<int64_t>(moving, 4) + around)));

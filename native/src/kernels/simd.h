@@ -222,6 +222,15 @@ static inline Vec load_bf16(const void * p) {
 // 1.5 * 2^23: added to an F32 below 2^22 it leaves an integer, which the low bits hold.
 constexpr float rounder = 12582912.0f;
 static inline Vec rounded(Vec x) { return (x + rounder) - rounder; }
+static inline IVec nearest(Vec x) {
+#if defined(__AVX512F__)
+    return (IVec)_mm512_cvtps_epi32((__m512)x);
+#elif defined(__AVX2__)
+    return (IVec)_mm256_cvtps_epi32((__m256)x);
+#else
+    return __builtin_convertvector(rounded(x), IVec);
+#endif
+}
 
 // x * 2^n, n whole; with AVX-512 the floor of n counts
 static inline Vec times_power(Vec x, Vec n) {

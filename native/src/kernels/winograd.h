@@ -15,13 +15,18 @@ constexpr int winograd_groups = 3;
 // Transformed values lie in groups of Winograd::depth input channels: pixels [depth], weights
 // [depth][panel]. Where products are in tiles of BF16, in the same room each as the sum of two:
 // pixels [2][depth], weights [depth / 2][2][panel] pairs; channels that a group lacks are zero.
+// Where they are of integers of 16 bits: pixels a scale, then [depth] values; weights scales
+// [panel], then [depth / 2][panel] pairs, and the rest of the room is not used.
 
-// A panel's weights of some channels, F32, F16 or BF16.
+// A panel's weights of a group of channels, F32, F16 or BF16, which lie in parts of packed blocks.
 struct WinogradWeights {
-    const void * from; // [frame, row], `line` values apart, in each [channel][column][panel]
+    struct Part {
+        const void * from; // [frame, row], `line` values apart, in each [channel][column][panel]
+        int64_t line;
+        int channels;
+    } parts[2];
     int ggml_type;
-    int64_t line;
-    int channels; // at most depth
+    int channels; // of all parts, at most depth
     int group;
     int frames; // 3, or 1
     bool still; // the sum of the three frames: one frame is all that its outputs see
@@ -46,6 +51,7 @@ struct WinogradProduct {
 struct Winograd {
     int panel; // output channels
     int depth;
+    int row; // floats of a group's pixels at one position
     // What a thread does before and after its products, or null.
     void (*begin)();
     void (*end)();
@@ -61,7 +67,7 @@ struct Winograd {
 };
 
 // For weights of F32, and for those of 16 bits, whose own rounding drowns that of a sum of two
-// BF16: in tiles where there are some, else the same.
+// BF16, in tiles where there are some, and of integers with VNNI; else the same.
 struct Winograds {
     Winograd f32, bits16;
 

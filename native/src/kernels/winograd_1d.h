@@ -15,7 +15,7 @@ constexpr int winograd_1d_points = 7, winograd_1d_step = 4; // of a tile; output
 struct Winograd1dWeights {
     const float * from; // [channel][tap][panel]
     int taps, channels; // at most Winograd::depth
-    float * to;         // of point i at i * stride: [four taps][depth][panel]
+    float * to;         // of point i at i * stride: [four taps][depth][panel], as Winograd's
     int64_t stride;
 };
 

@@ -207,7 +207,7 @@ static void to_int8(const float * x, int64_t count, uint8_t * values, float * sc
         const float inverse = largest > 1e-30f ? 127 / largest : 0.0f;
         for (int j = 0; j < parts; ++j) {
             const Vec scaled = finite ? v[j] * inverse : Vec{};
-            const IVec whole = __builtin_convertvector(rounded(scaled), IVec);
+            const IVec whole = nearest(scaled);
             const Bytes bytes = __builtin_convertvector(whole + int8_offset, Bytes);
             std::memcpy(values + j * lanes, &bytes, sizeof bytes);
         }
@@ -231,7 +231,7 @@ static void to_int16(const float * x, int64_t count, int16_t * values, float * s
         const float inverse = inverse_int16(largest, sum(squares), *scales);
         for (int64_t i = first; i < end; i += lanes) {
             const Vec scaled = finite ? load(x + i) * inverse : Vec{};
-            const IVec whole = __builtin_convertvector(rounded(scaled), IVec);
+            const IVec whole = nearest(scaled);
             const Halves halves = __builtin_convertvector(whole, Halves);
             std::memcpy(values + i, &halves, sizeof halves);
         }

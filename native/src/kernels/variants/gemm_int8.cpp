@@ -13,7 +13,7 @@ static inline void round_block(const float * x, float inverse, bool finite, int 
     uint32_t units[Block::bytes][units_count];
     for (int j = 0; j < parts; ++j) {
         const Vec v = finite ? load(x + j * lanes) : Vec{};
-        IVec whole = wholes[j] = __builtin_convertvector(rounded(v * inverse), IVec);
+        IVec whole = wholes[j] = nearest(v * inverse);
         totals += whole;
         for (int p = 0; p < Block::bytes; ++p) {
             const IVec part = p + 1 < Block::bytes ? (whole + 128) >> 8 : whole;

@@ -6,25 +6,7 @@
 
 namespace ltx2::kernels::LTX2_VARIANT {
 
-static inline IVec load_units(const uint32_t * p) {
-    IVec v;
-    std::memcpy(&v, p, sizeof v);
-    return v;
-}
-static inline IVec splat_unit(uint32_t x) { return static_cast<int32_t>(x) - IVec{}; }
-
 #if defined(__AVX512VNNI__) || defined(__AVXVNNI__)
-
-template <int Bytes>
-static inline IVec dot(IVec sum, IVec w, IVec x) {
-#if defined(__AVX512VNNI__)
-    return (IVec)(Bytes == 1 ? _mm512_dpbusd_epi32((__m512i)sum, (__m512i)w, (__m512i)x)
-                             : _mm512_dpwssd_epi32((__m512i)sum, (__m512i)w, (__m512i)x));
-#else
-    return (IVec)(Bytes == 1 ? _mm256_dpbusd_avx_epi32((__m256i)sum, (__m256i)w, (__m256i)x)
-                             : _mm256_dpwssd_avx_epi32((__m256i)sum, (__m256i)w, (__m256i)x));
-#endif
-}
 
 template <int Bytes, int Rows>
 static inline __attribute__((always_inline)) void

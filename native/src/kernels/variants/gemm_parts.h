@@ -4,6 +4,7 @@
 #include "kernels/gemm.h"
 
 #include "kernels/simd.h"
+#include "kernels/variants/vnni.h"
 
 namespace ltx2::kernels::LTX2_VARIANT {
 
@@ -58,39 +59,12 @@ constexpr bool unsigned_small = true;
 #else
 constexpr bool unsigned_small = false;
 #endif
-#if defined(__AVX512VNNI__) || defined(__AVXVNNI__)
-constexpr bool has_vnni = true;
-#else
-constexpr bool has_vnni = false;
-#endif
 // Whether values of 16 bits are multiplied as such, in pairs, or as two planes of bytes.
 #if defined(__AVX2__)
 constexpr bool int16_pairs = true;
 #else
 constexpr bool int16_pairs = false;
 #endif
-
-// The largest norms of values of 16 bits whose products' sum stays below 2^31, by Cauchy and
-// Schwarz, rounding included: the square of 46330 + sqrt(128) / 2 is less.
-constexpr float most_norm = 46330, most_int16 = 32767, root_of_run = 11.4f;
-static inline float root(float x) { return __builtin_sqrtf(x); }
-#if defined(__AVX512F__)
-static inline Vec root(Vec x) { return (Vec)_mm512_sqrt_ps((__m512)x); }
-#endif
-// What makes values with this largest magnitude and sum of squares such integers; of values too
-// small for that nothing is left. `scale` is its inverse, not finite where a value is not, which
-// makes the products so.
-template <class V>
-static inline V inverse_int16(V largest, V squares, V & scale) {
-    const V zero = {}, norm = root(squares);
-    // Where squares leave the range of F32, values are as if all were the largest.
-    const V by_norm =
-        most_norm / (squares > 1e-30f && squares < 1e38f ? norm : root_of_run * largest);
-    const V by_most = most_int16 / largest;
-    const V inverse = largest > 1e-30f ? (by_norm < by_most ? by_norm : by_most) : zero;
-    scale = inverse > 0.0f ? 1.0f / inverse : largest - largest;
-    return inverse;
-}
 
 // The bits of `rounder`. A sum of integers that begins with them and stays below 2^22 ends as the
 // bits of rounder + sum: a subtraction makes it F32, where a conversion would wait for the ports of

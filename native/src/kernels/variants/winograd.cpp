@@ -39,13 +39,14 @@ static inline void input_of(const float * const * pixels, int64_t from, float * 
     });
 }
 
-template <bool Tiles>
+template <Form F>
 static void input(const float * const * pixels, int64_t first, int channels, float * to,
                   int64_t stride) {
-    by_vectors(channels,
-               [=](int at, int count) { input_of(pixels, first + at, to + at, stride, count); });
-    for (int i = 0; Tiles && i < winograd_positions; ++i)
-        split_pixels(to + i * stride, channels);
+    pack_pixels<F, winograd_positions>(channels, to, stride, [=](float * out, int64_t apart) {
+        by_vectors(channels, [=](int at, int count) {
+            input_of(pixels, first + at, out + at, apart, count);
+        });
+    });
 }
 
 // Three weights of a line -> the values at two points.
@@ -95,36 +96,39 @@ static inline void weights_of(const T * from, int64_t line, float * to, int64_t 
     }
 }
 
-template <bool Tiles, int Group, class T>
+template <Form F, int Group, class T>
 static void weights_of(const WinogradWeights & w) {
-    const T * from = static_cast<const T *>(w.from);
-    for (int frame = 0; frame < (w.still ? 1 : w.frames); ++frame)
-        for (int c = 0; c < w.channels; ++c)
-            for (int half = 0; half < panel; half += lanes) {
-                const T * at = from + frame * 3 * w.line + c * 3 * panel + half;
-                float * to = w.to + (frame * depth<Tiles> + c) * panel + half;
-                if (w.still)
-                    weights_of<Group, true>(at, w.line, to, w.stride);
-                else
-                    weights_of<Group, false>(at, w.line, to, w.stride);
-            }
+    for (int frame = 0; frame < (w.still ? 1 : w.frames); ++frame) {
+        float * to = w.to + frame * depth<F> * panel;
+        int left = w.channels;
+        for (const WinogradWeights::Part * part = w.parts; left > 0; left -= part++->channels) {
+            const T * from = static_cast<const T *>(part->from) + frame * 3 * part->line;
+            for (int c = 0; c < part->channels; ++c, from += 3 * panel, to += panel)
+                for (int half = 0; half < panel; half += lanes) {
+                    if (w.still)
+                        weights_of<Group, true>(from + half, part->line, to + half, w.stride);
+                    else
+                        weights_of<Group, false>(from + half, part->line, to + half, w.stride);
+                }
+        }
+    }
 }
 
-template <bool Tiles, class T>
+template <Form F, class T>
 static void weights_of(const WinogradWeights & w) {
-    w.group == 0   ? weights_of<Tiles, 0, T>(w)
-    : w.group == 1 ? weights_of<Tiles, 1, T>(w)
-                   : weights_of<Tiles, 2, T>(w);
+    w.group == 0   ? weights_of<F, 0, T>(w)
+    : w.group == 1 ? weights_of<F, 1, T>(w)
+                   : weights_of<F, 2, T>(w);
 }
 
-template <bool Tiles>
+template <Form F>
 static void weights(const WinogradWeights & w) {
-    w.ggml_type == GGML_TYPE_F32   ? weights_of<Tiles, float>(w)
-    : w.ggml_type == GGML_TYPE_F16 ? weights_of<Tiles, uint16_t>(w)
-                                   : weights_of<Tiles, Bf16>(w);
-    for (int i = 0; Tiles && i < winograd_positions / winograd_groups; ++i)
+    w.ggml_type == GGML_TYPE_F32   ? weights_of<F, float>(w)
+    : w.ggml_type == GGML_TYPE_F16 ? weights_of<F, uint16_t>(w)
+                                   : weights_of<F, Bf16>(w);
+    for (int i = 0; i < winograd_positions / winograd_groups; ++i)
         for (int frame = 0; frame < (w.still ? 1 : w.frames); ++frame)
-            split_weights(w.to + i * w.stride + frame * depth<true> * panel, w.channels);
+            pack_weights<F>(w.to + i * w.stride + frame * depth<F> * panel, w.channels);
 }
 
 template <int Rows>
@@ -134,30 +138,36 @@ static void rows_of(const WinogradProduct & product, const float * x, float * su
         load(s, sums, panel);
     const float * block_weights = product.weights;
     for (int64_t block = 0; block < product.blocks; ++block, x += product.next_block) {
-        const int channels = block + 1 < product.blocks ? depth<false> : product.last_depth;
+        const int channels = block + 1 < product.blocks ? depth<Form::vectors> : product.last_depth;
         const float * at = x;
         for (int tap = 0; tap < product.taps; ++tap, at += product.next_tap) {
             const float * w = block_weights;
             LTX2_UNROLL_STEPS
             for (int c = 0; c < channels; ++c, w += panel)
-                add_step(s, w, [&](int r) { return at[r * depth<false> + c]; });
-            block_weights += depth<false> * panel;
+                add_step(s, w, [&](int r) { return at[r * depth<Form::vectors> + c]; });
+            block_weights += depth<Form::vectors> * panel;
         }
     }
     store(sums, panel, s);
 }
 
-static void multiply(const WinogradProduct & product) {
-    // Blocks of nearly equal height: a low one would leave multipliers idle.
-    constexpr int most_rows = registers == 32 ? 12 : 6;
-    const int64_t blocks = (product.rows + most_rows - 1) / most_rows;
+// Blocks of nearly equal height: a low one would leave multipliers idle.
+template <int Most, class F>
+static inline void by_blocks(const WinogradProduct & product, int row, const F & rows_of) {
+    const int64_t blocks = (product.rows + Most - 1) / Most;
     for (int64_t b = 0; b < blocks; ++b) {
         const int64_t first = product.rows * b / blocks;
         const int64_t rows = product.rows * (b + 1) / blocks - first;
-        with_count<most_rows>(static_cast<int>(rows), [&](auto r) {
-            rows_of<r>(product, product.x + first * depth<false>, product.sums + first * panel);
+        with_count<Most>(static_cast<int>(rows), [&](auto r) {
+            rows_of(r, product.x + first * row, product.sums + first * panel);
         });
     }
+}
+
+static void multiply(const WinogradProduct & product) {
+    by_blocks<registers == 32 ? 12 : 6>(
+        product, row<Form::vectors>,
+        [&](auto r, const float * x, float * sums) { rows_of<r>(product, x, sums); });
 }
 
 #if defined(__AMX_BF16__)
@@ -166,7 +176,8 @@ static void multiply(const WinogradProduct & product) {
 // of both rests being too small to count.
 template <bool Both>
 static void tiles_of(const WinogradProduct & product, const float * x, float * sums) {
-    constexpr int64_t row = depth<true> * 4, line = panel * 4; // bytes; of weights every other one
+    constexpr int64_t row = depth<Form::tiles> * 4,
+                      line = panel * 4; // bytes; of weights every other one
     settle();
     if (product.first)
         zero_sums();
@@ -174,7 +185,7 @@ static void tiles_of(const WinogradProduct & product, const float * x, float * s
         load_sums<Both>(sums, line);
     const float * w = product.weights;
     for (int64_t block = 0; block < product.blocks; ++block, x += product.next_block)
-        for (int tap = 0; tap < product.taps; ++tap, w += depth<true> * panel) {
+        for (int tap = 0; tap < product.taps; ++tap, w += depth<Form::tiles> * panel) {
             const float * at = x + tap * product.next_tap;
             const auto add = [&](int x_plane, int w_plane) {
                 add_pairs<Both>(at + x_plane * lanes, row, w + w_plane * panel, 2 * line);
@@ -189,11 +200,54 @@ static void tiles_of(const WinogradProduct & product, const float * x, float * s
 
 static void multiply_tiles(const WinogradProduct & product) {
     for (int64_t first = 0; first < product.rows; first += 32) {
-        const float * x = product.x + first * depth<true>;
+        const float * x = product.x + first * depth<Form::tiles>;
         float * sums = product.sums + first * panel;
         product.rows - first > 16 ? tiles_of<true>(product, x, sums)
                                   : tiles_of<false>(product, x, sums);
     }
+}
+
+#elif defined(__AVX512VNNI__) || defined(__AVXVNNI__)
+
+// The sums of integers over a group of channels stay in registers, and become F32 in memory.
+template <int Rows>
+static void rows_of_pairs(const WinogradProduct & product, const float * x, float * sums) {
+    for (int i = 0; product.first && i < Rows * panel; i += lanes)
+        store(sums + i, Vec{});
+    const float * w = product.weights;
+    for (int64_t block = 0; block < product.blocks; ++block, x += product.next_block) {
+        const int channels = block + 1 < product.blocks ? depth<Form::pairs> : product.last_depth;
+        const float * at = x;
+        for (int tap = 0; tap < product.taps; ++tap, at += product.next_tap) {
+            IVec low[Rows] = {}, high[Rows] = {};
+            const auto * units = reinterpret_cast<const uint32_t *>(w) + panel;
+            const auto * pixels = reinterpret_cast<const uint32_t *>(at) + 1;
+            LTX2_UNROLL_STEPS
+            for (int i = 0; i < (channels + 1) / 2; ++i, units += panel) {
+                const IVec w0 = load_units(units), w1 = load_units(units + lanes);
+                each<Rows>([&](auto r) __attribute__((always_inline)) {
+                    const IVec v = splat_unit(pixels[r * row<Form::pairs> + i]);
+                    low[r] = dot<2>(low[r], w0, v);
+                    high[r] = dot<2>(high[r], w1, v);
+                });
+            }
+            const Vec d0 = load(w), d1 = load(w + lanes);
+            each<Rows>([&](auto r) __attribute__((always_inline)) {
+                const float scale = at[r * row<Form::pairs>];
+                float * to = sums + r * panel;
+                store(to, load(to) + __builtin_convertvector(low[r], Vec) * (d0 * scale));
+                store(to + lanes,
+                      load(to + lanes) + __builtin_convertvector(high[r], Vec) * (d1 * scale));
+            });
+            w += depth<Form::pairs> * panel;
+        }
+    }
+}
+
+static void multiply_pairs(const WinogradProduct & product) {
+    by_blocks<registers == 32 ? 7 : 5>(
+        product, row<Form::pairs>,
+        [&](auto r, const float * x, float * sums) { rows_of_pairs<r>(product, x, sums); });
 }
 
 #endif
@@ -239,13 +293,17 @@ static void output(const float * sums, int64_t stride, const float * bias,
                [=](int at, int count) { output_of(sums, stride, bias, skip, to, at, count); });
 }
 
-constexpr Winograd in_vectors = {panel,        depth<false>,   nullptr,  nullptr,
-                                 input<false>, weights<false>, multiply, output};
+template <Form F>
+constexpr Winograd with(void (*begin)(), void (*end)(), void (*multiply)(const WinogradProduct &)) {
+    return {panel, depth<F>, row<F>, begin, end, input<F>, weights<F>, multiply, output};
+}
+constexpr Winograd in_vectors = with<Form::vectors>(nullptr, nullptr, multiply);
 extern constexpr Winograds winograd_kernels = {
     in_vectors,
 #if defined(__AMX_BF16__)
-    {panel, depth<true>, begin_tiles, end_tiles, input<true>, weights<true>, multiply_tiles,
-     output},
+    with<Form::tiles>(begin_tiles, end_tiles, multiply_tiles),
+#elif defined(__AVX512VNNI__) || defined(__AVXVNNI__)
+    with<Form::pairs>(nullptr, nullptr, multiply_pairs),
 #else
     in_vectors,
 #endif

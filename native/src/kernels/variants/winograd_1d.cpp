@@ -35,14 +35,14 @@ static inline void input_of(const float * const * positions, int64_t from, float
     each<points>([&](auto i) { store(to + i * stride, out[i]); });
 }
 
-template <bool Tiles>
+template <Form F>
 static void input(const float * const * positions, int64_t first, int channels, float leak,
                   float * to, int64_t stride) {
-    by_vectors(channels, [=](int at, int count) {
-        input_of(positions, first + at, leak, to + at, stride, count);
+    pack_pixels<F, points>(channels, to, stride, [=](float * out, int64_t apart) {
+        by_vectors(channels, [=](int at, int count) {
+            input_of(positions, first + at, leak, out + at, apart, count);
+        });
     });
-    for (int i = 0; Tiles && i < points; ++i)
-        split_pixels(to + i * stride, channels);
 }
 
 static inline void weights_at(const Vec * g, float at, float a2, float b2, float * to,
@@ -54,13 +54,13 @@ static inline void weights_at(const Vec * g, float at, float a2, float b2, float
     store(to + stride, odd - even);
 }
 
-template <bool Tiles>
+template <Form F>
 static void weights(const Winograd1dWeights & w) {
     for (int four = 0; four * winograd_1d_step < w.taps; ++four)
         for (int c = 0; c < w.channels; ++c)
             for (int half = 0; half < panel; half += lanes) {
                 const float * from = w.from + (c * w.taps + four * 4) * panel + half;
-                float * to = w.to + (four * depth<Tiles> + c) * panel + half;
+                float * to = w.to + (four * depth<F> + c) * panel + half;
                 Vec g[4];
                 for (int i = 0; i < 4; ++i)
                     g[i] = four * 4 + i < w.taps ? load(from + i * panel) : Vec{};
@@ -69,9 +69,9 @@ static void weights(const Winograd1dWeights & w) {
                 weights_at(g, r, p2, q2, to + 4 * w.stride, w.stride);
                 store(to + 6 * w.stride, g[3]);
             }
-    for (int i = 0; Tiles && i < points; ++i)
+    for (int i = 0; i < points; ++i)
         for (int four = 0; four * winograd_1d_step < w.taps; ++four)
-            split_weights(w.to + i * w.stride + four * depth<true> * panel, w.channels);
+            pack_weights<F>(w.to + i * w.stride + four * depth<F> * panel, w.channels);
 }
 
 static inline void output_of(const float * sums, int64_t stride, const float * bias,
@@ -101,14 +101,9 @@ static void output(const float * sums, int64_t stride, const float * bias,
                [=](int at, int count) { output_of(sums, stride, bias, skip, to, at, count); });
 }
 
-constexpr Winograd1d in_vectors = {input<false>, weights<false>, output};
-extern constexpr Winograds1d winograd_1d_kernels = {
-    in_vectors,
-#if defined(__AMX_BF16__)
-    {input<true>, weights<true>, output},
-#else
-    in_vectors,
-#endif
-};
+template <Form F>
+constexpr Winograd1d transforms = {input<F>, weights<F>, output};
+extern constexpr Winograds1d winograd_1d_kernels = {transforms<Form::vectors>,
+                                                    transforms<form_of_16_bits>};
 
 } // namespace ltx2::kernels::LTX2_VARIANT
