@@ -85,7 +85,7 @@ class Decoder(torch.nn.Module):
 
     def forward(self, latents: torch.Tensor) -> torch.Tensor:
         pixels = self.vae(latents)[0].permute(1, 2, 3, 0)
-        return ((pixels + 1) * 127.5).clamp(0, 255).round()
+        return ((pixels + 1) * 127.5).clamp(0, 255).floor()
 
 
 class Gemma(torch.nn.Module):
@@ -163,7 +163,8 @@ def inputs_of(part: str, size: int) -> tuple[torch.Tensor, ...]:
     if part == "connector":
         return (_values(1, size, models.WIDTH),)
     if part == "decode":
-        return (_values(1, 128, *models.grid(part, size)),)
+        cells = _values(*models.grid(part, size), 128)  # as ltx2 has them
+        return (cells.permute(3, 0, 1, 2)[None].contiguous(),)
     return ((torch.arange(size) % 200)[None],)
 
 

@@ -27,7 +27,7 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def form(name: str) -> str:
-    """Of Winograd's products: of weights of 16 bits in tiles or as integers where that is faster."""
+    """Of Winograd's products: of 16-bit weights in tiles, or of integers, where there are such."""
     winograd = os.environ["LTX2_EXACT"] == "0"
     if not winograd or DEVICE != "CPU" or name not in OF_16_BITS:
         return "F32"

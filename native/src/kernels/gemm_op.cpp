@@ -15,8 +15,8 @@ namespace ltx2::kernels {
 
 // What is worked on at once: the rows that share an unpacked panel, the panels that share these
 // rows while they are in the L2 cache, and the units of a part of k, so that a panel of them stays
-// in the L1 cache. Measured at 1,024 rows; 8-bit values have half the bytes (before they are
-// widened), so twice as many rows fit.
+// in the L1 cache. Measured at 1,024 rows. In tiles products of bytes take so little time that more
+// rows must share what was unpacked.
 struct Blocking {
     int64_t rows, units;
 };
@@ -29,8 +29,9 @@ static int64_t values_per_unit(Arithmetic a) {
 static int most_rows(Arithmetic a) { return variant().gemm.most_rows[static_cast<int>(a)]; }
 
 static Blocking blocking(Arithmetic a) {
-    const bool bytes = values_per_unit(a) == 4;
-    return bytes ? Blocking{most_rows_at_once, most_units / 2} : Blocking{512, most_units};
+    if (values_per_unit(a) != 4)
+        return {512, most_units};
+    return most_rows(a) >= 32 ? Blocking{most_rows_at_once, most_units / 2} : Blocking{528, 192};
 }
 static int64_t values_per_scale(Arithmetic a) {
     return 32 * (a == Arithmetic::int8_run     ? run_blocks
@@ -317,27 +318,42 @@ struct Product {
                       : ggml_row_size(weight->type, i);
     }
 
-    // Scales by row, adds the bias, applies GELU, and copies to the output.
-    void finish(float * sums, int64_t count, int64_t column, float * out) const {
-        const MatmulCall & call = plan.call;
-        const int64_t width = std::min(panel, n - column);
+    // What `finish` does to the sums of the panel at `column`.
+    struct Finish {
+        int64_t width;
+        const float * bias;       // or null
+        float scales[most_panel]; // of rows of codes
         const float zeros[most_panel] = {};
-        float scales[most_panel];
-        for (int64_t i = 0; coding && i < width; ++i)
-            scales[i] = coding->row_scale(column + i);
-        const float * bias = call.bias ? floats(call.bias) + column : coding ? zeros : nullptr;
+    };
+    Finish finish_of(int64_t column) const {
+        Finish f;
+        f.width = std::min(panel, n - column);
+        f.bias = plan.call.bias ? floats(plan.call.bias) + column : nullptr;
+        for (int64_t i = 0; coding && i < f.width; ++i)
+            f.scales[i] = coding->row_scale(column + i);
+        return f;
+    }
+    // Scales by row, adds the bias, applies GELU, and writes to the output.
+    void finish(const Finish & f, float * sums, int64_t count, float * out) const {
+        const float * scales = coding ? f.scales : nullptr;
+        const float * bias = f.bias ? f.bias : scales ? f.zeros : nullptr;
+        const bool gelu = plan.call.gelu;
         for (int64_t r = 0; bias && r < count; ++r)
-            variant().rows.add(bias, sums + r * panel, coding ? scales : nullptr, sums + r * panel,
-                               width);
-        if (call.gelu) // all rows in one call: a single vector waits for its exponential
+            variant().rows.add(bias, sums + r * panel, scales,
+                               gelu ? sums + r * panel : out + r * n, f.width);
+        if (gelu) // all rows in one call: a single vector waits for its exponential
             variant().rows.gelu(sums, nullptr, sums, count * panel);
-        for (int64_t r = 0; r < count; ++r)
-            std::memcpy(out + r * n, sums + r * panel, static_cast<size_t>(width) * sizeof(float));
+        for (int64_t r = 0; (gelu || !bias) && r < count; ++r)
+            std::memcpy(out + r * n, sums + r * panel,
+                        static_cast<size_t>(f.width) * sizeof(float));
     }
 
     // Part of a row of weights times as much of the only row of activations.
     float dot_part(int64_t at, int64_t first, int64_t count) {
         const float * x = row_of(plan.prepared, 0) + first;
+        if (weight->type == GGML_TYPE_F16 && !coding)
+            return variant().rows.dot_f16(
+                reinterpret_cast<const uint16_t *>(weight_row(at)) + first, x, count);
         if (coding || !decoder.decode || count % 32) {
             values_of(at, first, count, room.values);
             return variant().rows.dot(x, room.values, count);
@@ -356,7 +372,7 @@ struct Product {
             for (int64_t first = 0; first < k; first += Room::most_values)
                 room.sums[i] += dot_part(column + i, first, std::min(Room::most_values, k - first));
         }
-        finish(room.sums, 1, column, floats(plan.out) + column);
+        finish(finish_of(column), room.sums, 1, floats(plan.out) + column);
     }
 
     // All rows, which are few, with the same bits.
@@ -371,7 +387,7 @@ struct Product {
                     room.sums[r * panel + i] +=
                         variant().rows.dot(row_of(x, r) + first, room.values, count);
             }
-        finish(room.sums, rows, column, floats(plan.out) + column);
+        finish(finish_of(column), room.sums, rows, floats(plan.out) + column);
     }
 
     // Rows [first_row, last_row) of the panel at `column`, part [first, first + count) of k, into
@@ -389,6 +405,8 @@ struct Product {
         // file as it has outputs; what earlier tiles prefetched would have left the caches.
         const int64_t tiles = divide_up(last_row - first_row, most);
         const int64_t shares = std::min<int64_t>(tiles, 32), width = std::min(panel, n - next);
+        const bool last = first + count == k;
+        const Finish last_step = last ? finish_of(column) : Finish();
         int64_t share = shares - tiles;
         for (int64_t row = first_row; row < last_row; row += most, sums += most * panel, ++share) {
             const int64_t some = std::min(most, last_row - row);
@@ -400,9 +418,13 @@ struct Product {
             if (next < n && share >= 0)
                 prefetch(next + width * share / shares, next + width * (share + 1) / shares, begin,
                          end);
+            // Rows of the output lie so far apart that the processor foresees none.
+            for (int64_t r = 0; last && r < some; ++r)
+                for (int64_t i = 0; i < last_step.width; i += 16)
+                    __builtin_prefetch(out + (row + r) * n + i, 1);
             kernels.tile(plan.arithmetic, tile, static_cast<int>(some));
-            if (first + count == k)
-                finish(sums, some, column, out + row * n);
+            if (last)
+                finish(last_step, sums, some, out + row * n);
         }
     }
 };

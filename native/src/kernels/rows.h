@@ -33,6 +33,7 @@ struct Rows {
     void (*rms_silu)(const float * x, float * out, int64_t n, float eps);
     void (*from_f16)(const uint16_t * x, float * out, int64_t n);
     float (*dot)(const float * a, const float * b, int64_t n);
+    float (*dot_f16)(const uint16_t * a, const float * b, int64_t n);         // the same sum
     void (*add_times)(const float * x, float factor, float * out, int64_t n); // out += x * factor
     // As ltx2::rotate (files/coding.h), which this is the fast form of. `out` may be `x`.
     void (*rotate)(const float * x, float * out, int64_t n, int64_t group);

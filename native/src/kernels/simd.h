@@ -174,17 +174,22 @@ static inline __attribute__((always_inline)) void by_vectors(int n, F f) {
         f(at, n - at);
 }
 
-static inline float dot(const float * a, const float * b, int64_t n) {
+// Of values that load_a(at, count) loads, a vector or fewer.
+template <class LoadA>
+static inline float dot_of(const LoadA & load_a, const float * b, int64_t n) {
     Vec sums[4] = {};
     int64_t i = 0;
     for (; i + 4 * lanes <= n; i += 4 * lanes)
         for (int j = 0; j < 4; ++j)
-            sums[j] += load(a + i + j * lanes) * load(b + i + j * lanes);
+            sums[j] += load_a(i + j * lanes, lanes) * load(b + i + j * lanes);
     for (; i + lanes <= n; i += lanes)
-        sums[0] += load(a + i) * load(b + i);
+        sums[0] += load_a(i, lanes) * load(b + i);
     if (const int left = static_cast<int>(n - i))
-        sums[1] += load_some(a + i, left) * load_some(b + i, left);
+        sums[1] += load_a(i, left) * load_some(b + i, left);
     return sum((sums[0] + sums[1]) + (sums[2] + sums[3]));
+}
+static inline float dot(const float * a, const float * b, int64_t n) {
+    return dot_of([a](int64_t at, int count) { return read(a + at, count); }, b, n);
 }
 
 // The next `lanes` values of 16 bits.

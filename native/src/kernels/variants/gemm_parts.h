@@ -4,6 +4,7 @@
 #include "kernels/gemm.h"
 
 #include "kernels/simd.h"
+#include "kernels/variants/transpose.h"
 #include "kernels/variants/vnni.h"
 
 namespace ltx2::kernels::LTX2_VARIANT {
@@ -128,8 +129,14 @@ static inline __attribute__((always_inline)) void add_runs(const GemmTile & t,
     for (int64_t left = t.count / 32; left > 0; left -= Run, x += Run, w += Run * units * panel) {
         RunSums<Rows> s;
         sum_run(x, run_of<Run>(left), w, s);
-        const bool ones = Run > 1 && !scales;
-        const Vec d0 = ones ? splat(1) : load(scales), d1 = ones ? splat(1) : load(scales + lanes);
+        if (Run > 1 && !scales) {
+            each<Rows>([&](auto r) __attribute__((always_inline)) {
+                sums.low[r] += as_f32<Bytes, Run>(s.low[r]) * x->scale[r];
+                sums.high[r] += as_f32<Bytes, Run>(s.high[r]) * x->scale[r];
+            });
+            continue;
+        }
+        const Vec d0 = load(scales), d1 = load(scales + lanes);
         each<Rows>([&](auto r) __attribute__((always_inline)) {
             sums.low[r] += as_f32<Bytes, Run>(s.low[r]) * (d0 * x->scale[r]);
             sums.high[r] += as_f32<Bytes, Run>(s.high[r]) * (d1 * x->scale[r]);
@@ -138,40 +145,10 @@ static inline __attribute__((always_inline)) void add_runs(const GemmTile & t,
             add_step(sums, minima, [&](int r) { return x->sum[r]; });
             minima += panel;
         }
-        if (!ones)
-            scales += panel;
+        scales += panel;
     }
     store(t.sums, t.sums_stride, sums);
 }
-
-#if defined(__AVX512F__)
-// 16 x 16 units, v[row][column], to put(column, vector of rows): pairs, fours, then the four
-// quarters of the vectors.
-template <class Put>
-static inline __attribute__((always_inline)) void transpose_16(const __m512i (&v)[16], Put put) {
-    __m512i a[16], b[16];
-    each<8>([&](auto i) {
-        b[2 * i] = _mm512_unpacklo_epi32(v[2 * i], v[2 * i + 1]);
-        b[2 * i + 1] = _mm512_unpackhi_epi32(v[2 * i], v[2 * i + 1]);
-    });
-    each<4>([&](auto i) {
-        a[4 * i] = _mm512_unpacklo_epi64(b[4 * i], b[4 * i + 2]);
-        a[4 * i + 1] = _mm512_unpackhi_epi64(b[4 * i], b[4 * i + 2]);
-        a[4 * i + 2] = _mm512_unpacklo_epi64(b[4 * i + 1], b[4 * i + 3]);
-        a[4 * i + 3] = _mm512_unpackhi_epi64(b[4 * i + 1], b[4 * i + 3]);
-    });
-    each<4>([&](auto i) {
-        const __m512i low = _mm512_shuffle_i32x4(a[i], a[4 + i], 0x88);
-        const __m512i high = _mm512_shuffle_i32x4(a[i], a[4 + i], 0xdd);
-        const __m512i low2 = _mm512_shuffle_i32x4(a[8 + i], a[12 + i], 0x88);
-        const __m512i high2 = _mm512_shuffle_i32x4(a[8 + i], a[12 + i], 0xdd);
-        put(i, _mm512_shuffle_i32x4(low, low2, 0x88));
-        put(4 + i, _mm512_shuffle_i32x4(high, high2, 0x88));
-        put(8 + i, _mm512_shuffle_i32x4(low, low2, 0xdd));
-        put(12 + i, _mm512_shuffle_i32x4(high, high2, 0xdd));
-    });
-}
-#endif
 
 // gemm_amx.cpp: planes of BF16, 1 or 2
 void prepare_amx(int planes, const float * x, int64_t stride, int rows, int64_t k, uint8_t * out);

@@ -1,6 +1,7 @@
 #include "kernels/rows.h"
 
 #include "kernels/simd.h"
+#include "kernels/variants/transpose.h"
 
 namespace ltx2::kernels::LTX2_VARIANT {
 
@@ -127,8 +128,27 @@ static inline void rotate_16(const float * x, float * out, bool both) {
     std::memcpy(out, v, sizeof v);
 }
 
+#if defined(__AVX512F__)
+// Sixteen times sixteen values likewise: a lane has the values of one.
+static inline void rotate_256(const float * x, float * out, bool both) {
+    __m512i v[16];
+    Vec t[16];
+    each<16>([&](auto i) { v[i] = (__m512i)load(x + 16 * i); });
+    transpose_16(v, [&](int i, __m512i row) { t[i] = (Vec)row; });
+    if (both)
+        each<4>([&](auto i) { times_h4(t[i], t[4 + i], t[8 + i], t[12 + i]); });
+    each<4>([&](auto i) { times_h4(t[4 * i], t[4 * i + 1], t[4 * i + 2], t[4 * i + 3]); });
+    each<16>([&](auto i) { v[i] = (__m512i)t[i]; });
+    transpose_16(v, [&](int i, __m512i row) { store(out + 16 * i, (Vec)row); });
+}
+#endif
+
 static void rotate(const float * x, float * out, int64_t n, int64_t group) {
     int64_t first = 0;
+#if defined(__AVX512F__)
+    for (; first + 256 <= n; first += 256)
+        rotate_256(x + first, out + first, group >= 16);
+#endif
     for (; first + 16 <= n; first += 16)
         rotate_16(x + first, out + first, group >= 16);
     for (; first < n; first += 4) { // groups of 4
@@ -146,6 +166,18 @@ static void rotate(const float * x, float * out, int64_t n, int64_t group) {
             }
 }
 
-extern constexpr Rows row_kernels = {norm, add, gelu, rms_silu, from_f16, dot, add_times, rotate};
+static float dot_f16(const uint16_t * a, const float * b, int64_t n) {
+    const auto load_a = [a](int64_t at, int count) {
+        if (count == lanes)
+            return load_f16(a + at);
+        uint16_t some[lanes] = {};
+        std::memcpy(some, a + at, static_cast<size_t>(count) * sizeof *a);
+        return load_f16(some);
+    };
+    return dot_of(load_a, b, n);
+}
+
+extern constexpr Rows row_kernels = {norm, add,     gelu,      rms_silu, from_f16,
+                                     dot,  dot_f16, add_times, rotate};
 
 } // namespace ltx2::kernels::LTX2_VARIANT
