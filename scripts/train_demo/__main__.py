@@ -8,11 +8,12 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]  # fixed_header is next to this folder
 
 STAGES = ("vae", "decoder", "audio-vae", "vocoder", "clips", "dit", "upsampler", "style", "export")
+FILES = ("pack", "unpack")  # parts.py: what was trained so far, to go on elsewhere
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="train_demo", description=__doc__)
-    parser.add_argument("stage", choices=[*STAGES, "teller", "evaluate"])
+    parser.add_argument("stage", choices=[*STAGES, *FILES, "teller", "evaluate"])
     parser.add_argument("--work", type=Path, help="checkpoints, kept and resumed")
     parser.add_argument("--out", type=Path, help="the official-format files (default: WORK/out)")
     parser.add_argument("--minutes", type=float, default=30, help="to train for, by the clock")
@@ -80,6 +81,10 @@ def main() -> None:
         import train_dit
 
         train_dit.encode_clips(args.work, out, args.minutes, args.device, args.spread)
+    elif args.stage in FILES:
+        import parts
+
+        (parts.pack if args.stage == "pack" else parts.unpack)(args.work)
     elif args.stage == "upsampler":
         import train_upsampler
 

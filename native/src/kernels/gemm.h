@@ -1,7 +1,7 @@
 // The inner kernels of matrix products between weights [k, n] and activations [k, rows]. Both are
 // rearranged into panels, [k][panel] of some outputs and [k][rows] of some rows, so that a tile of
 // rows x outputs reads two streams and keeps its sums in registers. The unit of a panel is four
-// bytes: one F32, two BF16 or four 8-bit values.
+// bytes: one F32, two of 16 bits or four of 8.
 #pragma once
 
 #include "files/format.h"

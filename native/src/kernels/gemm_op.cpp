@@ -301,9 +301,10 @@ struct Product {
                               reinterpret_cast<uint32_t *>(to));
         };
         spread(room.row_scales, room.scales);
-        if (decoder.has_minima)
+        const bool minima = per == 4 && decoder.has_minima;
+        if (minima)
             spread(room.row_minima, room.minima);
-        return {room.units, room.scales, decoder.has_minima ? room.minima : nullptr, decoder.bits};
+        return {room.units, room.scales, minima ? room.minima : nullptr, decoder.bits};
     }
 
     // Bytes [begin, end) of the weights of outputs [first, last).
@@ -325,7 +326,7 @@ struct Product {
         int64_t width;
         const float * bias;       // or null
         float scales[most_panel]; // of rows of codes
-        const float zeros[most_panel] = {};
+        static constexpr float zeros[most_panel] = {};
     };
     Finish finish_of(int64_t column) const {
         Finish f;

@@ -66,8 +66,9 @@ struct Winograd {
                    const float * const * skip, float * const * to, int width);
 };
 
-// For weights of F32, and for those of 16 bits, whose own rounding drowns that of a sum of two
-// BF16, in tiles where there are some, and of integers with VNNI; else the same.
+// For weights of F32, and for those of 16 bits: beside their own rounding that of sums of two BF16,
+// in tiles where there are some, is nothing, and that of integers, with VNNI, about the same as
+// F16's and little beside BF16's. Else the same.
 struct Winograds {
     Winograd f32, bits16;
 

@@ -10,6 +10,7 @@
 #include "ggml-cpu.h"
 
 #include <algorithm>
+#include <cmath>
 
 using namespace ltx2;
 using kernels::at_border;
@@ -25,6 +26,7 @@ struct Case {
     ggml_type type;
     bool skip, flat = false;
     int up = 0, left = 0;
+    float all = 0; // what all pixels and weights are, unless they are random
 };
 
 // A case's tensors in one context, values made at random or shared with another case's.
@@ -59,6 +61,10 @@ struct Tensors {
         const int64_t taps = call.taps();
         call.weight = ggml_new_tensor_3d(context.get(), c.type, c.in, c.out, taps);
         plain_weight = normal_values(c.in * c.out * taps);
+        if (c.all != 0) {
+            std::fill(plain_weight.begin(), plain_weight.end(), c.all);
+            std::fill_n(static_cast<float *>(call.x->data), ggml_nelements(call.x), c.all);
+        }
         if (c.type == GGML_TYPE_BF16) {
             auto * half = static_cast<ggml_bf16_t *>(call.weight->data);
             ggml_fp32_to_bf16_row(plain_weight.data(), half, c.in * c.out * taps);
@@ -225,6 +231,29 @@ TEST(windows_and_threads_change_no_bit) {
         for (const int before : {1, 2})
             for (const ggml_type type : {GGML_TYPE_F16, GGML_TYPE_F32})
                 a_window_has_the_same_bits(direct, before, type);
+}
+
+// Sums of products are largest where all values are one, at a quarter of the positions.
+TEST(the_largest_sums_fit) {
+    for (const float all : {1.0f, 1e-4f, 1e4f}) {
+        Tensors t({128, 40, 13, 9, 0, 3, 3, 1, 1, 1, 1, Border::replicate, GGML_TYPE_F16, false, false,
+                   0, 0, all});
+        CHECK(nmse(t.run(2), convolve_plain(t.call, t.plain_weight)) < 1e-7); // measured 2.2e-9
+    }
+}
+
+// A pixel that is not finite makes all outputs so that see its tile, and those around it none.
+TEST(what_is_not_finite_stays_so) {
+    for (const ggml_type type : {GGML_TYPE_F32, GGML_TYPE_F16})
+        for (const float wrong : {std::nanf(""), -INFINITY}) {
+            Tensors t({70, 40, 12, 8, 0, 1, 3, 1, 1, 1, 1, Border::zeros, type, false});
+            static_cast<float *>(t.call.x->data)[(5 * 12 + 5) * 70 + 33] = wrong;
+            const std::vector<float> out = t.run(2);
+            for (size_t o = 0; o < 40; ++o) {
+                CHECK(!std::isfinite(out[(5 * 12 + 5) * 40 + o]));
+                CHECK(std::isfinite(out[(5 * 12 + 11) * 40 + o]));
+            }
+        }
 }
 
 } // namespace

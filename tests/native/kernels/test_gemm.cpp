@@ -255,7 +255,7 @@ TEST(tiny_activations_are_no_error) {
 // Where the squares of values are below or beyond the numbers of F32, or one value is nearly all.
 TEST(scales_of_16_bits_fit_any_values) {
     for (ggml_type type : {GGML_TYPE_F16, GGML_TYPE_BF16})
-        for (float size : {1e-25f, 1e-18f, 1.0f, 1e15f, 1e25f}) {
+        for (float size : {1e-25f, 1e-18f, 1.0f, 1e15f, 1e25f, 1e33f}) {
             Tensors t({type, 416, 32, 16, Activations::bits16, false});
             float * x = static_cast<float *>(t.x->data);
             for (int64_t i = 0; i < 416 * 16; ++i)
@@ -307,7 +307,8 @@ TEST(largest_sums_do_not_overflow) {
             Tensors t({type, 512, 32, 16, activations, false});
             std::vector<float> values(512 * 32);
             for (size_t i = 0; i < values.size(); ++i) {
-                const bool opposite = type != GGML_TYPE_Q8_0 && i % 32 == 0;
+                const bool halves = type == GGML_TYPE_F16 || type == GGML_TYPE_BF16;
+                const bool opposite = type != GGML_TYPE_Q8_0 && !halves && i % 32 == 0;
                 values[i] = (opposite                 ? -1.0f
                              : type == GGML_TYPE_Q4_0 ? 0.875f
                                                       : 1.0f) *

@@ -214,28 +214,13 @@ static void to_int8(const float * x, int64_t count, uint8_t * values, float * sc
     }
 }
 
-static void to_int16(const float * x, int64_t count, int16_t * values, float * scales) {
-    typedef int16_t Halves __attribute__((vector_size(lanes * 2)));
+static void to_int16([[maybe_unused]] const float * x, [[maybe_unused]] int64_t count,
+                     [[maybe_unused]] int16_t * values, [[maybe_unused]] float * scales) {
+#if defined(__AVX2__)
     constexpr int64_t run = 32 * both_blocks;
-    for (int64_t first = 0; first < count; first += run, ++scales) {
-        const int64_t end = first + run < count ? first + run : count;
-        IVec most = {};
-        Vec squares = {};
-        for (int64_t i = first; i < end; i += lanes) {
-            const Vec v = load(x + i);
-            most = max(most, magnitude(v));
-            squares += v * v;
-        }
-        const float largest = largest_of(most);
-        const bool finite = largest - largest == 0;
-        const float inverse = inverse_int16(largest, sum(squares), *scales);
-        for (int64_t i = first; i < end; i += lanes) {
-            const Vec scaled = finite ? load(x + i) * inverse : Vec{};
-            const IVec whole = nearest(scaled);
-            const Halves halves = __builtin_convertvector(whole, Halves);
-            std::memcpy(values + i, &halves, sizeof halves);
-        }
-    }
+    for (int64_t i = 0; i < count; i += run)
+        round_int16(x + i, count - i < run ? count - i : run, values + i, scales[i / run]);
+#endif
 }
 
 // From the end, so that nothing is overwritten before it is read.

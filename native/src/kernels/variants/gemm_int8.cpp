@@ -1,4 +1,5 @@
-// Activations as 8-bit values, in blocks of 32 with one scale, or in runs of such blocks.
+// Activations as integers of 8 or 16 bits, in blocks of 32 with one scale, or in runs of such
+// blocks.
 #include "kernels/variants/gemm_parts.h"
 
 namespace ltx2::kernels::LTX2_VARIANT {

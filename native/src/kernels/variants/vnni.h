@@ -49,14 +49,33 @@ static inline Vec root(Vec x) { return (Vec)_mm256_sqrt_ps((__m256)x); }
 // makes the products so.
 template <class V>
 static inline V inverse_int16(V largest, V squares, V & scale) {
-    const V zero = {}, norm = root(squares);
+    const V zero = {};
     // Where squares leave the range of F32, values are as if all were the largest.
-    const V by_norm =
-        most_norm / (squares > 1e-30f && squares < 1e38f ? norm : root_of_run * largest);
+    const V by_norm = squares > 1e-30f && squares < 1e38f ? most_norm / root(squares)
+                                                          : (most_norm / root_of_run) / largest;
     const V by_most = most_int16 / largest;
     const V inverse = largest > 1e-30f ? (by_norm < by_most ? by_norm : by_most) : zero;
     scale = inverse > 0.0f ? 1.0f / inverse : largest - largest;
     return inverse;
 }
+
+#if defined(__AVX2__)
+// `count` values, whole vectors and at most one run, so; what is not finite makes the scale so.
+static inline void round_int16(const float * x, int64_t count, int16_t * out, float & scale) {
+    typedef int16_t Halves __attribute__((vector_size(lanes * 2)));
+    IVec most = {};
+    Vec squares = {};
+    for (int64_t i = 0; i < count; i += lanes) {
+        const Vec v = load(x + i);
+        most = max(most, magnitude(v));
+        squares += v * v;
+    }
+    const float inverse = inverse_int16(largest_of(most), sum(squares), scale);
+    for (int64_t i = 0; i < count; i += lanes) {
+        const Halves halves = __builtin_convertvector(nearest(load(x + i) * inverse), Halves);
+        std::memcpy(out + i, &halves, sizeof halves);
+    }
+}
+#endif
 
 } // namespace ltx2::kernels::LTX2_VARIANT

@@ -65,20 +65,8 @@ static inline void split_weights(float *, int) {}
 
 // A group's transformed pixels, zeros after them up to a whole vector, as integers.
 static inline void pair_pixels(const float * from, int channels, float * to) {
-    typedef int16_t Halves __attribute__((vector_size(lanes * 2)));
-    IVec most = {};
-    Vec squares = {}, values[depth<Form::pairs> / lanes];
-    const int vectors = (channels + lanes - 1) / lanes;
-    for (int i = 0; i < vectors; ++i) {
-        values[i] = load(from + i * lanes);
-        most = max(most, magnitude(values[i]));
-        squares += values[i] * values[i];
-    }
-    const float inverse = inverse_int16(largest_of(most), sum(squares), *to);
-    for (int i = 0; i < vectors; ++i) {
-        const Halves halves = __builtin_convertvector(nearest(values[i] * inverse), Halves);
-        std::memcpy(reinterpret_cast<int16_t *>(to + 1) + i * lanes, &halves, sizeof halves);
-    }
+    round_int16(from, (channels + lanes - 1) / lanes * lanes, reinterpret_cast<int16_t *>(to + 1),
+                *to);
 }
 
 // A group's transformed weights likewise, in place, [depth][panel] -> scales [panel] and pairs
