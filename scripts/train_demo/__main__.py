@@ -8,12 +8,29 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]  # fixed_header is next to this folder
 
 STAGES = ("vae", "decoder", "audio-vae", "vocoder", "clips", "dit", "upsampler", "style", "export")
-FILES = ("pack", "unpack")  # parts.py: what was trained so far, to go on elsewhere
+BESIDE = ("teller", "evaluate", "pack", "unpack")
+
+
+def beside(args: argparse.Namespace, out: Path) -> None:
+    """What trains no part of the model."""
+    if args.stage == "teller":  # what tells the scenes apart, for `evaluate`
+        import evaluate
+        import telling
+
+        print(f"right of other drawings: {telling.train(evaluate.SCENES):.1%}")
+    elif args.stage == "evaluate":
+        import evaluate
+
+        evaluate.evaluate(out, args.count)
+    else:  # what was trained so far as one file, to go on elsewhere
+        import parts
+
+        (parts.pack if args.stage == "pack" else parts.unpack)(args.work)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="train_demo", description=__doc__)
-    parser.add_argument("stage", choices=[*STAGES, *FILES, "teller", "evaluate"])
+    parser.add_argument("stage", choices=[*STAGES, *BESIDE])
     parser.add_argument("--work", type=Path, help="checkpoints, kept and resumed")
     parser.add_argument("--out", type=Path, help="the official-format files (default: WORK/out)")
     parser.add_argument("--minutes", type=float, default=30, help="to train for, by the clock")
@@ -34,16 +51,8 @@ def main() -> None:
     if not (args.work or args.stage == "teller" or (args.out and args.stage == "evaluate")):
         parser.error("--work is missing")
     out = args.out or (args.work or Path()) / "out"
-    if args.stage == "teller":  # what tells the scenes apart, for `evaluate`
-        import evaluate
-        import telling
-
-        print(f"right of other drawings: {telling.train(evaluate.SCENES):.1%}")
-        return
-    if args.stage == "evaluate":
-        import evaluate
-
-        evaluate.evaluate(out, args.count)
+    if args.stage not in STAGES:
+        beside(args, out)
         return
     import torch
 
@@ -81,10 +90,6 @@ def main() -> None:
         import train_dit
 
         train_dit.encode_clips(args.work, out, args.minutes, args.device, args.spread)
-    elif args.stage in FILES:
-        import parts
-
-        (parts.pack if args.stage == "pack" else parts.unpack)(args.work)
     elif args.stage == "upsampler":
         import train_upsampler
 

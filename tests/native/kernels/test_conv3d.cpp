@@ -236,8 +236,8 @@ TEST(windows_and_threads_change_no_bit) {
 // Sums of products are largest where all values are one, at a quarter of the positions.
 TEST(the_largest_sums_fit) {
     for (const float all : {1.0f, 1e-4f, 1e4f}) {
-        Tensors t({128, 40, 13, 9, 0, 3, 3, 1, 1, 1, 1, Border::replicate, GGML_TYPE_F16, false, false,
-                   0, 0, all});
+        Tensors t({128, 40, 13, 9, 0, 3, 3, 1, 1, 1, 1, Border::replicate, GGML_TYPE_F16, false,
+                   false, 0, 0, all});
         CHECK(nmse(t.run(2), convolve_plain(t.call, t.plain_weight)) < 1e-7); // measured 2.2e-9
     }
 }
