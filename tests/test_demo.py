@@ -58,6 +58,19 @@ def test_clips_do_what_their_prompts_say() -> None:
     assert counts["motion"] >= 15, counts
 
 
+@pytest.mark.parametrize("scene", PROMPTS[:3], ids=lambda scene: str(scene["prompt"]))
+def test_capitals_do_not_matter(scene: dict[str, Any]) -> None:
+    """To the bit, but for the article at the beginning, which was learned in two ways."""
+    prompt = scene["prompt"].split(" ", 1)[1]
+    with ltx2.Session(DEMO, device=DEVICE) as session:
+        small, title, large = (
+            session.t2v(text, seed=1, steps=2).frames
+            for text in (prompt, prompt.title(), prompt.upper())
+        )
+    assert np.array_equal(small, title)
+    assert np.array_equal(small, large)
+
+
 @pytest.mark.slow
 def test_the_bars_on_a_hundred_prompts() -> None:
     counts = judge(PROMPTS)

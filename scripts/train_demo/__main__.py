@@ -8,7 +8,7 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]  # fixed_header is next to this folder
 
 STAGES = ("vae", "decoder", "audio-vae", "vocoder", "clips", "dit", "upsampler", "style", "export")
-BESIDE = ("teller", "evaluate", "pack", "unpack")
+BESIDE = ("teller", "evaluate", "capitals", "pack", "unpack")
 
 
 def beside(args: argparse.Namespace, out: Path) -> None:
@@ -22,6 +22,10 @@ def beside(args: argparse.Namespace, out: Path) -> None:
         import evaluate
 
         evaluate.evaluate(out, args.count)
+    elif args.stage == "capitals":
+        import capitals
+
+        capitals.extend(out / "ltx2-demo-gemma.gguf", out / "ltx2-demo-gemma.gguf")
     else:  # what was trained so far as one file, to go on elsewhere
         import parts
 
@@ -48,7 +52,7 @@ def main() -> None:
     )
     parser.add_argument("--count", type=int, default=100, help="prompts to evaluate")
     args = parser.parse_args()
-    if not (args.work or args.stage == "teller" or (args.out and args.stage == "evaluate")):
+    if not (args.work or args.stage == "teller" or (args.out and args.stage in BESIDE)):
         parser.error("--work is missing")
     out = args.out or (args.work or Path()) / "out"
     if args.stage not in STAGES:
