@@ -148,7 +148,7 @@ TRANSFORMER: dict[str, Any] = {
 SAMPLING: dict[str, Any] = {
     "schedule": "linear_quadratic",
     "steps": 16,
-    "guidance": 1.5,
+    "guidance": 3.0,
     "audio_guidance": 1.5,
     "modality_guidance": 1.0,
     "stg": 0.0,
