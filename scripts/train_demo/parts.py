@@ -12,6 +12,7 @@ from pathlib import Path
 import gguf
 import numpy as np
 import torch
+from optim import save
 
 PATH = Path(__file__).resolve().parent / "parts.gguf"
 NAMES = ("vae", "sound", "vocoder", "dit", "upsampler")  # of the checkpoints in the work folder
@@ -46,16 +47,14 @@ def pack(folder: Path, path: Path = PATH) -> None:
 def unpack(folder: Path, path: Path = PATH) -> None:
     """Makes the checkpoints of them that are not there."""
     reader = gguf.GGUFReader(path)
-    field = reader.fields["shapes"]
-    shapes = json.loads(bytes(field.parts[field.data[0]]).decode())
+    shapes = json.loads(str(reader.fields["shapes"].contents()))
     parts: dict[str, dict[str, torch.Tensor]] = {}
     for tensor in reader.tensors:
         part, name = tensor.name.split("/", 1)
         values = gguf.dequantize(tensor.data, tensor.tensor_type).astype(np.float32)
         rows = torch.from_numpy(np.array(values)).reshape(shapes[tensor.name])
         parts.setdefault(part, {})[name] = rows
-    folder.mkdir(parents=True, exist_ok=True)
     for part, state in parts.items():
         if not (folder / f"{part}.pt").exists():
-            torch.save(state, folder / f"{part}.pt")
+            save(folder / f"{part}.pt", state)
             print(f"{part}: {len(state)} tensors", flush=True)

@@ -105,31 +105,27 @@ static void transform_tile(const Conv3dPlan & p, const Layout & at, const float 
                             scratch + part * at.x_part + row * at.row, at.x_position);
 }
 
-// Channels [first, first + count) of a panel's weights, which lie in one packed block; in F32 where
-// the panel is narrow, from `unpacked` on.
-static WinogradWeights::Part weights_part(const Conv3dPlan & p, int64_t panel, int64_t first,
-                                          int64_t count, float * unpacked) {
-    const ggml_tensor * weight = p.call.weight;
-    const int64_t first_out = panel * p.panel, width = std::min(p.panel, p.outputs - first_out);
-    const int64_t begin = first / block * block, channels = std::min(block, p.in - begin);
-    const char * from = reinterpret_cast<const char *>(unpacked);
-    size_t size = sizeof(float);
-    if (width < p.panel) {
-        unpack_block(weight, first_out, width, begin, channels, unpacked);
-    } else {
-        size = ggml_type_size(weight->type);
-        from = static_cast<const char *>(weight->data) +
-               static_cast<size_t>(packed_offset(weight, first_out, width, begin)) * size;
-    }
-    return {from + static_cast<size_t>((first - begin) * 3 * p.panel) * size,
-            channels * 3 * p.panel, static_cast<int>(count)};
-}
-
 static void transform_weights(const Conv3dPlan & p, const Layout & at, int64_t panel, int64_t in,
                               int64_t channels, int group, bool still, float * scratch) {
-    const bool narrow = p.outputs - panel * p.panel < p.panel;
+    const ggml_tensor * weight = p.call.weight;
+    const int64_t first_out = panel * p.panel, width = std::min(p.panel, p.outputs - first_out);
     WinogradWeights w;
-    w.ggml_type = narrow ? GGML_TYPE_F32 : p.call.weight->type;
+    w.ggml_type = width < p.panel ? GGML_TYPE_F32 : weight->type;
+    const size_t size = ggml_type_size(static_cast<ggml_type>(w.ggml_type));
+    const char * packed[2]; // the blocks of these channels
+    int64_t blocks[2];      // and how many channels each has
+    for (int64_t b = 0; b * block < channels; ++b) {
+        const int64_t begin = in + b * block;
+        float * unpacked = scratch + at.unpacked + b * p.call.taps() * block * p.panel;
+        blocks[b] = std::min(block, p.in - begin);
+        if (width < p.panel) {
+            unpack_block(weight, first_out, width, begin, blocks[b], unpacked);
+            packed[b] = reinterpret_cast<const char *>(unpacked);
+        } else {
+            packed[b] = static_cast<const char *>(weight->data) +
+                        static_cast<size_t>(packed_offset(weight, first_out, width, begin)) * size;
+        }
+    }
     w.group = group;
     w.still = still;
     w.frames = p.call.kernel_time();
@@ -138,10 +134,11 @@ static void transform_weights(const Conv3dPlan & p, const Layout & at, int64_t p
         const int64_t end = std::min(channels, first + at.depth);
         w.channels = static_cast<int>(end - first);
         int part = 0;
-        for (int64_t c = first; c < end; c = (c / block + 1) * block)
-            w.parts[part++] =
-                weights_part(p, panel, in + c, std::min(end, (c / block + 1) * block) - c,
-                             scratch + at.unpacked + c / block * p.call.taps() * block * p.panel);
+        for (int64_t c = first; c < end; c = (c / block + 1) * block) {
+            const int64_t b = c / block, count = std::min(end, (b + 1) * block) - c;
+            w.parts[part++] = {packed[b] + static_cast<size_t>(c % block * 3 * p.panel) * size,
+                               blocks[b] * 3 * p.panel, static_cast<int>(count)};
+        }
         w.to = scratch + at.weights + first * (still ? 1 : w.frames) * p.panel;
         kernels_of(p).weights(w);
     }

@@ -5,7 +5,7 @@
 namespace ltx2::kernels::LTX2_VARIANT {
 
 // A block's values, which `inverse` makes whole numbers; adds these to `totals`.
-template <bool Both, class Block>
+template <class Block>
 static inline void round_block(const float * x, float inverse, bool finite, int r, Block & out,
                                IVec & totals) {
     constexpr int parts = 32 / lanes, units_count = 8;
@@ -25,7 +25,7 @@ static inline void round_block(const float * x, float inverse, bool finite, int 
     }
     if (Block::bytes == 2 && int16_pairs)
         for (int i = 0; i < 16; ++i) {
-            const int at = Both ? 2 * i : i / 2 * 4 + i % 2, next = at + (Both ? 1 : 2);
+            const int at = i / 2 * 4 + i % 2, next = at + 2;
             const auto low = static_cast<uint16_t>(wholes[at / lanes][at % lanes]);
             const auto high = static_cast<uint32_t>(wholes[next / lanes][next % lanes]);
             units[i / 8][i % 8] = low | high << 16;
@@ -39,25 +39,18 @@ static inline void round_block(const float * x, float inverse, bool finite, int 
 // too large by int8_offset, the sums begin with what that adds.
 template <int Run, class Block>
 static inline void prepare_run(const float * x, int r, int64_t blocks, Block * out) {
-    constexpr bool both = Block::bytes == 2 && Run == both_blocks;
     constexpr float most_value = Block::bytes == 1 ? 127.0f : 127.0f * 256;
     IVec most = {}, totals = {};
-    Vec squares = {};
-    for (int64_t i = 0; i < 32 * blocks; i += lanes) {
-        const Vec v = load(x + i);
-        most = max(most, magnitude(v));
-        if (both)
-            squares += v * v;
-    }
+    for (int64_t i = 0; i < 32 * blocks; i += lanes)
+        most = max(most, magnitude(load(x + i)));
     const float largest = largest_of(most);
     // Of values too small for that quotient nothing is left. One that is not finite makes the scale
     // so, and that the products.
-    float scale = largest / most_value, inverse = largest > 1e-30f ? most_value / largest : 0.0f;
-    if (both)
-        inverse = inverse_int16(largest, sum(squares), scale);
+    const float scale = largest / most_value;
+    const float inverse = largest > 1e-30f ? most_value / largest : 0.0f;
     const bool finite = largest - largest == 0;
     for (int64_t b = 0; b < blocks; ++b)
-        round_block<both>(x + 32 * b, inverse, finite, r, out[b], totals);
+        round_block(x + 32 * b, inverse, finite, r, out[b], totals);
     const int32_t total = sum(totals);
     out->begin[r] = first_bits<Run> - int8_offset * total;
     out->scale[r] = scale;
@@ -72,6 +65,22 @@ static void prepare_some(const float * x, int64_t stride, int rows, int64_t k, u
             prepare_run<Run>(x + r * stride + i, r, run_of<Run>((k - i) / 32), out);
 }
 
+#if defined(__AVX512VNNI__) || defined(__AVXVNNI__)
+// Of int16_both: neighbours are a unit.
+static void prepare_both(const float * x, int64_t stride, int rows, int64_t k, uint8_t * to) {
+    constexpr int64_t run = 32 * both_blocks;
+    auto * out = reinterpret_cast<Int8Block<2> *>(to);
+    for (int64_t i = 0; i < k; i += run, out += both_blocks)
+        for (int r = 0; r < rows; ++r) {
+            const int64_t count = k - i < run ? k - i : run;
+            int16_t values[run];
+            round_int16(x + r * stride + i, count, values, out->scale[r]);
+            for (int64_t pair = 0; pair < count / 2; ++pair)
+                std::memcpy(&out[pair / 16].units[pair / 8 % 2][pair % 8][r], values + 2 * pair, 4);
+        }
+}
+#endif
+
 int64_t int8_bytes(Arithmetic arithmetic, int64_t k) {
     const bool is_wide = arithmetic == Arithmetic::int16 || arithmetic == Arithmetic::int16_both;
     return static_cast<int64_t>(is_wide ? sizeof(Int8Block<2>) : sizeof(Int8Block<1>)) * (k / 32);
@@ -79,11 +88,14 @@ int64_t int8_bytes(Arithmetic arithmetic, int64_t k) {
 
 void prepare_int8(Arithmetic arithmetic, const float * x, int64_t stride, int rows, int64_t k,
                   uint8_t * out) {
-    const auto prepare =
-        arithmetic == Arithmetic::int16        ? prepare_some<1, Int8Block<2>>
-        : arithmetic == Arithmetic::int16_both ? prepare_some<both_blocks, Int8Block<2>>
-        : arithmetic == Arithmetic::int8_run   ? prepare_some<run_blocks, Int8Block<1>>
-                                               : prepare_some<1, Int8Block<1>>;
+#if defined(__AVX512VNNI__) || defined(__AVXVNNI__)
+    if (arithmetic == Arithmetic::int16_both)
+        return prepare_both(x, stride, rows, k, out);
+#endif
+    const auto prepare = arithmetic == Arithmetic::int16 ? prepare_some<1, Int8Block<2>>
+                         : arithmetic == Arithmetic::int8_run
+                             ? prepare_some<run_blocks, Int8Block<1>>
+                             : prepare_some<1, Int8Block<1>>;
     prepare(x, stride, rows, k, out);
 }
 
