@@ -29,6 +29,7 @@ from .errors import CancelledError, DeviceError, InvalidArgumentError
 from .model_files import model_files, strengths_of
 from .request import Making, Options, Request, lists_frames
 from .session import Session
+from .text import plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -256,7 +257,7 @@ def generate(
         "keep_loaded": keep_loaded, "low_memory": low_memory,
         "loras": {_place(file): strength for file, strength in strengths_of(loras).items()},
     }  # fmt: skip
-    tasks = _tasks(jobs, Path(folder).absolute(), json.dumps(opening))
+    tasks = _tasks(jobs, Path(folder).absolute(), json.dumps(opening, default=plain))
     told = done or (lambda _outcome: None)
     if executor is None:
         return _here(tasks, opening, told, progress)

@@ -27,6 +27,7 @@ from .video import Progress, Video
 _log = logging.getLogger("ltx2")
 _LEAST_CONTEXT = 2 * clips.GROUP + 1
 _CONTEXT = 49
+_KEPT_APART = 0.1  # seconds from what is new at which given sound is as it was
 _SHORTER = 0.05 + 1e-6  # seconds that a sound the model made may be shorter than its video
 
 
@@ -171,6 +172,8 @@ class Editing(Opened):
         options = chosen(locals(), Making)
         with VideoCall(self, progress, latents, expect, profile) as call:
             clip, heard, known = _source(video, sound, sample_rate, options)
+            if is_whole(count := options.get("frames")) and count > known["frames"]:
+                raise InvalidArgumentError(f"frames: {count}, and the video has {known['frames']}")
             if heard is None and what == "video":
                 known["audio"] = False  # silent it stays
             if what == "audio":
@@ -230,7 +233,7 @@ class Editing(Opened):
                 "its own, so give how many"
             )
         with VideoCall(self, progress, latents, expect, profile) as call:
-            clip, heard, known = _source(video, sound, sample_rate, options)
+            clip, heard, known = _source(video, sound, sample_rate, options, any_count=True)
             request = Request.of(prompt, {**known, "frames": None, **options})
             settings = self._fill_in(request, call)
             heard = _heard_with(request, heard)
@@ -311,7 +314,8 @@ class Editing(Opened):
             if isinstance(given, np.ndarray) and given.dtype != np.uint8:
                 return self._decode(given, fps, call, upscale=True)
             clip, rate = clip_of(given, fps)
-            heard = _heard_in(given, None, None)
+            seconds = len(clip.pixels) / rate if rate else math.inf
+            heard = _heard_in(given, None, None, seconds)
             latents = self._latents_of(clips.whole(clip.pixels, clip.name or "video"), call)
             made = self._decode(latents, rate, call, upscale=True)
             if heard is None:
@@ -333,6 +337,8 @@ def _source(
     sound: SoundLike | None,
     sample_rate: int | None,
     options: Mapping[str, Any],
+    *,
+    any_count: bool = False,
 ) -> tuple[Clip, Sound | None, dict[str, Any]]:
     """The frames that are there, cut to what the model can make, their sound, and the options that
     follow from them."""
@@ -340,23 +346,26 @@ def _source(
         if options.get(side) is not None:
             raise InvalidArgumentError(f"{side}: is the video's")
     clip, fps = clip_of(video, options.get("fps"))
+    pixels = clips.whole(clip.pixels, clip.name or "video", any_count=any_count)
+    count, height, width, _ = pixels.shape
     heard = None
     if options.get("audio") is not False:
-        heard = _heard_in(video, sound, sample_rate)
-    pixels = clips.whole(clip.pixels, clip.name or "video")
-    count, height, width, _ = pixels.shape
+        heard = _heard_in(video, sound, sample_rate, count / fps if fps else math.inf)
     known: dict[str, Any] = {"width": width, "height": height, "frames": count}
     if fps:
         known["fps"] = fps
     return Clip(pixels, clip.name), heard, known
 
 
-def _heard_in(video: VideoLike, sound: SoundLike | None, sample_rate: int | None) -> Sound | None:
+def _heard_in(
+    video: VideoLike, sound: SoundLike | None, sample_rate: int | None, seconds: float
+) -> Sound | None:
+    """Files are read as far as so many seconds."""
     if sound is not None:
-        return sound_of(sound, sample_rate)
+        return sound_of(sound, sample_rate, seconds)
     if isinstance(video, Video):
         return None if video.audio is None else sound_of(video, None)
-    return None if isinstance(video, np.ndarray) else sounds.find(video)
+    return None if isinstance(video, np.ndarray) else sounds.find(video, seconds)
 
 
 def _heard_with(request: Request, sound: Sound | None) -> Sound | None:
@@ -380,13 +389,20 @@ def _joined(whole: Video, piece: Video, rest: int, before: bool) -> Video:
     kept = len(whole.frames) - rest  # of the video, that the piece has too
     parts = [piece.frames, whole.frames[kept:]] if before else [whole.frames[:rest], piece.frames]
     audio, rate = piece.audio, piece.sample_rate
-    if audio is not None and rest:
+    if audio is not None:
+        audio = sounds.lasting(audio, round(len(piece.frames) / piece.fps * rate))
         old = np.zeros((0, 2), np.float32)
         if whole.audio is not None:
             old = sounds.resampled(sounds.Sound(whole.audio, whole.sample_rate), rate).samples
         old = sounds.lasting(old, round(len(whole.frames) / whole.fps * rate))
-        cut = round((kept if before else rest) / whole.fps * rate)
-        audio = sounds.lasting(audio, round(len(piece.frames) / piece.fps * rate))
-        audio = sounds.joined(audio, old[cut:]) if before else sounds.joined(old[:cut], audio)
+        # Where both are the given sound; where there was none it begins or ends with what is new.
+        inside = min(_KEPT_APART, kept / whole.fps / 2) if whole.audio is not None else 0.0
+        if before:
+            new = (len(piece.frames) - kept) / whole.fps
+            audio = sounds.joined(audio, old, round(new * rate), round((new + inside) * rate))
+        else:
+            seam = len(whole.frames) / whole.fps
+            begin = round(rest / whole.fps * rate)
+            audio = sounds.joined(old, audio, begin, round((seam - inside) * rate))
     metadata = {**piece.metadata, "frames": len(whole.frames) - kept + len(piece.frames)}
     return Video(np.concatenate(parts), piece.fps, None, metadata, audio, rate)

@@ -17,6 +17,7 @@ from .codecs import decoding, quiet
 from .containers import CONTAINERS
 from .errors import InvalidArgumentError
 from .sound import Sound, write_wav
+from .text import plain
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,7 +34,7 @@ USUAL_BYTES = {
 # The milliseconds that an animation's delays count in; and how many frames a second players show
 # at most: they take a shorter delay (GIF: under 20 ms, WebP and PNG: under 11) for one of 100 ms.
 CLOCKS = {".gif": (10, 50), ".webp": (1, 90), ".apng": (1, 90)}
-WITH_SOUND = {*CONTAINERS, ".wav"}
+WITH_SOUND = (*CONTAINERS, ".wav")
 WITHOUT_METADATA = {".npy", ".wav"}
 NUMBERED = re.compile(r"(.*)%(0?\d*)d(.*\.png)", re.IGNORECASE)
 """The name of one frame of several, as printf has it."""
@@ -60,8 +61,13 @@ def comment_in(path: Path) -> str | bytes:
 
 
 def frames_in(folder: Path) -> list[Path]:
-    """The pictures of a folder, in order."""
-    return sorted(file for file in folder.iterdir() if file.suffix.lower() == ".png")
+    """The pictures of a folder, in order: of their numbers, whose zeros may be left out."""
+
+    def key(file: Path) -> list[tuple[int, str]]:
+        parts = re.split(r"(\d+)", file.name, flags=re.ASCII)
+        return [(int(part[:999]), "") if i % 2 else (0, part) for i, part in enumerate(parts)]
+
+    return sorted((f for f in folder.iterdir() if f.suffix.lower() == ".png"), key=key)
 
 
 def frame_name(pattern: str, index: int) -> str:
@@ -114,10 +120,6 @@ def times(fps: float, count: int, ending: str) -> tuple[list[int], list[int]]:
 
 def _comment(metadata: Mapping[str, Any]) -> str:
     """In ASCII, for the places that hold no more; numbers of NumPy become plain ones."""
-
-    def plain(value: Any) -> Any:
-        return value.item() if isinstance(value, np.generic) else str(value)
-
     return json.dumps(dict(metadata), default=plain)
 
 

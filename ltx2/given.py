@@ -64,10 +64,13 @@ class Clip:
 def clip_of(
     video: VideoLike, fps: float | None, most: int | None = None
 ) -> tuple[Clip, float | None]:
-    """No more than `most` frames; a file is taken at this rate, or its own; and the rate, where it
-    is known."""
+    """No more than `most` frames; a file or a `Video` is taken at this rate, or its own; and the
+    rate, where it is known."""
+    clips.check_rate(fps)
     if isinstance(video, Video):
-        return Clip(clips.checked(np.asarray(video.frames), "video")[:most], ""), fps or video.fps
+        own = video.fps
+        frames = clips.checked(np.asarray(video.frames), "video")
+        return Clip(clips.at_rate(frames, own, fps or own, most), ""), fps or own
     if isinstance(video, np.ndarray):
         return Clip(clips.checked(video, "video")[:most], ""), fps
     frames, rate = clips.frames(video, fps, most)

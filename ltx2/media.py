@@ -122,7 +122,7 @@ def save(
     target, ending = place.target, place.ending
     _check_sound(place, sound is not None)
     if sound is not None and ending not in formats.WITH_SOUND:
-        _log.warning("%s: holds no sound; .mp4 and .wav do", path)
+        _log.warning("%s: holds no sound; %s do", path, ", ".join(formats.WITH_SOUND))
     _check_place(place)
     _warn_of_rate(ending, fps)
     as_new = writer.new_folder if place.frames else writer.new_file
@@ -142,8 +142,13 @@ def encoded(
 ) -> bytes:
     """What `save` would write into a file."""
     ending = _ending("", kind)
-    if ending == ".png" and len(frames) > 1:
-        raise InvalidArgumentError("format: png is a folder of frames; `Video.images()` has them")
+    if ending in (".png", ".jpg", ".jpeg") and len(frames) > 1:
+        words = "is one picture, and the video has"
+        raise InvalidArgumentError(
+            f"format: {kind} {words} {len(frames)}; `Video.images()` has them"
+        )
+    if ending == ".wav" and sound is None:
+        raise InvalidArgumentError("format: the video has no sound, and wav holds nothing else")
     with tempfile.TemporaryDirectory(prefix="ltx2-") as folder:
         path = Path(folder) / f"video{ending}"
         save(path, frames, fps, metadata, sound)

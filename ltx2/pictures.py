@@ -117,9 +117,14 @@ def _pixels(image: Image.Image, name: str) -> Pixels:
         raise
     except Exception:  # all else that EXIF may hold does not matter
         turn = None
-    rgb = _rgb(image, name)
-    rgb = rgb.reduce(_fraction(rgb.size))
-    return np.asarray(rgb if turn is None else rgb.transpose(turn))
+    colours = _rgb(image, name)
+    colours = colours.reduce(_fraction(colours.size))
+    return np.asarray(colours if turn is None else colours.transpose(turn))
+
+
+def rgb(image: Image.Image, name: str) -> Pixels:
+    """As it is shown: what is transparent lies on white."""
+    return np.asarray(_rgb(image, name))
 
 
 def _fraction(size: tuple[int, int]) -> int:

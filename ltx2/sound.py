@@ -29,6 +29,7 @@ class Sound(NamedTuple):
 
 
 _MOST_SAMPLES = 1 << 27  # a gigabyte of two channels
+_GAP, _LONGEST_GAP = 0.05, 600.0  # seconds without sound that are more than inexact times, or wrong
 
 
 def read(path: str | os.PathLike[str], seconds: float = math.inf) -> Sound:
@@ -53,29 +54,46 @@ def find(path: str | os.PathLike[str], seconds: float = math.inf) -> Sound | Non
             if not file.streams.audio:
                 return None
             stream = file.streams.audio[0]
-            channels = min(2, stream.channels)
-            later = 0.0  # than the first picture
-            most = min(_MOST_SAMPLES, seconds * stream.rate)
-            resampler = av.AudioResampler("flt", "mono" if channels == 1 else "stereo", stream.rate)
-            pieces: list[NDArray[np.float32]] = []
-            count = 0
-            for frame in itertools.chain(file.decode(stream), [None]):
-                if not pieces and frame is not None:
-                    later = _seconds_after_pictures(file, frame)
-                new = [_samples(one, channels) for one in resampler.resample(frame)]
-                pieces += new
-                count += sum(map(len, new))
-                if count >= most:
-                    break
-        if not count:
-            return None
-        samples = np.concatenate(pieces)
-        if later > 0:
-            silence = np.zeros((round(later * stream.rate), channels), np.float32)
-            samples = np.concatenate([silence, samples])
-        else:
-            samples = samples[min(len(samples) - 1, round(-later * stream.rate)) :]
-        return Sound(samples[: math.ceil(min(most, len(samples)))], stream.rate)
+            samples = _decoded(file, stream, min(_MOST_SAMPLES, seconds * stream.rate))
+        return Sound(samples, stream.rate) if len(samples) else None
+
+
+def _decoded(file: Any, stream: Any, most: float) -> NDArray[np.float32]:
+    """From the first picture on, with silence where there is none."""
+    import av
+
+    rate, channels = stream.rate, min(2, stream.channels)
+    # FFmpeg keeps a mix of more channels in -1..1 where it is of whole numbers.
+    kind = "s32" if stream.channels > 2 else "flt"
+    resampler = av.AudioResampler(kind, "mono" if channels == 1 else "stereo", rate)
+    pieces: list[NDArray[np.float32]] = []
+    count, begin = 0, None  # samples since the first picture; seconds of that
+    skipped = 0  # samples before it
+
+    def add(new: NDArray[np.float32]) -> None:
+        nonlocal count
+        pieces.append(new)
+        count += len(new)
+
+    for frame in itertools.chain(file.decode(stream), [None]):
+        if frame is not None and frame.time is not None:
+            if begin is None:
+                later = _seconds_after_pictures(file, frame)
+                begin = float(frame.time) - later
+                count = min(0, round(later * rate))
+                skipped = -count
+            missing = round((float(frame.time) - begin) * rate) - count
+            if (not pieces and missing > 0) or _GAP < missing / rate < _LONGEST_GAP:
+                add(np.zeros((min(missing, math.ceil(most)), channels), np.float32))
+        for one in resampler.resample(frame):
+            add(_samples(one, channels))
+        if count >= most:
+            break
+    if not pieces:
+        return np.empty((0, channels), np.float32)
+    whole = np.concatenate(pieces)
+    whole = whole[min(len(whole) - 1, skipped) :]
+    return whole[: math.ceil(min(most, len(whole)))]
 
 
 def checked(sound: Sound) -> Sound:
@@ -100,7 +118,7 @@ def _seconds_after_pictures(file: Any, first: Any) -> float:
     if not pictures or pictures[0].start_time is None or first.time is None:
         return 0.0
     later = float(first.time) - float(pictures[0].start_time * pictures[0].time_base)
-    return min(600.0, max(-600.0, later))
+    return min(_LONGEST_GAP, max(-_LONGEST_GAP, later))
 
 
 def resampled(sound: Sound, rate: int) -> Sound:
@@ -121,7 +139,9 @@ def resampled(sound: Sound, rate: int) -> Sound:
 
 
 def _samples(frame: Any, channels: int) -> NDArray[np.float32]:
-    samples: NDArray[np.float32] = frame.to_ndarray().reshape(-1, channels).astype(np.float32)
+    samples: NDArray[np.float32] = frame.to_ndarray().reshape(-1, channels)
+    if samples.dtype != np.float32:
+        samples = np.ldexp(samples.astype(np.float32), -31)
     return samples
 
 
@@ -131,13 +151,15 @@ def lasting(samples: NDArray[np.float32], count: int) -> NDArray[np.float32]:
     return np.concatenate([samples[:count], silence])
 
 
-def joined(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArray[np.float32]:
-    """One after the other, without a click: both fade over the 10 ms at the seam."""
-    count = min(len(first), len(second), 480)
-    fade = np.linspace(1, 0, count, dtype=np.float32)[:, None]
-    end = first[len(first) - count :] * fade
-    begin = second[:count] * fade[::-1]
-    return np.concatenate([first[: len(first) - count], end, begin, second[count:]])
+def joined(
+    first: NDArray[np.float32], second: NDArray[np.float32], begin: int, cut: int
+) -> NDArray[np.float32]:
+    """`second`, which begins at a sample of the first, from `cut` on: over 10 ms both pass into
+    each other."""
+    count = max(0, min(480, len(first) - cut, len(second) - (cut - begin)))
+    share = np.linspace(0, 1, count, dtype=np.float32)[:, None]
+    old, new = first[cut : cut + count], second[cut - begin :]
+    return np.concatenate([first[:cut], old + (new[:count] - old) * share, new[count:]])
 
 
 def write_wav(path: Path, sound: Sound) -> None:

@@ -72,12 +72,17 @@ def _audio(made: Video, given: Given, heard: Sound) -> NDArray[np.float32]:
         regions.append(given.retake)
     if not regions:
         return made.audio  # which is the given one
-    seconds = np.arange(len(made.audio)) / rate
+    # What the model makes may be some ms shorter than the video; what was given is not.
+    count = max(len(made.audio), round(len(made.frames) / made.fps * rate))
+    seconds = np.arange(count) / rate
     far = np.min([np.maximum(a - seconds, seconds - b) for a, b in regions], 0)
     share = np.clip((far - _LATENT) / _FADE, 0, 1).astype(np.float32)[:, None]
     offset = round(begin * rate)
     old = sound.lasting(sound.resampled(heard, rate).samples, max(0, len(seconds) - offset))
     old = np.concatenate([np.zeros((offset, 2), np.float32), old])[: len(seconds)]
-    audio: NDArray[np.float32] = made.audio + (old - made.audio) * share
+    new = sound.lasting(made.audio, count)
+    audio: NDArray[np.float32] = new * (1 - share) + old * share
+    if not share[-1]:
+        audio = audio[: len(made.audio)]
     audio.flags.writeable = False
     return audio

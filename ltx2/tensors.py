@@ -20,6 +20,7 @@ import numpy as np
 from . import writer
 from .codecs import encoding
 from .errors import InvalidArgumentError
+from .text import plain
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,7 +38,7 @@ def write(
     path: str | os.PathLike[str], kind: str, about: Mapping[str, Any], arrays: Mapping[str, Any]
 ) -> None:
     """Write `arrays`, of float32 or uint8, and `about`, which is anything that JSON has."""
-    words = json.dumps(dict(about), default=lambda number: number.item())  # NumPy's
+    words = json.dumps(dict(about), default=plain)
     header: dict[str, Any] = {"__metadata__": {"ltx2": kind, "about": words}}
     begin = 0
     for name, array in [*arrays.items(), (_CHECK, np.empty(4, np.uint8))]:

@@ -11,6 +11,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import numpy as np
+
 
 def visible(text: str) -> str:
     """One line of printable text: every other character stands there as its escape, \\x1b, \\u202e.
@@ -30,3 +32,8 @@ def _escaped(character: str) -> str:
 def json_line(value: Any) -> str:
     """JSON as one line of printable ASCII; nothing is lost."""
     return json.dumps(value).replace("\x7f", "\\u007f")
+
+
+def plain(value: Any) -> Any:
+    """For json.dumps, of what JSON has not: NumPy's numbers as Python's, else the text of it."""
+    return value.item() if isinstance(value, np.generic) else str(value)

@@ -180,4 +180,9 @@ class Video(Sequence[NDArray[np.uint8]]):
         elif format is None:
             raise InvalidArgumentError('format: an open file needs one, such as "mp4"')
         else:
-            path.write(self.to_bytes(format))
+            left = memoryview(self.to_bytes(format))
+            while left:  # a pipe may take a part
+                taken = path.write(left)
+                if taken == 0:
+                    raise OSError("the open file takes no more")
+                left = left[len(left) if taken is None else taken :]

@@ -210,9 +210,13 @@ def test_the_clip_of_another_model_and_a_file_of_anyone_are_not_replaced(
     assert states(tmp_path) == before
 
 
-def test_numbers_may_be_numpy_s() -> None:
+def test_numbers_may_be_numpy_s(made: Any) -> None:
     job = {"prompt": "a cat", "seed": np.int64(4), "fps": np.float32(8)}
     assert batch.checked(job) == job
+    [outcome] = made([{**SMALL, "seed": np.int64(4), "output": "0.gif"}], threads=np.int64(1))
+    assert outcome.error is None
+    [again] = made([{**SMALL, "seed": 4, "output": "0.gif"}])
+    assert again.error is None and not again.made
 
 
 def test_a_duration_is_frames(made: Any) -> None:

@@ -53,21 +53,29 @@ def test_frames_are_shown_when_they_begin_and_as_long_as_they_last() -> None:
     assert [int(picture[0, 0, 0]) for picture in shown] == [0, 1, 1, 1, 2, 2]
 
 
-def test_a_turned_video_is_upright(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("matrix", "upright"),
+    [
+        ((0, 1, -1, 0, 64, 0), lambda x: np.rot90(x, -1, (1, 2))),
+        ((-1, 0, 0, -1, 96, 64), lambda x: x[:, ::-1, ::-1]),
+        ((-1, 0, 0, 1, 96, 0), lambda x: x[:, :, ::-1]),
+        ((1, 0, 0, -1, 0, 64), lambda x: x[:, ::-1]),
+        ((0, 1, 1, 0, 0, 0), lambda x: x.swapaxes(1, 2)),
+    ],
+)
+def test_a_turned_or_mirrored_video_is_upright(matrix: Any, upright: Any, tmp_path: Path) -> None:
     plain, turned = tmp_path / "plain.mp4", tmp_path / "turned.mp4"
     ltx2.Video(FRAMES, 24.0).save(plain)
     data = plain.read_bytes()
-    matrix = b"".join(n.to_bytes(4, "big") for n in (1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30))
-    quarter = b"".join(
-        n.to_bytes(4, "big", signed=True)
-        for n in (0, 1 << 16, 0, -(1 << 16), 0, 0, 64 << 16, 0, 1 << 30)
-    )
-    at = data.index(matrix, data.index(b"tkhd"))  # of the track, and not of the whole file
-    turned.write_bytes(data[:at] + quarter + data[at + len(matrix) :])
-    frames, _ = clips.read(turned)
-    upright = np.rot90(clips.read(plain)[0], -1, (1, 2))
-    assert frames.shape == (9, 96, 64, 3)
-    assert (frames == upright).all()
+
+    def stored(a: int, b: int, c: int, d: int, x: int, y: int) -> bytes:
+        numbers = (a << 16, b << 16, 0, c << 16, d << 16, 0, x << 16, y << 16, 1 << 30)
+        return b"".join(n.to_bytes(4, "big", signed=True) for n in numbers)
+
+    usual = stored(1, 0, 0, 1, 0, 0)
+    at = data.index(usual, data.index(b"tkhd"))  # of the track, and not of the whole file
+    turned.write_bytes(data[:at] + stored(*matrix) + data[at + len(usual) :])
+    assert np.array_equal(clips.read(turned)[0], upright(clips.read(plain)[0]))
 
 
 @pytest.mark.parametrize(
@@ -117,6 +125,86 @@ def test_what_does_not_fit_is_cut_and_said(caplog: pytest.LogCaptureFixture) -> 
         clips.whole(FRAMES[:, :20], "mine")
     with pytest.raises(ltx2.InvalidArgumentError, match=r"float64 of 9x64x96x3 is not"):
         clips.whole(FRAMES.astype(float), "mine")
+
+
+@pytest.mark.parametrize("ending", ["gif", "webp", "apng", "mkv", "mp4"])
+@pytest.mark.parametrize("fps", [8.0, 24.0, 30.0])
+def test_the_rate_is_that_of_most_frames(fps: float, ending: str, tmp_path: Path) -> None:
+    """Times are rounded, and the frames of a part that stands still become one."""
+    moving = np.zeros((33, 32, 32, 3), np.uint8)
+    moving[:, :16] = np.minimum(np.arange(33), 20)[:, None, None, None] * 10
+    ltx2.Video(moving, fps).save(tmp_path / f"clip.{ending}")
+    frames, rate = clips.frames(tmp_path / f"clip.{ending}")
+    assert rate == fps
+    assert len(frames) == 33
+    seen = frames[:, 4, 4, 0].astype(int)
+    assert np.abs(seen - moving[:, 4, 4, 0]).max() <= 4
+
+
+def varying(path: Path, times: list[float]) -> None:
+    with av.open(str(path), "w") as file:
+        stream: Any = file.add_stream("libx264", rate=30)
+        stream.width = stream.height = 64
+        stream.pix_fmt, stream.codec_context.time_base = "yuv420p", Fraction(1, 1000)
+        for i, time in enumerate(times):
+            frame = av.VideoFrame.from_ndarray(np.full((64, 64, 3), i, np.uint8), "rgb24")
+            frame.pts, frame.time_base = round(1000 * time), Fraction(1, 1000)
+            file.mux(stream.encode(frame))
+        file.mux(stream.encode(None))
+
+
+def test_frames_that_last_long_do_not_make_the_others_last_longer(tmp_path: Path) -> None:
+    varying(tmp_path / "clip.mp4", [*(i / 30 for i in range(30)), 1.0, 2.0, 3.0, 4.0])
+    frames, rate = clips.frames(tmp_path / "clip.mp4")
+    assert rate == pytest.approx(30, rel=0.01)
+    assert len(frames) == pytest.approx(121, abs=1)
+
+
+def test_a_rate_that_is_none_is_refused(tmp_path: Path) -> None:
+    ltx2.Video(FRAMES, 24.0).save(tmp_path / "clip.gif")
+    for fps in (-5, float("nan"), 1e9):
+        with pytest.raises(ltx2.InvalidArgumentError, match=r"fps: .* is not between 0.01 and"):
+            clips.frames(tmp_path / "clip.gif", fps)
+
+
+def test_numbers_of_frames_need_no_zeros_before_them(tmp_path: Path) -> None:
+    counted = (
+        np.zeros((12, 32, 32, 3), np.uint8) + np.arange(12, dtype=np.uint8)[:, None, None, None]
+    )
+    ltx2.Video(counted, 24.0).save(tmp_path / "frames" / "%d.png")
+    assert (clips.frames(tmp_path / "frames")[0] == counted).all()
+
+
+def test_frames_of_two_sizes_are_refused(tmp_path: Path) -> None:
+    ltx2.Video(FRAMES, 24.0).save(tmp_path / "frames.png")
+    Image.new("RGB", (64, 32)).save(tmp_path / "frames.png" / "0004.png")
+    with pytest.raises(ltx2.InvalidArgumentError, match="differ in size: 64x32 after 96x64"):
+        clips.frames(tmp_path / "frames.png")
+
+
+@pytest.mark.parametrize("ending", ["webp", "apng"])
+def test_what_is_transparent_lies_on_white(ending: str, tmp_path: Path) -> None:
+    through = [Image.new("RGBA", (32, 32), (255, i, 0, 0)) for i in (0, 90)]
+    through[0].save(
+        tmp_path / f"clip.{ending}", format=ending.replace("apng", "png"), save_all=True,
+        append_images=through[1:], duration=100, lossless=True,
+    )  # fmt: skip
+    frames, rate = clips.frames(tmp_path / f"clip.{ending}")
+    assert rate == 10
+    assert (frames == 255).all()
+
+
+def test_hdr_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with av.open(str(tmp_path / "hdr.mp4"), "w") as file:
+        stream: Any = file.add_stream("libx264", rate=24)
+        stream.width = stream.height = 64
+        stream.pix_fmt, stream.codec_context.color_trc = "yuv420p10le", 16
+        frame = av.VideoFrame.from_ndarray(np.zeros((64, 64, 3), np.uint8), "rgb24")
+        file.mux(stream.encode(frame.reformat(format="yuv420p10le")))
+        file.mux(stream.encode(None))
+    with caplog.at_level(logging.WARNING, "ltx2"):
+        clips.frames(tmp_path / "hdr.mp4")
+    assert "hdr.mp4: is HDR" in caplog.text
 
 
 @pytest.mark.parametrize("ending", ["mp4", "mkv"])

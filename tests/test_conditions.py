@@ -76,6 +76,31 @@ def test_a_retake_of_the_video_keeps_the_sound_and_the_other_way_round(
     assert not np.array_equal(sound.audio, given.audio)
 
 
+def test_a_retake_keeps_the_end_of_the_sound(session: ltx2.Session, given: ltx2.Video) -> None:
+    rate = given.sample_rate
+    whole = noisy(rate * 33 // 24)
+    sounding = ltx2.Video(given.frames, 24.0, audio=whole, sample_rate=rate)
+    video = session.retake("a line", sounding, 0.3, 0.4, steps=1)
+    assert video.audio is not None
+    assert len(video.audio) == len(whole)
+    assert (video.audio[-rate // 2 :] == whole[-rate // 2 :]).all()
+
+
+def test_a_retake_has_no_more_frames_than_the_video(
+    session: ltx2.Session, given: ltx2.Video
+) -> None:
+    with pytest.raises(ltx2.InvalidArgumentError, match="frames: 41, and the video has 33"):
+        session.retake("a line", given, 0.3, 0.4, frames=41)
+
+
+def test_a_video_is_taken_at_the_rate_that_is_asked_for(
+    session: ltx2.Session, given: ltx2.Video
+) -> None:
+    video = session.retake("a line", given, 0.3, 0.4, fps=12, steps=1, audio=False)
+    assert (len(video.frames), video.fps) == (17, 12)
+    assert (video.frames[-1] == given.frames[32]).all()
+
+
 # ---- extend
 
 
@@ -94,10 +119,41 @@ def test_a_longer_video_begins_or_ends_with_the_given_one(
     assert video.audio is not None
     assert abs(len(video.audio) / video.sample_rate - 57 / 24) < 0.041
     assert given.audio is not None
-    kept = given.audio[2000:14000]
-    at = 24 * video.sample_rate // 24 if before else 0
-    if not before:
-        assert np.array_equal(video.audio[at + 2000 : at + 14000], kept)
+    begin = video.sample_rate if before else 0  # of what was given
+    heard = video.audio[begin:][: len(given.audio)]
+    seam = round(0.06 * video.sample_rate)
+    kept = slice(seam, None) if before else slice(-seam)
+    assert np.array_equal(heard[kept], given.audio[kept])
+
+
+@pytest.mark.parametrize("before", [False, True])
+def test_a_longer_video_has_all_of_the_given_frames(
+    before: bool, session: ltx2.Session, given: ltx2.Video
+) -> None:
+    video = session.extend(
+        "a dot", given.frames[:30], 8, before=before, context=17, frames=25, steps=1, audio=False
+    )
+    assert len(video.frames) == 38
+    far = video.frames[-20:] if before else video.frames[:20]
+    assert (far == (given.frames[10:30] if before else given.frames[:20])).all()
+
+
+@pytest.mark.parametrize("before", [False, True])
+@pytest.mark.parametrize("count", [17, 33])
+def test_what_was_silent_stays_silent(
+    count: int, before: bool, session: ltx2.Session, given: ltx2.Video
+) -> None:
+    silent = ltx2.Video(given.frames[:count], given.fps)
+    video = session.extend(
+        "a dot", silent, 8, before=before, context=17, frames=25, steps=1, seed=2
+    )
+    assert video.audio is not None
+    seam = round((8 if before else count) / 24 * video.sample_rate)
+    old, new = video.audio[:seam], video.audio[seam:]
+    if before:
+        old, new = new[480:], old
+    assert not old.any()
+    assert new.any()
 
 
 def test_new_frames_go_on_from_what_is_there(session: ltx2.Session, given: ltx2.Video) -> None:

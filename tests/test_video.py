@@ -109,8 +109,12 @@ def test_formats_that_cannot_be_are_refused(video: ltx2.Video, tmp_path: Path) -
     refused = ltx2.InvalidArgumentError
     with pytest.raises(refused, match="format: 'avi' is not one of mp4, "):
         video.save(tmp_path / "clip.mp4", "avi")
-    with pytest.raises(refused, match="format: png is a folder of frames"):
+    with pytest.raises(refused, match="format: png is one picture, and the video has"):
         video.to_bytes("png")
+    with pytest.raises(refused, match="format: jpg is one picture, and the video has"):
+        video.to_bytes("jpg")
+    with pytest.raises(refused, match="format: the video has no sound"):
+        ltx2.Video(video.frames, video.fps).to_bytes("wav")
     with pytest.raises(refused, match="format: an open file needs one"):
         video.save(io.BytesIO())
     assert not [*tmp_path.iterdir()]

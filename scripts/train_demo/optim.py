@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from torch import nn
 
 SAY_SECONDS, KEEP_SECONDS = 30.0, 300.0
@@ -21,7 +22,22 @@ def orthogonalise(g: torch.Tensor, steps: int = 5) -> torch.Tensor:
         gram = x @ x.mT
         gram = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)  # what is added costs no pass
         x = torch.baddbmm(x, gram, x, beta=a)
-    return (x.mT if tall else x).float()
+    return x.mT if tall else x
+
+
+def orthogonalised(g: torch.Tensor) -> torch.Tensor:
+    """`orthogonalise`, the matrices shared out among the processes, which hold the same `g`."""
+    if not dist.is_initialized():
+        return orthogonalise(g)
+    parts = list(g.tensor_split(dist.get_world_size()))
+    mine = dist.get_rank()
+    for i, part in enumerate(parts):
+        made = part.numel() and i == mine
+        parts[i] = orthogonalise(part).contiguous() if made else part.bfloat16()
+    for i, part in enumerate(parts):
+        if part.numel():
+            dist.broadcast(part, i)
+    return torch.cat(parts)
 
 
 class Muon(torch.optim.Optimizer):
@@ -50,7 +66,7 @@ class Muon(torch.optim.Optimizer):
                 ahead = torch._foreach_lerp(grads, means, group["momentum"])
                 g = torch.stack(ahead).reshape(len(same), shape[0], -1)
                 scale = 0.2 * math.sqrt(max(g.shape[1:]))
-                updates = orthogonalise(g).reshape(len(same), *shape)
+                updates = orthogonalised(g).float().reshape(len(same), *shape)
                 torch._foreach_add_(same, list(updates.unbind()), alpha=-group["lr"] * scale)
 
 
