@@ -11,8 +11,6 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import numpy as np
-
 
 def visible(text: str) -> str:
     """One line of printable text: every other character stands there as its escape, \\x1b, \\u202e.
@@ -36,4 +34,4 @@ def json_line(value: Any) -> str:
 
 def plain(value: Any) -> Any:
     """For json.dumps, of what JSON has not: NumPy's numbers as Python's, else the text of it."""
-    return value.item() if isinstance(value, np.generic) else str(value)
+    return value.item() if hasattr(value, "item") else str(value)

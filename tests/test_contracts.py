@@ -35,6 +35,34 @@ def test_the_public_names_are_these() -> None:
     assert list(ltx2.__all__) == sorted(ltx2.__all__)
 
 
+# Of each struct that grows: its last field, and the struct's size. Padding at the end holds
+# whatever a caller's memory held, so the next field begins after it.
+RELEASED = {
+    "ltx2_session_params": ("lora_count", 56),
+    "ltx2_video_params": ("temporal_upscalings", 272),
+    "ltx2_frames_params": ("user_data", 48),
+    "ltx2_decode_params": ("seed", 56),
+    "ltx2_enhance_params": ("user_data", 80),
+    "ltx2_conversion_params": ("lora_count", 88),
+}
+
+
+def test_no_later_field_lies_in_the_padding_of_an_earlier_struct() -> None:
+    with_size = {
+        name
+        for name in ffi.list_types()[0]
+        if (kind := ffi.typeof(name)).kind == "struct"
+        and kind.fields  # None: of unknown content
+        and kind.fields[0][0] == "size"
+    }
+    assert with_size == RELEASED.keys()
+    for struct, (last, size) in RELEASED.items():
+        fields = ffi.typeof(struct).fields
+        later = fields[[name for name, _ in fields].index(last) + 1 :]
+        assert ffi.sizeof(struct) >= size
+        assert all(field.offset >= size for _, field in later), struct
+
+
 def test_options_are_the_fields_of_the_struct_and_the_flags_of_the_commands() -> None:
     fields = {name for name, _ in ffi.typeof("ltx2_video_params").fields} - NOT_OPTIONS
     assert set(ltx2.Options.__annotations__) == fields

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 from typing import TYPE_CHECKING, Any
 
 import full_shapes
@@ -290,3 +291,20 @@ def test_info_says_what_a_run_needs(tiny_model: list[Path]) -> None:
 def test_info_shows_the_licence(source: Path) -> None:
     assert ltx2.describe(source)["license"] == METADATA["license"]
     assert 'license: "L"' in CliRunner().invoke(cli, ["info", str(source)]).output
+
+
+def test_a_licence_in_gguf_s_words_goes_along(
+    source: Path, tiny: dict[str, Path], tmp_path: Path
+) -> None:
+    """From one GGUF to the next, of a text encoder too."""
+    said = {"general.license": "other", "general.license.name": "of its own"}
+    tensors, metadata = read_safetensors(source)
+    model = write_safetensors(tmp_path / "a.safetensors", tensors, metadata | said)
+    gemma = tmp_path / "gemma"
+    shutil.copytree(tiny["base"].parent / "gemma", gemma)
+    for file in gemma.glob("*.safetensors"):
+        write_safetensors(file, read_safetensors(file)[0], said)
+    for first in (model, gemma):
+        made = convert(first, tmp_path / "b.gguf", "f16")
+        again = plan(convert(made, tmp_path / "c.gguf", "q8_0"))["metadata"]
+        assert {key: again.get(key) for key in said} == said

@@ -10,7 +10,9 @@ import tempfile
 import threading
 from pathlib import Path
 
+import numpy as np
 import pytest
+from safetensors_file import write_safetensors
 
 import ltx2
 from ltx2.convert import convert
@@ -105,6 +107,29 @@ def test_no_source_can_be_the_target(source: Path, tmp_path: Path) -> None:
             with pytest.raises(ltx2.InvalidArgumentError, match="is a source itself"):
                 convert(sources, target)
     assert inner.read_bytes() == whole
+
+
+def test_what_is_read_besides_cannot_be_the_target(tiny: dict[str, Path], tmp_path: Path) -> None:
+    """A file of which nothing is kept, and what stands beside a text encoder."""
+    gemma = tmp_path / "gemma"
+    model = convert(tiny["base"], tmp_path / "model.gguf", "f32", audio=False)
+    shutil.copytree(tiny["base"].parent / "gemma", gemma)
+    sound = write_safetensors(
+        tmp_path / "sound.safetensors",
+        {
+            "vocoder.vocoder.conv_pre.weight": ("F32", np.zeros((8, 128, 7), np.float32)),
+            "vocoder.vocoder.conv_post.weight": ("F32", np.zeros((2, 8, 7), np.float32)),
+        },
+    )
+    for sources, target, more in (
+        ([model, sound], sound, {"audio": False}),
+        (gemma, gemma / "tokenizer.json", {}),
+        (gemma, gemma / "config.json", {}),
+    ):
+        before = target.read_bytes()
+        with pytest.raises(ltx2.InvalidArgumentError, match="is a source itself"):
+            convert(sources, target, **more)
+        assert target.read_bytes() == before
 
 
 def test_nothing_is_written_where_the_source_lies(source: Path, tmp_path: Path) -> None:

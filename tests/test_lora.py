@@ -13,7 +13,7 @@ from tolerance import nmse
 
 import ltx2
 from ltx2 import cli
-from ltx2.convert import convert
+from ltx2.convert import convert, plan
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -323,6 +323,16 @@ def test_convert_merges(
     )  # fmt: skip
     assert code == 0
     assert (tmp_path / "c.gguf").read_bytes() == merged.read_bytes()
+    before = one.read_bytes()
+    with pytest.raises(ltx2.InvalidArgumentError, match="is a source itself"):
+        convert(tiny["base"], one, loras={one: 0.25})
+    assert one.read_bytes() == before
+    said = [
+        {"file": path.name, "strength": strength} for path, strength in ((one, 0.25), (two, 0.75))
+    ]
+    assert json.loads(plan(merged)["metadata"]["ltx2.loras"]) == said  # once more converted
+    more = plan(merged, loras={one: 0.5})["metadata"]["ltx2.loras"]
+    assert json.loads(more) == [*said, {"file": "one.safetensors", "strength": 0.5}]
 
 
 @pytest.mark.parametrize(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 from safetensors_file import read_safetensors, write_safetensors
 from test_lora import DIT, latents, written
+from test_parity_upsampler import written as upsampler
 from tolerance import nmse
 
 import ltx2
@@ -121,3 +122,78 @@ def test_a_distilled_model_needs_no_distilled_one(
             [tiny["distilled"], tiny["base"].parent / "gemma"], device="CPU", loras=[lora]
         ).close()
     assert "makes a distilled model of a dev one" in caplog.text
+
+
+TWICE: dict[str, Any] = {
+    "width": 128, "height": 128, "frames": 9, "steps": 2, "seed": 1, "recipe": "two-stage"
+}  # fmt: skip
+
+
+def made_by(session: ltx2.Session, **options: Any) -> NDArray[np.float32]:
+    made = session.t2v("a red circle", **options).latents
+    assert made is not None
+    return made
+
+
+def test_strengths_of_a_stage_end_with_it(tiny: dict[str, Path], tmp_path: Path) -> None:
+    """One for the text's connector, which a stage that is stopped leaves out."""
+
+    def stop(progress: ltx2.Progress) -> None:
+        if progress.stage == "denoise":
+            raise KeyError
+
+    tensors = everywhere(tiny["base"], 0.5, "video_embeddings_connector")
+    lora = written(tmp_path / "a-distilled-lora.safetensors", tensors)
+    up = upsampler("spatial", tmp_path / "up.safetensors", channels=8)
+    model = [tiny["base"].parent, up]
+    options = {"width": 64, "height": 64, "frames": 9, "steps": 1, "seed": 1}
+    with ltx2.Session(model, device="CPU", threads=1, loras=[lora]) as session:
+        fresh = made_by(session, **options)
+        for recipe in ("two-stage", "hq"):
+            with pytest.raises(KeyError):
+                session.t2v("a red circle", **{**TWICE, "recipe": recipe}, progress=stop)
+            after = made_by(session, **options)
+            assert np.array_equal(fresh, after)
+    with ltx2.Session(model, device="CPU", threads=1) as session:
+        assert not np.array_equal(fresh, made_by(session, **options))
+
+
+def test_the_name_of_a_distilled_model_makes_no_distilled_lora(
+    tiny: dict[str, Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    tensors = everywhere(tiny["base"], 0.2, "transformer_blocks")
+    up = upsampler("spatial", tmp_path / "up.safetensors", channels=8)
+    made = []
+    for name in ("style", "style-for-ltx-2.3-distilled", "ltx-2.3-Distilled_LoRA-8"):
+        lora = written(tmp_path / f"{name}.safetensors", tensors)
+        caplog.clear()
+        with (
+            caplog.at_level(logging.INFO, "ltx2"),
+            ltx2.Session([tiny["base"].parent, up], threads=1, loras=[lora]) as session,
+        ):
+            made.append(made_by(session, **TWICE))
+        left = [
+            m for m in caplog.messages if m.endswith("counts 0 of its strength in stage 1 of 2")
+        ]
+        assert len(left) == (name == "ltx-2.3-Distilled_LoRA-8")
+    assert np.array_equal(made[0], made[1])
+    assert not np.array_equal(made[0], made[2])
+
+
+def test_the_embedding_is_not_changed_and_that_is_said(
+    tiny: dict[str, Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    gemma = tiny["base"].parent / "gemma"
+    shapes = [
+        values.shape
+        for path in gemma.glob("*.safetensors")
+        for name, (_, values) in read_safetensors(path)[0].items()
+        if name.endswith("embed_tokens.weight")
+    ]
+    tensors = {
+        "token_embd.lora_A.weight": np.ones((1, shapes[0][1]), np.float32),
+        "token_embd.lora_B.weight": np.ones((shapes[0][0], 1), np.float32),
+    }
+    lora = written(tmp_path / "lora.safetensors", tensors)
+    ltx2.Session(tiny["base"].parent, device="CPU", loras=[lora]).close()
+    assert "lora.safetensors: what it adds to the embedding of the text encoder" in caplog.text

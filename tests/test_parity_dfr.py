@@ -3,8 +3,10 @@ is of them against diffusers' pipelines, given the seed's noise, on a tiny model
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,9 +21,6 @@ from tolerance import FEW_FRAMES_PSNR, NMSE, nmse, psnr
 import ltx2
 from ltx2 import batch, media, writer
 from ltx2.commands.outputs import Output
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 SLOTS = (5, 16)
 SIZE: dict[str, Any] = {"width": 64, "height": 64, "frames": 17}
@@ -320,6 +319,30 @@ def test_what_is_said_of_it(
     assert (about["frames"], about["fps"]) == (25, 24)
     assert (about["made_frames"], about["made_fps"]) == (97, 96)
     assert (len(video.frames), video.fps) == (97, 96)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits of address space are Linux's")
+def test_what_would_fit_has_the_frames_that_are_made(
+    files: list[Path], upsamplers: list[Path]
+) -> None:
+    import resource
+
+    size: dict[str, Any] = {"width": 512, "height": 512, "recipe": "dfr"}
+    size |= {"temporal_upscalings": 1, "audio": False}
+    with ltx2.Session([*files, *upsamplers], device="CPU", threads=1) as session:
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+        before = resource.getrlimit(resource.RLIMIT_AS)
+        least = pages * resource.getpagesize() + (300 << 20)
+        resource.setrlimit(resource.RLIMIT_AS, (least, before[1]))
+        try:
+            plan = session.plan(text(), frames=129, **size)
+        finally:
+            resource.setrlimit(resource.RLIMIT_AS, before)
+        nearest = plan["nearest"]["frames"]
+        size |= {name: plan["nearest"][name] for name in ("width", "height")}
+        again = session.plan(text(), frames=nearest // 2 + 1, **size)
+    assert not plan["fits"] and plan["frames"] == 257
+    assert again["frames"] == nearest < 257
 
 
 def test_a_plan_counts_what_earlier_stages_made(files: list[Path], upsamplers: list[Path]) -> None:

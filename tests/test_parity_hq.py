@@ -41,7 +41,7 @@ def adapter(folder: Path) -> Path:
     for module, pair in condition_cases.adapter().items():
         for half, values in zip("AB", pair, strict=True):
             tensors[f"diffusion_model.{module}.lora_{half}.weight"] = ("F32", values)
-    return write_safetensors(folder / "distilled.safetensors", tensors)
+    return write_safetensors(folder / "distilled-lora.safetensors", tensors)
 
 
 def clip(model: list[Path], case: Case, folder: Path) -> tuple[ltx2.Video, NDArray[np.float32]]:

@@ -173,7 +173,11 @@ with ltx2.Session() as session:
     except ltx2.OutOfMemoryError as error:
         words = str(error)
     again = session.plan("a red circle", **plan["nearest"])
-print(json.dumps([plan, words, again["memory"]["own"]]))
+    try:
+        session.plan("a red circle", width=8192, height=8192, frames=4097)
+    except ltx2.OutOfMemoryError as error:
+        hopeless = str(error)
+print(json.dumps([plan, words, again["memory"]["own"], hopeless]))
 """
 
 
@@ -181,11 +185,12 @@ print(json.dumps([plan, words, again["memory"]["own"]]))
 def test_what_does_not_fit_is_refused_with_what_does() -> None:
     run = [sys.executable, "-c", REFUSED]
     out = subprocess.run(run, check=True, capture_output=True, text=True).stdout
-    plan, words, own = json.loads(out)
+    plan, words, own, hopeless = json.loads(out)
     nearest = plan["nearest"]
     assert not plan["fits"]
     assert own < plan["available"]  # which changes a little while the program runs
     assert re.search(r"; \d+ frames of \d+ x \d+ would fit$", words)
+    assert re.search(r"4097 frames of 8192 x 8192 need .*; \d+ frames of .* would fit$", hopeless)
     assert nearest["width"] * nearest["height"] * nearest["frames"] > 256 * 256 * 9
 
 
@@ -237,7 +242,9 @@ def test_nothing_fails_where_nothing_can_be_kept(
         assert session.plan(PROMPT)["seconds"] > 0
 
 
-@pytest.mark.parametrize("speeds", ["[]", "{", '{"move": 0}', '{"move": -1}', '{"move": "a"}'])
+@pytest.mark.parametrize(
+    "speeds", ["[]", "{", '{"move": 0}', '{"move": 1e-305}', '{"move": 1e305}', '{"move": "a"}']
+)
 def test_speeds_that_are_none_are_refused(speeds: str) -> None:
     with ltx2.Session() as session, pytest.raises(ltx2.InvalidArgumentError, match="speeds"):
         planned(session, speeds)

@@ -75,7 +75,7 @@ LTX2_API const char * ltx2_device_name(int32_t index); /* "Vulkan0", "CPU"; NULL
 /* What a trial of each shows, as JSON: [{"name", "description", "kind" ("cpu", "gpu", "integrated"),
    "library", "driver", "memory", "memory_free" (null: unknown), "speed" in multiply-adds a second,
    "error": NMSE against the processor's, "lacks": what that computes for it, "problem" or null}].
-   OUT_OF_MEMORY. */
+   OUT_OF_MEMORY, DEVICE. */
 LTX2_API ltx2_status ltx2_try_devices(char ** out);
 /* What this library knows, as JSON: {"version", "defaults" where no file states any, "schedules",
    "samplers", "recipes", "stages" of progress, "parts" of a model with "id", "title", "need"
@@ -150,9 +150,9 @@ typedef struct ltx2_reference {
     int32_t downscale, temporal;       /* default: what the adapters' files state, else 1 */
 } ltx2_reference;
 
-/* stage: "load", "enhance", "text", "image", "denoise", "upscale", "decode" or "sound". Called on the
-   calling thread, at least at each step and often between. Returning false stops: the call gives
-   LTX2_STATUS_CANCELLED. */
+/* stage: "load", "enhance", "text", "image", "denoise", "upscale", "decode" or "sound". Called on the calling
+   thread, at least at each step and often between, and as "load" while a plan, or a call that may not fit,
+   is counted. Returning false stops: the call gives LTX2_STATUS_CANCELLED. */
 typedef struct ltx2_progress {
     const char * stage;
     int32_t done, total;
@@ -206,7 +206,7 @@ typedef struct ltx2_video_params {
     const ltx2_image * images;         /* default: none, the text alone */
     size_t image_count;
 
-    /* its size */
+    /* its size; sides are multiples of 64 for a recipe of several stages */
     int32_t width;                     /* pixels, a multiple of 32; default: the model's own, 768 */
     int32_t height;                    /* pixels, a multiple of 32; default: the model's own, 512 */
     int32_t frames;                    /* 8k + 1; default: as many as the model's duration head tells
@@ -298,11 +298,11 @@ typedef struct ltx2_video {            /* made by the library only */
     int32_t sample_rate;               /* samples a second */
 } ltx2_video;
 
-/* What a video of these params is made with, as JSON: the options, with the defaults filled in and
-   seed and noise left out, where "negative_prompt" is null if none is read, and "frames" where a
-   duration head has no features to tell "predicted_seconds" from; "generation" of the model, the "crf"
-   of the codec whose marks its training pictures had; "device"; "parts" of the model, each with a
-   fingerprint of its tensors. Released by ltx2_text_free. */
+/* What a video of these params is made with, as JSON: the options, with the defaults filled in and seed and
+   noise left out, where "negative_prompt" is null if none is read, and "frames" where a duration head has no
+   features to tell "predicted_seconds" from; "usual_frames", the model's own; "loras", where there are some, each
+   with "file" and "strength"; "generation" of the model, the "crf" of the codec whose marks its training pictures
+   had; "device"; "parts" of the model, each with a fingerprint of its tensors. Released by ltx2_text_free. */
 LTX2_API ltx2_status ltx2_session_settings(ltx2_session * session, const ltx2_video_params * params,
                                            char ** out);
 /* The text features of a video of these params. Only this needs a text encoder: a session without
@@ -340,14 +340,14 @@ LTX2_API ltx2_status ltx2_session_enhance(ltx2_session * session, const ltx2_enh
                                           char ** out);
 LTX2_API ltx2_status ltx2_session_generate(ltx2_session * session, const ltx2_video_params * params,
                                            ltx2_video ** out);
-/* What generate would take with these, as JSON, before a weight is read: "width", "height",
-   "frames" ("frames_assumed": a duration head will tell), "fps", "recipe", "steps", "passes" of each;
-   "stages" with "stage", "seconds", and in bytes "mapped" and "copied" (weights) and "activations";
+/* What generate would take with these, as JSON, before a weight is read: "width", "height", "frames" and "fps" of
+   what is made, doublings counted ("frames_assumed": a duration head will tell), "recipe", "steps", "audio", "passes"
+   of each step; "stages" with "stage", "seconds", and in bytes "mapped" and "copied" (weights) and "activations";
    "seconds" in all; "memory" with "own" (the most at once without mapped weights, whose pages the
-   system takes back when it needs them) and "with_mapped"; "available" and "fits", else "nearest";
-   "speeds" of this machine, measured in a second or two unless `speeds` brings those of an earlier
-   plan; "busy": others had the processor, so seconds are too many. Released by ltx2_text_free.
-   Errors: generate's. */
+   system takes back when it needs them) and "with_mapped"; "available" and "fits", else "nearest" with "width",
+   "height" and "frames" that would be made; "speeds" of this machine, measured in a second or two unless `speeds`
+   brings those of an earlier plan; "busy": others had the processor, so seconds are too many. Released by
+   ltx2_text_free. Errors: generate's. */
 LTX2_API ltx2_status ltx2_session_plan(ltx2_session * session, const ltx2_video_params * params,
                                        const char * speeds, char ** out);
 LTX2_API ltx2_status ltx2_session_decode(ltx2_session * session, const ltx2_decode_params * params,
@@ -381,13 +381,13 @@ typedef struct ltx2_conversion {
                                           type, type_id (GGUF's), shape (outermost first), bytes,
                                           source_bytes; dropped, by part: tensors, parameters,
                                           bytes; size of the file */
-    const char * const * files;        /* that it is made of */
+    const char * const * files;        /* that it is made of, or that were read for it */
     size_t file_count;
 } ltx2_conversion;
 LTX2_API ltx2_status ltx2_conversion_open(const ltx2_conversion_params * params,
                                           ltx2_conversion ** out);
-/* Values first .. first + count of a tensor, multiples of 256 or up to its end, as `size` bytes of
-   the new file; computed on all cores. Errors: MODEL where the type cannot hold a value. */
+/* Values first .. first + count of a tensor, multiples of 256 or up to its end, as `size` bytes of the new file,
+   at an address that is a multiple of 4; computed on all cores. Errors: MODEL where the type cannot hold a value. */
 LTX2_API ltx2_status ltx2_conversion_read(const ltx2_conversion * conversion, int32_t tensor,
                                           int64_t first, int64_t count, void * out, size_t size);
 LTX2_API void ltx2_conversion_close(ltx2_conversion * conversion); /* NULL is ignored */

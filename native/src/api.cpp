@@ -239,9 +239,9 @@ static std::vector<Adapter> adapters(const ltx2_lora * loras, size_t count) {
 
 ltx2_status ltx2_session_open(const ltx2_session_params * params, ltx2_session ** out) {
     return guard_out(out, [&] {
-        const auto p = received(
-            params, offsetof(ltx2_session_params, keep_loaded) + sizeof params->keep_loaded,
-            "ltx2_session_params");
+        const auto p =
+            received(params, offsetof(ltx2_session_params, lora_count) + sizeof params->lora_count,
+                     "ltx2_session_params");
         const std::vector<std::string> files = paths(p.files, p.file_count);
         if (p.threads < 0 || p.threads > 512)
             fail(LTX2_STATUS_INVALID_ARGUMENT, "threads: %d is not in 0..512", p.threads);

@@ -22,8 +22,7 @@ static Json memory(size_t bytes) { return bytes ? Json(static_cast<double>(bytes
 
 static Json device(const std::string & name) {
     const ggml_backend_dev_t found = ggml_backend_dev_by_name(name.c_str());
-    size_t free = 0, total = 0;
-    ggml_backend_dev_memory(found, &free, &total);
+    const auto [free, total] = memory_of(found);
     const auto type = ggml_backend_dev_type(found);
     const std::string driver = driver_of(found);
     const Trial trial = try_device(name, 0);

@@ -29,6 +29,8 @@ std::vector<std::string> conversion_variants() { return names_of(variants()); }
 
 int64_t Conversion::Item::elements() const { return scales ? shape[0] : source->elements(); }
 
+static constexpr const char * adapters_key = "ltx2.loras";
+
 static int64_t count_blocks(const Part & part) {
     int64_t count = 0;
     for (const auto & [name, source] : part.tensors)
@@ -85,7 +87,7 @@ Conversion::Conversion(const ConversionRequest & request)
                std::tie(b.source->file->path, b.source->info->data);
     }); // so that the source is read from its start to its end
 
-    Json keys = metadata(name_of(request.files[0]));
+    Json keys = metadata(name_of(request.files[0]), request.adapters);
     choose_types(request, keys);
     uint64_t size = head_size(keys);
     for (const Item & item : items_)
@@ -97,10 +99,26 @@ Conversion::Conversion(const ConversionRequest & request)
                               {"size", size}})
                 .dump();
     plan = plan_.c_str();
+    add_paths(request);
     for (const std::string & path : paths_)
         files_.push_back(path.c_str());
     files = files_.data();
     file_count = files_.size();
+}
+
+// All that is read, also what the new file has nothing of: the caller keeps it from being replaced.
+void Conversion::add_paths(const ConversionRequest & request) {
+    for (const TensorFile & file : model_.files()) {
+        paths_.push_back(file.path);
+        for (const char * name : {"config.json", "tokenizer.json", "tokenizer.model"})
+            if (const std::string path = next_to(file.path, name); exists(path))
+                paths_.push_back(path);
+    }
+    for (const Adapter & adapter : request.adapters) {
+        paths_.push_back(adapter.path);
+        if (const std::string path = next_to(adapter.path, "adapter_config.json"); exists(path))
+            paths_.push_back(path);
+    }
 }
 
 void Conversion::add_items(const Part & part) {
@@ -142,8 +160,6 @@ void Conversion::choose_types(const ConversionRequest & request, Json & metadata
             item.shape[0] *= item.shape[1];
             item.shape.erase(item.shape.begin() + 1);
         }
-        if (paths_.empty() || paths_.back() != item.source->file->path)
-            paths_.push_back(item.source->file->path);
     }
     add_scales(metadata);
     add_type_metadata(request, fit, metadata);
@@ -257,13 +273,14 @@ std::string Conversion::architecture() const {
 }
 
 // As a reader will find it: of texts that are not UTF-8, what becomes of them.
-Json Conversion::metadata(const std::string & name) const {
+Json Conversion::metadata(const std::string & name, const std::vector<Adapter> & adapters) const {
     Json keys;
     keys.set("general.name", name);
     if (model_.find(TextEncoder::part))
         add_text_metadata(keys);
     else
         add_video_metadata(keys);
+    add_adapters(adapters, keys);
     keys.set(checksums_key, no_checksums(items_.size()));
     return Json::parse(keys.dump(), "the new file's metadata");
 }
@@ -292,6 +309,28 @@ void Conversion::add_type_metadata(const ConversionRequest & request, const Fit 
     metadata.set("general.file_type", most->file_type);
 }
 
+// Those that are merged, after those that the sources have had.
+void Conversion::add_adapters(const std::vector<Adapter> & adapters, Json & metadata) const {
+    Json::Array all;
+    std::set<std::string> seen; // a file may have several parts
+    for (const Part * part : parts_)
+        if (const std::optional<Json> before = part->file->metadata.find(adapters_key);
+            before && seen.insert(part->file->path).second)
+            for (const Json & one :
+                 Json::parse(before->string(adapters_key), adapters_key).array(adapters_key))
+                all.push_back(one);
+    for (const Adapter & adapter : adapters)
+        all.push_back(about(adapter));
+    if (!all.empty())
+        metadata.set(adapters_key, Json(all).dump());
+}
+
+static bool is_license(std::string_view key) { return key.substr(0, 15) == "general.license"; }
+
+static bool is_text(const Json & value) {
+    return value.kind() == Json::Kind::string && !value.string("").empty();
+}
+
 // The component's own checks come first: what could not be opened afterwards is not written.
 void Conversion::add_text_metadata(Json & metadata) const {
     Device cpu("CPU", 1);
@@ -304,6 +343,9 @@ void Conversion::add_text_metadata(Json & metadata) const {
         for (const char * key : {"model_version", "license", "config"})
             if (const auto text = part.file->metadata.find(key))
                 metadata.set(key, *text);
+    for (const auto & [key, value] : part.file->metadata.object(path))
+        if (is_license(key) && is_text(value))
+            metadata.set(key, value);
     const Source & embedding = part.tensors.find("token_embd.weight")->second;
     put_gguf_keys(gemma_config(*part.file), path, metadata);
     put_gguf_keys(std::move(vocabulary), static_cast<size_t>(embedding.shape()[0]), path, metadata);
@@ -337,10 +379,10 @@ static std::string config_text(const std::vector<const Part *> & parts,
 void Conversion::add_video_metadata(Json & metadata) const {
     for (const Part * part : parts_)
         for (const auto & [key, value] : part->file->metadata.object(part->file->path)) {
-            const bool text = value.kind() == Json::Kind::string && !value.string("").empty();
             const bool of_the_file = key == "format" || key == codings_key ||
-                                     key.substr(0, 8) == "general." || key.substr(0, 5) == "ltx2.";
-            if (text && !of_the_file && !metadata.find(key))
+                                     (key.substr(0, 8) == "general." && !is_license(key)) ||
+                                     key.substr(0, 5) == "ltx2.";
+            if (is_text(value) && !of_the_file && !metadata.find(key))
                 metadata.set(key, value);
         }
     metadata.set("config", config_text(parts_, sampling()));

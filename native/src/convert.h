@@ -50,7 +50,9 @@ private:
 
     void add_items(const Part & part);
     std::string architecture() const;
-    Json metadata(const std::string & name) const;
+    void add_paths(const ConversionRequest & request);
+    Json metadata(const std::string & name, const std::vector<Adapter> & adapters) const;
+    void add_adapters(const std::vector<Adapter> & adapters, Json & metadata) const;
     void choose_types(const ConversionRequest & request, Json & metadata);
     void add_type_metadata(const ConversionRequest & request, const Fit & fit,
                            Json & metadata) const;

@@ -54,6 +54,9 @@ Json plan_json(const Plan & plan, const Request & want, const VideoSize * neares
     return out;
 }
 
+// Of anything in a second: whatever it takes, seconds stay a number.
+static constexpr double least_speed = 1e-3, most_speed = 1e30;
+
 Speeds speeds_of(const std::string & text) {
     Speeds speeds;
     if (text.empty())
@@ -61,7 +64,7 @@ Speeds speeds_of(const std::string & text) {
     try {
         for (const auto & [name, value] : Json::parse(text, "speeds").object("speeds")) {
             const double speed = value.number("speeds");
-            if (!(speed > 0) || !std::isnormal(speed))
+            if (!(speed >= least_speed && speed <= most_speed))
                 fail(LTX2_STATUS_INVALID_ARGUMENT, "speeds: %g is not a speed", speed);
             speeds.emplace(name, speed);
         }

@@ -181,8 +181,9 @@ Request Request::resized(const VideoSize & size, const Scale & scale) const {
     Request other = *this;
     other.frames = size.frames, other.height = size.height, other.width = size.width;
     other.noise = nullptr, other.noise_count = 0, other.resume = nullptr; // of this size alone
-    if (other.conditions.begin + scale.time >= size.frames)
-        other.conditions = {};
+    Conditions & given = other.conditions;
+    if (given.begin > 0 && given.begin + scale.time >= size.frames)
+        given.source = nullptr, given.sound = nullptr; // they would begin after its end
     other.grid = grid_of(size.width, size.height, size.frames, fps, scale);
     std::vector<int> & slots = other.kinds_.front().slots;
     slots.erase(std::lower_bound(slots.begin(), slots.end(), size.frames), slots.end());
@@ -240,6 +241,9 @@ static void check_conditions(const Request & want, bool may_sound, const Scale &
     if (c.sound && !want.audio)
         fail(may_sound ? LTX2_STATUS_MODEL : LTX2_STATUS_INVALID_ARGUMENT,
              "sound: one is given, and %s", may_sound ? "the model makes none" : "audio is off");
+    if (c.source && !c.retakes_video && !want.audio)
+        fail(may_sound ? LTX2_STATUS_MODEL : LTX2_STATUS_INVALID_ARGUMENT,
+             "retake_what: audio, and %s", may_sound ? "the model makes none" : "audio is off");
     if (c.to > static_cast<float>(want.frames) / want.fps + 1e-3f)
         fail(LTX2_STATUS_INVALID_ARGUMENT, "retake_end: %g is after the video's %g seconds", c.to,
              static_cast<float>(want.frames) / want.fps);
@@ -315,13 +319,19 @@ void Request::check_references(const Scale & scale) const {
     }
 }
 
+int64_t Request::tokens(size_t stage) const {
+    int64_t cells = stages[stage].grid.cells();
+    for (const Grid & group : conditions.appended(stages[stage], stage == 0))
+        cells += group.cells();
+    return cells;
+}
+
 Grid Request::largest() const {
     Grid most = grid;
-    for (const Stage & stage : stages) {
-        Grid all = stage.grid;
-        all.frames += static_cast<int>(stage.slots.size() + stage.part.anchors.size());
-        if (stage.downscale)
-            all.frames += static_cast<int>(stage.before.cells() / stage.grid.frame_cells()) + 1;
+    for (size_t i = 0; i < stages.size(); ++i) {
+        Grid all = stages[i].grid;
+        const int64_t frame = all.frame_cells();
+        all.frames = static_cast<int>((tokens(i) + frame - 1) / frame);
         most = all.cells() > most.cells() ? all : most;
     }
     return most;

@@ -47,6 +47,8 @@ constexpr float most_guidance = 100;
 
 struct VideoSize {
     int frames = 0, height = 0, width = 0; // pixels
+
+    size_t values() const { return size_t{3} * static_cast<size_t>(frames) * height * width; }
 };
 
 struct Request {
@@ -83,8 +85,9 @@ struct Request {
     // Then nothing guides the sound, as in the official pipeline from sound to video.
     bool only_sound_is_given() const { return conditions.sound && !conditions.source; }
     float result_fps() const { return fps * static_cast<float>(1 << doublings); }
-    Grid largest() const; // of what a stage makes, with the keyframes beside it
-    Grid result() const { // of the latents that are decoded
+    int64_t tokens(size_t stage) const; // of the video that it makes, and after these
+    Grid largest() const;               // that holds as many as any stage has
+    Grid result() const {               // of the latents that are decoded
         return {((grid.frames - 1) << doublings) + 1, grid.height, grid.width};
     }
     // That their factors divide the first stage. INVALID_ARGUMENT.

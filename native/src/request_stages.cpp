@@ -67,6 +67,8 @@ static Stage first_stage(const ltx2_video_params & p, const Defaults & d, const 
              "%lld and %d steps not at every step; ask for fewer frames, a smaller picture, or "
              "another recipe",
              static_cast<long long>(grid.cells()), steps);
+    if (only) // as those that are known for a later stage begin with less
+        stage.noise = stage.sigmas.front();
     stage.guidance = {strength("guidance", p.guidance, own.scale, 1),
                       strength("stg", p.stg, own.stg, 0),
                       strength("rescale", p.rescale, own.rescale, 0, 1), own.stg_blocks,

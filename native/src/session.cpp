@@ -31,8 +31,7 @@ void Session::fail_too_large(const VideoSize & size, double needed, double have,
 
 void Session::check_pixels(const Grid & grid) const {
     const VideoSize size = size_of(grid);
-    const double needed =
-        device_.shares_memory() ? 3.0 * size.width * size.height * size.frames : 0;
+    const double needed = device_.shares_memory() ? static_cast<double>(size.values()) : 0;
     const double have = static_cast<double>(device_.memory());
     if (have > 0 && needed > have)
         fail_too_large(size, needed, have, "");
@@ -94,6 +93,7 @@ std::vector<TextFeatures> Session::encode(const Request & want, const Progress &
 
 Latents Session::encode(std::vector<float> pixels, const VideoSize & size,
                         const std::string & where, const Progress & progress) {
+    const Counted held = device_.hold(size.values() * sizeof(float)); // or what is made of them
     Latents latents = use<VideoEncoder>(progress).encode(std::move(pixels), size.frames,
                                                          size.height, size.width, progress);
     const Part & part = model_.need(VideoEncoder::part);
@@ -137,8 +137,7 @@ void Session::decode(const Latents & latents, uint64_t seed, Video & video,
     VideoDecoder & decoder = use<VideoDecoder>(progress); // first: the DiT goes
     const auto [frames, height, width] = size_of(latents.grid);
     if (device_.tally()) {
-        const Counted pixels =
-            device_.hold(size_t{3} * static_cast<size_t>(frames) * height * width);
+        const Counted pixels = device_.hold(VideoSize{frames, height, width}.values());
         return decoder.decode(latents, {}, progress, {});
     }
     video.frames = frames, video.height = height, video.width = width;
@@ -282,7 +281,7 @@ Request Session::request(const ltx2_video_params & params, const Progress & prog
              params.generated_keyframes ? "generated_keyframes" : "recipe",
              model_.generation().name);
     decoder_.check(want.result());
-    check_pixels(want.result());
+    check_given(want);
     choose_residency(want.largest());
     if (!want.features)
         model_.need_all();
@@ -310,14 +309,15 @@ std::unique_ptr<Video> Session::make(const ltx2_video_params & params) {
     if (params.span)
         progress.watch = &trace.emplace(params.span, params.user_data);
     Request want = request(params, progress);
-    check_memory(want);
+    check_pixels(want.result()); // at once; a plan says what would fit
+    check_memory(want, progress);
     std::vector<TextFeatures> texts = encode(want, progress);
     std::optional<Features> features;
     if (want.length_is_open) { // from here on as if they had been given
         ltx2_video_params known = params;
         known.features = &features.emplace(std::move(texts));
         want = request(known, progress);
-        check_memory(want);
+        check_memory(want, progress);
         texts = encode(want, progress);
     }
     const Sampled made = sample(want, texts, progress);
@@ -339,6 +339,9 @@ std::unique_ptr<Video> Session::make(const ltx2_video_params & params) {
     return video;
 }
 
+// Bytes that a VAE takes for a value of a pixel, at most: roughly, for what need not be counted.
+static constexpr double most_of_a_value = 32;
+
 std::unique_ptr<Video> Session::decode(const ltx2_decode_params & params) {
     const Leave leave{*this};
     const ltx2_latents & given = *params.latents;
@@ -354,16 +357,24 @@ std::unique_ptr<Video> Session::decode(const ltx2_decode_params & params) {
         fail(LTX2_STATUS_INVALID_ARGUMENT, "latents: hold a value that is not finite");
     float fps = params.fps != 0 ? checked_fps(params.fps) : defaults_.fps;
     const Progress progress(params.progress, params.user_data, &closed_);
+    const auto enlarged = [&](const Progress & asked) {
+        if (!params.upscale)
+            return latents;
+        const bool in_time = model_.find(Upsampler::temporal_part) && !model_.find(Upsampler::part);
+        return enlarge(latents, in_time ? Upsampler::temporal_part : Upsampler::part, asked);
+    };
+    const VideoSize size = size_of(latents.grid);
+    const double rough = most_of_a_value * static_cast<double>(size.values());
     return while_unchanged(model_, [&] {
-        if (params.upscale) {
-            const bool in_time =
-                model_.find(Upsampler::temporal_part) && !model_.find(Upsampler::part);
-            latents =
-                enlarge(latents, in_time ? Upsampler::temporal_part : Upsampler::part, progress);
-            check_pixels(latents.grid);
-            if (latents.grid.frames > given.frames) // twice as many, in the same time
-                fps *= 2;
-        }
+        check_memory(words("decoding %d frames of %d x %d", size.frames, size.width, size.height),
+                     params.upscale ? 4 * rough : rough, progress, [&](const Progress & counted) {
+                         Video none;
+                         decode(enlarged(counted), params.seed, none, counted);
+                     });
+        latents = enlarged(progress);
+        check_pixels(latents.grid);
+        if (latents.grid.frames > given.frames) // twice as many, in the same time
+            fps *= 2;
         std::unique_ptr<Video> video = video_of(latents, fps);
         decode(latents, params.seed, *video, progress);
         return video;
@@ -377,14 +388,19 @@ std::unique_ptr<Video> Session::encode(const ltx2_frames_params & params) {
     check_size("frames", params.frames, params.height, params.width, 16384);
     check_pixels({params.frames / scale.time + 1, params.height / scale.space + 1,
                   params.width / scale.space + 1});
-    const size_t count =
-        size_t{3} * static_cast<size_t>(params.frames) * params.height * params.width;
-    std::vector<float> pixels(count);
-    for (size_t i = 0; i < count; ++i)
-        pixels[i] = static_cast<float>(params.pixels[i]) / 127.5f - 1;
+    choose_residency({});
+    const VideoSize size{params.frames, params.height, params.width};
     return while_unchanged(model_, [&] {
+        check_memory(words("encoding %d frames of %d x %d", size.frames, size.width, size.height),
+                     most_of_a_value * static_cast<double>(size.values()), progress,
+                     [&](const Progress & counted) {
+                         counted("image", 0, 1);
+                         encode(std::vector<float>(), size, "", counted);
+                     });
         progress("image", 0, 1);
-        const VideoSize size{params.frames, params.height, params.width};
+        std::vector<float> pixels(size.values());
+        for (size_t i = 0; i < pixels.size(); ++i)
+            pixels[i] = static_cast<float>(params.pixels[i]) / 127.5f - 1;
         return video_of(encode(std::move(pixels), size, "encoding the frames", progress),
                         defaults_.fps);
     });

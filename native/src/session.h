@@ -54,6 +54,7 @@ struct Sampled {
 
     size_t bytes() const;
     void begin_tiles();
+    void make_room(const Conditions & given, const Stage & stage, int channels);
     void take(const Conditions & given, const Stage & stage, int channels,
               const std::vector<float> & latents);
 };
@@ -86,6 +87,7 @@ private:
         ~Leave() { session.leave(); }
     };
     struct Aside;
+    class Strengths;
     // MODEL where the files have changed or the values, of one of the stages, are not finite.
     void check(const std::vector<float> & values, const std::string & where,
                const std::vector<Suspect> & suspects, const Progress & progress) const;
@@ -98,8 +100,9 @@ private:
     void check_text();
     const Tokenizer & tokenizer();
     TextEncoder & writer(const Progress & progress);
-    void check_writing(size_t prompt, int64_t room);
-    Tally counted(const std::function<void(const Progress & progress)> & run);
+    using Run = std::function<void(const Progress & progress)>;
+    void check_writing(size_t prompt, int64_t room, const Progress & progress);
+    Tally counted(const Progress & progress, const Run & run);
     void check_upsampler(const char * part);
     void check_duration_head();
     std::unique_ptr<Video> make(const ltx2_video_params & params);
@@ -108,6 +111,7 @@ private:
     Latents encode(std::vector<float> pixels, const VideoSize & size, const std::string & where,
                    const Progress & progress);
     Request request(const ltx2_video_params & params, const Progress & progress);
+    void check_given(const Request & want) const; // noise, and a state to go on from
     double predicted_seconds(const Request & want, const Progress & progress);
     void fill_in(std::vector<ltx2_reference> & references) const;
     void refer(Request & want) const;
@@ -140,15 +144,19 @@ private:
     // Where the video is decoded: attention over windows is the processor's.
     Device & decoder_device() { return DiffusionDecoder::is_in(model_) ? processor() : device_; }
     VideoSize size_of(const Grid & grid) const;
-    void check_memory(const Request & want);
+    double least_bytes(const Request & want) const;
+    bool is_hopeless(const Request & want) const;
+    void check_memory(const Request & want, const Progress & progress);
+    void check_memory(const std::string & what, double rough, const Progress & progress,
+                      const Run & run);
     Plan weigh(const Request & want, const std::string & speeds, const Progress & progress);
     void check_pixels(const Grid & grid) const;
     [[noreturn]] void fail_too_large(const VideoSize & size, double needed, double have,
                                      const std::string & instead) const;
     uint64_t block_bytes(const Grid & grid) const;
     void choose_residency(const Grid & grid);
-    Tally count(const Request & want);
-    std::optional<VideoSize> nearest(const Request & want);
+    Tally count(const Request & want, const Progress & progress);
+    std::optional<VideoSize> nearest(const Request & want, const Progress & progress);
 
     Model model_;
     Device device_;

@@ -112,16 +112,14 @@ Latents Session::encode(const ltx2_clip & clip, const std::vector<int> & frames,
                          grid.width * decoder_.scale.space};
     const size_t count = size_t{3} * static_cast<size_t>(clip.height) * clip.width;
     std::vector<float> pixels;
-    pixels.reserve(size_t{3} * static_cast<size_t>(size.height) * size.width * frames.size());
-    const Counted held = device_.hold(pixels.capacity() * sizeof(float));
-    for (int frame : frames) {
-        if (device_.tally())
-            break;
-        const std::vector<float> one = cover(clip.pixels + count * static_cast<size_t>(frame),
-                                             clip.width, clip.height, size.width, size.height);
-        pixels.insert(pixels.end(), one.begin(), one.end());
+    if (!device_.tally()) {
+        pixels.reserve(size.values());
+        for (int frame : frames) {
+            const std::vector<float> one = cover(clip.pixels + count * static_cast<size_t>(frame),
+                                                 clip.width, clip.height, size.width, size.height);
+            pixels.insert(pixels.end(), one.begin(), one.end());
+        }
     }
-    pixels.resize(pixels.capacity());
     return encode(std::move(pixels), size, where, progress);
 }
 
@@ -174,8 +172,9 @@ Stream Session::start(const Request & want, size_t index, const Sampled & made,
     for (size_t i = 0; i < images.size(); ++i) {
         progress("image", done++, all);
         const ltx2_image & image = images[i];
-        std::vector<float> pixels =
-            cover(image.pixels, image.width, image.height, size.width, size.height);
+        std::vector<float> pixels;
+        if (!device_.tally())
+            pixels = cover(image.pixels, image.width, image.height, size.width, size.height);
         const Latents latents = encode(std::move(pixels), {1, size.height, size.width},
                                        words("encoding image %zu", i + 1), progress);
         if (given.is_appended(image))
@@ -210,6 +209,9 @@ Stream Session::start(const Request & want, size_t index, const Sampled & made,
 
 // ---- the sound
 
+// No recording is louder: what is has another scale.
+static constexpr float loudest = 1000;
+
 Sound sound_of(const Request & want) {
     const ltx2_sound & given = *want.conditions.sound;
     const double length = want.frames / double{want.fps};
@@ -219,6 +221,11 @@ Sound sound_of(const Request & want) {
                   given.channels, given.sample_rate);
     if (!all_finite(sound.samples))
         fail(LTX2_STATUS_INVALID_ARGUMENT, "sound: holds a value that is not finite");
+    for (float sample : sound.samples)
+        if (std::abs(sample) > loudest)
+            fail(LTX2_STATUS_INVALID_ARGUMENT,
+                 "sound: holds %g, and samples are in -1..1; divide those of 16 bits by 32768",
+                 double{sample});
     const size_t end = 2 * static_cast<size_t>(std::llrint(length * sound.rate));
     if (sound.samples.size() > end)
         sound.samples.resize(end);

@@ -58,7 +58,7 @@ std::string Session::enhance(const ltx2_enhance_params & params) {
                  asked.size(), most_asked);
         const int64_t room = static_cast<int64_t>(asked.size()) + how.tokens;
         choose_residency({});
-        check_writing(asked.size(), room);
+        check_writing(asked.size(), room, progress);
         TextEncoder & encoder = writer(progress);
         TextCache cache = encoder.cache(room);
         const auto predict = [&](const std::vector<int32_t> & tokens) {

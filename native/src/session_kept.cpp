@@ -12,7 +12,8 @@ Json Session::settings(const ltx2_video_params & params) {
     return while_unchanged(model_, [&] {
         const Progress progress(params.progress, params.user_data, &closed_);
         const Request want = request(params, progress);
-        check_memory(want);
+        check_pixels(want.result());
+        check_memory(want, progress);
         Json settings = want.settings();
         settings.set("usual_frames", defaults_.frames);
         Json::Object parts;
@@ -22,8 +23,7 @@ Json Session::settings(const ltx2_video_params & params) {
                 parts.add(row.id, fingerprint(*part));
         Json::Array loras;
         for (const Adapter & adapter : model_.adapters())
-            loras.push_back(Json::Object{{"file", file_name(adapter.path)},
-                                         {"strength", double{adapter.given}}});
+            loras.push_back(about(adapter));
         if (!loras.empty())
             settings.set("loras", loras);
         settings.set("generation", model_.generation().name);
@@ -38,7 +38,10 @@ std::unique_ptr<Features> Session::encode(const ltx2_video_params & params) {
     const Leave leave{*this};
     const Progress progress(params.progress, params.user_data, &closed_);
     return while_unchanged(model_, [&] {
-        return std::make_unique<Features>(encode(request(params, progress), progress));
+        const Request want = request(params, progress);
+        check_memory("encoding a prompt", static_cast<double>(weights_), progress,
+                     [&](const Progress & counted) { encode(want, counted); });
+        return std::make_unique<Features>(encode(want, progress));
     });
 }
 

@@ -45,6 +45,18 @@ static std::string chosen_device(const std::string & name, int threads, const Mo
     return fastest_device(threads, keep_loaded ? all : largest);
 }
 
+// Rows of the embedding are looked up, without what an adapter adds to them.
+static void warn_of_unread(const Model & model) {
+    const Part * text = model.find(TextEncoder::part);
+    if (!text || !text->adapters.count("token_embd"))
+        return;
+    for (const LowRank & low : text->adapters.find("token_embd")->second)
+        log(Level::warning,
+            "%s: what it adds to the embedding of the text encoder is not used; a conversion "
+            "merges it",
+            low.adapter->path.c_str());
+}
+
 Session::Session(const std::vector<std::string> & files, const std::vector<Adapter> & adapters,
                  const std::string & device, int threads, bool keep_loaded, bool low_memory)
     : model_(files, adapters),
@@ -89,6 +101,7 @@ Session::Session(const std::vector<std::string> & files, const std::vector<Adapt
     weights_ = std::max({weights_, dit->weights(), decoder->weights()});
     defaults_ = Defaults(model_.need(Dit::part), model_.generation(), dit->config().layers, d);
     defaults_.tells_length = model_.find(DurationHead::part);
+    warn_of_unread(model_);
     for (const Adapter & adapter : model_.adapters())
         if (adapter.distils && defaults_.schedule == "distilled")
             log(Level::warning,

@@ -41,26 +41,62 @@ uint64_t Session::block_bytes(const Grid & grid) const {
     return 6 * sizeof(float) * static_cast<uint64_t>(width_) * static_cast<uint64_t>(grid.cells());
 }
 
-// Counting takes as long as a small video, so it is left out where a rough figure is enough.
-void Session::check_memory(const Request & want) {
-    const size_t have = device_.memory();
-    const double block = static_cast<double>(block_bytes(want.largest()));
-    if (!have || 8 * block + (size_t{2} << 30) < static_cast<double>(have))
+// What a run holds at least: a block's values, and the frames where they lie in the same memory.
+double Session::least_bytes(const Request & want) const {
+    const size_t frames = device_.shares_memory() ? size_of(want.result()).values() : 0;
+    return std::max(static_cast<double>(block_bytes(want.largest())), static_cast<double>(frames));
+}
+
+// Then it need not be counted, which would take long.
+bool Session::is_hopeless(const Request & want) const {
+    const double have = static_cast<double>(device_.memory());
+    return have > 0 && least_bytes(want) > have;
+}
+
+// Counting takes as long as a small video, so it is left out where a rough figure is enough: with
+// what is not counted, so much suffices for what takes `rough` bytes at most.
+static bool surely_fits(double rough, double have) {
+    return have == 0 || rough + (size_t{2} << 30) < have;
+}
+
+void Session::check_memory(const Request & want, const Progress & progress) {
+    const double have = static_cast<double>(device_.memory()), least = least_bytes(want);
+    if (surely_fits(8 * least, have))
         return;
-    const bool hopeless = block > static_cast<double>(have);
-    const double needed = hopeless ? block : static_cast<double>(needs(count(want)));
-    if (needed <= static_cast<double>(have))
+    const double needed =
+        is_hopeless(want) ? least : static_cast<double>(needs(count(want, progress)));
+    if (needed <= have)
         return;
-    const std::optional<VideoSize> fits = nearest(want);
+    const std::optional<VideoSize> fits = nearest(want, progress);
     fail_too_large(
-        want.size(), needed, static_cast<double>(have),
+        size_of(want.result()), needed, have,
         fits ? words("; %d frames of %d x %d would fit", fits->frames, fits->width, fits->height)
              : "; no size of this shape would fit");
 }
 
-static bool begin_stage(const ltx2_progress * progress, void * tally) {
-    static_cast<Tally *>(tally)->begin(progress->stage);
-    return true;
+// The same of what makes no whole video.
+void Session::check_memory(const std::string & what, double rough, const Progress & progress,
+                           const Run & run) {
+    const double have = static_cast<double>(device_.memory());
+    if (surely_fits(rough, have))
+        return;
+    const double needed = static_cast<double>(needs(counted(progress, run)));
+    if (needed > have)
+        fail(LTX2_STATUS_OUT_OF_MEMORY, "memory: %s needs %.0f MiB, and there are %.0f MiB",
+             what.c_str(), needed / (1 << 20), have / (1 << 20));
+}
+
+// Where a count goes, and whose it is.
+struct Counter {
+    Tally & tally;
+    const Progress & caller;
+};
+
+// The stages of a count are not the caller's, who is asked all the same whether it shall go on.
+static bool begin_stage(const ltx2_progress * progress, void * counter) {
+    const auto & [tally, caller] = *static_cast<const Counter *>(counter);
+    tally.begin(progress->stage);
+    return !caller.stop_wanted();
 }
 
 // What is in memory, put aside: counting has components of its own.
@@ -74,18 +110,26 @@ struct Session::Aside {
 };
 
 // What a run would take that does not compute.
-Tally Session::counted(const std::function<void(const Progress & progress)> & run) {
+Tally Session::counted(const Progress & progress, const Run & run) {
     Tally tally;
+    Counter counter{tally, progress};
     const Device::Counting counting(device_, tally);
     const Aside aside{*this};
     in_use_ = nullptr;
-    run(Progress(begin_stage, &tally, &closed_));
+    progress("load", 0, 1); // it comes before that
+    try {
+        run(Progress(begin_stage, &counter));
+    } catch (const Error & e) {
+        if (e.status() == LTX2_STATUS_CANCELLED && progress.stop_wanted())
+            progress.fail_stopped(); // in the caller's words
+        throw;
+    }
     return tally;
 }
 
 // The stages of `make`.
-Tally Session::count(const Request & want) {
-    return counted([&](const Progress & progress) {
+Tally Session::count(const Request & want, const Progress & caller) {
+    return counted(caller, [&](const Progress & progress) {
         const std::vector<TextFeatures> texts = encode(want, progress);
         const Counted features =
             device_.hold(texts.size() * texts[0].values.size() * sizeof(float));
@@ -98,24 +142,19 @@ Tally Session::count(const Request & want) {
 }
 
 // The question and one token of the answer: the further ones are alike.
-void Session::check_writing(size_t prompt, int64_t room) {
-    const Tally tally = counted([&](const Progress & progress) {
+void Session::check_writing(size_t prompt, int64_t room, const Progress & caller) {
+    const double rough = static_cast<double>(weights_) + 1e6 * static_cast<double>(room);
+    check_memory("enhancing a prompt", rough, caller, [&](const Progress & progress) {
         TextEncoder & encoder = writer(progress);
         TextCache cache = encoder.cache(room);
         encoder.predict(std::vector<int32_t>(prompt), cache, progress);
         encoder.predict({0}, cache, progress);
     });
-    const double have = static_cast<double>(device_.memory());
-    const double needed = static_cast<double>(needs(tally));
-    if (have > 0 && needed > have)
-        fail(LTX2_STATUS_OUT_OF_MEMORY,
-             "memory: enhancing a prompt needs %.0f MiB, and there are %.0f MiB",
-             needed / (1 << 20), have / (1 << 20));
 }
 
 // Fewer frames first, then a smaller picture of the same shape with as many of them as fit; of
-// sizes that the recipe can make.
-std::optional<VideoSize> Session::nearest(const Request & want) {
+// sizes that the recipe can make. As the video is that is made, with its frames doubled.
+std::optional<VideoSize> Session::nearest(const Request & want, const Progress & progress) {
     const Scale & scale = decoder_.scale;
     const Grid & grid = want.grid;
     const Recipe & recipe = find_recipe(want.recipe);
@@ -129,7 +168,14 @@ std::optional<VideoSize> Session::nearest(const Request & want) {
     const auto fits = [&](const VideoSize & size) {
         const bool has_sides =
             std::min(size.height, size.width) >= decoder_.least_side() * scale.space;
-        return has_sides && needs(count(want.resized(size, scale))) <= device_.memory();
+        if (!has_sides)
+            return false;
+        const Request other = want.resized(size, scale);
+        return !is_hopeless(other) && needs(count(other, progress)) <= device_.memory();
+    };
+    const auto made = [&](VideoSize size) {
+        size.frames = ((size.frames - 1) << want.doublings) + 1;
+        return size;
     };
     // The largest of 1..most that fits, 0: none.
     const auto most_of = [](int most, const auto & fits) {
@@ -143,15 +189,15 @@ std::optional<VideoSize> Session::nearest(const Request & want) {
     const int few = std::min(grid.frames, 4), all = grid.height / step;
     const int frames = most_of(grid.frames, [&](int n) { return fits(size(n, all)); });
     if (frames >= few)
-        return size(frames, all);
+        return made(size(frames, all));
     const int steps = most_of(all, [&](int n) { return fits(size(few, n)); });
     if (steps)
-        return size(most_of(grid.frames, [&](int n) { return fits(size(n, steps)); }), steps);
+        return made(size(most_of(grid.frames, [&](int n) { return fits(size(n, steps)); }), steps));
     return {};
 }
 
 Plan Session::weigh(const Request & want, const std::string & speeds, const Progress & progress) {
-    Plan plan{count(want), speeds_of(speeds), /*busy=*/false, device_.memory()};
+    Plan plan{count(want, progress), speeds_of(speeds), /*busy=*/false, device_.memory()};
     for (const Tally::Stage & stage : plan.tally.stages)
         plan.busy = !calibrate(device_, stage.work, plan.speeds, progress) || plan.busy;
     return plan;
@@ -168,9 +214,11 @@ Json Session::plan(const ltx2_video_params & params, const std::string & speeds)
             usual.frames = std::max(defaults_.frames, want.frames);
             want = request(usual, progress);
         }
+        if (is_hopeless(want))
+            check_memory(want, progress); // which says what would fit
         const Plan plan = weigh(want, speeds, progress);
         const std::optional<VideoSize> other =
-            plan.fits() ? std::optional<VideoSize>() : nearest(want);
+            plan.fits() ? std::optional<VideoSize>() : nearest(want, progress);
         Json out = plan_json(plan, want, other ? &*other : nullptr);
         if (assumed)
             out.set("frames_assumed", true);

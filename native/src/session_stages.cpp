@@ -2,6 +2,7 @@
 #include "session.h"
 
 #include "base/finite.h"
+#include "base/log.h"
 #include "sampling/noise.h"
 #include "vae/statistics.h"
 
@@ -23,80 +24,68 @@ static std::vector<int64_t> noise_sizes(const Request & want, size_t stage, int 
         sizes.push_back(group.cells() * channels);
     return sizes;
 }
-static int64_t noise_size(const Request & want, size_t stage, int channels) {
-    const std::vector<int64_t> sizes = noise_sizes(want, stage, channels);
-    return std::accumulate(sizes.begin(), sizes.end(), int64_t{0});
-}
 
-// The same of the sound, in the first `stages`.
-static int64_t sound_size(const Request & want, size_t stages, int channels) {
+// The same of the first `stages`, and of their sound.
+static int64_t noise_before(const Request & want, size_t stages, int channels) {
+    int64_t tokens = 0;
+    for (size_t i = 0; i < stages; ++i)
+        tokens += want.tokens(i);
+    return tokens * channels;
+}
+static int64_t sound_noise_before(const Request & want, size_t stages, int channels) {
     int64_t tokens = 0;
     for (size_t i = 0; i < stages; ++i)
         tokens += want.stages[i].sound_tokens;
     return tokens * channels;
 }
 
-// Where the caller's noise for a stage begins, or null: it is for the first stage, or for all; then
-// comes the sound's, `sounds` values in all.
-static const float * noise_given(const Request & want, size_t stage, int channels, int64_t sounds,
-                                 int64_t & count) {
-    const Grid & grid = want.stages[0].grid;
-    const int64_t given = static_cast<int64_t>(want.noise_count);
-    const int64_t video = noise_sizes(want, 0, channels).front();
-    int64_t all = 0, before = 0;
-    for (size_t i = 0; i < want.stages.size(); ++i) {
-        before += i < stage ? noise_size(want, i, channels) : 0;
-        all += noise_size(want, i, channels);
+// The caller's noise is for the first stage, or for all; then comes the sound's, if it is there.
+struct GivenNoise {
+    const float * values;
+    bool fits, of_all, of_sound;
+    int64_t count; // without the sound's
+
+    GivenNoise(const Request & want, int channels, int audio_channels) : values(want.noise) {
+        const size_t stages = want.stages.size();
+        const int64_t given = static_cast<int64_t>(want.noise_count);
+        const int64_t all = noise_before(want, stages, channels);
+        of_sound = want.audio && given == all + sound_noise_before(want, stages, audio_channels);
+        of_all = given == all || of_sound;
+        fits = given == 0 || of_all || given == noise_before(want, 1, channels) ||
+               given == noise_sizes(want, 0, channels).front();
+        count = of_all ? all : given;
     }
-    const int64_t first = noise_size(want, 0, channels);
-    const bool whole = given == all || given == all + sounds;
-    if (given && given != video && given != first && !whole)
-        fail(LTX2_STATUS_INVALID_ARGUMENT,
-             "noise: %zu values given, and %d x %d x %d x %d are wanted", want.noise_count,
-             channels, grid.frames, grid.height, grid.width);
-    count = whole ? noise_size(want, stage, channels) : stage == 0 ? given : 0;
-    return count ? want.noise + (whole ? before : 0) : nullptr;
-}
+};
 
 // The caller's noise, or the seed's: for the video, then for each group of tokens after its own.
 static std::vector<float> noise_of(const Request & want, size_t stage, int channels,
-                                   int64_t sounds) {
-    int64_t count_given = 0, first = 0;
-    const float * given = noise_given(want, stage, channels, sounds, count_given);
+                                   const GivenNoise & given) {
+    int64_t first = noise_before(want, stage, channels);
     uint32_t next_stream = static_cast<uint32_t>(stage) * stage_noise;
     std::vector<float> noise;
     for (const int64_t count : noise_sizes(want, stage, channels)) {
         const std::vector<float> planes =
-            first < count_given ? std::vector<float>(given + first, given + first + count)
-                                : normal_noise(want.seed, next_stream, count);
+            first < given.count
+                ? std::vector<float>(given.values + first, given.values + first + count)
+                : normal_noise(want.seed, next_stream, count);
         const std::vector<float> part = from_planes(planes.data(), count / channels, channels);
         noise.insert(noise.end(), part.begin(), part.end());
         first += count;
         ++next_stream;
     }
-    if (!all_finite(noise))
-        fail(LTX2_STATUS_INVALID_ARGUMENT, "noise: holds a value that is not finite");
     return noise;
 }
 
 // The sound's: the last of the caller's where that is for all, or the seed's.
 static std::vector<float> sound_noise_of(const Request & want, size_t index, const Stream & audio,
-                                         int channels) {
+                                         const GivenNoise & given) {
     const uint32_t stream = static_cast<uint32_t>(index) * stage_noise + sound_noise;
     const int64_t count = static_cast<int64_t>(audio.latents.size());
-    const int64_t all = sound_size(want, want.stages.size(), audio.channels);
-    int64_t video = 0; // and what comes after it
-    for (size_t i = 0; i < want.stages.size(); ++i)
-        video += noise_size(want, i, channels);
-    const bool given = static_cast<int64_t>(want.noise_count) == video + all;
-    const float * first =
-        given ? want.noise + video + sound_size(want, index, audio.channels) : nullptr;
+    const int64_t first = given.count + sound_noise_before(want, index, audio.channels);
     const std::vector<float> planes =
-        first ? std::vector<float>(first, first + count) : normal_noise(want.seed, stream, count);
-    const std::vector<float> noise = from_planes(planes.data(), audio.tokens(), audio.channels);
-    if (!all_finite(noise))
-        fail(LTX2_STATUS_INVALID_ARGUMENT, "noise: holds a value that is not finite");
-    return noise;
+        given.of_sound ? std::vector<float>(given.values + first, given.values + first + count)
+                       : normal_noise(want.seed, stream, count);
+    return from_planes(planes.data(), audio.tokens(), audio.channels);
 }
 
 Latents Session::enlarge(const Latents & latents, const char * id, const Progress & progress) {
@@ -113,26 +102,34 @@ Latents Session::enlarge(const Latents & latents, const char * id, const Progres
     return large;
 }
 
-// What earlier stages made that this one or a later one reads. In a state that is told it comes
-// before the latents of the stage.
-using Carried = std::vector<std::vector<float> *>;
+// What earlier stages made that this one or a later one reads, and how many values that are. In a
+// state that is told it comes before the latents of the stage.
+struct Carrying {
+    std::vector<float> * values;
+    size_t count;
+};
+using Carried = std::vector<Carrying>;
 static Carried carried(const Stage & stage, Sampled & made) {
     Carried all;
+    const auto carry = [&](Latents & latents) {
+        all.push_back({&latents.values, static_cast<size_t>(latents.size())});
+    };
     if (!stage.keeps_sound)
-        all.push_back(&made.audio.values);
+        carry(made.audio);
     if (stage.downscale)
-        all.push_back(&made.smaller.values);
+        carry(made.smaller);
     if (!stage.tiles)
         return all;
-    all.push_back(&made.canvas.values);
-    all.push_back(&made.video.values);
-    for (auto & [frame, values] : made.keyframes)
-        all.push_back(&values);
+    carry(made.canvas);
+    carry(made.video);
+    const size_t frame = static_cast<size_t>(stage.grid.frame_cells() * made.canvas.channels);
+    for (auto & [index, values] : made.keyframes)
+        all.push_back({&values, frame});
     return all;
 }
 static size_t values_in(const Carried & all) {
     return std::accumulate(all.begin(), all.end(), size_t{0},
-                           [](size_t sum, const auto * values) { return sum + values->size(); });
+                           [](size_t sum, const Carrying & one) { return sum + one.count; });
 }
 
 // The stage begins with what was told of it. That is, in this order: `before` values that are
@@ -141,12 +138,6 @@ static void go_on(const ltx2_state & from, size_t before, State & state) {
     size_t size = 0;
     for (const Stream & stream : state)
         size += stream.latents.size();
-    if (from.count != before + size && from.count != before + 2 * size)
-        fail(LTX2_STATUS_INVALID_ARGUMENT,
-             "resume: %zu values given, and %zu are wanted; it was another video", from.count,
-             before + size);
-    if (!all_finite(from.values, from.count))
-        fail(LTX2_STATUS_INVALID_ARGUMENT, "resume: holds a value that is not finite");
     const float * next = from.values + before;
     for (Stream & stream : state) {
         std::copy_n(next, stream.latents.size(), stream.latents.begin());
@@ -168,8 +159,8 @@ static void tell(const Request & want, const Grid & grid, const Carried & before
     const std::vector<float> planes = to_planes(predicted.data(), grid.cells(), channels);
     const ltx2_latents shape = {planes.data(), channels, grid.frames, grid.height, grid.width};
     std::vector<float> values;
-    for (const std::vector<float> * one : before)
-        values.insert(values.end(), one->begin(), one->end());
+    for (const Carrying & one : before)
+        values.insert(values.end(), one.values->begin(), one.values->end());
     for (const Stream & stream : state)
         values.insert(values.end(), stream.latents.begin(), stream.latents.end());
     for (const Stream & stream : state)
@@ -179,22 +170,40 @@ static void tell(const Request & want, const Grid & grid, const Carried & before
         fail(LTX2_STATUS_CANCELLED, "denoise: cancelled after step %d", step);
 }
 
+// How strongly adapters count in a stage, until it ends, however it does: in all else that is
+// computed they count as they are given.
+class Session::Strengths {
+public:
+    Strengths(Model & model, const Request & want, size_t index) : model_(model) {
+        const Stage & stage = want.stages[index];
+        const float others = !want.conditions.references.empty() && index > 0 ? 0.0f : 1.0f;
+        model.set_strengths(stage.distilled, others * stage.referring, others);
+    }
+    ~Strengths() { model_.set_strengths(1, 1, 1); }
+    Strengths(const Strengths &) = delete;
+
+private:
+    Model & model_;
+};
+
 void Session::denoise(const Request & want, size_t index, const std::vector<TextFeatures> & texts,
                       Sampled & made, State & state, const Progress & progress) {
     const Stage & stage = want.stages[index];
     int before = 0; // steps of earlier stages
     for (size_t i = 0; i < index; ++i)
         before += want.stages[i].steps();
-    if (stage.first == 0) {
-        const int64_t sounds = sound_size(want, want.stages.size(), audio_channels_);
-        state[0].add_noise(noise_of(want, index, state[0].channels, sounds), stage.noise);
+    if (stage.first == 0 && !device_.tally()) {
+        const GivenNoise given(want, state[0].channels, audio_channels_);
+        state[0].add_noise(noise_of(want, index, state[0].channels, given), stage.noise);
         if (want.audio)
-            state[1].add_noise(sound_noise_of(want, index, state[1], state[0].channels),
-                               stage.noise);
+            state[1].add_noise(sound_noise_of(want, index, state[1], given), stage.noise);
     }
-    const bool by_references = !want.conditions.references.empty();
-    const float others = by_references && index > 0 ? 0.0f : 1.0f;
-    model_.set_strengths(stage.distilled, others * stage.referring, others);
+    const Strengths strengths(model_, want, index);
+    for (const Adapter & adapter : model_.adapters())
+        if (adapter.strength != adapter.given && !device_.tally())
+            log(Level::info, "%s: counts %g of its strength in stage %zu of %zu",
+                adapter.path.c_str(), double{adapter.strength} / double{adapter.given}, index + 1,
+                want.stages.size());
     std::unique_ptr<Dit> & resident = std::get<std::unique_ptr<Dit>>(resident_);
     if (resident && resident->config().audio.has_value() != want.audio)
         resident.reset(); // of another call
@@ -217,13 +226,12 @@ void Session::denoise(const Request & want, size_t index, const std::vector<Text
     std::vector<Suspect> weights = {{model_.need(Dit::part)}};
     if (want.audio)
         weights.push_back({model_.need(Dit::audio_part)});
-    int step = stage.first;
+    int step = stage.first + 1; // from 1 on
     const auto check_step = [&](const std::vector<float> & values) {
         check(values, words("denoising step %d of %d", step, stage.steps()), weights, progress);
     };
     const auto velocity = [&](const State & now, float sigma) {
         Velocities v = run.velocity(now, sigma, progress);
-        ++step;
         for (const auto * pass : {&v.plain, &v.negative, &v.perturbed, &v.isolated})
             for (const std::vector<float> & values : *pass)
                 check_step(values);
@@ -239,6 +247,7 @@ void Session::denoise(const Request & want, size_t index, const std::vector<Text
                   [&](int done, const std::vector<float> & predicted) {
                       for (const Stream & stream : state)
                           check_step(stream.latents);
+                      ++step;
                       tell(want, stage.grid, carried(stage, made), state, before + done, predicted);
                   });
 }
@@ -299,27 +308,37 @@ void Sampled::begin_tiles() {
     keyframes = std::move(later);
 }
 
-// What a stage made: the video, or a part of it, without what came after it, and keyframes.
-void Sampled::take(const Conditions & given, const Stage & stage, int channels,
-                   const std::vector<float> & latents) {
-    const int64_t frame = stage.grid.frame_cells() * channels;
-    const size_t others = given.appended(stage, /*first_stage=*/false).size() - stage.slots.size() -
-                          (stage.downscale ? 1 : 0);
-    const float * slot =
-        latents.data() + (stage.grid.frames + static_cast<int64_t>(others)) * frame;
+// Of what a stage makes, the shape.
+void Sampled::make_room(const Conditions & given, const Stage & stage, int channels) {
     if (!stage.tiles) {
         video = {{0, stage.grid.height, stage.grid.width}, channels, {}};
         keyframes.clear();
     }
     video.grid.frames += stage.grid.frames - stage.part.lead;
-    video.values.insert(video.values.end(), latents.begin() + stage.part.lead * frame,
-                        latents.begin() + stage.grid.frames * frame);
-    for (size_t i = 0; i < stage.slots.size(); ++i, slot += frame) // the earlier tile's stay
-        keyframes.try_emplace(stage.part.first * given.scale.time + stage.slots[i], slot,
-                              slot + frame);
+    for (int slot : stage.slots)
+        keyframes.try_emplace(stage.part.first * given.scale.time + slot);
 }
 
-// As it is before a stage, with zeros for values.
+// What a stage made: the video, or a part of it, without what came after it, and keyframes.
+void Sampled::take(const Conditions & given, const Stage & stage, int channels,
+                   const std::vector<float> & latents) {
+    make_room(given, stage, channels);
+    const int64_t frame = stage.grid.frame_cells() * channels;
+    const size_t others = given.appended(stage, /*first_stage=*/false).size() - stage.slots.size() -
+                          (stage.downscale ? 1 : 0);
+    const float * slot =
+        latents.data() + (stage.grid.frames + static_cast<int64_t>(others)) * frame;
+    video.values.insert(video.values.end(), latents.begin() + stage.part.lead * frame,
+                        latents.begin() + stage.grid.frames * frame);
+    for (int index : stage.slots) {
+        std::vector<float> & own = keyframes.at(stage.part.first * given.scale.time + index);
+        if (own.empty()) // the earlier tile's stay
+            own.assign(slot, slot + frame);
+        slot += frame;
+    }
+}
+
+// As it is before a stage, without values.
 static Sampled room_before(const Request & want, size_t index, int channels, int audio_channels) {
     Sampled made;
     for (size_t i = 0; i <= index; ++i) {
@@ -327,24 +346,50 @@ static Sampled room_before(const Request & want, size_t index, int channels, int
         if (stage.tiles && stage.tile == 0) {
             made.canvas = made.video;
             made.canvas.grid.frames = 2 * made.video.grid.frames - 1;
-            made.canvas.values.assign(static_cast<size_t>(made.canvas.size()), 0.0f);
             made.begin_tiles();
         }
         if (stage.downscale)
             made.smaller = made.video;
-        int64_t cells = stage.grid.cells();
-        for (const Grid & grid : want.conditions.appended(stage, i == 0))
-            cells += grid.cells();
         if (i < index)
-            made.take(want.conditions, stage, channels,
-                      std::vector<float>(static_cast<size_t>(cells * channels)));
+            made.make_room(want.conditions, stage, channels);
         if (i < index && stage.keeps_sound && want.audio)
-            made.audio = {
-                {static_cast<int>(stage.sound_tokens), 1, 1},
-                audio_channels,
-                std::vector<float>(static_cast<size_t>(stage.sound_tokens * audio_channels))};
+            made.audio = {{static_cast<int>(stage.sound_tokens), 1, 1}, audio_channels, {}};
     }
     return made;
+}
+
+// The stage that a run goes on in: the last that has begun.
+static size_t resumed_stage(const Request & want) {
+    size_t index = 0;
+    for (size_t i = 0; i < want.stages.size(); ++i)
+        index = want.stages[i].first > 0 ? i : index;
+    return index;
+}
+
+// By sizes alone, before any work. Of a length that is open they are not known yet.
+void Session::check_given(const Request & want) const {
+    const int channels = static_cast<int>(decoder_.latent_channels);
+    const Grid & grid = want.stages[0].grid;
+    if (!GivenNoise(want, channels, audio_channels_).fits)
+        fail(LTX2_STATUS_INVALID_ARGUMENT,
+             "noise: %zu values given, and %d x %d x %d x %d are wanted", want.noise_count,
+             channels, grid.frames, grid.height, grid.width);
+    if (!all_finite(want.noise, want.noise_count))
+        fail(LTX2_STATUS_INVALID_ARGUMENT, "noise: holds a value that is not finite");
+    if (!want.resume || want.length_is_open)
+        return;
+    const size_t index = resumed_stage(want), count = want.resume->count;
+    const Stage & stage = want.stages[index];
+    Sampled made = room_before(want, index, channels, audio_channels_);
+    const size_t before = values_in(carried(stage, made));
+    const size_t size =
+        static_cast<size_t>(want.tokens(index) * channels + stage.sound_tokens * audio_channels_);
+    if (count != before + size && count != before + 2 * size)
+        fail(LTX2_STATUS_INVALID_ARGUMENT,
+             "resume: %zu values given, and %zu are wanted; it was another video", count,
+             before + size);
+    if (!all_finite(want.resume->values, count))
+        fail(LTX2_STATUS_INVALID_ARGUMENT, "resume: holds a value that is not finite");
 }
 
 // All stages; where the device counts, one step of each stands for all, which are alike.
@@ -355,8 +400,8 @@ Sampled Session::sample(const Request & want, const std::vector<TextFeatures> & 
     for (size_t i = 0; i < want.stages.size(); ++i) {
         const Stage & stage = want.stages[i];
         const bool resumed = want.resume && stage.first > 0;
-        if (resumed && i + 1 < want.stages.size() && want.stages[i + 1].first > 0)
-            continue;      // a later one has begun
+        if (resumed && i < resumed_stage(want))
+            continue;
         size_t before = 0; // values that are carried
         if (resumed) {
             made =
@@ -364,9 +409,8 @@ Sampled Session::sample(const Request & want, const std::vector<TextFeatures> & 
             const Carried all = carried(stage, made);
             before = values_in(all);
             const float * next = want.resume->values;
-            if (before <= want.resume->count)
-                for (std::vector<float> * values : all)
-                    std::copy_n(next, values->size(), values->begin()), next += values->size();
+            for (const auto & [values, count] : all)
+                values->assign(next, next + count), next += count;
         } else {
             const Counted held = device_.hold(made.bytes());
             prepare(want, i, made, progress);

@@ -72,9 +72,17 @@ CPU_BUCKETS = [
     Bucket(Size(49, 256, 256), 2000, 0.3, 0.74),
     Bucket(Size(49, 512, 512), 60, 0.0, 0.04, low=True),
 ]
+# What words say of a motion is learnt from narrow scenes, in many small steps.
+NARROW_BUCKETS = [
+    replace(bucket, share=share, last=None)
+    for bucket, share in zip(CPU_BUCKETS, (0.1, 0.6, 0.2, 0.1), strict=False)
+]
 # Of the time in which they are encoded.
 CPU_SHARES = {
     bucket.size: share for bucket, share in zip(CPU_BUCKETS, (1, 2, 3, 5, 1), strict=True)
+}
+NARROW_SHARES = {
+    bucket.size: share for bucket, share in zip(NARROW_BUCKETS, (1, 6, 3, 2), strict=True)
 }
 
 
@@ -218,7 +226,9 @@ class Trainer:
             self.average = Average(self.model)
         self.working = Working(self.model)
         self.tokens = options.tokens
-        self.buckets = BUCKETS if self.on_cuda else CPU_BUCKETS
+        self.buckets = BUCKETS
+        if not self.on_cuda:
+            self.buckets = CPU_BUCKETS if options.spread == 1 else NARROW_BUCKETS
         self.graphs: dict[Any, Captured] = {}
         self.memory = torch.cuda.graph_pool_handle() if self.on_cuda and options.graphs else None
         if options.compile:
@@ -254,7 +264,8 @@ class Trainer:
         while True:
             for pool in self.pools:
                 pool.read(clips_of(self.folder, self.options.spread))
-            if all(pool.made for pool in self.pools[:-1]):
+            first = zip(self.buckets, self.pools, strict=True)  # those that are seen at first
+            if all(pool.made or not bucket.share for bucket, pool in first):
                 return
             time.sleep(5)
 
@@ -436,7 +447,8 @@ def encode_clips(folder: Path, out: Path, minutes: float, device: str, spread: f
     clips = clips_of(folder, spread)
     seed = 13 + len(list(clips.glob("*")))
     source = Source(folder, prompts_in(out / "gemma"), device, seed)
-    encode(clips, source, minutes, CPU_SHARES, scenes_of(spread))
+    shares = CPU_SHARES if spread == 1 else NARROW_SHARES
+    encode(clips, source, minutes, shares, scenes_of(spread))
 
 
 def load_model(folder: Path, out: Path, device: str = "cpu") -> tuple[TextToClip, Prompts]:

@@ -4,6 +4,7 @@
 #include "model/model_folder.h"
 #include "request.h"
 #include "sampling/samplers.h"
+#include "session.h"
 
 #include <cmath>
 
@@ -80,6 +81,53 @@ TEST(a_length_is_open_where_nothing_tells_it) {
     CHECK(!open() && least() == 9);
 }
 
+TEST(what_is_given_counts_among_the_tokens) {
+    ltx2_video_params p = params();
+    const uint8_t pixels[9 * 3] = {};
+    ltx2_image images[2] = {{pixels, 1, 1, 0, 1}, {pixels, 1, 1, 24, 1}};
+    const ltx2_reference reference = {{pixels, 9, 1, 1}, 1, 1, 1, 1};
+    const int64_t frame = 16 * 24;
+    CHECK(request(p).tokens(0) == 16 * frame && request(p).largest().frames == 16);
+    p.images = images, p.image_count = 2;
+    CHECK(request(p).tokens(0) == 17 * frame && request(p).largest().frames == 17);
+    p.references = &reference, p.reference_count = 1;
+    CHECK(request(p).tokens(0) == 19 * frame && request(p).largest().frames == 19);
+    // Of a smaller video too, as far as its frames go; what would begin after its end does not.
+    CHECK(request(p).resized({17, 512, 768}, Scale()).tokens(0) == 5 * frame);
+    CHECK(request(p).resized({1, 512, 768}, Scale()).tokens(0) == 2 * frame);
+    const ltx2_clip source = {pixels, 9, 1, 1};
+    p.source = &source, p.begin = 16;
+    CHECK(request(p).resized({33, 512, 768}, Scale()).conditions.source);
+    const Request shorter = request(p).resized({17, 512, 768}, Scale());
+    CHECK(!shorter.conditions.source && shorter.conditions.images.size() == 2);
+}
+
+TEST(a_sound_that_is_off_is_not_made_anew) {
+    ltx2_video_params p = params();
+    const uint8_t pixels[9 * 3] = {};
+    const ltx2_clip source = {pixels, 9, 1, 1};
+    p.source = &source, p.retake_end = 1, p.retake_what = "audio", p.audio = -1;
+    CHECK_THROWS(Request(p, Defaults(), Scale(), true), "retake_what: audio, and audio is off");
+    p.audio = 0;
+    CHECK(Request(p, Defaults(), Scale(), true).audio);
+    CHECK_THROWS(request(p), "retake_what: audio, and the model makes none");
+}
+
+TEST(samples_of_another_scale_are_refused) {
+    ltx2_video_params p = params();
+    float samples[3] = {0.5f, -2, 1}; // louder than it should be
+    const ltx2_sound sound = {samples, 3, 1, 48000};
+    p.sound = &sound;
+    const Request want(p, Defaults(), Scale(), true);
+    CHECK(sound_of(want).samples.size() == 6);
+    for (float sample : {-32768.0f, 1e30f}) {
+        samples[1] = sample;
+        CHECK_THROWS(sound_of(want), "and samples are in -1..1");
+    }
+    samples[1] = INFINITY;
+    CHECK_THROWS(sound_of(want), "sound: holds a value that is not finite");
+}
+
 TEST(zero_is_the_default_and_negative_is_off) {
     ltx2_video_params p = params();
     const Guidance usual = request(p).stages[0].guidance;
@@ -104,6 +152,12 @@ TEST(a_fixed_schedule_brings_its_recipe) {
     CHECK(request(p).stages[0].guidance.scale == 2);
     p.steps = 7;
     CHECK_THROWS(request(p), "steps: 7 does not fit the schedule distilled; it has 8");
+    p.steps = 0;
+    for (const char * name : {"refine", "densify"}) { // known for later stages
+        p.schedule = name;
+        CHECK(request(p).stages[0].noise == request(p).stages[0].sigmas[0]);
+    }
+    p.steps = 7;
     p.schedule = "linear_quadratic";
     CHECK(request(p).stages[0].sigmas.size() == 8 && request(p).stages[0].guidance.stg == 1);
 }

@@ -95,13 +95,16 @@ void DitRun::keep_angles(Way & way, const std::vector<Position> & positions, boo
         cross ? std::vector<double>{config_.cross_max_pos()} : way.config->max_pos;
     std::vector<float> axes;
     for (const Position & p : positions) {
+        if (device_.tally())
+            break; // the tables are checked, and stay empty
         const float all[] = {p.time, p.row, p.column};
         axes.insert(axes.end(), all, all + range.size());
     }
     const RotaryTable table = rotary_table(axes, static_cast<int>(range.size()), range,
                                            config_.theta, s.width(), s.heads, config_.float64_grid);
-    const Counted tables = device_.hold(2 * table.cos.size() * sizeof(float));
     const Shape ne = {s.head_dim / 2, s.heads, way.tokens, 1};
+    const Counted tables =
+        device_.hold(2 * sizeof(float) * static_cast<size_t>(ne[0] * ne[1] * ne[2]));
     (cross ? way.cross_cos : way.cos) = keep(ne, table.cos.data());
     (cross ? way.cross_sin : way.sin) = keep(ne, table.sin.data());
 }

@@ -1,7 +1,7 @@
 #include "graph/device.h"
 
-#include "base/aborts.h"
 #include "base/limits.h"
+#include "graph/driver.h"
 #include "graph/memory_plan.h"
 #include "kernels/variant.h"
 
@@ -41,19 +41,9 @@ static ggml_backend_dev_t find_device(const std::string & name) {
          joined(names).c_str());
 }
 
-// The bytes of a device in all; 0 of one that is lost.
-static size_t memory_in_all(ggml_backend_dev_t device) {
-    size_t free = 0, total = 0;
-    try {
-        const AbortsThrow aborts_throw;
-        ggml_backend_dev_memory(device, &free, &total);
-    } catch (const std::exception &) {
-        return 0;
-    }
-    return total;
+uint64_t Device::memory_of(const std::string & name) {
+    return ltx2::memory_of(find_device(name)).total;
 }
-
-uint64_t Device::memory_of(const std::string & name) { return memory_in_all(find_device(name)); }
 
 static bool is_set(const char * variable) {
     const char * value = std::getenv(variable);
@@ -90,7 +80,7 @@ Device::Device(const std::string & name, int threads)
 }
 
 size_t Device::memory() const {
-    const size_t total = memory_in_all(chosen_);
+    const size_t total = ltx2::memory_of(chosen_).total;
     return shares_memory() ? std::min<uint64_t>(total, usable_memory()) : total;
 }
 
@@ -98,7 +88,7 @@ size_t Device::window() const {
     constexpr size_t least = size_t{16} << 20, most = size_t{512} << 20;
     if (!gpu_)
         return least;
-    const size_t total = memory_in_all(chosen_);
+    const size_t total = ltx2::memory_of(chosen_).total;
     // A layer's graph takes some ten times the window; no tensor may exceed what the device allows.
     const size_t largest = ggml_backend_buft_get_max_size(ggml_backend_dev_buffer_type(chosen_));
     return std::clamp(std::min(total / 64, largest / 8), least, most);

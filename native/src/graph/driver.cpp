@@ -1,5 +1,7 @@
 #include "graph/driver.h"
 
+#include "base/aborts.h"
+
 #include <string>
 
 #if defined(GGML_USE_VULKAN)
@@ -25,8 +27,9 @@ public:
             instance_ = VK_NULL_HANDLE;
     }
     ~Vulkan() {
-        if (instance_)
-            function<PFN_vkDestroyInstance>("vkDestroyInstance")(instance_, nullptr);
+        if (const auto destroy = function<PFN_vkDestroyInstance>("vkDestroyInstance");
+            destroy && instance_)
+            destroy(instance_, nullptr);
     }
     Vulkan(const Vulkan &) = delete;
     Vulkan & operator=(const Vulkan &) = delete;
@@ -38,6 +41,8 @@ public:
         const auto list = function<PFN_vkEnumeratePhysicalDevices>("vkEnumeratePhysicalDevices");
         const auto ask =
             function<PFN_vkGetPhysicalDeviceProperties2>("vkGetPhysicalDeviceProperties2");
+        if (!list || !ask) // a loader that is older than Vulkan 1.1
+            return {};
         uint32_t count = 0;
         list(instance_, &count, nullptr);
         std::vector<VkPhysicalDevice> devices(count);
@@ -75,6 +80,17 @@ static std::string vulkan_driver(const char *) { return {}; }
 #endif
 
 namespace ltx2 {
+
+DeviceMemory memory_of(ggml_backend_dev_t device) {
+    DeviceMemory memory;
+    try {
+        const AbortsThrow aborts_throw;
+        ggml_backend_dev_memory(device, &memory.free, &memory.total);
+    } catch (const std::exception &) {
+        return {};
+    }
+    return memory;
+}
 
 std::string driver_of(ggml_backend_dev_t device) {
     const std::string library = ggml_backend_reg_name(ggml_backend_dev_backend_reg(device));

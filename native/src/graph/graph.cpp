@@ -69,8 +69,11 @@ Tensor Graph::tap(const std::string & name, Tensor value) {
 
 void Graph::run(bool waits) {
     ggml_cgraph * const graph = ordered();
-    if (device_.tally())
+    if (device_.tally()) {
+        if (progress_.stop_wanted())
+            progress_.fail_stopped();
         return device_.count(graph);
+    }
     device_.allocate(graph);
     for (const Input & t : inputs_)
         if (t.tensor->buffer) // an input no node reads has none

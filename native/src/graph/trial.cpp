@@ -137,14 +137,34 @@ double nmse(const std::vector<float> & values, const std::vector<float> & right)
     return off / all;
 }
 
-// The processor's: measured once, as it is what all others are compared with.
+// What is made once in a process, of each key. It is made without the lock, which others might wait
+// for: a function of the caller's that is told of it may call the library.
+template <class Key, class Value>
+class Known {
+public:
+    template <class Make>
+    const Value & get(const Key & key, Make && make) {
+        const auto known = [&]() -> const Value * {
+            const std::lock_guard<std::mutex> lock(mutex_);
+            const auto found = all_.find(key);
+            return found == all_.end() ? nullptr : &found->second;
+        };
+        if (const Value * value = known())
+            return *value;
+        Value value = make();
+        const std::lock_guard<std::mutex> lock(mutex_);
+        return all_.emplace(key, std::move(value)).first->second;
+    }
+
+private:
+    std::mutex mutex_;
+    std::map<Key, Value> all_;
+};
+
+// The processor's is what all others are compared with.
 const Outcome & on_processor(int threads) {
-    static std::mutex mutex;
-    static std::map<int, Outcome> done;
-    const std::lock_guard<std::mutex> lock(mutex);
-    if (!done.count(threads))
-        done[threads] = piece_on("CPU", threads);
-    return done[threads];
+    static Known<int, Outcome> done;
+    return done.get(threads, [&] { return piece_on("CPU", threads); });
 }
 
 } // namespace
@@ -170,16 +190,12 @@ std::string fastest_device(int threads, uint64_t memory) {
     const std::vector<std::string> names = Device::names();
     if (names.size() <= 1)
         return names.empty() ? "CPU" : names[0];
-    static std::mutex mutex;
-    static std::map<std::string, Trial> tried; // for the whole process
-    const std::lock_guard<std::mutex> lock(mutex);
+    static Known<std::string, Trial> tried;
     std::string fastest = "CPU";
     double best = 0;
     for (const std::string & name : names) {
         const std::string key = name + "/" + std::to_string(threads);
-        if (!tried.count(key))
-            tried[key] = try_device(name, threads);
-        const Trial & trial = tried[key];
+        const Trial & trial = tried.get(key, [&] { return try_device(name, threads); });
         if (!trial.problem.empty())
             log(Level::warning, "device: %s is not used: %s", name.c_str(), trial.problem.c_str());
         else if (name != "CPU" && Device::memory_of(name) < memory)

@@ -295,6 +295,10 @@ std::map<std::string, LowRank> read_adapter(const TensorFile & file, const Modul
     return all;
 }
 
+Json about(const Adapter & adapter) {
+    return Json::Object{{"file", file_name(adapter.path)}, {"strength", double{adapter.given}}};
+}
+
 void read_reference_factors(const TensorFile & file, Adapter & adapter) {
     adapter.downscale = factor_of(file, "reference_downscale_factor");
     adapter.temporal = factor_of(file, "reference_temporal_scale_factor");

@@ -16,6 +16,9 @@ struct Adapter {
     int downscale = 0, temporal = 0;
 };
 
+// As settings and metadata state it: by its file's name, with the caller's strength.
+Json about(const Adapter & adapter);
+
 // W x becomes W x + strength * scale * up (down x).
 struct LowRank {
     Source down; // [rank, in]

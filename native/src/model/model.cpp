@@ -245,9 +245,12 @@ void Model::add_adapter(Adapter & adapter) {
             const size_t stem = name.size() - std::min(name.size(), weight.size());
             if (source.shape().size() != 2 || name.substr(stem) != weight)
                 continue;
-            owners[modules.emplace(name.substr(0, stem), &source).first->first] = &part;
+            const auto [module, fresh] = modules.emplace(name.substr(0, stem), &source);
+            if (fresh) // else the part before has its shape checked, and gets it
+                owners[module->first] = &part;
         }
-    adapter.distils = is_named(adapter.path, "distilled");
+    for (const char * name : {"distilled-lora", "distilled_lora"}) // as the makers call theirs
+        adapter.distils = adapter.distils || is_named(adapter.path, name);
     TensorFile file = read_tensor_file(adapter.path);
     for (TensorInfo & tensor : file.tensors)
         while (tensor.shape.size() > 2 && tensor.shape.back() == 1) // as of a convolution

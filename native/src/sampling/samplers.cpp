@@ -230,11 +230,13 @@ static void to_end(Stream & stream, const HalfStep & half, const std::vector<flo
 }
 
 static void res_2s(const Sampling & s) {
-    constexpr float least = 0.0011f; // in place of 0, whose logarithm there is not
+    // In place of 0, whose logarithm there is not; below a level that is itself so low, half of it.
+    constexpr float least = 0.0011f;
     for (int i = s.stage.first; i < s.stage.steps(); ++i) {
         s.begin(i);
         const bool last = s.stage.sigmas[i + 1] == 0;
-        const double sigma = s.stage.sigmas[i], next = last ? least : s.stage.sigmas[i + 1];
+        const double sigma = s.stage.sigmas[i];
+        const double next = last ? std::min<double>(least, sigma / 2) : s.stage.sigmas[i + 1];
         const double h = -std::log(next / sigma), middle = std::sqrt(sigma * next);
         const double a21 = 0.5 * phi1(-h / 2);
         Sampling::Values x0 = s.predict(s.state, static_cast<float>(sigma));
@@ -246,7 +248,7 @@ static void res_2s(const Sampling & s) {
         for (size_t k = 0; k < s.state.size(); ++k)
             to_end(s.state[k], halves[k], x0[k], sigma, next, h, s.noise(2 * i + 1, k));
         if (last) {
-            x0 = s.predict(s.state, least);
+            x0 = s.predict(s.state, static_cast<float>(next));
             for (size_t k = 0; k < s.state.size(); ++k)
                 s.state[k].latents = x0[k];
         }

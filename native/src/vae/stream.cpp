@@ -136,7 +136,7 @@ int64_t VaeStream::Run::step(Link & link, Tensor frames, int64_t first, int64_t 
     g.named(link.layer.name);
     const Tensor in = frames_of(g, frames, first, count);
     const Tensor out = std::visit([&](auto & run) { return run(g, in, last); }, *link.run);
-    const bool final = &link == &links_.back();
+    const bool final = &link == &links_.back(), counts = stream_.device_.tally();
     std::vector<float> values;
     Counted host; // of them
     Shape ne{};
@@ -148,7 +148,8 @@ int64_t VaeStream::Run::step(Link & link, Tensor frames, int64_t first, int64_t 
     }
     if (out && final) {
         host = stream_.device_.hold(ggml_nbytes(out));
-        values.resize(static_cast<size_t>(ggml_nelements(out)));
+        if (!counts)
+            values.resize(static_cast<size_t>(ggml_nelements(out)));
         g.output(out, values.data());
     } else if (out) {
         keep(g, link, out);
@@ -161,7 +162,7 @@ int64_t VaeStream::Run::step(Link & link, Tensor frames, int64_t first, int64_t 
     if (report_.stage)
         report_.progress(report_.stage, static_cast<int>(report_.total * (done_ / work_) + 1e-3),
                          report_.total);
-    if (out && final)
+    if (out && final && !counts)
         sink_(values, ne);
     return ne[3];
 }

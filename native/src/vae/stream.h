@@ -18,6 +18,7 @@ public:
     void load(const Progress & progress);                            // OUT_OF_MEMORY, CANCELLED
 
     // What leaves the last layer, F32 [channels, width, height, frames]; the tensor is the host's.
+    // Nothing does while the device counts.
     using Sink = std::function<void(const std::vector<float> & values, Shape ne)>;
     // Progress is reported as `stage`, from 0 to `total`; null: it is not.
     struct Report {
@@ -25,7 +26,8 @@ public:
         const char * stage;
         int total;
     };
-    // `values` are all input frames, [channels, width, height, frames]. `window` is how many bytes
+    // `values` are all input frames, [channels, width, height, frames], which are not read while
+    // the device counts. `window` is how many bytes
     // of frames one layer takes at once; 0: all. Errors: INVALID_ARGUMENT, OUT_OF_MEMORY,
     // CANCELLED.
     void run(const float * values, Shape ne, size_t window, const Report & report,

@@ -39,8 +39,10 @@ Latents VideoEncoder::encode(std::vector<float> pixels, int frames, int height, 
     out.channels = static_cast<int>(c.latent_channels);
     out.values.reserve(static_cast<size_t>(out.size()));
     const Shape ne = {3 * c.patch * c.patch, width / c.patch, height / c.patch, frames};
-    const std::vector<float> patches = patched(pixels.data(), frames, height, width, c.patch);
-    pixels = {}; // a video's are large
+    const std::vector<float> patches = pixels.empty()
+                                           ? std::vector<float>()
+                                           : patched(pixels.data(), frames, height, width, c.patch);
+    pixels = std::vector<float>(); // a video's are large; clear() would keep their memory
     stream_.run(patches.data(), ne, window, {progress, nullptr, 0},
                 [&](const std::vector<float> & values, Shape given) {
                     // Means first, then the variance, which is not read.
@@ -50,6 +52,7 @@ Latents VideoEncoder::encode(std::vector<float> pixels, int frames, int height, 
                             out.values.push_back((cell[i] - stream_.means()[i]) /
                                                  stream_.deviations()[i]);
                 });
+    out.values.resize(static_cast<size_t>(out.size())); // of a device that counts nothing came
     return out;
 }
 

@@ -16,8 +16,9 @@ public:
     const VaeConfig & config() const { return config_; }
     void load(const Progress & progress); // OUT_OF_MEMORY, CANCELLED
 
-    // `pixels` [frames][height][width][3] in [-1, 1], 1 + k * scale.time frames. Reports nothing,
-    // but can be stopped. Errors: INVALID_ARGUMENT, OUT_OF_MEMORY, CANCELLED.
+    // `pixels` [frames][height][width][3] in [-1, 1], 1 + k * scale.time frames; none where the
+    // device counts. Reports nothing, but can be stopped. Errors: INVALID_ARGUMENT, OUT_OF_MEMORY,
+    // CANCELLED.
     Latents encode(std::vector<float> pixels, int frames, int height, int width,
                    const Progress & progress);
 

@@ -46,7 +46,7 @@ TEST(openings_are_checked) {
     ltx2_session_params p = opening();
     CHECK_REFUSED(ltx2_session_open(&p, moved(&session)), "out: ");
     CHECK_REFUSED(ltx2_session_open(moved(&p), &session), "ltx2_session_params: ");
-    const size_t least = offsetof(ltx2_session_params, low_memory); // of the first release
+    const size_t least = sizeof(ltx2_session_params); // of the first release
     for (size_t size : {size_t{0}, size_t{1}, least - 1, p.size + 8, SIZE_MAX}) {
         p.size = size;
         CHECK_REFUSED(open(p), "ltx2_session_params.size");
@@ -140,6 +140,8 @@ TEST(numbers_are_checked) {
         CHECK(with([&](auto & v) { v.guidance = least; }) == LTX2_STATUS_OK);
 }
 
+static constexpr size_t latent_size = 64; // of a frame of 32 x 32
+
 TEST(noise_is_checked) {
     std::vector<float> noise(1 << 16, 0.5f);
     CHECK_REFUSED(with([](auto & v) { v.noise_count = 1; }), "noise: null");
@@ -150,6 +152,36 @@ TEST(noise_is_checked) {
     CHECK_REFUSED(given(noise.data(), SIZE_MAX), "noise: ");
     CHECK_REFUSED(given(moved(noise.data()), 128), "noise: ");
     CHECK(given(noise.data(), 0) == LTX2_STATUS_OK);
+    noise[5] = nan();
+    CHECK_REFUSED(given(noise.data(), latent_size), "noise: holds a value that is not finite");
+}
+
+// Before a weight is read: no progress is told.
+TEST(what_does_not_fit_a_run_is_refused_before_any_work) {
+    const std::vector<float> values(1 << 16, nan());
+    const auto refused = [&](auto change) {
+        int reports = 0;
+        const ltx2_status status = with([&](auto & v) {
+            change(v);
+            v.user_data = &reports;
+            v.progress = [](const ltx2_progress *, void * count) {
+                ++*static_cast<int *>(count);
+                return true;
+            };
+        });
+        CHECK(reports == 0);
+        return status;
+    };
+    for (size_t count : {size_t{1}, latent_size - 1, latent_size, latent_size + 1})
+        CHECK_REFUSED(refused([&](auto & v) { v.noise = values.data(), v.noise_count = count; }),
+                      "noise: ");
+    const size_t one = latent_size;
+    for (size_t count : {size_t{0}, one - 1, one, one + 1, 2 * one, 3 * one, values.size()}) {
+        const ltx2_state state = {1, values.data(), count, nullptr};
+        CHECK_REFUSED(refused([&](auto & v) { v.resume = &state; }),
+                      count == one || count == 2 * one ? "resume: holds a value that is not finite"
+                                                       : "are wanted; it was another video");
+    }
 }
 
 TEST(pictures_are_checked) {

@@ -79,6 +79,34 @@ TEST(what_progress_throws_ends_the_call_with_its_words) {
     CHECK_REFUSED(demo.run(small_video()), thrown("\"std::bad_alloc\"").c_str());
 }
 
+TEST(what_is_counted_is_asked_about) {
+    Watched demo;
+    ltx2_video_params params = small_video();
+    params.width = params.height = 2048, params.frames = 249;
+    params.user_data = &demo;
+    params.progress = [](const ltx2_progress * p, void * data) {
+        return static_cast<Watched *>(data)->progress(*p);
+    };
+    const auto plan = [&] {
+        char * text = nullptr;
+        const ltx2_status status = ltx2_session_plan(demo.session, &params, "{}", &text);
+        CHECK(!text);
+        return status;
+    };
+    int calls = 0;
+    demo.progress = [&](const ltx2_progress & p) {
+        CHECK(p.stage == std::string("load"));
+        return ++calls < 3;
+    };
+    CHECK(plan() == LTX2_STATUS_CANCELLED && calls == 3 && says("load: cancelled at 0 of 1"));
+    demo.progress = [&](const ltx2_progress &) -> bool {
+        if (--calls == 0)
+            throw std::runtime_error("mine");
+        return true;
+    };
+    CHECK_REFUSED(plan(), ("progress: " + thrown("\"mine\"")).c_str());
+}
+
 TEST(nothing_thrown_comes_through_a_graph) {
     for (const char * stage : {"denoise", "decode"}) {
         Watched demo;

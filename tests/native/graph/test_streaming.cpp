@@ -74,8 +74,10 @@ TEST(with_a_limit_what_does_not_fit_leaves_the_cache_of_files) {
     fsync(file); // what is not on the disk cannot leave
     close(file);
     layers.file.forget(layers.file.data(), layers.file.size());
-    if (layers.is_cached(0))
-        return; // a file system in memory
+    if (layers.is_cached(0)) {
+        std::puts("not tested: nothing leaves the cache of this file system, which is in memory");
+        return;
+    }
     CHECK(layers.is_whole());
     ReadAhead reader;
     Streaming streaming;

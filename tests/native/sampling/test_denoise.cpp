@@ -1,5 +1,6 @@
 #include "check.h"
 #include "sampling/denoise.h"
+#include "sampling/samplers.h"
 
 #include <cmath>
 
@@ -67,6 +68,25 @@ TEST(it_goes_on_from_any_step_to_the_same_bits) {
         rest.first = first;
         denoise(again, rest, Progress(), velocity);
         CHECK(again[0].latents == state[0].latents);
+    }
+}
+
+// In place of 0 it takes a level of its own, which is below all that are given.
+TEST(res_2s_ends_below_a_last_level_of_any_size) {
+    for (const float least : {0.0022f, 0.0011f, 0.001f, 1e-6f}) {
+        Stage stage = {{0.9f, least, 0}, none};
+        stage.sampler = &find_sampler("res_2s");
+        State state = state_of({1, 0}, 0.9f);
+        float before = 1;
+        denoise(
+            state, stage, Progress(),
+            [&](const State & now, float sigma) {
+                CHECK(sigma > 0 && sigma < before);
+                before = sigma;
+                return Velocities{{knows(now[0], sigma, -1)}, {}, {}};
+            },
+            [](int, size_t) { return std::vector<float>{1, -1}; });
+        CHECK(std::fabs(state[0].latents[0] + 1) < 1e-3 && state[0].latents[1] == 7);
     }
 }
 
