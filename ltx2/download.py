@@ -28,7 +28,8 @@ from . import hub, writer
 from .codecs import one_line
 from .errors import Error, InvalidArgumentError, ModelError, OutOfMemoryError
 from .hub import File, Plan
-from .partial import Digest, LongerError, Meter, Partial, StopError, read_into
+from .partial import Digest, LongerError, Meter, Partial, read_into
+from .video import StopError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -73,12 +73,11 @@ class Job:
                 "one needs another name"
             )
         writer.check(path)
-        place = None if output is None else os.path.abspath(output)  # noqa: PTH100 - links stay
-        return Job(Path(path), request, model, loras, place, {})
+        return Job(Path(path), request, model, loras, _place(output), {})
 
     @staticmethod
-    def load(path: str | os.PathLike[str]) -> Job:
-        """Raises InvalidArgumentError where the file is no job."""
+    def load(path: str | os.PathLike[str], output: str | os.PathLike[str] | None = None) -> Job:
+        """With another `output` if one is given. Raises InvalidArgumentError for what is no job."""
         about, arrays = tensors.read(path, "job")
         request = _request(path, about.get("settings"), about)
         if "features" in arrays:
@@ -89,7 +88,7 @@ class Job:
         request.step, request.state = about.get("step", 0), arrays.get("state")
         if "noise" in arrays:
             request.options["noise"] = arrays["noise"]
-        model, output = about.get("model"), about.get("output")
+        model, output = about.get("model"), _place(output) or about.get("output")
         loras = about.get("loras", {})
         if (
             not isinstance(model, list)
@@ -101,8 +100,11 @@ class Job:
             raise InvalidArgumentError(f"{path}: is no job file: its words are damaged")
         return Job(Path(path), request, model, loras, output, parts_of(path, about))
 
-    def check(self, parts: Mapping[str, str], loras: Mapping[str, float]) -> None:
-        """Refuse to go on with another model: it would not be the same video."""
+    def check(self, parts: Mapping[str, str], model: list[str], loras: dict[str, float]) -> None:
+        """Refuse to go on with another model: it would not be the same video.
+
+        The same may lie elsewhere by now, and that is where the next run finds it.
+        """
         encoded = TEXT_PARTS if self.request.features else ()
         for part, made_by in self.parts.items():
             if part not in encoded and made_by != parts.get(part):
@@ -115,6 +117,7 @@ class Job:
                     f"{self.path}: was begun with {title}; go on with the model in {where}"
                 )
         self.parts = self.parts or dict(parts)
+        self.model, self.loras = model, loras
 
     def stepped(self, step: int, state: NDArray[np.float32], _predicted: Any) -> None:
         self.request.step, self.request.state = step, state
@@ -150,6 +153,10 @@ class Job:
         if request.state is not None:
             arrays["state"] = request.state
         tensors.write(self.path, "job", about, arrays)
+
+
+def _place(output: str | os.PathLike[str] | None) -> str | None:
+    return None if output is None else os.path.abspath(output)  # noqa: PTH100 - links stay
 
 
 def _request(path: str | os.PathLike[str], settings: Any, about: Mapping[str, Any]) -> Request:

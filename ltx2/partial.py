@@ -7,7 +7,7 @@ import hashlib
 from typing import TYPE_CHECKING, BinaryIO
 
 from .codecs import one_line
-from .video import Clock, Progress
+from .video import Clock, Progress, unhandled
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,14 +16,6 @@ if TYPE_CHECKING:
     from .hub import File
 
 PIECE = 1 << 22  # bytes hashed between two reports
-
-
-class StopError(BaseException):
-    """What ends the work for good; huggingface_hub and the door keep their hands off it."""
-
-    def __init__(self, error: Exception) -> None:
-        super().__init__()
-        self.error = error
 
 
 class Digest:
@@ -139,16 +131,12 @@ class Meter:
     """Tells the caller how far a number of files is."""
 
     def __init__(self, files: list[File], progress: Callable[[Progress], object] | None) -> None:
-        self.progress, self.clock = progress, Clock()
+        self.progress, self.clock = unhandled(progress), Clock()
         self.total = sum(file.size for file in files)
         self.done = 0  # bytes of the files before the one in hand
 
     def show(self, stage: str, done: int, total: int) -> None:
-        try:
-            if self.progress:
-                self.progress(self.clock.at(stage, done, total))
-        except Exception as error:
-            raise StopError(error) from None
+        self.progress(self.clock.at(stage, done, total))
 
     def show_came(self, size: int) -> None:
         self.show("download", self.done + size, self.total)

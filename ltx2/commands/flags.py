@@ -49,6 +49,14 @@ def as_rate(_context: Any, _parameter: Any, text: str | None) -> float | None:
     return rate
 
 
+def _device(_context: Any, _parameter: Any, name: str | None) -> str | None:
+    """As it is spelled here, whatever its case; as it is where it may be another machine's."""
+    if name is None:
+        return None
+    known = ["auto", *ltx2.devices()]
+    return next((device for device in known if device.lower() == name.lower()), name)
+
+
 def as_loras(_context: Any, _parameter: Any, given: Sequence[str]) -> dict[str, float]:
     """FILE[:STRENGTH], each."""
     return dict(map(parse_lora, given))
@@ -137,7 +145,8 @@ opening_flags = applied([
     click.option("--model", multiple=True, metavar="PATH", type=FileName(),
                  help=_OPENING["files"] + " Give it once per PATH. Default: $LTX2_MODEL, else the "
                  "demo model."),
-    click.option("--device", help=_OPENING["device"] + " `ltx2 devices` lists them."),
+    click.option("--device", callback=_device,
+                 help=_OPENING["device"] + " `ltx2 devices` lists them."),
     click.option("--threads", type=int, default=0, help=_OPENING["threads"]),
     click.option("--low-memory", is_flag=True, help=_OPENING["low_memory"]),
     click.option("--lora", "loras", multiple=True, metavar="FILE[:STRENGTH]", callback=as_loras,
