@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from . import media, tensors, writer
+from .about import capabilities
 from .errors import Error, InvalidArgumentError
 from .given import Given
 from .request import TEXT_PARTS, Image, Options, Request, features_of, hash_of, image_of, parts_of
@@ -23,13 +24,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _log = logging.getLogger("ltx2")
-_TITLES = {
-    "text_encoder": "text encoder", "projection": "text projection", "connector": "text connector",
-    "dit": "diffusion transformer", "video_vae": "video VAE",
-    "audio_projection": "text projection for the sound", "audio_vae": "audio VAE",
-    "audio_connector": "text connector for the sound", "vocoder": "vocoder",
-    "audio_dit": "diffusion transformer's side for the sound",
-}  # fmt: skip
 
 
 class MadeBy(NamedTuple):
@@ -108,7 +102,7 @@ class Job:
         encoded = TEXT_PARTS if self.request.features else ()
         for part, made_by in self.parts.items():
             if part not in encoded and made_by != parts.get(part):
-                title, where = f"another {_TITLES.get(part, part)}", ", ".join(self.model)
+                title, where = f"another {_title(part)}", ", ".join(self.model)
                 if _named(self.loras) != _named(loras):
                     title = "other adapters"
                 if self.loras or loras:
@@ -266,6 +260,11 @@ def _words(loras: Mapping[str, float]) -> str:
     return f"the adapters {each}" if each else "no adapters"
 
 
+def _title(part: str) -> str:
+    known = {known["id"]: known["title"] for known in capabilities()["parts"]}
+    return str(known.get(part, part))
+
+
 def warn_of_model(made_by: MadeBy, parts: Mapping[str, str], loras: Mapping[str, float]) -> None:
     """Where a clip is made again by another one."""
     which = set(made_by.parts)
@@ -281,5 +280,5 @@ def warn_of_parts(
     """Where a model's part is another one than that which made something, the video is another."""
     others = [p for p in which if p in made_by and p in parts and made_by[p] != parts[p]]
     if others:
-        titles = ", ".join(_TITLES.get(part, part) for part in others)
+        titles = ", ".join(map(_title, others))
         _log.warning("%s: made with another %s; the video will differ", what, visible(titles))

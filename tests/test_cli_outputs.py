@@ -349,6 +349,8 @@ def test_info_of_clips_is_what_they_were_made_with(capsys: pytest.CaptureFixture
     assert out.splitlines()[0] == names[0]
     assert f"prompt: {json.dumps(PROMPT)}" in out.splitlines()
     assert "seed: 7" in out.splitlines()
+    code, _, err = run(capsys, "info", *names, "--verify")
+    assert (code, "--verify compares checksums of model files" in err) == (2, True)
 
 
 @pytest.mark.parametrize("number", ["NaN", "-Infinity", "1e999"])

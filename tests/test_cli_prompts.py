@@ -138,6 +138,28 @@ def test_no_line_replaces_what_another_made_or_reads(
     assert Path("frames.png/0000.png").read_bytes() == before
 
 
+def test_a_line_says_itself_how_it_is_enhanced(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[Any] = []
+    t2v = ltx2.Session.t2v
+
+    def seen(session: ltx2.Session, prompt: str, **options: Any) -> ltx2.Video:
+        given.append(options.pop("enhance", None))
+        return t2v(session, prompt, **options)
+
+    monkeypatch.setattr(ltx2.Session, "t2v", seen)
+    Path("how.txt").write_text("be brief")
+    lines = [
+        json.dumps({"prompt": "a", "enhance": how}) for how in (None, True, False, {"seed": 3})
+    ]
+    Path("prompts.txt").write_text("\n".join(lines))
+    words = ("t2v", "--prompts", "prompts.txt", "--enhance-instructions", "how.txt", "--seed", 1)
+    assert run(capsys, *words, *SMALL)[0] == 0
+    kept = [how and {name: how[name] for name in how if name != "text"} for how in given]
+    assert kept == [{"instructions": "be brief"}, {"instructions": "be brief"}, None, {"seed": 3}]
+
+
 def test_prompts_come_from_stdin_too(capsys: pytest.CaptureFixture[str], typed: io.BytesIO) -> None:
     typed.write(b"a red circle\na blue square\n")
     typed.seek(0)

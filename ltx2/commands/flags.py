@@ -12,10 +12,12 @@ import click
 import ltx2
 from ltx2._native import ffi, sentences
 
-from .terminal import Said, json_flag, parse_lora
+from .terminal import Said, json_flag, parse_loras
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from ltx2.model_files import StrPath
 
 _KNOWN = ltx2.capabilities()
 _OPENING = sentences("ltx2_session_params")
@@ -57,9 +59,9 @@ def _device(_context: Any, _parameter: Any, name: str | None) -> str | None:
     return next((device for device in known if device.lower() == name.lower()), name)
 
 
-def as_loras(_context: Any, _parameter: Any, given: Sequence[str]) -> dict[str, float]:
+def as_loras(_context: Any, _parameter: Any, given: Sequence[str]) -> dict[StrPath, float]:
     """FILE[:STRENGTH], each."""
-    return dict(map(parse_lora, given))
+    return parse_loras(given)
 
 
 def _speech(context: click.Context, parameter: Any, given: bool) -> None:

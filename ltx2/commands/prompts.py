@@ -111,6 +111,8 @@ def _make_one(
         options["duration"] = None
     elif "duration" in row:
         options["frames"] = None
+    if row.get("enhance", True) is not True:  # it says how, or not at all
+        options["enhance_instructions"] = None
     prompt, image = options.pop("prompt"), options.pop("image", None)
     keyframes = options.pop("keyframes", False)
 

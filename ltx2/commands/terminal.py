@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from ltx2 import _process, runs
 from ltx2._process import say
+from ltx2.errors import InvalidArgumentError
 from ltx2.text import json_line, visible
 
 from . import plans
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from ltx2.model_files import StrPath
     from ltx2.video import Progress
 
 _OF_BYTES = {"convert", "download", "verify"}  # the stages that count them
@@ -35,6 +37,14 @@ def parse_lora(argument: str) -> tuple[str, float]:
     if match is None or os.path.lexists(argument):
         return argument, 1.0
     return match[1], float(match[2])
+
+
+def parse_loras(arguments: Sequence[str]) -> dict[StrPath, float]:
+    """Strengths by file. Raises InvalidArgumentError for a file that is there twice."""
+    loras: dict[StrPath, float] = dict(map(parse_lora, arguments))
+    if len(set(map(os.path.realpath, loras))) < len(arguments):
+        raise InvalidArgumentError(f"loras: {', '.join(arguments)}: one of them is given twice")
+    return loras
 
 
 def answer(output: str, metadata: Mapping[str, Any], as_json: bool) -> None:
