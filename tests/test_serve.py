@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import errno
 import io
 import sqlite3
 import sys
@@ -261,14 +262,54 @@ def test_what_fails_says_why_and_can_be_tried_again(tmp_path: Path) -> None:
         assert session.asked[-1]["begun"] == STEPS - 1
 
 
-def test_a_job_that_cannot_go_on_is_begun_anew(tmp_path: Path) -> None:
+def test_a_job_that_is_damaged_is_set_aside_and_begun_anew(tmp_path: Path) -> None:
     with serving(tmp_path, slow(1)) as client:
         name = client.create(seed=5)["id"]
         client.until(name, lambda video: video["step"] == 1)
     (tmp_path / "jobs" / f"{name}.job").write_text("{")
-    with serving(tmp_path, session := slow(100)) as client:
+    with serving(tmp_path, session := slow()) as client:
+        client.until(name, lambda video: video["step"] == 0)
+        assert (tmp_path / "jobs" / f"{name}.damaged").read_text() == "{"
+        session.may.release(100)
         client.until_it_is("completed", name)
         assert (session.asked[-1]["begun"], session.asked[-1]["seed"]) == (0, 5)
+    assert list((tmp_path / "jobs").iterdir()) == []
+
+
+def test_another_model_fails_what_this_one_began_and_destroys_nothing(tmp_path: Path) -> None:
+    with serving(tmp_path, slow(2)) as client:
+        name = client.create()["id"]
+        client.until(name, lambda video: video["step"] == 2)
+    with serving(tmp_path, Drawing(model="another")) as client:
+        failed = client.until_it_is("failed", name)
+        assert "was begun with another model" in failed["error"]["message"]
+    with serving(tmp_path, session := slow(100)) as client:
+        assert client.ask("POST", f"/v1/videos/{name}/retry").status == 200
+        client.until_it_is("completed", name)
+        assert [asked["begun"] for asked in session.asked] == [2]
+
+
+def test_a_job_that_cannot_be_read_for_once_goes_on_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serving(tmp_path, slow(2)) as client:
+        name = client.create()["id"]
+        client.until(name, lambda video: video["step"] == 2)
+    begin = Path.open
+
+    def failing(self: Path, *arguments: Any, **options: Any) -> Any:
+        if self.suffix == ".job":
+            raise OSError(errno.EMFILE, "Too many open files")
+        return begin(self, *arguments, **options)
+
+    monkeypatch.setattr(Path, "open", failing)
+    with serving(tmp_path, session := slow(100)) as client:
+        failed = client.until_it_is("failed", name)
+        assert failed["error"]["message"].endswith("cannot be read: Too many open files")
+        monkeypatch.setattr(Path, "open", begin)
+        assert client.ask("POST", f"/v1/videos/{name}/retry").status == 200
+        client.until_it_is("completed", name)
+        assert [asked["begun"] for asked in session.asked] == [2]
 
 
 def test_a_restart_goes_on_with_the_queue_where_it_was(tmp_path: Path) -> None:

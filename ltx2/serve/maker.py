@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from ltx2 import media
 from ltx2.commands.plans import TimeLeft
 from ltx2.errors import CancelledError, InvalidArgumentError
+from ltx2.tensors import DamagedError
 
 from .shown import shown
 from .store import CANCELLED, DONE, FAILED, MAKING
@@ -172,9 +173,9 @@ class Maker(threading.Thread):
         if job.exists():
             try:
                 return self._session.resume(job, **watching)
-            except InvalidArgumentError as error:  # another model, or the file is damaged
+            except DamagedError as error:  # else, as of another model, it can go on later
                 _log.warning("serve: %s; it is made from the beginning", error)
-                job.unlink()
+                self._folder.set_job_aside(entry.id)
         wanted = {**entry.asked.options, **watching, "job": (job, self._folder.path / entry.file)}
         if entry.asked.picture is None:
             return self._session.t2v(entry.asked.prompt, **wanted)
