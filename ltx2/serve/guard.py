@@ -65,7 +65,8 @@ class Guard:
     ) -> None:
         self._app, self._page, self._token = app, page, token
         own = socket.gethostname().lower()
-        self._names = {"localhost", own, f"{own}.local", *map(str.lower, names)}
+        given = {name.lower().rstrip(".") for name in names}
+        self._names = {"localhost", own, f"{own}.local", *given}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":  # no other protocol is spoken
@@ -102,7 +103,7 @@ class Guard:
     def _is_ours(self, host: str) -> bool:
         match = re.fullmatch(r"(\[[0-9a-f:.]+\]|[^\[\]:]+)(:\d+)?", host.lower())
         name = match[1].strip("[]").rstrip(".") if match else ""
-        if name in self._names:
+        if name and name in self._names:
             return True
         try:
             ipaddress.ip_address(name)
@@ -129,7 +130,10 @@ class Guard:
         # Not by way of another address: a browser that comes from elsewhere would not yet show
         # the cookie there.
         page = FileResponse(self._page / "index.html")
-        page.set_cookie(name, self._mark(), max_age=_MONTH, httponly=True, samesite="strict")
+        page.set_cookie(
+            name, self._mark(), max_age=_MONTH, httponly=True, samesite="strict",
+            secure=headers.get("x-forwarded-proto", "").lower() == "https",  # a proxy says so
+        )  # fmt: skip
         return page
 
     def _mark(self) -> str:

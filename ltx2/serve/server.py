@@ -58,7 +58,7 @@ def running(
     """A server, for as long as the block lasts: its address, and the thread that answers.
 
     Port 0 is any that is free. Without a token, one is made where others than this machine can
-    connect; it is part of the address.
+    connect, or ask through a proxy, which `names` are for; it is part of the address.
     """
     if token is not None and len(token) < SHORTEST_TOKEN:
         raise InvalidArgumentError(f"token: is shorter than {SHORTEST_TOKEN} characters")
@@ -66,7 +66,8 @@ def running(
         raise InvalidArgumentError("token: has other characters than ASCII's, which a header holds")
     with ExitStack() as ends:
         bound = ends.enter_context(_bound(host, port))
-        if token is None and not ipaddress.ip_address(bound.getsockname()[0]).is_loopback:
+        is_here_alone = ipaddress.ip_address(bound.getsockname()[0]).is_loopback and not names
+        if token is None and not is_here_alone:
             token = secrets.token_urlsafe(24)
         kept = Folder(folder)
         store = ends.enter_context(Store(kept.queue))
@@ -76,7 +77,7 @@ def running(
         videos = Videos(planner, store, kept, maker, events)
         maker.start()
         ends.callback(maker.join)
-        thread = ends.enter_context(_answering(application(videos, token, names), bound))
+        thread = ends.enter_context(_answering(application(videos, token, {host, *names}), bound))
         ends.callback(events.close)
         ends.callback(maker.end)
         yield _address(bound, host, token), thread
