@@ -138,6 +138,26 @@ def test_a_reload_in_the_middle_loses_nothing(page: Page, tmp_path: Path) -> Non
         expect(page.locator("#gallery li")).to_contain_text(PROMPT)
 
 
+SEEN = """(seen) => {
+    Object.defineProperty(document, "hidden", { value: !seen, configurable: true });
+    document.dispatchEvent(new Event("visibilitychange"));
+}"""  # as a browser does when a tab is changed
+
+
+def test_seven_pages_are_open_and_each_works_when_it_is_seen(page: Page, tmp_path: Path) -> None:
+    with serving(tmp_path) as client:
+        pages = [page, *(page.context.new_page() for _ in range(6))]
+        for number, opened in enumerate(pages):
+            opened.goto(f"http://127.0.0.1:{client.port}/")
+            ask(opened, f"number {number}")
+            expect(opened.locator("#gallery li")).to_have_count(number + 1)
+            opened.evaluate(SEEN, False)
+        page.evaluate(SEEN, True)
+        expect(page.locator("#gallery li")).to_have_count(7)
+        ask(page, "one more")
+        expect(page.locator("#gallery li")).to_have_count(8)
+
+
 def test_a_long_queue_is_shown_as_a_whole(page: Page, tmp_path: Path) -> None:
     with serving(tmp_path, session(0)) as client:
         for number in range(103):  # more than one answer lists

@@ -45,16 +45,22 @@ export function list(statuses, { after, limit = 100, order = "desc" } = {}) {
 }
 
 // Calls `begun` whenever the stream begins, as after a restart of the server: what happened before
-// that was not heard.
+// that was not heard. A page that nobody sees has none: a browser makes six connections to a server,
+// for all of its pages together.
 export function listen({ begun, lost, video, deleted }) {
-  const stream = new EventSource("/v1/events");
-  stream.onopen = begun;
-  stream.addEventListener("video", (event) => video(JSON.parse(event.data)));
-  stream.addEventListener("deleted", (event) => deleted(JSON.parse(event.data).id));
-  stream.onerror = () => {
-    lost();
-    if (stream.readyState === EventSource.CLOSED) {
-      setTimeout(() => listen({ begun, lost, video, deleted }), 2000);
-    }
+  let stream;
+  const open = () => {
+    stream?.close();
+    if (document.hidden) return;
+    stream = new EventSource("/v1/events");
+    stream.onopen = begun;
+    stream.addEventListener("video", (event) => video(JSON.parse(event.data)));
+    stream.addEventListener("deleted", (event) => deleted(JSON.parse(event.data).id));
+    stream.onerror = ({ target }) => {
+      lost();
+      if (target.readyState === EventSource.CLOSED) setTimeout(open, 2000);
+    };
   };
+  document.addEventListener("visibilitychange", open);
+  open();
 }
