@@ -65,8 +65,8 @@ class Drawing:
             name: value for name, value in wanted.items() if isinstance(value, (str, int, float))
         }
         for step in range(begun, STEPS):
-            about = {"wanted": plain, "step": step, "model": self.model}
-            tensors.write(wanted["job"][0], "job", about, {})
+            saved = {"wanted": plain, "step": step, "model": self.model}
+            tensors.write(wanted["job"][0], "job", saved, {})
             wanted["progress"](Progress("denoise", step, STEPS))
             while not self.may.acquire(timeout=0.01):
                 wanted["progress"](Progress("denoise", step, STEPS))

@@ -82,6 +82,14 @@ def test_what_another_run_did_took_this_one_no_time() -> None:
     assert left.at(ltx2.Progress("denoise", 19, 20)) == pytest.approx(3, abs=0.1)
 
 
+def test_the_time_before_the_first_report_says_nothing_of_the_pace() -> None:
+    left = TimeLeft({"stages": [{"stage": "denoise", "seconds": 100.0}]})
+    left.began -= 1000.0  # as for loading
+    assert left.at(ltx2.Progress("denoise", 0, 10)) == pytest.approx(100)
+    left.began -= 3.0
+    assert left.at(ltx2.Progress("denoise", 1, 10)) == pytest.approx(27, abs=0.1)
+
+
 def planned(session: ltx2.Session, speeds: str, **options: Any) -> dict[str, Any]:
     """Without the cache, which keeps nothing of a busy machine."""
     params, inputs = Request.of(PROMPT, options).params()

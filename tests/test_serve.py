@@ -255,7 +255,7 @@ def test_what_fails_says_why_and_can_be_tried_again(tmp_path: Path) -> None:
         name = client.create()["id"]
         failed = client.until_it_is("failed", name)
         words = {"code": "out_of_memory_error", "message": "memory: 3 GiB are missing"}
-        assert failed["error"] == words
+        assert failed["error"] == words and failed["seconds_left"] is None
         session.fails = None
         client.ask("POST", f"/v1/videos/{name}/retry")
         assert client.until_it_is("completed", name)["error"] is None
@@ -352,6 +352,8 @@ def test_a_list_is_read_page_by_page(tmp_path: Path) -> None:
         assert read == names[::-1]
         assert client.get("/v1/videos?status=failed")["data"] == []
         assert client.ask("GET", "/v1/videos?after=video_none").status == 404
+        (tmp_path / f"{names[2]}.mp4").unlink()  # by hand, since the last list
+        assert client.ask("GET", f"/v1/videos?after={names[2]}").status == 404
 
 
 def test_clips_from_elsewhere_are_in_the_gallery_by_what_they_say(tmp_path: Path) -> None:
@@ -427,7 +429,7 @@ def test_the_queue_has_an_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_full_disk_is_said_and_the_queue_goes_on(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(maker, "_PAUSE", 0.01)
     finish = store.Store.finish
@@ -443,7 +445,8 @@ def test_a_full_disk_is_said_and_the_queue_goes_on(
     with serving(tmp_path) as client:
         name = client.create()["id"]
         client.until_it_is("completed", name)
-    assert left == [0]
+    said = [record.getMessage() for record in caplog.records]
+    assert said == ["serve: database or disk is full; it is tried again"] * 3
 
 
 def test_the_page_is_whole_and_asks_nobody_else() -> None:

@@ -7,8 +7,10 @@ import io
 import os
 import socket
 import sqlite3
+import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any, cast
 
@@ -25,9 +27,12 @@ pytest.importorskip("python_multipart", reason="needs ltx2[serve]")
 
 from serving import Drawing, serving
 
+from ltx2.request import CRF
 from ltx2.serve import maker, store
+from ltx2.serve.asked import Asked
 from ltx2.serve.events import Events
 from ltx2.serve.folder import Folder
+from ltx2.video import Progress
 
 ABOUT: dict[str, Any] = {
     "prompt": "a red circle", "seed": 2, "width": 32, "height": 32, "frames": 9, "fps": 8.0,
@@ -148,6 +153,28 @@ def test_a_picture_of_what_is_not_made_does_not_stay(tmp_path: Path) -> None:
         assert client.ask("POST", "/v1/plan", picture()).status == 200
         assert client.ask("POST", "/v1/videos", picture()).status == 400
         assert list((tmp_path / "pictures").iterdir()) == [kept]  # which another one needs
+
+
+def test_a_picture_goes_with_the_last_clip_that_needs_it_however_that_goes(tmp_path: Path) -> None:
+    with serving(tmp_path) as client:
+        red, green = (client.create(**picture(colour)) for colour in ("red", "green"))
+        for video in (red, green):
+            client.until_it_is("completed", video["id"])
+            hashed = video["again"]["input_reference"]["file_id"]
+            image = {"frame": 0, "strength": 1.0, "name": "", "sha256": hashed}
+            about = {**ABOUT, "images": [image], "crf": CRF}
+            media.save(tmp_path / video["file"], STILL, 8, about)
+        assert len(list((tmp_path / "pictures").iterdir())) == 2
+        (tmp_path / red["file"]).unlink()
+        client.get("/v1/videos")
+        [kept] = (tmp_path / "pictures").iterdir()
+        assert kept.stem == green["again"]["input_reference"]["file_id"]
+    (tmp_path / "queue.sqlite").unlink()
+    kept.with_name("0" * 64 + ".png").write_bytes(kept.read_bytes())  # as a server died
+    with serving(tmp_path) as client:
+        assert list((tmp_path / "pictures").iterdir()) == [kept]
+        [video] = client.get("/v1/videos")["data"]
+        assert video["again"]["input_reference"] == green["again"]["input_reference"]
 
 
 def test_a_picture_that_is_asked_for_again_is_not_deleted_meanwhile(tmp_path: Path) -> None:
@@ -271,6 +298,119 @@ def test_whatever_happens_the_next_video_is_made(
     monkeypatch.setattr(store.Store, "next", failing)
     with serving(tmp_path) as client:
         client.until_it_is("completed", client.create()["id"])
+
+
+DYING = """
+import os, sys, threading
+from pathlib import Path
+from serving import Drawing, serving
+
+class Dying(Drawing):
+    def _make(self, wanted, begun):
+        if wanted["prompt"] == "large" and begun == int(sys.argv[2]):
+            os._exit(9)
+        return super()._make(wanted, begun)
+
+with serving(Path(sys.argv[1]), Dying(threading.Semaphore(int(sys.argv[3])))) as client:
+    client.until(sys.argv[4], lambda video: video["step"] == 2)
+    os._exit(8)
+"""
+
+
+def test_a_video_that_ends_the_server_twice_is_given_up_and_the_next_is_made(
+    tmp_path: Path,
+) -> None:
+    def dies(at: int, steps: int, code: int = 9) -> None:
+        line = [sys.executable, "-c", DYING, str(tmp_path), str(at), str(steps), name]
+        assert subprocess.run(line, cwd=Path(__file__).parent, check=False).returncode == code
+
+    with serving(tmp_path, slow()) as client:
+        name = client.create("large")["id"]
+    dies(at=0, steps=0)
+    dies(at=9, steps=2, code=8)  # but two more are saved
+    with serving(tmp_path, slow()) as client:  # this one does not die
+        client.until(name, lambda video: video["step"] == 2)
+    dies(at=2, steps=0)
+    with serving(tmp_path, session := slow(100)) as client:
+        failed = client.until_it_is("failed", name)
+        assert failed["error"]["code"] == "server_ended"
+        assert "ended 2 times" in failed["error"]["message"]
+        client.until_it_is("completed", client.create("small")["id"])
+        assert client.ask("POST", f"/v1/videos/{name}/retry").status == 200
+        client.until_it_is("completed", name)
+        assert session.asked[-1]["begun"] == 2
+
+
+def test_a_queue_of_before_ends_were_counted_is_taken(tmp_path: Path) -> None:
+    with serving(tmp_path) as client:
+        client.until_it_is("completed", client.create()["id"])
+    with sqlite3.connect(tmp_path / "queue.sqlite") as database:
+        database.execute("ALTER TABLE videos DROP COLUMN ended")
+        database.execute("PRAGMA user_version = 1")
+    database.close()
+    with serving(tmp_path) as client:
+        client.until_it_is("completed", client.create()["id"])
+        assert len(client.get("/v1/videos")["data"]) == 2
+
+
+def test_a_video_whose_plan_is_of_another_version_fails_and_the_next_is_made(
+    tmp_path: Path,
+) -> None:
+    with serving(tmp_path, slow()) as client:
+        first, second = client.create()["id"], client.create()["id"]
+    with sqlite3.connect(tmp_path / "queue.sqlite") as database:
+        database.execute("UPDATE videos SET plan = '{}' WHERE id = ?", (first,))
+    database.close()
+    with serving(tmp_path) as client:
+        client.until_it_is("completed", second)
+        failed = client.get(f"/v1/videos/{first}")
+        assert (failed["status"], failed["error"]["message"]) == ("failed", "KeyError('stages')")
+
+
+def test_what_cannot_be_told_is_made_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(*_: object) -> None:
+        raise sqlite3.OperationalError("disk I/O error")
+
+    monkeypatch.setattr("ltx2.serve.maker.shown", failing)
+    with serving(tmp_path, session := slow()) as client:
+        monkeypatch.undo()
+        name = client.create()["id"]
+        client.until(name, lambda video: video["step"] == 0)
+        monkeypatch.setattr("ltx2.serve.events.Events.send", failing)
+        session.may.release(100)
+        client.until_it_is("completed", name)
+
+
+def test_a_job_that_cannot_be_removed_is_no_secret_and_goes_with_the_next_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(*_: object) -> None:
+        raise PermissionError("in use")
+
+    monkeypatch.setattr(Folder, "drop_job", failing)
+    with serving(tmp_path) as client:
+        events = client.listen()
+        name = client.create()["id"]
+        assert any(about["status"] == "completed" for _, about in events)
+    assert {path.stem for path in (tmp_path / "jobs").iterdir()} == {name}
+    monkeypatch.undo()
+    with serving(tmp_path):
+        assert list((tmp_path / "jobs").iterdir()) == []
+
+
+def test_of_many_reports_the_first_the_last_and_some_are_told() -> None:
+    """Else pages that are slow to read them would be left behind."""
+    plan = {"seconds": 4.0, "stages": [{"stage": "denoise", "seconds": 4.0}]}
+    running = maker.Running(store.Entry("video_1", "video_1.mp4", Asked("a", {}), plan))
+    running.expect()
+    for stage in ("load", "denoise"):
+        began = time.monotonic()
+        told = [n for n in range(4001) if running.update(Progress(stage, n, 4000))]
+        assert told[0] == 0 and told[-1] == 4000
+        assert len(told) <= 3 + 10 * (time.monotonic() - began)
+        assert running.seconds_left == (4.0 if stage == "load" else pytest.approx(0))
 
 
 def test_an_end_that_comes_as_the_queue_is_looked_at_is_not_missed(

@@ -77,8 +77,8 @@ class TimeLeft:
         ]
         self.whole = sum(seconds for _, seconds in self.stages)
         self.index = -1  # of the stage that is under way
-        self.began = time.monotonic()
         self.first: float | None = None  # what was done at the first report, by another run
+        self.began = 0.0  # when that came: the plan has no time for what is before it, as loading
 
     def done(self, progress: Progress) -> float | None:
         """Which part of the run, 0 to 1; None while it cannot be told."""
@@ -90,7 +90,7 @@ class TimeLeft:
         done += self.stages[index][1] * progress.done / progress.total
         done /= self.whole
         if self.first is None:
-            self.first = done
+            self.first, self.began = done, time.monotonic()
         return done
 
     def _index_of(self, stage: str) -> int | None:

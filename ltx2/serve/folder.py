@@ -124,6 +124,10 @@ class Folder:
         path = self._pictures / f"{name}.png"
         return path if _HASH.fullmatch(name) and _written(path) is not None else None
 
+    def pictures(self) -> list[str]:
+        """The names of all that are kept."""
+        return [path.stem for path in self._pictures.glob("*.png")]
+
     def drop_picture(self, name: str) -> None:
         _remove(self.picture(name))
 

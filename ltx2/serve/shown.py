@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ltx2.errors import InvalidArgumentError
 
 from .folder import KINDS_OF_CLIPS
-from .store import DONE, MAKING
+from .store import DONE, MAKING, WAITING
 
 if TYPE_CHECKING:
     from .asked import Asked
@@ -77,11 +77,11 @@ def _progress(entry: Entry, running: Running | None) -> dict[str, Any]:
     about: dict[str, Any] = {"progress": 100 if entry.status == DONE else 0}
     about |= {"stage": None, "step": None, "steps": None, "seconds_left": None}
     if entry.status == MAKING and running and running.entry.id == entry.id:
-        about |= {"progress": int(100 * running.fraction), "seconds_left": running.seconds_left()}
+        about |= {"progress": int(100 * running.fraction), "seconds_left": running.seconds_left}
         if now := running.progress:
             about |= {"stage": now.stage, "step": now.done, "steps": now.total}
-    elif entry.status != DONE:
-        about["seconds_left"] = entry.plan["seconds"]
+    elif entry.status in WAITING:
+        about["seconds_left"] = entry.plan.get("seconds")
     return about
 
 
