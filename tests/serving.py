@@ -34,6 +34,10 @@ class Drawing:
     fails: BaseException | None = None
     model: str = "drawing"
 
+    @property
+    def _model(self) -> str:
+        return self.model
+
     def __enter__(self) -> Drawing:
         return self
 
@@ -83,6 +87,11 @@ class Drawing:
 def free() -> Drawing:
     """One that never waits."""
     return Drawing(may=threading.Semaphore(10**9))
+
+
+def slow(steps: int = 0) -> Drawing:
+    """One that makes so many steps, and no more until it may."""
+    return Drawing(may=threading.Semaphore(steps))
 
 
 @dataclass

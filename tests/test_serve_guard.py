@@ -141,6 +141,7 @@ def test_with_a_token_nothing_is_answered_without_it(tmp_path: Path) -> None:
                 assert answer.status == 401 and TOKEN.encode() not in answer.body
             answer = stranger.ask("GET", "/?token=" + urllib.parse.quote(token or ""))
             assert answer.status == 401 and b'name="token"' in answer.body
+            assert (b"hidden>This is another one" in answer.body) is (not token)
             assert "set-cookie" not in answer.headers
             assert stranger.ask("GET", "/page/page.css").status == 200  # of the page that asks
 

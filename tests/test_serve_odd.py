@@ -7,7 +7,6 @@ import io
 import os
 import socket
 import sqlite3
-import subprocess
 import sys
 import threading
 import time
@@ -25,7 +24,7 @@ pytest.importorskip("uvicorn", reason="needs ltx2[serve]")
 pytest.importorskip("starlette", reason="needs ltx2[serve]")
 pytest.importorskip("python_multipart", reason="needs ltx2[serve]")
 
-from serving import Drawing, serving
+from serving import serving, slow
 
 from ltx2.request import CRF
 from ltx2.serve import maker, store
@@ -38,11 +37,6 @@ ABOUT: dict[str, Any] = {
     "prompt": "a red circle", "seed": 2, "width": 32, "height": 32, "frames": 9, "fps": 8.0,
 }  # fmt: skip
 STILL = np.zeros((9, 32, 32, 3), np.uint8)
-
-
-def slow(steps: int = 0) -> Drawing:
-    """One that makes so many steps, and no more until it may."""
-    return Drawing(may=threading.Semaphore(steps))
 
 
 def picture(colour: str = "red") -> dict[str, Any]:
@@ -300,73 +294,6 @@ def test_whatever_happens_the_next_video_is_made(
         client.until_it_is("completed", client.create()["id"])
 
 
-DYING = """
-import os, sys, threading
-from pathlib import Path
-from serving import Drawing, serving
-
-class Dying(Drawing):
-    def _make(self, wanted, begun):
-        if wanted["prompt"] == "large" and begun == int(sys.argv[2]):
-            os._exit(9)
-        return super()._make(wanted, begun)
-
-with serving(Path(sys.argv[1]), Dying(threading.Semaphore(int(sys.argv[3])))) as client:
-    client.until(sys.argv[4], lambda video: video["step"] == 2)
-    os._exit(8)
-"""
-
-
-def test_a_video_that_ends_the_server_twice_is_given_up_and_the_next_is_made(
-    tmp_path: Path,
-) -> None:
-    def dies(at: int, steps: int, code: int = 9) -> None:
-        line = [sys.executable, "-c", DYING, str(tmp_path), str(at), str(steps), name]
-        assert subprocess.run(line, cwd=Path(__file__).parent, check=False).returncode == code
-
-    with serving(tmp_path, slow()) as client:
-        name = client.create("large")["id"]
-    dies(at=0, steps=0)
-    dies(at=9, steps=2, code=8)  # but two more are saved
-    with serving(tmp_path, slow()) as client:  # this one does not die
-        client.until(name, lambda video: video["step"] == 2)
-    dies(at=2, steps=0)
-    with serving(tmp_path, session := slow(100)) as client:
-        failed = client.until_it_is("failed", name)
-        assert failed["error"]["code"] == "server_ended"
-        assert "ended 2 times" in failed["error"]["message"]
-        client.until_it_is("completed", client.create("small")["id"])
-        assert client.ask("POST", f"/v1/videos/{name}/retry").status == 200
-        client.until_it_is("completed", name)
-        assert session.asked[-1]["begun"] == 2
-
-
-def test_a_queue_of_before_ends_were_counted_is_taken(tmp_path: Path) -> None:
-    with serving(tmp_path) as client:
-        client.until_it_is("completed", client.create()["id"])
-    with sqlite3.connect(tmp_path / "queue.sqlite") as database:
-        database.execute("ALTER TABLE videos DROP COLUMN ended")
-        database.execute("PRAGMA user_version = 1")
-    database.close()
-    with serving(tmp_path) as client:
-        client.until_it_is("completed", client.create()["id"])
-        assert len(client.get("/v1/videos")["data"]) == 2
-
-
-def test_a_video_whose_plan_is_of_another_version_fails_and_the_next_is_made(
-    tmp_path: Path,
-) -> None:
-    with serving(tmp_path, slow()) as client:
-        first, second = client.create()["id"], client.create()["id"]
-    with sqlite3.connect(tmp_path / "queue.sqlite") as database:
-        database.execute("UPDATE videos SET plan = '{}' WHERE id = ?", (first,))
-    database.close()
-    with serving(tmp_path) as client:
-        client.until_it_is("completed", second)
-        failed = client.get(f"/v1/videos/{first}")
-        assert (failed["status"], failed["error"]["message"]) == ("failed", "KeyError('stages')")
-
-
 def test_what_cannot_be_told_is_made_all_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -381,23 +308,6 @@ def test_what_cannot_be_told_is_made_all_the_same(
         monkeypatch.setattr("ltx2.serve.events.Events.send", failing)
         session.may.release(100)
         client.until_it_is("completed", name)
-
-
-def test_a_job_that_cannot_be_removed_is_no_secret_and_goes_with_the_next_start(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def failing(*_: object) -> None:
-        raise PermissionError("in use")
-
-    monkeypatch.setattr(Folder, "drop_job", failing)
-    with serving(tmp_path) as client:
-        events = client.listen()
-        name = client.create()["id"]
-        assert any(about["status"] == "completed" for _, about in events)
-    assert {path.stem for path in (tmp_path / "jobs").iterdir()} == {name}
-    monkeypatch.undo()
-    with serving(tmp_path):
-        assert list((tmp_path / "jobs").iterdir()) == []
 
 
 def test_of_many_reports_the_first_the_last_and_some_are_told() -> None:

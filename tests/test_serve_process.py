@@ -65,6 +65,7 @@ def test_what_ends_the_server_loses_nothing(number: signal.Signals, tmp_path: Pa
         drawn = (about["step"] for _, about in client.listen() if about["stage"] == "denoise")
         assert next(drawn) >= 3
         done = client.until_it_is("completed", name)
+        assert done["model"] == client.get("/v1/models")["data"][0]["id"]
     whole = tmp_path / "whole.mp4"
     with ltx2.Session(threads=1) as session:
         session.t2v("a red circle", **SMALL).save(whole)

@@ -78,7 +78,7 @@ def _value(name: str, value: Any) -> Any:
 def _size(size: Any) -> dict[str, int]:
     if size is None:
         return {}
-    match = re.fullmatch(r"(\d{1,6})[x×](\d{1,6})", size) if isinstance(size, str) else None
+    match = re.fullmatch(r"([0-9]{1,6})[x×]([0-9]{1,6})", size) if isinstance(size, str) else None
     if match is None:
         raise InvalidArgumentError(f"size: {size!r} is not WIDTHxHEIGHT, such as 768x512")
     return {"width": int(match[1]), "height": int(match[2])}
@@ -86,10 +86,11 @@ def _size(size: Any) -> dict[str, int]:
 
 def _frames(seconds: Any, fps: float) -> int:
     try:
-        count = nearest_count(float(seconds) * fps)
-    except (TypeError, ValueError, OverflowError):
+        number = float(str(seconds))  # neither true, which is 1 to Python, nor a list
+        count = nearest_count(number * fps)
+    except (ValueError, OverflowError):
         raise InvalidArgumentError(f"seconds: {seconds!r} is no number") from None
-    if float(seconds) <= 0:
+    if number <= 0:
         raise InvalidArgumentError(f"seconds: {seconds!r} is not above 0")
     return count
 

@@ -118,7 +118,7 @@ class Maker(threading.Thread):
                 self._events.send("deleted", {"id": name})
 
     def shown(self, entry: Entry) -> dict[str, Any]:
-        return shown(entry, self._folder, self.running, self._session.model)
+        return shown(entry, self._folder, self.running, self._session._model)
 
     def end(self) -> None:
         """What is being made stops, and goes on in the next server; so does the thread."""

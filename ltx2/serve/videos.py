@@ -53,10 +53,11 @@ class Videos:
     def model(self) -> dict[str, Any]:
         usual = {name: self._usual[name] for name in ("width", "height", "frames", "fps", "steps")}
         return {
-            "id": self._planner.model,
+            "id": self._planner._model,
             "object": "model",
             "created": 0,
             "owned_by": "ltx2",
+            "title": self._planner.model,
             "defaults": usual,
         }
 
@@ -93,7 +94,7 @@ class Videos:
             if isinstance(given, bytes):
                 given, is_new = self.folder.keep_picture(given)
             try:
-                yield asked(fields, given, self._planner.model, self._usual["fps"])
+                yield asked(fields, given, self._planner._model, self._usual["fps"])
             finally:
                 if given is not None and is_new and not self._store.uses(given):
                     self.folder.drop_picture(given)
