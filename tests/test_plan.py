@@ -17,8 +17,8 @@ import pytest
 import ltx2
 from ltx2 import cache, cli
 from ltx2._native import c_text, check, ffi, lib, string
-from ltx2.commands.plans import TimeLeft
 from ltx2.request import Request
+from ltx2.time_left import TimeLeft
 
 PROMPT = "a red circle moves right on a blue background"
 SMALL: dict[str, Any] = {"width": 128, "height": 128, "frames": 17, "audio": False}

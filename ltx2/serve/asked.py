@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ltx2.clips import nearest_count
-from ltx2.commands.flags import kind
 from ltx2.errors import InvalidArgumentError
-from ltx2.request import Options, lists_frames
+from ltx2.request import Options, kind_of, lists_frames
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,7 +31,7 @@ class Asked:
     """The name that `Folder.keep_picture` gave the first frame."""
 
 
-KINDS = {name: kind(name) for name in Options.__annotations__ if name != "noise"}
+KINDS = {name: kind_of(name) for name in Options.__annotations__ if name != "noise"}
 
 
 def asked(fields: Mapping[str, Any], picture: str | None, model: str, fps: float) -> Asked:

@@ -15,9 +15,9 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from ltx2 import media
-from ltx2.commands.plans import TimeLeft
 from ltx2.errors import CancelledError, Error, InvalidArgumentError
 from ltx2.tensors import DamagedError
+from ltx2.time_left import TimeLeft
 
 from .shown import shown
 from .store import CANCELLED, DONE, FAILED, MAKING
