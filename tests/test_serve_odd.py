@@ -171,6 +171,25 @@ def test_a_picture_goes_with_the_last_clip_that_needs_it_however_that_goes(tmp_p
         assert video["again"]["input_reference"] == green["again"]["input_reference"]
 
 
+def test_a_picture_that_cannot_be_removed_hides_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(*_: object) -> None:
+        raise PermissionError("in use")
+
+    with serving(tmp_path) as client:
+        names = [client.create(**picture(colour))["id"] for colour in ("red", "green", "blue")]
+        for name in names:
+            client.until_it_is("completed", name)
+        monkeypatch.setattr(Folder, "drop_picture", failing)
+        (tmp_path / f"{names[0]}.mp4").unlink()
+        assert [video["id"] for video in client.get("/v1/videos")["data"]] == names[:0:-1]
+        assert client.ask("DELETE", f"/v1/videos/{names[1]}").status == 200
+        monkeypatch.undo()
+    with serving(tmp_path):
+        assert len(list((tmp_path / "pictures").iterdir())) == 1
+
+
 def test_a_picture_that_is_asked_for_again_is_not_deleted_meanwhile(tmp_path: Path) -> None:
     session = slow(100)
     planning, deleting = threading.Event(), threading.Event()

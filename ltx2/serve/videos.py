@@ -47,7 +47,7 @@ class Videos:
         self._strange: set[tuple[str, float]] = set()  # files that say nothing, and their times
         # Before the first video, for while one is made a machine seems slower than it is.
         self._usual = planner.plan("a video")
-        with suppress(OSError, sqlite3.Error):  # as of a full disk: it can wait
+        with suppress(OSError, sqlite3.Error, Error):  # as of a full disk: it can wait
             self._tidy()
 
     def model(self) -> dict[str, Any]:
@@ -151,8 +151,8 @@ class Videos:
             self.folder.drop_job(entry.id)
 
     def _drop_pictures(self) -> None:
-        """Those that no video is made from."""
-        with self._picturing:
+        """Those that no video is made from; where that fails, the next server does it."""
+        with self._picturing, suppress(OSError):
             for name in self.folder.pictures():
                 if not self._store.uses(name):
                     self.folder.drop_picture(name)
