@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import ltx2
-from ltx2._native import ffi, sentences
+from ltx2._native import sentences
+from ltx2.request import kind_of
 
 from .terminal import Said, json_flag, parse_loras
 
@@ -90,22 +91,12 @@ _READ: dict[str, Any] = {
 }
 
 
-def kind(name: str) -> type:
-    """Of the values that a field of `Options` takes, but for noise."""
-    declared = dict(ffi.typeof("ltx2_video_params").fields)[name].type
-    if name == "audio":
-        return bool
-    if declared.kind != "primitive":
-        return str
-    return float if declared.cname == "float" else int
-
-
 def field(name: str) -> Callable[[Any], Any]:
     """The option for a field of `Options`, with the header's words."""
     if name == "audio":
         words = "Make the video alone, which is another one than with its sound."
         return click.option("--no-audio", "audio", flag_value=False, default=None, help=words)
-    given: Any = str if name in _READ else kind(name)
+    given: Any = str if name in _READ else kind_of(name)
     if name == "noise":
         given = FileName(dir_okay=False)
     elif name in ("schedule", "sampler", "recipe"):

@@ -16,6 +16,7 @@ from ltx2 import _process, runs
 from ltx2._process import say
 from ltx2.errors import InvalidArgumentError
 from ltx2.text import json_line, visible
+from ltx2.time_left import TimeLeft
 
 from . import plans
 
@@ -113,13 +114,13 @@ class ProgressLine:
     def __init__(self) -> None:
         self.quiet = said().quiet  # now: reports may come from other threads
         self.times = plans.StageTimes()
-        self.left: plans.TimeLeft | None = None
+        self.left: TimeLeft | None = None
         self.bar: tqdm[Any] | None = None
         self.written = ""  # the stage whose text stands in place of the bar
 
     def expect(self, plan: dict[str, Any]) -> None:
         """What the run will take; without it, its stages come one by one."""
-        self.left = plans.TimeLeft(plan)
+        self.left = TimeLeft(plan)
 
     def show(self, progress: Progress) -> None:
         _process.check()
