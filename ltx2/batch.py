@@ -22,11 +22,11 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
-from . import clips, cluster, formats, media
+from . import clips, cluster, formats, hub, media
 from ._video_call import VideoCall
 from .enhancing import Enhancing
 from .errors import CancelledError, DeviceError, InvalidArgumentError
-from .model_files import model_files, strengths_of
+from .model_files import strengths_of
 from .request import Making, Options, Request, lists_frames
 from .session import Session
 from .text import plain
@@ -269,7 +269,7 @@ def _given_files(model: StrPath | Sequence[StrPath] | None) -> list[str] | None:
     if model is None and not os.environ.get("LTX2_MODEL"):
         return None
     if model is None:
-        model = model_files(None)
+        model = hub.split(os.environ["LTX2_MODEL"])
     return [_place(file) for file in ([model] if isinstance(model, (str, os.PathLike)) else model)]
 
 

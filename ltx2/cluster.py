@@ -25,6 +25,8 @@ class DroppedError(Exception):
 
 def connect(address: str) -> Any:
     """A client of the scheduler there, to be closed. Raises InvalidArgumentError, OSError."""
+    if not address:  # Dask would start one of its own
+        raise InvalidArgumentError("scheduler: is named by nothing; give its address")
     try:
         import distributed
     except ImportError:

@@ -23,10 +23,11 @@ from . import _native, writer
 from ._calls import Call
 from ._native import check, ffi, lib
 from .about import describe
+from .codecs import encoding
 from .errors import CancelledError, InvalidArgumentError, ModelError
 from .model_files import Loras, StrPath
 from .request import c_loras
-from .video import Clock, Progress
+from .video import Clock, Progress, StopError, unhandled
 
 _PIECE = 1 << 22  # values read at once: some 16 MB of memory, and work for many cores
 _ALIGNMENT = 32
@@ -78,11 +79,18 @@ def convert(
         ),
     ):
         _check_target(conversion, planned, target)
-        with writer.new_file(target) as temporary, temporary.open("wb") as file:
-            file.write(_head(planned))
-            sums = _write_values(conversion, planned, file, progress, call)
-            file.seek(0)
-            file.write(_head(planned, sums))
+        try:
+            with (
+                encoding(target),
+                writer.new_file(target) as temporary,
+                temporary.open("wb") as file,
+            ):
+                file.write(_head(planned))
+                sums = _write_values(conversion, planned, file, unhandled(progress), call)
+                file.seek(0)
+                file.write(_head(planned, sums))
+        except StopError as stop:
+            raise stop.error from None
     return target
 
 
@@ -269,7 +277,7 @@ def _write_values(
     conversion: Any,
     planned: Plan,
     file: BinaryIO,
-    progress: Callable[[Progress], object] | None,
+    progress: Callable[[Progress], object],
     call: Call,
 ) -> list[str]:
     """Returns the checksum of each tensor. While a piece is computed, the last one is written."""
@@ -296,8 +304,7 @@ def _write_values(
             writing = _Job(functools.partial(put, index, values, padding))
             buffers.reverse()
             done += read
-            if progress:
-                progress(clock.at("convert", done, total))
+            progress(clock.at("convert", done, total))
     finally:
         writing.finish()
     return [each.hexdigest() for each in sums]

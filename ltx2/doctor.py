@@ -77,17 +77,25 @@ def _packages() -> Iterator[Finding]:
     try:
         wanted = importlib.metadata.requires("ltx2") or []
     except importlib.metadata.PackageNotFoundError:  # a checkout that is not installed
-        wanted = []
-    names = [re.split(r"[^\w.-]", line)[0] for line in wanted if "extra ==" not in line]
-    known = ["av", "cffi", "click", "gguf", "huggingface_hub", "numpy", "pillow"]
-    yield from map(_package, names or known)
+        text = Path(__file__).parents[1].joinpath("pyproject.toml").read_text(encoding="utf-8")
+        listed = text.partition("\ndependencies = [")[2].partition("\n]")[0]
+        wanted = re.findall(r'"(.+?)"', listed)
+    yield from (_package(line) for line in wanted if "extra ==" not in line)
 
 
-def _package(name: str) -> Finding:
+def _package(wanted: str) -> Finding:
+    """Of "NAME>=VERSION"."""
+    name, _, least = wanted.partition(">=")
     try:
-        return Finding("package", f"{name} {importlib.metadata.version(name)}")
+        version = importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
-        return Finding("package", f"{name} is missing", f"pip install {name}")
+        return Finding("package", f"{name} is missing", f"pip install '{wanted}'")
+    old = _numbers(version) < _numbers(least)
+    return Finding("package", f"{name} {version}", f"pip install '{wanted}'" if old else "")
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(map(int, re.findall(r"\d+", version)))
 
 
 def _devices() -> Iterator[Finding]:

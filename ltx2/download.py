@@ -16,34 +16,37 @@ refused, as it becomes a name here, and no file grows beyond the size that was s
 from __future__ import annotations
 
 import errno
-import hashlib
 import logging
 import os
 import re
 import threading
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 from . import hub, writer
 from .codecs import one_line
-from .errors import Error, ModelError, OutOfMemoryError
+from .errors import Error, InvalidArgumentError, ModelError, OutOfMemoryError
 from .hub import File, Plan
-from .video import Clock, Progress
+from .partial import Digest, LongerError, Meter, Partial, read_into
+from .video import StopError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
+
+    from .video import Progress
 
 _log = logging.getLogger("ltx2")
 _theirs = logging.getLogger("huggingface_hub")
 _one_at_a_time = threading.RLock()  # huggingface_hub's log and bars are one of the whole process
 
-_PIECE = 1 << 22  # bytes hashed between two reports
 _ATTEMPTS = 3  # in a row, without a byte more
 _PAUSE = 1.0  # seconds before the second; then twice as long
+_PATIENCE = 1.0  # seconds for which another process is waited for without a word
+_KEPT = "; what has come is kept, and the next pull goes on from there"
 _CHECKSUM = re.compile(r"[0-9a-f]{64}|[0-9a-f]{40}")  # SHA-256 of large files, git's of small ones
 _COMMIT = re.compile(r"[0-9a-f]{40}")
+_SIGNED = re.compile(r"\?\S*?(?=:?(\s|$))")  # what follows an address may be a signature
 
 
 def pull(
@@ -57,6 +60,7 @@ def pull(
     if constants.HF_HUB_OFFLINE:
         _log.warning("HF_HUB_OFFLINE is set: nothing is downloaded or checked")
         return
+    _check_settings()
     with _one_at_a_time:
         files = tuple(
             _looked_up(item.repository, name, item.revision)
@@ -68,16 +72,21 @@ def pull(
             begin(plan)
         try:
             _bring(files, progress)
-        except _StopError as stop:
+        except StopError as stop:
             raise stop.error from None
 
 
-class _StopError(BaseException):
-    """What ends the work for good; huggingface_hub and the door keep their hands off it."""
+def _check_settings() -> None:
+    """Refuse what no attempt can send."""
+    from huggingface_hub import constants, get_token
 
-    def __init__(self, error: Exception) -> None:
-        super().__init__()
-        self.error = error
+    if not constants.ENDPOINT.startswith(("http://", "https://")):
+        words = "begins with neither http:// nor https://"
+        raise InvalidArgumentError(f"HF_ENDPOINT: {constants.ENDPOINT} {words}")
+    token = get_token() or ""
+    if not (token.isascii() and token.isprintable()):
+        words = "holds letters that no token has; copy it again"
+        raise InvalidArgumentError(f"HF_TOKEN, or what `hf auth login` kept: {words}")
 
 
 def _bring(files: tuple[File, ...], progress: Callable[[Progress], object] | None) -> None:
@@ -162,7 +171,7 @@ _LINE = {
 
 
 @contextmanager
-def _talking(repository: str, what: str) -> Iterator[None]:
+def _talking(repository: str, what: str, advice: str = "") -> Iterator[None]:
     """Around every call of huggingface_hub: what it or its HTTP library raises is one line."""
     try:
         with _one_at_a_time, _their_words():
@@ -172,10 +181,10 @@ def _talking(repository: str, what: str) -> Iterator[None]:
     except MemoryError:
         raise OutOfMemoryError(f"{what}: too little memory to download it") from None
     except Exception as error:
-        raise _translated(repository, what, error) from error
+        raise _translated(repository, what, error, advice) from error
 
 
-def _translated(repository: str, what: str, error: Exception) -> Exception:
+def _translated(repository: str, what: str, error: Exception, advice: str) -> Exception:
     from huggingface_hub import constants, get_token, utils
 
     page = f"{constants.ENDPOINT}/{repository}"
@@ -187,12 +196,11 @@ def _translated(repository: str, what: str, error: Exception) -> Exception:
     if isinstance(error, utils.RepositoryNotFoundError) or status == 401:
         words = f"there is no such repository, or it is private, or the token is wrong; see {page}"
         return ModelError(f"{what}: {words}")
-    if status in (403, 404, 410, 416):
+    if status is not None and not _may_pass(error):
         return ModelError(f"{what}: the hub refuses it ({status}); see {page}")
     if isinstance(error, OSError) and error.errno is not None and status is None:
         return OSError(error.errno, one_line(error), error.filename or what)
-    advice = "what has come is kept, and the next pull goes on from there"
-    return ConnectionError(f"{what}: the download failed: {_said(error)}; {advice}")
+    return ConnectionError(f"{what}: the download failed: {_said(error)}{advice}")
 
 
 def _status(error: Exception) -> int | None:
@@ -217,7 +225,8 @@ def _their_words() -> Iterator[None]:
 
     class Relay(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            _log.info("%s", " ".join(record.getMessage().split()))
+            text = _SIGNED.sub("", record.getMessage())
+            _log.log(record.levelno, "%s", " ".join(text.split()))
 
     before = _theirs.handlers, _theirs.propagate
     quiet = are_progress_bars_disabled()
@@ -235,111 +244,16 @@ def _their_words() -> Iterator[None]:
 # ---- bytes
 
 
-class _Digest:
-    """The checksum of a file, by the kind that the hub states for it."""
-
-    def __init__(self, file: File) -> None:
-        git = b"blob %d\0" % file.size
-        self.wanted = file.checksum
-        self.hash = hashlib.sha256() if len(file.checksum) == 64 else hashlib.sha1(git)
-        self.size = 0
-
-    def add(self, data: bytes) -> None:
-        self.hash.update(data)
-        self.size += len(data)
-
-    @property
-    def right(self) -> bool:
-        return self.hash.hexdigest() == self.wanted
-
-
-def _read(path: Path, digest: _Digest, tell: Callable[[int], object]) -> None:
-    """Add what a file holds, and tell how much that is."""
-    with path.open("rb") as stream:
-        while data := _piece(path, stream):
-            digest.add(data)
-            tell(digest.size)
-
-
-def _piece(path: Path, stream: BinaryIO) -> bytes:
-    try:
-        return stream.read(_PIECE)
-    except OSError as error:  # a disk's, which does not say of what
-        raise OSError(error.errno, one_line(error), str(path)) from error
-
-
-class _Partial:
-    """A file that is coming: what huggingface_hub writes into, as into a file."""
-
-    def __init__(self, file: File, meter: _Meter) -> None:
-        self.file, self.meter = file, meter
-        self.digest = _Digest(file)
-        have = file.partial.stat().st_size if file.partial.exists() else 0
-        if 0 < have <= file.size:
-            _read(file.partial, self.digest, lambda size: meter.show("verify", size, have))
-        self.stream: BinaryIO = file.partial.open("r+b" if self.digest.size else "wb")
-        self.stream.seek(self.digest.size)
-        meter.show_came(self.digest.size)
-
-    def write(self, data: bytes) -> int:
-        if self.digest.size + len(data) > self.file.size:
-            raise _LongerError
-        self.stream.write(data)
-        self.digest.add(data)
-        self.meter.show_came(self.digest.size)
-        return len(data)
-
-    def tell(self) -> int:
-        return self.digest.size
-
-    def seek(self, _position: int) -> None:
-        """To the beginning: a server that sends all of it where a part was asked for."""
-        self.digest = _Digest(self.file)
-        self.stream.seek(0)
-
-    def truncate(self) -> None:
-        self.stream.truncate()
-
-    def close(self) -> None:
-        self.stream.close()
-
-
-class _LongerError(BaseException):
-    """More comes than the hub said; as _StopError, it is no one else's to handle."""
-
-
-class _Meter:
-    """Tells the caller how far a number of files is."""
-
-    def __init__(self, files: list[File], progress: Callable[[Progress], object] | None) -> None:
-        self.progress, self.clock = progress, Clock()
-        self.total = sum(file.size for file in files)
-        self.done = 0  # bytes of the files before the one in hand
-
-    def show(self, stage: str, done: int, total: int) -> None:
-        try:
-            if self.progress:
-                self.progress(self.clock.at(stage, done, total))
-        except Exception as error:
-            raise _StopError(error) from None
-
-    def show_came(self, size: int) -> None:
-        self.show("download", self.done + size, self.total)
-
-    def show_verified(self, size: int) -> None:
-        self.show("verify", self.done + size, self.total)
-
-
 def _damaged(files: list[File], progress: Callable[[Progress], object] | None) -> list[File]:
     """Those whose bytes are not what the hub says; they are removed."""
-    meter, bad = _Meter(files, progress), []
+    meter, bad = Meter(files, progress), []
     for file in files:
-        path, digest = file.here(), _Digest(file)
+        path, digest = file.here(), Digest(file)
         if path is None:  # another process has just removed it
             bad.append(file)
             continue
         read = path.stat()
-        _read(path, digest, meter.show_verified)
+        read_into(digest, path, meter.show_verified)
         if not digest.right:
             _log.warning("%s: is damaged; it is downloaded again", path)
             _remove(file, read)
@@ -357,14 +271,14 @@ def _remove(file: File, read: os.stat_result) -> None:
 
 
 def _fetch_all(files: list[File], progress: Callable[[Progress], object] | None) -> None:
-    meter = _Meter(files, progress)
+    meter = Meter(files, progress)
     for file in files:
-        with _talking(file.repository, str(file)):
+        with _talking(file.repository, str(file), _KEPT):
             _fetch(file, meter)
         meter.done += file.size
 
 
-def _fetch(file: File, meter: _Meter) -> None:
+def _fetch(file: File, meter: Meter) -> None:
     """Bring one file, unless another process has brought it in the meantime."""
     file.blob.parent.mkdir(parents=True, exist_ok=True)
     with _locked(file):
@@ -383,17 +297,25 @@ def _locked(file: File) -> Iterator[None]:
 
     lock = hub.cache() / ".locks" / hub.storage(file.repository).name / f"{file.checksum}.lock"
     lock.parent.mkdir(parents=True, exist_ok=True)
-    with WeakFileLock(str(lock)):
-        yield
+    words = "%s: another process brings it; waiting"
+    told = threading.Timer(_PATIENCE, _log.warning, (words, file))
+    told.daemon = True
+    told.start()
+    try:
+        with WeakFileLock(str(lock)):
+            told.cancel()
+            yield
+    finally:
+        told.cancel()
 
 
-def _came(file: File, meter: _Meter) -> bool:
+def _came(file: File, meter: Meter) -> bool:
     """Whether what came is right; it is the blob then, else it is removed."""
-    partial = _Partial(file, meter)
+    partial = Partial(file, meter)
     try:
         _persistent(str(file), lambda: _transfer(file, partial), partial.tell)
         right = partial.digest.right
-    except _LongerError:
+    except LongerError:
         right = False
     finally:
         partial.close()
@@ -405,20 +327,19 @@ def _came(file: File, meter: _Meter) -> bool:
     return right
 
 
-def _transfer(file: File, partial: _Partial) -> None:
+def _transfer(file: File, partial: Partial) -> None:
     from huggingface_hub import hf_hub_url
     from huggingface_hub.file_download import http_get
     from huggingface_hub.utils import build_hf_headers
 
     if partial.digest.size == file.size:
         return
-    http_get(
+    partial.bring(lambda: http_get(
         hf_hub_url(file.repository, file.name, revision=file.commit),
         partial,  # type: ignore[arg-type]  # as much of a file as it uses
         resume_size=partial.digest.size,
         headers=build_hf_headers(),
-        expected_size=file.size,
-    )
+    ))  # fmt: skip
 
 
 # ---- where it lies

@@ -125,7 +125,7 @@ class Generating(Opened):
     @checked
     def resume(
         self,
-        job: StrPath,
+        job: StrPath | tuple[StrPath, StrPath],
         *,
         progress: Callable[[Progress], object] | None = None,
         expect: Callable[[dict[str, Any]], object] | None = None,
@@ -136,10 +136,11 @@ class Generating(Opened):
         """The video of a job that did not come to its end, from the last step that was saved.
 
         On the same device it has the same bits as without the interruption, whatever `threads` is.
-        The model must be the job's: else InvalidArgumentError. All else as in `t2v`.
+        The model must be the job's: else InvalidArgumentError. A pair also says where the video
+        will be saved now. All else as in `t2v`.
         """
         with VideoCall(self, progress, latents, expect, profile) as call:
-            begun = jobs.Job.load(job)
+            begun = jobs.Job.load(*(job if isinstance(job, tuple) else (job,)))
             return self._generate(begun.request, call, preview, begun)
 
     @checked

@@ -191,8 +191,9 @@ def pull(
     progress: gets the stages "verify" and "download", `done` of `total` bytes.
     What either raises stops the work and reaches the caller unchanged.
 
-    Raises InvalidArgumentError for an unknown name, ModelError where the hub refuses a file or does
-    not have it, and OSError where the network or the system fails, as when the disk is full.
+    Raises InvalidArgumentError for an unknown name, an HF_ENDPOINT or a token that cannot be used,
+    ModelError where the hub refuses a file or does not have it, and OSError where the network or
+    the system fails, as when the disk is full.
     """
     from .download import pull as run
 

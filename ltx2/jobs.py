@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from . import media, tensors, writer
+from .about import capabilities
 from .errors import Error, InvalidArgumentError
 from .given import Given
 from .request import TEXT_PARTS, Image, Options, Request, features_of, hash_of, image_of, parts_of
@@ -23,13 +24,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _log = logging.getLogger("ltx2")
-_TITLES = {
-    "text_encoder": "text encoder", "projection": "text projection", "connector": "text connector",
-    "dit": "diffusion transformer", "video_vae": "video VAE",
-    "audio_projection": "text projection for the sound", "audio_vae": "audio VAE",
-    "audio_connector": "text connector for the sound", "vocoder": "vocoder",
-    "audio_dit": "diffusion transformer's side for the sound",
-}  # fmt: skip
 
 
 class MadeBy(NamedTuple):
@@ -73,12 +67,11 @@ class Job:
                 "one needs another name"
             )
         writer.check(path)
-        place = None if output is None else os.path.abspath(output)  # noqa: PTH100 - links stay
-        return Job(Path(path), request, model, loras, place, {})
+        return Job(Path(path), request, model, loras, _place(output), {})
 
     @staticmethod
-    def load(path: str | os.PathLike[str]) -> Job:
-        """Raises InvalidArgumentError where the file is no job."""
+    def load(path: str | os.PathLike[str], output: str | os.PathLike[str] | None = None) -> Job:
+        """With another `output` if one is given. Raises InvalidArgumentError for what is no job."""
         about, arrays = tensors.read(path, "job")
         request = _request(path, about.get("settings"), about)
         if "features" in arrays:
@@ -89,7 +82,7 @@ class Job:
         request.step, request.state = about.get("step", 0), arrays.get("state")
         if "noise" in arrays:
             request.options["noise"] = arrays["noise"]
-        model, output = about.get("model"), about.get("output")
+        model, output = about.get("model"), _place(output) or about.get("output")
         loras = about.get("loras", {})
         if (
             not isinstance(model, list)
@@ -101,12 +94,15 @@ class Job:
             raise InvalidArgumentError(f"{path}: is no job file: its words are damaged")
         return Job(Path(path), request, model, loras, output, parts_of(path, about))
 
-    def check(self, parts: Mapping[str, str], loras: Mapping[str, float]) -> None:
-        """Refuse to go on with another model: it would not be the same video."""
+    def check(self, parts: Mapping[str, str], model: list[str], loras: dict[str, float]) -> None:
+        """Refuse to go on with another model: it would not be the same video.
+
+        The same may lie elsewhere by now, and that is where the next run finds it.
+        """
         encoded = TEXT_PARTS if self.request.features else ()
         for part, made_by in self.parts.items():
             if part not in encoded and made_by != parts.get(part):
-                title, where = f"another {_TITLES.get(part, part)}", ", ".join(self.model)
+                title, where = f"another {_title(part)}", ", ".join(self.model)
                 if _named(self.loras) != _named(loras):
                     title = "other adapters"
                 if self.loras or loras:
@@ -115,6 +111,7 @@ class Job:
                     f"{self.path}: was begun with {title}; go on with the model in {where}"
                 )
         self.parts = self.parts or dict(parts)
+        self.model, self.loras = model, loras
 
     def stepped(self, step: int, state: NDArray[np.float32], _predicted: Any) -> None:
         self.request.step, self.request.state = step, state
@@ -150,6 +147,10 @@ class Job:
         if request.state is not None:
             arrays["state"] = request.state
         tensors.write(self.path, "job", about, arrays)
+
+
+def _place(output: str | os.PathLike[str] | None) -> str | None:
+    return None if output is None else os.path.abspath(output)  # noqa: PTH100 - links stay
 
 
 def _request(path: str | os.PathLike[str], settings: Any, about: Mapping[str, Any]) -> Request:
@@ -259,6 +260,11 @@ def _words(loras: Mapping[str, float]) -> str:
     return f"the adapters {each}" if each else "no adapters"
 
 
+def _title(part: str) -> str:
+    known = {known["id"]: known["title"] for known in capabilities()["parts"]}
+    return str(known.get(part, part))
+
+
 def warn_of_model(made_by: MadeBy, parts: Mapping[str, str], loras: Mapping[str, float]) -> None:
     """Where a clip is made again by another one."""
     which = set(made_by.parts)
@@ -274,5 +280,5 @@ def warn_of_parts(
     """Where a model's part is another one than that which made something, the video is another."""
     others = [p for p in which if p in made_by and p in parts and made_by[p] != parts[p]]
     if others:
-        titles = ", ".join(_TITLES.get(part, part) for part in others)
+        titles = ", ".join(map(_title, others))
         _log.warning("%s: made with another %s; the video will differ", what, visible(titles))

@@ -242,7 +242,8 @@ def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
     """What `save` wrote of a video into its file. Raises InvalidArgumentError."""
     target = Path(path)
     try:
-        about = json.loads(formats.comment_in(target))
+        text = formats.comment_in(target)
+        about = json.loads(text, parse_float=_finite, parse_constant=_finite)
     except MemoryError:
         raise
     except FileNotFoundError:
@@ -253,6 +254,14 @@ def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
     if not isinstance(about, dict):
         raise InvalidArgumentError(f"{path}: does not say how it was made")
     return about
+
+
+def _finite(text: str) -> float:
+    """A number of JSON, which has no other; Python's reader takes NaN and 1e999 too."""
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text} is no finite number")
+    return number
 
 
 # ---- what can be written where

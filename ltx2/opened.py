@@ -179,7 +179,7 @@ class Opened:
         for words in demo_limits.warnings(request.prompt, request.options) if self._demo else ():
             _log.warning("%s", words)
         if job:
-            job.check(parts, self._loras)
+            job.check(parts, self._files, self._loras)
             job.save()
             call.stepped.append(job.stepped)
         if show:

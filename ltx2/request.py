@@ -328,6 +328,16 @@ def _set_option(params: Any, name: str, value: Any, kept: Any) -> None:
         assign(params, name, value)
 
 
+def kind_of(name: str) -> type:
+    """Of the values that a field of `Options` takes, but for noise."""
+    declared = dict(ffi.typeof("ltx2_video_params").fields)[name].type
+    if name == "audio":
+        return bool
+    if declared.kind != "primitive":
+        return str
+    return float if declared.cname == "float" else int
+
+
 def lists_frames(name: str, value: Any) -> bool:
     """Whether the option may be one whole number or a list of them, beside text, and is."""
     if name != "generated_keyframes":

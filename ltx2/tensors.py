@@ -34,6 +34,10 @@ _LONGEST_HEADER = 1 << 24
 _MOST_ARRAYS = 1 << 13
 
 
+class DamagedError(InvalidArgumentError):
+    """A file was read, and is not as it was written: it never will be again."""
+
+
 def write(
     path: str | os.PathLike[str], kind: str, about: Mapping[str, Any], arrays: Mapping[str, Any]
 ) -> None:
@@ -61,18 +65,21 @@ def write(
 
 
 def read(path: str | os.PathLike[str], kind: str) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-    """What `write` was given. Raises InvalidArgumentError, naming the file."""
+    """What `write` was given. Raises InvalidArgumentError, naming the file, and of that
+    DamagedError where another attempt would be in vain."""
     try:
         with Path(path).open("rb") as file:
             about = os.fstat(file.fileno())
             if not stat.S_ISREG(about.st_mode):
-                raise ValueError("it is not a file")
+                raise OSError("it is not a file")
             return _read(file, about.st_size, kind)
     except MemoryError:
         raise
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        words = getattr(error, "strerror", None) or str(error)
-        raise InvalidArgumentError(f"{os.fspath(path)}: is no {kind} file: {words}") from None
+    except OSError as error:
+        words = error.strerror or str(error)
+        raise InvalidArgumentError(f"{os.fspath(path)}: cannot be read: {words}") from None
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise DamagedError(f"{os.fspath(path)}: is no {kind} file: {error}") from None
 
 
 def _read(

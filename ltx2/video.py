@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO, SupportsIndex
 
@@ -56,6 +56,27 @@ class Clock:
         if done > began_at:
             left = max(0.0, (then - began) / (done - began_at) * (total - done) - (now - then))
         return Progress(stage, done, total, now - self._began, left)
+
+
+class StopError(BaseException):
+    """What a progress function raised, on its way past all that handles exceptions."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self.error = error
+
+
+def unhandled(progress: Callable[[Progress], object] | None) -> Callable[[Progress], None]:
+    """A function that reports to `progress`, and raises what that does as StopError."""
+
+    def report(now: Progress) -> None:
+        try:
+            if progress:
+                progress(now)
+        except Exception as error:
+            raise StopError(error) from None
+
+    return report
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -124,12 +124,17 @@ def _system_errors(path: str | os.PathLike[str]) -> Iterator[None]:
         raise InvalidArgumentError(f"{os.fspath(path)}: cannot be written: {words}") from None
 
 
-def _resolved(path: str | os.PathLike[str], *, folder: bool, replace: bool = True) -> Path:
-    """The path with links followed, if it is free or holds what may be replaced."""
+def real(path: str | os.PathLike[str]) -> Path:
+    """The path with links followed."""
     try:
-        target = Path(os.path.realpath(path))
+        return Path(os.path.realpath(path))
     except ValueError as error:  # a NUL, or letters that no name can have
         raise InvalidArgumentError(f"{os.fspath(path)!r}: is no path: {error}") from None
+
+
+def _resolved(path: str | os.PathLike[str], *, folder: bool, replace: bool = True) -> Path:
+    """The path with links followed, if it is free or holds what may be replaced."""
+    target = real(path)
     if not target.parent.is_dir():
         raise InvalidArgumentError(f"{path}: there is no folder {target.parent}")
     try:

@@ -16,6 +16,7 @@ from urllib.parse import parse_qs, urlsplit
 import numpy as np
 
 import ltx2
+from ltx2 import tensors
 from ltx2.serve import server
 from ltx2.video import Progress, Video
 
@@ -32,6 +33,10 @@ class Drawing:
     asked: list[dict[str, Any]] = field(default_factory=list)
     fails: BaseException | None = None
     model: str = "drawing"
+
+    @property
+    def _model(self) -> str:
+        return self.model
 
     def __enter__(self) -> Drawing:
         return self
@@ -53,10 +58,9 @@ class Drawing:
         return self._make({"prompt": prompt, "image": image, **wanted}, 0)
 
     def resume(self, job: Path, **watching: Any) -> Video:
-        try:
-            about = json.loads(job.read_text())
-        except ValueError:
-            raise ltx2.InvalidArgumentError(f"{job}: is damaged") from None
+        about, _ = tensors.read(job, "job")
+        if about["model"] != self.model:
+            raise ltx2.InvalidArgumentError(f"{job}: was begun with another model")
         return self._make({**about["wanted"], "job": (job, None), **watching}, about["step"])
 
     def _make(self, wanted: dict[str, Any], begun: int) -> Video:
@@ -65,7 +69,8 @@ class Drawing:
             name: value for name, value in wanted.items() if isinstance(value, (str, int, float))
         }
         for step in range(begun, STEPS):
-            wanted["job"][0].write_text(json.dumps({"wanted": plain, "step": step}))
+            saved = {"wanted": plain, "step": step, "model": self.model}
+            tensors.write(wanted["job"][0], "job", saved, {})
             wanted["progress"](Progress("denoise", step, STEPS))
             while not self.may.acquire(timeout=0.01):
                 wanted["progress"](Progress("denoise", step, STEPS))
@@ -82,6 +87,11 @@ class Drawing:
 def free() -> Drawing:
     """One that never waits."""
     return Drawing(may=threading.Semaphore(10**9))
+
+
+def slow(steps: int = 0) -> Drawing:
+    """One that makes so many steps, and no more until it may."""
+    return Drawing(may=threading.Semaphore(steps))
 
 
 @dataclass

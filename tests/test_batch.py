@@ -9,7 +9,13 @@ import re
 import signal
 import subprocess
 from collections.abc import Callable
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import (
+    BrokenExecutor,
+    Executor,
+    Future,
+    ProcessPoolExecutor,
+    ThreadPoolExecutor,
+)
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 from pathlib import Path
@@ -325,6 +331,25 @@ def die(_task: object) -> None:
     os._exit(9)
 
 
+def test_a_model_that_the_environment_names_is_one_for_workers_too(
+    made: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A path as all find it, and a name as it is: each machine has its own files of that."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.gguf").touch()
+    name = "ltx-2.3-distilled:q4_0"
+    monkeypatch.setenv("LTX2_MODEL", os.pathsep.join(("mine.gguf", name)))
+    asked: list[Any] = []
+
+    class Pool(Executor):
+        def submit(self, _work: Any, /, *given: Any, **_: Any) -> Any:
+            asked.append(json.loads(given[0].opening)["model"])
+            raise BrokenExecutor
+
+    made(jobs(1), Pool())
+    assert asked == [[str(tmp_path / "mine.gguf"), name]]
+
+
 def test_a_pool_that_broke_is_told_of_each_job(
     made: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -381,6 +406,26 @@ def test_the_command_makes_a_list(capsys: pytest.CaptureFixture[str], tmp_path: 
     assert "0 made, 2 there already, 1 failed" in said
     code, printed, said = run(capsys, "batch", "-q", listed(tmp_path, *jobs(2)), "-o", out)
     assert (code, said) == (0, "")
+
+
+def test_a_device_has_any_case_here_too(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    words = ["batch", listed(tmp_path, *jobs(1)), "-o", tmp_path / "out", "--device", "cpu"]
+    code, _, said = run(capsys, *words)
+    assert (code, said.splitlines()[-1]) == (0, "ltx2: 1 made, 0 there already, 0 failed")
+
+
+@pytest.mark.parametrize(("flags", "words"), [
+    (["-o", "jobs.jsonl"], "jobs.jsonl: is no folder"),
+    (["-o", "jobs.jsonl/out"], "jobs.jsonl/out: is no folder"),
+    (["--scheduler", ""], "scheduler: is named by nothing; give its address"),
+])  # fmt: skip
+def test_what_the_command_cannot_use_is_refused_before_the_work(
+    flags: list[str], words: str, capsys: pytest.CaptureFixture[str],
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    code, out, said = run(capsys, "batch", listed(tmp_path, *jobs(1)), *flags)
+    assert (code, out, said) == (2, "", f"ltx2: {words}\n")
 
 
 @pytest.mark.usefixtures("command")

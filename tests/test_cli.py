@@ -233,6 +233,7 @@ def bad(tmp_path: Path, tiny: dict[str, Path]) -> Path:
         ("t2v p -o a.mp4 --model truncated.safetensors", 3, "truncated.safetensors"),
         ("t2v p -o a.mp4 --model stub.safetensors", 3, "stub.safetensors"),
         ("t2v p -o a.mp4 --device Abacus0", 5, "Abacus0"),
+        ("t2v p -o a.mp4 --lora text.gguf --lora ./text.gguf:2", 2, "one of them is given twice"),
         ("i2v p -o a.mp4", 2, "IMAGE"),
         ("i2v p none.png -o a.mp4", 2, "none.png"),
         (f"i2v p in.png@{10**20} -o a.mp4", 2, f"in.png@{10**20}: no video has a frame 100000000"),

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 from pseudo_terminal import on_terminal
 
 import ltx2
@@ -348,6 +349,21 @@ def test_info_of_clips_is_what_they_were_made_with(capsys: pytest.CaptureFixture
     assert out.splitlines()[0] == names[0]
     assert f"prompt: {json.dumps(PROMPT)}" in out.splitlines()
     assert "seed: 7" in out.splitlines()
+    code, _, err = run(capsys, "info", *names, "--verify")
+    assert (code, "--verify compares checksums of model files" in err) == (2, True)
+
+
+@pytest.mark.parametrize("number", ["NaN", "-Infinity", "1e999"])
+def test_what_is_no_number_of_json_is_no_recipe(
+    number: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    about = PngInfo()
+    about.add_text("comment", f'{{"prompt": "a", "guidance": {number}}}')
+    Image.new("RGB", (64, 64)).save("a.png", pnginfo=about)
+    code, out, _ = run(capsys, "info", "a.png", "--json")
+    assert code == 0
+    assert not any(word in out for word in ("NaN,", "Infinity,", "NaN}", "Infinity}"))
+    assert f"{number} is no finite number" in json.loads(out)["clips"]["a.png"]["problem"]
 
 
 def test_info_of_a_model_says_what_it_does_by_itself(capsys: pytest.CaptureFixture[str]) -> None:

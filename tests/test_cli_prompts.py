@@ -112,6 +112,54 @@ def test_a_clip_of_each_line_and_what_fails_does_not_keep_the_others_back(
     assert len(list(place.glob("clips/*.mp4"))) == 3
 
 
+def test_no_line_replaces_what_another_made_or_reads(
+    capsys: pytest.CaptureFixture[str], place: Path
+) -> None:
+    Path("frames.png").mkdir()
+    Image.new("RGB", (64, 64), "blue").save("frames.png/0000.png")
+    before = Path("frames.png/0000.png").read_bytes()
+    rows: list[dict[str, Any]] = [
+        {"prompt": "a red circle", "output": "a.gif"},
+        {"prompt": "a blue square", "output": "./a.gif"},
+        {"prompt": "a blue square", "output": "frames.png"},
+        {"prompt": "a blue square", "image": ["frames.png/0000.png", 0.5], "output": "b.gif"},
+        {"prompt": "a red circle", "frames": 1, "output": "first.png"},
+        {"prompt": "a red circle", "image": "first.png", "output": "c.gif"},
+        {"prompt": "a red circle", "output": "nul\0.gif"},
+        {"prompt": "a red circle", "output": "half\ud800.gif"},
+    ]
+    Path("prompts.txt").write_text("\n".join(map(json.dumps, rows)))
+    code, out, err = run(capsys, "t2v", "--prompts", "prompts.txt", "--seed", 1, *SMALL)
+    assert (code, out.split()) == (2, ["a.gif", "b.gif", "first.png", "c.gif"])
+    assert "line 2: output: ./a.gif: line 1 made it; name another\n" in err
+    assert "line 3: output: frames.png: line 4 reads it; name another\n" in err
+    assert err.count(": is no path: ") == 2
+    assert ltx2.media.read_metadata("a.gif")["prompt"] == "a red circle"
+    assert Path("frames.png/0000.png").read_bytes() == before
+
+
+def test_a_line_says_itself_how_it_is_enhanced(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[Any] = []
+    t2v = ltx2.Session.t2v
+
+    def seen(session: ltx2.Session, prompt: str, **options: Any) -> ltx2.Video:
+        given.append(options.pop("enhance", None))
+        return t2v(session, prompt, **options)
+
+    monkeypatch.setattr(ltx2.Session, "t2v", seen)
+    Path("how.txt").write_text("be brief")
+    lines = [
+        json.dumps({"prompt": "a", "enhance": how}) for how in (None, True, False, {"seed": 3})
+    ]
+    Path("prompts.txt").write_text("\n".join(lines))
+    words = ("t2v", "--prompts", "prompts.txt", "--enhance-instructions", "how.txt", "--seed", 1)
+    assert run(capsys, *words, *SMALL)[0] == 0
+    kept = [how and {name: how[name] for name in how if name != "text"} for how in given]
+    assert kept == [{"instructions": "be brief"}, {"instructions": "be brief"}, None, {"seed": 3}]
+
+
 def test_prompts_come_from_stdin_too(capsys: pytest.CaptureFixture[str], typed: io.BytesIO) -> None:
     typed.write(b"a red circle\na blue square\n")
     typed.seek(0)

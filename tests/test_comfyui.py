@@ -8,6 +8,7 @@ from typing import Any
 import local_comfyui
 import numpy as np
 import pytest
+from safetensors_file import read_safetensors, write_safetensors
 from test_parity_conditions import files
 
 import ltx2
@@ -80,9 +81,25 @@ def test_the_sound_is_comfyui_s_audio(
     assert audio is None
 
 
-def test_loras_arrive_with_their_strength(comfy: local_comfyui.ComfyUI, tmp_path: Path) -> None:
-    with pytest.raises(ltx2.ModelError, match=r"none\.safetensors"):
-        comfy.execute("LTX2Load", loras=f"\n{tmp_path / 'none.safetensors'}:0.5\n")
+def test_loras_arrive_with_their_strength(
+    comfy: local_comfyui.ComfyUI, tiny: dict[str, Path], tmp_path: Path
+) -> None:
+    weights, _ = read_safetensors(tiny["base"])
+    module = "diffusion_model.transformer_blocks.0.attn1.to_q"
+    rows, columns = weights[f"model.{module}.weight"][1].shape
+    one, other = (
+        write_safetensors(tmp_path / f"{name}.safetensors", {
+            f"{module}.lora_A.weight": ("F32", np.ones((1, columns), np.float32)),
+            f"{module}.lora_B.weight": ("F32", np.ones((rows, 1), np.float32)),
+        }) for name in ("one", "other")
+    )  # fmt: skip
+    model = "\n".join(map(str, (tiny["base"], tiny["base"].parent / "gemma")))
+    [session] = comfy.execute("LTX2Load", model=model, loras=f"\n{one}:0.5\n{other}\n")
+    about = session.t2v(PROMPT, **SMALL, seed=0).metadata["loras"]
+    found = [(lora["file"], lora["strength"]) for lora in about]
+    assert found == [("one.safetensors", 0.5), ("other.safetensors", 1.0)]
+    with pytest.raises(ltx2.InvalidArgumentError, match="one of them is given twice"):
+        comfy.execute("LTX2Load", model=model, loras=f"{one}:0.5\n{one}")
 
 
 def test_the_bar_follows_and_an_interrupt_ends_the_clip(comfy: local_comfyui.ComfyUI) -> None:

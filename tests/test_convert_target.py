@@ -60,7 +60,9 @@ def test_what_a_killed_conversion_left_is_removed_by_the_next(
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.gguf", source.name]
 
 
-def test_a_full_disk_leaves_no_file(source: Path, tmp_path: Path, command: None) -> None:
+def test_a_full_disk_is_told_with_the_file_and_leaves_none(
+    source: Path, tmp_path: Path, command: None
+) -> None:
     """A bound on the size of a file fails as a full disk does: in the middle of a write."""
     program = (
         "import resource, signal, sys\n"
@@ -68,7 +70,9 @@ def test_a_full_disk_leaves_no_file(source: Path, tmp_path: Path, command: None)
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (30000, 30000))\n"
         "try: convert(sys.argv[1], sys.argv[2], 'f32')\n"
-        "except OSError as error: sys.exit(0 if 'too large' in str(error) else 2)\n"
+        "except OSError as error:\n"
+        "    told = (error.filename, error.strerror.lower())\n"
+        "    sys.exit(told != (sys.argv[2], 'could not be written: file too large'))\n"
         "sys.exit(3)\n"
     )
     run = subprocess.run(

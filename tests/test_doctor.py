@@ -60,15 +60,19 @@ def changed(name: str, patch: pytest.MonkeyPatch, folder: Path) -> str:
         bad = {**ltx2.try_devices()[0], "problem": "its results are wrong: NMSE 1"}
         patch.setattr(doctor, "try_devices", lambda: [bad])
         return "update its driver; until then it is not used"
-    if name == "package":
+    if name in ("package", "old package"):
+        real = importlib.metadata.version
 
         def version(package: str) -> str:
-            if package == "av":
+            if package == "tqdm" and name == "package":
                 raise importlib.metadata.PackageNotFoundError
-            return "1"
+            return "4.9.9" if package == "tqdm" else real(package)
 
         patch.setattr(importlib.metadata, "version", version)
-        return "pip install av"
+        return "pip install 'tqdm>=4.66'"
+    if name == "memory":
+        patch.setattr(doctor, "SMALL_MEMORY", 1 << 60)
+        return "close other programs: LTX-2.3 takes 2 GiB at least, with low_memory"
     if name == "disk":
         patch.setattr(shutil, "disk_usage", lambda _path: Usage(free=1e9))
         return "make room: a model takes 24 GB and more"
@@ -83,7 +87,10 @@ def changed(name: str, patch: pytest.MonkeyPatch, folder: Path) -> str:
     return "see docs/troubleshooting.md"
 
 
-@pytest.mark.parametrize("name", ["demo", "device", "package", "disk", "model", "video"])
+@pytest.mark.parametrize(
+    "name",
+    ["demo", "device", "package", "old package", "memory", "disk", "model", "video"],
+)
 def test_what_is_wrong_is_named_with_what_to_do(
     name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

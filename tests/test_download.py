@@ -19,6 +19,7 @@ from local_hub import Hub, checksum, cut, says, sends, status, waits
 
 import ltx2
 from ltx2 import download, hub
+from ltx2 import partial as partial_file
 
 
 @pytest.fixture(autouse=True)
@@ -70,6 +71,55 @@ def test_a_server_that_knows_no_ranges_sends_all_of_it(server: Hub) -> None:
     assert is_right(server)
 
 
+LOGIN = b"<html>log in first</html>" * 20
+
+
+@pytest.mark.parametrize("before", [0, 300_000])
+def test_a_login_page_in_place_of_a_file_costs_nothing_that_came(server: Hub, before: int) -> None:
+    path = begun(server, before)
+    data = server.repositories[GGUF][DIT]
+    server.faults[checksum(data)] += [sends(lambda _: LOGIN)] * 3
+    with pytest.raises(ConnectionError) as caught:
+        hub.pull(NAME)
+    assert f"what came makes {len(LOGIN)} bytes, not {len(data)}; " in str(caught.value)
+    assert "force_download" not in str(caught.value)
+    assert path.read_bytes() == data[:before]
+    hub.pull(NAME)
+    assert is_right(server)
+
+
+def test_all_of_it_that_stops_half_way_costs_nothing_that_came(server: Hub) -> None:
+    path = begun(server, 300_000)
+    data = server.repositories[GGUF][DIT]
+
+    def short(handler: local_hub._Handler) -> bool:
+        return sends(bytes)(handler) or cut(100_000)(handler)
+
+    server.faults[checksum(data)] += [short, *[status(403)] * 3]
+    with pytest.raises(ltx2.ModelError, match="403"):
+        hub.pull(NAME)
+    assert path.read_bytes() == data[:300_000]
+
+
+def test_what_begins_anew_takes_the_place_once_it_is_much(
+    server: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(partial_file, "PIECE", 60_000)
+    path = begun(server, 300_000)
+    data = server.repositories[GGUF][DIT]
+
+    def long(handler: local_hub._Handler) -> bool:
+        return sends(bytes)(handler) or cut(150_000)(handler)
+
+    server.faults[checksum(data)] += [long, *[status(403)] * 3]
+    with pytest.raises(ltx2.ModelError, match="403"):
+        hub.pull(NAME)
+    assert path.read_bytes() == data[:150_000]
+    server.faults.clear()
+    hub.pull(NAME)
+    assert is_right(server)
+
+
 def test_a_hub_that_stays_down_is_told_and_nothing_is_lost(server: Hub) -> None:
     key = checksum(server.repositories[GGUF][DIT])
     server.faults[key] += [cut(200_000), *[status(502)] * 20]
@@ -90,6 +140,30 @@ def test_no_hub_at_all_is_one_line(server: Hub, monkeypatch: pytest.MonkeyPatch)
     with pytest.raises(ConnectionError, match=f"{DIT}: the download failed: ") as caught:
         hub.pull(NAME)
     assert "\n" not in str(caught.value)
+    assert "is kept" not in str(caught.value)  # nothing has come
+
+
+def test_a_hub_that_no_attempt_can_reach_is_refused_at_once(
+    server: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from huggingface_hub import constants
+
+    monkeypatch.setenv("HF_TOKEN", "hf_schlüssel")
+    with pytest.raises(ltx2.InvalidArgumentError, match=r"^HF_TOKEN.*no token has"):
+        hub.pull(NAME)
+    monkeypatch.delenv("HF_TOKEN")
+    monkeypatch.setattr(constants, "ENDPOINT", "mirror.example")
+    with pytest.raises(ltx2.InvalidArgumentError, match=r"^HF_ENDPOINT: mirror.example begins"):
+        hub.pull(NAME)
+    assert server.asked == []
+
+
+@pytest.mark.parametrize("code", [400, 402, 451])
+def test_a_file_that_is_refused_is_not_asked_for_again(server: Hub, code: int) -> None:
+    server.faults[DIT] += [status(code)] * 3
+    with pytest.raises(ltx2.ModelError, match=rf"{DIT}: the hub refuses it \({code}\); see http"):
+        hub.pull(NAME)
+    assert len(server.faults[DIT]) == 2
 
 
 @pytest.mark.parametrize("damage", [
@@ -136,7 +210,7 @@ def test_what_another_process_has_mended_meanwhile_stays(server: Hub) -> None:
     path.write_bytes(bytes(len(good)))
     server.asked.clear()
     before = sum(len(data) for name, data in files.items() if not name.startswith("vae/"))
-    assert len(good) > download._PIECE
+    assert len(good) > partial_file.PIECE
 
     def mended(progress: ltx2.Progress) -> None:
         if progress.done <= before or not path.exists():  # it is not read yet; we removed it
@@ -195,10 +269,10 @@ def test_a_wrong_checksum_is_found_out(server: Hub) -> None:
 
 
 def test_a_full_disk_is_told_with_the_file(server: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
-    def write(self: download._Partial, data: bytes) -> int:
+    def write(self: partial_file.Partial, data: bytes) -> int:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(download._Partial, "write", write)
+    monkeypatch.setattr(partial_file.Partial, "write", write)
     with pytest.raises(OSError, match="No space left") as caught:
         hub.pull(NAME)
     assert caught.value.errno == errno.ENOSPC
@@ -251,6 +325,39 @@ def test_its_messages_go_to_our_log(server: Hub, caplog: pytest.LogCaptureFixtur
     assert f"{DIT}: the hub answered 503; trying again" in caplog.text
     assert "localhost" not in caplog.records[-1].getMessage()  # an address may hold a signature
     assert logging.getLogger("huggingface_hub").handlers == handlers
+
+
+def test_its_warnings_are_warnings_without_what_may_be_a_signature(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with download._their_words():
+        words = "Error while downloading from https://cdn.example/a?sig=x: broken\nTrying again"
+        logging.getLogger("huggingface_hub").warning(words)
+    (record,) = caplog.records
+    assert record.levelno == logging.WARNING
+    assert record.getMessage() == (
+        "Error while downloading from https://cdn.example/a: broken Trying again"
+    )
+
+
+def test_a_pull_that_waits_for_another_process_says_so_once(
+    server: Hub, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    from huggingface_hub.utils import WeakFileLock
+
+    monkeypatch.setattr(download, "_PATIENCE", 0.05)
+    key = checksum(server.repositories[GGUF][DIT])
+    lock = hub.cache() / ".locks" / hub.storage(GGUF).name / f"{key}.lock"
+    lock.parent.mkdir(parents=True)
+    ours = threading.Thread(target=lambda: hub.pull(NAME))
+    words = f"{GGUF}/{DIT}: another process brings it; waiting"
+    with WeakFileLock(str(lock)):
+        ours.start()
+        while words not in caplog.text:
+            assert ours.is_alive()
+    ours.join()
+    assert caplog.text.count("another process brings it") == 1
+    assert is_right(server)
 
 
 # ---- processes

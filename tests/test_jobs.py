@@ -423,6 +423,36 @@ def test_a_job_goes_when_the_video_is_saved(place: Path, session: ltx2.Session) 
     assert sorted(os.listdir(place)) == ["a.npy", "b.npy"]  # noqa: PTH208
 
 
+def test_a_folder_of_frames_that_is_there_by_now_stays(
+    place: Path, session: ltx2.Session, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job, frame = ("b.job", "frames/%04d.png"), Path("frames/0000.png")
+    with pytest.raises(StoppedError):
+        session.t2v(PROMPT, steps=2, seed=3, job=job, progress=stop_at(1, total=2))
+    frame.parent.mkdir()
+    frame.write_text("mine")
+    assert cli.main(["resume", "b.job"]) == 2
+    assert "is there already; -o" in capsys.readouterr().err
+    assert frame.read_text() == "mine"
+
+
+def test_a_job_knows_where_it_went_on(place: Path, tiny_model: list[Path]) -> None:
+    """Its model and its clip may be elsewhere by then; and it is stopped again."""
+    (moved := Path("moved")).mkdir()
+    model = [shutil.copy(tiny_model[0], "model.safetensors"), str(tiny_model[1])]
+    with ltx2.Session(model) as session, pytest.raises(StoppedError):
+        session.t2v(PROMPT, **SMALL, job=("b.job", "b.npy"), progress=stop_at(1))
+    model[0] = shutil.move(model[0], "moved")
+    with ltx2.Session(model) as session, pytest.raises(StoppedError):
+        session.resume(("b.job", "c.npy"), progress=stop_at(2))
+    begun = Job.load("b.job")
+    assert begun.output == str(place / "c.npy")
+    assert begun.model == [str(moved.absolute() / "model.safetensors"), model[1]]
+    Path("clips").mkdir()
+    assert cli.main(["resume", "b.job", "-o", "clips"]) == 0
+    assert os.listdir("clips") == ["a-red-circle-moves-right-3.mp4"]  # noqa: PTH208
+
+
 def test_latents_are_kept_elsewhere_where_the_disk_fills(
     place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -15,6 +15,7 @@ import pytest
 from safetensors_file import Stored, read_safetensors, write_safetensors
 
 import ltx2
+from ltx2 import jobs
 from ltx2.convert import convert
 
 Tensors: TypeAlias = "dict[str, Stored]"
@@ -234,3 +235,13 @@ def test_a_type_that_opens_computes_norms_biases_and_tables_too(
         video = session.i2v("a", picture, crf=0, width=64, height=64, frames=9, steps=1)
     assert video.latents is not None
     assert np.isfinite(video.latents).all()
+
+
+@pytest.mark.parametrize("part", ltx2.capabilities()["parts"], ids=lambda part: part["id"])
+def test_another_part_is_called_by_its_title(
+    part: dict[str, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    jobs.warn_of_parts("features", {part["id"]: "a"}, {part["id"]: "b"}, [part["id"]])
+    assert caplog.messages == [
+        f"features: made with another {part['title']}; the video will differ"
+    ]

@@ -17,8 +17,8 @@ import pytest
 import ltx2
 from ltx2 import cache, cli
 from ltx2._native import c_text, check, ffi, lib, string
-from ltx2.commands.plans import TimeLeft
 from ltx2.request import Request
+from ltx2.time_left import TimeLeft
 
 PROMPT = "a red circle moves right on a blue background"
 SMALL: dict[str, Any] = {"width": 128, "height": 128, "frames": 17, "audio": False}
@@ -80,6 +80,14 @@ def test_what_another_run_did_took_this_one_no_time() -> None:
     assert left.at(ltx2.Progress("denoise", 9, 10)) == pytest.approx(10)
     left.began -= 3.0  # seconds for another twentieth: as many again are left
     assert left.at(ltx2.Progress("denoise", 19, 20)) == pytest.approx(3, abs=0.1)
+
+
+def test_the_time_before_the_first_report_says_nothing_of_the_pace() -> None:
+    left = TimeLeft({"stages": [{"stage": "denoise", "seconds": 100.0}]})
+    left.began -= 1000.0  # as for loading
+    assert left.at(ltx2.Progress("denoise", 0, 10)) == pytest.approx(100)
+    left.began -= 3.0
+    assert left.at(ltx2.Progress("denoise", 1, 10)) == pytest.approx(27, abs=0.1)
 
 
 def planned(session: ltx2.Session, speeds: str, **options: Any) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""`ltx2 serve`: what can be asked over HTTP, and what a restart keeps."""
+"""`ltx2 serve`: what can be asked over HTTP."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import base64
 import io
 import sqlite3
 import sys
-import threading
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +21,9 @@ pytest.importorskip("uvicorn", reason="needs ltx2[serve]")
 pytest.importorskip("starlette", reason="needs ltx2[serve]")
 pytest.importorskip("python_multipart", reason="needs ltx2[serve]")
 
-from serving import SIZES, STEPS, Drawing, serving
+from serving import SIZES, STEPS, serving, slow
 
 from ltx2.serve import maker, store
-
-
-def slow(steps: int = 0) -> Drawing:
-    """One that makes so many steps, and no more until it may."""
-    return Drawing(may=threading.Semaphore(steps))
 
 
 def picture(colour: str = "red") -> bytes:
@@ -37,10 +32,12 @@ def picture(colour: str = "red") -> bytes:
     return file.getvalue()
 
 
-def multipart(fields: dict[str, str], file: bytes | None = None) -> tuple[bytes, dict[str, str]]:
+def multipart(
+    fields: Mapping[str, str] | Sequence[tuple[str, str]], file: bytes | None = None
+) -> tuple[bytes, dict[str, str]]:
     parts = [
         f'--b\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'.encode()
-        for name, value in fields.items()
+        for name, value in (fields.items() if isinstance(fields, Mapping) else fields)
     ]
     if file is not None:
         about = b'Content-Disposition: form-data; name="input_reference"; filename="../a.png"'
@@ -64,6 +61,14 @@ def test_a_video_is_asked_for_made_and_fetched(tmp_path: Path) -> None:
         part = client.ask("GET", f"{path}/content", headers={"Range": "bytes=4-7"})
         assert (part.status, part.body) == (206, clip.body[4:8])  # as a player asks
 
+        for name in (f"{path}/content", "/page/page.js"):
+            known = {"If-None-Match": client.ask("GET", name).headers["etag"]}
+            assert (client.ask("GET", name, headers=known).status, clip.status) == (304, 200)
+        media.save(tmp_path / done["file"], np.zeros((9, 32, 32, 3), np.uint8), 8, done["metadata"])
+        known = {"If-None-Match": clip.headers["etag"]}
+        assert client.ask("GET", f"{path}/content", headers=known).status == 200  # another by now
+
+        done = client.get(path)
         assert client.get("/v1/videos")["data"] == [done]
         assert client.get("/v1/models")["data"][0]["defaults"]["frames"] == SIZES["frames"]
         gone = client.ask("DELETE", path)
@@ -119,7 +124,8 @@ def test_a_picture_is_the_first_frame_and_kept_as_long_as_it_is_needed(
         assert np.array_equal(
             np.asarray(Image.open(kept)), np.asarray(Image.new("RGB", (40, 30), "red"))
         )
-        assert client.ask("GET", f"/v1/pictures/{kept.stem}").headers["Content-Type"] == "image/png"
+        shown = client.ask("GET", f"/v1/pictures/{kept.stem}").headers
+        assert shown["Content-Type"] == "image/png" and "immutable" in shown["Cache-Control"]
 
         other = client.create("again", input_reference=reference)
         client.until_it_is("completed", other["id"])
@@ -127,6 +133,26 @@ def test_a_picture_is_the_first_frame_and_kept_as_long_as_it_is_needed(
         assert kept.exists()
         assert client.ask("DELETE", f"/v1/videos/{other['id']}").status == 200
         assert not kept.exists()
+
+
+@pytest.mark.parametrize("seed", [2**53 - 1, 2**53, 2**64 - 1])
+def test_a_seed_is_text_where_javascript_would_round_it(seed: int, tmp_path: Path) -> None:
+    with serving(tmp_path, session := slow(100)) as client:
+        video = client.until_it_is("completed", client.create(seed=seed)["id"])
+        exact = seed if seed < 2**53 else str(seed)
+        assert video["seed"] == video["again"]["seed"] == exact
+        client.until_it_is("completed", client.create(**video["again"])["id"])
+        assert [asked["seed"] for asked in session.asked] == [seed, seed]
+
+
+def test_a_list_in_a_form_is_what_it_is_in_json(tmp_path: Path) -> None:
+    with serving(tmp_path, session := slow(100)) as client:
+        for frames in (["8"], ["8", "16"]):
+            fields = [("prompt", "a"), *(("generated_keyframes[]", frame) for frame in frames)]
+            answer = client.ask("POST", "/v1/videos", *multipart(fields))
+            assert answer.status == 200, answer.body
+            client.until_it_is("completed", answer.json["id"])
+        assert [asked["generated_keyframes"] for asked in session.asked] == ["8,", "8, 16"]
 
 
 @pytest.mark.parametrize(
@@ -141,8 +167,11 @@ def test_a_picture_is_the_first_frame_and_kept_as_long_as_it_is_needed(
         ({"prompt": "a", "steps": 1.5}, "steps: 1.5 is not a whole number"),
         ({"prompt": "a", "schedule": 3}, "schedule: 3 is not text"),
         ({"prompt": "a", "audio": 1}, "audio: 1 is not true or false"),
+        ({"prompt": "a", "size": "\u0663\u0662x32"}, "is not WIDTHxHEIGHT"),
         ({"prompt": "a", "size": "large"}, "size: 'large' is not WIDTHxHEIGHT"),
         ({"prompt": "a", "seconds": "long"}, "seconds: 'long' is no number"),
+        ({"prompt": "a", "seconds": True}, "seconds: True is no number"),
+        ({"prompt": "a", "seconds": [1]}, "seconds: [1] is no number"),
         ({"prompt": "a", "seconds": -5}, "seconds: -5 is not above 0"),
         ({"prompt": "a", "noise": [1]}, "noise: is no field; there are audio, "),
         ({"prompt": "a", "model": "sora-2"}, "model: 'sora-2' is not served here; 'drawing' is"),
@@ -254,46 +283,11 @@ def test_what_fails_says_why_and_can_be_tried_again(tmp_path: Path) -> None:
         name = client.create()["id"]
         failed = client.until_it_is("failed", name)
         words = {"code": "out_of_memory_error", "message": "memory: 3 GiB are missing"}
-        assert failed["error"] == words
+        assert failed["error"] == words and failed["seconds_left"] is None
         session.fails = None
         client.ask("POST", f"/v1/videos/{name}/retry")
         assert client.until_it_is("completed", name)["error"] is None
         assert session.asked[-1]["begun"] == STEPS - 1
-
-
-def test_a_job_that_cannot_go_on_is_begun_anew(tmp_path: Path) -> None:
-    with serving(tmp_path, slow(1)) as client:
-        name = client.create(seed=5)["id"]
-        client.until(name, lambda video: video["step"] == 1)
-    (tmp_path / "jobs" / f"{name}.job").write_text("{")
-    with serving(tmp_path, session := slow(100)) as client:
-        client.until_it_is("completed", name)
-        assert (session.asked[-1]["begun"], session.asked[-1]["seed"]) == (0, 5)
-
-
-def test_a_restart_goes_on_with_the_queue_where_it_was(tmp_path: Path) -> None:
-    with serving(tmp_path, slow(2)) as client:
-        names = [client.create(f"{n}")["id"] for n in range(3)]
-        client.until(names[0], lambda video: video["step"] == 2)
-        seeds = [client.get(f"/v1/videos/{name}")["seed"] for name in names]
-    with serving(tmp_path, session := slow(100)) as client:
-        for name in names:
-            client.until_it_is("completed", name)
-        assert [asked["begun"] for asked in session.asked] == [2, 0, 0]
-        assert [asked["seed"] for asked in session.asked] == seeds
-        listed = client.get("/v1/videos?order=asc")["data"]
-        assert [video["id"] for video in listed] == names
-
-
-def test_a_clip_that_was_saved_as_the_server_died_is_not_made_twice(tmp_path: Path) -> None:
-    with serving(tmp_path) as client:
-        done = client.until_it_is("completed", client.create()["id"])
-    with sqlite3.connect(tmp_path / "queue.sqlite") as database:
-        database.execute("UPDATE videos SET status = 'in_progress'")
-    database.close()
-    with serving(tmp_path, session := slow()) as client:
-        assert client.until_it_is("completed", done["id"])["metadata"] == done["metadata"]
-        assert session.asked == []
 
 
 def test_a_list_is_read_page_by_page(tmp_path: Path) -> None:
@@ -311,6 +305,8 @@ def test_a_list_is_read_page_by_page(tmp_path: Path) -> None:
         assert read == names[::-1]
         assert client.get("/v1/videos?status=failed")["data"] == []
         assert client.ask("GET", "/v1/videos?after=video_none").status == 404
+        (tmp_path / f"{names[2]}.mp4").unlink()  # by hand, since the last list
+        assert client.ask("GET", f"/v1/videos?after={names[2]}").status == 404
 
 
 def test_clips_from_elsewhere_are_in_the_gallery_by_what_they_say(tmp_path: Path) -> None:
@@ -386,7 +382,7 @@ def test_the_queue_has_an_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_full_disk_is_said_and_the_queue_goes_on(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(maker, "_PAUSE", 0.01)
     finish = store.Store.finish
@@ -402,7 +398,8 @@ def test_a_full_disk_is_said_and_the_queue_goes_on(
     with serving(tmp_path) as client:
         name = client.create()["id"]
         client.until_it_is("completed", name)
-    assert left == [0]
+    said = [record.getMessage() for record in caplog.records]
+    assert said == ["serve: database or disk is full; it is tried again"] * 3
 
 
 def test_the_page_is_whole_and_asks_nobody_else() -> None:

@@ -8,6 +8,7 @@ import threading
 import urllib.parse
 from contextlib import ExitStack, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -140,6 +141,7 @@ def test_with_a_token_nothing_is_answered_without_it(tmp_path: Path) -> None:
                 assert answer.status == 401 and TOKEN.encode() not in answer.body
             answer = stranger.ask("GET", "/?token=" + urllib.parse.quote(token or ""))
             assert answer.status == 401 and b'name="token"' in answer.body
+            assert (b"hidden>This is another one" in answer.body) is (not token)
             assert "set-cookie" not in answer.headers
             assert stranger.ask("GET", "/page/page.css").status == 200  # of the page that asks
 
@@ -155,6 +157,40 @@ def test_the_page_gets_a_cookie_for_the_token(tmp_path: Path) -> None:
         for path in ("/", "/v1/videos"):
             headers = {"Cookie": f"other=1; {cookie}"}
             assert browser.ask("GET", path, headers=headers).status == 200
+
+
+def test_who_comes_through_a_proxy_needs_a_token(tmp_path: Path) -> None:
+    """To us they seem to be of this machine."""
+    with serving(tmp_path, names=["videos.example"]) as client:
+        assert client.token and len(client.token) >= 32
+        stranger = Client(f"http://{client.host}:{client.port}/")
+        proxied = {"Host": "videos.example", "X-Forwarded-Proto": "https"}
+        assert stranger.ask("GET", "/v1/videos", headers=proxied).status == 401
+        assert stranger.ask("POST", "/v1/videos", {"prompt": "a"}, proxied).status == 401
+        assert client.ask("GET", "/v1/videos", headers=proxied).status == 200
+        entered = stranger.ask("GET", f"/?token={client.token}", headers=proxied)
+        assert "Secure" in entered.headers["set-cookie"].split("; ")
+        plain = stranger.ask("GET", f"/?token={client.token}")
+        assert "Secure" not in plain.headers["set-cookie"].split("; ")
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1", "0.0.0.0", "Videos.Example."])
+def test_the_address_that_is_printed_is_answered(
+    host: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look_up = socket.getaddrinfo
+
+    def known(name: str, *arguments: Any, **options: Any) -> Any:
+        return look_up("127.0.0.1" if name == "Videos.Example." else name, *arguments, **options)
+
+    if host == "::1" and not socket.has_ipv6:
+        pytest.skip("needs IPv6")
+    monkeypatch.setattr(socket, "getaddrinfo", known)
+    with serving(tmp_path, host=host) as client:
+        written = f"[{client.host}]" if ":" in client.host else client.host
+        asked = {"Host": f"{written}:{client.port}"}
+        client.host = "::1" if host == "::1" else "127.0.0.1"
+        assert client.ask("GET", "/v1/models", headers=asked).status == 200
 
 
 def test_others_than_this_machine_need_a_token(tmp_path: Path) -> None:

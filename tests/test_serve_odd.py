@@ -9,6 +9,7 @@ import socket
 import sqlite3
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any, cast
 
@@ -23,21 +24,19 @@ pytest.importorskip("uvicorn", reason="needs ltx2[serve]")
 pytest.importorskip("starlette", reason="needs ltx2[serve]")
 pytest.importorskip("python_multipart", reason="needs ltx2[serve]")
 
-from serving import Drawing, serving
+from serving import serving, slow
 
+from ltx2.request import CRF
 from ltx2.serve import maker, store
+from ltx2.serve.asked import Asked
 from ltx2.serve.events import Events
 from ltx2.serve.folder import Folder
+from ltx2.video import Progress
 
 ABOUT: dict[str, Any] = {
     "prompt": "a red circle", "seed": 2, "width": 32, "height": 32, "frames": 9, "fps": 8.0,
 }  # fmt: skip
 STILL = np.zeros((9, 32, 32, 3), np.uint8)
-
-
-def slow(steps: int = 0) -> Drawing:
-    """One that makes so many steps, and no more until it may."""
-    return Drawing(may=threading.Semaphore(steps))
 
 
 def picture(colour: str = "red") -> dict[str, Any]:
@@ -148,6 +147,47 @@ def test_a_picture_of_what_is_not_made_does_not_stay(tmp_path: Path) -> None:
         assert client.ask("POST", "/v1/plan", picture()).status == 200
         assert client.ask("POST", "/v1/videos", picture()).status == 400
         assert list((tmp_path / "pictures").iterdir()) == [kept]  # which another one needs
+
+
+def test_a_picture_goes_with_the_last_clip_that_needs_it_however_that_goes(tmp_path: Path) -> None:
+    with serving(tmp_path) as client:
+        red, green = (client.create(**picture(colour)) for colour in ("red", "green"))
+        for video in (red, green):
+            client.until_it_is("completed", video["id"])
+            hashed = video["again"]["input_reference"]["file_id"]
+            image = {"frame": 0, "strength": 1.0, "name": "", "sha256": hashed}
+            about = {**ABOUT, "images": [image], "crf": CRF}
+            media.save(tmp_path / video["file"], STILL, 8, about)
+        assert len(list((tmp_path / "pictures").iterdir())) == 2
+        (tmp_path / red["file"]).unlink()
+        client.get("/v1/videos")
+        [kept] = (tmp_path / "pictures").iterdir()
+        assert kept.stem == green["again"]["input_reference"]["file_id"]
+    (tmp_path / "queue.sqlite").unlink()
+    kept.with_name("0" * 64 + ".png").write_bytes(kept.read_bytes())  # as a server died
+    with serving(tmp_path) as client:
+        assert list((tmp_path / "pictures").iterdir()) == [kept]
+        [video] = client.get("/v1/videos")["data"]
+        assert video["again"]["input_reference"] == green["again"]["input_reference"]
+
+
+def test_a_picture_that_cannot_be_removed_hides_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(*_: object) -> None:
+        raise PermissionError("in use")
+
+    with serving(tmp_path) as client:
+        names = [client.create(**picture(colour))["id"] for colour in ("red", "green", "blue")]
+        for name in names:
+            client.until_it_is("completed", name)
+        monkeypatch.setattr(Folder, "drop_picture", failing)
+        (tmp_path / f"{names[0]}.mp4").unlink()
+        assert [video["id"] for video in client.get("/v1/videos")["data"]] == names[:0:-1]
+        assert client.ask("DELETE", f"/v1/videos/{names[1]}").status == 200
+        monkeypatch.undo()
+    with serving(tmp_path):
+        assert len(list((tmp_path / "pictures").iterdir())) == 1
 
 
 def test_a_picture_that_is_asked_for_again_is_not_deleted_meanwhile(tmp_path: Path) -> None:
@@ -271,6 +311,35 @@ def test_whatever_happens_the_next_video_is_made(
     monkeypatch.setattr(store.Store, "next", failing)
     with serving(tmp_path) as client:
         client.until_it_is("completed", client.create()["id"])
+
+
+def test_what_cannot_be_told_is_made_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(*_: object) -> None:
+        raise sqlite3.OperationalError("disk I/O error")
+
+    monkeypatch.setattr("ltx2.serve.maker.shown", failing)
+    with serving(tmp_path, session := slow()) as client:
+        monkeypatch.undo()
+        name = client.create()["id"]
+        client.until(name, lambda video: video["step"] == 0)
+        monkeypatch.setattr("ltx2.serve.events.Events.send", failing)
+        session.may.release(100)
+        client.until_it_is("completed", name)
+
+
+def test_of_many_reports_the_first_the_last_and_some_are_told() -> None:
+    """Else pages that are slow to read them would be left behind."""
+    plan = {"seconds": 4.0, "stages": [{"stage": "denoise", "seconds": 4.0}]}
+    running = maker.Running(store.Entry("video_1", "video_1.mp4", Asked("a", {}), plan))
+    running.expect()
+    for stage in ("load", "denoise"):
+        began = time.monotonic()
+        told = [n for n in range(4001) if running.update(Progress(stage, n, 4000))]
+        assert told[0] == 0 and told[-1] == 4000
+        assert len(told) <= 3 + 10 * (time.monotonic() - began)
+        assert running.seconds_left == (4.0 if stage == "load" else pytest.approx(0))
 
 
 def test_an_end_that_comes_as_the_queue_is_looked_at_is_not_missed(

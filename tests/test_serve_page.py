@@ -138,6 +138,52 @@ def test_a_reload_in_the_middle_loses_nothing(page: Page, tmp_path: Path) -> Non
         expect(page.locator("#gallery li")).to_contain_text(PROMPT)
 
 
+SEEN = """(seen) => {
+    Object.defineProperty(document, "hidden", { value: !seen, configurable: true });
+    document.dispatchEvent(new Event("visibilitychange"));
+}"""  # as a browser does when a tab is changed
+
+
+def test_seven_pages_are_open_and_each_works_when_it_is_seen(page: Page, tmp_path: Path) -> None:
+    with serving(tmp_path) as client:
+        pages = [page, *(page.context.new_page() for _ in range(6))]
+        for number, opened in enumerate(pages):
+            opened.goto(f"http://127.0.0.1:{client.port}/")
+            ask(opened, f"number {number}")
+            expect(opened.locator("#gallery li")).to_have_count(number + 1)
+            opened.evaluate(SEEN, False)
+        page.evaluate(SEEN, True)
+        expect(page.locator("#gallery li")).to_have_count(7)
+        ask(page, "one more")
+        expect(page.locator("#gallery li")).to_have_count(8)
+
+
+def test_what_waits_stands_behind_what_is_made_though_it_was_asked_for_before(
+    page: Page, tmp_path: Path
+) -> None:
+    with serving(tmp_path, session(0)) as client:
+        names = [client.create(prompt)["id"] for prompt in ("first", "second")]
+        client.ask("POST", f"/v1/videos/{names[0]}/cancel")
+        client.until_it_is("in_progress", names[1])
+        page.goto(f"http://127.0.0.1:{client.port}/")
+        first = page.locator("#queue li", has_text="first")
+        first.get_by_role("button", name="Go on").click()
+        expect(first.locator(".state")).to_have_text("Waiting, 1 before it")
+
+
+def test_a_browser_that_keeps_nothing_makes_videos(page: Page, tmp_path: Path) -> None:
+    page.add_init_script("""Object.defineProperty(window, "sessionStorage", {
+        get() { throw new DOMException("denied", "SecurityError"); },
+    });""")
+    with serving(tmp_path) as client:
+        page.goto(f"http://127.0.0.1:{client.port}/")
+        expect(page.locator("#plan")).to_contain_text("64 × 64")
+        sizes = page.locator("#size option").count()
+        ask(page, PROMPT)
+        expect(page.locator("#gallery li")).to_have_count(1)
+        assert page.locator("#size option").count() == sizes
+
+
 def test_a_long_queue_is_shown_as_a_whole(page: Page, tmp_path: Path) -> None:
     with serving(tmp_path, session(0)) as client:
         for number in range(103):  # more than one answer lists
@@ -170,6 +216,25 @@ def test_older_ones_are_shown_though_the_last_that_was_is_deleted(
         page.get_by_role("button", name="Show older ones").click()
         expect(shown).to_have_count(48)
         expect(page.get_by_role("button", name="Show older ones")).to_be_hidden()
+
+
+def test_older_ones_are_shown_though_the_file_of_the_last_is_gone(
+    page: Page, tmp_path: Path
+) -> None:
+    still = np.zeros((1, 32, 32, 3), np.uint8)
+    about = {"prompt": PROMPT, "width": 32, "height": 32, "frames": 1, "fps": 8.0}
+    with serving(tmp_path) as client:
+        for number in range(30):
+            media.save(tmp_path / f"{number}.gif", still, 8, about)
+        page.goto(f"http://127.0.0.1:{client.port}/")
+        shown = page.locator("#gallery li")
+        expect(shown).to_have_count(24)
+        last = shown.last.get_attribute("data-id")
+        (tmp_path / client.get(f"/v1/videos/{last}")["file"]).unlink()
+        page.get_by_role("button", name="Show older ones").click()
+        expect(page.locator(f"[data-id={last}]")).to_have_count(0)
+        page.get_by_role("button", name="Show older ones").click()
+        expect(shown).to_have_count(29)
 
 
 def test_after_a_restart_the_gallery_is_in_order(page: Page, tmp_path: Path) -> None:
@@ -228,6 +293,25 @@ def test_a_clip_is_made_again_and_with_another_seed(page: Page, tmp_path: Path) 
         old.get_by_role("button", name="Delete").click()
         page.get_by_role("dialog").get_by_role("button", name="Delete").click()
         expect(page.locator("#gallery li")).to_have_count(2)
+
+
+def test_again_is_exact(page: Page, tmp_path: Path) -> None:
+    """A seed that JavaScript would round, and a list of one frame beside a picture."""
+    file, seed = tmp_path / "a.png", 2**64 - 1
+    Image.new("RGB", (40, 30)).save(file)
+    with serving(tmp_path / "videos", drawing := session(0)) as client:
+        name = client.create(PROMPT, seed=seed, generated_keyframes=[8])["id"]
+        client.ask("POST", f"/v1/videos/{name}/cancel")
+        page.goto(f"http://127.0.0.1:{client.port}/")
+        page.get_by_role("button", name="Use again").click()
+        page.locator("#file").set_input_files(file)
+        drawing.may.release(100)
+        page.get_by_role("button", name="Make video").click()
+        clip = page.locator("#gallery li")
+        expect(clip.locator(".facts")).to_contain_text(str(seed))
+        expect(clip.locator("dl")).to_contain_text(str(seed))
+        again = drawing.asked[-1]
+        assert (again["seed"], again["generated_keyframes"]) == (seed, "8,")
 
 
 DROP = """([target, base64]) => {
@@ -344,6 +428,9 @@ def test_a_phone_enters_by_the_address_with_the_token(page: Page, tmp_path: Path
         expect(page.locator("#model")).to_have_text("drawing")
         page.context.clear_cookies()
         page.goto(here)
+        page.get_by_label("The token that").fill("another")
+        page.get_by_role("button", name="Enter").click()
+        expect(page.get_by_role("alert")).to_have_text("This is another one.")
         page.get_by_label("The token that").fill(client.token or "")
         page.get_by_role("button", name="Enter").click()
         expect(page.locator("#model")).to_have_text("drawing")
@@ -356,3 +443,15 @@ def test_a_clip_is_saved_under_a_name_that_says_what_it_is(page: Page, tmp_path:
         with page.expect_download() as download:
             page.get_by_role("link", name="Save").click()
         assert download.value.suggested_filename == "über-a-b-5.mp4"
+
+
+def test_the_name_of_a_copy_has_whole_letters_and_no_seed_where_there_is_none(
+    page: Page, tmp_path: Path
+) -> None:
+    still = np.zeros((1, 32, 32, 3), np.uint8)
+    with serving(tmp_path) as client:
+        prompt = "हिन्दी " + "𠀋" * 60
+        media.save(tmp_path / "a.gif", still, 8, {"prompt": prompt})
+        page.goto(f"http://127.0.0.1:{client.port}/")
+        save = page.get_by_role("link", name="Save")
+        expect(save).to_have_attribute("download", "हिन्दी-" + "𠀋" * 53 + ".gif")

@@ -62,9 +62,10 @@ def test_what_ends_the_server_loses_nothing(number: signal.Signals, tmp_path: Pa
             assert run.returncode == 128 + number and err.endswith("\nltx2: cancelled\n"), err
     assert (tmp_path / "jobs" / f"{name}.job").exists() and not list(tmp_path.glob("*.mp4"))
     with served(tmp_path) as (_, client):
-        video = client.until(name, lambda video: bool(video["stage"] == "denoise"))
-        assert video["step"] >= 3
+        drawn = (about["step"] for _, about in client.listen() if about["stage"] == "denoise")
+        assert next(drawn) >= 3
         done = client.until_it_is("completed", name)
+        assert done["model"] == client.get("/v1/models")["data"][0]["id"]
     whole = tmp_path / "whole.mp4"
     with ltx2.Session(threads=1) as session:
         session.t2v("a red circle", **SMALL).save(whole)

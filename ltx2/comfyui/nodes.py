@@ -15,7 +15,7 @@ from PIL import Image
 
 import ltx2
 from ltx2._native import sentences
-from ltx2.commands.terminal import parse_lora
+from ltx2.commands.terminal import parse_loras
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,7 +62,7 @@ class Load:
     ) -> tuple[ltx2.Session]:
         session = ltx2.Session(
             _lines(model) or None, device=device, threads=threads, keep_loaded=keep_loaded,
-            low_memory=low_memory, loras=dict(map(parse_lora, _lines(loras))),
+            low_memory=low_memory, loras=parse_loras(_lines(loras)),
         )  # fmt: skip
         return (session,)
 

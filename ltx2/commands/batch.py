@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+import ltx2
 from ltx2._native import sentences
 from ltx2._process import say
 from ltx2.text import json_line
@@ -49,10 +50,10 @@ def batch(jobs: Any, folder: str, scheduler: str | None, **options: Any) -> None
     as_json = options.pop("as_json")
     options["model"] = list(options["model"]) or None
     wanted = clips.read(jobs)
-    Path(folder).mkdir(parents=True, exist_ok=True)
+    _make(Path(folder))
     with ExitStack() as held:
         shown = held.enter_context(closing(_Shown(len(wanted), as_json)))
-        executor = _executor(scheduler, held) if scheduler else None
+        executor = None if scheduler is None else _executor(scheduler, held)
         outcomes = clips.generate(
             wanted, executor, folder=folder, done=shown.ended, progress=shown.show, **options
         )
@@ -62,6 +63,13 @@ def batch(jobs: Any, folder: str, scheduler: str | None, **options: Any) -> None
         there = len(outcomes) - made - len(failed)
         say(f"{made} made, {there} there already, {len(failed)} failed")
     click.get_current_context().exit(_code(failed[0]) if failed else 0)
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise ltx2.InvalidArgumentError(f"{folder}: is no folder") from None
 
 
 def _code(error: BaseException) -> int:

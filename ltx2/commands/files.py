@@ -48,6 +48,10 @@ def info(files: Sequence[str], verify: bool, as_json: bool) -> None:
     clips = {str(clip): _clip(clip) for file in files for clip in _clips(Path(file))}
     paths = model_paths([file for file in files if not _clips(Path(file))])
     described = {str(file): ltx2.describe(file) for path in paths for file in _inside(Path(path))}
+    if verify and not paths:
+        raise click.UsageError(
+            "--verify compares checksums of model files, and there are only clips"
+        )
     if verify:
         from ltx2.convert import verify as check
 
@@ -200,7 +204,7 @@ def convert(
     target_size: int | None,
     variant: str | None,
     no_audio: bool,
-    loras: dict[str, float],
+    loras: dict[StrPath, float],
     as_json: bool,
 ) -> None:
     """Convert SOURCE, model files or folders, to one GGUF file."""

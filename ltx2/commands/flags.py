@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import ltx2
-from ltx2._native import ffi, sentences
+from ltx2._native import sentences
+from ltx2.request import kind_of
 
-from .terminal import Said, json_flag, parse_lora
+from .terminal import Said, json_flag, parse_loras
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from ltx2.model_files import StrPath
 
 _KNOWN = ltx2.capabilities()
 _OPENING = sentences("ltx2_session_params")
@@ -49,9 +52,17 @@ def as_rate(_context: Any, _parameter: Any, text: str | None) -> float | None:
     return rate
 
 
-def as_loras(_context: Any, _parameter: Any, given: Sequence[str]) -> dict[str, float]:
+def _device(_context: Any, _parameter: Any, name: str | None) -> str | None:
+    """As it is spelled here, whatever its case; as it is where it may be another machine's."""
+    if name is None:
+        return None
+    known = ["auto", *ltx2.devices()]
+    return next((device for device in known if device.lower() == name.lower()), name)
+
+
+def as_loras(_context: Any, _parameter: Any, given: Sequence[str]) -> dict[StrPath, float]:
     """FILE[:STRENGTH], each."""
-    return dict(map(parse_lora, given))
+    return parse_loras(given)
 
 
 def _speech(context: click.Context, parameter: Any, given: bool) -> None:
@@ -80,22 +91,12 @@ _READ: dict[str, Any] = {
 }
 
 
-def kind(name: str) -> type:
-    """Of the values that a field of `Options` takes, but for noise."""
-    declared = dict(ffi.typeof("ltx2_video_params").fields)[name].type
-    if name == "audio":
-        return bool
-    if declared.kind != "primitive":
-        return str
-    return float if declared.cname == "float" else int
-
-
 def field(name: str) -> Callable[[Any], Any]:
     """The option for a field of `Options`, with the header's words."""
     if name == "audio":
         words = "Make the video alone, which is another one than with its sound."
         return click.option("--no-audio", "audio", flag_value=False, default=None, help=words)
-    given: Any = str if name in _READ else kind(name)
+    given: Any = str if name in _READ else kind_of(name)
     if name == "noise":
         given = FileName(dir_okay=False)
     elif name in ("schedule", "sampler", "recipe"):
@@ -137,7 +138,8 @@ opening_flags = applied([
     click.option("--model", multiple=True, metavar="PATH", type=FileName(),
                  help=_OPENING["files"] + " Give it once per PATH. Default: $LTX2_MODEL, else the "
                  "demo model."),
-    click.option("--device", help=_OPENING["device"] + " `ltx2 devices` lists them."),
+    click.option("--device", callback=_device,
+                 help=_OPENING["device"] + " `ltx2 devices` lists them."),
     click.option("--threads", type=int, default=0, help=_OPENING["threads"]),
     click.option("--low-memory", is_flag=True, help=_OPENING["low_memory"]),
     click.option("--lora", "loras", multiple=True, metavar="FILE[:STRENGTH]", callback=as_loras,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ltx2 import media
 from ltx2.jobs import Job, recipe
 
 from .flags import (
@@ -27,6 +28,8 @@ from .terminal import ProgressLine, answer
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from ltx2.request import Request
+
 
 @click.command()
 @click.argument("job")
@@ -44,15 +47,18 @@ def resume(job: str, output: str | None, **options: Any) -> None:
     begun = Job.load(job)
     if output is None and begun.output is None:
         raise click.UsageError("the job does not say where to save the video; give -o")
-    if output is None and os.path.lexists(begun.output or ""):
+    if output is None and os.path.lexists(media.target_of(begun.output or "")):
         raise click.UsageError(f"{begun.output} is there already; -o {begun.output} replaces it")
     options["output"] = output or begun.output
     options["model"] = options["model"] or begun.model
     options["loras"] = options["loras"] or begun.loras
     make_video(
-        lambda session, wanted: session.resume(job, **wanted), options, "", begun.request.options,
+        lambda session, wanted: session.resume(**wanted),
+        options,
+        _called(begun.request),
+        begun.request.options,
         resumed=job,
-    )  # fmt: skip
+    )
 
 
 @click.command()
@@ -72,9 +78,14 @@ def replay(video: str, images: Sequence[str], **options: Any) -> None:
     make_video(
         lambda session, wanted: session.replay(video, images, **wanted),
         options,
-        f"{request.prompt} {request.options['seed']}",
+        _called(request),
         request.options,
     )
+
+
+def _called(request: Request) -> str:
+    """What its clip is called after."""
+    return f"{request.prompt} {request.options['seed']}"
 
 
 @click.command()

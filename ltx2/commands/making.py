@@ -38,20 +38,12 @@ def opened(options: Mapping[str, Any], *, keep_loaded: bool = False) -> ltx2.Ses
     """With the options of `opening_flags`."""
     return ltx2.Session(
         list(options["model"]) or None,
-        device=_device(options["device"]),
+        device=options["device"],
         threads=options["threads"],
         low_memory=options["low_memory"],
         keep_loaded=keep_loaded,
         loras=options["loras"],
     )
-
-
-def _device(name: str | None) -> str | None:
-    """As it is spelled here; its case does not matter."""
-    if name is None:
-        return None
-    known = ["auto", *ltx2.devices()]
-    return next((device for device in known if device.lower() == name.lower()), name)
 
 
 def make_video(
@@ -140,8 +132,8 @@ class Clip:
             wanted["preview"] = _preview(wanted["preview"], rate, line)
         if "enhance" in wanted:
             wanted["enhance"]["text"] = line.write
-        if self.job:
-            wanted["job"] = (self.job, self.output.path)
+        if self.finished:
+            wanted["job"] = (self.finished, self.output.path)
         return self.make(session, {**wanted, "progress": line.show})
 
 

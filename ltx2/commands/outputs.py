@@ -99,20 +99,21 @@ def check_names(files: Mapping[str, str | os.PathLike[str] | None]) -> None:
     That of -o may be a folder, which is replaced with all that is in it.
     """
     given = {f: file for f, file in files.items() if (f, file) != ("--preview", "-")}
-    places = {f: os.path.realpath(file) for f, file in given.items() if file is not None}
+    places = {f: str(writer.real(file)) for f, file in given.items() if file is not None}
     seen: dict[str, str] = {}
     for flag, place in places.items():
         if flag != "-o" and place == places["-o"]:
             raise click.UsageError(f"{flag} names the output; the video would replace it")
-        if flag != "-o" and _holds(places["-o"], place):
+        if flag != "-o" and holds(places["-o"], place):
             raise click.UsageError(f"{flag} names a file in the folder that the frames replace")
         if (other := seen.setdefault(place, flag)) != flag:
             raise click.UsageError(f"{flag} and {other} name the same file")
-        if lost := next((name for name in _read() if _holds(place, os.path.realpath(name))), None):
+        if lost := next((name for name in _read() if holds(place, os.path.realpath(name))), None):
             raise click.UsageError(f"{flag} would replace {lost}, which is read; name another file")
 
 
-def _holds(place: str, path: str) -> bool:
+def holds(place: str, path: str) -> bool:
+    """Whether what is written at the first replaces the second."""
     return path == place or path.startswith(place + os.sep)
 
 

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import io
-from contextlib import closing
+import os
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any
 
 import click
 
 import ltx2
+from ltx2 import media, writer
 from ltx2._process import say
 from ltx2.batch import parsed
 from ltx2.text import json_line
 
 from . import failures, flags
 from .making import Clip, finish, opened, read_text
-from .outputs import Kept, is_folder
+from .outputs import Kept, holds, is_folder
 from .terminal import ProgressLine
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 _LONGEST = 1 << 24  # bytes of a file of prompts
 _ONE_FILE = {
@@ -45,17 +47,33 @@ def make_videos(path: str, options: dict[str, Any]) -> None:
     lines = {i: line.strip() for i, line in enumerate(read, 1) if line.strip()}
     how = {name: options.pop(name) for name in ("as_json", "yes")}
     opening = {name: options.pop(name) for name in flags.OPENING}
+    taken = {place: f"line {i} reads it" for i, line in lines.items() for place in _read(line)}
     with _opened(opening) as session:
-        codes = [_tried(number, session, line, options, **how) for number, line in lines.items()]
+        codes = [_tried(i, session, line, options, taken, **how) for i, line in lines.items()]
     if failed := [code for code in codes if code]:
         say(f"{len(failed)} of {len(lines)} clips failed")
         click.get_current_context().exit(failed[0])
 
 
-def _tried(number: int, *clip: Any, as_json: bool, **how: Any) -> int:
-    """The exit code of one clip, alone."""
+def _read(line: str) -> Iterator[str]:
+    """The places of its pictures that are there already; others may be clips of lines before it."""
+    pictures: Mapping[int, Any] = {}
+    with suppress(ltx2.InvalidArgumentError):  # it is told when its turn comes
+        pictures = parsed(line).get("image", {})
+    for given in pictures.values():
+        picture = given[0] if isinstance(given, tuple) else given
+        if os.path.lexists(picture):
+            yield os.path.realpath(picture)
+
+
+def _tried(
+    number: int, session: ltx2.Session, line: str, common: Mapping[str, Any],
+    taken: dict[str, str], *, as_json: bool, **how: Any,
+) -> int:  # fmt: skip
+    """The exit code of one clip, alone; `taken` are places that it must not replace, and why."""
     try:
-        _make_one(*clip, as_json=as_json, **how)
+        path = _make_one(session, line, common, taken, as_json=as_json, **how)
+        taken[os.path.realpath(media.target_of(path))] = f"line {number} made it"
     except Exception as error:
         if isinstance(error, _END_ALL) and not isinstance(error, Kept):
             raise
@@ -83,14 +101,18 @@ def _opened(opening: Mapping[str, Any]) -> ltx2.Session:
 
 
 def _make_one(
-    session: ltx2.Session, line: str, common: Mapping[str, Any], *, as_json: bool, yes: bool
-) -> None:
+    session: ltx2.Session, line: str, common: Mapping[str, Any], taken: Mapping[str, str], *,
+    as_json: bool, yes: bool,
+) -> str:  # fmt: skip
+    """Returns where it is."""
     row = parsed(line)
     options = {**common, **row}
     if "frames" in row:
         options["duration"] = None
     elif "duration" in row:
         options["frames"] = None
+    if row.get("enhance", True) is not True:  # it says how, or not at all
+        options["enhance_instructions"] = None
     prompt, image = options.pop("prompt"), options.pop("image", None)
     keyframes = options.pop("keyframes", False)
 
@@ -100,7 +122,11 @@ def _make_one(
         return session.i2v(prompt, image, keyframes=keyframes, **wanted)
 
     clip = Clip(make, options, prompt)
+    place = str(writer.real(media.target_of(clip.output.path)))
+    if why := next((taken[path] for path in taken if holds(place, path)), None):
+        raise ltx2.InvalidArgumentError(f"output: {clip.output.path}: {why}; name another")
     clip.check(options, yes=yes)
     with closing(ProgressLine()) as progress:
         video = clip.made(session, progress)
     finish(clip, video, progress, as_json=as_json)
+    return clip.output.path

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     envvar="LTX2_TOKEN",
     show_envvar=True,
     help="What a request has to bring; default: none, or a random one where other "
-    "machines can connect.",
+    "machines can connect or --allow-host is given.",
 )
 @click.option(
     "--allow-host",

@@ -14,7 +14,9 @@ from tqdm import tqdm
 
 from ltx2 import _process, runs
 from ltx2._process import say
+from ltx2.errors import InvalidArgumentError
 from ltx2.text import json_line, visible
+from ltx2.time_left import TimeLeft
 
 from . import plans
 
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from ltx2.model_files import StrPath
     from ltx2.video import Progress
 
 _OF_BYTES = {"convert", "download", "verify"}  # the stages that count them
@@ -35,6 +38,14 @@ def parse_lora(argument: str) -> tuple[str, float]:
     if match is None or os.path.lexists(argument):
         return argument, 1.0
     return match[1], float(match[2])
+
+
+def parse_loras(arguments: Sequence[str]) -> dict[StrPath, float]:
+    """Strengths by file. Raises InvalidArgumentError for a file that is there twice."""
+    loras: dict[StrPath, float] = dict(map(parse_lora, arguments))
+    if len(set(map(os.path.realpath, loras))) < len(arguments):
+        raise InvalidArgumentError(f"loras: {', '.join(arguments)}: one of them is given twice")
+    return loras
 
 
 def answer(output: str, metadata: Mapping[str, Any], as_json: bool) -> None:
@@ -103,13 +114,13 @@ class ProgressLine:
     def __init__(self) -> None:
         self.quiet = said().quiet  # now: reports may come from other threads
         self.times = plans.StageTimes()
-        self.left: plans.TimeLeft | None = None
+        self.left: TimeLeft | None = None
         self.bar: tqdm[Any] | None = None
         self.written = ""  # the stage whose text stands in place of the bar
 
     def expect(self, plan: dict[str, Any]) -> None:
         """What the run will take; without it, its stages come one by one."""
-        self.left = plans.TimeLeft(plan)
+        self.left = TimeLeft(plan)
 
     def show(self, progress: Progress) -> None:
         _process.check()

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
-from starlette.datastructures import UploadFile
+from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
 from starlette.routing import Mount, Route
-from starlette.staticfiles import StaticFiles
+from starlette.staticfiles import NotModifiedResponse, StaticFiles
 
 from ltx2.errors import Error, InvalidArgumentError
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
 PAGE = Path(__file__).with_name("page")
+_FILES = StaticFiles(directory=PAGE)
 _MOST_FIELDS = 64
 _MOST_VALUES = 100_000  # of JSON: each takes many times its bytes, and time of all who wait
 _STATUS: dict[type[Exception], int] = {  # the first that fits counts
@@ -48,7 +49,7 @@ def application(videos: Videos, token: str | None, names: Collection[str]) -> AS
     video = "/v1/videos/{name}"
     routes = [
         Route("/", _file("index.html")),
-        Mount("/page", StaticFiles(directory=PAGE)),
+        Mount("/page", _FILES),
         Route("/v1/models", _answer(lambda _: {"object": "list", "data": [videos.model()]})),
         Route("/v1/plan", _plan(videos), methods=["POST"]),
         Route("/v1/events", _events(videos)),
@@ -91,7 +92,7 @@ def _create(videos: Videos) -> Callable[[Request], Any]:
         picture: bytes | None = None
         if _kind(request) == "multipart/form-data":
             async with request.form(max_files=1, max_fields=_MOST_FIELDS) as form:
-                given: dict[str, Any] = dict(form)
+                given = _fields(form)
                 if isinstance(upload := given.get("input_reference"), UploadFile):
                     data = await upload.read()
                     picture = data if data or upload.filename else None  # where none was chosen
@@ -103,6 +104,16 @@ def _create(videos: Videos) -> Callable[[Request], Any]:
         return JSONResponse(await run_in_threadpool(videos.create, given, picture))
 
     return create
+
+
+def _fields(form: FormData) -> dict[str, Any]:
+    """Of `name[]`, as clients send the elements of a list, one text; one alone has a comma."""
+    given: dict[str, Any] = dict(form)
+    for name in [name for name in given if name.endswith("[]")]:
+        texts = [str(value) for value in form.getlist(name)]
+        given[name[:-2]] = ", ".join(texts) + ("," if len(texts) == 1 else "")
+        del given[name]
+    return given
 
 
 def _plan(videos: Videos) -> Callable[[Request], Any]:
@@ -153,8 +164,16 @@ def _content(videos: Videos, request: Request) -> Response:
     if variant.get("variant", "video") != "video":
         raise InvalidArgumentError(f"variant: {variant['variant']!r} is not kept; video is")
     path, kind = videos.content(request.path_params["name"])
-    # A clip never changes under its id, yet it can be deleted.
-    return FileResponse(path, media_type=kind, headers={"Cache-Control": "private, no-cache"})
+    return _kept(request, path, kind, "private, no-cache")  # it can be replaced, and deleted
+
+
+def _kept(request: Request, path: Path, kind: str, caching: str) -> Response:
+    """A file, or that the browser has it already."""
+    headers = {"Cache-Control": caching}
+    answer = FileResponse(path, media_type=kind, stat_result=path.stat(), headers=headers)
+    if _FILES.is_not_modified(answer.headers, request.headers):
+        return NotModifiedResponse(answer.headers)
+    return answer
 
 
 def _preview(videos: Videos, request: Request) -> Response:
@@ -166,7 +185,8 @@ def _picture(videos: Videos, request: Request) -> Response:
     path = videos.folder.picture(request.path_params["name"])
     if path is None:
         raise MissingError(f"{request.path_params['name']}: is no picture that is kept here")
-    return FileResponse(path, media_type="image/png")
+    caching = "private, max-age=31536000, immutable"  # its name is a hash of what it shows
+    return _kept(request, path, "image/png", caching)
 
 
 def _events(videos: Videos) -> Callable[[Request], Any]:

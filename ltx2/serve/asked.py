@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ltx2.clips import nearest_count
-from ltx2.commands.flags import kind
 from ltx2.errors import InvalidArgumentError
-from ltx2.request import Options, lists_frames
+from ltx2.request import Options, kind_of, lists_frames
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,7 +31,7 @@ class Asked:
     """The name that `Folder.keep_picture` gave the first frame."""
 
 
-KINDS = {name: kind(name) for name in Options.__annotations__ if name != "noise"}
+KINDS = {name: kind_of(name) for name in Options.__annotations__ if name != "noise"}
 
 
 def asked(fields: Mapping[str, Any], picture: str | None, model: str, fps: float) -> Asked:
@@ -78,7 +77,7 @@ def _value(name: str, value: Any) -> Any:
 def _size(size: Any) -> dict[str, int]:
     if size is None:
         return {}
-    match = re.fullmatch(r"(\d{1,6})[x×](\d{1,6})", size) if isinstance(size, str) else None
+    match = re.fullmatch(r"([0-9]{1,6})[x×]([0-9]{1,6})", size) if isinstance(size, str) else None
     if match is None:
         raise InvalidArgumentError(f"size: {size!r} is not WIDTHxHEIGHT, such as 768x512")
     return {"width": int(match[1]), "height": int(match[2])}
@@ -86,10 +85,11 @@ def _size(size: Any) -> dict[str, int]:
 
 def _frames(seconds: Any, fps: float) -> int:
     try:
-        count = nearest_count(float(seconds) * fps)
-    except (TypeError, ValueError, OverflowError):
+        number = float(str(seconds))  # neither true, which is 1 to Python, nor a list
+        count = nearest_count(number * fps)
+    except (ValueError, OverflowError):
         raise InvalidArgumentError(f"seconds: {seconds!r} is no number") from None
-    if float(seconds) <= 0:
+    if number <= 0:
         raise InvalidArgumentError(f"seconds: {seconds!r} is not above 0")
     return count
 

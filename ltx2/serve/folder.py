@@ -124,6 +124,10 @@ class Folder:
         path = self._pictures / f"{name}.png"
         return path if _HASH.fullmatch(name) and _written(path) is not None else None
 
+    def pictures(self) -> list[str]:
+        """The names of all that are kept."""
+        return [path.stem for path in self._pictures.glob("*.png")]
+
     def drop_picture(self, name: str) -> None:
         _remove(self.picture(name))
 
@@ -134,8 +138,16 @@ class Folder:
     def preview(self, name: str) -> Path:
         return self._jobs / f"{name}.webp"
 
+    def set_job_aside(self, name: str) -> None:
+        """One that is damaged; it is kept as long as its video is not finished."""
+        self.job(name).replace(self._damaged(name))
+
+    def _damaged(self, name: str) -> Path:
+        return self._jobs / f"{name}.damaged"
+
     def drop_job(self, name: str) -> None:
         _remove(self.job(name))
+        _remove(self._damaged(name))
         _remove(self.preview(name))
 
     def drop_clip(self, name: str) -> None:

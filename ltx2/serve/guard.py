@@ -23,7 +23,7 @@ from urllib.parse import parse_qs
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
-from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Response
 
 from ltx2.text import visible
 
@@ -65,7 +65,8 @@ class Guard:
     ) -> None:
         self._app, self._page, self._token = app, page, token
         own = socket.gethostname().lower()
-        self._names = {"localhost", own, f"{own}.local", *map(str.lower, names)}
+        given = {name.lower().rstrip(".") for name in names}
+        self._names = {"localhost", own, f"{own}.local", *given}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":  # no other protocol is spoken
@@ -102,7 +103,7 @@ class Guard:
     def _is_ours(self, host: str) -> bool:
         match = re.fullmatch(r"(\[[0-9a-f:.]+\]|[^\[\]:]+)(:\d+)?", host.lower())
         name = match[1].strip("[]").rstrip(".") if match else ""
-        if name in self._names:
+        if name and name in self._names:
             return True
         try:
             ipaddress.ip_address(name)
@@ -125,12 +126,16 @@ class Guard:
             return error(401, "token: is missing, or another")
         asked = parse_qs(scope["query_string"].decode("latin-1")).get("token", [""])[0]
         if not _same(asked, self._token):
-            return FileResponse(self._page / "token.html", 401)
+            page = (self._page / "token.html").read_text("utf-8")
+            return HTMLResponse(page.replace(" hidden>", ">") if asked else page, 401)
         # Not by way of another address: a browser that comes from elsewhere would not yet show
         # the cookie there.
-        page = FileResponse(self._page / "index.html")
-        page.set_cookie(name, self._mark(), max_age=_MONTH, httponly=True, samesite="strict")
-        return page
+        answer = FileResponse(self._page / "index.html")
+        answer.set_cookie(
+            name, self._mark(), max_age=_MONTH, httponly=True, samesite="strict",
+            secure=headers.get("x-forwarded-proto", "").lower() == "https",  # a proxy says so
+        )  # fmt: skip
+        return answer
 
     def _mark(self) -> str:
         """What a cookie holds: neither the token itself nor signs that a cookie cannot have."""

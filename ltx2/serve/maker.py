@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import logging
 import re
+import sqlite3
 import threading
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from ltx2 import media
-from ltx2.commands.plans import TimeLeft
-from ltx2.errors import CancelledError, InvalidArgumentError
+from ltx2.errors import CancelledError, Error, InvalidArgumentError
+from ltx2.tensors import DamagedError
+from ltx2.time_left import TimeLeft
 
 from .shown import shown
 from .store import CANCELLED, DONE, FAILED, MAKING
@@ -30,6 +32,13 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("ltx2")
 _PAUSE = 5.0  # seconds, after which a disk that was full is tried again
+_PACE = 0.1  # seconds between two reports of a stage
+_MOST_ENDS = 2  # of servers, before what they made is given up
+_ENDED = {
+    "code": "server_ended",
+    "message": f"server: ended {_MOST_ENDS} times while this was made, without a step more; that "
+    "may be for lack of memory, and it goes on when it is told to",
+}
 
 
 class Running:
@@ -41,30 +50,38 @@ class Running:
         self.progress: Progress | None = None
         self.fraction = 0.0
         """Of the whole run, as its plan has it."""
-        self._plan = TimeLeft(entry.plan)
-        self._begun: tuple[float, float] | None = None  # when, and at which fraction
+        self.seconds_left: float | None = entry.plan.get("seconds")
+        """As of the last report; before any tells more, as the plan says."""
+        self._left: TimeLeft | None = None
+        self._died = bool(entry.ended)
+        self._told = "", -1, 0.0  # the stage, what was done of it, and when that was told
+
+    def expect(self) -> None:
+        """What its plan says. Raises KeyError where that is another version's."""
+        self._left = TimeLeft(self.entry.plan)
+
+    def is_first_step(self, progress: Progress) -> bool:
+        """Whether it comes further than a server that died, for the first time."""
+        last, steps = self.progress, progress.stage == "denoise"
+        if self._died and steps and last and last.stage == "denoise" and last.done < progress.done:
+            self._died = False
+            return True
+        return False
 
     def update(self, progress: Progress) -> bool:
-        """Whether there is more to tell than before."""
-        now, self.progress = self.progress, progress
-        if (done := self._plan.done(progress)) is not None:
+        """Whether that is to be told: the first and the last of a stage, and ten in a second."""
+        self.progress = progress
+        if self._left and (done := self._left.done(progress)) is not None:
             self.fraction = max(self.fraction, done)
-            self._begun = self._begun or (time.monotonic(), self.fraction)
-        return now is None or _place(now) != _place(progress)
-
-    def seconds_left(self) -> float | None:
-        """As fast as it went so far; before that is known, as the plan says."""
-        if self._begun is None:
-            return None
-        began, first = self._begun
-        made = self.fraction - first
-        if made < 0.02:
-            return float(self.entry.plan["seconds"]) * (1 - self.fraction)
-        return (time.monotonic() - began) * (1 - self.fraction) / made
-
-
-def _place(progress: Progress) -> tuple[str, int, int]:
-    return progress.stage, progress.done, progress.total
+            self.seconds_left = self._left.at(progress)
+        (stage, done_before, when), now = self._told, time.monotonic()
+        is_edge = progress.stage != stage or progress.done == progress.total
+        if (progress.stage, progress.done) == (stage, done_before):
+            return False
+        if not is_edge and now < when + _PACE:
+            return False
+        self._told = progress.stage, progress.done, now
+        return True
 
 
 class Maker(threading.Thread):
@@ -92,15 +109,16 @@ class Maker(threading.Thread):
         return True
 
     def tell(self, name: str) -> None:
-        """Everybody, what has become of this video, or that it is gone; never what it was."""
-        with self._telling:
+        """Everybody, what has become of this video, or that it is gone; never what it was. Where
+        that cannot be read it is not told: what was to be done is done all the same."""
+        with self._telling, suppress(sqlite3.Error):
             if entry := self._store.get(name):
                 self._events.send("video", self.shown(entry))
             else:
                 self._events.send("deleted", {"id": name})
 
     def shown(self, entry: Entry) -> dict[str, Any]:
-        return shown(entry, self._folder, self.running, self._session.model)
+        return shown(entry, self._folder, self.running, self._session._model)
 
     def end(self) -> None:
         """What is being made stops, and goes on in the next server; so does the thread."""
@@ -130,10 +148,12 @@ class Maker(threading.Thread):
             self.running = None
         if status == CANCELLED and not running.stopped:
             return  # the server ends, and the next one goes on
-        if running.stopped or self._store.finish(entry.id, status, error) is None:
-            self._clear(entry)
-        elif status == DONE:
-            self._folder.drop_job(entry.id)
+        taken = running.stopped or self._store.finish(entry.id, status, error) is None
+        with suppress(OSError):  # what cannot be removed now goes as the next server begins
+            if taken:
+                self._clear(entry)
+            elif status == DONE:
+                self._folder.drop_job(entry.id)
         self.tell(entry.id)
 
     def _outcome(self, entry: Entry, running: Running) -> tuple[str, dict[str, str] | None]:
@@ -142,8 +162,11 @@ class Maker(threading.Thread):
             running.stopped = True
             return CANCELLED, None
         try:
+            running.expect()
             self.tell(entry.id)
             if self._folder.clip(entry.file) is None:  # the last server may have come to that
+                if entry.ended >= _MOST_ENDS:
+                    return FAILED, _ENDED
                 self._video(entry, running).save(self._folder.path / entry.file)
         except CancelledError:
             return CANCELLED, None
@@ -162,6 +185,9 @@ class Maker(threading.Thread):
         def progress(now: Progress) -> None:
             if running.stopped or self._ending:
                 raise CancelledError("cancelled")
+            with suppress(sqlite3.Error):
+                if running.is_first_step(now):
+                    self._store.stepped(entry.id)
             if running.update(now):
                 self.tell(entry.id)
 
@@ -172,9 +198,9 @@ class Maker(threading.Thread):
         if job.exists():
             try:
                 return self._session.resume(job, **watching)
-            except InvalidArgumentError as error:  # another model, or the file is damaged
+            except DamagedError as error:  # else, as of another model, it can go on later
                 _log.warning("serve: %s; it is made from the beginning", error)
-                job.unlink()
+                self._folder.set_job_aside(entry.id)
         wanted = {**entry.asked.options, **watching, "job": (job, self._folder.path / entry.file)}
         if entry.asked.picture is None:
             return self._session.t2v(entry.asked.prompt, **wanted)
@@ -200,4 +226,5 @@ class Maker(threading.Thread):
 def _about(error: Exception) -> dict[str, str]:
     """As OpenAI has it; the code is the name of the exception."""
     code = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(error).__name__).lower()
-    return {"code": code, "message": str(error) or code}
+    is_ours = isinstance(error, (Error, OSError)) and str(error)
+    return {"code": code, "message": str(error) if is_ours else repr(error)}

@@ -1,8 +1,8 @@
 """The process of `ltx2 serve`: its sockets and threads, in the order in which they begin and end.
 
 Requests are answered by a thread with uvicorn's loop, so that the main thread has nothing to do
-but wait for a signal, as `_process` has them. Then the streams end, requests under way are
-finished, and the video that is being made stops where it is.
+but wait for a signal, as `_process` has them. Then the streams end, requests under way have a
+second to finish, and the video that is being made stops where it is.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import ipaddress
 import logging
 import secrets
 import socket
+import sys
 import threading
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
@@ -58,7 +59,7 @@ def running(
     """A server, for as long as the block lasts: its address, and the thread that answers.
 
     Port 0 is any that is free. Without a token, one is made where others than this machine can
-    connect; it is part of the address.
+    connect, or ask through a proxy, which `names` are for; it is part of the address.
     """
     if token is not None and len(token) < SHORTEST_TOKEN:
         raise InvalidArgumentError(f"token: is shorter than {SHORTEST_TOKEN} characters")
@@ -66,7 +67,8 @@ def running(
         raise InvalidArgumentError("token: has other characters than ASCII's, which a header holds")
     with ExitStack() as ends:
         bound = ends.enter_context(_bound(host, port))
-        if token is None and not ipaddress.ip_address(bound.getsockname()[0]).is_loopback:
+        is_here_alone = ipaddress.ip_address(bound.getsockname()[0]).is_loopback and not names
+        if token is None and not is_here_alone:
             token = secrets.token_urlsafe(24)
         kept = Folder(folder)
         store = ends.enter_context(Store(kept.queue))
@@ -74,11 +76,13 @@ def running(
         events = Events()
         maker = Maker(session, store, kept, events, previews=previews)
         videos = Videos(planner, store, kept, maker, events)
+        app = application(videos, token, {host, *names})
         maker.start()
         ends.callback(maker.join)
-        thread = ends.enter_context(_answering(application(videos, token, names), bound))
+        ends.callback(maker.end)  # where the next lines fail
+        thread = ends.enter_context(_answering(app, bound))
         ends.callback(events.close)
-        ends.callback(maker.end)
+        ends.callback(maker.end)  # first: it may be in the middle of something
         yield _address(bound, host, token), thread
 
 
@@ -100,7 +104,10 @@ def _bound(host: str, port: int) -> socket.socket:
         raise InvalidArgumentError(f"host: {host!r}: is no name of a host") from None
     bound = socket.socket(family, socket.SOCK_STREAM)
     try:
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if sys.platform == "win32":  # where the other option would share a port that is in use
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
+        else:  # also a port that another server has just left
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind(address)
         bound.listen(_MOST_CONNECTIONS)  # whoever is told the address can connect
     except OSError as error:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ltx2.errors import InvalidArgumentError
 
 from .folder import KINDS_OF_CLIPS
-from .store import DONE, MAKING
+from .store import DONE, MAKING, WAITING
 
 if TYPE_CHECKING:
     from .asked import Asked
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 
 _SIZE = ("width", "height", "frames", "fps")
+_MOST_EXACT = 2**53 - 1  # of whole numbers, to a browser that reads JSON
 
 
 def shown(entry: Entry, folder: Folder, running: Running | None, model: str) -> dict[str, Any]:
@@ -47,7 +48,7 @@ def shown(entry: Entry, folder: Folder, running: Running | None, model: str) -> 
         "remixed_from_video_id": None,
         **_progress(entry, running),
         # Beyond OpenAI's.
-        "seed": _number(about.get("seed")),
+        "seed": _exact(_number(about.get("seed"))),
         "frames": frames,
         "fps": fps,
         "file": entry.file,
@@ -70,18 +71,25 @@ def _number(value: Any) -> int | float | None:
 def _again(asked: Asked) -> dict[str, Any]:
     """What makes it once more, as it is asked for."""
     reference = {"input_reference": {"file_id": asked.picture}} if asked.picture else {}
-    return {"prompt": asked.prompt, **asked.options, **reference}
+    options = {name: _exact(value) for name, value in asked.options.items()}
+    return {"prompt": asked.prompt, **options, **reference}
+
+
+def _exact(value: Any) -> Any:
+    """As text where it is a larger whole number, as a seed may be: else it would be rounded there,
+    and make another video."""
+    return str(value) if isinstance(value, int) and abs(value) > _MOST_EXACT else value
 
 
 def _progress(entry: Entry, running: Running | None) -> dict[str, Any]:
     about: dict[str, Any] = {"progress": 100 if entry.status == DONE else 0}
     about |= {"stage": None, "step": None, "steps": None, "seconds_left": None}
     if entry.status == MAKING and running and running.entry.id == entry.id:
-        about |= {"progress": int(100 * running.fraction), "seconds_left": running.seconds_left()}
+        about |= {"progress": int(100 * running.fraction), "seconds_left": running.seconds_left}
         if now := running.progress:
             about |= {"stage": now.stage, "step": now.done, "steps": now.total}
-    elif entry.status != DONE:
-        about["seconds_left"] = entry.plan["seconds"]
+    elif entry.status in WAITING:
+        about["seconds_left"] = entry.plan.get("seconds")
     return about
 
 

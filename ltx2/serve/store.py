@@ -30,7 +30,7 @@ FAILED, CANCELLED = "failed", "cancelled"
 WAITING = (QUEUED, MAKING)
 STATUSES = (*WAITING, DONE, FAILED, CANCELLED)
 
-_VERSION = 1
+_VERSION = 2
 _TABLE = """
 CREATE TABLE videos (
     number INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -46,8 +46,9 @@ CREATE TABLE videos (
     error TEXT
 )
 """
+_ENDED = "ALTER TABLE videos ADD COLUMN ended INTEGER NOT NULL DEFAULT 0"  # since version 2
 _COLUMNS = (
-    "id, status, created_at, completed_at, file, prompt, options, picture, plan, error"
+    "id, status, created_at, completed_at, file, prompt, options, picture, plan, error, ended"
 )  # fmt: skip
 
 
@@ -65,6 +66,8 @@ class Entry:
     created_at: float = 0
     completed_at: float | None = None
     error: dict[str, str] | None = None
+    ended: int = 0
+    """How many servers died while they made it, since a step was last saved."""
 
     @staticmethod
     def new(asked: Asked, plan: dict[str, Any]) -> Entry:
@@ -94,17 +97,27 @@ class Store:
             if "locked" in str(error):
                 words = f"{path.parent}: another server works there; give another folder"
             raise InvalidArgumentError(words) from None
+        self._count_end(1)
 
     def _open(self) -> None:
         self._database.execute("PRAGMA locking_mode = EXCLUSIVE")
         self._database.execute("PRAGMA synchronous = FULL")
         with self._change():
             version = self._database.execute("PRAGMA user_version").fetchone()[0]
-            if version not in (0, _VERSION):
+            if version not in range(_VERSION + 1):
                 raise sqlite3.DatabaseError(f"of another version of ltx2, its format is {version}")
             if version == 0:
                 self._database.execute(_TABLE)
+            if version < _VERSION:
+                self._database.execute(_ENDED)
                 self._database.execute(f"PRAGMA user_version = {_VERSION}")
+
+    def _count_end(self, change: int) -> None:
+        """Of what is being made: one more as a server begins, one less as it ends, so that those
+        stay which did not come to that. On a full disk nothing is counted."""
+        with suppress(sqlite3.Error), self._change():
+            query = "UPDATE videos SET ended = ended + ? WHERE status = ?"
+            self._database.execute(query, (change, MAKING))
 
     @contextmanager
     def _change(self) -> Iterator[None]:
@@ -120,6 +133,7 @@ class Store:
                 raise
 
     def close(self) -> None:
+        self._count_end(-1)
         with self._lock:
             self._database.close()
 
@@ -133,7 +147,7 @@ class Store:
         values = (
             entry.id, entry.status, entry.created_at, entry.completed_at, entry.file,
             entry.asked.prompt, json.dumps(entry.asked.options), entry.asked.picture,
-            json.dumps(entry.plan), entry.error and json.dumps(entry.error),
+            json.dumps(entry.plan), entry.error and json.dumps(entry.error), entry.ended,
         )  # fmt: skip
         places = ", ".join("?" * len(values))
         with self._change():
@@ -200,8 +214,13 @@ class Store:
 
     def requeue(self, name: str) -> Entry | None:
         """One that failed or was cancelled waits again; None where it is neither."""
-        change = "status = ?, error = NULL, completed_at = NULL"
+        change = "status = ?, error = NULL, completed_at = NULL, ended = 0"
         return self._move(name, (FAILED, CANCELLED), change, (QUEUED,))
+
+    def stepped(self, name: str) -> None:
+        """A further step of it is saved."""
+        with self._change():
+            self._set("ended = 0", (), name)
 
     def _move(
         self, name: str, statuses: Collection[str], change: str, values: tuple[Any, ...]
@@ -222,8 +241,9 @@ class Store:
 
 
 def _entry(*row: Any) -> Entry:
-    name, status, created_at, completed_at, file, prompt, options, picture, plan, error = row
+    name, status, created_at, completed_at, file, prompt, options, picture, plan, *rest = row
+    error, ended = rest
     return Entry(
         name, file, Asked(prompt, json.loads(options), picture), json.loads(plan), status,
-        created_at, completed_at, error and json.loads(error),
+        created_at, completed_at, error and json.loads(error), ended,
     )  # fmt: skip

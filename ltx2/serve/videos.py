@@ -47,14 +47,17 @@ class Videos:
         self._strange: set[tuple[str, float]] = set()  # files that say nothing, and their times
         # Before the first video, for while one is made a machine seems slower than it is.
         self._usual = planner.plan("a video")
+        with suppress(OSError, sqlite3.Error, Error):  # as of a full disk: it can wait
+            self._tidy()
 
     def model(self) -> dict[str, Any]:
         usual = {name: self._usual[name] for name in ("width", "height", "frames", "fps", "steps")}
         return {
-            "id": self._planner.model,
+            "id": self._planner._model,
             "object": "model",
             "created": 0,
             "owned_by": "ltx2",
+            "title": self._planner.model,
             "defaults": usual,
         }
 
@@ -91,7 +94,7 @@ class Videos:
             if isinstance(given, bytes):
                 given, is_new = self.folder.keep_picture(given)
             try:
-                yield asked(fields, given, self._planner.model, self._usual["fps"])
+                yield asked(fields, given, self._planner._model, self._usual["fps"])
             finally:
                 if given is not None and is_new and not self._store.uses(given):
                     self.folder.drop_picture(given)
@@ -108,10 +111,10 @@ class Videos:
         if unknown := [status for status in statuses if status not in STATUSES]:
             words = f"status: {unknown[0]!r} is none of {', '.join(STATUSES)}"
             raise InvalidArgumentError(words)
-        if after is not None:
-            self._entry(after)
         with suppress(sqlite3.Error):  # as of a full disk: what is known is listed all the same
             self._adopt()
+        if after is not None:
+            self._entry(after)
         found = self._store.listed(statuses or STATUSES, after, limit + 1, oldest_first)
         data = [self._maker.shown(entry) for entry in found[:limit]]
         return {
@@ -127,9 +130,11 @@ class Videos:
         with self._adopting:
             known = self._store.files()  # before, since what is done then has its clip
             clips = self.folder.clips()
-            for name in known.keys() - clips.keys():
-                if known[name] == DONE:
-                    self._store.remove(name)
+            gone = [name for name in known.keys() - clips.keys() if known[name] == DONE]
+            for name in gone:
+                self._store.remove(name)
+            if gone:
+                self._drop_pictures()
             known = self._store.files()  # and after, since what has a clip was asked for before
             new = {name: when for name, when in clips.items() if name not in known}
             for name, when in sorted(new.items() - self._strange, key=lambda item: item[1]):
@@ -137,6 +142,20 @@ class Videos:
                     self._store.add(Entry.found(name, found, when))
                 else:
                     self._strange.add((name, when))
+
+    def _tidy(self) -> None:
+        """What could not be removed when it was no longer needed."""
+        self._adopt()  # before pictures go that new clips name
+        self._drop_pictures()
+        for entry in self._store.listed([DONE]):
+            self.folder.drop_job(entry.id)
+
+    def _drop_pictures(self) -> None:
+        """Those that no video is made from; where that fails, the next server does it."""
+        with self._picturing, suppress(OSError):
+            for name in self.folder.pictures():
+                if not self._store.uses(name):
+                    self.folder.drop_picture(name)
 
     def _found(self, name: str) -> Asked | None:
         """What a clip was made of, if it says so."""
@@ -176,9 +195,7 @@ class Videos:
         if not self._maker.cancel(name):  # else that does so
             self.folder.drop_job(name)
         if entry.asked.picture:
-            with self._picturing:
-                if not self._store.uses(entry.asked.picture):
-                    self.folder.drop_picture(entry.asked.picture)
+            self._drop_pictures()
         self._maker.tell(name)
         return {"id": name, "object": "video.deleted", "deleted": True}
 

@@ -191,7 +191,11 @@ const DRAFT = "ltx2-draft";
 function save() {
   const all = fields();
   // A picture that only the page has would be too large to keep.
-  sessionStorage.setItem(DRAFT, JSON.stringify(all));
+  try {
+    sessionStorage.setItem(DRAFT, JSON.stringify(all));
+  } catch {
+    // Some browsers keep nothing.
+  }
 }
 
 function restore() {
@@ -199,6 +203,6 @@ function restore() {
     const draft = JSON.parse(sessionStorage.getItem(DRAFT));
     if (draft) fill(draft);
   } catch {
-    sessionStorage.removeItem(DRAFT);
+    // The next change takes its place.
   }
 }

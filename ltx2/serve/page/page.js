@@ -14,9 +14,11 @@ let begun = false;
 async function meet() {
   try {
     const model = await server.model();
-    document.getElementById("model").textContent = model.id;
-    if (!begun) form.begin(model.defaults);
-    begun = true;
+    document.getElementById("model").textContent = model.title;
+    if (!begun) {
+      begun = true; // once, whatever comes of it
+      form.begin(model.defaults);
+    }
     await videos.refresh();
     connection.hidden = true;
   } catch {

@@ -1,6 +1,11 @@
 // What the page asks of the server.
 
-export class Refused extends Error {}
+export class Refused extends Error {
+  constructor(message, status) {
+    super(message);
+    this.status = status; // of HTTP; none where no answer came
+  }
+}
 
 async function ask(path, options = {}) {
   let answer;
@@ -12,8 +17,9 @@ async function ask(path, options = {}) {
   }
   const about = await answer.json().catch(() => ({}));
   options.signal?.throwIfAborted();
-  if (!answer.ok) throw new Refused(about.error?.message ?? `The server answers ${answer.status}.`);
-  return about;
+  if (answer.ok) return about;
+  const { status } = answer;
+  throw new Refused(about.error?.message ?? `The server answers ${status}.`, status);
 }
 
 function post(path, fields, signal) {
@@ -32,7 +38,10 @@ export const pictureOf = (name) => `/v1/pictures/${name}`;
 export function create(fields, file) {
   if (!file) return post("/v1/videos", fields);
   const form = new FormData();
-  for (const [name, value] of Object.entries(fields)) form.append(name, value);
+  for (const [name, value] of Object.entries(fields)) {
+    if (Array.isArray(value)) for (const one of value) form.append(`${name}[]`, one);
+    else form.append(name, value);
+  }
   form.append("input_reference", file);
   return ask("/v1/videos", { method: "POST", body: form });
 }
@@ -45,16 +54,22 @@ export function list(statuses, { after, limit = 100, order = "desc" } = {}) {
 }
 
 // Calls `begun` whenever the stream begins, as after a restart of the server: what happened before
-// that was not heard.
+// that was not heard. A page that nobody sees has none: a browser makes six connections to a server,
+// for all of its pages together.
 export function listen({ begun, lost, video, deleted }) {
-  const stream = new EventSource("/v1/events");
-  stream.onopen = begun;
-  stream.addEventListener("video", (event) => video(JSON.parse(event.data)));
-  stream.addEventListener("deleted", (event) => deleted(JSON.parse(event.data).id));
-  stream.onerror = () => {
-    lost();
-    if (stream.readyState === EventSource.CLOSED) {
-      setTimeout(() => listen({ begun, lost, video, deleted }), 2000);
-    }
+  let stream;
+  const open = () => {
+    stream?.close();
+    if (document.hidden) return;
+    stream = new EventSource("/v1/events");
+    stream.onopen = begun;
+    stream.addEventListener("video", (event) => video(JSON.parse(event.data)));
+    stream.addEventListener("deleted", (event) => deleted(JSON.parse(event.data).id));
+    stream.onerror = ({ target }) => {
+      lost();
+      if (target.readyState === EventSource.CLOSED) setTimeout(open, 2000);
+    };
   };
+  document.addEventListener("visibilitychange", open);
+  open();
 }

@@ -28,7 +28,7 @@ export async function refresh() {
   const done = await server.list(["completed"], { limit: PAGE });
   const listed = [...waiting, ...done.data.reverse()];
   const here = new Set(listed.map((video) => video.id));
-  for (const id of rows.keys()) if (!here.has(id) && !told.has(id)) drop(id);
+  for (const id of rows.keys()) if (!here.has(id) && !told.has(id)) remove(id);
   for (const video of listed) if (!told.has(video.id)) show(video);
   order(done.data);
   at("older").hidden = !done.has_more;
@@ -38,11 +38,13 @@ export async function refresh() {
 export function tell(video) {
   told.add(video.id);
   show(video);
+  arrange();
 }
 
 export function forget(id) {
   told.add(id);
-  drop(id);
+  remove(id);
+  arrange();
 }
 
 // Those that were there before stand among those that were not.
@@ -56,9 +58,15 @@ function order(oldestFirst) {
 
 async function showOlder() {
   const after = at("gallery").lastElementChild?.dataset.id;
-  const more = await server.list(["completed"], { limit: PAGE, after });
-  for (const video of more.data) show(video, { last: true });
-  at("older").hidden = !more.has_more;
+  try {
+    const more = await server.list(["completed"], { limit: PAGE, after });
+    for (const video of more.data) show(video, { last: true });
+    at("older").hidden = !more.has_more;
+    arrange();
+  } catch (error) {
+    if (error.status !== 404) throw error;
+    await refresh(); // the last one's file is gone
+  }
 }
 
 function show(video, { last = false } = {}) {
@@ -77,13 +85,11 @@ function show(video, { last = false } = {}) {
     if (!done) update(row);
     if (done && before) finished(row);
   }
-  arrange();
 }
 
-function drop(id) {
+function remove(id) {
   rows.get(id)?.element.remove();
   rows.delete(id);
-  arrange();
 }
 
 function finished({ video, element }) {
@@ -93,15 +99,15 @@ function finished({ video, element }) {
   }
 }
 
+// After any change. What is being made comes before all that wait, also where it was asked for later.
 function arrange() {
   at("queue-section").hidden = !at("queue").children.length;
   at("empty").hidden = at("gallery").children.length > 0;
-  let place = 0;
-  for (const row of rows.values()) {
-    if (!["queued", "in_progress"].includes(row.video.status)) continue;
-    const text = words.state(row.video, place);
-    set(row.element.querySelector(".state"), text);
-    place += 1;
+  const all = [...rows.values()];
+  const [making, queued] = ["in_progress", "queued"].map(
+    (status) => all.filter((row) => row.video.status === status));
+  for (const [place, { video, element }] of [...making, ...queued].entries()) {
+    set(element.querySelector(".state"), words.state(video, place));
   }
 }
 
@@ -156,7 +162,8 @@ function clip(video) {
   on(element, ".delete", () => confirmDelete(video));
   const list = find("dl");
   for (const [name, value] of Object.entries(video.metadata ?? {})) {
-    const text = typeof value === "object" ? JSON.stringify(value) : String(value);
+    const exact = name === "seed" ? video.seed : value; // it may be too large for JavaScript
+    const text = typeof exact === "object" ? JSON.stringify(exact) : String(exact);
     list.append(made("dt", name), made("dd", text));
   }
   return element;

@@ -57,7 +57,8 @@ export function facts(video) {
 
 // A name for a copy of it, which any file system takes.
 export function fileName(video) {
-  const words = video.prompt.toLowerCase().replace(/[^\p{L}\p{N}]+/gu, "-").slice(0, 60);
-  const ending = video.file.slice(video.file.lastIndexOf("."));
-  return `${words.replace(/^-|-$/g, "") || "video"}-${video.seed ?? ""}${ending}`;
+  const letters = [...video.prompt.toLowerCase().replace(/[^\p{L}\p{M}\p{N}]+/gu, "-")];
+  const words = letters.slice(0, 60).join("").replace(/^-|-$/g, "") || "video";
+  const seed = video.seed === null ? "" : `-${video.seed}`;
+  return words + seed + video.file.slice(video.file.lastIndexOf("."));
 }
