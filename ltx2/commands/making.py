@@ -140,6 +140,7 @@ class Clip:
 def _expecting(line: ProgressLine) -> Callable[[dict[str, Any]], None]:
     """A run that takes long begins with what it will take."""
     here = said()
+    line.planning = True
 
     def expect(plan: dict[str, Any]) -> None:
         line.expect(plan)

@@ -115,15 +115,18 @@ class ProgressLine:
         self.quiet = said().quiet  # now: reports may come from other threads
         self.times = plans.StageTimes()
         self.left: TimeLeft | None = None
+        self.planning = False  # now: what is told meanwhile is none of the run
         self.bar: tqdm[Any] | None = None
         self.written = ""  # the stage whose text stands in place of the bar
 
     def expect(self, plan: dict[str, Any]) -> None:
         """What the run will take; without it, its stages come one by one."""
-        self.left = TimeLeft(plan)
+        self.left, self.planning = TimeLeft(plan), False
 
     def show(self, progress: Progress) -> None:
         _process.check()
+        if self.planning and progress.stage == "load":
+            return
         self.times.at(progress)
         with contextlib.suppress(OSError):  # a terminal that was closed
             if self._is_seen() and progress.stage != self.written:
