@@ -9,6 +9,7 @@ import sys
 import tempfile
 import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -125,14 +126,15 @@ def test_what_is_read_besides_cannot_be_the_target(tiny: dict[str, Path], tmp_pa
             "vocoder.vocoder.conv_post.weight": ("F32", np.zeros((2, 8, 7), np.float32)),
         },
     )
-    for sources, target, more in (
-        ([model, sound], sound, {"audio": False}),
-        (gemma, gemma / "tokenizer.json", {}),
-        (gemma, gemma / "config.json", {}),
-    ):
+    cases: list[tuple[Any, Path, bool]] = [
+        ([model, sound], sound, False),
+        (gemma, gemma / "tokenizer.json", True),
+        (gemma, gemma / "config.json", True),
+    ]
+    for sources, target, audio in cases:
         before = target.read_bytes()
         with pytest.raises(ltx2.InvalidArgumentError, match="is a source itself"):
-            convert(sources, target, **more)
+            convert(sources, target, audio=audio)
         assert target.read_bytes() == before
 
 

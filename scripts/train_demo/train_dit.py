@@ -213,14 +213,16 @@ class Trainer:
         self.step, self.used = 0, 0.0
         self.rank = dist.get_rank() if dist.is_initialized() else 0
         self.resume = folder / "dit-train.pt"
+        state = {}
         if self.resume.exists():
             state = torch.load(self.resume, weights_only=False, map_location=self.device)
+        if state.get("spread") == options.spread:
             self.model.load_state_dict(state["model"])
             self.average.values = state["average"]
             for o, s in zip(self.optimizers, state["optimizers"], strict=True):
                 o.load_state_dict(s)
             self.step, self.used = state["step"], state["used"]
-        elif (folder / "dit.pt").exists():
+        elif (folder / "dit.pt").exists():  # of other scenes, from which a new stage begins
             weights = torch.load(folder / "dit.pt", map_location=self.device)
             self.model.load_state_dict(weights)
             self.average = Average(self.model)
@@ -278,6 +280,7 @@ class Trainer:
                 "optimizers": [o.state_dict() for o in self.optimizers],
                 "step": self.step,
                 "used": used,
+                "spread": self.options.spread,
             },
         )
         save(self.folder / "dit.pt", self.average.values)
