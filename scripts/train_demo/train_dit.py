@@ -72,17 +72,19 @@ CPU_BUCKETS = [
     Bucket(Size(49, 256, 256), 2000, 0.3, 0.74),
     Bucket(Size(49, 512, 512), 60, 0.0, 0.04, low=True),
 ]
-# What words say of a motion is learnt from narrow scenes, in many small steps.
+# What words say is learnt from narrow scenes, in many small steps.
 NARROW_BUCKETS = [
-    replace(bucket, share=share, last=None)
-    for bucket, share in zip(CPU_BUCKETS, (0.1, 0.6, 0.2, 0.1), strict=False)
+    Bucket(Size(25, 128, 128), 8000, 0.6),
+    Bucket(Size(49, 128, 128), 6000, 0.2),
+    Bucket(Size(1, 256, 256), 8000, 0.1),
+    Bucket(Size(49, 256, 256), 2000, 0.1),
 ]
 # Of the time in which they are encoded.
 CPU_SHARES = {
     bucket.size: share for bucket, share in zip(CPU_BUCKETS, (1, 2, 3, 5, 1), strict=True)
 }
 NARROW_SHARES = {
-    bucket.size: share for bucket, share in zip(NARROW_BUCKETS, (1, 6, 3, 2), strict=True)
+    bucket.size: share for bucket, share in zip(NARROW_BUCKETS, (6, 3, 1, 2), strict=True)
 }
 
 
@@ -228,9 +230,9 @@ class Trainer:
             self.average = Average(self.model)
         self.working = Working(self.model)
         self.tokens = options.tokens
-        self.buckets = BUCKETS
-        if not self.on_cuda:
-            self.buckets = CPU_BUCKETS if options.spread == 1 else NARROW_BUCKETS
+        self.buckets = BUCKETS if self.on_cuda else CPU_BUCKETS
+        if options.spread < 1:
+            self.buckets = NARROW_BUCKETS
         self.graphs: dict[Any, Captured] = {}
         self.memory = torch.cuda.graph_pool_handle() if self.on_cuda and options.graphs else None
         if options.compile:
