@@ -195,14 +195,18 @@ def test_a_long_queue_is_shown_as_a_whole(page: Page, tmp_path: Path) -> None:
         expect(page.locator("#queue li").last).to_contain_text("Waiting, 51 before it")
 
 
+def put_clips(folder: Path, count: int) -> None:
+    still = np.zeros((1, 32, 32, 3), np.uint8)
+    about = {"prompt": PROMPT, "width": 32, "height": 32, "frames": 1, "fps": 8.0}
+    for number in range(count):
+        media.save(folder / f"{number}.gif", still, 8, about)
+
+
 def test_older_ones_are_shown_though_the_last_that_was_is_deleted(
     page: Page, tmp_path: Path
 ) -> None:
-    still = np.zeros((1, 32, 32, 3), np.uint8)
-    about = {"prompt": PROMPT, "width": 32, "height": 32, "frames": 1, "fps": 8.0}
     with serving(tmp_path) as client:
-        for number in range(50):
-            media.save(tmp_path / f"{number}.gif", still, 8, about)
+        put_clips(tmp_path, 50)
         page.goto(f"http://127.0.0.1:{client.port}/")
         shown = page.locator("#gallery li")
         expect(shown).to_have_count(24)
@@ -221,11 +225,8 @@ def test_older_ones_are_shown_though_the_last_that_was_is_deleted(
 def test_older_ones_are_shown_though_the_file_of_the_last_is_gone(
     page: Page, tmp_path: Path
 ) -> None:
-    still = np.zeros((1, 32, 32, 3), np.uint8)
-    about = {"prompt": PROMPT, "width": 32, "height": 32, "frames": 1, "fps": 8.0}
     with serving(tmp_path) as client:
-        for number in range(30):
-            media.save(tmp_path / f"{number}.gif", still, 8, about)
+        put_clips(tmp_path, 30)
         page.goto(f"http://127.0.0.1:{client.port}/")
         shown = page.locator("#gallery li")
         expect(shown).to_have_count(24)
