@@ -9,10 +9,11 @@ const call = (prototype, ...given) => {
   if (library.func(`int ${prototype}`)(...given, out) === 0) return out[0]
   throw new Error(library.func('str ltx2_last_error()')())
 }
-// The fields of ltx2.h in its order, as many as are needed; those that are not given are zero.
+// The fields of ltx2.h in its order, at least those of its first release; what is not given is zero.
 const [size, text, int, float, any] = ['size_t', 'str', 'int32_t', 'float', 'void *']
 const Open = koffi.struct('open', { size, files: 'str *', file_count: size, device: text,
-  threads: int, keep_loaded: 'bool' }) // prettier-ignore
+  threads: int, keep_loaded: 'bool', low_memory: 'bool', loras: any,
+  lora_count: size }) // prettier-ignore
 const Want = koffi.struct('want', { size, prompt: text, negative_prompt: text, images: any,
   image_count: size, width: int, height: int, frames: int, fps: float, schedule: text, steps: int,
   guidance: float, stg: float, rescale: float, seed: 'uint64_t', noise: any, noise_count: size,
