@@ -72,11 +72,12 @@ CPU_BUCKETS = [
     Bucket(Size(49, 256, 256), 2000, 0.3, 0.74),
     Bucket(Size(49, 512, 512), 60, 0.0, 0.04, low=True),
 ]
-# What words say is learnt from narrow scenes, in many small steps.
+# What words say is learnt from narrow scenes, in many small steps: colour and motion from small
+# clips at first, outlines from stills at last.
 NARROW_BUCKETS = [
-    Bucket(Size(25, 128, 128), 8000, 0.6),
-    Bucket(Size(49, 128, 128), 6000, 0.2),
-    Bucket(Size(1, 256, 256), 8000, 0.1),
+    Bucket(Size(25, 128, 128), 8000, 0.6, 0.2),
+    Bucket(Size(49, 128, 128), 6000, 0.2, 0.1),
+    Bucket(Size(1, 256, 256), 8000, 0.1, 0.6),
     Bucket(Size(49, 256, 256), 2000, 0.1),
 ]
 # Of the time in which they are encoded.
