@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from PIL import Image
 
-from . import containers, formats, writer
+from . import clips, containers, formats, writer
 from . import sound as sounds
 from .codecs import encoding, one_line
 from .errors import InvalidArgumentError
@@ -321,8 +321,7 @@ def _write(
 def _check_video(frames: Pixels, fps: float) -> None:
     if frames.ndim != 4 or frames.shape[3] != 3 or frames.dtype != np.uint8 or not frames.size:
         raise InvalidArgumentError("frames: not [frames, height, width, 3] of uint8")
-    if not 0.01 <= fps <= 1000:
-        raise InvalidArgumentError(f"fps: {fps} is not between 0.01 and 1000")
+    clips.check_rate(fps)
 
 
 def _check_sound(place: _Place, there: bool) -> None:

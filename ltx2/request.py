@@ -319,7 +319,7 @@ def _set_option(params: Any, name: str, value: Any, kept: Any) -> None:
         noise = kept(ffi.from_buffer("float[]", floats(name, value)))
         params.noise, params.noise_count = noise, len(noise)
     elif name in TEXTS:
-        setattr(params, name, kept(c_text(name, _as_text(value))))
+        setattr(params, name, kept(c_text(name, as_text(value))))
     elif value == 0 and name in _OFF_AT_ZERO:
         assign(params, name, -1)
     elif value == 0 and name != "seed":
@@ -346,7 +346,7 @@ def lists_frames(name: str, value: Any) -> bool:
     return all(isinstance(number, int) and not isinstance(number, bool) for number in numbers)
 
 
-def _as_text(value: str | int | Sequence[int]) -> str:
+def as_text(value: str | int | Sequence[str | int]) -> str:
     """A list of numbers, as C reads it: one alone has a comma."""
     if isinstance(value, Sequence) and not isinstance(value, str):
         return ", ".join(map(str, value)) + ("," if len(value) == 1 else "")

@@ -88,17 +88,21 @@ def test_a_login_page_in_place_of_a_file_costs_nothing_that_came(server: Hub, be
     assert is_right(server)
 
 
-def test_all_of_it_that_stops_half_way_costs_nothing_that_came(server: Hub) -> None:
-    path = begun(server, 300_000)
-    data = server.repositories[GGUF][DIT]
+def pull_what_stops(server: Hub, after: int) -> None:
+    """All of it is sent where a part was asked for, so many bytes of it, and then no more."""
 
     def short(handler: local_hub._Handler) -> bool:
-        return sends(bytes)(handler) or cut(100_000)(handler)
+        return sends(bytes)(handler) or cut(after)(handler)
 
-    server.faults[checksum(data)] += [short, *[status(403)] * 3]
+    server.faults[checksum(server.repositories[GGUF][DIT])] += [short, *[status(403)] * 3]
     with pytest.raises(ltx2.ModelError, match="403"):
         hub.pull(NAME)
-    assert path.read_bytes() == data[:300_000]
+
+
+def test_all_of_it_that_stops_half_way_costs_nothing_that_came(server: Hub) -> None:
+    path = begun(server, 300_000)
+    pull_what_stops(server, 100_000)
+    assert path.read_bytes() == server.repositories[GGUF][DIT][:300_000]
 
 
 def test_what_begins_anew_takes_the_place_once_it_is_much(
@@ -106,15 +110,8 @@ def test_what_begins_anew_takes_the_place_once_it_is_much(
 ) -> None:
     monkeypatch.setattr(partial_file, "PIECE", 60_000)
     path = begun(server, 300_000)
-    data = server.repositories[GGUF][DIT]
-
-    def long(handler: local_hub._Handler) -> bool:
-        return sends(bytes)(handler) or cut(150_000)(handler)
-
-    server.faults[checksum(data)] += [long, *[status(403)] * 3]
-    with pytest.raises(ltx2.ModelError, match="403"):
-        hub.pull(NAME)
-    assert path.read_bytes() == data[:150_000]
+    pull_what_stops(server, 150_000)
+    assert path.read_bytes() == server.repositories[GGUF][DIT][:150_000]
     server.faults.clear()
     hub.pull(NAME)
     assert is_right(server)

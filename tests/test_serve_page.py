@@ -24,8 +24,8 @@ pytest.importorskip("playwright", reason="needs Playwright")
 import threading
 
 from PIL import Image
-from playwright.sync_api import Browser, Error, Page, expect, sync_playwright
-from serving import PATIENCE, SIZES, STEPS, Drawing, serving
+from playwright.sync_api import Browser, Error, Locator, Page, expect, sync_playwright
+from serving import PATIENCE, SIZES, STEPS, Client, Drawing, serving
 
 from ltx2 import media
 
@@ -196,21 +196,23 @@ def test_a_long_queue_is_shown_as_a_whole(page: Page, tmp_path: Path) -> None:
         expect(page.locator("#queue li").last).to_contain_text("Waiting, 51 before it")
 
 
-def put_clips(folder: Path, count: int) -> None:
+def full_gallery(page: Page, client: Client, folder: Path, count: int) -> Locator:
+    """The clips that are shown of so many in the folder."""
     still = np.zeros((1, 32, 32, 3), np.uint8)
     about = {"prompt": PROMPT, "width": 32, "height": 32, "frames": 1, "fps": 8.0}
     for number in range(count):
         media.save(folder / f"{number}.gif", still, 8, about)
+    page.goto(f"http://127.0.0.1:{client.port}/")
+    shown = page.locator("#gallery li")
+    expect(shown).to_have_count(24)
+    return shown
 
 
 def test_older_ones_are_shown_though_the_last_that_was_is_deleted(
     page: Page, tmp_path: Path
 ) -> None:
     with serving(tmp_path) as client:
-        put_clips(tmp_path, 50)
-        page.goto(f"http://127.0.0.1:{client.port}/")
-        shown = page.locator("#gallery li")
-        expect(shown).to_have_count(24)
+        shown = full_gallery(page, client, tmp_path, 50)
         for left in (23, 22):  # as another page does
             name = shown.last.get_attribute("data-id")
             assert client.ask("DELETE", f"/v1/videos/{name}").status == 200
@@ -227,10 +229,7 @@ def test_older_ones_are_shown_though_the_file_of_the_last_is_gone(
     page: Page, tmp_path: Path
 ) -> None:
     with serving(tmp_path) as client:
-        put_clips(tmp_path, 30)
-        page.goto(f"http://127.0.0.1:{client.port}/")
-        shown = page.locator("#gallery li")
-        expect(shown).to_have_count(24)
+        shown = full_gallery(page, client, tmp_path, 30)
         last = shown.last.get_attribute("data-id")
         (tmp_path / client.get(f"/v1/videos/{last}")["file"]).unlink()
         page.get_by_role("button", name="Show older ones").click()

@@ -72,8 +72,8 @@ def _tried(
 ) -> int:  # fmt: skip
     """The exit code of one clip, alone; `taken` are places that it must not replace, and why."""
     try:
-        path = _make_one(session, line, common, taken, as_json=as_json, **how)
-        taken[os.path.realpath(media.target_of(path))] = f"line {number} made it"
+        place = _make_one(session, line, common, taken, as_json=as_json, **how)
+        taken[place] = f"line {number} made it"
     except Exception as error:
         if isinstance(error, _END_ALL) and not isinstance(error, Kept):
             raise
@@ -104,7 +104,7 @@ def _make_one(
     session: ltx2.Session, line: str, common: Mapping[str, Any], taken: Mapping[str, str], *,
     as_json: bool, yes: bool,
 ) -> str:  # fmt: skip
-    """Returns where it is."""
+    """Returns the place that it takes."""
     row = parsed(line)
     options = {**common, **row}
     if "frames" in row:
@@ -129,4 +129,4 @@ def _make_one(
     with closing(ProgressLine()) as progress:
         video = clip.made(session, progress)
     finish(clip, video, progress, as_json=as_json)
-    return clip.output.path
+    return place

@@ -19,6 +19,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import NotModifiedResponse, StaticFiles
 
 from ltx2.errors import Error, InvalidArgumentError
+from ltx2.request import as_text
 
 from .guard import Guard, error
 from .videos import FullError, MissingError, Videos
@@ -107,11 +108,10 @@ def _create(videos: Videos) -> Callable[[Request], Any]:
 
 
 def _fields(form: FormData) -> dict[str, Any]:
-    """Of `name[]`, as clients send the elements of a list, one text; one alone has a comma."""
+    """Of `name[]`, as clients send the elements of a list, one text."""
     given: dict[str, Any] = dict(form)
     for name in [name for name in given if name.endswith("[]")]:
-        texts = [str(value) for value in form.getlist(name)]
-        given[name[:-2]] = ", ".join(texts) + ("," if len(texts) == 1 else "")
+        given[name[:-2]] = as_text([str(value) for value in form.getlist(name)])
         del given[name]
     return given
 
