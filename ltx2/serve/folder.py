@@ -138,6 +138,10 @@ class Folder:
     def preview(self, name: str) -> Path:
         return self._jobs / f"{name}.webp"
 
+    def jobs(self) -> set[str]:
+        """The ids of the videos of which something is left from their making."""
+        return {path.stem for path in self._jobs.iterdir()}
+
     def set_job_aside(self, name: str) -> None:
         """One that is damaged; it is kept as long as its video is not finished."""
         self.job(name).replace(self._damaged(name))

@@ -147,8 +147,9 @@ class Videos:
         """What could not be removed when it was no longer needed."""
         self._adopt()  # before pictures go that new clips name
         self._drop_pictures()
-        for entry in self._store.listed([DONE]):
-            self.folder.drop_job(entry.id)
+        for name in self.folder.jobs():
+            if (entry := self._store.get(name)) and entry.status == DONE:
+                self.folder.drop_job(name)
 
     def _drop_pictures(self) -> None:
         """Those that no video is made from; where that fails, the next server does it."""

@@ -33,7 +33,7 @@ Json plan_json(const Plan & plan, const Request & want, const VideoSize * neares
     Json out = Json::Object{
         {"width", want.width},
         {"height", want.height},
-        {"frames", ((want.frames - 1) << want.doublings) + 1},
+        {"frames", want.doubled(want.frames)},
         {"fps", double{want.result_fps()}},
         {"recipe", want.recipe},
         {"steps", want.stages.front().sigmas.size() - 1},

@@ -295,7 +295,7 @@ Request::Request(const ltx2_video_params & p, const Defaults & d, const Scale & 
 }
 
 void Request::check_doubled(const Scale & scale) const {
-    const int made = ((frames - 1) << doublings) + 1, most = most_frames(scale);
+    const int made = doubled(frames), most = most_frames(scale);
     if (made > most)
         fail(LTX2_STATUS_INVALID_ARGUMENT,
              "temporal_upscalings: %d makes %d frames of %d, and %d are the most", doublings, made,

@@ -84,11 +84,12 @@ struct Request {
     bool uses_negative() const; // in any stage
     // Then nothing guides the sound, as in the official pipeline from sound to video.
     bool only_sound_is_given() const { return conditions.sound && !conditions.source; }
+    int doubled(int count) const { return ((count - 1) << doublings) + 1; } // of frames, at the end
     float result_fps() const { return fps * static_cast<float>(1 << doublings); }
     int64_t tokens(size_t stage) const; // of the video that it makes, and after these
     Grid largest() const;               // that holds as many as any stage has
     Grid result() const {               // of the latents that are decoded
-        return {((grid.frames - 1) << doublings) + 1, grid.height, grid.width};
+        return {doubled(grid.frames), grid.height, grid.width};
     }
     // That their factors divide the first stage. INVALID_ARGUMENT.
     void check_references(const Scale & scale) const;

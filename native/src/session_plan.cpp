@@ -174,7 +174,7 @@ std::optional<VideoSize> Session::nearest(const Request & want, const Progress &
         return !is_hopeless(other) && needs(count(other, progress)) <= device_.memory();
     };
     const auto made = [&](VideoSize size) {
-        size.frames = ((size.frames - 1) << want.doublings) + 1;
+        size.frames = want.doubled(size.frames);
         return size;
     };
     // The largest of 1..most that fits, 0: none.
